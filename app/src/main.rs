@@ -1,0 +1,3 @@
+//! The API behind `/flask/`.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! What happened, typed: the contract between those who work and those who report.

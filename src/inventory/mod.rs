@@ -1,0 +1,1 @@
+//! Ansible-style YAML in, typed vars out.

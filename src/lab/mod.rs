@@ -1,0 +1,1 @@
+//! Disposable real hosts on this machine.

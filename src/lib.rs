@@ -1,0 +1,10 @@
+//! hwctl: one binary on both ends that brings a host to its declared state.
+//!
+//! The layers, and who may import whom, are described in `docs/architecture.md`
+//! and held by `tests/layers.rs`.
+
+pub mod event;
+pub mod failure;
+pub mod inventory;
+pub mod lab;
+pub mod resource;
