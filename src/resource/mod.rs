@@ -1,7 +1,170 @@
 //! The things a host can have: each kind with its desired state, read, diff, apply and undo.
+//!
+//! A kind reads the host through [`Host`] and nothing else; it knows no ssh, no terminal and no
+//! inventory. [`Resource`] is the sum of all kinds and the only type the engine handles.
 
+mod change;
+mod content;
+mod directory;
+mod facts;
+mod file;
+mod fs;
+mod hash;
 mod hint;
+mod host;
+mod link;
 mod secret;
 
+use std::fmt;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+pub use change::{Action, Change, Detail};
+pub use content::{Blob, Content, HashScheme, Part, hex, sha256};
+pub use directory::{Directory, DirectoryState};
+pub use facts::{Facts, Version};
+pub use file::{Absent, File, PathState};
+pub use fs::{Owner, write_atomic};
 pub use hint::{Advise, Hint};
+pub use host::{BlobSource, Host, Outcome, Progress, last_lines};
+pub use link::Link;
 pub use secret::Secret;
+
+/// Names one resource of a host: its kind and its name, such as `file /etc/nginx/nginx.conf`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Id(String);
+
+impl Id {
+    /// An id of a kind and a name.
+    pub fn new(kind: &str, name: impl fmt::Display) -> Self {
+        Self(format!("{kind} {name}"))
+    }
+
+    /// The id as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What every kind of resource can do.
+///
+/// The law that each kind's tests hold: after `apply`, `read` then `diff` finds no change; after
+/// `undo`, `read` gives the state that was before.
+pub(crate) trait Kind {
+    /// What the host has for such a resource now. Kept in the journal, so that `undo` can use it.
+    type State: Serialize + DeserializeOwned;
+
+    /// The resource's name.
+    fn id(&self) -> Id;
+
+    /// Reads what the host has. Changes nothing. Absent is a state; unreadable is an error.
+    async fn read(&self, host: &Host) -> Result<Self::State>;
+
+    /// What has to change, if anything.
+    fn diff(&self, state: &Self::State, host: &Host) -> Result<Option<Change>>;
+
+    /// A digest of the content that the resource has once the plan is applied, for the units and
+    /// containers that are started with it; `None` when it has none or it is not known yet.
+    fn digest(&self, _state: &Self::State, _host: &Host) -> Option<String> {
+        None
+    }
+
+    /// Brings the host from `state` to the desired state.
+    async fn apply(&self, state: &Self::State, host: &Host) -> Result<()>;
+
+    /// Brings the host back to the state `before`.
+    async fn undo(&self, before: &Self::State, host: &Host) -> Result<()>;
+}
+
+/// A resource's state as the journal keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Saved(#[serde(with = "serde_bytes")] Vec<u8>);
+
+/// What reading a resource found.
+#[derive(Clone, Debug)]
+pub struct Examined {
+    /// What the host has.
+    pub before: Saved,
+    /// What has to change.
+    pub change: Option<Change>,
+    /// See [`Kind::digest`].
+    pub digest: Option<String>,
+}
+
+async fn examine<K: Kind>(kind: &K, host: &Host) -> Result<Examined> {
+    let state = kind.read(host).await?;
+    Ok(Examined {
+        change: kind.diff(&state, host)?,
+        digest: kind.digest(&state, host),
+        before: Saved(rmp_serde::to_vec_named(&state)?),
+    })
+}
+
+/// The kinds as one enum, and each operation handed on to the kind.
+macro_rules! kinds {
+    ($($name:ident),* $(,)?) => {
+        /// One thing the host should have.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[allow(missing_docs, reason = "each kind is documented at its own type")]
+        pub enum Resource {
+            $($name($name),)*
+        }
+
+        $(impl From<$name> for Resource {
+            fn from(kind: $name) -> Self {
+                Self::$name(kind)
+            }
+        })*
+
+        impl Resource {
+            /// The resource's name.
+            #[must_use]
+            pub fn id(&self) -> Id {
+                match self { $(Self::$name(kind) => kind.id(),)* }
+            }
+
+            /// Reads what the host has and says what has to change.
+            pub async fn examine(&self, host: &Host) -> Result<Examined> {
+                match self { $(Self::$name(kind) => examine(kind, host).await,)* }
+            }
+
+            /// Brings the host from the state `before` to the desired one.
+            pub async fn apply(&self, before: &Saved, host: &Host) -> Result<()> {
+                match self {
+                    $(Self::$name(kind) => {
+                        kind.apply(&rmp_serde::from_slice(&before.0)?, host).await
+                    })*
+                }
+            }
+
+            /// Brings the host back to the state `before`.
+            pub async fn undo(&self, before: &Saved, host: &Host) -> Result<()> {
+                match self {
+                    $(Self::$name(kind) => {
+                        kind.undo(&rmp_serde::from_slice(&before.0)?, host).await
+                    })*
+                }
+            }
+        }
+    };
+}
+
+kinds!(Absent, Directory, File, Link);
+
+/// A resource in its stack: with the tag that `--only` and `--skip` know it by.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Declared {
+    /// The part of the stack it belongs to, such as `nginx`.
+    pub tag: String,
+    /// The resource.
+    pub resource: Resource,
+}

@@ -1,0 +1,222 @@
+//! What a file holds: text with places for secrets that only the host knows, a block inside
+//! somebody else's text, or a blob.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::{Host, Secret};
+
+pub use super::hash::HashScheme;
+
+/// Bytes that travel apart from the resource, once, and only when the host lacks them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Blob {
+    /// What the bytes are known by: their SHA-256 in hex; for a large local file that only has to
+    /// travel, `file-` and the SHA-256 of its name, size and modification time.
+    pub key: String,
+    /// Their number.
+    pub size: u64,
+}
+
+/// A file's content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Content {
+    /// Text in parts, joined without anything between them.
+    Parts(Vec<Part>),
+    /// A block between two marked lines of a file that belongs to somebody else.
+    Block {
+        /// Stands in the marking lines.
+        marker: String,
+        /// The lines of the block.
+        text: String,
+    },
+    /// Bytes that are not shown.
+    Blob(Blob),
+}
+
+/// One part of a text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Part {
+    /// Plain text, which may be shown.
+    Text(String),
+    /// A secret that the host made for itself, by its name.
+    HostSecret(String),
+    /// The hash of a password; a hash in the live file that still matches is kept.
+    Hash {
+        /// Whose password: stands as `user:` before the hash.
+        user: String,
+        /// The password.
+        password: Secret,
+        /// The kind of hash.
+        scheme: HashScheme,
+    },
+}
+
+/// A content as it will be on this host.
+pub(super) struct Rendered {
+    /// The bytes; `None` while a part is not known yet.
+    pub(super) bytes: Option<Vec<u8>>,
+    /// The text with secrets replaced by their names; `None` for bytes that are not shown.
+    pub(super) shown: Option<String>,
+}
+
+impl Content {
+    /// Plain text.
+    pub fn text(text: impl Into<String>) -> Self {
+        Self::Parts(vec![Part::Text(text.into())])
+    }
+
+    /// Whether a part of it must not be shown.
+    #[must_use]
+    pub fn is_secret(&self) -> bool {
+        matches!(self, Self::Parts(parts) if parts.iter().any(|p| !matches!(p, Part::Text(_))))
+    }
+
+    /// The content on this host, given what the file holds now. With `make`, hashes that are
+    /// missing are made; without it, they leave the bytes unknown.
+    pub(super) fn render(&self, live: Option<&[u8]>, host: &Host, make: bool) -> Result<Rendered> {
+        match self {
+            Self::Blob(blob) => {
+                // Unchanged bytes need not be fetched: they are already in the file.
+                let same = live.is_some_and(|live| sha256(live) == blob.key);
+                let bytes = match live {
+                    Some(live) if same => Some(live.to_vec()),
+                    _ if make => Some(host.blob(blob)?),
+                    _ => None,
+                };
+                Ok(Rendered { bytes, shown: None })
+            }
+            Self::Block { marker, text } => {
+                let live = String::from_utf8_lossy(live.unwrap_or_default());
+                let whole = with_block(&live, marker, text);
+                Ok(Rendered { bytes: Some(whole.clone().into_bytes()), shown: Some(whole) })
+            }
+            Self::Parts(parts) => render_parts(parts, live, host, make),
+        }
+    }
+}
+
+fn render_parts(parts: &[Part], live: Option<&[u8]>, host: &Host, make: bool) -> Result<Rendered> {
+    let live = live.map(String::from_utf8_lossy);
+    let mut whole = Some(String::new());
+    let mut shown = String::new();
+    for part in parts {
+        let text = match part {
+            Part::Text(text) => {
+                shown.push_str(text);
+                Some(text.clone())
+            }
+            Part::HostSecret(name) => {
+                shown.push_str(&format!("<secret {name}>"));
+                read_host_secret(host, name)?
+            }
+            Part::Hash { user, password, scheme } => {
+                shown.push_str(&format!("<hash of {user}'s password>"));
+                match live.as_deref().and_then(|live| scheme.find(live, user, password)) {
+                    None if make => Some(scheme.hash(password)?),
+                    kept => kept,
+                }
+            }
+        };
+        whole = whole.zip(text).map(|(whole, text)| whole + &text);
+    }
+    Ok(Rendered { bytes: whole.map(String::into_bytes), shown: Some(shown) })
+}
+
+/// What may be shown of a live file whose desired content `shown` has secrets in it: lines that
+/// stand in `shown` too, and of the others no more than the name before a `=` or `:`.
+pub(super) fn mask_live(live: &str, shown: &str) -> String {
+    let known: Vec<&str> = shown.lines().filter(|line| !line.contains('<')).collect();
+    let mut masked = String::new();
+    for line in live.lines() {
+        if known.contains(&line) {
+            masked.push_str(line);
+        } else {
+            let name = line.find(['=', ':']).map_or("", |end| &line[..=end]);
+            let is_name = name.chars().all(|c| c.is_ascii_alphanumeric() || "_-=:. ".contains(c));
+            masked.push_str(if is_name { name } else { "" });
+            masked.push_str("<hidden: may hold a secret>");
+        }
+        masked.push('\n');
+    }
+    masked
+}
+
+/// `text` put between the marking lines of `live`, or at its end when it has none.
+fn with_block(live: &str, marker: &str, text: &str) -> String {
+    let (begin, end) = (format!("# BEGIN {marker}"), format!("# END {marker}"));
+    let mut outside = Vec::new();
+    let mut place = None;
+    let mut inside = false;
+    for line in live.lines() {
+        if line == begin {
+            place.get_or_insert(outside.len());
+            inside = true;
+        } else if line == end {
+            inside = false;
+        } else if !inside {
+            outside.push(line);
+        }
+    }
+    let place = place.unwrap_or(outside.len());
+    let block = std::iter::once(begin.as_str()).chain(text.lines()).chain([end.as_str()]);
+    let mut whole = String::new();
+    for line in
+        outside[..place].iter().copied().chain(block).chain(outside[place..].iter().copied())
+    {
+        whole.push_str(line);
+        whole.push('\n');
+    }
+    whole
+}
+
+/// The file that keeps a secret the host made for itself.
+pub(super) fn host_secret_path(host: &Host, name: &str) -> PathBuf {
+    host.state_dir().join("secrets").join(name)
+}
+
+pub(super) fn read_host_secret(host: &Host, name: &str) -> Result<Option<String>> {
+    match std::fs::read_to_string(host_secret_path(host, name)) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("read the host's secret `{name}`")),
+    }
+}
+
+/// SHA-256 in hex.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
+}
+
+/// Bytes as lower-case hex.
+#[must_use]
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_added_replaced_and_stable() {
+        let once = with_block("a\nb\n", "hwctl", "x");
+        assert_eq!(once, "a\nb\n# BEGIN hwctl\nx\n# END hwctl\n");
+        assert_eq!(with_block(&once, "hwctl", "x"), once);
+        let moved = "# BEGIN hwctl\nold\n# END hwctl\na\n";
+        assert_eq!(with_block(moved, "hwctl", "x"), "# BEGIN hwctl\nx\n# END hwctl\na\n");
+    }
+
+    #[test]
+    fn a_live_file_with_secrets_shows_only_names() {
+        let shown = "PORT=1\nKEY=<secret jwt-key>\n";
+        let live = "PORT=1\nKEY=planted\nplanted again\nadmin:planted\n";
+        let masked = mask_live(live, shown);
+        assert!(!masked.contains("planted"), "{masked}");
+        assert!(masked.starts_with("PORT=1\nKEY=<hidden"), "{masked}");
+    }
+}

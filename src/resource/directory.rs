@@ -1,0 +1,110 @@
+//! A directory with its mode and owner. What is in it is left alone.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::file::in_the_way;
+use super::fs::{
+    Owner, explain, metadata, mode_and_owner, mode_text, owner_text, sync_parent, type_text,
+};
+use super::{Action, Change, Host, Id, Kind};
+
+/// A directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Directory {
+    /// Absolute path on the host.
+    pub path: PathBuf,
+    /// Permission bits.
+    pub mode: u32,
+    /// Who owns it.
+    pub owner: Owner,
+}
+
+/// What is at the directory's path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum DirectoryState {
+    /// Nothing.
+    Absent,
+    /// A directory, with mode, uid and gid.
+    Directory(u32, u32, u32),
+    /// Anything else, by the name of its type.
+    Other(String),
+}
+
+impl Kind for Directory {
+    type State = DirectoryState;
+
+    fn id(&self) -> Id {
+        Id::new("directory", self.path.display())
+    }
+
+    async fn read(&self, host: &Host) -> Result<DirectoryState> {
+        Ok(match metadata(&host.path(&self.path))? {
+            None => DirectoryState::Absent,
+            Some(found) if found.is_dir() => {
+                let (mode, uid, gid) = mode_and_owner(&found);
+                DirectoryState::Directory(mode, uid, gid)
+            }
+            Some(found) => DirectoryState::Other(type_text(&found).to_owned()),
+        })
+    }
+
+    fn diff(&self, state: &DirectoryState, host: &Host) -> Result<Option<Change>> {
+        let owner = Some(format!("{}:{}", self.owner.user, self.owner.group));
+        let (action, mode_before, owner_before) = match state {
+            DirectoryState::Absent => (Action::Create, None, None),
+            DirectoryState::Directory(mode, uid, gid) => {
+                let same = self.owner.resolve(host)? == Some((*uid, *gid));
+                let before = if same { owner.clone() } else { Some(owner_text(host, *uid, *gid)?) };
+                (Action::Update, Some(mode_text(*mode)), before)
+            }
+            DirectoryState::Other(found) => {
+                in_the_way(&self.path, found, "directory")?;
+                return Ok(None);
+            }
+        };
+        Ok(Change::new(self.id(), action)
+            .attribute("mode", mode_before, Some(mode_text(self.mode)))
+            .attribute("owner", owner_before, owner)
+            .unless_empty())
+    }
+
+    async fn apply(&self, state: &DirectoryState, host: &Host) -> Result<()> {
+        let (uid, gid) = self.owner.require(host)?;
+        let path = host.path(&self.path);
+        if *state == DirectoryState::Absent {
+            explain(fs::create_dir_all(&path), || format!("make `{}`", self.path.display()))?;
+        }
+        set_mode_and_owner(&path, self.mode, uid, gid)?;
+        sync_parent(&path)
+    }
+
+    async fn undo(&self, before: &DirectoryState, host: &Host) -> Result<()> {
+        let path = host.path(&self.path);
+        match before {
+            DirectoryState::Directory(mode, uid, gid) => {
+                set_mode_and_owner(&path, *mode, *uid, *gid)
+            }
+            // Only an empty directory: what others put into it is theirs.
+            DirectoryState::Absent => match fs::remove_dir(&path) {
+                Ok(()) => sync_parent(&path),
+                Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => Ok(()),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+                Err(error) => {
+                    Err(error).with_context(|| format!("remove `{}`", self.path.display()))
+                }
+            },
+            DirectoryState::Other(_) => Ok(()),
+        }
+    }
+}
+
+fn set_mode_and_owner(path: &std::path::Path, mode: u32, uid: u32, gid: u32) -> Result<()> {
+    chown(path, Some(uid), Some(gid))
+        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
+        .with_context(|| format!("set mode and owner of `{}`", path.display()))
+}

@@ -1,0 +1,64 @@
+//! What the host is: read once at the start of a session and told in the hello.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// What the host is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// The host's own name.
+    pub hostname: String,
+    /// `ID` of os-release, such as `ubuntu`.
+    pub os: String,
+    /// `VERSION_ID` of os-release, such as `24.04`; empty on a rolling release.
+    pub os_version: String,
+    /// `PRETTY_NAME` of os-release.
+    pub os_name: String,
+    /// Machine architecture as Rust names it, such as `x86_64`.
+    pub arch: String,
+    /// CPUs available to the host.
+    pub cpus: u16,
+    /// Memory in KiB.
+    pub memory_kib: u64,
+    /// The host's addresses other than loopback, link-local and containers' bridges.
+    pub addresses: Vec<IpAddr>,
+    /// TCP ports that sshd or its socket listens on, and the one this session came in by.
+    pub ssh_ports: Vec<u16>,
+    /// Where this session comes from, as the host sees it.
+    pub ssh_client: Option<IpAddr>,
+    /// nginx: the installed version or, before it is installed, the one apt would install.
+    pub nginx: Option<Version>,
+}
+
+/// A dotted version, compared number by number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Version(pub u16, pub u16, pub u16);
+
+impl Version {
+    /// Reads the leading numbers of a package's version: `1.24.0-2ubuntu7` is 1.24.0. An epoch
+    /// (`1:`) is passed over.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.split_once(':').map_or(text, |(_, rest)| rest);
+        let end = text.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(text.len());
+        let mut numbers = text[..end].split('.').map(str::parse);
+        let major = numbers.next()?.ok()?;
+        let mut next = || numbers.next().and_then(Result::ok).unwrap_or(0);
+        Some(Self(major, next(), next()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_of_packages_are_read_and_ordered() {
+        assert_eq!(Version::parse("1.24.0-2ubuntu7.4"), Some(Version(1, 24, 0)));
+        assert_eq!(Version::parse("1:1.26.3"), Some(Version(1, 26, 3)));
+        assert_eq!(Version::parse("1.22"), Some(Version(1, 22, 0)));
+        assert_eq!(Version::parse("none"), None);
+        assert!(Version(1, 24, 0) < Version(1, 25, 1));
+    }
+}

@@ -1,0 +1,247 @@
+//! A regular file with its content, mode and owner; and a path where nothing should be.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use super::content::{Content, mask_live, sha256};
+use super::fs::{
+    Owner, explain, metadata, mode_and_owner, mode_text, owner_text, sync_parent, type_text,
+    write_atomic,
+};
+use super::{Action, Advise, Change, Detail, Host, Id, Kind};
+
+/// A regular file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// Absolute path on the host.
+    pub path: PathBuf,
+    /// What it holds.
+    pub content: Content,
+    /// Permission bits.
+    pub mode: u32,
+    /// Who owns it.
+    pub owner: Owner,
+}
+
+/// A path where there should be no file and no link. A directory is never removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Absent {
+    /// Absolute path on the host.
+    pub path: PathBuf,
+}
+
+/// What is at a path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PathState {
+    /// Nothing.
+    Absent,
+    /// A regular file.
+    File {
+        /// Permission bits.
+        mode: u32,
+        /// Owner.
+        uid: u32,
+        /// Group.
+        gid: u32,
+        /// Content.
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
+    /// A symbolic link.
+    Link {
+        /// Where it points.
+        target: PathBuf,
+    },
+    /// Anything else, by the name of its type.
+    Other(String),
+}
+
+impl PathState {
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        let Some(found) = metadata(path)? else { return Ok(Self::Absent) };
+        if found.is_symlink() {
+            let target =
+                fs::read_link(path).with_context(|| format!("read link `{}`", path.display()))?;
+            return Ok(Self::Link { target });
+        }
+        if !found.is_file() {
+            return Ok(Self::Other(type_text(&found).to_owned()));
+        }
+        let bytes = fs::read(path).with_context(|| format!("read `{}`", path.display()))?;
+        let (mode, uid, gid) = mode_and_owner(&found);
+        Ok(Self::File { mode, uid, gid, bytes })
+    }
+
+    pub(super) fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::File { bytes, .. } => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// Brings the path back to this state.
+    pub(super) fn restore(&self, path: &Path) -> Result<()> {
+        match self {
+            Self::Absent => remove(path),
+            Self::File { mode, uid, gid, bytes } => {
+                write_atomic(path, bytes, *mode, Some((*uid, *gid)))
+            }
+            Self::Link { target } => super::link::link_atomic(target, path),
+            Self::Other(_) => Ok(()),
+        }
+    }
+}
+
+fn remove(path: &Path) -> Result<()> {
+    if metadata(path)?.is_none() {
+        return Ok(());
+    }
+    explain(fs::remove_file(path), || format!("remove `{}`", path.display()))?;
+    sync_parent(path)
+}
+
+/// The error that something of another type is where a resource should be.
+pub(super) fn in_the_way(path: &Path, found: &str, wanted: &str) -> Result<()> {
+    Err(anyhow::anyhow!("a {found} is at `{}` where a {wanted} should be", path.display()))
+        .hint("hwctl does not remove it: move it away and run again")
+}
+
+impl File {
+    /// A file of plain text, owned by root, mode 0644.
+    pub fn text(path: impl Into<PathBuf>, text: impl Into<String>) -> Self {
+        Self { path: path.into(), content: Content::text(text), mode: 0o644, owner: Owner::root() }
+    }
+
+    fn details(&self, state: &PathState, host: &Host) -> Result<Vec<Detail>> {
+        let live = state.bytes();
+        let rendered = self.content.render(live, host, false)?;
+        if live.is_some() && rendered.bytes.as_deref() == live {
+            return Ok(Vec::new());
+        }
+        let Some(after) = rendered.shown else {
+            let after = match &self.content {
+                Content::Blob(blob) => blob.size,
+                _ => rendered.bytes.map_or(0, |bytes| bytes.len() as u64),
+            };
+            let before = live.map(|live| live.len() as u64);
+            return Ok(vec![Detail::Binary { before, after: Some(after) }]);
+        };
+        let before = String::from_utf8_lossy(live.unwrap_or_default());
+        let before = match self.content.is_secret() {
+            true => mask_live(&before, &after),
+            false => before.into_owned(),
+        };
+        Ok(vec![Detail::Text { before, after }])
+    }
+}
+
+impl Kind for File {
+    type State = PathState;
+
+    fn id(&self) -> Id {
+        Id::new("file", self.path.display())
+    }
+
+    async fn read(&self, host: &Host) -> Result<PathState> {
+        PathState::read(&host.path(&self.path))
+    }
+
+    fn diff(&self, state: &PathState, host: &Host) -> Result<Option<Change>> {
+        let action = match state {
+            PathState::Absent => Action::Create,
+            PathState::File { .. } | PathState::Link { .. } => Action::Update,
+            PathState::Other(found) => {
+                in_the_way(&self.path, found, "file")?;
+                return Ok(None);
+            }
+        };
+        let mut change = Change::new(self.id(), action);
+        if let PathState::Link { target } = state {
+            let before = Some(format!("symbolic link to {}", target.display()));
+            change = change.attribute("type", before, Some("file".to_owned()));
+        }
+        let owner = Some(format!("{}:{}", self.owner.user, self.owner.group));
+        let (mode_before, owner_before) = match state {
+            PathState::File { mode, uid, gid, .. } => {
+                // An owner given by number and by name is the same owner.
+                let same = self.owner.resolve(host)? == Some((*uid, *gid));
+                let before = if same { owner.clone() } else { Some(owner_text(host, *uid, *gid)?) };
+                (Some(mode_text(*mode)), before)
+            }
+            _ => (None, None),
+        };
+        change = change.attribute("mode", mode_before, Some(mode_text(self.mode))).attribute(
+            "owner",
+            owner_before,
+            owner,
+        );
+        change.details.extend(self.details(state, host)?);
+        Ok(change.unless_empty())
+    }
+
+    fn digest(&self, state: &PathState, host: &Host) -> Option<String> {
+        if let Content::Blob(blob) = &self.content {
+            return Some(blob.key.clone());
+        }
+        self.content.render(state.bytes(), host, false).ok()?.bytes.as_deref().map(sha256)
+    }
+
+    async fn apply(&self, state: &PathState, host: &Host) -> Result<()> {
+        let owner = self.owner.require(host)?;
+        let rendered = self.content.render(state.bytes(), host, true)?;
+        let Some(bytes) = rendered.bytes else {
+            bail!("`{}` needs a secret that the host has not made", self.path.display());
+        };
+        write_atomic(&host.path(&self.path), &bytes, self.mode, Some(owner))
+    }
+
+    async fn undo(&self, before: &PathState, host: &Host) -> Result<()> {
+        before.restore(&host.path(&self.path))
+    }
+}
+
+impl Kind for Absent {
+    type State = PathState;
+
+    fn id(&self) -> Id {
+        Id::new("absent", self.path.display())
+    }
+
+    async fn read(&self, host: &Host) -> Result<PathState> {
+        PathState::read(&host.path(&self.path))
+    }
+
+    fn diff(&self, state: &PathState, _: &Host) -> Result<Option<Change>> {
+        let change = Change::new(self.id(), Action::Remove);
+        match state {
+            PathState::Absent => Ok(None),
+            PathState::Other(found) => {
+                in_the_way(&self.path, found, "nothing")?;
+                Ok(None)
+            }
+            PathState::Link { target } => {
+                let before = Some(format!("symbolic link to {}", target.display()));
+                Ok(Some(change.attribute("type", before, None)))
+            }
+            PathState::File { bytes, .. } => Ok(Some(change.detail(match str::from_utf8(bytes) {
+                Ok(text) => Detail::Text { before: text.to_owned(), after: String::new() },
+                Err(_) => Detail::Binary { before: Some(bytes.len() as u64), after: None },
+            }))),
+        }
+    }
+
+    fn digest(&self, _: &PathState, _: &Host) -> Option<String> {
+        Some("absent".to_owned())
+    }
+
+    async fn apply(&self, _: &PathState, host: &Host) -> Result<()> {
+        remove(&host.path(&self.path))
+    }
+
+    async fn undo(&self, before: &PathState, host: &Host) -> Result<()> {
+        before.restore(&host.path(&self.path))
+    }
+}

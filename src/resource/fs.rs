@@ -1,0 +1,164 @@
+//! File system changes that are whole or not at all, and owners by name.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::Path;
+
+use anyhow::{Context, Result, anyhow};
+use serde::{Deserialize, Serialize};
+
+use super::{Advise, Host};
+
+/// Who owns a file: a user and a group, each a name or a number.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Owner {
+    /// User name or uid.
+    pub user: String,
+    /// Group name or gid.
+    pub group: String,
+}
+
+impl Owner {
+    /// An owner by names or numbers.
+    pub fn new(user: impl Into<String>, group: impl Into<String>) -> Self {
+        Self { user: user.into(), group: group.into() }
+    }
+
+    /// `root:root`.
+    #[must_use]
+    pub fn root() -> Self {
+        Self::new("root", "root")
+    }
+
+    /// The numbers, from the host's own tables; `None` while the user or group does not exist.
+    pub(super) fn resolve(&self, host: &Host) -> Result<Option<(u32, u32)>> {
+        let user = number(host, "/etc/passwd", &self.user)?;
+        let group = number(host, "/etc/group", &self.group)?;
+        Ok(user.zip(group))
+    }
+
+    pub(super) fn require(&self, host: &Host) -> Result<(u32, u32)> {
+        self.resolve(host)?
+            .ok_or_else(|| anyhow!("user or group `{}:{}` does not exist", self.user, self.group))
+    }
+}
+
+/// `user:group` of two numbers, by name where the host knows one.
+pub(super) fn owner_text(host: &Host, uid: u32, gid: u32) -> Result<String> {
+    let user = name(host, "/etc/passwd", uid)?.unwrap_or_else(|| uid.to_string());
+    let group = name(host, "/etc/group", gid)?.unwrap_or_else(|| gid.to_string());
+    Ok(format!("{user}:{group}"))
+}
+
+/// The third field (uid or gid) of the line whose first field is `name`. libc's own look-up needs
+/// plugins that a static binary cannot load, and hosts of this tool have local users.
+fn number(host: &Host, table: &str, name: &str) -> Result<Option<u32>> {
+    if let Ok(number) = name.parse() {
+        return Ok(Some(number));
+    }
+    Ok(read_table(host, table)?.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())?
+    }))
+}
+
+fn name(host: &Host, table: &str, number: u32) -> Result<Option<String>> {
+    let number = number.to_string();
+    Ok(read_table(host, table)?.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1) == Some(&number)).then(|| name.to_owned())
+    }))
+}
+
+fn read_table(host: &Host, table: &str) -> Result<String> {
+    match fs::read_to_string(host.path(Path::new(table))) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        read => read.with_context(|| format!("read `{table}`")),
+    }
+}
+
+/// Mode bits as `0644`.
+pub(super) fn mode_text(mode: u32) -> String {
+    format!("{mode:04o}")
+}
+
+/// The kind of thing at a path, for the message that something is in the way.
+pub(super) fn type_text(metadata: &fs::Metadata) -> &'static str {
+    let kind = metadata.file_type();
+    if kind.is_dir() {
+        "directory"
+    } else if kind.is_symlink() {
+        "symbolic link"
+    } else if kind.is_file() {
+        "file"
+    } else {
+        "special file"
+    }
+}
+
+/// Permission bits and owner of a path.
+pub(super) fn mode_and_owner(metadata: &fs::Metadata) -> (u32, u32, u32) {
+    (metadata.mode() & 0o7777, metadata.uid(), metadata.gid())
+}
+
+/// `symlink_metadata`, with absent as `None`.
+pub(super) fn metadata(path: &Path) -> Result<Option<fs::Metadata>> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Ok(None)
+        }
+        Err(error) => Err(error).with_context(|| format!("look at `{}`", path.display())),
+    }
+}
+
+/// Writes a file beside its place, syncs it and renames it there: the path has the old content or
+/// the new, never a part.
+pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
+    let write = || -> io::Result<()> {
+        let parent = path.parent().unwrap_or(Path::new("/"));
+        let mut temporary = tempfile::Builder::new()
+            .prefix(".hwctl-")
+            .permissions(fs::Permissions::from_mode(0o600))
+            .tempfile_in(parent)?;
+        temporary.write_all(bytes)?;
+        if let Some((uid, gid)) = owner {
+            chown(temporary.path(), Some(uid), Some(gid))?;
+        }
+        temporary.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+        temporary.as_file().sync_all()?;
+        temporary.persist(path).map_err(|error| error.error)?;
+        File::open(parent)?.sync_all()
+    };
+    explain(write(), || format!("write `{}`", path.display()))
+}
+
+/// Adds what to do about the errors of a file system that have a remedy.
+pub(super) fn explain<T>(result: io::Result<T>, what: impl Fn() -> String) -> Result<T> {
+    result.or_else(|error| {
+        let hint = match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Some("free some space on the host (`df -h`, `apt-get clean`) and run again")
+            }
+            io::ErrorKind::ReadOnlyFilesystem => {
+                Some("the file system is mounted read-only: `mount`, `dmesg` on the host say why")
+            }
+            _ => None,
+        };
+        let error = anyhow::Error::new(error).context(what());
+        match hint {
+            Some(hint) => Err(error).hint(hint),
+            None => Err(error),
+        }
+    })
+}
+
+/// Syncs the directory that holds `path`, so that an unlink or rename in it lasts.
+pub(super) fn sync_parent(path: &Path) -> Result<()> {
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    File::open(parent)
+        .and_then(|directory| directory.sync_all())
+        .with_context(|| format!("sync `{}`", parent.display()))
+}

@@ -1,0 +1,84 @@
+//! Password hashes: made with a fresh salt, and kept as long as the password still matches.
+
+use anyhow::{Result, anyhow};
+use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+use serde::{Deserialize, Serialize};
+
+use super::Secret;
+
+/// How a password is hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum HashScheme {
+    /// `$6$`: what nginx checks on every request of basic auth, so of moderate cost (5,000
+    /// rounds, the scheme's default).
+    Sha512Crypt,
+    /// Argon2id with OWASP's parameters (19 MiB, 2 passes, 1 lane), checked once a login.
+    Argon2id,
+}
+
+impl HashScheme {
+    /// A new hash with a random salt, in the scheme's text form.
+    pub fn hash(self, password: &Secret) -> Result<String> {
+        let password = password.expose().as_bytes();
+        let hash = match self {
+            Self::Sha512Crypt => {
+                sha_crypt::ShaCrypt::default().hash_password(password).map(|hash| hash.to_string())
+            }
+            Self::Argon2id => {
+                argon2::Argon2::default().hash_password(password).map(|hash| hash.to_string())
+            }
+        };
+        hash.map_err(|error| anyhow!("hash a password: {error}"))
+    }
+
+    /// Whether `hash` is one of `password` in this scheme.
+    #[must_use]
+    pub fn verify(self, password: &Secret, hash: &str) -> bool {
+        let password = password.expose().as_bytes();
+        match self {
+            Self::Sha512Crypt => {
+                hash.starts_with("$6$")
+                    && sha_crypt::ShaCrypt::default().verify_password(password, hash).is_ok()
+            }
+            Self::Argon2id => {
+                hash.starts_with("$argon2id$")
+                    && argon2::password_hash::phc::PasswordHash::new(hash).is_ok_and(|hash| {
+                        argon2::Argon2::default().verify_password(password, &hash).is_ok()
+                    })
+            }
+        }
+    }
+
+    /// The hash in `text` that stands after `user:` and matches the password.
+    pub(super) fn find(self, text: &str, user: &str, password: &Secret) -> Option<String> {
+        let label = format!("{user}:");
+        text.match_indices(&label).find_map(|(start, _)| {
+            let whole_name = text[..start].chars().next_back().is_none_or(|c| !is_name(c));
+            let rest = &text[start + label.len()..];
+            let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || "$./=,+-_".contains(c)));
+            let hash = &rest[..end.unwrap_or(rest.len())];
+            (whole_name && self.verify(password, hash)).then(|| hash.to_owned())
+        })
+    }
+}
+
+fn is_name(c: char) -> bool {
+    c.is_alphanumeric() || "_-.@".contains(c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_scheme_finds_its_hash_again_and_no_other() {
+        let password = Secret::new("correct horse");
+        for scheme in [HashScheme::Sha512Crypt, HashScheme::Argon2id] {
+            let hash = scheme.hash(&password).unwrap();
+            let text = format!("USERS='other:$6$x$y admin:{hash} z:1'\n");
+            assert_eq!(scheme.find(&text, "admin", &password).as_deref(), Some(hash.as_str()));
+            assert_eq!(scheme.find(&text, "admin", &Secret::new("wrong")), None);
+            assert_eq!(scheme.find(&text, "min", &password), None);
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! The host as resources see it: its file system, its programs, and what is already known of it.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::rc::Rc;
+
+use anyhow::{Context, Result, bail};
+
+use super::{Blob, Id};
+
+/// What a plan leaves of one resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Whether the plan changes it.
+    pub changed: bool,
+    /// See `Kind::digest`.
+    pub digest: Option<String>,
+}
+
+/// How far a long change is: a fraction from 0 to 1 where it is known, and what is going on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Progress {
+    /// 0 to 1.
+    pub fraction: Option<f32>,
+    /// In one line, such as `unpacking nginx`.
+    pub message: String,
+}
+
+/// Opens a blob for reading.
+pub type BlobSource = Box<dyn Fn(&Blob) -> Result<Box<dyn Read + Send>>>;
+
+/// A host seen from the inside, as root.
+pub struct Host {
+    root: PathBuf,
+    blobs: BlobSource,
+    progress: Box<dyn Fn(Progress)>,
+    outcomes: RefCell<HashMap<Id, Outcome>>,
+    docker: OnceCell<bollard::Docker>,
+    cache: RefCell<HashMap<String, Rc<str>>>,
+}
+
+impl Host {
+    /// The host whose root directory is `root`: `/`, or a folder in tests of the kinds that only
+    /// touch files.
+    pub fn new(
+        root: impl Into<PathBuf>,
+        blobs: BlobSource,
+        progress: Box<dyn Fn(Progress)>,
+    ) -> Self {
+        Self {
+            root: root.into(),
+            blobs,
+            progress,
+            outcomes: RefCell::default(),
+            docker: OnceCell::new(),
+            cache: RefCell::default(),
+        }
+    }
+
+    /// Where `path` of the host is.
+    #[must_use]
+    pub fn path(&self, path: &Path) -> PathBuf {
+        self.root.join(path.strip_prefix("/").unwrap_or(path))
+    }
+
+    /// hwctl's own folder on the host: secrets, stamps, journal. Mode 0700.
+    #[must_use]
+    pub fn state_dir(&self) -> PathBuf {
+        self.path(Path::new("/var/lib/hwctl"))
+    }
+
+    /// Opens a blob for reading.
+    pub fn open_blob(&self, blob: &Blob) -> Result<Box<dyn Read + Send>> {
+        (self.blobs)(blob)
+    }
+
+    /// The bytes of a blob.
+    pub fn blob(&self, blob: &Blob) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.open_blob(blob)?.read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Tells how far a long change is.
+    pub fn progress(&self, fraction: Option<f32>, message: impl Into<String>) {
+        (self.progress)(Progress { fraction, message: message.into() });
+    }
+
+    /// Remembers what the plan leaves of a resource, for those that depend on it.
+    pub fn record(&self, id: Id, outcome: Outcome) {
+        self.outcomes.borrow_mut().insert(id, outcome);
+    }
+
+    /// What the plan leaves of a resource that came earlier.
+    #[must_use]
+    pub fn outcome(&self, id: &Id) -> Option<Outcome> {
+        self.outcomes.borrow().get(id).cloned()
+    }
+
+    /// One digest over the content of `inputs` once the plan is applied; `None` when one of them
+    /// is not known yet.
+    #[must_use]
+    pub fn digest_of(&self, inputs: &[Id]) -> Option<String> {
+        let outcomes = self.outcomes.borrow();
+        let mut text = String::new();
+        for id in inputs {
+            let digest = outcomes.get(id)?.digest.as_ref()?;
+            text.push_str(id.as_str());
+            text.push('\0');
+            text.push_str(digest);
+            text.push('\n');
+        }
+        Some(super::content::sha256(text.as_bytes()))
+    }
+
+    /// The Docker API on the host's own socket. The connection is made once.
+    pub async fn docker(&self) -> Result<&bollard::Docker> {
+        if let Some(docker) = self.docker.get() {
+            return Ok(docker);
+        }
+        let docker = bollard::Docker::connect_with_unix(
+            "/run/docker.sock",
+            120,
+            bollard::API_DEFAULT_VERSION,
+        )?;
+        let docker = docker.negotiate_version().await.context("reach docker on its socket")?;
+        Ok(self.docker.get_or_init(|| docker))
+    }
+
+    /// Runs a program without a shell and waits for it. `LC_ALL=C`, no standard input.
+    pub async fn output<S: AsRef<OsStr>>(&self, program: &str, args: &[S]) -> Result<Output> {
+        self.command(program).args(args).output().await.with_context(|| format!("run `{program}`"))
+    }
+
+    /// The program to run with the host's environment: clean, in C locale.
+    #[must_use]
+    pub fn command(&self, program: &str) -> tokio::process::Command {
+        let mut command = tokio::process::Command::new(program);
+        command
+            .env_clear()
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("LC_ALL", "C")
+            .env("HOME", "/root")
+            .stdin(Stdio::null())
+            .kill_on_drop(true);
+        command
+    }
+
+    /// Runs a program that has to succeed and gives what it printed.
+    pub async fn run<S: AsRef<OsStr>>(&self, program: &str, args: &[S]) -> Result<String> {
+        let output = self.output(program, args).await?;
+        if !output.status.success() {
+            let shown: Vec<_> = args.iter().map(|a| a.as_ref().to_string_lossy()).collect();
+            bail!(
+                "`{program} {}` fails with {}: {}",
+                shown.join(" "),
+                output.status,
+                last_lines(&output, 5)
+            );
+        }
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+
+    /// Text that is read once and kept until [`Host::forget`].
+    pub async fn once<F>(&self, key: &str, read: F) -> Result<Rc<str>>
+    where
+        F: AsyncFnOnce() -> Result<String>,
+    {
+        if let Some(text) = self.cache.borrow().get(key) {
+            return Ok(Rc::clone(text));
+        }
+        let text: Rc<str> = read().await?.into();
+        self.cache.borrow_mut().insert(key.to_owned(), Rc::clone(&text));
+        Ok(text)
+    }
+
+    /// Forgets what was read, after a change.
+    pub fn forget(&self) {
+        self.cache.borrow_mut().clear();
+    }
+}
+
+/// The last lines that a program printed, its errors before its output, joined by ` | `.
+#[must_use]
+pub fn last_lines(output: &Output, count: usize) -> String {
+    let text = if output.stderr.trim_ascii().is_empty() { &output.stdout } else { &output.stderr };
+    let text = String::from_utf8_lossy(text);
+    let lines: Vec<_> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines[lines.len().saturating_sub(count)..].join(" | ")
+}

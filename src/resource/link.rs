@@ -1,0 +1,72 @@
+//! A symbolic link.
+
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::file::{PathState, in_the_way};
+use super::fs::sync_parent;
+use super::{Action, Change, Host, Id, Kind};
+
+/// A symbolic link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Absolute path of the link itself.
+    pub path: PathBuf,
+    /// Where it points, as written into it.
+    pub target: PathBuf,
+}
+
+impl Kind for Link {
+    type State = PathState;
+
+    fn id(&self) -> Id {
+        Id::new("link", self.path.display())
+    }
+
+    async fn read(&self, host: &Host) -> Result<PathState> {
+        PathState::read(&host.path(&self.path))
+    }
+
+    fn diff(&self, state: &PathState, _: &Host) -> Result<Option<Change>> {
+        let after = Some(self.target.display().to_string());
+        let (action, before) = match state {
+            PathState::Absent => (Action::Create, None),
+            PathState::Link { target } => (Action::Update, Some(target.display().to_string())),
+            PathState::File { .. } => {
+                in_the_way(&self.path, "file", "symbolic link")?;
+                return Ok(None);
+            }
+            PathState::Other(found) => {
+                in_the_way(&self.path, found, "symbolic link")?;
+                return Ok(None);
+            }
+        };
+        Ok(Change::new(self.id(), action).attribute("target", before, after).unless_empty())
+    }
+
+    fn digest(&self, _: &PathState, _: &Host) -> Option<String> {
+        Some(self.target.display().to_string())
+    }
+
+    async fn apply(&self, _: &PathState, host: &Host) -> Result<()> {
+        link_atomic(&self.target, &host.path(&self.path))
+    }
+
+    async fn undo(&self, before: &PathState, host: &Host) -> Result<()> {
+        before.restore(&host.path(&self.path))
+    }
+}
+
+/// Makes a link beside its place and renames it there.
+pub(super) fn link_atomic(target: &Path, path: &Path) -> Result<()> {
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    let made = tempfile::Builder::new()
+        .prefix(".hwctl-")
+        .make_in(parent, |temporary| symlink(target, temporary))
+        .with_context(|| format!("link `{}`", path.display()))?;
+    made.into_temp_path().persist(path).with_context(|| format!("link `{}`", path.display()))?;
+    sync_parent(path)
+}
