@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -189,6 +190,10 @@ impl Kind for File {
         self.content.render(state.bytes(), host, false).ok()?.bytes.as_deref().map(sha256)
     }
 
+    fn changed_at(&self, host: &Host) -> Option<SystemTime> {
+        super::fs::changed(&host.path(&self.path))
+    }
+
     async fn apply(&self, state: &PathState, host: &Host) -> Result<()> {
         let owner = self.owner.require(host)?;
         let rendered = self.content.render(state.bytes(), host, true)?;
@@ -235,6 +240,10 @@ impl Kind for Absent {
 
     fn digest(&self, _: &PathState, _: &Host) -> Option<String> {
         Some("absent".to_owned())
+    }
+
+    fn changed_at(&self, host: &Host) -> Option<SystemTime> {
+        super::fs::changed(&host.path(&self.path))
     }
 
     async fn apply(&self, _: &PathState, host: &Host) -> Result<()> {

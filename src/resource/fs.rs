@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
@@ -112,6 +113,14 @@ pub(super) fn metadata(path: &Path) -> Result<Option<fs::Metadata>> {
         }
         Err(error) => Err(error).with_context(|| format!("look at `{}`", path.display())),
     }
+}
+
+/// When the entry at `path` last changed, by its inode; of an absent one, when its directory did.
+pub(super) fn changed(path: &Path) -> Option<SystemTime> {
+    let entry = fs::symlink_metadata(path);
+    let metadata = entry.or_else(|error| path.parent().map_or(Err(error), fs::metadata)).ok()?;
+    let (seconds, nanos) = (u64::try_from(metadata.ctime()).ok()?, metadata.ctime_nsec());
+    Some(UNIX_EPOCH + Duration::new(seconds, u32::try_from(nanos).ok()?))
 }
 
 /// Writes a file beside its place, syncs it and renames it there: the path has the old content or

@@ -7,6 +7,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::rc::Rc;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 
@@ -19,6 +20,8 @@ pub struct Outcome {
     pub changed: bool,
     /// See `Kind::digest`.
     pub digest: Option<String>,
+    /// See `Kind::changed_at`.
+    pub changed_at: Option<SystemTime>,
 }
 
 /// How far a long change is: a fraction from 0 to 1 where it is known, and what is going on.
@@ -41,6 +44,8 @@ pub struct Host {
     outcomes: RefCell<HashMap<Id, Outcome>>,
     docker: OnceCell<bollard::Docker>,
     cache: RefCell<HashMap<String, Rc<str>>>,
+    units: RefCell<Vec<String>>,
+    patience: Duration,
 }
 
 impl Host {
@@ -58,7 +63,44 @@ impl Host {
             outcomes: RefCell::default(),
             docker: OnceCell::new(),
             cache: RefCell::default(),
+            units: RefCell::default(),
+            patience: Duration::from_mins(10),
         }
+    }
+
+    /// Sets how long something that is in the way for a while (a held lock, a first boot) is
+    /// waited for; ten minutes when not set.
+    pub fn set_patience(&mut self, patience: Duration) {
+        self.patience = patience;
+    }
+
+    pub(super) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// Adds a unit to those that are read together.
+    pub(super) fn expect_unit(&self, name: &str) {
+        let mut units = self.units.borrow_mut();
+        if !units.iter().any(|known| known == name) {
+            units.push(name.to_owned());
+        }
+    }
+
+    /// The units that are read together.
+    pub(super) fn expected_units(&self) -> Vec<String> {
+        self.units.borrow().clone()
+    }
+
+    /// When the newest of `inputs` changed on disk.
+    pub(super) fn last_change_of(&self, inputs: &[Id]) -> Option<SystemTime> {
+        let outcomes = self.outcomes.borrow();
+        inputs.iter().filter_map(|id| outcomes.get(id)?.changed_at).max()
+    }
+
+    /// The first of `inputs` that the plan changes.
+    pub(super) fn first_changed(&self, inputs: &[Id]) -> Option<Id> {
+        let outcomes = self.outcomes.borrow();
+        inputs.iter().find(|id| outcomes.get(id).is_some_and(|found| found.changed)).cloned()
     }
 
     /// Where `path` of the host is.

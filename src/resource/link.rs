@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -49,6 +50,10 @@ impl Kind for Link {
 
     fn digest(&self, _: &PathState, _: &Host) -> Option<String> {
         Some(self.target.display().to_string())
+    }
+
+    fn changed_at(&self, host: &Host) -> Option<SystemTime> {
+        super::fs::changed(&host.path(&self.path))
     }
 
     async fn apply(&self, _: &PathState, host: &Host) -> Result<()> {

@@ -3,6 +3,7 @@
 //! A kind reads the host through [`Host`] and nothing else; it knows no ssh, no terminal and no
 //! inventory. [`Resource`] is the sum of all kinds and the only type the engine handles.
 
+mod certificate;
 mod change;
 mod content;
 mod directory;
@@ -12,14 +13,21 @@ mod fs;
 mod hash;
 mod hint;
 mod host;
+mod host_secret;
 mod link;
+mod listeners;
+mod packages;
 mod secret;
+mod unit;
+mod user;
 
 use std::fmt;
+use std::time::SystemTime;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+pub use certificate::{Certificate, CertificateState};
 pub use change::{Action, Change, Detail};
 pub use content::{Blob, Content, HashScheme, Part, hex, sha256};
 pub use directory::{Directory, DirectoryState};
@@ -28,8 +36,13 @@ pub use file::{Absent, File, PathState};
 pub use fs::{Owner, write_atomic};
 pub use hint::{Advise, Hint};
 pub use host::{BlobSource, Host, Outcome, Progress, last_lines};
+pub use host_secret::{HostSecret, HostSecretState};
 pub use link::Link;
+pub use listeners::{Listener, listeners};
+pub use packages::{Packages, PackagesState};
 pub use secret::Secret;
+pub use unit::{OnChange, Unit, UnitState};
+pub use user::{User, UserState};
 
 /// Names one resource of a host: its kind and its name, such as `file /etc/nginx/nginx.conf`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -78,6 +91,14 @@ pub(crate) trait Kind {
         None
     }
 
+    /// When what the resource has on disk last changed.
+    fn changed_at(&self, _host: &Host) -> Option<SystemTime> {
+        None
+    }
+
+    /// Says what will be read, so that reads can be done together.
+    fn expect(&self, _host: &Host) {}
+
     /// Brings the host from `state` to the desired state.
     async fn apply(&self, state: &Self::State, host: &Host) -> Result<()>;
 
@@ -98,6 +119,8 @@ pub struct Examined {
     pub change: Option<Change>,
     /// See [`Kind::digest`].
     pub digest: Option<String>,
+    /// See [`Kind::changed_at`].
+    pub changed_at: Option<SystemTime>,
 }
 
 async fn examine<K: Kind>(kind: &K, host: &Host) -> Result<Examined> {
@@ -105,6 +128,7 @@ async fn examine<K: Kind>(kind: &K, host: &Host) -> Result<Examined> {
     Ok(Examined {
         change: kind.diff(&state, host)?,
         digest: kind.digest(&state, host),
+        changed_at: kind.changed_at(host),
         before: Saved(rmp_serde::to_vec_named(&state)?),
     })
 }
@@ -130,6 +154,11 @@ macro_rules! kinds {
             #[must_use]
             pub fn id(&self) -> Id {
                 match self { $(Self::$name(kind) => kind.id(),)* }
+            }
+
+            /// Says what will be read, so that reads can be done together.
+            pub fn expect(&self, host: &Host) {
+                match self { $(Self::$name(kind) => kind.expect(host),)* }
             }
 
             /// Reads what the host has and says what has to change.
@@ -158,7 +187,7 @@ macro_rules! kinds {
     };
 }
 
-kinds!(Absent, Directory, File, Link);
+kinds!(Absent, Certificate, Directory, File, HostSecret, Link, Packages, Unit, User);
 
 /// A resource in its stack: with the tag that `--only` and `--skip` know it by.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,0 +1,248 @@
+//! A self-signed certificate and its key, both made on the host; the key never leaves it.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use rand::TryRng as _;
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
+    KeyUsagePurpose, PublicKeyData as _, SerialNumber,
+};
+use serde::{Deserialize, Serialize};
+use x509_parser::extensions::GeneralName;
+
+use super::content::sha256;
+use super::file::PathState;
+use super::fs::write_atomic;
+use super::{Action, Change, Host, Id, Kind};
+
+const DAY: Duration = Duration::from_hours(24);
+
+/// A certificate for server authentication (ECDSA P-256) with its key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Certificate {
+    /// Where the certificate is (PEM, mode 0644).
+    pub certificate: PathBuf,
+    /// Where the key is (PEM, mode 0600).
+    pub key: PathBuf,
+    /// Names and addresses it is for; the first is its common name.
+    pub names: Vec<String>,
+    /// Life of a new one, in days.
+    pub days: u16,
+    /// A new one is made when fewer days than this are left.
+    pub renew_before: u16,
+}
+
+/// The two files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateState {
+    certificate: PathState,
+    key: PathState,
+}
+
+/// What a certificate on the host says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Found {
+    names: Vec<String>,
+    until: SystemTime,
+    key_matches: bool,
+}
+
+impl CertificateState {
+    fn found(&self) -> Option<Found> {
+        let pem = self.certificate.bytes()?;
+        let (_, pem) = x509_parser::pem::parse_x509_pem(pem).ok()?;
+        let certificate = pem.parse_x509().ok()?;
+        let mut names = Vec::new();
+        if let Ok(Some(extension)) = certificate.subject_alternative_name() {
+            for name in &extension.value.general_names {
+                match name {
+                    GeneralName::DNSName(name) => names.push((*name).to_owned()),
+                    GeneralName::IPAddress(bytes) => names.extend(address_text(bytes)),
+                    _ => {}
+                }
+            }
+        }
+        let until = u64::try_from(certificate.validity().not_after.timestamp()).ok()?;
+        let key = self.key.bytes().and_then(|pem| str::from_utf8(pem).ok());
+        let key_matches = key
+            .and_then(|pem| KeyPair::from_pem(pem).ok())
+            .is_some_and(|key| key.subject_public_key_info() == certificate.public_key().raw);
+        Some(Found { names, until: UNIX_EPOCH + Duration::from_secs(until), key_matches })
+    }
+}
+
+fn address_text(bytes: &[u8]) -> Option<String> {
+    if let Ok(four) = <[u8; 4]>::try_from(bytes) {
+        return Some(std::net::Ipv4Addr::from(four).to_string());
+    }
+    <[u8; 16]>::try_from(bytes).ok().map(|all| std::net::Ipv6Addr::from(all).to_string())
+}
+
+impl Certificate {
+    /// Why a new one is needed, as before and after of one property.
+    fn reason(&self, state: &CertificateState) -> Option<(&'static str, Option<String>, String)> {
+        let days = format!("valid {} days", self.days);
+        let Some(found) = state.found() else {
+            let before = (state.certificate != PathState::Absent).then(|| "unreadable".to_owned());
+            return Some(("validity", before, days));
+        };
+        if !found.key_matches {
+            let before = Some("does not belong to the certificate".to_owned());
+            return Some(("key", before, "made anew".to_owned()));
+        }
+        if found.names != self.names {
+            return Some(("names", Some(found.names.join(" ")), self.names.join(" ")));
+        }
+        let left = found.until.duration_since(SystemTime::now()).unwrap_or_default();
+        let left_days = left.as_secs() / DAY.as_secs();
+        (left < DAY * u32::from(self.renew_before)).then(|| {
+            let before = match left.is_zero() {
+                true => "expired".to_owned(),
+                false => format!("{left_days} days left"),
+            };
+            ("validity", Some(before), days)
+        })
+    }
+
+    /// A new certificate and key, as PEM.
+    fn make(&self) -> Result<(String, String)> {
+        let key = KeyPair::generate()?;
+        let mut params = CertificateParams::new(self.names.clone())?;
+        params.distinguished_name = DistinguishedName::new();
+        let common_name = self.names.first().context("a certificate needs a name")?;
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        let mut serial = [0_u8; 16];
+        rand::rngs::SysRng.try_fill_bytes(&mut serial).context("read random bytes")?;
+        // A serial number is a positive integer: its first bit is clear.
+        serial[0] &= 0x7f;
+        params.serial_number = Some(SerialNumber::from_slice(&serial));
+        let now = SystemTime::now();
+        // Clients whose clock is a little behind accept it at once.
+        params.not_before = (now - Duration::from_hours(1)).into();
+        params.not_after = (now + DAY * u32::from(self.days)).into();
+        let certificate = params.self_signed(&key)?;
+        Ok((certificate.pem(), key.serialize_pem()))
+    }
+}
+
+impl Kind for Certificate {
+    type State = CertificateState;
+
+    fn id(&self) -> Id {
+        Id::new("certificate", self.certificate.display())
+    }
+
+    async fn read(&self, host: &Host) -> Result<CertificateState> {
+        Ok(CertificateState {
+            certificate: PathState::read(&host.path(&self.certificate))?,
+            key: PathState::read(&host.path(&self.key))?,
+        })
+    }
+
+    fn diff(&self, state: &CertificateState, _: &Host) -> Result<Option<Change>> {
+        for (path, found) in [(&self.certificate, &state.certificate), (&self.key, &state.key)] {
+            if let PathState::Other(found) = found {
+                super::file::in_the_way(path, found, "file")?;
+            }
+        }
+        let action = match state.certificate {
+            PathState::Absent => Action::Create,
+            _ => Action::Update,
+        };
+        let mut change = Change::new(self.id(), action);
+        if let Some((name, before, after)) = self.reason(state) {
+            change = change.attribute(name, before, Some(after));
+        } else {
+            for (name, state, wanted) in
+                [("mode", &state.certificate, 0o644), ("key mode", &state.key, 0o600)]
+            {
+                change = change.attribute(name, access(state), Some(access_text(wanted, 0, 0)));
+            }
+        }
+        Ok(change.unless_empty())
+    }
+
+    fn digest(&self, state: &CertificateState, _: &Host) -> Option<String> {
+        let current = self.reason(state).is_none();
+        current.then(|| state.certificate.bytes().map(sha256)).flatten()
+    }
+
+    fn changed_at(&self, host: &Host) -> Option<SystemTime> {
+        super::fs::changed(&host.path(&self.certificate))
+    }
+
+    async fn apply(&self, state: &CertificateState, host: &Host) -> Result<()> {
+        let (certificate, key) = match (self.reason(state), &state.certificate, &state.key) {
+            (
+                None,
+                PathState::File { bytes: certificate, .. },
+                PathState::File { bytes: key, .. },
+            ) => (certificate.clone(), key.clone()),
+            _ => {
+                let (certificate, key) = self.make()?;
+                (certificate.into_bytes(), key.into_bytes())
+            }
+        };
+        write_pair(host, (&self.key, &key), (&self.certificate, &certificate))
+    }
+
+    async fn undo(&self, before: &CertificateState, host: &Host) -> Result<()> {
+        before.key.restore(&host.path(&self.key))?;
+        before.certificate.restore(&host.path(&self.certificate))
+    }
+}
+
+/// The key first: a pair that a crash leaves torn is seen by the next run, which makes a new one.
+fn write_pair(host: &Host, key: (&Path, &[u8]), certificate: (&Path, &[u8])) -> Result<()> {
+    write_atomic(&host.path(key.0), key.1, 0o600, Some((0, 0)))?;
+    write_atomic(&host.path(certificate.0), certificate.1, 0o644, Some((0, 0)))
+}
+
+fn access(state: &PathState) -> Option<String> {
+    match state {
+        PathState::File { mode, uid, gid, .. } => Some(access_text(*mode, *uid, *gid)),
+        PathState::Link { .. } => Some("symbolic link".to_owned()),
+        _ => None,
+    }
+}
+
+fn access_text(mode: u32, uid: u32, gid: u32) -> String {
+    format!("{mode:04o} {uid}:{gid}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_certificate_says_what_was_asked_and_needs_no_other() {
+        let wanted = Certificate {
+            certificate: "/c".into(),
+            key: "/k".into(),
+            names: vec!["203.0.113.7".into(), "example.org".into(), "2001:db8::1".into()],
+            days: 90,
+            renew_before: 30,
+        };
+        let (certificate, key) = wanted.make().unwrap();
+        let file = |text: &str| PathState::File {
+            mode: 0o644,
+            uid: 0,
+            gid: 0,
+            bytes: text.as_bytes().to_vec(),
+        };
+        let state = CertificateState { certificate: file(&certificate), key: file(&key) };
+        assert_eq!(wanted.reason(&state), None);
+
+        let soon = Certificate { renew_before: 91, ..wanted.clone() };
+        assert_eq!(soon.reason(&state).unwrap().0, "validity");
+        let other = Certificate { names: vec!["example.net".into()], ..wanted.clone() };
+        assert_eq!(other.reason(&state).unwrap().0, "names");
+        let torn = CertificateState { key: file(&wanted.make().unwrap().1), ..state };
+        assert_eq!(wanted.reason(&torn).unwrap().0, "key");
+    }
+}

@@ -1,0 +1,102 @@
+//! Which TCP ports are listened on, and by which process: straight from `/proc`.
+
+use std::collections::HashMap;
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// A listening TCP socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// The address it listens on.
+    pub address: IpAddr,
+    /// Its port.
+    pub port: u16,
+    /// The processes that hold it, by pid and name. Several share a socket after a fork; systemd
+    /// (pid 1) holds those of its socket units.
+    pub processes: Vec<(u32, String)>,
+}
+
+/// All listening TCP sockets of the host.
+#[must_use]
+pub fn listeners() -> Vec<Listener> {
+    let mut found = Vec::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        let text = fs::read_to_string(table).unwrap_or_default();
+        found.extend(text.lines().skip(1).filter_map(listening));
+    }
+    if found.is_empty() {
+        return Vec::new();
+    }
+    let processes = processes_by_socket();
+    found
+        .into_iter()
+        .map(|(address, port, inode)| Listener {
+            address,
+            port,
+            processes: processes.get(&inode).cloned().unwrap_or_default(),
+        })
+        .collect()
+}
+
+/// Reads a line of `/proc/net/tcp`, such as
+/// `0: 0100007F:18EB 00000000:0000 0A … 0 0 12345`; state `0A` is listening.
+fn listening(line: &str) -> Option<(IpAddr, u16, u64)> {
+    let fields: Vec<_> = line.split_whitespace().collect();
+    if *fields.get(3)? != "0A" {
+        return None;
+    }
+    let (address, port) = fields.get(1)?.split_once(':')?;
+    let inode = fields.get(9)?.parse().ok()?;
+    Some((address_of(address)?, u16::from_str_radix(port, 16).ok()?, inode))
+}
+
+/// The kernel prints each 32-bit word of an address in the machine's own byte order.
+fn address_of(hex: &str) -> Option<IpAddr> {
+    let words: Option<Vec<[u8; 4]>> = (0..hex.len() / 8)
+        .map(|i| u32::from_str_radix(hex.get(8 * i..8 * i + 8)?, 16).ok().map(u32::to_ne_bytes))
+        .collect();
+    match words?.as_slice() {
+        [word] => Some(Ipv4Addr::from(*word).into()),
+        words => {
+            let bytes: [u8; 16] = words.concat().try_into().ok()?;
+            Some(Ipv6Addr::from(bytes).to_canonical())
+        }
+    }
+}
+
+fn processes_by_socket() -> HashMap<u64, Vec<(u32, String)>> {
+    let mut sockets: HashMap<u64, Vec<(u32, String)>> = HashMap::new();
+    for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+        let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else {
+            continue;
+        };
+        let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+        for fd in fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten() {
+            let Ok(target) = fs::read_link(fd.path()) else { continue };
+            let inode = target
+                .to_str()
+                .and_then(|text| text.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());
+            if let Some(inode) = inode {
+                sockets.entry(inode).or_default().push((pid, name.trim().to_owned()));
+            }
+        }
+    }
+    sockets
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+
+    #[test]
+    fn our_own_listener_is_found_with_our_pid() {
+        let socket = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        let all = listeners();
+        let found = all.iter().find(|l| l.port == address.port() && l.address == address.ip());
+        let pids: Vec<_> = found.unwrap().processes.iter().map(|(pid, _)| *pid).collect();
+        assert!(pids.contains(&std::process::id()));
+    }
+}

@@ -1,0 +1,296 @@
+//! A systemd unit: enabled, running, and started with the configuration that is on disk.
+
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde::{Deserialize, Serialize};
+
+use super::{Action, Advise, Change, Host, Id, Kind, listeners, write_atomic};
+
+const PROPERTIES: &str = "Names,LoadState,ActiveState,UnitFileState,NeedDaemonReload,\
+                          InvocationID,StateChangeTimestampMonotonic";
+
+/// How a running unit takes up a changed configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnChange {
+    /// Stop and start.
+    Restart,
+    /// Read it anew while serving.
+    Reload,
+}
+
+/// A systemd unit that is enabled and running.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unit {
+    /// Its name with suffix, such as `nginx.service`.
+    pub name: String,
+    /// Whether it starts at boot.
+    pub enabled: bool,
+    /// Whether it runs.
+    pub active: bool,
+    /// The resources that it reads when it starts.
+    pub inputs: Vec<Id>,
+    /// How it takes up a change of its inputs.
+    pub on_change: OnChange,
+    /// TCP ports that it listens on.
+    pub ports: Vec<u16>,
+}
+
+/// What systemd says of the unit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitState {
+    /// Whether systemd knows it.
+    loaded: bool,
+    /// `active`, `inactive`, `failed`, …
+    active: String,
+    /// `enabled`, `disabled`, `static`, `masked`, …
+    enabled: String,
+    /// Whether its file is newer than what systemd has read.
+    needs_daemon_reload: bool,
+    /// This start of it, and the time of its last change (a reload is one), in µs since boot.
+    start: (String, u64),
+    /// The digest of the inputs, and the start it was taken at, as noted by hwctl.
+    stamp: Option<Stamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Stamp {
+    digest: String,
+    start: (String, u64),
+}
+
+impl UnitState {
+    fn is_active(&self) -> bool {
+        matches!(self.active.as_str(), "active" | "reloading" | "activating")
+    }
+
+    fn is_enabled(&self) -> bool {
+        // Static, generated and alias units have no switch of their own.
+        !matches!(self.enabled.as_str(), "" | "disabled" | "masked" | "masked-runtime" | "linked")
+    }
+
+    /// Why what runs is not what is on disk; `None` when it is.
+    fn stale(&self, unit: &Unit, host: &Host) -> Option<String> {
+        if unit.inputs.is_empty() {
+            return None;
+        }
+        let wanted = host.digest_of(&unit.inputs);
+        let stamped = self.stamp.as_ref().filter(|stamp| stamp.start == self.start);
+        if wanted.is_some() && stamped.map(|stamp| &stamp.digest) == wanted.as_ref() {
+            return None;
+        }
+        if let Some(changed) = host.first_changed(&unit.inputs) {
+            return Some(format!("{changed} changes"));
+        }
+        // Started by somebody else, or by a boot, after the last change: it has read what is there.
+        let read_all = stamped.is_none()
+            && host
+                .last_change_of(&unit.inputs)
+                .zip(since_boot(self.start.1))
+                .is_some_and(|(changed, started)| changed < started);
+        (!read_all).then(|| "its configuration changed since it started".to_owned())
+    }
+}
+
+/// The wall clock's time at `micros` after boot.
+fn since_boot(micros: u64) -> Option<SystemTime> {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let now = Duration::new(now.tv_sec.try_into().ok()?, now.tv_nsec.try_into().ok()?);
+    SystemTime::now().checked_sub(now.checked_sub(Duration::from_micros(micros))?)
+}
+
+impl Unit {
+    fn stamp_path(&self, host: &Host) -> PathBuf {
+        host.state_dir().join("stamps").join(&self.name)
+    }
+
+    fn read_stamp(&self, host: &Host) -> Option<Stamp> {
+        serde_json::from_slice(&std::fs::read(self.stamp_path(host)).ok()?).ok()
+    }
+
+    async fn write_stamp(&self, host: &Host) -> Result<()> {
+        let Some(digest) = host.digest_of(&self.inputs) else { return Ok(()) };
+        host.forget();
+        let stamp = Stamp { digest, start: self.read(host).await?.start };
+        let path = self.stamp_path(host);
+        std::fs::create_dir_all(path.parent().context("the folder of stamps")?)?;
+        write_atomic(&path, &serde_json::to_vec(&stamp)?, 0o600, None)
+    }
+
+    /// Another program on a port of this unit is refused before anything is changed.
+    fn require_ports(&self) -> Result<()> {
+        if self.ports.is_empty() {
+            return Ok(());
+        }
+        let Some(taken) = listeners().into_iter().find(|l| self.ports.contains(&l.port)) else {
+            return Ok(());
+        };
+        let holder = match taken.processes.first() {
+            Some((pid, name)) => format!("`{name}` (pid {pid})"),
+            None => "another program".to_owned(),
+        };
+        Err(anyhow!("port {} of `{}` is taken by {holder}", taken.port, self.name))
+            .hint("stop that program for good (`systemctl disable --now …`) and run again")
+    }
+
+    async fn systemctl(&self, host: &Host, verb: &str) -> Result<()> {
+        let output = host.output("systemctl", &[verb, &self.name]).await?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let args = ["-u", &self.name, "-n", "8", "-o", "cat", "--no-pager"];
+        let journal = host.output("journalctl", &args).await?;
+        let journal = String::from_utf8_lossy(&journal.stdout).trim().replace('\n', "\n    ");
+        let told = super::last_lines(&output, 2);
+        Err(anyhow!("`systemctl {verb} {}` fails: {told}\n    {journal}", self.name))
+            .hint(format!("`journalctl -u {}` on the host has the rest", self.name))
+    }
+
+    /// A socket unit does not start while its service runs: the service is stopped around it.
+    async fn restart(&self, host: &Host) -> Result<()> {
+        let Some(name) = self.name.strip_suffix(".socket") else {
+            return self.systemctl(host, "restart").await;
+        };
+        let service = Self { name: format!("{name}.service"), ..self.clone() };
+        host.expect_unit(&service.name);
+        host.forget();
+        let runs = service.read(host).await?.is_active();
+        if runs {
+            service.systemctl(host, "stop").await?;
+        }
+        self.systemctl(host, "restart").await?;
+        if runs { service.systemctl(host, "start").await } else { Ok(()) }
+    }
+}
+
+impl Kind for Unit {
+    type State = UnitState;
+
+    fn id(&self) -> Id {
+        Id::new("unit", &self.name)
+    }
+
+    fn expect(&self, host: &Host) {
+        host.expect_unit(&self.name);
+    }
+
+    async fn read(&self, host: &Host) -> Result<UnitState> {
+        host.expect_unit(&self.name);
+        let names = host.expected_units();
+        let property = format!("--property={PROPERTIES}");
+        let shown = host
+            .once("units", async || {
+                let mut args = vec!["show", &property];
+                args.extend(names.iter().map(String::as_str));
+                host.run("systemctl", &args).await
+            })
+            .await?;
+        let block = shown
+            .split("\n\n")
+            .zip(&names)
+            .find_map(|(block, name)| (*name == self.name).then_some(block))
+            .with_context(|| format!("`systemctl show` says nothing of `{}`", self.name))?;
+        let field = |name: &str| {
+            let found = block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+            found.unwrap_or_default().to_owned()
+        };
+        Ok(UnitState {
+            loaded: matches!(field("LoadState").as_str(), "loaded" | "masked"),
+            active: field("ActiveState"),
+            enabled: field("UnitFileState"),
+            needs_daemon_reload: field("NeedDaemonReload") == "yes",
+            start: (
+                field("InvocationID"),
+                field("StateChangeTimestampMonotonic").parse().unwrap_or_default(),
+            ),
+            stamp: self.read_stamp(host),
+        })
+    }
+
+    fn diff(&self, state: &UnitState, host: &Host) -> Result<Option<Change>> {
+        let word = |yes: bool, word: &str, other: &str| {
+            Some(if yes { word.to_owned() } else { other.to_owned() })
+        };
+        let enabled_before = state.loaded.then(|| state.enabled.clone());
+        let (enabled_after, enabled_same) = match self.enabled {
+            true => ("enabled", state.is_enabled()),
+            false => ("disabled", !state.is_enabled()),
+        };
+        let enabled_before =
+            if enabled_same { Some(enabled_after.to_owned()) } else { enabled_before };
+        let active_before = match state.is_active() == self.active {
+            true => word(self.active, "active", "inactive"),
+            false => state.loaded.then(|| state.active.clone()),
+        };
+        let change = Change::new(self.id(), Action::Update)
+            .attribute("at boot", enabled_before, Some(enabled_after.to_owned()))
+            .attribute("state", active_before, word(self.active, "active", "inactive"));
+        if self.active && !state.is_active() {
+            self.require_ports()?;
+            return Ok(Some(Change { action: Action::Start, ..change }));
+        }
+        let stale = if self.active { state.stale(self, host) } else { None };
+        let Some(because) = stale else { return Ok(change.unless_empty()) };
+        let (action, verb) = match self.on_change {
+            OnChange::Restart => (Action::Restart, "restarted"),
+            OnChange::Reload => (Action::Reload, "reloaded"),
+        };
+        let change = change.attribute("configuration", None, Some(verb.to_owned()));
+        Ok(Some(Change { action, ..change }.because(because)))
+    }
+
+    async fn apply(&self, state: &UnitState, host: &Host) -> Result<()> {
+        let mut state = state.clone();
+        if state.needs_daemon_reload || !state.loaded {
+            host.run("systemctl", &["daemon-reload"]).await?;
+            host.forget();
+            state = self.read(host).await?;
+            if !state.loaded {
+                bail!("systemd knows no unit `{}`", self.name);
+            }
+        }
+        if state.enabled.starts_with("masked") {
+            self.systemctl(host, "unmask").await?;
+        }
+        if state.is_enabled() != self.enabled {
+            self.systemctl(host, if self.enabled { "enable" } else { "disable" }).await?;
+        }
+        match (self.active, state.is_active()) {
+            (false, true) => self.systemctl(host, "stop").await?,
+            (true, false) => {
+                // A unit that failed too often is refused until its count is cleared.
+                host.output("systemctl", &["reset-failed", &self.name]).await?;
+                self.systemctl(host, "start").await?;
+            }
+            (true, true) if state.stale(self, host).is_some() => match self.on_change {
+                OnChange::Restart => self.restart(host).await?,
+                OnChange::Reload => self.systemctl(host, "reload").await?,
+            },
+            _ => return Ok(()),
+        }
+        self.write_stamp(host).await
+    }
+
+    async fn undo(&self, before: &UnitState, host: &Host) -> Result<()> {
+        host.run("systemctl", &["daemon-reload"]).await?;
+        host.forget();
+        let now = self.read(host).await?;
+        if !now.loaded {
+            return Ok(());
+        }
+        if before.is_enabled() != now.is_enabled() {
+            self.systemctl(host, if before.is_enabled() { "enable" } else { "disable" }).await?;
+        }
+        match (before.is_active(), now.is_active()) {
+            (false, true) => self.systemctl(host, "stop").await,
+            (true, false) => self.systemctl(host, "start").await,
+            // Its files are as before again: it has to read them.
+            (true, true) if !self.inputs.is_empty() => match self.on_change {
+                OnChange::Restart => self.restart(host).await,
+                OnChange::Reload => self.systemctl(host, "reload").await,
+            },
+            _ => Ok(()),
+        }
+    }
+}

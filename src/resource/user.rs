@@ -1,0 +1,83 @@
+//! A system user with a group of the same name, who cannot log in.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::{Action, Change, Host, Id, Kind};
+
+const NOLOGIN: &str = "/usr/sbin/nologin";
+
+/// A system user that services run as.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct User {
+    /// Its name and the name of its group.
+    pub name: String,
+    /// Its home, which is not created.
+    pub home: PathBuf,
+}
+
+/// What the host's user table has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UserState {
+    /// Home and shell, when the user exists.
+    found: Option<(PathBuf, String)>,
+}
+
+impl Kind for User {
+    type State = UserState;
+
+    fn id(&self) -> Id {
+        Id::new("user", &self.name)
+    }
+
+    async fn read(&self, host: &Host) -> Result<UserState> {
+        let path = host.path(Path::new("/etc/passwd"));
+        let table =
+            std::fs::read_to_string(&path).with_context(|| format!("read `{}`", path.display()))?;
+        let found = table.lines().find_map(|line| {
+            let fields: Vec<_> = line.split(':').collect();
+            (fields.first() == Some(&self.name.as_str()) && fields.len() >= 7)
+                .then(|| (PathBuf::from(fields[5]), fields[6].to_owned()))
+        });
+        Ok(UserState { found })
+    }
+
+    fn diff(&self, state: &UserState, _: &Host) -> Result<Option<Change>> {
+        let action = if state.found.is_some() { Action::Update } else { Action::Create };
+        let (home, shell) = state.found.clone().unzip();
+        let home = home.map(|home| home.display().to_string());
+        Ok(Change::new(self.id(), action)
+            .attribute("home", home, Some(self.home.display().to_string()))
+            .attribute("shell", shell, Some(NOLOGIN.to_owned()))
+            .unless_empty())
+    }
+
+    async fn apply(&self, state: &UserState, host: &Host) -> Result<()> {
+        let home = self.home.display().to_string();
+        let settings = ["--home-dir", &home, "--shell", NOLOGIN, &self.name];
+        if state.found.is_some() {
+            let settings = ["--home", &home, "--shell", NOLOGIN, &self.name];
+            host.run("usermod", &settings).await?;
+        } else {
+            let create = ["--system", "--user-group", "--no-create-home"];
+            host.run("useradd", &[&create[..], &settings[..]].concat()).await?;
+        }
+        Ok(())
+    }
+
+    async fn undo(&self, before: &UserState, host: &Host) -> Result<()> {
+        match &before.found {
+            None if self.read(host).await?.found.is_some() => {
+                host.run("userdel", &[&self.name]).await?;
+            }
+            None => {}
+            Some((home, shell)) => {
+                let home = home.display().to_string();
+                host.run("usermod", &["--home", &home, "--shell", shell, &self.name]).await?;
+            }
+        }
+        Ok(())
+    }
+}
