@@ -1,1 +1,161 @@
 //! What happened, typed: the contract between those who work and those who report.
+//!
+//! `--json` prints each event as one line; nothing here is text made for a screen.
+
+use serde::{Deserialize, Serialize};
+
+pub use crate::failure::{Exit, Failure};
+pub use crate::resource::{Action, Change, Detail, Id};
+
+/// One thing that happened on one host, or to the whole run when `host` is absent.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// The host's name in the inventory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// What happened.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum What {
+    /// The first event: who speaks.
+    Version {
+        /// hwctl's version.
+        version: String,
+    },
+    /// Something that the operator should know and that stops nothing.
+    Warning {
+        /// In one line.
+        message: String,
+    },
+    /// A step before or between the changes, such as `connecting`.
+    Step {
+        /// In a few words, as a present participle.
+        message: String,
+        /// How far it is, 0 to 1, where that is known.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fraction: Option<f32>,
+    },
+    /// What has to change, in order.
+    Plan {
+        /// The changes.
+        changes: Vec<Planned>,
+    },
+    /// A change begins.
+    ChangeStarted {
+        /// Its place in the plan, from 0.
+        index: usize,
+        /// The resource.
+        id: Id,
+    },
+    /// A change goes on.
+    ChangeProgress {
+        /// Its place in the plan, from 0.
+        index: usize,
+        /// How far it is, 0 to 1, where that is known.
+        fraction: Option<f32>,
+        /// What it does now.
+        message: String,
+    },
+    /// A change is done.
+    ChangeDone {
+        /// Its place in the plan, from 0.
+        index: usize,
+        /// The resource.
+        id: Id,
+        /// Milliseconds.
+        elapsed_ms: u64,
+    },
+    /// Something was looked at from outside, as a client would.
+    Check {
+        /// What was looked at, such as `https://203.0.113.7/open/`.
+        name: String,
+        /// Whether it was as it should be.
+        ok: bool,
+        /// What was seen.
+        detail: String,
+    },
+    /// A change was taken back.
+    ChangeUndone {
+        /// The resource.
+        id: Id,
+    },
+    /// The run failed on this host.
+    Failed {
+        /// Why.
+        #[serde(flatten)]
+        failure: Failure,
+    },
+    /// The work on this host is over.
+    Done(HostSummary),
+    /// The last event.
+    Summary {
+        /// One entry a host, in inventory order.
+        hosts: Vec<HostSummary>,
+    },
+}
+
+/// A change with the part of the stack that it belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Planned {
+    /// The tag that `--only` and `--skip` know it by.
+    pub tag: String,
+    /// The change.
+    #[serde(flatten)]
+    pub change: Change,
+}
+
+/// How the work on one host ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostSummary {
+    /// The host's name in the inventory.
+    pub host: String,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Number of changes made, or found by `plan`.
+    pub changes: usize,
+    /// Milliseconds.
+    pub elapsed_ms: u64,
+    /// Where the host serves, when it does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub urls: Vec<String>,
+}
+
+/// How the work on one host ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Nothing had to change.
+    Unchanged,
+    /// Changes were made; after `plan`: would be made.
+    Changed,
+    /// It failed.
+    Failed,
+    /// It failed and what it had done was taken back.
+    Undone,
+    /// The host could not be reached.
+    Unreachable,
+}
+
+/// Takes events as they happen.
+pub trait Sink: Send + Sync {
+    /// Takes one event.
+    fn event(&self, event: Event);
+}
+
+impl Event {
+    /// An event of the whole run.
+    #[must_use]
+    pub fn of_run(what: What) -> Self {
+        Self { host: None, what }
+    }
+
+    /// An event on one host.
+    pub fn on(host: impl Into<String>, what: What) -> Self {
+        Self { host: Some(host.into()), what }
+    }
+}

@@ -3,8 +3,11 @@
 //! The layers, and who may import whom, are described in `docs/architecture.md`
 //! and held by `tests/layers.rs`.
 
+pub mod bundle;
+pub mod engine;
 pub mod event;
 pub mod failure;
 pub mod inventory;
 pub mod lab;
+pub mod remote;
 pub mod resource;

@@ -21,8 +21,8 @@ pub struct Facts {
     pub cpus: u16,
     /// Memory in KiB.
     pub memory_kib: u64,
-    /// The host's addresses other than loopback, link-local and containers' bridges.
-    pub addresses: Vec<IpAddr>,
+    /// Whether the kernel has IPv6.
+    pub ipv6: bool,
     /// TCP ports that sshd or its socket listens on, and the one this session came in by.
     pub ssh_ports: Vec<u16>,
     /// Where this session comes from, as the host sees it.

@@ -78,6 +78,14 @@ impl Host {
         self.patience
     }
 
+    /// The same host with another root directory: a stage to try changes on. It opens no blobs and
+    /// tells no progress.
+    #[must_use]
+    pub fn staged(&self, root: &Path) -> Self {
+        let no_blobs: BlobSource = Box::new(|_| bail!("a stage has no blobs"));
+        Self::new(root, no_blobs, Box::new(|_| ()))
+    }
+
     /// Adds a unit to those that are read together.
     pub(super) fn expect_unit(&self, name: &str) {
         let mut units = self.units.borrow_mut();
@@ -135,6 +143,11 @@ impl Host {
     /// Remembers what the plan leaves of a resource, for those that depend on it.
     pub fn record(&self, id: Id, outcome: Outcome) {
         self.outcomes.borrow_mut().insert(id, outcome);
+    }
+
+    /// Notes the content of a resource that the plan changed, once it is applied.
+    pub fn record_applied(&self, id: Id, digest: Option<String>, changed_at: Option<SystemTime>) {
+        self.record(id, Outcome { changed: true, digest, changed_at });
     }
 
     /// What the plan leaves of a resource that came earlier.

@@ -39,7 +39,7 @@ pub use host::{BlobSource, Host, Outcome, Progress, last_lines};
 pub use host_secret::{HostSecret, HostSecretState};
 pub use link::Link;
 pub use listeners::{Listener, listeners};
-pub use packages::{Packages, PackagesState};
+pub use packages::{Packages, PackagesState, installed_version};
 pub use secret::Secret;
 pub use unit::{OnChange, Unit, UnitState};
 pub use user::{User, UserState};
@@ -188,6 +188,54 @@ macro_rules! kinds {
 }
 
 kinds!(Absent, Certificate, Directory, File, HostSecret, Link, Packages, Unit, User);
+
+impl Resource {
+    /// The path it is at, for those that are one.
+    #[must_use]
+    pub fn path(&self) -> Option<&std::path::Path> {
+        match self {
+            Self::Absent(kind) => Some(&kind.path),
+            Self::Certificate(kind) => Some(&kind.certificate),
+            Self::Directory(kind) => Some(&kind.path),
+            Self::File(kind) => Some(&kind.path),
+            Self::Link(kind) => Some(&kind.path),
+            _ => None,
+        }
+    }
+
+    /// The bytes it needs that travel apart from it.
+    #[must_use]
+    pub fn blob(&self) -> Option<&Blob> {
+        match self {
+            Self::File(File { content: Content::Blob(blob), .. }) => Some(blob),
+            _ => None,
+        }
+    }
+
+    /// The resource as the journal keeps it: what an undo needs and no password.
+    #[must_use]
+    pub fn for_journal(&self) -> Self {
+        match self {
+            Self::File(file) => File { content: Content::Parts(Vec::new()), ..file.clone() }.into(),
+            other => other.clone(),
+        }
+    }
+
+    /// Whether it is a unit: those run what the others configure, and are undone in two steps.
+    #[must_use]
+    pub fn is_unit(&self) -> bool {
+        matches!(self, Self::Unit(_))
+    }
+
+    /// The first step of undoing a unit: one that did not run before is stopped, so that what it
+    /// reads can be taken away.
+    pub async fn release(&self, before: &Saved, host: &Host) -> Result<()> {
+        match self {
+            Self::Unit(unit) => unit.release(&rmp_serde::from_slice(&before.0)?, host).await,
+            _ => Ok(()),
+        }
+    }
+}
 
 /// A resource in its stack: with the tag that `--only` and `--skip` know it by.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

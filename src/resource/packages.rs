@@ -35,7 +35,7 @@ pub struct PackagesState {
 }
 
 /// Reads dpkg's table: name to version of each installed package, and whether one is half done.
-pub(super) async fn installed(host: &Host) -> Result<(BTreeMap<String, String>, bool)> {
+fn installed(host: &Host) -> Result<(BTreeMap<String, String>, bool)> {
     let path = host.path(Path::new("/var/lib/dpkg/status"));
     let text = match std::fs::read_to_string(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
@@ -58,6 +58,11 @@ pub(super) async fn installed(host: &Host) -> Result<(BTreeMap<String, String>, 
     Ok((packages, interrupted))
 }
 
+/// The version of one package, when it is installed.
+pub fn installed_version(host: &Host, name: &str) -> Result<Option<String>> {
+    Ok(installed(host)?.0.remove(name))
+}
+
 impl Kind for Packages {
     type State = PackagesState;
 
@@ -66,7 +71,7 @@ impl Kind for Packages {
     }
 
     async fn read(&self, host: &Host) -> Result<PackagesState> {
-        let (mut installed, interrupted) = installed(host).await?;
+        let (mut installed, interrupted) = installed(host)?;
         installed.retain(|name, _| self.names.contains(name));
         Ok(PackagesState { installed, interrupted })
     }

@@ -134,6 +134,18 @@ impl Unit {
             .hint("stop that program for good (`systemctl disable --now …`) and run again")
     }
 
+    /// See `Resource::release`.
+    pub(super) async fn release(&self, before: &UnitState, host: &Host) -> Result<()> {
+        let now = self.read(host).await?;
+        if now.loaded && now.is_active() && !before.is_active() {
+            self.systemctl(host, "stop").await?;
+        }
+        if now.loaded && now.is_enabled() && !before.is_enabled() {
+            self.systemctl(host, "disable").await?;
+        }
+        Ok(())
+    }
+
     async fn systemctl(&self, host: &Host, verb: &str) -> Result<()> {
         let output = host.output("systemctl", &[verb, &self.name]).await?;
         if output.status.success() {
@@ -279,11 +291,10 @@ impl Kind for Unit {
         if !now.loaded {
             return Ok(());
         }
-        if before.is_enabled() != now.is_enabled() {
-            self.systemctl(host, if before.is_enabled() { "enable" } else { "disable" }).await?;
+        if before.is_enabled() && !now.is_enabled() {
+            self.systemctl(host, "enable").await?;
         }
         match (before.is_active(), now.is_active()) {
-            (false, true) => self.systemctl(host, "stop").await,
             (true, false) => self.systemctl(host, "start").await,
             // Its files are as before again: it has to read them.
             (true, true) if !self.inputs.is_empty() => match self.on_change {

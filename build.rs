@@ -1,0 +1,84 @@
+//! Bundles the API binary: builds `app/` as a static Linux binary and compresses it.
+//!
+//! `HWCTL_API_BINARY` names a ready binary instead, for packagers. A build for another system than
+//! Linux bundles nothing: such an operator gives `--host-binary`.
+
+use std::env;
+use std::error::Error;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use flate2::{Compression, write::GzEncoder};
+use sha2::{Digest, Sha256};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    println!("cargo::rerun-if-env-changed=HWCTL_API_BINARY");
+    for path in ["build.rs", "Cargo.lock", "app/Cargo.toml", "app/src"] {
+        println!("cargo::rerun-if-changed={path}");
+    }
+    let target = env::var("TARGET")?;
+    println!("cargo::rustc-env=HWCTL_TARGET={target}");
+    let ready = env::var_os("HWCTL_API_BINARY").map(PathBuf::from);
+    let binary = match ready {
+        Some(binary) => {
+            println!("cargo::rerun-if-changed={}", binary.display());
+            Some(binary)
+        }
+        None if target.contains("linux") => Some(build(&root, &out, &target)?),
+        None => None,
+    };
+    let source = match binary {
+        Some(binary) => bundle(&binary, &out)?,
+        None => "None".to_owned(),
+    };
+    fs::write(out.join("bundle.rs"), source)?;
+    Ok(())
+}
+
+/// Builds `app/` with a cargo of its own. Its target directory is not ours, whose lock the outer
+/// cargo holds; it lies beside the profiles, so that they share one build of the API.
+fn build(root: &Path, out: &Path, target: &str) -> Result<PathBuf, Box<dyn Error>> {
+    // `out` is TARGET_DIR/[TRIPLE/]PROFILE/build/hwctl-HASH/out.
+    let folder = out.ancestors().nth(4).ok_or("OUT_DIR has no target directory")?.join("api");
+    let mut cargo = Command::new(env::var("CARGO")?);
+    for (name, _) in env::vars_os() {
+        let name = name.to_string_lossy().into_owned();
+        let inherited = name.starts_with("CARGO_") && name != "CARGO_HOME"
+            || name.starts_with("RUSTC_W")
+            || name == "RUSTFLAGS";
+        if inherited {
+            cargo.env_remove(&name);
+        }
+    }
+    let status = cargo
+        .current_dir(root)
+        .args(["build", "--release", "--locked", "--package", "flask-app", "--target", target])
+        .arg("--target-dir")
+        .arg(&folder)
+        .env("CARGO_BUILD_BUILD_DIR", &folder)
+        .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static")
+        .status()?;
+    if !status.success() {
+        return Err("the API in app/ does not build".into());
+    }
+    Ok(folder.join(target).join("release/flask-app"))
+}
+
+/// Writes the compressed binary and gives the source of the constant that holds it.
+fn bundle(binary: &Path, out: &Path) -> Result<String, Box<dyn Error>> {
+    let bytes = fs::read(binary)
+        .map_err(|error| format!("cannot read the API binary `{}`: {error}", binary.display()))?;
+    let key: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut encoder = GzEncoder::new(fs::File::create(out.join("api.gz"))?, Compression::best());
+    encoder.write_all(&bytes)?;
+    encoder.finish()?;
+    Ok(format!(
+        "Some(crate::engine::Bundle {{ key: \"{key}\", size: {}, \
+         gzip: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/api.gz\")) }})",
+        bytes.len()
+    ))
+}

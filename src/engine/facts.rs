@@ -1,0 +1,95 @@
+//! Finds out what the host is.
+
+use std::collections::HashMap;
+use std::fs;
+use std::net::IpAddr;
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::resource::{Facts, Host, Version, installed_version, listeners};
+
+/// Where the ssh session of this engine comes from and arrives at, as `sshd` tells it in
+/// `SSH_CONNECTION`: client address and port, own address and port.
+pub(super) struct Connection {
+    pub(super) client: IpAddr,
+    pub(super) own_port: u16,
+}
+
+impl Connection {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let mut fields = text.split_whitespace();
+        let client = fields.next()?.parse().ok()?;
+        Some(Self { client, own_port: fields.nth(2)?.parse().ok()? })
+    }
+}
+
+/// Reads all facts.
+pub(super) async fn gather(host: &Host, connection: Option<&Connection>) -> Result<Facts> {
+    let read = |path: &str| fs::read_to_string(host.path(Path::new(path))).unwrap_or_default();
+    let release = read("/etc/os-release");
+    let release = parse_os_release(&release);
+    let field = |name: &str| release.get(name).cloned().unwrap_or_default();
+    let memory_kib = read("/proc/meminfo")
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB")?.parse().ok())
+        .unwrap_or_default();
+    let mut ssh_ports: Vec<u16> = connection.map(|known| known.own_port).into_iter().collect();
+    ssh_ports.extend(
+        listeners()
+            .into_iter()
+            .filter(|l| !l.address.is_loopback())
+            .filter(|l| l.processes.iter().any(|(_, name)| name == "sshd"))
+            .map(|l| l.port),
+    );
+    ssh_ports.sort_unstable();
+    ssh_ports.dedup();
+    let cpus = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    Ok(Facts {
+        hostname: read("/proc/sys/kernel/hostname").trim().to_owned(),
+        os: field("ID"),
+        os_version: field("VERSION_ID"),
+        os_name: field("PRETTY_NAME"),
+        arch: std::env::consts::ARCH.to_owned(),
+        cpus: u16::try_from(cpus).unwrap_or(u16::MAX),
+        memory_kib,
+        ipv6: !read("/proc/net/if_inet6").trim().is_empty(),
+        ssh_ports,
+        ssh_client: connection.map(|known| known.client),
+        nginx: nginx(host).await,
+    })
+}
+
+fn parse_os_release(text: &str) -> HashMap<&str, String> {
+    let pairs = text.lines().filter_map(|line| line.split_once('='));
+    pairs.map(|(name, value)| (name, value.trim_matches(['"', '\'']).to_owned())).collect()
+}
+
+/// The installed version, else the one that apt would install, else unknown.
+async fn nginx(host: &Host) -> Option<Version> {
+    if let Ok(Some(version)) = installed_version(host, "nginx") {
+        return Version::parse(&version);
+    }
+    let policy = host.run("apt-cache", &["policy", "nginx"]).await.ok()?;
+    let candidate = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate: "))?;
+    Version::parse(candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn os_release_is_read() {
+        let release = parse_os_release("ID=ubuntu\nVERSION_ID=\"24.04\"\n# no\n");
+        assert_eq!(release["ID"], "ubuntu");
+        assert_eq!(release["VERSION_ID"], "24.04");
+    }
+
+    #[test]
+    fn the_connection_of_the_session_is_read() {
+        let known = Connection::parse("203.0.113.9 50000 10.0.0.2 2222").unwrap();
+        assert_eq!((known.client.to_string().as_str(), known.own_port), ("203.0.113.9", 2222));
+        assert!(Connection::parse("").is_none());
+    }
+}

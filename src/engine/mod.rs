@@ -1,0 +1,14 @@
+//! On the host, as root: reads, plans, applies, keeps the journal, undoes.
+//!
+//! It speaks frames on its standard input and output and ends with its session.
+
+mod apply;
+mod facts;
+mod journal;
+mod lock;
+mod plan;
+pub mod protocol;
+mod session;
+mod validate;
+
+pub use session::{Bundle, serve};
