@@ -10,7 +10,7 @@ use futures_util::FutureExt;
 use hyper::{
     Method, Request, Response,
     body::Incoming,
-    header::{CONNECTION, HeaderValue},
+    header::{CONNECTION, CONTENT_LENGTH, HeaderValue},
     service::Service,
 };
 use tower::ServiceExt;
@@ -49,10 +49,13 @@ impl Edge {
             // The panic hook has logged what happened.
             Err(_) => ApiError::Internal.into_response(),
         };
-        if let Some(error) = response.extensions_mut().remove::<ApiError>()
-            && method != Method::HEAD
-        {
-            *response.body_mut() = Body::from(error.body(id.to_str().unwrap_or_default()));
+        if let Some(error) = response.extensions_mut().remove::<ApiError>() {
+            let body = error.body(id.to_str().unwrap_or_default());
+            // The router has counted the empty body already.
+            response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+            if method != Method::HEAD {
+                *response.body_mut() = Body::from(body);
+            }
         }
         let elapsed = began.elapsed();
         let status = response.status().as_u16();
@@ -99,4 +102,56 @@ pub fn log_panics() {
             line.text("place", &place).text("text", text);
         });
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Settings;
+    use axum::routing::get;
+    use http_body_util::BodyExt;
+
+    fn state() -> Arc<State> {
+        let hash = "$argon2id$v=19$m=19456,t=2,p=1$Y2hhbmdlbWVub3dwbHM$WWjtLBpYS0KZ0PBxLoqXgUxGp4mCGxYvW7JyZCWDeGs";
+        let settings = Settings::read(&|name| {
+            Ok(match name {
+                "SECRET_KEY" => Some("0123456789abcdef0123456789abcdef".to_owned()),
+                "API_USERS" => Some(format!("admin:{hash}")),
+                _ => None,
+            })
+        })
+        .expect("settings");
+        State::from_settings(&settings).expect("state")
+    }
+
+    #[tokio::test]
+    async fn a_panic_becomes_an_error_with_the_requests_id() {
+        let router = Router::new().route("/panic", get(|| async { panicking() }));
+        let edge = Edge::new(router, state());
+        let request = Request::get("/panic")
+            .header("x-request-id", "abc")
+            .body(Body::empty())
+            .expect("request");
+        let response = edge.answer(request).await;
+        assert_eq!(response.status(), 500);
+        assert_eq!(response.headers()[request_id::HEADER], "abc");
+        let body = response.into_body().collect().await.expect("body").to_bytes();
+        let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!(body["error"]["code"], "internal");
+        assert_eq!(body["error"]["request_id"], "abc");
+    }
+
+    fn panicking() -> &'static str {
+        panic!("as intended")
+    }
+
+    #[tokio::test]
+    async fn draining_closes_each_connection_with_its_answer() {
+        let state = state();
+        let edge = Edge::new(Router::new().route("/", get(|| async { "" })), Arc::clone(&state));
+        let request = || Request::get("/").body(Body::empty()).expect("request");
+        assert!(edge.clone().answer(request()).await.headers().get(CONNECTION).is_none());
+        state.drain();
+        assert_eq!(edge.answer(request()).await.headers()[CONNECTION], "close");
+    }
 }

@@ -24,11 +24,8 @@ use tokio::{
 };
 
 use crate::{
-    auth::Auth,
-    counter::Counter,
     edge::{self, Edge},
     log::{self, Level},
-    metrics::Metrics,
     routes,
     settings::Settings,
     state::State,
@@ -66,9 +63,7 @@ pub fn run(settings: Settings) -> Result<()> {
 
 async fn serve(settings: Settings) -> Result<()> {
     let socket = Socket::open(&settings.socket)?;
-    let metrics = Arc::new(Metrics::default());
-    let counter = Arc::new(Counter::new(settings.redis.clone(), Arc::clone(&metrics))?);
-    let state = Arc::new(State::new(Auth::new(&settings)?, counter, metrics));
+    let state = State::from_settings(&settings)?;
     let edge = Edge::new(routes::router(Arc::clone(&state)), Arc::clone(&state));
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;

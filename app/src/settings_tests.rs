@@ -8,8 +8,8 @@ const HASH: &str = "$argon2id$v=19$m=19456,t=2,p=1$Y2hhbmdlbWVub3dwbHM$WWjtLBpYS
 fn read(changes: &[(&'static str, &str)]) -> std::result::Result<Settings, String> {
     let users = format!("admin:{HASH} second:{HASH}");
     Settings::read(&|name| {
-        let changed = changes.iter().find(|(variable, _)| *variable == name);
-        Ok(match (changed, name) {
+        let given = changes.iter().find(|(variable, _)| *variable == name);
+        Ok(match (given, name) {
             (Some((_, value)), _) => Some((*value).to_owned()),
             (None, "SECRET_KEY") => Some(KEY.to_owned()),
             (None, "API_USERS") => Some(users.clone()),

@@ -5,7 +5,9 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use crate::{auth::Auth, counter::Counter, metrics::Metrics, routes::swagger::Swagger};
+use crate::{
+    auth::Auth, counter::Counter, metrics::Metrics, routes::swagger::Swagger, settings::Settings,
+};
 
 /// What all requests share.
 pub struct State {
@@ -21,10 +23,16 @@ pub struct State {
 }
 
 impl State {
-    /// Puts the parts together.
-    #[must_use]
-    pub fn new(auth: Auth, counter: Arc<Counter>, metrics: Arc<Metrics>) -> Self {
-        Self { auth, counter, metrics, swagger: Swagger::new(), draining: AtomicBool::new(false) }
+    /// Makes every part from the settings. Call it within the runtime.
+    pub fn from_settings(settings: &Settings) -> anyhow::Result<Arc<Self>> {
+        let metrics = Arc::new(Metrics::default());
+        Ok(Arc::new(Self {
+            auth: Auth::new(settings)?,
+            counter: Arc::new(Counter::new(settings.redis.clone(), Arc::clone(&metrics))?),
+            metrics,
+            swagger: Swagger::new(),
+            draining: AtomicBool::new(false),
+        }))
     }
 
     /// Whether the service is about to end, so that each answer closes its connection.
