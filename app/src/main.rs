@@ -1,3 +1,70 @@
-//! The API behind `/flask/`.
+//! The API behind `/flask/`: read the settings, then serve until told to stop.
 
-fn main() {}
+use std::process::ExitCode;
+
+use flask_app::{serve, settings::Settings};
+
+const USAGE: &str = "\
+the API behind /flask/
+
+usage: flask-app [--check | --version | --help]
+
+  --check    read the settings, say whether they are good, and exit
+  --version  print the version and exit
+
+Settings are environment variables: SECRET_KEY, REDIS_URL, API_USERS, TOKEN_TTL, WORKERS,
+LOG_LEVEL, SOCKET. A socket handed over by systemd (LISTEN_FDS) takes the place of SOCKET.
+";
+
+/// What a wrong setting or argument exits with, so that systemd need not try again.
+const BAD_SETTING: u8 = 2;
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        [] => run(),
+        ["--check"] => check(),
+        ["--version" | "-V"] => {
+            println!("flask-app {}", env!("CARGO_PKG_VERSION"));
+            ExitCode::SUCCESS
+        }
+        ["--help" | "-h"] => {
+            print!("{USAGE}");
+            ExitCode::SUCCESS
+        }
+        _ => {
+            eprint!("flask-app: unknown arguments\n\n{USAGE}");
+            ExitCode::from(BAD_SETTING)
+        }
+    }
+}
+
+fn check() -> ExitCode {
+    match Settings::from_environment() {
+        Ok(settings) => {
+            println!("flask-app: the settings are good: {}", settings.summary());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("flask-app: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> ExitCode {
+    let settings = match Settings::from_environment() {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("flask-app: {error}");
+            return ExitCode::from(BAD_SETTING);
+        }
+    };
+    match serve::run(settings) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("flask-app: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

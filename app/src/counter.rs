@@ -1,0 +1,138 @@
+//! The visits counter in Redis, over one connection that mends itself.
+//!
+//! The reply to `INCR` is the acknowledgement: a visitor is told a number only after Redis has
+//! written it down (its `appendfsync always` is set where Redis is configured).
+
+use std::{
+    fmt,
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use redis::{
+    Client, Cmd, ConnectionInfo, FromRedisValue, RedisError,
+    aio::{ConnectionManager, ConnectionManagerConfig},
+};
+
+use crate::{
+    error::ApiError,
+    log::{self, Level},
+    metrics::Metrics,
+};
+
+/// The key of the counter.
+pub const KEY: &str = "visits";
+/// A command that takes longer has failed; well within the second that a visitor is promised.
+const ANSWER: Duration = Duration::from_millis(800);
+const CONNECT: Duration = Duration::from_millis(400);
+/// How often a lost Redis is looked for.
+const MEND: Duration = Duration::from_millis(200);
+
+/// The counter.
+pub struct Counter {
+    info: ConnectionInfo,
+    manager: RwLock<ConnectionManager>,
+    mending: AtomicBool,
+    metrics: Arc<Metrics>,
+}
+
+enum Failure {
+    TimedOut,
+    Redis(RedisError),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimedOut => write!(f, "no answer within {} ms", ANSWER.as_millis()),
+            Self::Redis(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Counter {
+    /// Makes the counter; Redis need not be there yet. Call it within the runtime.
+    pub fn new(info: ConnectionInfo, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
+        let manager = RwLock::new(connect(&info)?);
+        Ok(Self { info, manager, mending: AtomicBool::new(false), metrics })
+    }
+
+    /// Counts a visit and returns the new number.
+    pub async fn next(self: &Arc<Self>) -> Result<u64, ApiError> {
+        self.answer(redis::cmd("INCR").arg(KEY)).await
+    }
+
+    /// The number of visits, without counting one.
+    pub async fn current(self: &Arc<Self>) -> Result<u64, ApiError> {
+        let visits: Option<u64> = self.answer(redis::cmd("GET").arg(KEY)).await?;
+        Ok(visits.unwrap_or(0))
+    }
+
+    /// Whether Redis answers now.
+    pub async fn ready(self: &Arc<Self>) -> Result<(), ApiError> {
+        self.answer::<String>(&redis::cmd("PING")).await.map(drop)
+    }
+
+    async fn answer<T: FromRedisValue>(self: &Arc<Self>, command: &Cmd) -> Result<T, ApiError> {
+        self.command(command).await.map_err(|failure| {
+            self.metrics.redis_errors.fetch_add(1, Ordering::Relaxed);
+            self.mend(failure);
+            ApiError::RedisAway
+        })
+    }
+
+    async fn command<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
+        let mut manager = self.manager.read().unwrap_or_else(PoisonError::into_inner).clone();
+        match tokio::time::timeout(ANSWER, command.query_async(&mut manager)).await {
+            Ok(answer) => answer.map_err(Failure::Redis),
+            Err(_) => Err(Failure::TimedOut),
+        }
+    }
+
+    /// Looks for Redis in the background until it is back, so that no visitor has to find out.
+    fn mend(self: &Arc<Self>, failure: Failure) {
+        if self.mending.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        log::line(Level::Error, "redis is away", |line| {
+            line.text("reason", &failure.to_string());
+        });
+        let counter = Arc::clone(self);
+        tokio::spawn(async move {
+            let mut failure = failure;
+            loop {
+                // A connection that takes commands and answers none never ends by itself.
+                if matches!(failure, Failure::TimedOut) {
+                    counter.renew();
+                }
+                match counter.command::<String>(&redis::cmd("PING")).await {
+                    Ok(_) => break,
+                    Err(next) => failure = next,
+                }
+                tokio::time::sleep(MEND).await;
+            }
+            counter.mending.store(false, Ordering::Release);
+            log::line(Level::Info, "redis answers again", |_| {});
+        });
+    }
+
+    fn renew(&self) {
+        if let Ok(manager) = connect(&self.info) {
+            *self.manager.write().unwrap_or_else(PoisonError::into_inner) = manager;
+        }
+    }
+}
+
+fn connect(info: &ConnectionInfo) -> anyhow::Result<ConnectionManager> {
+    let config = ConnectionManagerConfig::new()
+        .set_connection_timeout(Some(CONNECT))
+        // The deadline for a whole command is ours; two timers for each would be one too many.
+        .set_response_timeout(None)
+        .set_number_of_retries(0)
+        .set_pipeline_buffer_size(256);
+    let client = Client::open(info.clone())?;
+    Ok(ConnectionManager::new_lazy_with_config(client, config)?)
+}
