@@ -3,6 +3,8 @@
 //! The layers, and who may import whom, are described in `docs/architecture.md`
 //! and held by `tests/layers.rs`.
 
+pub mod cli;
+pub mod command;
 pub mod event;
 pub mod failure;
 pub mod inventory;
