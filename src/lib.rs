@@ -4,10 +4,14 @@
 //! and held by `tests/layers.rs`.
 
 pub mod bundle;
+pub mod cli;
+pub mod command;
 pub mod engine;
 pub mod event;
 pub mod failure;
 pub mod inventory;
 pub mod lab;
 pub mod remote;
+pub mod report;
 pub mod resource;
+pub mod stack;
