@@ -4,6 +4,8 @@
 //! and held by `tests/layers.rs`.
 
 pub mod bundle;
+pub mod cli;
+pub mod command;
 pub mod engine;
 pub mod event;
 pub mod failure;

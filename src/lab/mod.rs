@@ -1,1 +1,256 @@
-//! Disposable real hosts on this machine.
+//! Disposable real hosts on this machine: systemd, sshd and apt in a network of their own.
+
+mod base;
+mod boot;
+mod command;
+mod host;
+mod network;
+mod root;
+mod state;
+mod tools;
+
+use std::fmt;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use anyhow::{Context as _, Result};
+
+pub use host::{Host, TemporaryHost};
+use state::{HostDir, Owner, Record, State, make_dir, read_record, write_record};
+
+use crate::failure::{Exit, Failure};
+
+/// Where the lab keeps its bases and hosts; the variable names another folder.
+const DIR: &str = "/var/lib/hwctl/lab";
+const DIR_VARIABLE: &str = "HWCTL_LAB_DIR";
+/// The release of a host when none is asked for.
+pub const DEFAULT_RELEASE: &str = "trixie";
+
+/// What host to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpOptions {
+    /// Its name: lowercase letters, digits and dashes.
+    pub name: String,
+    /// The Debian or Ubuntu release that it runs.
+    pub release: String,
+    /// How long it lives.
+    pub lifetime: Lifetime,
+}
+
+/// How long a host lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lifetime {
+    /// Until it is taken down.
+    Kept,
+    /// At most as long as this process: the next `up` of anybody takes it down then.
+    ThisProcess,
+}
+
+/// The lab of this machine.
+pub struct Lab {
+    state: State,
+    tell: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+impl fmt::Debug for Lab {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lab").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+impl Lab {
+    /// The lab in its usual folder; a [`Failure`] that says why where none can run.
+    pub fn open() -> Result<Self> {
+        let dir = std::env::var_os(DIR_VARIABLE).map_or_else(|| PathBuf::from(DIR), PathBuf::from);
+        tools::check(std::env::consts::OS, rustix::process::geteuid().is_root())?;
+        make_dir(&dir)?;
+        let dir = dir.canonicalize().with_context(|| format!("find `{}`", dir.display()))?;
+        Ok(Self { state: State { dir }, tell: Box::new(|_| ()) })
+    }
+
+    /// The same lab, telling this function what it does, one line at a time.
+    #[must_use]
+    pub fn telling(mut self, tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.tell = Box::new(tell);
+        self
+    }
+
+    fn tell(&self, line: &str) {
+        (self.tell)(line);
+    }
+
+    /// Makes a host and waits until it can be logged in to. A host of this name that runs already is
+    /// returned as it is; what a crash left of one is removed first.
+    pub fn up(&self, options: &UpOptions) -> Result<Host> {
+        check_name(&options.name)?;
+        tools::ensure(&self.tell)?;
+        self.reap()?;
+        tools::ensure_keyring(base::distribution(&options.release)?.keyring, &self.tell)?;
+        root::ensure_key(&self.state)?;
+        let base = base::ensure(&self.state, &options.release, &self.tell)?;
+        let lock = self.state.lock(&options.name)?;
+        let dir = self.state.host_dir(&options.name);
+        if let Some(host) = self.host(&options.name).filter(Host::is_running) {
+            return same_release(host, &options.release);
+        }
+        if dir.0.exists() {
+            self.tell(&format!("removes what is left of an earlier `{}`", options.name));
+            self.remove(&dir)?;
+        }
+        self.tell(&format!("boots `{}` ({})", options.name, options.release));
+        let made = self.make(&dir, options, base);
+        drop(lock);
+        made.and_then(|host| host.wait_until_reachable().map(|()| host)).inspect_err(|_| {
+            // The first error is the one to tell; what cannot be removed now is on record.
+            let _ = self.down(&options.name);
+        })
+    }
+
+    /// A host of its own for one test, with a name that no other has.
+    pub fn temporary(&self, release: &str) -> Result<TemporaryHost<'_>> {
+        static COUNT: AtomicU32 = AtomicU32::new(1);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("test-{}-{count}", std::process::id());
+        let options =
+            UpOptions { name, release: release.to_owned(), lifetime: Lifetime::ThisProcess };
+        let host = self.up(&options)?;
+        Ok(TemporaryHost { lab: self, host })
+    }
+
+    fn make(&self, dir: &HostDir, options: &UpOptions, base: String) -> Result<Host> {
+        make_dir(&dir.0)?;
+        let owner = match options.lifetime {
+            Lifetime::Kept => None,
+            Lifetime::ThisProcess => Some(Owner::this_process()?),
+        };
+        let base_dir = self.state.bases().join(&base);
+        let record = |network: &network::Network| Record {
+            name: options.name.clone(),
+            release: options.release.clone(),
+            base,
+            network: network.clone(),
+            owner,
+        };
+        let mut made = None;
+        network::claim(|network| {
+            let record = record(network);
+            write_record(dir, &record)?;
+            made = Some(record);
+            Ok(())
+        })?;
+        let record = made.context("the network has a place")?;
+        boot::mount_root(dir, &base_dir)?;
+        root::personalise(&self.state, dir, &record)?;
+        boot::start(dir, &record.network)?;
+        Ok(Host::new(&self.state, dir.clone(), record))
+    }
+
+    /// The hosts of this lab by name, also those that do not run.
+    pub fn list(&self) -> Result<Vec<Host>> {
+        let dirs = self.state.host_dirs()?;
+        Ok(dirs.into_iter().filter_map(|dir| self.known(dir)).collect())
+    }
+
+    /// The host of this name.
+    #[must_use]
+    pub fn host(&self, name: &str) -> Option<Host> {
+        self.known(self.state.host_dir(name))
+    }
+
+    fn known(&self, dir: HostDir) -> Option<Host> {
+        let record = read_record(&dir)?;
+        Some(Host::new(&self.state, dir, record))
+    }
+
+    /// Takes a host down and removes all that belongs to it; false if there is none.
+    pub fn down(&self, name: &str) -> Result<bool> {
+        check_name(name)?;
+        let _lock = self.state.lock(name)?;
+        let dir = self.state.host_dir(name);
+        if !dir.0.exists() {
+            return Ok(false);
+        }
+        self.remove(&dir).with_context(|| format!("take down `{name}`"))?;
+        Ok(true)
+    }
+
+    /// Takes all hosts of this lab down; their names.
+    pub fn down_all(&self) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for dir in self.state.host_dirs()? {
+            if self.down(dir.name())? {
+                names.push(dir.name().to_owned());
+            }
+        }
+        Ok(names)
+    }
+
+    /// Takes down the temporary hosts whose process is gone.
+    fn reap(&self) -> Result<()> {
+        for dir in self.state.host_dirs()? {
+            let is_orphan = |dir: &HostDir| {
+                read_record(dir).is_some_and(|r| r.owner.is_some_and(|owner| !owner.is_alive()))
+            };
+            if !is_orphan(&dir) {
+                continue;
+            }
+            // Somebody else who takes it down holds its lock.
+            let Some(_lock) = self.state.try_lock(dir.name())? else { continue };
+            if is_orphan(&dir) {
+                self.tell(&format!("removes `{}`: the process it was for is gone", dir.name()));
+                self.remove(&dir)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes a host; each step also does its work when an earlier `remove` was interrupted.
+    #[allow(clippy::unused_self)] // Belongs to the lab, whose lock of this name the caller holds.
+    fn remove(&self, dir: &HostDir) -> Result<()> {
+        let record = read_record(dir);
+        boot::kill(dir, record.as_ref().map(|record| &record.network))?;
+        boot::unmount_root(dir)?;
+        if let Some(record) = &record {
+            record.network.release()?;
+        }
+        fs::remove_dir_all(&dir.0).with_context(|| format!("remove `{}`", dir.0.display()))
+    }
+}
+
+fn same_release(host: Host, release: &str) -> Result<Host> {
+    if host.release == release {
+        return Ok(host);
+    }
+    Err(Failure::new(Exit::Failed, format!("`{}` is up already", host.name))
+        .why(format!("it runs `{}`, and `{release}` is asked for", host.release))
+        .not_done("nothing is changed")
+        .hint(format!("take it down with `hwctl lab down {}`, or name another", host.name))
+        .into())
+}
+
+/// Names go into host names, file names and command lines.
+fn check_name(name: &str) -> Result<(), Failure> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    let starts = name.starts_with(|c: char| c.is_ascii_lowercase());
+    if starts && !name.ends_with('-') && name.len() <= 40 && name.chars().all(is_plain) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("`{name}` cannot be the name of a lab host"))
+        .hint("use lowercase letters, digits and dashes, a letter first, at most 40 of them"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_plain() {
+        for name in ["lab1", "a", "web-01"] {
+            assert!(check_name(name).is_ok(), "{name}");
+        }
+        for name in ["", "1lab", "-a", "a-", "Lab", "a b", "../x", "a.b", &"a".repeat(41)] {
+            assert!(check_name(name).is_err(), "{name}");
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! The network of a lab host: a namespace, a link with two ends, two addresses and three rules.
+
+use std::fs::{self, File};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+
+use super::command::{run, run_words};
+
+/// The networks that hosts get their addresses from: the first that no route of this machine claims.
+const POOLS: [[u8; 2]; 3] = [[10, 213], [172, 29], [100, 120]];
+/// Locked while links and rules change, by every lab on this machine whatever its folder. It holds
+/// the value that `ip_forward` had before the first host, as long as there are hosts.
+const MACHINE_LOCK: &str = "/run/lock/hwctl-lab";
+const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
+const LINKS: &str = "/sys/class/net";
+
+/// The place of one host in the lab's network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Network {
+    pool: [u8; 2],
+    slot: u8,
+    mtu: u32,
+}
+
+impl Network {
+    /// The host's own address.
+    pub(super) fn address(&self) -> Ipv4Addr {
+        Ipv4Addr::new(self.pool[0], self.pool[1], self.slot, 2)
+    }
+
+    /// This machine's address on the link, the host's gateway.
+    pub(super) fn gateway(&self) -> Ipv4Addr {
+        Ipv4Addr::new(self.pool[0], self.pool[1], self.slot, 1)
+    }
+
+    /// The name of the network namespace.
+    pub(super) fn namespace(&self) -> String {
+        format!("hwctl-{}", self.slot)
+    }
+
+    /// The name of the link's end on this machine; the host sees the other as `eth0`.
+    pub(super) fn link(&self) -> String {
+        format!("hwctl{}", self.slot)
+    }
+
+    fn comment(&self) -> String {
+        format!("hwctl-lab-{}", self.slot)
+    }
+
+    fn pool_net(&self) -> String {
+        format!("{}.{}.0.0/16", self.pool[0], self.pool[1])
+    }
+
+    /// The commands that make namespace and link. A reboot repeats them, so that nothing that the
+    /// host set up in its namespace (addresses, firewall rules, bridges) outlives it.
+    pub(super) fn wiring(&self) -> Vec<String> {
+        let (ns, link, mtu) = (self.namespace(), self.link(), self.mtu);
+        let (address, gateway) = (self.address(), self.gateway());
+        vec![
+            format!("ip netns add {ns}"),
+            format!("ip link add {link} mtu {mtu} type veth peer name eth0 mtu {mtu} netns {ns}"),
+            format!("ip address add {gateway}/30 dev {link}"),
+            format!("ip link set {link} up"),
+            format!("ip -n {ns} link set lo up"),
+            format!("ip -n {ns} address add {address}/30 dev eth0"),
+            format!("ip -n {ns} link set eth0 up"),
+            format!("ip -n {ns} route add default via {gateway}"),
+        ]
+    }
+
+    /// Rules that let the host reach what this machine reaches. Between hosts addresses stay as
+    /// they are, so that one host can play a client that another one knows by its address.
+    fn rules(&self) -> Vec<String> {
+        let (link, comment, pool) = (self.link(), self.comment(), self.pool_net());
+        let said = format!("-m comment --comment {comment}");
+        vec![
+            format!("iptables -w -I FORWARD -i {link} {said} -j ACCEPT"),
+            format!("iptables -w -I FORWARD -o {link} {said} -j ACCEPT"),
+            format!(
+                "iptables -w -t nat -I POSTROUTING -s {} ! -d {pool} {said} -j MASQUERADE",
+                self.address()
+            ),
+        ]
+    }
+
+    /// Rules that drop every packet to and from the host, silently, as a pulled cable does.
+    fn cuts(&self) -> Vec<String> {
+        let link = self.link();
+        let said = format!("-m comment --comment {}-cut", self.comment());
+        [("INPUT", "-i"), ("OUTPUT", "-o"), ("FORWARD", "-i"), ("FORWARD", "-o")]
+            .map(|(chain, side)| format!("iptables -w -I {chain} {side} {link} {said} -j DROP"))
+            .to_vec()
+    }
+
+    /// Pulls the cable.
+    pub(super) fn cut(&self) -> Result<()> {
+        let _lock = lock_machine()?;
+        run_all(&self.cuts())
+    }
+
+    /// Puts the cable back.
+    pub(super) fn restore(&self) -> Result<()> {
+        let _lock = lock_machine()?;
+        remove_rules(&format!("{}-cut", self.comment()))
+    }
+
+    /// Makes namespace and link anew; the rules stay.
+    pub(super) fn rewire(&self) -> Result<()> {
+        let _lock = lock_machine()?;
+        self.remove_links();
+        run_all(&self.wiring())
+    }
+
+    /// Removes all that [`claim`] made, also when some of it is gone already.
+    pub(super) fn release(&self) -> Result<()> {
+        let mut lock = lock_machine()?;
+        self.remove_links();
+        remove_rules(&self.comment())?;
+        remove_rules(&format!("{}-cut", self.comment()))?;
+        if slots_in_use().is_empty() {
+            restore_forwarding(&mut lock)?;
+        }
+        Ok(())
+    }
+
+    /// The link's end in this machine may outlive the namespace's file by a moment: both go by name.
+    fn remove_links(&self) {
+        // What is not there is what is wanted here; a link that stays makes the next command fail.
+        let _ = run("ip", &["link", "delete", &self.link()]);
+        let _ = run("ip", &["netns", "delete", &self.namespace()]);
+    }
+}
+
+/// Finds a free place in the network and makes namespace, link and rules there. `note` is called
+/// with the place before anything is made, so that a crash leaves nothing that is not on record.
+pub(super) fn claim(note: impl FnOnce(&Network) -> Result<()>) -> Result<Network> {
+    let mut lock = lock_machine()?;
+    let routes = run("ip", &["-4", "route", "show", "table", "all"])?;
+    let network = free_place(&routes, &slots_in_use(), default_mtu(&routes))?;
+    note(&network)?;
+    turn_forwarding_on(&mut lock)?;
+    network.remove_links();
+    run_all(&network.wiring())?;
+    run_all(&network.rules())?;
+    Ok(network)
+}
+
+/// The first place whose addresses no route covers and whose number no link has.
+fn free_place(routes: &str, in_use: &[u8], mtu: u32) -> Result<Network> {
+    let taken: Vec<Ipv4Net> = routes.lines().filter_map(destination).collect();
+    for pool in POOLS {
+        for slot in (1..=254).filter(|slot| !in_use.contains(slot)) {
+            let network = Network { pool, slot, mtu };
+            let wanted = Ipv4Net::new_assert(network.gateway(), 30);
+            let is_free = |net: &Ipv4Net| !net.contains(&wanted) && !wanted.contains(net);
+            if taken.iter().all(is_free) {
+                return Ok(network);
+            }
+        }
+    }
+    bail!("no address is free for a lab host: routes of this machine cover all that hwctl knows")
+}
+
+/// Where a line of `ip route` leads to; the default route leads to no place of its own.
+fn destination(line: &str) -> Option<Ipv4Net> {
+    let kinds = ["unicast", "local", "broadcast", "unreachable", "blackhole", "prohibit"];
+    let word = line.split_whitespace().find(|word| !kinds.contains(word))?;
+    let host = |word: &str| word.parse::<Ipv4Addr>().ok().map(Ipv4Net::from);
+    word.parse().ok().or_else(|| host(word)).filter(|net: &Ipv4Net| net.prefix_len() > 0)
+}
+
+/// The packet size of the link that the default route uses: a host behind it must not send larger
+/// ones, since the error that would tell it so is often filtered on the way.
+fn default_mtu(routes: &str) -> u32 {
+    routes
+        .lines()
+        .find(|line| line.starts_with("default"))
+        .and_then(|line| line.split_whitespace().skip_while(|word| *word != "dev").nth(1))
+        .and_then(|link| fs::read_to_string(Path::new(LINKS).join(link).join("mtu")).ok())
+        .and_then(|mtu| mtu.trim().parse().ok())
+        .unwrap_or(1500)
+}
+
+/// The numbers of the lab's links on this machine, whichever lab folder they belong to.
+fn slots_in_use() -> Vec<u8> {
+    let Ok(links) = fs::read_dir(LINKS) else { return Vec::new() };
+    links
+        .flatten()
+        .filter_map(|link| link.file_name().to_str()?.strip_prefix("hwctl")?.parse().ok())
+        .collect()
+}
+
+fn run_all(lines: &[String]) -> Result<()> {
+    lines.iter().try_for_each(|line| run_words(line).map(drop))
+}
+
+/// Deletes the rules that carry a comment, wherever they are in their chains.
+fn remove_rules(comment: &str) -> Result<()> {
+    for table in ["filter", "nat"] {
+        let rules = run("iptables-save", &["-t", table])?;
+        for rule in rules.lines().filter(|rule| carries(rule, comment)) {
+            let words = rule.replacen("-A ", "-D ", 1);
+            run_words(&format!("iptables -w -t {table} {words}"))?;
+        }
+    }
+    Ok(())
+}
+
+fn carries(rule: &str, comment: &str) -> bool {
+    let mut words = rule.split_whitespace().skip_while(|word| *word != "--comment");
+    rule.starts_with("-A ") && words.nth(1).is_some_and(|word| word.trim_matches('"') == comment)
+}
+
+fn lock_machine() -> Result<File> {
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(MACHINE_LOCK)
+        .with_context(|| format!("open `{MACHINE_LOCK}`"))?;
+    file.lock().with_context(|| format!("lock `{MACHINE_LOCK}`"))?;
+    Ok(file)
+}
+
+fn turn_forwarding_on(lock: &mut File) -> Result<()> {
+    let before = fs::read_to_string(IP_FORWARD).with_context(|| format!("read `{IP_FORWARD}`"))?;
+    if before.trim() != "1" {
+        lock.write_all(before.trim().as_bytes()).context("remember `ip_forward`")?;
+        fs::write(IP_FORWARD, "1").with_context(|| format!("write `{IP_FORWARD}`"))?;
+    }
+    Ok(())
+}
+
+fn restore_forwarding(lock: &mut File) -> Result<()> {
+    let mut before = String::new();
+    lock.rewind()?;
+    lock.read_to_string(&mut before)?;
+    if !before.is_empty() {
+        fs::write(IP_FORWARD, before).with_context(|| format!("write `{IP_FORWARD}`"))?;
+        lock.set_len(0)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(routes: &str, in_use: &[u8]) -> Ipv4Addr {
+        free_place(routes, in_use, 1500).unwrap().address()
+    }
+
+    #[test]
+    fn the_first_free_place_is_taken() {
+        let routes = "default via 192.0.2.1 dev eth0\n192.0.2.0/24 dev eth0 scope link\n";
+        assert_eq!(place(routes, &[]), Ipv4Addr::new(10, 213, 1, 2));
+        assert_eq!(place(routes, &[1, 2, 4]), Ipv4Addr::new(10, 213, 3, 2));
+    }
+
+    #[test]
+    fn places_that_a_route_covers_are_left_alone() {
+        assert_eq!(place("10.213.0.0/23 dev tun0", &[]), Ipv4Addr::new(10, 213, 2, 2));
+        assert_eq!(place("10.213.1.2 dev tun0", &[]), Ipv4Addr::new(10, 213, 2, 2));
+        assert_eq!(place("unreachable 10.0.0.0/8", &[]), Ipv4Addr::new(172, 29, 1, 2));
+        let all = "10.0.0.0/8 dev a\n172.16.0.0/12 dev b\n100.64.0.0/10 dev c";
+        assert!(free_place(all, &[], 1500).is_err());
+    }
+
+    #[test]
+    fn a_rule_is_known_by_its_whole_comment() {
+        let rule = "-A FORWARD -i hwctl1 -m comment --comment hwctl-lab-1 -j ACCEPT";
+        assert!(carries(rule, "hwctl-lab-1"));
+        assert!(!carries(rule, "hwctl-lab-11"));
+        assert!(!carries(&rule.replace("lab-1", "lab-11"), "hwctl-lab-1"));
+        assert!(!carries(":FORWARD ACCEPT [0:0]", "hwctl-lab-1"));
+    }
+}
