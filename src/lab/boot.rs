@@ -140,15 +140,21 @@ pub(super) fn kill(dir: &HostDir, network: Option<&Network>) -> Result<()> {
         }
         sleep(Duration::from_millis(10));
     }
-    remove_traces(dir)
+    remove_traces(dir, deadline)
 }
 
 /// Removes what systemd-nspawn leaves outside the host's folder.
-fn remove_traces(dir: &HostDir) -> Result<()> {
+fn remove_traces(dir: &HostDir, deadline: Instant) -> Result<()> {
     // A name is free for another lab folder's host: then the folder is in use and stays.
     let _ = fs::remove_dir(format!("/run/systemd/nspawn/propagate/{}", dir.name()));
     for cgroup in cgroups(dir) {
-        remove_cgroup(&cgroup).with_context(|| format!("remove `{}`", cgroup.display()))?;
+        // A killed process stays in its cgroup until the kernel is done with it.
+        while let Err(error) = remove_cgroup(&cgroup) {
+            if Instant::now() > deadline {
+                return Err(error).with_context(|| format!("remove `{}`", cgroup.display()));
+            }
+            sleep(Duration::from_millis(5));
+        }
         // Fails as long as other hosts have theirs in it.
         let _ = cgroup.parent().map(fs::remove_dir);
     }
@@ -196,6 +202,11 @@ pub(super) fn mount_root(dir: &HostDir, base: &Path) -> Result<()> {
 /// Unmounts the host's root if it is mounted.
 pub(super) fn unmount_root(dir: &HostDir) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(5);
+    if let Ok(root) = fs::metadata(dir.root()) {
+        // systemd-nspawn locks a root by its inode and leaves the file behind; often it is not there.
+        let lock = format!("/run/systemd/nspawn/locks/inode-{}:{}", root.dev(), root.ino());
+        let _ = fs::remove_file(lock);
+    }
     while is_mounted(&dir.root()) {
         let result = finish(Command::new("umount").arg(dir.root()));
         if Instant::now() > deadline {
