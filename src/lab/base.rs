@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
@@ -18,6 +19,10 @@ const INSTALLED: &str = "systemd,systemd-sysv,dbus,libpam-systemd,libnss-systemd
 /// What hosts usually install: fetched into apt's cache, so that this costs no download.
 const FETCHED: [&str; 7] =
     ["nginx", "docker.io", "docker-cli", "ufw", "logrotate", "openssl", "apache2-utils"];
+/// How long the base of another recipe is kept.
+const KEPT_FOR: Duration = Duration::from_hours(7 * 24);
+/// The end of the name of a base that is being made.
+const UNFINISHED: &str = ".unfinished";
 const FINISH: &str = include_str!("base.sh");
 
 /// The distributions whose releases mmdebstrap knows, their components, and their keyring.
@@ -69,7 +74,7 @@ pub(super) fn ensure(state: &State, release: &str, tell: &dyn Fn(&str)) -> Resul
     }
     tell(&format!("makes the base of `{release}`, once: about a minute"));
     remove_unused(state, release)?;
-    let unfinished = state.bases().join(format!("{name}.unfinished"));
+    let unfinished = state.bases().join(format!("{name}{UNFINISHED}"));
     make_dir(&state.bases())?;
     build(distribution, release, &aptopts, &unfinished)
         .with_context(|| format!("make the base of `{release}`"))
@@ -115,7 +120,7 @@ fn build(
 }
 
 /// The settings that this machine's apt needs to reach its archives: hosts need them as well.
-fn apt_options() -> Result<Vec<String>> {
+pub(super) fn apt_options() -> Result<Vec<String>> {
     let dump = run("apt-config", &["dump"])?;
     let wanted = ["Acquire::http::Proxy ", "Acquire::https::Proxy ", "Acquire::Check-"];
     Ok(dump
@@ -143,19 +148,26 @@ fn without_loopback(text: &str) -> String {
     text.split_inclusive('\n').filter(|line| !is_loopback(line)).collect()
 }
 
-/// Removes what an earlier recipe or an interrupted build left of this release's base.
+/// Removes what an interrupted build left of this release's base, and the bases of other recipes
+/// that no host has used for long: another version of hwctl may be about to use a young one.
 fn remove_unused(state: &State, release: &str) -> Result<()> {
     let used: Vec<String> =
         state.host_dirs()?.iter().filter_map(read_record).map(|record| record.base).collect();
     let Ok(entries) = fs::read_dir(state.bases()) else { return Ok(()) };
-    let of_release = |path: &PathBuf| {
+    let is_unused = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        name.starts_with(&format!("{release}-")) && !used.contains(&name)
+        let is_spoilt = name.ends_with(UNFINISHED) || is_older_than(path, KEPT_FOR);
+        name.starts_with(&format!("{release}-")) && !used.contains(&name) && is_spoilt
     };
-    for path in entries.flatten().map(|entry| entry.path()).filter(of_release) {
+    for path in entries.flatten().map(|entry| entry.path()).filter(is_unused) {
         fs::remove_dir_all(&path).with_context(|| format!("remove `{}`", path.display()))?;
     }
     Ok(())
+}
+
+fn is_older_than(path: &Path, age: Duration) -> bool {
+    let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
+    modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|elapsed| elapsed > age))
 }
 
 #[cfg(test)]

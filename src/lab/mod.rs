@@ -5,6 +5,7 @@ mod boot;
 mod command;
 mod host;
 mod network;
+mod redis_image;
 mod root;
 mod state;
 mod tools;
@@ -184,6 +185,12 @@ impl Lab {
             }
         }
         Ok(names)
+    }
+
+    /// An archive, as `docker save` writes it, of a stand-in for `redis:7-alpine` made of Debian's
+    /// redis 7.0: for `redis.image_archive` where no registry is reached. Made once and kept.
+    pub fn redis_archive(&self) -> Result<PathBuf> {
+        redis_image::archive(&self.state, &self.tell)
     }
 
     /// Takes down the temporary hosts whose process is gone.
