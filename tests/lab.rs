@@ -211,7 +211,7 @@ fn redis_runs_on(release: &str) {
     on(
         &host,
         "sudo docker run -d --name redis --user 999:1000 --read-only --cap-drop ALL --tmpfs /tmp \
-         -p 127.0.0.1:6379:6379 -v vol:/data redis:7-alpine redis-server --appendonly yes",
+         -p 127.0.0.1:6379:6379 -v vol:/data redis:7-alpine redis-server --appendonly yes --protected-mode no",
     );
     let cli = "sudo docker exec redis redis-cli";
     on(&host, &format!("for i in $(seq 50); do {cli} ping && break; sleep 0.1; done"));

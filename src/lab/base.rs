@@ -68,7 +68,12 @@ pub(super) fn ensure(state: &State, release: &str, tell: &dyn Fn(&str)) -> Resul
     if base.is_dir() {
         return Ok(name);
     }
-    let _lock = state.lock(&format!("base-{release}"))?;
+    let lock_name = format!("base-{release}");
+    let lock = state.try_lock(&lock_name)?;
+    if lock.is_none() {
+        tell(&format!("waits for another process that makes the base of `{release}`"));
+    }
+    let _lock = lock.map_or_else(|| state.lock(&lock_name), Ok)?;
     if base.is_dir() {
         return Ok(name);
     }

@@ -169,11 +169,12 @@ impl Lab {
         check_name(name)?;
         let _lock = self.state.lock(name)?;
         let dir = self.state.host_dir(name);
-        if !dir.0.exists() {
-            return Ok(false);
+        let is_there = dir.0.exists();
+        if is_there {
+            self.remove(&dir).with_context(|| format!("take down `{name}`"))?;
         }
-        self.remove(&dir).with_context(|| format!("take down `{name}`"))?;
-        Ok(true)
+        self.state.forget_lock(name)?;
+        Ok(is_there)
     }
 
     /// Takes all hosts of this lab down; their names.
@@ -193,20 +194,23 @@ impl Lab {
         redis_image::archive(&self.state, &self.tell)
     }
 
-    /// Takes down the temporary hosts whose process is gone.
+    /// Takes down the temporary hosts whose process is gone, and what a crash left half made.
     fn reap(&self) -> Result<()> {
         for dir in self.state.host_dirs()? {
             let is_orphan = |dir: &HostDir| {
-                read_record(dir).is_some_and(|r| r.owner.is_some_and(|owner| !owner.is_alive()))
+                read_record(dir).is_none_or(|r| r.owner.is_some_and(|owner| !owner.is_alive()))
             };
             if !is_orphan(&dir) {
                 continue;
             }
             // Somebody else who takes it down holds its lock.
             let Some(_lock) = self.state.try_lock(dir.name())? else { continue };
-            if is_orphan(&dir) {
+            if dir.0.exists() && is_orphan(&dir) {
                 self.tell(&format!("removes `{}`: the process it was for is gone", dir.name()));
                 self.remove(&dir)?;
+            }
+            if !dir.0.exists() {
+                self.state.forget_lock(dir.name())?;
             }
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! What the lab remembers on disk: its folders, its locks and one record for each host.
 
 use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -125,15 +126,31 @@ impl State {
 
     /// Waits for the lock of this name; it is held until the file is dropped, or the process ends.
     pub(super) fn lock(&self, name: &str) -> Result<File> {
-        let file = self.lock_file(name)?;
-        file.lock().with_context(|| format!("lock `{name}` of the lab"))?;
-        Ok(file)
+        loop {
+            let file = self.lock_file(name)?;
+            file.lock().with_context(|| format!("lock `{name}` of the lab"))?;
+            if self.is_current(name, &file) {
+                return Ok(file);
+            }
+        }
     }
 
     /// The lock of this name, if nobody holds it.
     pub(super) fn try_lock(&self, name: &str) -> Result<Option<File>> {
         let file = self.lock_file(name)?;
-        Ok(file.try_lock().is_ok().then_some(file))
+        Ok((file.try_lock().is_ok() && self.is_current(name, &file)).then_some(file))
+    }
+
+    /// Removes the file of a lock that the caller holds, when what it guards is gone.
+    pub(super) fn forget_lock(&self, name: &str) -> Result<()> {
+        let path = self.dir.join("locks").join(name);
+        fs::remove_file(&path).with_context(|| format!("remove `{}`", path.display()))
+    }
+
+    /// Whether the locked file is still the one of that name: its last holder may have removed it.
+    fn is_current(&self, name: &str, file: &File) -> bool {
+        let inode = |metadata: std::io::Result<fs::Metadata>| metadata.ok().map(|file| file.ino());
+        inode(fs::metadata(self.dir.join("locks").join(name))) == inode(file.metadata())
     }
 
     fn lock_file(&self, name: &str) -> Result<File> {
@@ -186,8 +203,11 @@ mod tests {
         let held = state.lock("lab1").unwrap();
         assert!(state.try_lock("lab1").unwrap().is_none());
         assert!(state.try_lock("lab2").unwrap().is_some());
+        state.forget_lock("lab1").unwrap();
+        let again = state.try_lock("lab1").unwrap();
+        assert!(again.is_some(), "a forgotten lock is free, though its file is still open");
         drop(held);
-        assert!(state.try_lock("lab1").unwrap().is_some());
+        assert!(state.try_lock("lab1").unwrap().is_none());
     }
 
     #[test]
