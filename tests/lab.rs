@@ -115,6 +115,8 @@ fn nothing_is_left_after_down() {
     let lab = lab();
     let host = lab.temporary("trixie").unwrap();
     let plain: Host = (*host).clone();
+    let made = host.exec(&["sh", "-c", "echo x > /etc/fixed && chattr +i /etc/fixed"]).unwrap();
+    assert!(made.status.success(), "{made:?}");
     assert!(!traces(&plain).is_empty());
     assert_eq!(network_traces(&plain), (true, true, 3));
     drop(host);

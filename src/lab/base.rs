@@ -14,7 +14,7 @@ use crate::resource::Advise as _;
 
 /// What a fresh Ubuntu server has and hwctl or its tests meet.
 const INSTALLED: &str = "systemd,systemd-sysv,dbus,libpam-systemd,libnss-systemd,openssh-server,\
-    sudo,ca-certificates,iproute2,iptables,iputils-ping,procps,kmod,netbase,curl,cron,less,python3,\
+    sudo,ca-certificates,iproute2,iptables,iputils-ping,netcat-openbsd,procps,e2fsprogs,kmod,netbase,curl,cron,less,python3,\
     unattended-upgrades,needrestart,apt-utils";
 /// What hosts usually install: fetched into apt's cache, so that this costs no download.
 const FETCHED: [&str; 7] =

@@ -14,6 +14,7 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin no
 EOF
+echo 'LANG=C.UTF-8' > /etc/default/locale
 # Each host gets its own.
 rm -f /etc/ssh/ssh_host_*
 

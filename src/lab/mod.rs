@@ -10,6 +10,7 @@ mod root;
 mod state;
 mod tools;
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
@@ -93,7 +94,10 @@ impl Lab {
         let lock = self.state.lock(&options.name)?;
         let dir = self.state.host_dir(&options.name);
         if let Some(host) = self.host(&options.name).filter(Host::is_running) {
-            return same_release(host, &options.release);
+            // Whoever started it may have been stopped before the host was up.
+            drop(lock);
+            let host = same_release(host, &options.release)?;
+            return host.wait_until_reachable().map(|()| host);
         }
         if dir.0.exists() {
             self.tell(&format!("removes what is left of an earlier `{}`", options.name));
@@ -206,7 +210,7 @@ impl Lab {
             // Somebody else who takes it down holds its lock.
             let Some(_lock) = self.state.try_lock(dir.name())? else { continue };
             if dir.0.exists() && is_orphan(&dir) {
-                self.tell(&format!("removes `{}`: the process it was for is gone", dir.name()));
+                self.tell(&format!("removes `{}`, which nobody needs any more", dir.name()));
                 self.remove(&dir)?;
             }
             if !dir.0.exists() {
@@ -225,7 +229,13 @@ impl Lab {
         if let Some(record) = &record {
             record.network.release()?;
         }
-        fs::remove_dir_all(&dir.0).with_context(|| format!("remove `{}`", dir.0.display()))
+        if fs::remove_dir_all(&dir.0).is_err() {
+            // A file that the host made immutable cannot be removed even by root.
+            let flags = ["-R", "-f", "-i", "-a"].map(OsStr::new);
+            let _ = command::run("chattr", &[&flags[..], &[dir.0.as_os_str()]].concat());
+            fs::remove_dir_all(&dir.0).with_context(|| format!("remove `{}`", dir.0.display()))?;
+        }
+        Ok(())
     }
 }
 
