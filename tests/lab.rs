@@ -137,6 +137,8 @@ fn up_after_a_crash_starts_anew() {
     crashed.cut_network().unwrap();
     crashed.power_off_hard().unwrap();
     assert!(!crashed.is_running());
+    // A boot of this machine takes the links away and leaves the records.
+    output("ip", &["link", "delete", &crashed.link()]);
 
     let host = lab.up(&options).unwrap();
     assert_eq!(on(&host, "ls"), "", "a fresh host");
@@ -236,6 +238,34 @@ fn redis_runs_on_trixie() {
 #[test]
 fn redis_runs_on_bookworm() {
     redis_runs_on("bookworm");
+}
+
+/// Takes the hosts of the command line's test down, also when it fails.
+struct Down<'a>(&'a Lab, [&'a str; 2]);
+
+impl Drop for Down<'_> {
+    fn drop(&mut self) {
+        self.1.iter().for_each(|name| drop(self.0.down(name)));
+    }
+}
+
+#[test]
+fn the_command_line_makes_lists_enters_and_removes_hosts() {
+    let lab = lab();
+    let stem = format!("cli{}x", std::process::id());
+    let (one, two) = (format!("{stem}1"), format!("{stem}2"));
+    let _down = Down(&lab, [&one, &two]);
+    let hwctl = |args: &[&str]| output(env!("CARGO_BIN_EXE_hwctl"), args);
+
+    let up = hwctl(&["lab", "up", &stem, "--count", "2"]);
+    assert_eq!(up.lines().count(), 2, "{up}");
+    let list = hwctl(&["lab", "list"]);
+    let line = list.lines().find(|line| line.starts_with(&two)).expect("the second is listed");
+    assert!(line.contains("trixie") && line.contains("running"), "{line}");
+    assert_eq!(hwctl(&["lab", "ssh", &two, "--", "hostname"]), format!("{two}\n"));
+    assert_eq!(hwctl(&["lab", "up", &one]).lines().count(), 1, "a second up finds it running");
+    assert_eq!(hwctl(&["lab", "down", &one, &two]), format!("{one} is down\n{two} is down\n"));
+    assert!(lab.host(&one).is_none() && lab.host(&two).is_none());
 }
 
 #[test]

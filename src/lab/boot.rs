@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::command::finish;
-use super::network::Network;
+use super::network::{MACHINE_LOCK, Network};
 use super::state::{HostDir, make_dir, write};
 
 const SCRIPT: &str = include_str!("boot.sh");
@@ -22,9 +22,10 @@ const PLAIN_DIRS: [&str; 2] = ["docker", "containerd"];
 pub(super) fn start(dir: &HostDir, network: &Network) -> Result<()> {
     let script = SCRIPT
         .replace("@CGROUPS@", &words(&cgroups(dir)))
+        .replace("@LOCK@", MACHINE_LOCK)
         .replace("@LINK@", &network.link())
         .replace("@NAMESPACE@", &network.namespace())
-        .replace("@WIRING@", &network.wiring().join("\n    "));
+        .replace("@WIRING@", &network.wiring().join("\n        "));
     write(&dir.boot_script(), &script)?;
     let console = File::options()
         .append(true)
@@ -76,7 +77,6 @@ fn words(paths: &[PathBuf]) -> String {
 /// The host's own cgroups: one in each hierarchy that systemd uses.
 fn cgroups(dir: &HostDir) -> Vec<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    let name = format!("{:08x}-{}", path_number(&dir.0), dir.name());
     mounts
         .lines()
         .filter_map(|line| {
@@ -84,22 +84,14 @@ fn cgroups(dir: &HostDir) -> Vec<PathBuf> {
             let (place, kind, options) = (fields.next()?, fields.next()?, fields.next()?);
             let is_systemds = kind == "cgroup2" || options.split(',').any(|o| o == "name=systemd");
             (kind.starts_with("cgroup") && is_systemds)
-                .then(|| Path::new(place).join("hwctl-lab").join(&name))
+                .then(|| Path::new(place).join("hwctl-lab").join(dir.mark()))
         })
         .collect()
 }
 
-/// A number for a path, so that hosts of one name in two lab folders do not share a cgroup.
-fn path_number(path: &Path) -> u32 {
-    path.as_os_str()
-        .as_encoded_bytes()
-        .iter()
-        .fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
-}
-
 /// The systemd of the host, as this machine numbers it.
 pub(super) fn leader(network: &Network) -> Option<u32> {
-    let namespace = namespace_inode(network)?;
+    let namespace = network.namespace_inode()?;
     let own_depth = pid_depth("self")?;
     processes().find(|pid| {
         in_namespace(*pid, namespace) && pid_depth(&pid.to_string()) == Some((own_depth.0 + 1, 1))
@@ -119,7 +111,7 @@ fn pid_depth(pid: &str) -> Option<(usize, u32)> {
 pub(super) fn kill(dir: &HostDir, network: Option<&Network>) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(15);
     let marker = directory_argument(dir);
-    let namespace = network.and_then(namespace_inode);
+    let namespace = network.and_then(Network::namespace_inode);
     loop {
         let mut found: Vec<u32> = processes()
             .filter(|pid| {
@@ -233,11 +225,6 @@ fn processes() -> impl Iterator<Item = u32> {
 fn has_argument(pid: u32, argument: &str) -> bool {
     fs::read(format!("/proc/{pid}/cmdline"))
         .is_ok_and(|line| line.split(|byte| *byte == 0).any(|arg| arg == argument.as_bytes()))
-}
-
-/// What tells a network namespace from all others.
-fn namespace_inode(network: &Network) -> Option<u64> {
-    fs::metadata(Path::new("/run/netns").join(network.namespace())).ok().map(|file| file.ino())
 }
 
 fn in_namespace(pid: u32, namespace: u64) -> bool {

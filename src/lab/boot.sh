@@ -11,7 +11,10 @@ while :; do
     systemd-nspawn "$@"
     # 133: the host asked for a reboot. Its network starts from nothing then, as a machine's does.
     [ $? = 133 ] || exit
-    ip link delete @LINK@
-    ip netns delete @NAMESPACE@
-    @WIRING@
+    (
+        flock 9
+        ip link delete @LINK@
+        ip netns delete @NAMESPACE@
+        @WIRING@
+    ) 9>> @LOCK@
 done

@@ -138,7 +138,7 @@ impl Lab {
             owner,
         };
         let mut made = None;
-        network::claim(|network| {
+        network::claim(&self.state, dir, |network| {
             let record = record(network);
             write_record(dir, &record)?;
             made = Some(record);
@@ -202,7 +202,9 @@ impl Lab {
     fn reap(&self) -> Result<()> {
         for dir in self.state.host_dirs()? {
             let is_orphan = |dir: &HostDir| {
-                read_record(dir).is_none_or(|r| r.owner.is_some_and(|owner| !owner.is_alive()))
+                let has_none = !dir.record().exists();
+                let owner = read_record(dir).and_then(|record| record.owner);
+                has_none || owner.is_some_and(|owner| !owner.is_alive())
             };
             if !is_orphan(&dir) {
                 continue;

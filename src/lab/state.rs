@@ -88,6 +88,15 @@ impl HostDir {
     pub(super) fn console(&self) -> PathBuf {
         self.0.join("console.log")
     }
+    /// A word for this host that no other on this machine has, also not one of the same name in
+    /// another lab folder: the name, with a number made of the path.
+    pub(super) fn mark(&self) -> String {
+        let bytes = self.0.as_os_str().as_encoded_bytes();
+        let number = bytes.iter().fold(0x811c_9dc5_u32, |number, byte| {
+            (number ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+        });
+        format!("{number:08x}-{}", self.name())
+    }
     pub(super) fn name(&self) -> &str {
         self.0.file_name().and_then(|name| name.to_str()).unwrap_or_default()
     }
