@@ -108,6 +108,22 @@ fn build(
     aptopts: &[String],
     root: &Path,
 ) -> Result<()> {
+    run("mmdebstrap", &arguments(distribution, release, aptopts, root))?;
+    fs::write(root.join("etc/resolv.conf"), resolv_conf()).context("write `resolv.conf`")?;
+    let root = root.display().to_string();
+    let mut finish = vec![root.as_str(), "sh", "-c", FINISH, "base.sh"];
+    finish.extend(FETCHED);
+    run("chroot", &finish).map(drop)
+}
+
+/// Arguments without a mirror: mmdebstrap knows the archives of a release by its name, those for
+/// security and updates too.
+fn arguments(
+    distribution: &Distribution,
+    release: &str,
+    aptopts: &[String],
+    root: &Path,
+) -> Vec<String> {
     let mut args = vec![
         "--mode=root".to_owned(),
         "--variant=minbase".to_owned(),
@@ -116,12 +132,7 @@ fn build(
     ];
     args.extend(aptopts.iter().map(|opt| format!("--aptopt={opt}")));
     args.extend([release.to_owned(), root.display().to_string()]);
-    run("mmdebstrap", &args)?;
-    fs::write(root.join("etc/resolv.conf"), resolv_conf()).context("write `resolv.conf`")?;
-    let root = root.display().to_string();
-    let mut finish = vec![root.as_str(), "sh", "-c", FINISH, "base.sh"];
-    finish.extend(FETCHED);
-    run("chroot", &finish).map(drop)
+    args
 }
 
 /// The settings that this machine's apt needs to reach its archives: hosts need them as well.
@@ -185,6 +196,19 @@ mod tests {
         assert!(has_series(list, "trixie"));
         assert!(!has_series(list, "Trixie"));
         assert!(!has_series(list, "series"));
+    }
+
+    #[test]
+    fn ubuntu_has_docker_in_a_component_that_debian_lacks() {
+        let [debian, ubuntu] = &DISTRIBUTIONS;
+        let has_universe = |distribution, release| {
+            let root = Path::new("/base");
+            let args = arguments(distribution, release, &[], root);
+            assert_eq!(args[args.len() - 2..], [release, "/base"]);
+            args.iter().any(|arg| arg.contains("universe"))
+        };
+        assert!(has_universe(ubuntu, "noble"));
+        assert!(!has_universe(debian, "trixie"));
     }
 
     #[test]
