@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 
-use super::command::run;
+use super::command::{run, run_locked};
 use super::state::{State, make_dir, read_record};
 use crate::failure::{Exit, Failure};
 use crate::resource::Advise as _;
@@ -78,10 +78,13 @@ pub(super) fn ensure(state: &State, release: &str, tell: &dyn Fn(&str)) -> Resul
         return Ok(name);
     }
     tell(&format!("makes the base of `{release}`, once: about a minute"));
+    let build_lock = format!("build-{release}");
+    drop(state.lock(&build_lock)?);
     remove_unused(state, release)?;
     let unfinished = state.bases().join(format!("{name}{UNFINISHED}"));
     make_dir(&state.bases())?;
-    build(distribution, release, &aptopts, &unfinished)
+    let args = arguments(distribution, release, &aptopts, &unfinished);
+    build(&state.lock_path(&build_lock)?, &args, &unfinished)
         .with_context(|| format!("make the base of `{release}`"))
         .hint("look at the last lines above; `apt-get update` on this machine has to work too")?;
     fs::rename(&unfinished, &base)
@@ -102,18 +105,13 @@ fn recipe(distribution: &Distribution, aptopts: &[String]) -> String {
     format!("{:08x}", u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]))
 }
 
-fn build(
-    distribution: &Distribution,
-    release: &str,
-    aptopts: &[String],
-    root: &Path,
-) -> Result<()> {
-    run("mmdebstrap", &arguments(distribution, release, aptopts, root))?;
+fn build(lock: &Path, args: &[String], root: &Path) -> Result<()> {
+    run_locked(lock, "mmdebstrap", args)?;
     fs::write(root.join("etc/resolv.conf"), resolv_conf()).context("write `resolv.conf`")?;
     let root = root.display().to_string();
     let mut finish = vec![root.as_str(), "sh", "-c", FINISH, "base.sh"];
     finish.extend(FETCHED);
-    run("chroot", &finish).map(drop)
+    run_locked(lock, "chroot", &finish).map(drop)
 }
 
 /// Arguments without a mirror: mmdebstrap knows the archives of a release by its name, those for

@@ -1,6 +1,7 @@
 //! Runs a program of this machine and keeps the last lines of what it says for the error.
 
 use std::ffi::OsStr;
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, Result, anyhow};
@@ -18,6 +19,16 @@ pub(super) fn finish(command: &mut Command) -> Result<String> {
     let line = shown(command);
     let output = command.stdin(Stdio::null()).output().with_context(|| format!("run `{line}`"))?;
     judge(&line, &output)
+}
+
+/// Like [`run`], with a lock that the program itself holds: if this process is killed, the program may
+/// go on for a while, and whoever does the same work next has to wait for its end.
+pub(super) fn run_locked<S: AsRef<OsStr>>(
+    lock: &Path,
+    program: &str,
+    args: &[S],
+) -> Result<String> {
+    finish(Command::new("flock").arg(lock).arg(program).args(args))
 }
 
 /// Runs one line of words that hold no spaces, such as `ip link set eth0 up`.

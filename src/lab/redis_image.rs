@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use tar::{Builder, EntryType, Header};
 
-use super::command::run;
+use super::command::{run, run_locked};
 use super::state::{State, make_dir};
 use super::{base, tools};
 use crate::resource::Advise as _;
@@ -22,6 +22,8 @@ use crate::resource::Advise as _;
 const RELEASE: &str = "bookworm";
 const PACKAGES: &str = "redis-server,redis-tools,busybox-static";
 const TAG: &str = "redis:7-alpine";
+/// Held while packages are fetched.
+const BUILD_LOCK: &str = "build-images";
 /// The file's name has the number of this recipe: another recipe makes another file.
 const FILE: &str = "redis-7-alpine.1.tar";
 /// The user and group of the real image.
@@ -44,23 +46,29 @@ pub(super) fn archive(state: &State, tell: &dyn Fn(&str)) -> Result<PathBuf> {
     tools::ensure_keyring(base::distribution(RELEASE)?.keyring, tell)?;
     tell(&format!("makes a stand-in for the image `{TAG}`, once"));
     make_dir(&state.images())?;
-    let scratch = tempfile::tempdir_in(state.images()).context("make a scratch folder")?;
-    let root = scratch.path().join("root");
-    extract(&root)
+    drop(state.lock(BUILD_LOCK)?);
+    let scratch = state.images().join("unfinished");
+    if scratch.exists() {
+        fs::remove_dir_all(&scratch).context("remove what an interrupted run left")?;
+    }
+    make_dir(&scratch)?;
+    let root = scratch.join("root");
+    extract(&state.lock_path(BUILD_LOCK)?, &root)
         .with_context(|| format!("fetch redis of `{RELEASE}`"))
         .hint("look at the last lines above; `apt-get update` on this machine has to work too")?;
     let version = version(&root)?;
     let layer = layer(&root).context("make the layer of the image")?;
-    let unfinished = scratch.path().join("image.tar");
+    let unfinished = scratch.join("image.tar");
     let image = image(&layer, &version)?;
     fs::write(&unfinished, image).with_context(|| format!("write `{}`", unfinished.display()))?;
     fs::rename(&unfinished, &archive)
         .with_context(|| format!("rename `{}` into place", archive.display()))?;
+    fs::remove_dir_all(&scratch).context("remove the scratch folder")?;
     Ok(archive)
 }
 
 /// Unpacks the packages and what they depend on, without installing them.
-fn extract(root: &Path) -> Result<()> {
+fn extract(lock: &Path, root: &Path) -> Result<()> {
     let mut args = vec![
         "--mode=root".to_owned(),
         "--variant=extract".to_owned(),
@@ -68,7 +76,7 @@ fn extract(root: &Path) -> Result<()> {
     ];
     args.extend(base::apt_options()?.iter().map(|opt| format!("--aptopt={opt}")));
     args.extend([RELEASE.to_owned(), root.display().to_string()]);
-    run("mmdebstrap", &args).map(drop)
+    run_locked(lock, "mmdebstrap", &args).map(drop)
 }
 
 /// Redis's own version, from its own mouth: `Redis server v=7.0.15 sha=…`.

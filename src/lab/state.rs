@@ -162,10 +162,15 @@ impl State {
         inode(fs::metadata(self.dir.join("locks").join(name))) == inode(file.metadata())
     }
 
-    fn lock_file(&self, name: &str) -> Result<File> {
+    /// The file of a lock, for a program that holds it itself.
+    pub(super) fn lock_path(&self, name: &str) -> Result<PathBuf> {
         let dir = self.dir.join("locks");
         make_dir(&dir)?;
-        let path = dir.join(name);
+        Ok(dir.join(name))
+    }
+
+    fn lock_file(&self, name: &str) -> Result<File> {
+        let path = self.lock_path(name)?;
         File::create(&path).with_context(|| format!("open `{}`", path.display()))
     }
 }
