@@ -1,6 +1,10 @@
 //! What the lab remembers on disk: its folders, its locks and one record for each host.
 
 use std::fs::{self, File};
+<<<<<<< HEAD
+=======
+use std::os::unix::fs::MetadataExt as _;
+>>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -87,6 +91,18 @@ impl HostDir {
     pub(super) fn console(&self) -> PathBuf {
         self.0.join("console.log")
     }
+<<<<<<< HEAD
+=======
+    /// A word for this host that no other on this machine has, also not one of the same name in
+    /// another lab folder: the name, with a number made of the path.
+    pub(super) fn mark(&self) -> String {
+        let bytes = self.0.as_os_str().as_encoded_bytes();
+        let number = bytes.iter().fold(0x811c_9dc5_u32, |number, byte| {
+            (number ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+        });
+        format!("{number:08x}-{}", self.name())
+    }
+>>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
     pub(super) fn name(&self) -> &str {
         self.0.file_name().and_then(|name| name.to_str()).unwrap_or_default()
     }
@@ -125,14 +141,25 @@ impl State {
 
     /// Waits for the lock of this name; it is held until the file is dropped, or the process ends.
     pub(super) fn lock(&self, name: &str) -> Result<File> {
+<<<<<<< HEAD
         let file = self.lock_file(name)?;
         file.lock().with_context(|| format!("lock `{name}` of the lab"))?;
         Ok(file)
+=======
+        loop {
+            let file = self.lock_file(name)?;
+            file.lock().with_context(|| format!("lock `{name}` of the lab"))?;
+            if self.is_current(name, &file) {
+                return Ok(file);
+            }
+        }
+>>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
     }
 
     /// The lock of this name, if nobody holds it.
     pub(super) fn try_lock(&self, name: &str) -> Result<Option<File>> {
         let file = self.lock_file(name)?;
+<<<<<<< HEAD
         Ok(file.try_lock().is_ok().then_some(file))
     }
 
@@ -140,6 +167,32 @@ impl State {
         let dir = self.dir.join("locks");
         make_dir(&dir)?;
         let path = dir.join(name);
+=======
+        Ok((file.try_lock().is_ok() && self.is_current(name, &file)).then_some(file))
+    }
+
+    /// Removes the file of a lock that the caller holds, when what it guards is gone.
+    pub(super) fn forget_lock(&self, name: &str) -> Result<()> {
+        let path = self.dir.join("locks").join(name);
+        fs::remove_file(&path).with_context(|| format!("remove `{}`", path.display()))
+    }
+
+    /// Whether the locked file is still the one of that name: its last holder may have removed it.
+    fn is_current(&self, name: &str, file: &File) -> bool {
+        let inode = |metadata: std::io::Result<fs::Metadata>| metadata.ok().map(|file| file.ino());
+        inode(fs::metadata(self.dir.join("locks").join(name))) == inode(file.metadata())
+    }
+
+    /// The file of a lock, for a program that holds it itself.
+    pub(super) fn lock_path(&self, name: &str) -> Result<PathBuf> {
+        let dir = self.dir.join("locks");
+        make_dir(&dir)?;
+        Ok(dir.join(name))
+    }
+
+    fn lock_file(&self, name: &str) -> Result<File> {
+        let path = self.lock_path(name)?;
+>>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
         File::create(&path).with_context(|| format!("open `{}`", path.display()))
     }
 }
@@ -186,8 +239,16 @@ mod tests {
         let held = state.lock("lab1").unwrap();
         assert!(state.try_lock("lab1").unwrap().is_none());
         assert!(state.try_lock("lab2").unwrap().is_some());
+<<<<<<< HEAD
         drop(held);
         assert!(state.try_lock("lab1").unwrap().is_some());
+=======
+        state.forget_lock("lab1").unwrap();
+        let again = state.try_lock("lab1").unwrap();
+        assert!(again.is_some(), "a forgotten lock is free, though its file is still open");
+        drop(held);
+        assert!(state.try_lock("lab1").unwrap().is_none());
+>>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
     }
 
     #[test]
