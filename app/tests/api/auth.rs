@@ -73,7 +73,7 @@ fn tokens_of_another_key_issuer_or_user_and_ended_ones_do_not_hold() {
         format!("Bearer {}", encode(&Header::new(algorithm), claims, &key).expect("token"))
     };
     // Makes the library ready in this process too.
-    flask_app::auth::token::Tokens::new(
+    let _ = flask_app::auth::token::Tokens::new(
         &flask_app::settings::Secret::new(KEY),
         Duration::from_mins(1),
     );
