@@ -1,12 +1,14 @@
 //! The visits counter in Redis, over one connection that mends itself.
 //!
-//! The reply to `INCR` is the acknowledgement: a visitor is told a number only after Redis has
-//! written it down (its `appendfsync always` is set where Redis is configured).
+//! Redis's reply is the acknowledgement: a visitor is told a number only after Redis has written
+//! it down (its `appendfsync always` is set where Redis is configured). A write to the disk takes
+//! longer than all else, so visitors who come during one share the next: one `INCRBY` for all,
+//! and to each a number of their own.
 
 use std::{
     fmt,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -16,6 +18,8 @@ use redis::{
     Client, Cmd, ConnectionInfo, FromRedisValue, RedisError,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
+
+use tokio::sync::{Notify, oneshot};
 
 use crate::{
     error::ApiError,
@@ -35,9 +39,15 @@ const MEND: Duration = Duration::from_millis(200);
 pub struct Counter {
     info: ConnectionInfo,
     manager: RwLock<ConnectionManager>,
-    mending: AtomicBool,
+    waiting: Mutex<Vec<Visitor>>,
+    arrived: Notify,
+    /// Redis is known to be away, and is being looked for.
+    away: AtomicBool,
     metrics: Arc<Metrics>,
 }
+
+/// Who waits for a number; without one when Redis is away.
+type Visitor = oneshot::Sender<u64>;
 
 enum Failure {
     TimedOut,
@@ -55,14 +65,65 @@ impl fmt::Display for Failure {
 
 impl Counter {
     /// Makes the counter; Redis need not be there yet. Call it within the runtime.
-    pub fn new(info: ConnectionInfo, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
-        let manager = RwLock::new(connect(&info)?);
-        Ok(Self { info, manager, mending: AtomicBool::new(false), metrics })
+    pub fn start(info: ConnectionInfo, metrics: Arc<Metrics>) -> anyhow::Result<Arc<Self>> {
+        let counter = Arc::new(Self {
+            manager: RwLock::new(connect(&info)?),
+            info,
+            waiting: Mutex::default(),
+            arrived: Notify::new(),
+            away: AtomicBool::new(false),
+            metrics,
+        });
+        tokio::spawn(Arc::clone(&counter).serve_visitors());
+        Ok(counter)
     }
 
     /// Counts a visit and returns the new number.
-    pub async fn next(self: &Arc<Self>) -> Result<u64, ApiError> {
-        self.answer(redis::cmd("INCR").arg(KEY)).await
+    pub async fn next(&self) -> Result<u64, ApiError> {
+        if self.away.load(Ordering::Acquire) {
+            return Err(ApiError::RedisAway);
+        }
+        let (visitor, number) = oneshot::channel();
+        let first = {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.push(visitor);
+            waiting.len() == 1
+        };
+        if first {
+            self.arrived.notify_one();
+        }
+        number.await.map_err(|_| ApiError::RedisAway)
+    }
+
+    async fn serve_visitors(self: Arc<Self>) {
+        loop {
+            self.arrived.notified().await;
+            // Requests that are ready now come along.
+            tokio::task::yield_now().await;
+            let visitors = self.take_waiting();
+            if visitors.is_empty() {
+                continue;
+            }
+            let mut command = redis::cmd("INCRBY");
+            match self.answer::<u64>(command.arg(KEY).arg(visitors.len())).await {
+                Ok(last) => {
+                    let before = last.saturating_sub(visitors.len() as u64);
+                    for (number, visitor) in (before + 1..).zip(visitors) {
+                        // Who has gone was counted all the same.
+                        let _ = visitor.send(number);
+                    }
+                }
+                // Those who came meanwhile have waited long enough: dropping tells them.
+                Err(_) => drop((visitors, self.take_waiting())),
+            }
+        }
+    }
+
+    fn take_waiting(&self) -> Vec<Visitor> {
+        let mut visitors =
+            std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        visitors.retain(|visitor| !visitor.is_closed());
+        visitors
     }
 
     /// The number of visits, without counting one.
@@ -94,7 +155,7 @@ impl Counter {
 
     /// Looks for Redis in the background until it is back, so that no visitor has to find out.
     fn mend(self: &Arc<Self>, failure: Failure) {
-        if self.mending.swap(true, Ordering::AcqRel) {
+        if self.away.swap(true, Ordering::AcqRel) {
             return;
         }
         log::line(Level::Error, "redis is away", |line| {
@@ -114,7 +175,7 @@ impl Counter {
                 }
                 tokio::time::sleep(MEND).await;
             }
-            counter.mending.store(false, Ordering::Release);
+            counter.away.store(false, Ordering::Release);
             log::line(Level::Info, "redis answers again", |_| {});
         });
     }
