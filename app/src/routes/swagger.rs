@@ -16,30 +16,58 @@ use hyper::{
         IF_NONE_MATCH, VARY,
     },
 };
-use utoipa_swagger_ui::{Config, SwaggerFile};
 
 use crate::{error::ApiError, openapi, state::State};
 
 /// The files may be kept, and are asked for again by their tag: a new version shows at once.
 const TAG: &str = concat!("\"", env!("CARGO_PKG_VERSION"), "\"");
 
-/// Swagger UI and its document.
+/// A file of Swagger UI.
+struct File {
+    name: &'static str,
+    content_type: &'static str,
+    packed: bool,
+    bytes: &'static [u8],
+}
+
+const PAGE: &str = "index.html";
+const FILES: [File; 4] = [
+    File {
+        name: PAGE,
+        content_type: "text/html; charset=utf-8",
+        packed: false,
+        bytes: include_bytes!("../../assets/index.html"),
+    },
+    File {
+        name: "start.js",
+        content_type: "text/javascript; charset=utf-8",
+        packed: false,
+        bytes: include_bytes!("../../assets/start.js"),
+    },
+    File {
+        name: "swagger-ui.css",
+        content_type: "text/css; charset=utf-8",
+        packed: true,
+        bytes: include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui.css.gz")),
+    },
+    File {
+        name: "swagger-ui-bundle.js",
+        content_type: "text/javascript; charset=utf-8",
+        packed: true,
+        bytes: include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui-bundle.js.gz")),
+    },
+];
+
+/// The document that Swagger UI shows, made once.
 pub struct Swagger {
-    config: Arc<Config<'static>>,
     document: Bytes,
 }
 
 impl Swagger {
-    /// Makes the document, once.
+    /// Makes the document.
     #[must_use]
     pub fn new() -> Self {
-        let config = Config::from("/flask/openapi.json")
-            .use_base_layout()
-            .try_it_out_enabled(true)
-            .persist_authorization(false)
-            // The public validator would be a request to someone else's server.
-            .validator_url("none");
-        Self { config: Arc::new(config), document: openapi::document().into() }
+        Self { document: openapi::document().into() }
     }
 }
 
@@ -57,21 +85,15 @@ pub(super) async fn document(Shared(state): Shared<Arc<State>>) -> Response {
     response
 }
 
-pub(super) async fn page(
-    state: Shared<Arc<State>>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    file(state, Path("index.html".to_owned()), headers).await
+pub(super) async fn page(headers: HeaderMap) -> Result<Response, ApiError> {
+    file(Path(PAGE.to_owned()), headers).await
 }
 
 pub(super) async fn file(
-    Shared(state): Shared<Arc<State>>,
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let config = Arc::clone(&state.swagger.config);
-    let found = utoipa_swagger_ui::serve(&name, config).map_err(|_| ApiError::Internal)?;
-    let file = found.ok_or(ApiError::NotFound)?;
+    let file = FILES.iter().find(|file| file.name == name).ok_or(ApiError::NotFound)?;
     let known = headers.get(IF_NONE_MATCH).and_then(|tag| tag.to_str().ok());
     if known.is_some_and(|tag| tag.trim_start_matches("W/") == TAG) {
         let mut response = Response::new(Body::empty());
@@ -82,25 +104,21 @@ pub(super) async fn file(
     send(file, takes_gzip(&headers))
 }
 
-fn send(file: SwaggerFile<'static>, gzip: bool) -> Result<Response, ApiError> {
-    let content_type = HeaderValue::try_from(file.content_type).map_err(|_| ApiError::Internal)?;
-    let packed = file.gzpipped && gzip;
-    let body = match file.bytes {
-        bytes if file.gzpipped && !gzip => {
-            let mut text = Vec::new();
-            GzDecoder::new(&*bytes).read_to_end(&mut text).map_err(|_| ApiError::Internal)?;
-            Body::from(text)
-        }
-        std::borrow::Cow::Borrowed(bytes) => Body::from(Bytes::from_static(bytes)),
-        std::borrow::Cow::Owned(bytes) => Body::from(bytes),
+fn send(file: &File, gzip: bool) -> Result<Response, ApiError> {
+    let body = if file.packed && !gzip {
+        let mut text = Vec::new();
+        GzDecoder::new(file.bytes).read_to_end(&mut text).map_err(|_| ApiError::Internal)?;
+        Bytes::from(text)
+    } else {
+        Bytes::from_static(file.bytes)
     };
-    let mut response = Response::new(body);
+    let mut response = Response::new(Body::from(body));
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(file.content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(ETAG, HeaderValue::from_static(TAG));
     headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
-    if packed {
+    if file.packed && gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     Ok(response)
