@@ -84,3 +84,18 @@ fn its_own_socket_is_open_to_its_group_only() {
     let mode = std::fs::metadata(&service.socket).expect("socket").permissions().mode();
     assert_eq!(mode & 0o777, 0o660);
 }
+
+#[test]
+fn users_survive_a_file_of_settings() {
+    let directory = tempfile::tempdir().expect("directory");
+    let file = directory.path().join("env");
+    let settings = format!("SECRET_KEY={KEY}\nAPI_USERS='{}'\n", *service::USERS);
+    std::fs::write(&file, settings).expect("written");
+    let output = Command::new("sh")
+        .args(["-c", "set -a; . \"$1\"; exec \"$0\" --check", BINARY])
+        .arg(&file)
+        .output()
+        .expect("ran");
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("2 users"), "{output:?}");
+}
