@@ -1,21 +1,25 @@
 //! The visits counter in Redis, over one connection that mends itself.
 //!
-//! The reply to `INCR` is the acknowledgement: a visitor is told a number only after Redis has
-//! written it down (its `appendfsync always` is set where Redis is configured).
+//! Redis's reply is the acknowledgement: a visitor is told a number only after Redis has written
+//! it down (its `appendfsync always` is set where Redis is configured). A write to the disk takes
+//! longer than all else, so visitors who come during one share the next: one `INCRBY` for all,
+//! and to each a number of their own.
 
 use std::{
     fmt,
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, Mutex, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use redis::{
     Client, Cmd, ConnectionInfo, FromRedisValue, RedisError,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
+
+use tokio::sync::{Notify, oneshot};
 
 use crate::{
     error::ApiError,
@@ -28,6 +32,9 @@ pub const KEY: &str = "visits";
 /// A command that takes longer has failed; well within the second that a visitor is promised.
 const ANSWER: Duration = Duration::from_millis(800);
 const CONNECT: Duration = Duration::from_millis(400);
+/// A write that takes as long as this waits for a disk.
+const SLOW_WRITE: Duration = Duration::from_millis(2);
+const MAX_GATHER: Duration = Duration::from_millis(2);
 /// How often a lost Redis is looked for.
 const MEND: Duration = Duration::from_millis(200);
 
@@ -35,9 +42,15 @@ const MEND: Duration = Duration::from_millis(200);
 pub struct Counter {
     info: ConnectionInfo,
     manager: RwLock<ConnectionManager>,
-    mending: AtomicBool,
+    waiting: Mutex<Vec<Visitor>>,
+    arrived: Notify,
+    /// Redis is known to be away, and is being looked for.
+    away: AtomicBool,
     metrics: Arc<Metrics>,
 }
+
+/// Who waits for a number; without one when Redis is away.
+type Visitor = oneshot::Sender<u64>;
 
 enum Failure {
     TimedOut,
@@ -55,14 +68,71 @@ impl fmt::Display for Failure {
 
 impl Counter {
     /// Makes the counter; Redis need not be there yet. Call it within the runtime.
-    pub fn new(info: ConnectionInfo, metrics: Arc<Metrics>) -> anyhow::Result<Self> {
-        let manager = RwLock::new(connect(&info)?);
-        Ok(Self { info, manager, mending: AtomicBool::new(false), metrics })
+    pub fn start(info: ConnectionInfo, metrics: Arc<Metrics>) -> anyhow::Result<Arc<Self>> {
+        let counter = Arc::new(Self {
+            manager: RwLock::new(connect(&info)?),
+            info,
+            waiting: Mutex::default(),
+            arrived: Notify::new(),
+            away: AtomicBool::new(false),
+            metrics,
+        });
+        tokio::spawn(Arc::clone(&counter).serve_visitors());
+        Ok(counter)
     }
 
     /// Counts a visit and returns the new number.
-    pub async fn next(self: &Arc<Self>) -> Result<u64, ApiError> {
-        self.answer(redis::cmd("INCR").arg(KEY)).await
+    pub async fn next(&self) -> Result<u64, ApiError> {
+        if self.away.load(Ordering::Acquire) {
+            return Err(ApiError::RedisAway);
+        }
+        let (visitor, number) = oneshot::channel();
+        let first = {
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.push(visitor);
+            waiting.len() == 1
+        };
+        if first {
+            self.arrived.notify_one();
+        }
+        number.await.map_err(|_| ApiError::RedisAway)
+    }
+
+    async fn serve_visitors(self: Arc<Self>) {
+        let mut gather = Duration::ZERO;
+        loop {
+            self.arrived.notified().await;
+            // Requests that are ready now come along.
+            tokio::task::yield_now().await;
+            if !gather.is_zero() {
+                tokio::time::sleep(gather).await;
+            }
+            let visitors = self.take_waiting();
+            if visitors.is_empty() {
+                continue;
+            }
+            let began = Instant::now();
+            let mut command = redis::cmd("INCRBY");
+            match self.answer::<u64>(command.arg(KEY).arg(visitors.len())).await {
+                Ok(last) => {
+                    gather = worth_gathering(visitors.len(), began.elapsed());
+                    let before = last.saturating_sub(visitors.len() as u64);
+                    for (number, visitor) in (before + 1..).zip(visitors) {
+                        // Who has gone was counted all the same.
+                        let _ = visitor.send(number);
+                    }
+                }
+                // Those who came meanwhile have waited long enough: dropping tells them.
+                Err(_) => drop((visitors, self.take_waiting())),
+            }
+        }
+    }
+
+    fn take_waiting(&self) -> Vec<Visitor> {
+        let mut visitors =
+            std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
+        visitors.retain(|visitor| !visitor.is_closed());
+        visitors
     }
 
     /// The number of visits, without counting one.
@@ -94,7 +164,7 @@ impl Counter {
 
     /// Looks for Redis in the background until it is back, so that no visitor has to find out.
     fn mend(self: &Arc<Self>, failure: Failure) {
-        if self.mending.swap(true, Ordering::AcqRel) {
+        if self.away.swap(true, Ordering::AcqRel) {
             return;
         }
         log::line(Level::Error, "redis is away", |line| {
@@ -114,7 +184,7 @@ impl Counter {
                 }
                 tokio::time::sleep(MEND).await;
             }
-            counter.mending.store(false, Ordering::Release);
+            counter.away.store(false, Ordering::Release);
             log::line(Level::Info, "redis answers again", |_| {});
         });
     }
@@ -124,6 +194,14 @@ impl Counter {
             *self.manager.write().unwrap_or_else(PoisonError::into_inner) = manager;
         }
     }
+}
+
+/// How long to let visitors gather before the next write, after one for so many took so long.
+///
+/// On a slow disk those just served would come back a moment after the next write has begun, and
+/// half of them would always wait for two; a lone visitor waits for nobody.
+fn worth_gathering(visitors: usize, took: Duration) -> Duration {
+    if visitors < 2 || took < SLOW_WRITE { Duration::ZERO } else { (took / 4).min(MAX_GATHER) }
 }
 
 fn connect(info: &ConnectionInfo) -> anyhow::Result<ConnectionManager> {

@@ -12,8 +12,17 @@ usage: flask-app [--check | --version | --help]
   --check    read the settings, say whether they are good, and exit
   --version  print the version and exit
 
-Settings are environment variables: SECRET_KEY, REDIS_URL, API_USERS, TOKEN_TTL, WORKERS,
-LOG_LEVEL, SOCKET. A socket handed over by systemd (LISTEN_FDS) takes the place of SOCKET.
+Settings are environment variables:
+  SECRET_KEY  signs tokens, at least 32 bytes; the credential `secret-key` goes first
+  API_USERS   NAME:HASH entries separated by spaces, argon2id in PHC form;
+              in single quotes where a shell or systemd reads them from a file
+  REDIS_URL   redis://[:PASSWORD@]HOST:PORT/DB          [redis://127.0.0.1:6379/0]
+  TOKEN_TTL   seconds that a token holds                [3600]
+  WORKERS     threads that serve, or `auto`             [auto: the number of CPUs]
+  LOG_LEVEL   error, warn, info or debug                [info]
+  SOCKET      where to listen when systemd hands over no socket (LISTEN_FDS)
+                                                        [/run/gunicorn/flask.sock]
+Exit status: 0 told to stop, or good; 1 failed, or not good with --check; 2 bad settings.
 ";
 
 /// What a wrong setting or argument exits with, so that systemd need not try again.

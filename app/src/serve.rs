@@ -135,11 +135,11 @@ async fn accept(
 }
 
 async fn connection(stream: UnixStream, edge: Edge, mut closing: watch::Receiver<bool>) {
+    // No `pipeline_flush`: it lifts the bound on what is buffered of a long answer.
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE)
         .max_buf_size(MAX_HEAD)
-        .pipeline_flush(true)
         .serve_connection(TokioIo::new(stream), edge);
     let mut serving = pin!(serving);
     let ended = tokio::select! {

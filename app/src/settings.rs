@@ -1,4 +1,17 @@
 //! The service's settings, read from environment variables and checked before anything starts.
+//!
+//! | variable | meaning | default |
+//! | --- | --- | --- |
+//! | `SECRET_KEY` | signs tokens; at least 32 bytes; the credential `secret-key` goes first | none |
+//! | `API_USERS` | `NAME:HASH` entries separated by spaces; argon2id in PHC form | none |
+//! | `REDIS_URL` | `redis://[:PASSWORD@]HOST:PORT/DB` | `redis://127.0.0.1:6379/0` |
+//! | `TOKEN_TTL` | seconds that a token holds | `3600` |
+//! | `WORKERS` | threads that serve, or `auto` for the number of CPUs | `auto` |
+//! | `LOG_LEVEL` | `error`, `warn`, `info` or `debug` | `info` |
+//! | `SOCKET` | where to listen when systemd hands over no socket | `/run/gunicorn/flask.sock` |
+//!
+//! In a file that systemd or a shell reads, `API_USERS` stands in single quotes, since a hash is
+//! full of `$`: `API_USERS='admin:$argon2id$v=19$m=19456,t=2,p=1$…$… second:$argon2id$…'`.
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, thread, time::Duration};
 

@@ -28,7 +28,7 @@ impl State {
         let metrics = Arc::new(Metrics::default());
         Ok(Arc::new(Self {
             auth: Auth::new(settings)?,
-            counter: Arc::new(Counter::new(settings.redis.clone(), Arc::clone(&metrics))?),
+            counter: Counter::start(settings.redis.clone(), Arc::clone(&metrics))?,
             metrics,
             swagger: Swagger::new(),
             draining: AtomicBool::new(false),

@@ -1,6 +1,6 @@
 //! `GET /flask/swagger/`: Swagger UI, from files in this binary, and the document that it shows.
 
-use std::{io::Read as _, sync::Arc};
+use std::{io::Read as _, iter, sync::Arc};
 
 use axum::{
     body::Body,
@@ -9,37 +9,66 @@ use axum::{
 };
 use bytes::Bytes;
 use flate2::read::GzDecoder;
+use futures_util::stream;
 use hyper::{
     HeaderMap, StatusCode,
     header::{
-        ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderValue,
-        IF_NONE_MATCH, VARY,
+        ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG,
+        HeaderValue, IF_NONE_MATCH, VARY,
     },
 };
-use utoipa_swagger_ui::{Config, SwaggerFile};
 
 use crate::{error::ApiError, openapi, state::State};
 
 /// The files may be kept, and are asked for again by their tag: a new version shows at once.
 const TAG: &str = concat!("\"", env!("CARGO_PKG_VERSION"), "\"");
 
-/// Swagger UI and its document.
+/// A file of Swagger UI.
+struct File {
+    name: &'static str,
+    content_type: &'static str,
+    packed: bool,
+    bytes: &'static [u8],
+}
+
+const PAGE: &str = "index.html";
+const FILES: [File; 4] = [
+    File {
+        name: PAGE,
+        content_type: "text/html; charset=utf-8",
+        packed: false,
+        bytes: include_bytes!("../../assets/index.html"),
+    },
+    File {
+        name: "start.js",
+        content_type: "text/javascript; charset=utf-8",
+        packed: false,
+        bytes: include_bytes!("../../assets/start.js"),
+    },
+    File {
+        name: "swagger-ui.css",
+        content_type: "text/css; charset=utf-8",
+        packed: true,
+        bytes: include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui.css.gz")),
+    },
+    File {
+        name: "swagger-ui-bundle.js",
+        content_type: "text/javascript; charset=utf-8",
+        packed: true,
+        bytes: include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui-bundle.js.gz")),
+    },
+];
+
+/// The document that Swagger UI shows, made once.
 pub struct Swagger {
-    config: Arc<Config<'static>>,
     document: Bytes,
 }
 
 impl Swagger {
-    /// Makes the document, once.
+    /// Makes the document.
     #[must_use]
     pub fn new() -> Self {
-        let config = Config::from("/flask/openapi.json")
-            .use_base_layout()
-            .try_it_out_enabled(true)
-            .persist_authorization(false)
-            // The public validator would be a request to someone else's server.
-            .validator_url("none");
-        Self { config: Arc::new(config), document: openapi::document().into() }
+        Self { document: openapi::document().into() }
     }
 }
 
@@ -57,21 +86,15 @@ pub(super) async fn document(Shared(state): Shared<Arc<State>>) -> Response {
     response
 }
 
-pub(super) async fn page(
-    state: Shared<Arc<State>>,
-    headers: HeaderMap,
-) -> Result<Response, ApiError> {
-    file(state, Path("index.html".to_owned()), headers).await
+pub(super) async fn page(headers: HeaderMap) -> Result<Response, ApiError> {
+    file(Path(PAGE.to_owned()), headers).await
 }
 
 pub(super) async fn file(
-    Shared(state): Shared<Arc<State>>,
     Path(name): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let config = Arc::clone(&state.swagger.config);
-    let found = utoipa_swagger_ui::serve(&name, config).map_err(|_| ApiError::Internal)?;
-    let file = found.ok_or(ApiError::NotFound)?;
+    let file = FILES.iter().find(|file| file.name == name).ok_or(ApiError::NotFound)?;
     let known = headers.get(IF_NONE_MATCH).and_then(|tag| tag.to_str().ok());
     if known.is_some_and(|tag| tag.trim_start_matches("W/") == TAG) {
         let mut response = Response::new(Body::empty());
@@ -79,31 +102,43 @@ pub(super) async fn file(
         response.headers_mut().insert(ETAG, HeaderValue::from_static(TAG));
         return Ok(response);
     }
-    send(file, takes_gzip(&headers))
+    Ok(send(file, takes_gzip(&headers)))
 }
 
-fn send(file: SwaggerFile<'static>, gzip: bool) -> Result<Response, ApiError> {
-    let content_type = HeaderValue::try_from(file.content_type).map_err(|_| ApiError::Internal)?;
-    let packed = file.gzpipped && gzip;
-    let body = match file.bytes {
-        bytes if file.gzpipped && !gzip => {
-            let mut text = Vec::new();
-            GzDecoder::new(&*bytes).read_to_end(&mut text).map_err(|_| ApiError::Internal)?;
-            Body::from(text)
-        }
-        std::borrow::Cow::Borrowed(bytes) => Body::from(Bytes::from_static(bytes)),
-        std::borrow::Cow::Owned(bytes) => Body::from(bytes),
-    };
+fn send(file: &'static File, gzip: bool) -> Response {
+    let unpack = file.packed && !gzip;
+    let body = if unpack { unpacked(file.bytes) } else { Body::from(file.bytes) };
     let mut response = Response::new(body);
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, content_type);
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(file.content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(ETAG, HeaderValue::from_static(TAG));
     headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
-    if packed {
+    if file.packed && gzip {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
-    Ok(response)
+    if let (true, Some(length)) = (unpack, file.bytes.last_chunk()) {
+        // A gzip file ends with the length of what it holds.
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(u32::from_le_bytes(*length)));
+    }
+    response
+}
+
+/// Unpacks piece by piece: 32 clients without gzip would take 50 MB otherwise.
+fn unpacked(bytes: &'static [u8]) -> Body {
+    const PIECE: usize = 32 * 1024;
+    let mut decoder = GzDecoder::new(bytes);
+    Body::from_stream(stream::iter(iter::from_fn(move || {
+        let mut piece = vec![0; PIECE];
+        match decoder.read(&mut piece) {
+            Ok(0) => None,
+            Ok(length) => {
+                piece.truncate(length);
+                Some(Ok(Bytes::from(piece)))
+            }
+            Err(error) => Some(Err(error)),
+        }
+    })))
 }
 
 fn takes_gzip(headers: &HeaderMap) -> bool {

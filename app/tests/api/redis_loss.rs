@@ -1,0 +1,130 @@
+//! Redis away and back, and power cuts on either side: what was acknowledged stays counted.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::service::Service;
+
+/// Asserts what is promised while Redis is away.
+fn assert_away(service: &Service, bearer: &str) {
+    for _ in 0..3 {
+        let began = Instant::now();
+        let answer = service.count(bearer);
+        let took = began.elapsed();
+        answer.assert_error(503, "redis_unavailable");
+        assert_eq!(answer.header("retry-after"), Some("1"));
+        assert!(took < Duration::from_secs(1), "503 took {took:?}");
+    }
+    assert_eq!(service.get("/flask/api/ping").status, 200);
+    service.get("/flask/api/health").assert_error(503, "redis_unavailable");
+    assert!(service.get("/flask/metrics").text().contains("flask_redis_up 0"));
+}
+
+/// Asserts that count works within two seconds from now.
+fn assert_back(service: &Service, bearer: &str) {
+    let began = Instant::now();
+    while service.count(bearer).status != 200 {
+        assert!(began.elapsed() < Duration::from_secs(2), "not back: {}", service.log());
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(service.get("/flask/api/health").status, 200);
+}
+
+#[test]
+fn redis_may_come_go_and_return() {
+    let mut service = Service::without_redis();
+    let bearer = format!("Bearer {}", service.token());
+    assert_away(&service, &bearer);
+    service.start_redis();
+    assert_back(&service, &bearer);
+    for _ in 0..2 {
+        service.redis().kill();
+        assert_away(&service, &bearer);
+        service.start_redis();
+        assert_back(&service, &bearer);
+    }
+}
+
+#[test]
+fn the_first_visitor_after_its_return_is_counted() {
+    let mut service = Service::start();
+    let bearer = format!("Bearer {}", service.token());
+    service.redis().kill();
+    assert_away(&service, &bearer);
+    service.start_redis();
+    // Nobody asks in the meantime: the connection has to mend by itself.
+    thread::sleep(Duration::from_secs(2));
+    assert_eq!(service.count(&bearer).status, 200);
+}
+
+#[test]
+fn a_redis_that_hangs_is_away_too() {
+    let mut service = Service::start();
+    let bearer = format!("Bearer {}", service.token());
+    assert_eq!(service.count(&bearer).status, 200);
+    service.redis().signal("STOP");
+    assert_away(&service, &bearer);
+    service.redis().signal("CONT");
+    assert_back(&service, &bearer);
+}
+
+/// Counts from four clients until the service stops answering 200; the highest number told.
+fn count_until_it_ends(service: &Service, bearer: &str, cut: impl FnOnce() + Send) -> u64 {
+    thread::scope(|scope| {
+        let clients: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    let headers = [("authorization", bearer)];
+                    let mut highest = 0;
+                    while let Ok(answer) = crate::client::send(
+                        &service.socket,
+                        "GET",
+                        "/flask/api/count",
+                        &headers,
+                        b"",
+                    ) {
+                        if answer.status != 200 {
+                            break;
+                        }
+                        highest = highest.max(answer.json()["visits"].as_u64().expect("number"));
+                    }
+                    highest
+                })
+            })
+            .collect();
+        thread::sleep(Duration::from_millis(300));
+        cut();
+        clients.into_iter().map(|client| client.join().expect("client")).max().unwrap_or(0)
+    })
+}
+
+#[test]
+fn a_power_cut_of_redis_loses_no_acknowledged_count() {
+    let mut service = Service::start();
+    let bearer = format!("Bearer {}", service.token());
+    for _ in 0..3 {
+        let mut redis = service.redis.take().expect("redis");
+        let told = count_until_it_ends(&service, &bearer, || redis.kill());
+        assert!(told > 0);
+        service.start_redis();
+        let kept: u64 = service.redis().ask("GET visits").parse().expect("number");
+        assert!(kept >= told, "{told} was told, {kept} is kept");
+        assert_back(&service, &bearer);
+    }
+}
+
+#[test]
+fn a_power_cut_of_the_service_loses_no_acknowledged_count() {
+    let mut service = Service::start();
+    let bearer = format!("Bearer {}", service.token());
+    let told = count_until_it_ends(&service, &bearer, || service.signal("KILL"));
+    assert!(told > 0);
+    let kept: u64 = service.redis().ask("GET visits").parse().expect("number");
+    assert!(kept >= told, "{told} was told, {kept} is kept");
+    service.wait();
+    // The socket it left behind is in nobody's way, and the token still holds.
+    service.start_again();
+    assert_eq!(service.count(&bearer).json()["visits"], kept + 1);
+}
