@@ -131,9 +131,10 @@ fn port_number(node: &Node) -> Result<u16, Problem> {
         _ => None,
     };
     no_template(node)?;
-    number.and_then(|number| u16::try_from(number).ok()).filter(|port| *port > 0).ok_or_else(|| {
-        Problem::at(&node.place, "expected a port, a number from 1 to 65535")
-    })
+    number
+        .and_then(|number| u16::try_from(number).ok())
+        .filter(|port| *port > 0)
+        .ok_or_else(|| Problem::at(&node.place, "expected a port, a number from 1 to 65535"))
 }
 
 /// A key's path; `~` is the operator's home, and a relative path begins at the inventory's folder.
@@ -166,15 +167,13 @@ pub(super) fn no_template(node: &Node) -> Result<(), Problem> {
 /// Checks the name of an `ansible_*` variable.
 pub(super) fn check_name(entry: &Entry) -> Result<(), Problem> {
     let key = entry.key.as_str();
-    let known = || {
-        USED.into_iter().chain(PASSED_OVER).chain(MISSED.into_iter().map(|(name, _)| name))
-    };
+    let known =
+        || USED.into_iter().chain(PASSED_OVER).chain(MISSED.into_iter().map(|(name, _)| name));
     let interpreter = key.ends_with("_interpreter");
     if interpreter || known().any(|name| name == key) || OTHERS.iter().any(|p| key.starts_with(p)) {
         return Ok(());
     }
-    let problem =
-        Problem::at(&entry.place, format!("Ansible knows no variable `{}`", shown(key)));
+    let problem = Problem::at(&entry.place, format!("Ansible knows no variable `{}`", shown(key)));
     Err(match nearest(key, known()) {
         Some(near) => problem.hint(format!("did you mean `{near}`?")),
         None => problem.hint("name your own variables `x_…`"),
@@ -183,7 +182,8 @@ pub(super) fn check_name(entry: &Entry) -> Result<(), Problem> {
 
 /// What Ansible would use and hwctl does not.
 pub(super) fn warnings(vars: &[Entry]) -> Vec<Warning> {
-    let ssh = |node: &Node| matches!(&node.value, Value::Text(text) if text == "ssh" || text == "smart");
+    let ssh =
+        |node: &Node| matches!(&node.value, Value::Text(text) if text == "ssh" || text == "smart");
     let missed = MISSED.iter().filter_map(|(name, instead)| {
         let entry = vars.iter().find(|entry| entry.key == *name && !entry.node.is_null())?;
         if *name == "ansible_connection" && ssh(&entry.node) {

@@ -16,9 +16,8 @@ const ENDINGS: [&str; 4] = ["", "yml", "yaml", "json"];
 /// Folders beside an inventory that are not part of it.
 const ASIDE: [&str; 3] = ["group_vars", "host_vars", "vars_plugins"];
 /// Endings that Ansible passes over in an inventory folder.
-const PASSED_OVER: [&str; 12] = [
-    "pyc", "pyo", "swp", "bak", "rpm", "md", "txt", "rst", "orig", "ini", "cfg", "retry",
-];
+const PASSED_OVER: [&str; 12] =
+    ["pyc", "pyo", "swp", "bak", "rpm", "md", "txt", "rst", "orig", "ini", "cfg", "retry"];
 /// Folders inside each other.
 const DEPTH: usize = 8;
 
@@ -166,9 +165,8 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
     };
     let problem = Problem::nowhere(format!("cannot read `{}`: {reason}", path.display()));
     match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            problem.hint("name the inventory with `--inventory PATH`, or write one with `hwctl init`")
-        }
+        std::io::ErrorKind::NotFound => problem
+            .hint("name the inventory with `--inventory PATH`, or write one with `hwctl init`"),
         _ => problem,
     }
 }

@@ -260,9 +260,7 @@ fn map(node: &Node, what: impl Fn() -> String) -> Result<&[Entry], Problem> {
     match &node.value {
         Value::Map(entries) => Ok(entries),
         Value::Null => Ok(&[]),
-        _ => {
-            Err(Problem::at(&node.place, format!("{} takes a map, not {}", what(), node.kind())))
-        }
+        _ => Err(Problem::at(&node.place, format!("{} takes a map, not {}", what(), node.kind()))),
     }
 }
 
@@ -317,7 +315,8 @@ fn shown_long(message: &str) -> String {
 
 /// Whether a host may have this name: it is shown, matched by patterns and given to ssh.
 pub(super) fn usable(name: &str) -> Result<(), String> {
-    let fits = |c: char| !c.is_control() && !c.is_whitespace() && !"*?![]&,;'\"`$\\|<>(){}".contains(c);
+    let fits =
+        |c: char| !c.is_control() && !c.is_whitespace() && !"*?![]&,;'\"`$\\|<>(){}".contains(c);
     if name.is_empty() {
         return Err("a host has no name".into());
     }

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use serde_yaml::granit_parser::{Event, Options, Parser, ScalarStyle, ScanError, Span, StrInput, Tag};
+use serde_yaml::granit_parser::{
+    Event, Options, Parser, ScalarStyle, ScanError, Span, StrInput, Tag,
+};
 
 use super::node::{Entry, Node, Value, put};
 use super::place::{Extent, Place, Problem, Source};
@@ -23,13 +25,8 @@ pub(super) fn parse(source: &Arc<Source>) -> Result<Option<Node>, Problem> {
     options.flow_nesting_limit = DEPTH * 2;
     options.block_nesting_limit = DEPTH * 2;
     let parser = Parser::new_from_str_with_options(source.text(), options);
-    let mut loader = Loader {
-        source,
-        parser,
-        anchors: HashMap::new(),
-        repeated: 0,
-        secrets: Vec::new(),
-    };
+    let mut loader =
+        Loader { source, parser, anchors: HashMap::new(), repeated: 0, secrets: Vec::new() };
     let result = loader.document();
     source.hide(loader.secrets);
     result
@@ -186,7 +183,8 @@ impl<'a> Loader<'a> {
             if matches!(event, Event::MappingEnd) {
                 break;
             }
-            let merges = matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<");
+            let merges =
+                matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<");
             let key = self.node(event, span, Inside { depth, secret: false })?;
             let (event, span) = self.next()?;
             let name = key_name(&key)?;
@@ -216,7 +214,10 @@ impl<'a> Loader<'a> {
 /// Adds what a `<<` brings: a map, or a list of maps of which the earlier win.
 fn merge_key(node: &Node, into: &mut Vec<Entry>) -> Result<(), Problem> {
     let wrong = |node: &Node| {
-        Err(Problem::at(&node.place, format!("`<<` takes a map or a list of maps, not {}", node.kind())))
+        Err(Problem::at(
+            &node.place,
+            format!("`<<` takes a map or a list of maps, not {}", node.kind()),
+        ))
     };
     match &node.value {
         Value::Map(entries) => entries.iter().for_each(|entry| put(into, entry.clone())),
@@ -299,7 +300,9 @@ fn size(node: &Node) -> usize {
 fn height(node: &Node) -> usize {
     match &node.value {
         Value::List(nodes) => 1 + nodes.iter().map(height).max().unwrap_or(0),
-        Value::Map(entries) => 1 + entries.iter().map(|entry| height(&entry.node)).max().unwrap_or(0),
+        Value::Map(entries) => {
+            1 + entries.iter().map(|entry| height(&entry.node)).max().unwrap_or(0)
+        }
         _ => 0,
     }
 }

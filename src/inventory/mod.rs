@@ -1,15 +1,20 @@
 //! Ansible-style YAML in, typed vars out.
 
+mod check;
 mod connection;
+mod fields;
 mod files;
 mod groups;
 mod load;
 mod merge;
 mod node;
+mod password;
 mod pattern;
 mod place;
 mod range;
 mod scalar;
+mod schema;
+mod sites;
 mod vars;
 
 use std::fmt;
@@ -25,7 +30,9 @@ pub use vars::{
 use crate::failure::Failure;
 use groups::Graph;
 use node::{Entry, Node, Value};
+use password::Passwords;
 use place::{Problem, Source};
+use schema::Schema;
 
 /// Where an inventory comes from.
 #[derive(Clone, Debug, Default)]
@@ -43,6 +50,7 @@ pub struct Inventory {
     sets: Vec<Set>,
     folder: PathBuf,
     path: Option<PathBuf>,
+    passwords: Passwords,
 }
 
 /// One `--set`.
@@ -122,7 +130,8 @@ pub fn load(sources: &Sources) -> Result<Inventory, Failure> {
         files::read_folders(&mut graph, &folder)?;
     }
     let sets = sources.sets.iter().map(|set| parse_set(set)).collect::<Result<_, _>>()?;
-    Ok(Inventory { graph, sets, folder, path })
+    let passwords = Passwords::new(folder.clone());
+    Ok(Inventory { graph, sets, folder, path, passwords })
 }
 
 /// `redis.port=6380`: a path of keys, and a value in YAML.
@@ -138,8 +147,7 @@ fn parse_set(set: &str) -> Result<Set, Problem> {
     }
     let source = Source::argument(&load::shown(key), value);
     let start = place::Extent { line: 1, column: 1, end_line: 1, end_column: 2 };
-    let node = load::parse(&source)?
-        .unwrap_or_else(|| Node::new(Value::Null, source.at(start)));
+    let node = load::parse(&source)?.unwrap_or_else(|| Node::new(Value::Null, source.at(start)));
     Ok(Set { path, node })
 }
 
@@ -158,15 +166,19 @@ impl Inventory {
 
     /// The hosts that are meant: those of `--host`, else all of the inventory, and of these only
     /// those that the pattern `limit` matches.
+    ///
+    /// Names of variables are checked here, in the whole inventory.
     pub fn select(&self, hosts: &[String], limit: Option<&str>) -> Result<Vec<Host>, Failure> {
+        self.check_names()?;
         let limited = limit.map(|limit| pattern::select(&self.graph, limit)).transpose()?;
         let within = |at: &usize| limited.as_ref().is_none_or(|limited| limited.contains(at));
         if hosts.is_empty() {
             let all = || (0..self.graph.hosts.len()).collect();
             let chosen = limited.clone().unwrap_or_else(all);
             if chosen.is_empty() {
-                return Err(Failure::usage("the inventory names no host")
-                    .hint("name one with `--host ADDRESS`, or write an inventory with `hwctl init`"));
+                return Err(Failure::usage("the inventory names no host").hint(
+                    "name one with `--host ADDRESS`, or write an inventory with `hwctl init`",
+                ));
             }
             return chosen.into_iter().map(|at| self.listed(at)).collect();
         }
@@ -184,6 +196,45 @@ impl Inventory {
             return Err(Failure::usage("`--limit` leaves no host of those that `--host` names"));
         }
         Ok(chosen)
+    }
+
+    /// The typed variables of a host, over hwctl's defaults, and what in them should not stay so.
+    /// References to passwords are resolved here, so only for hosts that are worked on.
+    pub fn vars(&self, host: &Host) -> Result<(Vars, Vec<Warning>), Failure> {
+        let defaults = schema::defaults()?;
+        let value = Value::Map(node::lay(defaults.entries().unwrap_or_default(), &host.vars));
+        let root = Node { value, ..defaults };
+        let mut schema = Schema::new(&self.passwords, &self.folder);
+        match schema.vars(&root) {
+            Some(vars) if schema.reader.problems.is_empty() => {
+                let mut warnings = schema.warnings;
+                warnings.extend(connection::warnings(&host.vars));
+                Ok((vars, warnings))
+            }
+            _ => Err(place::failure(schema.reader.problems)
+                .not_done(format!("`{}` is not contacted", host.name))),
+        }
+    }
+
+    /// Finds every variable whose name neither hwctl nor Ansible knows.
+    fn check_names(&self) -> Result<(), Failure> {
+        let groups = self.graph.groups.iter().flat_map(|group| [&group.vars, &group.folder]);
+        let hosts = self.graph.hosts.iter().flat_map(|host| [&host.vars, &host.folder]);
+        let set = |set: &Set| {
+            let key = set.path.first().cloned().unwrap_or_default();
+            Entry { key, place: set.node.place.clone(), node: set.node.clone() }
+        };
+        let sets: Vec<_> = self.sets.iter().map(set).collect();
+        let problems: Vec<_> = groups
+            .chain(hosts)
+            .chain([&sets])
+            .flatten()
+            .filter_map(|entry| match entry.key.starts_with("ansible_") {
+                true => connection::check_name(entry).err(),
+                false => schema::check_name(entry).err(),
+            })
+            .collect();
+        if problems.is_empty() { Ok(()) } else { Err(place::failure(problems)) }
     }
 
     /// The entry that `--host` means: by name, else by address.

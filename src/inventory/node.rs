@@ -124,7 +124,8 @@ fn lay_at(below: &[Entry], over: &[Entry], top: bool) -> Vec<Entry> {
         match (get(below, &entry.key), &entry.node.value) {
             (Some(_), Value::Null) => {}
             (Some(Node { value: Value::Map(below), .. }), Value::Map(over)) => {
-                let joined = if sites { lay_sites(below, over) } else { lay_at(below, over, false) };
+                let joined =
+                    if sites { lay_sites(below, over) } else { lay_at(below, over, false) };
                 let node = Node::new(Value::Map(joined), entry.node.place.clone());
                 put(&mut entries, Entry { node, ..entry.clone() });
             }

@@ -1,5 +1,6 @@
 //! Where a value was written, and what is said when it is wrong: file, line, column, the line itself.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
@@ -24,6 +25,7 @@ pub(super) struct Source {
 enum Kind {
     File,
     Argument,
+    Builtin,
 }
 
 /// From a line and column (both from 1) up to, not including, another.
@@ -45,6 +47,12 @@ impl Source {
     pub(super) fn argument(key: &str, text: &str) -> Arc<Self> {
         let name = format!("--set {key}");
         Arc::new(Self { name, text: text.into(), kind: Kind::Argument, secrets: OnceLock::new() })
+    }
+
+    /// A text of hwctl itself.
+    pub(super) fn builtin(name: &str, text: &str) -> Arc<Self> {
+        let (name, text) = (name.to_owned(), text.to_owned());
+        Arc::new(Self { name, text, kind: Kind::Builtin, secrets: OnceLock::new() })
     }
 
     pub(super) fn text(&self) -> &str {
@@ -113,13 +121,14 @@ impl Place {
         self.extent
     }
 
-    pub(super) fn is_argument(&self) -> bool {
-        self.source.kind == Kind::Argument
+    /// Whether nobody wrote this: it is of hwctl's defaults.
+    pub(super) fn is_builtin(&self) -> bool {
+        self.source.kind == Kind::Builtin
     }
 
     /// The source line with the place underlined; nothing for an argument.
     fn snippet(&self) -> Option<String> {
-        if self.is_argument() {
+        if self.source.kind != Kind::File {
             return None;
         }
         let (line, column, width) = self.source.line(self.extent)?;
@@ -136,7 +145,7 @@ impl fmt::Display for Place {
             Kind::File => {
                 write!(f, "{}:{}:{}", self.source.name, self.extent.line, self.extent.column)
             }
-            Kind::Argument => f.write_str(&self.source.name),
+            Kind::Argument | Kind::Builtin => f.write_str(&self.source.name),
         }
     }
 }
@@ -193,7 +202,14 @@ impl From<Problem> for Failure {
 }
 
 /// One failure of all that is wrong: the first problem exactly, the others by place and message.
-pub(super) fn failure(problems: Vec<Problem>) -> Failure {
+pub(super) fn failure(mut problems: Vec<Problem>) -> Failure {
+    problems.sort_by_key(|problem| {
+        let place = problem.place.as_ref();
+        let order = place.map(|place| (place.source.name.clone(), place.extent));
+        (order.is_none(), order, problem.message.clone())
+    });
+    let mut told = HashSet::new();
+    problems.retain(|problem| told.insert(problem.headline()));
     let mut problems = problems.into_iter();
     let Some(first) = problems.next() else {
         return Failure::usage("the inventory is wrong");
@@ -217,10 +233,7 @@ pub(super) fn failure(problems: Vec<Problem>) -> Failure {
 }
 
 /// The name that was likely meant, of those that are `known`.
-pub(super) fn nearest<'a>(
-    name: &str,
-    known: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
+pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = name.to_lowercase().replace('-', "_");
     let allowed = 1 + name.chars().count() / 4;
     known

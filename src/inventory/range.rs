@@ -20,8 +20,7 @@ fn split_port(pattern: &str) -> Result<(&str, Option<u16>), String> {
     if pattern.parse::<std::net::Ipv6Addr>().is_ok() {
         return Ok((pattern, None));
     }
-    if let Some((inner, digits)) =
-        pattern.strip_prefix('[').and_then(|rest| rest.rsplit_once("]:"))
+    if let Some((inner, digits)) = pattern.strip_prefix('[').and_then(|rest| rest.rsplit_once("]:"))
         && !digits.is_empty()
         && digits.bytes().all(|b| b.is_ascii_digit())
         && !inner.contains(['[', ']'])
@@ -149,7 +148,10 @@ mod tests {
         assert_eq!(hosts("w[1:2"), "`w[1:2` has a `[` without a `]`");
         assert_eq!(hosts("w[1]"), "`[1]` is not a range such as `[01:03]`, `[a:c]` or `[0:10:2]`");
         assert_eq!(hosts("w[3:1]"), "`[3:1]` ends before it begins");
-        assert_eq!(hosts("w[01:100]"), "`[01:100]` needs as many digits at its end as at its begin");
+        assert_eq!(
+            hosts("w[01:100]"),
+            "`[01:100]` needs as many digits at its end as at its begin"
+        );
         assert_eq!(hosts("w[0:9:0]"), "`[0:9:0]` has a step of 0");
         assert_eq!(hosts("w[0:99999999999]"), "the range has more than 100000 hosts");
         assert_eq!(hosts("w[0:999][0:999]"), "the range has more than 100000 hosts");

@@ -103,9 +103,9 @@ fn sixties(digits: &str) -> Option<Vec<&str>> {
     let (first, rest) = parts.split_first()?;
     let first_fits = first.starts_with(|c: char| c.is_ascii_digit())
         && first.bytes().all(|b| b.is_ascii_digit() || b == b'_');
-    let rest_fits = rest.iter().all(|part| {
-        matches!(part.as_bytes(), [b'0'..=b'9'] | [b'0'..=b'5', b'0'..=b'9'])
-    });
+    let rest_fits = rest
+        .iter()
+        .all(|part| matches!(part.as_bytes(), [b'0'..=b'9'] | [b'0'..=b'5', b'0'..=b'9']));
     (first_fits && rest_fits && !rest.is_empty()).then_some(parts)
 }
 
