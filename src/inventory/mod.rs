@@ -164,6 +164,11 @@ impl Inventory {
         self.path.as_deref()
     }
 
+    /// Every host that the inventory names, whatever its variables are called.
+    pub fn hosts(&self) -> Result<Vec<Host>, Failure> {
+        (0..self.graph.hosts.len()).map(|at| self.listed(at)).collect()
+    }
+
     /// The hosts that are meant: those of `--host`, else all of the inventory, and of these only
     /// those that the pattern `limit` matches.
     ///
