@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::Warning;
 use super::groups::usable;
 use super::load::shown;
-use super::node::{Entry, Node, Value, get};
+use super::node::{Entry, Node, Value};
 use super::place::{Problem, nearest};
 
 /// Variables that say how to connect; in each pair Ansible's ssh lets the second win.
@@ -95,12 +95,10 @@ pub(super) struct Connection {
 
 /// Reads the connection of the host `name` from its merged variables.
 pub(super) fn read(name: &str, vars: &[Entry], folder: &Path) -> Result<Connection, Problem> {
-    let last = |one, two| {
-        let node = get(vars, two).filter(|node| !node.is_null());
-        node.or_else(|| get(vars, one)).filter(|node| !node.is_null())
-    };
+    let said = |key| vars.iter().find(|entry| entry.key == key && !entry.node.is_null());
+    let last = |one, two| said(two).or_else(|| said(one));
     let address = match last("ansible_host", "ansible_ssh_host") {
-        Some(node) => text(node, "an address or a name")?,
+        Some(entry) => word(entry, "an address or a name")?,
         None => name.to_owned(),
     };
     let user = last("ansible_user", "ansible_ssh_user");
@@ -108,45 +106,51 @@ pub(super) fn read(name: &str, vars: &[Entry], folder: &Path) -> Result<Connecti
     let identity = last("ansible_private_key_file", "ansible_ssh_private_key_file");
     Ok(Connection {
         address,
-        user: user.map(|node| text(node, "the name of a user")).transpose()?,
+        user: user.map(|entry| word(entry, "the name of a user")).transpose()?,
         port: port.map(port_number).transpose()?,
-        identity: identity.map(|node| key_file(node, folder)).transpose()?,
+        identity: identity.map(|entry| key_file(entry, folder)).transpose()?,
     })
 }
 
-fn text(node: &Node, what: &str) -> Result<String, Problem> {
-    let (Value::Text(text) | Value::Literal(text)) = &node.value else {
-        return Err(Problem::at(&node.place, format!("expected {what}, not {}", node.kind())));
+fn wrong(entry: &Entry, expected: &str) -> Problem {
+    let not = match &entry.node.value {
+        Value::Text(text) | Value::Literal(text) => format!("`{}`", shown(text)),
+        _ => entry.node.kind().to_owned(),
     };
-    no_template(node)?;
-    usable(text)
-        .map_err(|_| Problem::at(&node.place, format!("`{}` is not {what}", shown(text))))?;
-    Ok(text.clone())
+    Problem::at(&entry.node.place, format!("`{}` takes {expected}, not {not}", entry.key))
 }
 
-fn port_number(node: &Node) -> Result<u16, Problem> {
-    let number = match &node.value {
+/// Text that is safe on ssh's command line.
+fn word(entry: &Entry, expected: &str) -> Result<String, Problem> {
+    no_template(&entry.node)?;
+    match &entry.node.value {
+        Value::Text(text) | Value::Literal(text) if usable(text).is_ok() => Ok(text.clone()),
+        _ => Err(wrong(entry, expected)),
+    }
+}
+
+fn port_number(entry: &Entry) -> Result<u16, Problem> {
+    no_template(&entry.node)?;
+    let number = match &entry.node.value {
         Value::Number(number) => number.as_u64(),
         Value::Text(text) => text.parse().ok(),
         _ => None,
     };
-    no_template(node)?;
-    number
-        .and_then(|number| u16::try_from(number).ok())
-        .filter(|port| *port > 0)
-        .ok_or_else(|| Problem::at(&node.place, "expected a port, a number from 1 to 65535"))
+    let port = number.and_then(|number| u16::try_from(number).ok()).filter(|port| *port > 0);
+    port.ok_or_else(|| wrong(entry, "a port from 1 to 65535"))
 }
 
 /// A key's path; `~` is the operator's home, and a relative path begins at the inventory's folder.
-fn key_file(node: &Node, folder: &Path) -> Result<PathBuf, Problem> {
-    let (Value::Text(text) | Value::Literal(text)) = &node.value else {
-        let message = format!("expected the path of a key, not {}", node.kind());
-        return Err(Problem::at(&node.place, message));
+fn key_file(entry: &Entry, folder: &Path) -> Result<PathBuf, Problem> {
+    no_template(&entry.node)?;
+    let text = match &entry.node.value {
+        Value::Text(text) | Value::Literal(text)
+            if !text.is_empty() && !text.contains(char::is_control) =>
+        {
+            text
+        }
+        _ => return Err(wrong(entry, "the path of a key")),
     };
-    no_template(node)?;
-    if text.is_empty() || text.chars().any(char::is_control) {
-        return Err(Problem::at(&node.place, "expected the path of a key"));
-    }
     match (text.strip_prefix("~/"), std::env::var_os("HOME")) {
         (Some(rest), Some(home)) => Ok(Path::new(&home).join(rest)),
         _ => Ok(folder.join(text)),

@@ -111,8 +111,15 @@ impl Reader {
         T: TryFrom<u64> + PartialOrd + Display,
     {
         let expected = format!("a whole number from {} to {}", range.start(), range.end());
-        let Value::Number(number) = &field.node.value else {
-            return self.wrong(field, expected);
+        let number = match &field.node.value {
+            Value::Number(number) => number,
+            Value::Text(text) if text.parse::<u64>().is_ok() => {
+                let message = format!("`{}` takes {expected}, not text", field.path);
+                let problem = Problem::at(&field.node.place, message);
+                self.problem(problem.hint("take the quotes off"));
+                return None;
+            }
+            _ => return self.wrong(field, expected),
         };
         let value = number.as_u64().and_then(|n| T::try_from(n).ok());
         let value = value.filter(|value| range.contains(value));

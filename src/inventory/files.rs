@@ -186,7 +186,8 @@ fn source(path: &Path) -> Result<Arc<Source>, Problem> {
         return Err(Problem::nowhere(message));
     }
     match String::from_utf8(bytes) {
-        Ok(text) => Ok(Source::file(name, text)),
+        // A byte order mark is no part of the text: columns count without it.
+        Ok(text) => Ok(Source::file(name, text.trim_start_matches('\u{feff}').to_owned())),
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
             let line = 1 + error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count();

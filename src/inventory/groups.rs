@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::load::shown;
+use super::load::{NOT_YAML, shown};
 use super::node::{Entry, Node, Value, put};
 use super::place::{Place, Problem, nearest};
 use super::range;
@@ -82,9 +82,7 @@ impl Graph {
     pub(super) fn read(&mut self, root: &Node) -> Result<(), Problem> {
         let Some(entries) = root.entries() else {
             let message = format!("an inventory is a map of groups, not {}", root.kind());
-            return Err(Problem::at(&root.place, message).hint(
-                "start with `all:`; hwctl reads YAML, and `ansible-inventory --list --yaml` turns other inventories into it",
-            ));
+            return Err(Problem::at(&root.place, message).hint(NOT_YAML));
         };
         if let Some(plugin) = entries.iter().find(|entry| entry.key == "plugin") {
             let message = "this configures an Ansible plugin; hwctl reads static inventories only";

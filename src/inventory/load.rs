@@ -14,6 +14,9 @@ use super::scalar;
 
 /// Maps and lists inside each other; more is a mistake or an attack.
 const DEPTH: usize = 64;
+/// What to do with an inventory in Ansible's other formats.
+pub(super) const NOT_YAML: &str =
+    "hwctl reads YAML; `ansible-inventory --list --yaml` turns other inventories into it";
 /// Values that aliases may repeat, all together.
 const REPEATED: usize = 100_000;
 
@@ -22,8 +25,8 @@ pub(super) fn parse(source: &Arc<Source>) -> Result<Option<Node>, Problem> {
     let mut options = Options::default();
     options.set_emit_comments(false);
     // The loader below has its own bound and its own words.
-    options.flow_nesting_limit = DEPTH * 2;
-    options.block_nesting_limit = DEPTH * 2;
+    options.flow_nesting_limit = DEPTH * 64;
+    options.block_nesting_limit = DEPTH * 64;
     let parser = Parser::new_from_str_with_options(source.text(), options);
     let mut loader =
         Loader { source, parser, anchors: HashMap::new(), repeated: 0, secrets: Vec::new() };
@@ -91,6 +94,9 @@ impl<'a> Loader<'a> {
         }
         if line.contains(": {{") {
             return problem.hint("quote a value that starts with a brace");
+        }
+        if self.source.text().trim_start().starts_with('[') {
+            return problem.hint(NOT_YAML);
         }
         problem
     }
@@ -286,7 +292,10 @@ fn unknown_tag(tag: &str, place: &Place) -> Problem {
 /// Whether what is under this key must not be shown.
 fn names_a_secret(key: &str) -> bool {
     let key = key.to_lowercase();
-    key == "users" || key.contains("pass") || key.contains("secret") || key.contains("vault")
+    key.ends_with("users")
+        || key.contains("pass")
+        || key.contains("secret")
+        || key.contains("vault")
 }
 
 fn size(node: &Node) -> usize {

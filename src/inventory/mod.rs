@@ -279,8 +279,7 @@ impl Inventory {
 
     fn host(&self, name: &str, groups: Vec<String>, mut vars: Vec<Entry>) -> Result<Host, Failure> {
         for set in &self.sets {
-            let path: Vec<_> = set.path.iter().map(String::as_str).collect();
-            node::put_at(&mut vars, &path, set.node.clone());
+            node::put_at(&mut vars, &set.path, set.node.clone())?;
         }
         let reached = connection::read(name, &vars, &self.folder)?;
         Ok(Host {

@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Number, Value as Json};
 
-use super::place::Place;
+use super::load::shown;
+use super::place::{Place, Problem};
 
 /// A value and its place.
 #[derive(Clone)]
@@ -96,19 +97,30 @@ pub(super) fn put(entries: &mut Vec<Entry>, entry: Entry) {
 }
 
 /// Sets the value at a path of keys; maps on the way are made when they lack.
-pub(super) fn put_at(entries: &mut Vec<Entry>, path: &[&str], node: Node) {
-    let Some((key, rest)) = path.split_first() else { return };
+pub(super) fn put_at(entries: &mut Vec<Entry>, path: &[String], node: Node) -> Result<(), Problem> {
+    let Some((key, rest)) = path.split_first() else { return Ok(()) };
     let place = node.place.clone();
     if rest.is_empty() {
-        return put(entries, Entry { key: (*key).to_owned(), place, node });
+        put(entries, Entry { key: key.clone(), place, node });
+        return Ok(());
     }
-    let mut inner = match entries.iter().find(|entry| entry.key == *key) {
-        Some(Entry { node: Node { value: Value::Map(inner), .. }, .. }) => inner.clone(),
-        _ => Vec::new(),
-    };
-    put_at(&mut inner, rest, node);
-    let node = Node::new(Value::Map(inner), place.clone());
-    put(entries, Entry { key: (*key).to_owned(), place, node });
+    let nothing = || Node::new(Value::Null, place.clone());
+    let at = entries.iter().position(|entry| entry.key == *key).unwrap_or_else(|| {
+        entries.push(Entry { key: key.clone(), place: place.clone(), node: nothing() });
+        entries.len() - 1
+    });
+    let outer = &mut entries[at].node;
+    if outer.is_null() {
+        *outer = Node::new(Value::Map(Vec::new()), place.clone());
+    }
+    match &mut outer.value {
+        Value::Map(inner) => put_at(inner, rest, node),
+        _ => {
+            let message =
+                format!("`{}` is {}, not a map, at {}", shown(key), outer.kind(), outer.place);
+            Err(Problem::at(&place, message))
+        }
+    }
 }
 
 /// Lays `over` on `below`: maps are joined, everything else is replaced, and null means what

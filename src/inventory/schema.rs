@@ -97,15 +97,18 @@ impl<'a> Schema<'a> {
         let mode = self.part(tls, "mode", |schema, field| {
             schema.reader.choice(field, &[("self-signed", TlsMode::SelfSigned)])
         });
-        let days = self.part(tls, "days", |schema, field| schema.reader.number(field, 1..=365));
-        let before = self.reader.required(tls, "renew_before")?;
-        let renew_before = self.reader.number(&before, 1..=364);
-        let (mode, days, renew_before): (_, u16, u16) = (mode?, days?, renew_before?);
+        let life = self.reader.required(tls, "days");
+        let before = self.reader.required(tls, "renew_before");
+        let (life, before) = (life?, before?);
+        let days: Option<u16> = self.reader.number(&life, 1..=365);
+        let renew_before: Option<u16> = self.reader.number(&before, 1..=364);
+        let (mode, days, renew_before) = (mode?, days?, renew_before?);
         if renew_before >= days {
             let message = format!(
                 "`tls.renew_before` is {renew_before}, which is not less than `tls.days`, {days}"
             );
-            self.reader.problem(Problem::at(&before.node.place, message));
+            let field = if before.node.place.is_builtin() { life } else { before };
+            self.reader.problem(Problem::at(&field.node.place, message));
             return None;
         }
         Some(Tls { mode, days, renew_before })
