@@ -272,12 +272,12 @@ fn theirs(ansible: &Path, path: &Path) -> Map<String, Value> {
 
 /// Ansible's own program: the one on the PATH, else one installed once below `target/`.
 fn ansible_inventory() -> PathBuf {
+    static INSTALLED: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
     let on_path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&on_path).map(|folder| folder.join("ansible-inventory"));
     if let Some(found) = found.into_iter().find(|path| path.is_file()) {
         return found;
     }
-    static INSTALLED: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
     INSTALLED.get_or_init(install).clone()
 }
 

@@ -177,9 +177,11 @@ pub(super) fn check_name(entry: &Entry) -> Result<(), Problem> {
     if interpreter || known().any(|name| name == key) || OTHERS.iter().any(|p| key.starts_with(p)) {
         return Ok(());
     }
-    let problem = Problem::at(&entry.place, format!("Ansible knows no variable `{}`", shown(key)));
-    Err(match nearest(key, known()) {
-        Some(near) => problem.hint(format!("did you mean `{near}`?")),
+    let meant = nearest(key, known());
+    let problem = Problem::at(&entry.place, format!("Ansible knows no variable `{}`", shown(key)))
+        .hiding(&entry.node, None);
+    Err(match meant {
+        Some(meant) => problem.hint(format!("did you mean `{meant}`?")),
         None => problem.hint("name your own variables `x_…`"),
     })
 }

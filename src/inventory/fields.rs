@@ -64,11 +64,13 @@ impl Reader {
         };
         for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
             let message = format!("unknown key `{}` in `{}`", shown(&entry.key), field.path);
-            let hint = match nearest(&entry.key, known.iter().copied()) {
-                Some(near) => format!("did you mean `{near}`?"),
+            let meant = nearest(&entry.key, known.iter().copied());
+            let hint = match meant {
+                Some(meant) => format!("did you mean `{meant}`?"),
                 None => format!("`{}` has {}", field.path, quoted(known)),
             };
-            self.problem(Problem::at(&entry.place, message).hint(hint));
+            let problem = Problem::at(&entry.place, message).hint(hint);
+            self.problem(problem.hiding(&entry.node, meant));
         }
         Some(Fields { node: field.node, path: &field.path })
     }

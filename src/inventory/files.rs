@@ -94,7 +94,9 @@ fn vars_of(folder: &Path, name: &str) -> Result<Vec<Entry>, Problem> {
     for file in files {
         match parse(&source(&file)?)? {
             Some(Node { value: Value::Map(entries), .. }) => {
-                entries.into_iter().for_each(|entry| put(&mut vars, entry));
+                for entry in entries {
+                    put(&mut vars, entry);
+                }
             }
             Some(node) if !node.is_null() => {
                 let message = format!("a file of variables is a map, not {}", node.kind());
@@ -190,7 +192,7 @@ fn source(path: &Path) -> Result<Arc<Source>, Problem> {
         Ok(text) => Ok(Source::file(name, text.trim_start_matches('\u{feff}').to_owned())),
         Err(error) => {
             let at = error.utf8_error().valid_up_to();
-            let line = 1 + error.as_bytes()[..at].iter().filter(|byte| **byte == b'\n').count();
+            let line = error.as_bytes()[..at].split(|byte| *byte == b'\n').count();
             let message = format!("`{name}` is not text: line {line} is not UTF-8");
             Err(Problem::nowhere(message))
         }

@@ -114,7 +114,10 @@ impl Graph {
                         self.put_in(at, group, &child.place)?;
                     }
                 }
-                key => return Err(unknown_section(&entry.key, key, &section.place)),
+                key => {
+                    let problem = unknown_section(&entry.key, key, &section.place);
+                    return Err(problem.hiding(&section.node, None));
+                }
             }
         }
         Ok(group)

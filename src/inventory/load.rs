@@ -28,9 +28,21 @@ pub(super) fn parse(source: &Arc<Source>) -> Result<Option<Node>, Problem> {
     options.flow_nesting_limit = DEPTH * 64;
     options.block_nesting_limit = DEPTH * 64;
     let parser = Parser::new_from_str_with_options(source.text(), options);
-    let mut loader =
-        Loader { source, parser, anchors: HashMap::new(), repeated: 0, secrets: Vec::new() };
+    let mut loader = Loader {
+        source,
+        parser,
+        anchors: HashMap::new(),
+        repeated: 0,
+        reached: (1, 1),
+        secrets: Vec::new(),
+    };
     let result = loader.document();
+    if result.is_err() {
+        // What comes after the error was not read: it may hold secrets.
+        let (line, column) = loader.reached;
+        let (end_line, end_column) = (usize::MAX, usize::MAX);
+        loader.secrets.push(Extent { line, column, end_line, end_column });
+    }
     source.hide(loader.secrets);
     result
 }
@@ -41,6 +53,8 @@ struct Loader<'a> {
     anchors: HashMap<usize, Node>,
     /// How many values aliases have repeated so far.
     repeated: usize,
+    /// Line and column up to which the text was read.
+    reached: (usize, usize),
     secrets: Vec<Extent>,
 }
 
@@ -72,7 +86,10 @@ impl<'a> Loader<'a> {
 
     fn next(&mut self) -> Result<(Event<'a>, Span), Problem> {
         match self.parser.next_event() {
-            Some(Ok(next)) => Ok(next),
+            Some(Ok((event, span))) => {
+                self.reached = (span.end.line(), span.end.col() + 1);
+                Ok((event, span))
+            }
             Some(Err(error)) => Err(self.syntax(&error)),
             None => Ok((Event::StreamEnd, Span::default())),
         }
@@ -163,7 +180,7 @@ impl<'a> Loader<'a> {
             return Err(Problem::at(place, format!("more than {DEPTH} levels inside each other")));
         }
         if inside.secret {
-            hide_all(&node, &mut self.secrets);
+            self.secrets.extend(node.extents());
         }
         Ok(node)
     }
@@ -182,7 +199,7 @@ impl<'a> Loader<'a> {
     fn map(&mut self, inside: Inside) -> Result<Value, Problem> {
         let depth = inside.depth + 1;
         let mut entries = Vec::new();
-        let mut merged = Vec::new();
+        let mut brought = Vec::new();
         let mut seen = HashSet::new();
         loop {
             let (event, span) = self.next()?;
@@ -192,27 +209,29 @@ impl<'a> Loader<'a> {
             let merges =
                 matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<");
             let key = self.node(event, span, Inside { depth, secret: false })?;
-            let (event, span) = self.next()?;
             let name = key_name(&key)?;
-            let secret = inside.secret || names_a_secret(&name);
-            let node = self.node(event, span, Inside { depth, secret })?;
-            if merges {
-                merged.push(node);
-                continue;
-            }
-            if !seen.insert(name.clone()) {
+            if !merges && !seen.insert(name.clone()) {
                 return Err(Problem::at(&key.place, format!("`{}` is given twice", shown(&name))));
             }
-            entries.push(Entry { key: name, place: key.place, node });
+            let secret = inside.secret || names_a_secret(&name);
+            let (event, span) = self.next()?;
+            let node = self.node(event, span, Inside { depth, secret })?;
+            if merges {
+                brought.push(node);
+            } else {
+                entries.push(Entry { key: name, place: key.place, node });
+            }
         }
-        if merged.is_empty() {
+        if brought.is_empty() {
             return Ok(Value::Map(entries));
         }
         let mut all = Vec::new();
-        for node in &merged {
+        for node in &brought {
             merge_key(node, &mut all)?;
         }
-        entries.into_iter().for_each(|entry| put(&mut all, entry));
+        for entry in entries {
+            put(&mut all, entry);
+        }
         Ok(Value::Map(all))
     }
 }
@@ -226,11 +245,17 @@ fn merge_key(node: &Node, into: &mut Vec<Entry>) -> Result<(), Problem> {
         ))
     };
     match &node.value {
-        Value::Map(entries) => entries.iter().for_each(|entry| put(into, entry.clone())),
+        Value::Map(entries) => {
+            for entry in entries {
+                put(into, entry.clone());
+            }
+        }
         Value::List(nodes) => {
             for node in nodes.iter().rev() {
                 let Some(entries) = node.entries() else { return wrong(node) };
-                entries.iter().for_each(|entry| put(into, entry.clone()));
+                for entry in entries {
+                    put(into, entry.clone());
+                }
             }
         }
         _ => return wrong(node),
@@ -262,9 +287,8 @@ fn scalar_value(
         });
     };
     match (tag.core_suffix(), tag.original().as_str()) {
-        (Some("str"), _) => Ok(Value::Text(text.into_owned())),
+        (Some("str"), _) | (_, "!") => Ok(Value::Text(text.into_owned())),
         (Some("int" | "float" | "bool" | "null"), _) => Ok(scalar::resolve(&text)),
-        (_, "!") => Ok(Value::Text(text.into_owned())),
         (_, "!unsafe") => Ok(Value::Literal(text.into_owned())),
         (_, "!vault" | "!vault-encrypted") => {
             let problem = Problem::at(place, "hwctl does not open Ansible vaults").without_line();
@@ -289,10 +313,14 @@ fn unknown_tag(tag: &str, place: &Place) -> Problem {
     Problem::at(place, format!("hwctl does not know the tag `{}`", shown(tag))).without_line()
 }
 
-/// Whether what is under this key must not be shown.
-fn names_a_secret(key: &str) -> bool {
+/// Whether what is under this key must not be shown; also when the key has a typing error.
+pub(super) fn names_a_secret(key: &str) -> bool {
     let key = key.to_lowercase();
-    key.ends_with("users")
+    let near = |name| strsim::damerau_levenshtein(&key, name) <= 2;
+    near("users")
+        || near("password")
+        || key.contains("pw")
+        || key.ends_with("users")
         || key.contains("pass")
         || key.contains("secret")
         || key.contains("vault")
@@ -313,14 +341,6 @@ fn height(node: &Node) -> usize {
             1 + entries.iter().map(|entry| height(&entry.node)).max().unwrap_or(0)
         }
         _ => 0,
-    }
-}
-
-fn hide_all(node: &Node, secrets: &mut Vec<Extent>) {
-    match &node.value {
-        Value::List(nodes) => nodes.iter().for_each(|node| hide_all(node, secrets)),
-        Value::Map(entries) => entries.iter().for_each(|entry| hide_all(&entry.node, secrets)),
-        _ => secrets.push(node.place.extent()),
     }
 }
 

@@ -234,9 +234,10 @@ impl Inventory {
             .chain(hosts)
             .chain([&sets])
             .flatten()
-            .filter_map(|entry| match entry.key.starts_with("ansible_") {
-                true => connection::check_name(entry).err(),
-                false => schema::check_name(entry).err(),
+            .filter_map(|entry| {
+                let ansibles = entry.key.starts_with("ansible_");
+                let check = if ansibles { connection::check_name } else { schema::check_name };
+                check(entry).err()
             })
             .collect();
         if problems.is_empty() { Ok(()) } else { Err(place::failure(problems)) }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Number, Value as Json};
 
 use super::load::shown;
-use super::place::{Place, Problem};
+use super::place::{Extent, Place, Problem};
 
 /// A value and its place.
 #[derive(Clone)]
@@ -47,6 +47,16 @@ impl Node {
 
     pub(super) fn is_null(&self) -> bool {
         matches!(self.value, Value::Null)
+    }
+
+    /// Where its words and numbers stand.
+    pub(super) fn extents(&self) -> Vec<Extent> {
+        match &self.value {
+            Value::List(nodes) => nodes.iter().flat_map(Self::extents).collect(),
+            Value::Map(entries) => entries.iter().flat_map(|entry| entry.node.extents()).collect(),
+            Value::Null => Vec::new(),
+            _ => vec![self.place.extent()],
+        }
     }
 
     /// What the value is, in a person's words.
@@ -113,14 +123,11 @@ pub(super) fn put_at(entries: &mut Vec<Entry>, path: &[String], node: Node) -> R
     if outer.is_null() {
         *outer = Node::new(Value::Map(Vec::new()), place.clone());
     }
-    match &mut outer.value {
-        Value::Map(inner) => put_at(inner, rest, node),
-        _ => {
-            let message =
-                format!("`{}` is {}, not a map, at {}", shown(key), outer.kind(), outer.place);
-            Err(Problem::at(&place, message))
-        }
+    if let Value::Map(inner) = &mut outer.value {
+        return put_at(inner, rest, node);
     }
+    let (key, kind, there) = (shown(key), outer.kind(), &outer.place);
+    Err(Problem::at(&place, format!("`{key}` is {kind}, not a map, at {there}")))
 }
 
 /// Lays `over` on `below`: maps are joined, everything else is replaced, and null means what

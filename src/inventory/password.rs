@@ -80,9 +80,9 @@ impl Passwords {
             return Ok(password);
         }
         let mut password = match reference {
-            Reference::Env(name) => from_env(name)?,
-            Reference::File(path) => self.from_file(path)?,
-            Reference::Command(words) => self.from_command(words)?,
+            Reference::Env(name) => read_env(name)?,
+            Reference::File(path) => self.read_file(path)?,
+            Reference::Command(words) => self.run_command(words)?,
         };
         let end = password.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text));
         if let Some(end) = end.map(str::len) {
@@ -92,7 +92,7 @@ impl Passwords {
         Ok(password)
     }
 
-    fn from_file(&self, path: &str) -> Result<String, String> {
+    fn read_file(&self, path: &str) -> Result<String, String> {
         let file = match (path.strip_prefix("~/"), std::env::var_os("HOME")) {
             (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
             _ => self.folder.join(path),
@@ -102,7 +102,7 @@ impl Passwords {
         String::from_utf8(bytes).map_err(|_| format!("the file `{}` is not text", shown(path)))
     }
 
-    fn from_command(&self, words: &[String]) -> Result<String, String> {
+    fn run_command(&self, words: &[String]) -> Result<String, String> {
         let name = shown(words.first().map_or("", String::as_str));
         let mut command = Command::new(words.first().map_or("", String::as_str));
         command.args(words.iter().skip(1)).stdin(Stdio::inherit());
@@ -123,7 +123,7 @@ impl Passwords {
     }
 }
 
-fn from_env(name: &str) -> Result<String, String> {
+fn read_env(name: &str) -> Result<String, String> {
     use std::env::VarError;
     std::env::var(name).map_err(|error| match error {
         VarError::NotPresent => format!("the environment variable `{}` is not set", shown(name)),

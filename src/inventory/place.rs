@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use super::load::names_a_secret;
+use super::node::Node;
 use crate::failure::Failure;
 
 /// How many problems one failure tells.
@@ -69,9 +71,15 @@ impl Source {
         Place { source: Arc::clone(self), extent }
     }
 
+    /// Whether this was never read, after an error.
+    fn unread(&self, line: usize, column: usize) -> bool {
+        let last = self.secrets.get().and_then(|all| all.last());
+        last.is_some_and(|last| last.end_line == usize::MAX && hides(&[*last], line, column))
+    }
+
     /// The line as shown, and the column and width to underline. Secrets and control characters
     /// are replaced.
-    fn line(&self, extent: Extent) -> Option<(String, usize, usize)> {
+    fn line(&self, extent: Extent, also: &[Extent]) -> Option<(String, usize, usize)> {
         let line = self.text.lines().nth(extent.line.checked_sub(1)?)?;
         let first = extent.column;
         let last = if extent.end_line == extent.line { extent.end_column } else { usize::MAX };
@@ -81,9 +89,11 @@ impl Source {
             if at + SHOWN / 2 < first || at > first + SHOWN {
                 continue;
             }
-            let secret = self.secrets.get().is_some_and(|all| hides(all, extent.line, at));
+            let secret = hides(also, extent.line, at)
+                || self.secrets.get().is_some_and(|all| hides(all, extent.line, at));
             let piece = match (secret, hidden, character) {
                 (true, true, _) => String::new(),
+                (true, false, _) if self.unread(extent.line, at) => " …".to_owned(),
                 (true, false, _) => "***".to_owned(),
                 (_, _, '\t') => " ".to_owned(),
                 (_, _, c) if c.is_control() => "\u{fffd}".to_owned(),
@@ -127,11 +137,11 @@ impl Place {
     }
 
     /// The source line with the place underlined; nothing for an argument.
-    fn snippet(&self) -> Option<String> {
+    fn snippet(&self, hidden: &[Extent]) -> Option<String> {
         if self.source.kind != Kind::File {
             return None;
         }
-        let (line, column, width) = self.source.line(self.extent)?;
+        let (line, column, width) = self.source.line(self.extent, hidden)?;
         let width = width.min(console::measure_text_width(&line).saturating_sub(column).max(1));
         let number = self.extent.line.to_string();
         let (margin, indent) = (" ".repeat(number.len()), " ".repeat(column));
@@ -164,20 +174,37 @@ pub(super) struct Problem {
     hint: Option<String>,
     /// Whether the source line may be shown.
     shown: bool,
+    /// What in the line is not shown, besides known secrets.
+    hidden: Vec<Extent>,
 }
 
 impl Problem {
     pub(super) fn at(place: &Place, message: impl Into<String>) -> Self {
-        Self { place: Some(place.clone()), message: message.into(), hint: None, shown: true }
+        Self {
+            place: Some(place.clone()),
+            message: message.into(),
+            hint: None,
+            shown: true,
+            hidden: Vec::new(),
+        }
     }
 
     /// A problem of something that is nowhere, such as a variable that is missing.
     pub(super) fn nowhere(message: impl Into<String>) -> Self {
-        Self { place: None, message: message.into(), hint: None, shown: true }
+        Self { place: None, message: message.into(), hint: None, shown: true, hidden: Vec::new() }
     }
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// Keeps the value of a mistyped key out of the message, unless the key that was likely
+    /// meant has no secrets.
+    pub(super) fn hiding(mut self, value: &Node, meant: Option<&str>) -> Self {
+        if meant.is_none_or(names_a_secret) {
+            self.hidden.extend(value.extents());
+        }
         self
     }
 
@@ -216,7 +243,7 @@ pub(super) fn failure(mut problems: Vec<Problem>) -> Failure {
     };
     let mut failure = Failure::usage(first.headline());
     let place = first.place.as_ref().filter(|_| first.shown);
-    if let Some(snippet) = place.and_then(Place::snippet) {
+    if let Some(snippet) = place.and_then(|place| place.snippet(&first.hidden)) {
         failure = failure.why(snippet);
     }
     let others: Vec<_> = problems.collect();
@@ -256,14 +283,14 @@ mod tests {
         let source = Source::file("i.yaml", "{ admin: hunter2, wr: 1 }".into());
         source.hide(vec![Extent { line: 1, column: 10, end_line: 1, end_column: 17 }]);
         let place = source.at(Extent { line: 1, column: 19, end_line: 1, end_column: 21 });
-        assert_eq!(place.snippet().unwrap(), "1 | { admin: ***, wr: 1 }\n  |               ^^");
+        assert_eq!(place.snippet(&[]).unwrap(), "1 | { admin: ***, wr: 1 }\n  |               ^^");
     }
 
     #[test]
     fn a_wide_or_controlling_character_keeps_the_caret_in_place() {
         let source = Source::file("i.yaml", "日本\u{1b}[31m\tx: 1".into());
         let place = source.at(Extent { line: 1, column: 9, end_line: 1, end_column: 10 });
-        assert_eq!(place.snippet().unwrap(), "1 | 日本\u{fffd}[31m x: 1\n  |           ^");
+        assert_eq!(place.snippet(&[]).unwrap(), "1 | 日本\u{fffd}[31m x: 1\n  |           ^");
     }
 
     #[test]

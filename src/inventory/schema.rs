@@ -29,9 +29,11 @@ pub(super) fn check_name(entry: &Entry) -> Result<(), Problem> {
     if KEYS.contains(&key) || key.starts_with("x_") || key.starts_with("x-") {
         return Ok(());
     }
-    let problem = Problem::at(&entry.place, format!("unknown variable `{}`", shown(key)));
-    Err(match nearest(key, KEYS) {
-        Some(near) => problem.hint(format!("did you mean `{near}`?")),
+    let meant = nearest(key, KEYS);
+    let problem = Problem::at(&entry.place, format!("unknown variable `{}`", shown(key)))
+        .hiding(&entry.node, meant);
+    Err(match meant {
+        Some(meant) => problem.hint(format!("did you mean `{meant}`?")),
         None => problem.hint("name your own variables `x_…`; hwctl passes these over"),
     })
 }
@@ -52,7 +54,7 @@ impl<'a> Schema<'a> {
     /// All of it; `None` when there are problems.
     pub(super) fn vars(&mut self, root: &Node) -> Option<Vars> {
         let root = Fields { node: root, path: "" };
-        let app_dir = self.part(root, "app_dir", |schema, field| schema.host_path(field));
+        let app_dir = self.part(root, "app_dir", Self::host_path);
         let server_names = self.part(root, "server_names", |schema, field| {
             schema.reader.list(field, |reader, field| {
                 reader.text(field, "a host name or an IP address", check::server_name)
@@ -140,15 +142,13 @@ impl<'a> Schema<'a> {
             self.no_users("api.users");
             None
         };
-        let workers = self.part(api, "workers", |schema, field| match &field.node.value {
-            Value::Text(_) => {
+        let workers = self.part(api, "workers", |schema, field| {
+            if let Value::Text(_) = &field.node.value {
                 let auto = |text: &str| (text == "auto").then_some(Workers::Auto(Auto::Auto));
-                schema.reader.text(field, "`auto` or a whole number from 1 to 1024", auto)
+                return schema.reader.text(field, "`auto` or a whole number from 1 to 1024", auto);
             }
-            _ => {
-                let count = schema.reader.number(field, 1..=1024)?;
-                NonZeroU16::new(count).map(Workers::Count)
-            }
+            let count = schema.reader.number(field, 1..=1024)?;
+            NonZeroU16::new(count).map(Workers::Count)
         });
         let token_ttl = self
             .part(api, "token_ttl", |schema, field| schema.reader.number(field, 1..=31_536_000));
