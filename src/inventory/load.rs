@@ -208,7 +208,9 @@ impl<'a> Loader<'a> {
             }
             let merges =
                 matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<");
-            let key = self.node(event, span, Inside { depth, secret: false })?;
+            // A name is shown, also of a user; a key that is a map or a list is no name.
+            let secret = inside.secret && !matches!(event, Event::Scalar(..));
+            let key = self.node(event, span, Inside { depth, secret })?;
             let name = key_name(&key)?;
             if !merges && !seen.insert(name.clone()) {
                 return Err(Problem::at(&key.place, format!("`{}` is given twice", shown(&name))));

@@ -47,13 +47,9 @@ impl Passwords {
                 let reference = reference(node, path)?;
                 self.resolve(&reference).map_err(|why| problem(format!("`{path}`: {why}")))?
             }
-            Value::Null => {
-                return Err(problem(format!("`{path}` has no password")).hint(EXAMPLES));
-            }
-            Value::List(_) => {
-                return Err(
-                    problem(format!("`{path}` takes a password, not a list")).hint(EXAMPLES)
-                );
+            Value::Null | Value::List(_) => {
+                let message = format!("`{path}` takes a password, not {}", node.kind());
+                return Err(problem(message).hint(EXAMPLES));
             }
             Value::Flag(_) | Value::Number(_) => {
                 let message = format!("`{path}` takes a password as text, not {}", node.kind());

@@ -208,6 +208,12 @@ impl Problem {
         self
     }
 
+    /// Keeps what stands at the place itself out of the message.
+    pub(super) fn hiding_place(mut self) -> Self {
+        self.hidden.extend(self.place.as_ref().map(Place::extent));
+        self
+    }
+
     /// Keeps the source line out of the message: what it holds is not known yet.
     pub(super) fn without_line(mut self) -> Self {
         self.shown = false;

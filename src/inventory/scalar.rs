@@ -16,7 +16,21 @@ pub(super) fn resolve(word: &str) -> Value {
         }
         _ => {}
     }
-    number(word).map_or_else(|| Value::Text(word.to_owned()), Value::Number)
+    match number(word) {
+        Some(number) => Value::Number(number),
+        None => Value::Text(moment(word).unwrap_or_else(|| word.to_owned())),
+    }
+}
+
+/// A date with a time, such as `2026-11-24 10:00:00`, as Ansible prints it.
+fn moment(word: &str) -> Option<String> {
+    let like = |text: &str, form: &str| {
+        let fits = |(c, f): (u8, u8)| if f == b'0' { c.is_ascii_digit() } else { c == f };
+        text.len() == form.len() && text.bytes().zip(form.bytes()).all(fits)
+    };
+    let (date, time) = word.split_once([' ', 'T', 't'])?;
+    let fits = like(date, "0000-00-00") && like(time.trim_start(), "00:00:00");
+    fits.then(|| format!("{date}T{}", time.trim_start()))
 }
 
 fn number(word: &str) -> Option<Number> {
@@ -140,6 +154,8 @@ mod tests {
             ("1.2.3.4", json!("1.2.3.4")),
             ("192.168.1.0/24", json!("192.168.1.0/24")),
             ("80/tcp", json!("80/tcp")),
+            ("2026-11-24", json!("2026-11-24")),
+            ("2026-11-24 10:00:00", json!("2026-11-24T10:00:00")),
             ("::1", json!("::1")),
             ("18446744073709551615", json!(18_446_744_073_709_551_615_u64)),
         ] {

@@ -13,7 +13,7 @@ use super::{Warning, check};
 use crate::resource::Secret;
 
 /// Passwords that everybody knows: those of the example.
-const KNOWN_PASSWORDS: [&str; 3] = ["homework", "password", "admin"];
+const KNOWN_PASSWORDS: [&str; 2] = ["homework", "password"];
 /// The path that belongs to the API.
 const API_PATH: &str = "/flask";
 
@@ -134,11 +134,8 @@ impl Schema<'_> {
         let mut users = BTreeMap::new();
         let mut failed = false;
         for entry in entries {
-            if !check::user_name(&entry.key) {
-                let message =
-                    format!("`{}` is not usable as the name of a user", shown(&entry.key));
-                let problem = Problem::at(&entry.place, message);
-                self.reader.problem(problem.hint("no spaces, no colon, no `#` at its start"));
+            if let Err(problem) = named(entry, &field.path) {
+                self.reader.problem(problem);
                 failed = true;
                 continue;
             }
@@ -165,4 +162,18 @@ impl Schema<'_> {
             self.warnings.push(Warning { place, message });
         }
     }
+}
+
+/// Whether this is a user with a password. When it is not, the name may well be the password:
+/// of `admin:hunter2` and `admin=hunter2` YAML makes a name alone.
+fn named(entry: &Entry, path: &str) -> Result<(), Problem> {
+    let (message, hint) = if !check::user_name(&entry.key) {
+        ("has a name that no user can have", "no spaces, no colon, no `#` at its start")
+    } else if entry.node.is_null() {
+        ("has a user without a password", "write `name: password`, with a space behind the colon")
+    } else {
+        return Ok(());
+    };
+    let problem = Problem::at(&entry.place, format!("`{path}` {message}"));
+    Err(problem.hint(hint).hiding_place())
 }
