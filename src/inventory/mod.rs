@@ -1,8 +1,296 @@
 //! Ansible-style YAML in, typed vars out.
 
+mod check;
+mod connection;
+mod fields;
+mod files;
+mod groups;
+mod load;
+mod merge;
+mod node;
+mod password;
+mod pattern;
+mod place;
+mod range;
+mod scalar;
+mod schema;
+mod sites;
 mod vars;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value as Json};
 
 pub use vars::{
     Api, Auto, Firewall, Interval, Logrotate, Network, Port, Protocol, Redis, Site, Tls, TlsMode,
     Vars, Workers,
 };
+
+use crate::failure::Failure;
+use groups::Graph;
+use node::{Entry, Node, Value};
+use password::Passwords;
+use place::{Problem, Source};
+use schema::Schema;
+
+/// Where an inventory comes from.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// A file or folder; `inventory.yaml`, `inventory.yml` or `inventory` here when absent, and
+    /// an empty inventory when none of them exists.
+    pub path: Option<PathBuf>,
+    /// `KEY=VALUE` settings that beat everything the inventory says.
+    pub sets: Vec<String>,
+}
+
+/// Hosts and their variables, as the inventory's files say.
+pub struct Inventory {
+    graph: Graph,
+    sets: Vec<Set>,
+    folder: PathBuf,
+    path: Option<PathBuf>,
+    passwords: Passwords,
+}
+
+/// One `--set`.
+struct Set {
+    path: Vec<String>,
+    node: Node,
+}
+
+/// A host, and how it is reached.
+#[derive(Clone)]
+pub struct Host {
+    /// Its name in the inventory, or what `--host` said.
+    pub name: String,
+    /// Where ssh goes.
+    pub address: String,
+    /// Who logs in; ssh's own choice when absent.
+    pub user: Option<String>,
+    /// The port of ssh; ssh's own choice when absent.
+    pub port: Option<u16>,
+    /// The private key of ssh; ssh's own choice when absent.
+    pub identity: Option<PathBuf>,
+    /// The groups it is in, without `all`, in alphabetical order.
+    pub groups: Vec<String>,
+    vars: Vec<Entry>,
+}
+
+impl Host {
+    /// The merged variables as the inventory says them, before hwctl's defaults: equal to what
+    /// `ansible-inventory --list` prints. May hold passwords.
+    #[must_use]
+    pub fn raw(&self) -> Map<String, Json> {
+        node::json(&self.vars)
+    }
+}
+
+/// The variables are left out: they may hold passwords.
+impl fmt::Debug for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Host")
+            .field("name", &self.name)
+            .field("address", &self.address)
+            .field("user", &self.user)
+            .field("port", &self.port)
+            .field("identity", &self.identity)
+            .field("groups", &self.groups)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Something in the inventory that works and should not stay so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// Where: `inventory.yaml:7:12`, or `--set KEY`.
+    pub place: String,
+    /// What, without any value that is secret.
+    pub message: String,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place, self.message)
+    }
+}
+
+/// Reads an inventory with what lies beside it.
+pub fn load(sources: &Sources) -> Result<Inventory, Failure> {
+    let path = sources.path.clone().or_else(files::default_path);
+    let mut graph = Graph::new();
+    let mut folder = PathBuf::new();
+    if let Some(path) = &path {
+        files::read_into(&mut graph, path)?;
+        folder = match path.parent() {
+            _ if path.is_dir() => path.clone(),
+            Some(parent) => parent.to_owned(),
+            None => PathBuf::new(),
+        };
+        files::read_folders(&mut graph, &folder)?;
+    }
+    let sets = sources.sets.iter().map(|set| parse_set(set)).collect::<Result<_, _>>()?;
+    let passwords = Passwords::new(folder.clone());
+    Ok(Inventory { graph, sets, folder, path, passwords })
+}
+
+/// `redis.port=6380`: a path of keys, and a value in YAML.
+fn parse_set(set: &str) -> Result<Set, Problem> {
+    let Some((key, value)) = set.split_once('=') else {
+        let message = "`--set` takes KEY=VALUE";
+        return Err(Problem::nowhere(message).hint("such as `--set redis.port=6380`"));
+    };
+    let path: Vec<_> = key.split('.').map(str::to_owned).collect();
+    if path.iter().any(String::is_empty) {
+        let message = format!("`--set` takes keys with dots between, not `{}`", load::shown(key));
+        return Err(Problem::nowhere(message).hint("such as `--set redis.port=6380`"));
+    }
+    let source = Source::argument(&load::shown(key), value);
+    let start = place::Extent { line: 1, column: 1, end_line: 1, end_column: 2 };
+    let node = load::parse(&source)?.unwrap_or_else(|| Node::new(Value::Null, source.at(start)));
+    Ok(Set { path, node })
+}
+
+impl Inventory {
+    /// The inventory's folder; relative paths in variables begin there.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The inventory's file or folder, when there is one.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// Every host that the inventory names, whatever its variables are called.
+    pub fn hosts(&self) -> Result<Vec<Host>, Failure> {
+        (0..self.graph.hosts.len()).map(|at| self.listed(at)).collect()
+    }
+
+    /// The hosts that are meant: those of `--host`, else all of the inventory, and of these only
+    /// those that the pattern `limit` matches.
+    ///
+    /// Names of variables are checked here, in the whole inventory.
+    pub fn select(&self, hosts: &[String], limit: Option<&str>) -> Result<Vec<Host>, Failure> {
+        self.check_names()?;
+        let limited = limit.map(|limit| pattern::select(&self.graph, limit)).transpose()?;
+        let within = |at: &usize| limited.as_ref().is_none_or(|limited| limited.contains(at));
+        if hosts.is_empty() {
+            let all = || (0..self.graph.hosts.len()).collect();
+            let chosen = limited.clone().unwrap_or_else(all);
+            if chosen.is_empty() {
+                return Err(Failure::usage("the inventory names no host").hint(
+                    "name one with `--host ADDRESS`, or write an inventory with `hwctl init`",
+                ));
+            }
+            return chosen.into_iter().map(|at| self.listed(at)).collect();
+        }
+        let mut chosen = Vec::new();
+        for name in hosts {
+            match self.find(name)? {
+                Some(at) if within(&at) => chosen.push(self.listed(at)?),
+                None if limited.is_none() => chosen.push(self.unlisted(name)?),
+                _ => {}
+            }
+        }
+        let mut seen = std::collections::HashSet::new();
+        chosen.retain(|host| seen.insert(host.name.clone()));
+        if chosen.is_empty() {
+            return Err(Failure::usage("`--limit` leaves no host of those that `--host` names"));
+        }
+        Ok(chosen)
+    }
+
+    /// The typed variables of a host, over hwctl's defaults, and what in them should not stay so.
+    /// References to passwords are resolved here, so only for hosts that are worked on.
+    pub fn vars(&self, host: &Host) -> Result<(Vars, Vec<Warning>), Failure> {
+        let defaults = schema::defaults()?;
+        let value = Value::Map(node::lay(defaults.entries().unwrap_or_default(), &host.vars));
+        let root = Node { value, ..defaults };
+        let mut schema = Schema::new(&self.passwords, &self.folder);
+        match schema.vars(&root) {
+            Some(vars) if schema.reader.problems.is_empty() => {
+                let mut warnings = schema.warnings;
+                warnings.extend(connection::warnings(&host.vars));
+                Ok((vars, warnings))
+            }
+            _ => Err(place::failure(schema.reader.problems)
+                .not_done(format!("`{}` is not contacted", host.name))),
+        }
+    }
+
+    /// Finds every variable whose name neither hwctl nor Ansible knows.
+    fn check_names(&self) -> Result<(), Failure> {
+        let groups = self.graph.groups.iter().flat_map(|group| [&group.vars, &group.folder]);
+        let hosts = self.graph.hosts.iter().flat_map(|host| [&host.vars, &host.folder]);
+        let set = |set: &Set| {
+            let key = set.path.first().cloned().unwrap_or_default();
+            Entry { key, place: set.node.place.clone(), node: set.node.clone() }
+        };
+        let sets: Vec<_> = self.sets.iter().map(set).collect();
+        let problems: Vec<_> = groups
+            .chain(hosts)
+            .chain([&sets])
+            .flatten()
+            .filter_map(|entry| {
+                let ansibles = entry.key.starts_with("ansible_");
+                let check = if ansibles { connection::check_name } else { schema::check_name };
+                check(entry).err()
+            })
+            .collect();
+        if problems.is_empty() { Ok(()) } else { Err(place::failure(problems)) }
+    }
+
+    /// The entry that `--host` means: by name, else by address.
+    fn find(&self, name: &str) -> Result<Option<usize>, Failure> {
+        if let Some(at) = self.graph.find_host(name) {
+            return Ok(Some(at));
+        }
+        for at in 0..self.graph.hosts.len() {
+            if self.listed(at).is_ok_and(|host| host.address == name) {
+                return Ok(Some(at));
+            }
+        }
+        if self.graph.find_group(name).is_some() || name.contains(['*', '?', ',']) {
+            return Err(Failure::usage(format!("`--host {}` is not one host", load::shown(name)))
+                .hint(format!("use `--limit '{}'`", load::shown(name))));
+        }
+        Ok(None)
+    }
+
+    fn listed(&self, at: usize) -> Result<Host, Failure> {
+        let listed = &self.graph.hosts[at];
+        let groups = self.graph.groups_of(listed);
+        let names = groups.iter().filter(|group| **group != groups::ALL);
+        let mut names: Vec<_> = names.map(|at| self.graph.groups[*at].name.clone()).collect();
+        names.sort();
+        self.host(&listed.name, names, merge::merge(&self.graph, listed))
+    }
+
+    fn unlisted(&self, name: &str) -> Result<Host, Failure> {
+        groups::usable(name).map_err(|message| Failure::usage(format!("--host: {message}")))?;
+        if let Some((user, address)) = name.split_once('@') {
+            return Err(Failure::usage(format!("`--host {name}` names a user"))
+                .hint(format!("use `--host {address} --user {user}`")));
+        }
+        self.host(name, Vec::new(), merge::merge_unlisted(&self.graph))
+    }
+
+    fn host(&self, name: &str, groups: Vec<String>, mut vars: Vec<Entry>) -> Result<Host, Failure> {
+        for set in &self.sets {
+            node::put_at(&mut vars, &set.path, set.node.clone())?;
+        }
+        let reached = connection::read(name, &vars, &self.folder)?;
+        Ok(Host {
+            name: name.to_owned(),
+            address: reached.address,
+            user: reached.user,
+            port: reached.port,
+            identity: reached.identity,
+            groups,
+            vars,
+        })
+    }
+}

@@ -1,0 +1,202 @@
+//! How a host is reached: what hwctl uses of Ansible's `ansible_*` variables, and what it passes over.
+
+use std::path::{Path, PathBuf};
+
+use super::Warning;
+use super::groups::usable;
+use super::load::shown;
+use super::node::{Entry, Node, Value};
+use super::place::{Problem, nearest};
+
+/// Variables that say how to connect; in each pair Ansible's ssh lets the second win.
+const USED: [&str; 8] = [
+    "ansible_host",
+    "ansible_ssh_host",
+    "ansible_user",
+    "ansible_ssh_user",
+    "ansible_port",
+    "ansible_ssh_port",
+    "ansible_private_key_file",
+    "ansible_ssh_private_key_file",
+];
+
+/// Variables that change how Ansible works and not what hwctl does: a file that both read stays
+/// as it is. hwctl always becomes root, brings its own binary, and takes ssh's own settings.
+const PASSED_OVER: [&str; 25] = [
+    "ansible_async_dir",
+    "ansible_become",
+    "ansible_become_exe",
+    "ansible_become_flags",
+    "ansible_become_method",
+    "ansible_connect_timeout",
+    "ansible_control_path",
+    "ansible_control_path_dir",
+    "ansible_facts_modules",
+    "ansible_host_key_checking",
+    "ansible_module_compression",
+    "ansible_pipelining",
+    "ansible_python_interpreter",
+    "ansible_remote_tmp",
+    "ansible_shell_executable",
+    "ansible_shell_type",
+    "ansible_ssh_host_key_checking",
+    "ansible_ssh_pipelining",
+    "ansible_ssh_retries",
+    "ansible_ssh_timeout",
+    "ansible_ssh_transfer_method",
+    "ansible_ssh_use_tty",
+    "ansible_ssh_verbosity",
+    "ansible_system_tmpdirs",
+    "ansible_timeout",
+];
+
+/// Variables without which Ansible would reach a host otherwise: passed over with a warning.
+const MISSED: [(&str, &str); 14] = [
+    ("ansible_become_pass", "give `--ask-become-pass`"),
+    ("ansible_become_password", "give `--ask-become-pass`"),
+    ("ansible_become_user", "hwctl works as root"),
+    ("ansible_connection", "hwctl speaks ssh only"),
+    ("ansible_password", "hwctl logs in with keys"),
+    ("ansible_ssh_args", "put it into your ssh_config"),
+    ("ansible_ssh_common_args", "put it into your ssh_config"),
+    ("ansible_ssh_executable", "hwctl takes the `ssh` on your PATH"),
+    ("ansible_ssh_extra_args", "put it into your ssh_config"),
+    ("ansible_ssh_pass", "hwctl logs in with keys"),
+    ("ansible_ssh_password", "hwctl logs in with keys"),
+    ("ansible_ssh_private_key", "name a file in `ansible_ssh_private_key_file`"),
+    ("ansible_private_key", "name a file in `ansible_ssh_private_key_file`"),
+    ("ansible_group_priority", "it counts in the `vars` of a group only"),
+];
+
+/// Variables of connections that hwctl has not.
+const OTHERS: [&str; 13] = [
+    "ansible_docker_",
+    "ansible_httpapi_",
+    "ansible_libssh_",
+    "ansible_local_",
+    "ansible_netconf_",
+    "ansible_network_",
+    "ansible_paramiko_",
+    "ansible_persistent_",
+    "ansible_psrp_",
+    "ansible_scp_",
+    "ansible_sftp_",
+    "ansible_sudo_",
+    "ansible_winrm_",
+];
+
+/// How a host is reached.
+pub(super) struct Connection {
+    pub(super) address: String,
+    pub(super) user: Option<String>,
+    pub(super) port: Option<u16>,
+    pub(super) identity: Option<PathBuf>,
+}
+
+/// Reads the connection of the host `name` from its merged variables.
+pub(super) fn read(name: &str, vars: &[Entry], folder: &Path) -> Result<Connection, Problem> {
+    let said = |key| vars.iter().find(|entry| entry.key == key && !entry.node.is_null());
+    let last = |one, two| said(two).or_else(|| said(one));
+    let address = match last("ansible_host", "ansible_ssh_host") {
+        Some(entry) => word(entry, "an address or a name")?,
+        None => name.to_owned(),
+    };
+    let user = last("ansible_user", "ansible_ssh_user");
+    let port = last("ansible_port", "ansible_ssh_port");
+    let identity = last("ansible_private_key_file", "ansible_ssh_private_key_file");
+    Ok(Connection {
+        address,
+        user: user.map(|entry| word(entry, "the name of a user")).transpose()?,
+        port: port.map(port_number).transpose()?,
+        identity: identity.map(|entry| key_file(entry, folder)).transpose()?,
+    })
+}
+
+fn wrong(entry: &Entry, expected: &str) -> Problem {
+    let not = match &entry.node.value {
+        Value::Text(text) | Value::Literal(text) => format!("`{}`", shown(text)),
+        _ => entry.node.kind().to_owned(),
+    };
+    Problem::at(&entry.node.place, format!("`{}` takes {expected}, not {not}", entry.key))
+}
+
+/// Text that is safe on ssh's command line.
+fn word(entry: &Entry, expected: &str) -> Result<String, Problem> {
+    no_template(&entry.node)?;
+    match &entry.node.value {
+        Value::Text(text) | Value::Literal(text) if usable(text).is_ok() => Ok(text.clone()),
+        _ => Err(wrong(entry, expected)),
+    }
+}
+
+fn port_number(entry: &Entry) -> Result<u16, Problem> {
+    no_template(&entry.node)?;
+    let number = match &entry.node.value {
+        Value::Number(number) => number.as_u64(),
+        Value::Text(text) => text.parse().ok(),
+        _ => None,
+    };
+    let port = number.and_then(|number| u16::try_from(number).ok()).filter(|port| *port > 0);
+    port.ok_or_else(|| wrong(entry, "a port from 1 to 65535"))
+}
+
+/// A key's path; `~` is the operator's home, and a relative path begins at the inventory's folder.
+fn key_file(entry: &Entry, folder: &Path) -> Result<PathBuf, Problem> {
+    no_template(&entry.node)?;
+    let text = match &entry.node.value {
+        Value::Text(text) | Value::Literal(text)
+            if !text.is_empty() && !text.contains(char::is_control) =>
+        {
+            text
+        }
+        _ => return Err(wrong(entry, "the path of a key")),
+    };
+    match (text.strip_prefix("~/"), std::env::var_os("HOME")) {
+        (Some(rest), Some(home)) => Ok(Path::new(&home).join(rest)),
+        _ => Ok(folder.join(text)),
+    }
+}
+
+/// Says no to Jinja: what Ansible would compute is not known here.
+pub(super) fn no_template(node: &Node) -> Result<(), Problem> {
+    match &node.value {
+        Value::Text(text) if text.contains("{{") || text.contains("{%") => {
+            let problem = Problem::at(&node.place, "hwctl does not evaluate Jinja templates");
+            Err(problem.hint("write the value itself; tag it `!unsafe` if the braces are meant"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Checks the name of an `ansible_*` variable.
+pub(super) fn check_name(entry: &Entry) -> Result<(), Problem> {
+    let key = entry.key.as_str();
+    let known =
+        || USED.into_iter().chain(PASSED_OVER).chain(MISSED.into_iter().map(|(name, _)| name));
+    let interpreter = key.ends_with("_interpreter");
+    if interpreter || known().any(|name| name == key) || OTHERS.iter().any(|p| key.starts_with(p)) {
+        return Ok(());
+    }
+    let meant = nearest(key, known());
+    let problem = Problem::at(&entry.place, format!("Ansible knows no variable `{}`", shown(key)))
+        .hiding(&entry.node, None);
+    Err(match meant {
+        Some(meant) => problem.hint(format!("did you mean `{meant}`?")),
+        None => problem.hint("name your own variables `x_…`"),
+    })
+}
+
+/// What Ansible would use and hwctl does not.
+pub(super) fn warnings(vars: &[Entry]) -> Vec<Warning> {
+    let ssh =
+        |node: &Node| matches!(&node.value, Value::Text(text) if text == "ssh" || text == "smart");
+    let missed = MISSED.iter().filter_map(|(name, instead)| {
+        let entry = vars.iter().find(|entry| entry.key == *name && !entry.node.is_null())?;
+        if *name == "ansible_connection" && ssh(&entry.node) {
+            return None;
+        }
+        let message = format!("`{name}` is passed over: {instead}");
+        Some(Warning { place: entry.place.to_string(), message })
+    });
+    missed.collect()
+}

@@ -1,0 +1,206 @@
+//! Finds and reads the files of an inventory: the file or folder itself, `group_vars/`, `host_vars/`.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::groups::Graph;
+use super::load::{parse, shown};
+use super::node::{Entry, Node, Value, put};
+use super::place::{Problem, Source};
+
+/// A longer file is not an inventory.
+const LONGEST: u64 = 16 << 20;
+/// Endings that `group_vars/web` may have, in Ansible's order of looking.
+const ENDINGS: [&str; 4] = ["", "yml", "yaml", "json"];
+/// Folders beside an inventory that are not part of it.
+const ASIDE: [&str; 3] = ["group_vars", "host_vars", "vars_plugins"];
+/// Endings that Ansible passes over in an inventory folder.
+const PASSED_OVER: [&str; 12] =
+    ["pyc", "pyo", "swp", "bak", "rpm", "md", "txt", "rst", "orig", "ini", "cfg", "retry"];
+/// Folders inside each other.
+const DEPTH: usize = 8;
+
+/// The inventory that is taken when none is named.
+pub(super) fn default_path() -> Option<PathBuf> {
+    ["inventory.yaml", "inventory.yml", "inventory"]
+        .into_iter()
+        .map(PathBuf::from)
+        .find(|path| path.exists())
+}
+
+/// Reads an inventory file, or all files of an inventory folder, into the graph.
+pub(super) fn read_into(graph: &mut Graph, path: &Path) -> Result<(), Problem> {
+    if path.is_dir() {
+        let files = inventory_files(path, 0)?;
+        if files.is_empty() {
+            let message = format!("the folder `{}` holds no inventory", path.display());
+            return Err(Problem::nowhere(message).hint("put an `inventory.yaml` into it"));
+        }
+        for file in files {
+            read_file(graph, &file)?;
+        }
+    } else {
+        read_file(graph, path)?;
+    }
+    graph.settle()
+}
+
+fn read_file(graph: &mut Graph, path: &Path) -> Result<(), Problem> {
+    match parse(&source(path)?)? {
+        Some(root) if !root.is_null() => graph.read(&root),
+        _ => {
+            let problem = Problem::nowhere(format!("`{}` is empty", path.display()));
+            Err(problem.hint("`hwctl init` writes an inventory to start from"))
+        }
+    }
+}
+
+/// Reads `group_vars/` and `host_vars/` beside the inventory.
+pub(super) fn read_folders(graph: &mut Graph, folder: &Path) -> Result<(), Problem> {
+    let groups = folder.join("group_vars");
+    if groups.is_dir() {
+        for at in 0..graph.groups.len() {
+            graph.groups[at].folder = vars_of(&groups, &graph.groups[at].name)?;
+        }
+    }
+    let hosts = folder.join("host_vars");
+    if hosts.is_dir() {
+        for at in 0..graph.hosts.len() {
+            graph.hosts[at].folder = vars_of(&hosts, &graph.hosts[at].name)?;
+        }
+    }
+    Ok(())
+}
+
+/// The variables that a `group_vars/` or `host_vars/` has for a name.
+fn vars_of(folder: &Path, name: &str) -> Result<Vec<Entry>, Problem> {
+    let mut vars = Vec::new();
+    if name.contains('/') || name.starts_with('.') {
+        return Ok(vars);
+    }
+    let found = ENDINGS
+        .iter()
+        .map(|ending| match *ending {
+            "" => folder.join(name),
+            ending => folder.join(format!("{name}.{ending}")),
+        })
+        .find(|path| path.exists());
+    let files = match found {
+        Some(path) if path.is_dir() => vars_files(&path, 0)?,
+        Some(path) => vec![path],
+        None => return Ok(vars),
+    };
+    for file in files {
+        match parse(&source(&file)?)? {
+            Some(Node { value: Value::Map(entries), .. }) => {
+                for entry in entries {
+                    put(&mut vars, entry);
+                }
+            }
+            Some(node) if !node.is_null() => {
+                let message = format!("a file of variables is a map, not {}", node.kind());
+                return Err(Problem::at(&node.place, message));
+            }
+            _ => {}
+        }
+    }
+    Ok(vars)
+}
+
+fn inventory_files(folder: &Path, depth: usize) -> Result<Vec<PathBuf>, Problem> {
+    let mut files = Vec::new();
+    for path in sorted(folder)? {
+        let Some(name) = path.file_name().and_then(OsStr::to_str) else { continue };
+        let ending = path.extension().and_then(OsStr::to_str).unwrap_or_default();
+        if name.starts_with('.')
+            || name.ends_with('~')
+            || ASIDE.contains(&name)
+            || PASSED_OVER.contains(&ending)
+        {
+            continue;
+        }
+        if path.is_dir() {
+            if depth < DEPTH {
+                files.extend(inventory_files(&path, depth + 1)?);
+            }
+        } else {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+fn vars_files(folder: &Path, depth: usize) -> Result<Vec<PathBuf>, Problem> {
+    let mut files = Vec::new();
+    for path in sorted(folder)? {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let ending = path.extension().and_then(OsStr::to_str).unwrap_or_default();
+        if name.starts_with('.') || name.ends_with('~') {
+            continue;
+        }
+        if path.is_dir() {
+            if ending.is_empty() && depth < DEPTH {
+                files.extend(vars_files(&path, depth + 1)?);
+            }
+        } else if ENDINGS.contains(&ending) {
+            files.push(path);
+        }
+    }
+    Ok(files)
+}
+
+fn sorted(folder: &Path) -> Result<Vec<PathBuf>, Problem> {
+    let read = || -> std::io::Result<Vec<PathBuf>> {
+        std::fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect()
+    };
+    let mut paths = read().map_err(|error| unreadable(folder, &error))?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
+    let reason = match error.kind() {
+        std::io::ErrorKind::NotFound => "it is not there".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => error.to_string(),
+    };
+    let problem = Problem::nowhere(format!("cannot read `{}`: {reason}", path.display()));
+    match error.kind() {
+        std::io::ErrorKind::NotFound => problem
+            .hint("name the inventory with `--inventory PATH`, or write one with `hwctl init`"),
+        _ => problem,
+    }
+}
+
+/// A file's text. Only regular files are read, and pipes such as `<(…)`, both up to a bound.
+fn source(path: &Path) -> Result<Arc<Source>, Problem> {
+    use std::io::Read;
+    let read = || -> std::io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        std::fs::File::open(path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().map_err(|error| unreadable(path, &error))?;
+    let name = shown_path(path);
+    if bytes.len() as u64 > LONGEST {
+        let message = format!("`{name}` is larger than {} MiB", LONGEST >> 20);
+        return Err(Problem::nowhere(message));
+    }
+    match String::from_utf8(bytes) {
+        // A byte order mark is no part of the text: columns count without it.
+        Ok(text) => Ok(Source::file(name, text.trim_start_matches('\u{feff}').to_owned())),
+        Err(error) => {
+            let at = error.utf8_error().valid_up_to();
+            let line = error.as_bytes()[..at].split(|byte| *byte == b'\n').count();
+            let message = format!("`{name}` is not text: line {line} is not UTF-8");
+            Err(Problem::nowhere(message))
+        }
+    }
+}
+
+/// The path as messages show it.
+fn shown_path(path: &Path) -> String {
+    let text = path.strip_prefix("./").unwrap_or(path).display().to_string();
+    if text.chars().any(char::is_control) { shown(&text) } else { text }
+}

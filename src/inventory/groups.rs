@@ -1,0 +1,328 @@
+//! The groups and hosts of an inventory, as its files say, and which group lies in which.
+
+use std::collections::HashMap;
+
+use super::load::{NOT_YAML, shown};
+use super::node::{Entry, Node, Value, put};
+use super::place::{Place, Problem, nearest};
+use super::range;
+
+/// The keys of a group.
+const KEYS: [&str; 3] = ["hosts", "children", "vars"];
+/// The group of every host.
+pub(super) const ALL: usize = 0;
+/// The group of hosts that are in no other.
+pub(super) const UNGROUPED: usize = 1;
+
+/// A group: its own variables, and what is directly in it.
+#[derive(Default)]
+pub(super) struct Group {
+    pub(super) name: String,
+    pub(super) vars: Vec<Entry>,
+    /// Variables from `group_vars/`.
+    pub(super) folder: Vec<Entry>,
+    pub(super) parents: Vec<usize>,
+    pub(super) hosts: Vec<usize>,
+    pub(super) priority: i64,
+    pub(super) depth: usize,
+}
+
+/// A host as the inventory names it.
+pub(super) struct Listed {
+    pub(super) name: String,
+    pub(super) vars: Vec<Entry>,
+    /// Variables from `host_vars/`.
+    pub(super) folder: Vec<Entry>,
+    /// The groups it is directly in.
+    pub(super) groups: Vec<usize>,
+}
+
+/// All groups and hosts, in the order of their first mention.
+pub(super) struct Graph {
+    pub(super) groups: Vec<Group>,
+    pub(super) hosts: Vec<Listed>,
+    group_of: HashMap<String, usize>,
+    host_of: HashMap<String, usize>,
+}
+
+impl Graph {
+    pub(super) fn new() -> Self {
+        let mut graph = Self {
+            groups: Vec::new(),
+            hosts: Vec::new(),
+            group_of: HashMap::new(),
+            host_of: HashMap::new(),
+        };
+        graph.group("all");
+        let ungrouped = graph.group("ungrouped");
+        graph.groups[ungrouped].parents.push(ALL);
+        graph
+    }
+
+    pub(super) fn find_group(&self, name: &str) -> Option<usize> {
+        self.group_of.get(name).copied()
+    }
+
+    pub(super) fn find_host(&self, name: &str) -> Option<usize> {
+        self.host_of.get(name).copied()
+    }
+
+    /// The group of this name, made when it is new.
+    fn group(&mut self, name: &str) -> usize {
+        if let Some(at) = self.find_group(name) {
+            return at;
+        }
+        let at = self.groups.len();
+        self.groups.push(Group { name: name.to_owned(), priority: 1, ..Group::default() });
+        self.group_of.insert(name.to_owned(), at);
+        at
+    }
+
+    /// Adds what one file says.
+    pub(super) fn read(&mut self, root: &Node) -> Result<(), Problem> {
+        let Some(entries) = root.entries() else {
+            let message = format!("an inventory is a map of groups, not {}", root.kind());
+            return Err(Problem::at(&root.place, message).hint(NOT_YAML));
+        };
+        if let Some(plugin) = entries.iter().find(|entry| entry.key == "plugin") {
+            let message = "this configures an Ansible plugin; hwctl reads static inventories only";
+            return Err(Problem::at(&plugin.place, message));
+        }
+        for entry in entries {
+            self.read_group(entry)?;
+        }
+        Ok(())
+    }
+
+    fn read_group(&mut self, entry: &Entry) -> Result<usize, Problem> {
+        if entry.key.is_empty() {
+            return Err(Problem::at(&entry.place, "a group has no name"));
+        }
+        let group = self.group(&entry.key);
+        let sections = map(&entry.node, || format!("group `{}`", shown(&entry.key)))?;
+        for section in sections {
+            match section.key.as_str() {
+                "vars" => self.read_vars(group, section)?,
+                "hosts" => {
+                    for host in names(&section.node, "hosts")?.iter() {
+                        self.read_hosts(group, host)?;
+                    }
+                }
+                "children" => {
+                    for child in names(&section.node, "children")?.iter() {
+                        let at = self.read_group(child)?;
+                        self.put_in(at, group, &child.place)?;
+                    }
+                }
+                key => {
+                    let problem = unknown_section(&entry.key, key, &section.place);
+                    return Err(problem.hiding(&section.node, None));
+                }
+            }
+        }
+        Ok(group)
+    }
+
+    fn read_vars(&mut self, group: usize, section: &Entry) -> Result<(), Problem> {
+        for var in map(&section.node, || "`vars`".to_owned())? {
+            if var.key == "ansible_group_priority" {
+                self.groups[group].priority = priority(&var.node)?;
+            } else {
+                put(&mut self.groups[group].vars, var.clone());
+            }
+        }
+        Ok(())
+    }
+
+    fn read_hosts(&mut self, group: usize, entry: &Entry) -> Result<(), Problem> {
+        let vars = map(&entry.node, || format!("host `{}`", shown(&entry.key)))?;
+        let (names, port) = range::expand(&entry.key)
+            .map_err(|message| Problem::at(&entry.place, shown_long(&message)))?;
+        for name in names {
+            usable(&name).map_err(|message| Problem::at(&entry.place, message))?;
+            let host = self.host(&name, port, &entry.place);
+            if !self.hosts[host].groups.contains(&group) {
+                self.hosts[host].groups.push(group);
+                self.groups[group].hosts.push(host);
+            }
+            for var in vars {
+                put(&mut self.hosts[host].vars, var.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// The host of this name, made when it is new; a port counts at the first mention only.
+    fn host(&mut self, name: &str, port: Option<u16>, place: &Place) -> usize {
+        if let Some(at) = self.find_host(name) {
+            return at;
+        }
+        let vars = port.map(|port| Entry {
+            key: "ansible_port".into(),
+            place: place.clone(),
+            node: Node::new(Value::Number(port.into()), place.clone()),
+        });
+        let at = self.hosts.len();
+        self.hosts.push(Listed {
+            name: name.to_owned(),
+            vars: vars.into_iter().collect(),
+            folder: Vec::new(),
+            groups: Vec::new(),
+        });
+        self.host_of.insert(name.to_owned(), at);
+        at
+    }
+
+    fn put_in(&mut self, child: usize, parent: usize, place: &Place) -> Result<(), Problem> {
+        if child == parent || self.ancestors(parent).contains(&child) {
+            let (child, parent) = (&self.groups[child].name, &self.groups[parent].name);
+            let message =
+                format!("group `{}` lies in itself, by way of `{}`", shown(child), shown(parent));
+            return Err(Problem::at(place, message));
+        }
+        if !self.groups[child].parents.contains(&parent) {
+            self.groups[child].parents.push(parent);
+        }
+        Ok(())
+    }
+
+    /// Every group that these lie in, however far up, without themselves.
+    pub(super) fn ancestors(&self, group: usize) -> Vec<usize> {
+        let mut found = Vec::new();
+        let mut open = self.groups[group].parents.clone();
+        while let Some(next) = open.pop() {
+            if !found.contains(&next) {
+                found.push(next);
+                open.extend(&self.groups[next].parents);
+            }
+        }
+        found
+    }
+
+    /// Brings every group under `all` and every lone host into `ungrouped`; counts depths.
+    pub(super) fn settle(&mut self) -> Result<(), Problem> {
+        for at in 1..self.groups.len() {
+            if self.groups[at].parents.is_empty() {
+                self.groups[at].parents.push(ALL);
+            }
+        }
+        for at in 0..self.hosts.len() {
+            let elsewhere = self.hosts[at].groups.iter().any(|group| *group > UNGROUPED);
+            if elsewhere {
+                self.hosts[at].groups.retain(|group| *group != UNGROUPED);
+                self.groups[UNGROUPED].hosts.retain(|host| *host != at);
+            } else if !self.hosts[at].groups.contains(&UNGROUPED) {
+                self.hosts[at].groups.push(UNGROUPED);
+                self.groups[UNGROUPED].hosts.push(at);
+            }
+        }
+        if let Some(host) = self.hosts.iter().find(|host| self.group_of.contains_key(&host.name)) {
+            let message = format!("`{}` is both a host and a group", shown(&host.name));
+            return Err(Problem::nowhere(message).hint("give one of them another name"));
+        }
+        let mut depths = vec![None; self.groups.len()];
+        for at in 0..self.groups.len() {
+            self.groups[at].depth = self.depth(at, &mut depths);
+        }
+        Ok(())
+    }
+
+    /// The longest way up to `all`.
+    fn depth(&self, group: usize, known: &mut [Option<usize>]) -> usize {
+        if let Some(depth) = known[group] {
+            return depth;
+        }
+        let parents = &self.groups[group].parents;
+        let depth = parents.iter().map(|parent| 1 + self.depth(*parent, known)).max().unwrap_or(0);
+        known[group] = Some(depth);
+        depth
+    }
+
+    /// Every group a host is in, in Ansible's order of merging: by depth, priority, name.
+    pub(super) fn groups_of(&self, host: &Listed) -> Vec<usize> {
+        let mut groups = vec![ALL];
+        for direct in &host.groups {
+            for group in std::iter::once(*direct).chain(self.ancestors(*direct)) {
+                if !groups.contains(&group) {
+                    groups.push(group);
+                }
+            }
+        }
+        groups.sort_by_key(|at| {
+            let group = &self.groups[*at];
+            (*at != ALL, group.depth, group.priority, group.name.clone())
+        });
+        groups
+    }
+}
+
+/// The entries of a map; none when nothing is said.
+fn map(node: &Node, what: impl Fn() -> String) -> Result<&[Entry], Problem> {
+    match &node.value {
+        Value::Map(entries) => Ok(entries),
+        Value::Null => Ok(&[]),
+        _ => Err(Problem::at(&node.place, format!("{} takes a map, not {}", what(), node.kind()))),
+    }
+}
+
+/// The hosts or children of a group: a map, or one name alone.
+fn names<'a>(node: &'a Node, section: &str) -> Result<std::borrow::Cow<'a, [Entry]>, Problem> {
+    if let Value::Text(name) = &node.value {
+        let nothing = Node::new(Value::Null, node.place.clone());
+        let entry = Entry { key: name.clone(), place: node.place.clone(), node: nothing };
+        return Ok(vec![entry].into());
+    }
+    let entries = map(node, || format!("`{section}`"));
+    entries.map(Into::into).map_err(|problem| match node.value {
+        Value::List(_) => problem.hint("write each name with a colon, as in `web1:`"),
+        _ => problem,
+    })
+}
+
+fn unknown_section(group: &str, key: &str, place: &Place) -> Problem {
+    let message = format!("unknown key `{}` in group `{}`", shown(key), shown(group));
+    let hint = match nearest(key, KEYS) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => format!("a group has {}; variables go under `vars`", quoted(&KEYS)),
+    };
+    Problem::at(place, message).hint(hint)
+}
+
+/// `a`, `b` and `c`, for a message.
+pub(super) fn quoted(words: &[&str]) -> String {
+    let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
+    match words.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+        Some((only, _)) => only.clone(),
+        None => "nothing".to_owned(),
+    }
+}
+
+fn priority(node: &Node) -> Result<i64, Problem> {
+    let number = match &node.value {
+        Value::Number(number) => number.as_i64(),
+        Value::Text(text) => text.trim().parse().ok(),
+        _ => None,
+    };
+    number.ok_or_else(|| {
+        let message = format!("`ansible_group_priority` takes a whole number, not {}", node.kind());
+        Problem::at(&node.place, message)
+    })
+}
+
+fn shown_long(message: &str) -> String {
+    message.chars().take(200).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+/// Whether a host may have this name: it is shown, matched by patterns and given to ssh.
+pub(super) fn usable(name: &str) -> Result<(), String> {
+    let fits =
+        |c: char| !c.is_control() && !c.is_whitespace() && !"*?![]&,;'\"`$\\|<>(){}".contains(c);
+    if name.is_empty() {
+        return Err("a host has no name".into());
+    }
+    if name.starts_with('-') || !name.chars().all(fits) {
+        return Err(format!("`{}` is not usable as the name of a host", shown(name)));
+    }
+    Ok(())
+}

@@ -1,0 +1,357 @@
+//! YAML text in, a tree of values with their places out; bounded, so that no file can exhaust us.
+
+use std::borrow::Cow;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use serde_yaml::granit_parser::{
+    Event, Options, Parser, ScalarStyle, ScanError, Span, StrInput, Tag,
+};
+
+use super::node::{Entry, Node, Value, put};
+use super::place::{Extent, Place, Problem, Source};
+use super::scalar;
+
+/// Maps and lists inside each other; more is a mistake or an attack.
+const DEPTH: usize = 64;
+/// What to do with an inventory in Ansible's other formats.
+pub(super) const NOT_YAML: &str =
+    "hwctl reads YAML; `ansible-inventory --list --yaml` turns other inventories into it";
+/// Values that aliases may repeat, all together.
+const REPEATED: usize = 100_000;
+
+/// Reads the one document of a source; `None` when it holds nothing.
+pub(super) fn parse(source: &Arc<Source>) -> Result<Option<Node>, Problem> {
+    let mut options = Options::default();
+    options.set_emit_comments(false);
+    // The loader below has its own bound and its own words.
+    options.flow_nesting_limit = DEPTH * 64;
+    options.block_nesting_limit = DEPTH * 64;
+    let parser = Parser::new_from_str_with_options(source.text(), options);
+    let mut loader = Loader {
+        source,
+        parser,
+        anchors: HashMap::new(),
+        repeated: 0,
+        reached: (1, 1),
+        secrets: Vec::new(),
+    };
+    let result = loader.document();
+    if result.is_err() {
+        // What comes after the error was not read: it may hold secrets.
+        let (line, column) = loader.reached;
+        let (end_line, end_column) = (usize::MAX, usize::MAX);
+        loader.secrets.push(Extent { line, column, end_line, end_column });
+    }
+    source.hide(loader.secrets);
+    result
+}
+
+struct Loader<'a> {
+    source: &'a Arc<Source>,
+    parser: Parser<'a, StrInput<'a>>,
+    anchors: HashMap<usize, Node>,
+    /// How many values aliases have repeated so far.
+    repeated: usize,
+    /// Line and column up to which the text was read.
+    reached: (usize, usize),
+    secrets: Vec<Extent>,
+}
+
+/// Where in the document the loader is.
+#[derive(Clone, Copy)]
+struct Inside {
+    depth: usize,
+    secret: bool,
+}
+
+impl<'a> Loader<'a> {
+    fn document(&mut self) -> Result<Option<Node>, Problem> {
+        let mut root = None;
+        loop {
+            let (event, span) = self.next()?;
+            match event {
+                Event::StreamEnd => return Ok(root),
+                Event::DocumentStart(..) if root.is_some() => {
+                    let message = "a second document starts here; an inventory is one";
+                    return Err(Problem::at(&self.place(span), message));
+                }
+                Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd => {}
+                event => {
+                    root = Some(self.node(event, span, Inside { depth: 0, secret: false })?);
+                }
+            }
+        }
+    }
+
+    fn next(&mut self) -> Result<(Event<'a>, Span), Problem> {
+        match self.parser.next_event() {
+            Some(Ok((event, span))) => {
+                self.reached = (span.end.line(), span.end.col() + 1);
+                Ok((event, span))
+            }
+            Some(Err(error)) => Err(self.syntax(&error)),
+            None => Ok((Event::StreamEnd, Span::default())),
+        }
+    }
+
+    /// A syntax error. The line is kept out of it: nobody knows yet where its secrets stand.
+    fn syntax(&self, error: &ScanError) -> Problem {
+        let at = error.marker();
+        let place = self.source.at(Extent {
+            line: at.line(),
+            column: at.col() + 1,
+            end_line: at.line(),
+            end_column: at.col() + 2,
+        });
+        let line = self.source.text().lines().nth(at.line().saturating_sub(1)).unwrap_or_default();
+        let problem = Problem::at(&place, error.info()).without_line();
+        if line.chars().take_while(|c| c.is_whitespace()).any(|c| c == '\t') {
+            return problem.hint("indent with spaces: YAML does not allow tabs there");
+        }
+        if line.contains(": {{") {
+            return problem.hint("quote a value that starts with a brace");
+        }
+        if self.source.text().trim_start().starts_with('[') {
+            return problem.hint(NOT_YAML);
+        }
+        problem
+    }
+
+    fn place(&self, span: Span) -> Place {
+        self.source.at(Extent {
+            line: span.start.line(),
+            column: span.start.col() + 1,
+            end_line: span.end.line(),
+            end_column: span.end.col() + 1,
+        })
+    }
+
+    fn node(&mut self, event: Event<'a>, span: Span, inside: Inside) -> Result<Node, Problem> {
+        let place = self.place(span);
+        if inside.depth > DEPTH {
+            return Err(Problem::at(&place, format!("more than {DEPTH} levels inside each other")));
+        }
+        let (anchor, value) = match event {
+            Event::Alias(id) => return self.alias(id, &place, inside),
+            Event::Scalar(text, style, anchor, tag) => {
+                if inside.secret {
+                    self.secrets.push(place.extent());
+                }
+                (anchor, scalar_value(text, style, tag.as_deref(), &place)?)
+            }
+            Event::SequenceStart(_, anchor, tag) => {
+                known_tag(tag.as_deref(), "seq", &place)?;
+                (anchor, self.list(inside)?)
+            }
+            Event::MappingStart(_, anchor, tag) => {
+                known_tag(tag.as_deref(), "map", &place)?;
+                (anchor, self.map(inside)?)
+            }
+            _ => return Err(Problem::at(&place, "expected a value")),
+        };
+        let node = Node::new(value, self.narrow(place));
+        if anchor != 0 {
+            self.anchors.insert(anchor, node.clone());
+        }
+        Ok(node)
+    }
+
+    /// A collection is pointed at by its first character alone.
+    fn narrow(&self, place: Place) -> Place {
+        let extent = place.extent();
+        if extent.line != extent.end_line || extent.end_column <= extent.column {
+            let end_column = extent.column + 1;
+            return self.source.at(Extent { end_line: extent.line, end_column, ..extent });
+        }
+        place
+    }
+
+    fn alias(&mut self, id: usize, place: &Place, inside: Inside) -> Result<Node, Problem> {
+        let Some(node) = self.anchors.get(&id).cloned() else {
+            return Err(Problem::at(place, "an alias inside the value that it names"));
+        };
+        self.repeated += size(&node);
+        if self.repeated > REPEATED {
+            let message = format!("aliases repeat more than {REPEATED} values");
+            return Err(Problem::at(place, message));
+        }
+        if inside.depth + height(&node) > DEPTH {
+            return Err(Problem::at(place, format!("more than {DEPTH} levels inside each other")));
+        }
+        if inside.secret {
+            self.secrets.extend(node.extents());
+        }
+        Ok(node)
+    }
+
+    fn list(&mut self, inside: Inside) -> Result<Value, Problem> {
+        let inside = Inside { depth: inside.depth + 1, ..inside };
+        let mut nodes = Vec::new();
+        loop {
+            match self.next()? {
+                (Event::SequenceEnd, _) => return Ok(Value::List(nodes)),
+                (event, span) => nodes.push(self.node(event, span, inside)?),
+            }
+        }
+    }
+
+    fn map(&mut self, inside: Inside) -> Result<Value, Problem> {
+        let depth = inside.depth + 1;
+        let mut entries = Vec::new();
+        let mut brought = Vec::new();
+        let mut seen = HashSet::new();
+        loop {
+            let (event, span) = self.next()?;
+            if matches!(event, Event::MappingEnd) {
+                break;
+            }
+            let merges =
+                matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<");
+            // A name is shown, also of a user; a key that is a map or a list is no name.
+            let secret = inside.secret && !matches!(event, Event::Scalar(..));
+            let key = self.node(event, span, Inside { depth, secret })?;
+            let name = key_name(&key)?;
+            if !merges && !seen.insert(name.clone()) {
+                return Err(Problem::at(&key.place, format!("`{}` is given twice", shown(&name))));
+            }
+            let secret = inside.secret || names_a_secret(&name);
+            let (event, span) = self.next()?;
+            let node = self.node(event, span, Inside { depth, secret })?;
+            if merges {
+                brought.push(node);
+            } else {
+                entries.push(Entry { key: name, place: key.place, node });
+            }
+        }
+        if brought.is_empty() {
+            return Ok(Value::Map(entries));
+        }
+        let mut all = Vec::new();
+        for node in &brought {
+            merge_key(node, &mut all)?;
+        }
+        for entry in entries {
+            put(&mut all, entry);
+        }
+        Ok(Value::Map(all))
+    }
+}
+
+/// Adds what a `<<` brings: a map, or a list of maps of which the earlier win.
+fn merge_key(node: &Node, into: &mut Vec<Entry>) -> Result<(), Problem> {
+    let wrong = |node: &Node| {
+        Err(Problem::at(
+            &node.place,
+            format!("`<<` takes a map or a list of maps, not {}", node.kind()),
+        ))
+    };
+    match &node.value {
+        Value::Map(entries) => {
+            for entry in entries {
+                put(into, entry.clone());
+            }
+        }
+        Value::List(nodes) => {
+            for node in nodes.iter().rev() {
+                let Some(entries) = node.entries() else { return wrong(node) };
+                for entry in entries {
+                    put(into, entry.clone());
+                }
+            }
+        }
+        _ => return wrong(node),
+    }
+    Ok(())
+}
+
+/// A key as JSON spells it.
+fn key_name(key: &Node) -> Result<String, Problem> {
+    match &key.value {
+        Value::Text(text) | Value::Literal(text) => Ok(text.clone()),
+        Value::Null | Value::Flag(_) | Value::Number(_) => Ok(key.json().to_string()),
+        Value::List(_) | Value::Map(_) => {
+            Err(Problem::at(&key.place, format!("a key is a word, not {}", key.kind())))
+        }
+    }
+}
+
+fn scalar_value(
+    text: Cow<'_, str>,
+    style: ScalarStyle,
+    tag: Option<&Tag>,
+    place: &Place,
+) -> Result<Value, Problem> {
+    let Some(tag) = tag else {
+        return Ok(match style {
+            ScalarStyle::Plain => scalar::resolve(&text),
+            _ => Value::Text(text.into_owned()),
+        });
+    };
+    match (tag.core_suffix(), tag.original().as_str()) {
+        (Some("str"), _) | (_, "!") => Ok(Value::Text(text.into_owned())),
+        (Some("int" | "float" | "bool" | "null"), _) => Ok(scalar::resolve(&text)),
+        (_, "!unsafe") => Ok(Value::Literal(text.into_owned())),
+        (_, "!vault" | "!vault-encrypted") => {
+            let problem = Problem::at(place, "hwctl does not open Ansible vaults").without_line();
+            Err(problem.hint(
+                "name where the value is: { command: [ansible-vault, view, secret.yml] }, { file: … } or { env: … }",
+            ))
+        }
+        (_, other) => Err(unknown_tag(other, place)),
+    }
+}
+
+fn known_tag(tag: Option<&Tag>, expected: &str, place: &Place) -> Result<(), Problem> {
+    match tag {
+        Some(tag) if tag.core_suffix() != Some(expected) => {
+            Err(unknown_tag(&tag.original(), place))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn unknown_tag(tag: &str, place: &Place) -> Problem {
+    Problem::at(place, format!("hwctl does not know the tag `{}`", shown(tag))).without_line()
+}
+
+/// Whether what is under this key must not be shown; also when the key has a typing error.
+pub(super) fn names_a_secret(key: &str) -> bool {
+    let key = key.to_lowercase();
+    let near = |name| strsim::damerau_levenshtein(&key, name) <= 2;
+    near("users")
+        || near("password")
+        || key.contains("pw")
+        || key.ends_with("users")
+        || key.contains("pass")
+        || key.contains("secret")
+        || key.contains("vault")
+}
+
+fn size(node: &Node) -> usize {
+    1 + match &node.value {
+        Value::List(nodes) => nodes.iter().map(size).sum(),
+        Value::Map(entries) => entries.iter().map(|entry| size(&entry.node)).sum(),
+        _ => 0,
+    }
+}
+
+fn height(node: &Node) -> usize {
+    match &node.value {
+        Value::List(nodes) => 1 + nodes.iter().map(height).max().unwrap_or(0),
+        Value::Map(entries) => {
+            1 + entries.iter().map(|entry| height(&entry.node)).max().unwrap_or(0)
+        }
+        _ => 0,
+    }
+}
+
+/// A name for a message: short, and without control characters.
+pub(super) fn shown(name: &str) -> String {
+    let mut shown: String =
+        name.chars().take(60).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+    if name.chars().nth(60).is_some() {
+        shown.push('…');
+    }
+    shown
+}

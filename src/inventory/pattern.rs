@@ -1,0 +1,197 @@
+//! Which hosts a pattern means: names, groups, wildcards, unions, `&` intersections, `!` exclusions.
+
+use super::groups::{Graph, quoted};
+use super::load::shown;
+use super::place::{Problem, nearest};
+
+/// The hosts that a pattern of Ansible means, in the order of its parts.
+pub(super) fn select(graph: &Graph, pattern: &str) -> Result<Vec<usize>, Problem> {
+    let parts = split(pattern);
+    let plain = |part: &&&str| !part.starts_with(['!', '&']);
+    let mut chosen = Vec::new();
+    if parts.iter().any(|part| plain(&part)) {
+        for part in parts.iter().filter(plain) {
+            for host in matches(graph, part)? {
+                if !chosen.contains(&host) {
+                    chosen.push(host);
+                }
+            }
+        }
+    } else if !parts.is_empty() {
+        chosen = (0..graph.hosts.len()).collect();
+    }
+    for part in parts.iter().filter_map(|part| part.strip_prefix('&')) {
+        let also = matches(graph, part)?;
+        chosen.retain(|host| also.contains(host));
+    }
+    for part in parts.iter().filter_map(|part| part.strip_prefix('!')) {
+        let not = matches(graph, part)?;
+        chosen.retain(|host| !not.contains(host));
+    }
+    if chosen.is_empty() {
+        return Err(Problem::nowhere(format!("no host matches `{}`", shown(pattern))));
+    }
+    Ok(chosen)
+}
+
+/// The parts of a pattern: at commas, or, when there are none, at colons outside of brackets.
+fn split(pattern: &str) -> Vec<&str> {
+    let mut depth = 0_usize;
+    let commas = pattern.contains(',');
+    let address = pattern.trim_start_matches(['!', '&']).parse::<std::net::Ipv6Addr>().is_ok();
+    let parts = pattern.split(|c| {
+        match c {
+            '[' => depth += 1,
+            ']' => depth = depth.saturating_sub(1),
+            ',' => return true,
+            ':' => return !commas && !address && depth == 0,
+            _ => {}
+        }
+        false
+    });
+    parts.map(str::trim).filter(|part| !part.is_empty()).collect()
+}
+
+/// The hosts that one part means.
+fn matches(graph: &Graph, part: &str) -> Result<Vec<usize>, Problem> {
+    if let Some(host) = graph.find_host(part) {
+        return Ok(vec![host]);
+    }
+    if part.starts_with('~') || part.starts_with('@') {
+        let what = if part.starts_with('~') { "regular expressions" } else { "files of hosts" };
+        let message = format!("`{}`: patterns take no {what}", shown(part));
+        return Err(Problem::nowhere(message).hint("use wildcards such as `web*`"));
+    }
+    let (name, wanted) = subscript(part);
+    let mut found = Vec::new();
+    let mut group_matched = false;
+    for (at, group) in graph.groups.iter().enumerate() {
+        if glob(name, &group.name) {
+            group_matched = true;
+            found.extend(hosts_in(graph, at));
+        }
+    }
+    if !group_matched || name.contains(['.', '?', '*', '[']) {
+        found.extend((0..graph.hosts.len()).filter(|at| glob(name, &graph.hosts[*at].name)));
+    }
+    let mut seen = std::collections::HashSet::new();
+    found.retain(|host| seen.insert(*host));
+    if !group_matched && found.is_empty() {
+        return Err(unmatched(graph, part));
+    }
+    match wanted {
+        None => Ok(found),
+        Some((first, last)) => pick(&found, first, last).ok_or_else(|| {
+            let message = format!("`{}` counts past its {} hosts", shown(part), found.len());
+            Problem::nowhere(message)
+        }),
+    }
+}
+
+fn hosts_in(graph: &Graph, group: usize) -> Vec<usize> {
+    let within: Vec<bool> = (0..graph.groups.len())
+        .map(|at| at == group || graph.ancestors(at).contains(&group))
+        .collect();
+    let inside = |at: &usize| graph.hosts[*at].groups.iter().any(|group| within[*group]);
+    (0..graph.hosts.len()).filter(inside).collect()
+}
+
+/// Takes `[0]`, `[-1]` or `[0:2]` off the end of a part.
+fn subscript(part: &str) -> (&str, Option<(i64, Option<i64>)>) {
+    let parse = || {
+        let (name, inner) = part.strip_suffix(']')?.rsplit_once('[')?;
+        let wanted = match inner.split_once(':') {
+            Some((first, "")) => (first.parse::<u32>().ok()?.into(), Some(-1)),
+            Some((first, last)) => {
+                (first.parse::<u32>().ok()?.into(), Some(last.parse::<u32>().ok()?.into()))
+            }
+            None => (inner.parse::<i32>().ok()?.into(), None),
+        };
+        (!name.is_empty()).then_some((name, wanted))
+    };
+    match parse() {
+        Some((name, wanted)) => (name, Some(wanted)),
+        None => (part, None),
+    }
+}
+
+/// The hosts from the first up to and with the last; negative numbers count from the end.
+fn pick(hosts: &[usize], first: i64, last: Option<i64>) -> Option<Vec<usize>> {
+    let place = |at: i64| {
+        let at = if at < 0 { at + i64::try_from(hosts.len()).ok()? } else { at };
+        usize::try_from(at).ok().filter(|at| *at < hosts.len())
+    };
+    let first = place(first)?;
+    match last {
+        None => Some(vec![hosts[first]]),
+        Some(last) => {
+            let last = place(last).unwrap_or(hosts.len() - 1);
+            Some(hosts.get(first..=last).unwrap_or_default().to_vec())
+        }
+    }
+}
+
+/// Whether a name fits a wildcard: `*`, `?`, `[abc]`, `[a-c]`, `[!abc]`.
+fn glob(pattern: &str, name: &str) -> bool {
+    let (pattern, name): (Vec<_>, Vec<_>) = (pattern.chars().collect(), name.chars().collect());
+    // Each star remembers where it stood, so that no pattern takes more than quadratic time.
+    let (mut p, mut n, mut star) = (0, 0, None);
+    while n < name.len() {
+        let step = match pattern.get(p) {
+            Some('*') => {
+                star = Some((p, n));
+                p += 1;
+                continue;
+            }
+            Some('?') => Some(p + 1),
+            Some('[') => class(&pattern[p..], name[n]).map_or_else(
+                || (name[n] == '[').then_some(p + 1),
+                |(fits, length)| fits.then_some(p + length),
+            ),
+            Some(c) => (*c == name[n]).then_some(p + 1),
+            None => None,
+        };
+        if let Some(next) = step {
+            (p, n) = (next, n + 1);
+        } else if let Some((at, from)) = star {
+            star = Some((at, from + 1));
+            (p, n) = (at + 1, from + 1);
+        } else {
+            return false;
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '*')
+}
+
+/// Whether a character is in the class that starts here, and how long the class is.
+fn class(pattern: &[char], character: char) -> Option<(bool, usize)> {
+    let negated = pattern.get(1) == Some(&'!');
+    let start = if negated { 2 } else { 1 };
+    let end = start + 1 + pattern.get(start + 1..)?.iter().position(|c| *c == ']')?;
+    let (members, mut at, mut fits) = (&pattern[start..end], 0, false);
+    while at < members.len() {
+        if at + 2 < members.len() && members[at + 1] == '-' {
+            fits |= (members[at]..=members[at + 2]).contains(&character);
+            at += 3;
+        } else {
+            fits |= members[at] == character;
+            at += 1;
+        }
+    }
+    Some((fits != negated, end + 1))
+}
+
+/// The message for a part that matches nothing, with the names that are near or there.
+fn unmatched(graph: &Graph, part: &str) -> Problem {
+    let problem = Problem::nowhere(format!("no host or group matches `{}`", shown(part)));
+    let names = || {
+        let groups = graph.groups.iter().map(|group| group.name.as_str());
+        graph.hosts.iter().map(|host| host.name.as_str()).chain(groups)
+    };
+    if let Some(near) = nearest(part, names()) {
+        return problem.hint(format!("did you mean `{near}`?"));
+    }
+    let there: Vec<_> = names().take(8).collect();
+    let more = if names().count() > there.len() { " and more" } else { "" };
+    problem.hint(format!("the inventory has {}{more}", quoted(&there)))
+}

@@ -1,0 +1,308 @@
+//! Where a value was written, and what is said when it is wrong: file, line, column, the line itself.
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use super::load::names_a_secret;
+use super::node::Node;
+use crate::failure::Failure;
+
+/// How many problems one failure tells.
+const TOLD: usize = 10;
+/// How much of a long line is shown around the column.
+const SHOWN: usize = 100;
+
+/// One text that variables were read from.
+#[derive(Debug)]
+pub(super) struct Source {
+    name: String,
+    text: String,
+    kind: Kind,
+    /// Where secrets stand, so that no message shows them.
+    secrets: OnceLock<Vec<Extent>>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Kind {
+    File,
+    Argument,
+    Builtin,
+}
+
+/// From a line and column (both from 1) up to, not including, another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Extent {
+    pub(super) line: usize,
+    pub(super) column: usize,
+    pub(super) end_line: usize,
+    pub(super) end_column: usize,
+}
+
+impl Source {
+    /// A file, shown as `name`.
+    pub(super) fn file(name: impl Into<String>, text: String) -> Arc<Self> {
+        Arc::new(Self { name: name.into(), text, kind: Kind::File, secrets: OnceLock::new() })
+    }
+
+    /// The value of one `--set KEY=VALUE`. Its text is never shown: it may be a password.
+    pub(super) fn argument(key: &str, text: &str) -> Arc<Self> {
+        let name = format!("--set {key}");
+        Arc::new(Self { name, text: text.into(), kind: Kind::Argument, secrets: OnceLock::new() })
+    }
+
+    /// A text of hwctl itself.
+    pub(super) fn builtin(name: &str, text: &str) -> Arc<Self> {
+        let (name, text) = (name.to_owned(), text.to_owned());
+        Arc::new(Self { name, text, kind: Kind::Builtin, secrets: OnceLock::new() })
+    }
+
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Says where secrets stand. The first call counts: a source is read once.
+    pub(super) fn hide(&self, secrets: Vec<Extent>) {
+        let _ = self.secrets.set(secrets);
+    }
+
+    /// A place in this source.
+    pub(super) fn at(self: &Arc<Self>, extent: Extent) -> Place {
+        Place { source: Arc::clone(self), extent }
+    }
+
+    /// Whether this was never read, after an error.
+    fn unread(&self, line: usize, column: usize) -> bool {
+        let last = self.secrets.get().and_then(|all| all.last());
+        last.is_some_and(|last| last.end_line == usize::MAX && hides(&[*last], line, column))
+    }
+
+    /// The line as shown, and the column and width to underline. Secrets and control characters
+    /// are replaced.
+    fn line(&self, extent: Extent, also: &[Extent]) -> Option<(String, usize, usize)> {
+        let line = self.text.lines().nth(extent.line.checked_sub(1)?)?;
+        let first = extent.column;
+        let last = if extent.end_line == extent.line { extent.end_column } else { usize::MAX };
+        let (mut shown, mut column, mut width) = (String::new(), 0, 0);
+        let mut hidden = false;
+        for (at, character) in line.chars().enumerate().map(|(n, c)| (n + 1, c)) {
+            if at + SHOWN / 2 < first || at > first + SHOWN {
+                continue;
+            }
+            let secret = hides(also, extent.line, at)
+                || self.secrets.get().is_some_and(|all| hides(all, extent.line, at));
+            let piece = match (secret, hidden, character) {
+                (true, true, _) => String::new(),
+                (true, false, _) if self.unread(extent.line, at) => " …".to_owned(),
+                (true, false, _) => "***".to_owned(),
+                (_, _, '\t') => " ".to_owned(),
+                (_, _, c) if c.is_control() => "\u{fffd}".to_owned(),
+                (_, _, c) => c.to_string(),
+            };
+            hidden = secret;
+            let wide = console::measure_text_width(&piece);
+            if at < first {
+                column += wide;
+            } else if at < last {
+                width += wide;
+            }
+            shown.push_str(&piece);
+        }
+        Some((shown.trim_end().to_owned(), column, width.max(1)))
+    }
+}
+
+fn hides(secrets: &[Extent], line: usize, column: usize) -> bool {
+    secrets.iter().any(|secret| {
+        (secret.line, secret.column) <= (line, column)
+            && (line, column) < (secret.end_line, secret.end_column)
+    })
+}
+
+/// Where a key or value was written.
+#[derive(Clone)]
+pub(super) struct Place {
+    source: Arc<Source>,
+    extent: Extent,
+}
+
+impl Place {
+    pub(super) fn extent(&self) -> Extent {
+        self.extent
+    }
+
+    /// Whether nobody wrote this: it is of hwctl's defaults.
+    pub(super) fn is_builtin(&self) -> bool {
+        self.source.kind == Kind::Builtin
+    }
+
+    /// The source line with the place underlined; nothing for an argument.
+    fn snippet(&self, hidden: &[Extent]) -> Option<String> {
+        if self.source.kind != Kind::File {
+            return None;
+        }
+        let (line, column, width) = self.source.line(self.extent, hidden)?;
+        let width = width.min(console::measure_text_width(&line).saturating_sub(column).max(1));
+        let number = self.extent.line.to_string();
+        let (margin, indent) = (" ".repeat(number.len()), " ".repeat(column));
+        Some(format!("{number} | {line}\n{margin} | {indent}{}", "^".repeat(width)))
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.source.kind {
+            Kind::File => {
+                write!(f, "{}:{}:{}", self.source.name, self.extent.line, self.extent.column)
+            }
+            Kind::Argument | Kind::Builtin => f.write_str(&self.source.name),
+        }
+    }
+}
+
+impl fmt::Debug for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// One thing that is wrong in the inventory.
+#[derive(Clone, Debug)]
+pub(super) struct Problem {
+    place: Option<Place>,
+    message: String,
+    hint: Option<String>,
+    /// Whether the source line may be shown.
+    shown: bool,
+    /// What in the line is not shown, besides known secrets.
+    hidden: Vec<Extent>,
+}
+
+impl Problem {
+    pub(super) fn at(place: &Place, message: impl Into<String>) -> Self {
+        Self {
+            place: Some(place.clone()),
+            message: message.into(),
+            hint: None,
+            shown: true,
+            hidden: Vec::new(),
+        }
+    }
+
+    /// A problem of something that is nowhere, such as a variable that is missing.
+    pub(super) fn nowhere(message: impl Into<String>) -> Self {
+        Self { place: None, message: message.into(), hint: None, shown: true, hidden: Vec::new() }
+    }
+
+    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// Keeps the value of a mistyped key out of the message, unless the key that was likely
+    /// meant has no secrets.
+    pub(super) fn hiding(mut self, value: &Node, meant: Option<&str>) -> Self {
+        if meant.is_none_or(names_a_secret) {
+            self.hidden.extend(value.extents());
+        }
+        self
+    }
+
+    /// Keeps what stands at the place itself out of the message.
+    pub(super) fn hiding_place(mut self) -> Self {
+        self.hidden.extend(self.place.as_ref().map(Place::extent));
+        self
+    }
+
+    /// Keeps the source line out of the message: what it holds is not known yet.
+    pub(super) fn without_line(mut self) -> Self {
+        self.shown = false;
+        self
+    }
+
+    fn headline(&self) -> String {
+        match &self.place {
+            Some(place) => format!("{place}: {}", self.message),
+            None => self.message.clone(),
+        }
+    }
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        failure(vec![problem])
+    }
+}
+
+/// One failure of all that is wrong: the first problem exactly, the others by place and message.
+pub(super) fn failure(mut problems: Vec<Problem>) -> Failure {
+    problems.sort_by_key(|problem| {
+        let place = problem.place.as_ref();
+        let order = place.map(|place| (place.source.name.clone(), place.extent));
+        (order.is_none(), order, problem.message.clone())
+    });
+    let mut told = HashSet::new();
+    problems.retain(|problem| told.insert(problem.headline()));
+    let mut problems = problems.into_iter();
+    let Some(first) = problems.next() else {
+        return Failure::usage("the inventory is wrong");
+    };
+    let mut failure = Failure::usage(first.headline());
+    let place = first.place.as_ref().filter(|_| first.shown);
+    if let Some(snippet) = place.and_then(|place| place.snippet(&first.hidden)) {
+        failure = failure.why(snippet);
+    }
+    let others: Vec<_> = problems.collect();
+    for problem in others.iter().take(TOLD - 1) {
+        failure = failure.why(format!("also {}", problem.headline()));
+    }
+    if others.len() >= TOLD {
+        failure = failure.why(format!("and {} more", others.len() + 1 - TOLD));
+    }
+    match first.hint {
+        Some(hint) => failure.hint(hint),
+        None => failure,
+    }
+}
+
+/// The name that was likely meant, of those that are `known`.
+pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let lower = name.to_lowercase().replace('-', "_");
+    let allowed = 1 + name.chars().count() / 4;
+    known
+        .into_iter()
+        .map(|other| {
+            let other_lower = other.to_lowercase().replace('-', "_");
+            (strsim::damerau_levenshtein(&lower, &other_lower), other)
+        })
+        .filter(|(distance, _)| *distance <= allowed)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, other)| other)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_hidden_and_the_caret_still_points() {
+        let source = Source::file("i.yaml", "{ admin: hunter2, wr: 1 }".into());
+        source.hide(vec![Extent { line: 1, column: 10, end_line: 1, end_column: 17 }]);
+        let place = source.at(Extent { line: 1, column: 19, end_line: 1, end_column: 21 });
+        assert_eq!(place.snippet(&[]).unwrap(), "1 | { admin: ***, wr: 1 }\n  |               ^^");
+    }
+
+    #[test]
+    fn a_wide_or_controlling_character_keeps_the_caret_in_place() {
+        let source = Source::file("i.yaml", "日本\u{1b}[31m\tx: 1".into());
+        let place = source.at(Extent { line: 1, column: 9, end_line: 1, end_column: 10 });
+        assert_eq!(place.snippet(&[]).unwrap(), "1 | 日本\u{fffd}[31m x: 1\n  |           ^");
+    }
+
+    #[test]
+    fn nearest_forgives_a_few_letters() {
+        assert_eq!(nearest("prot", ["image", "port"]), Some("port"));
+        assert_eq!(nearest("Server-Names", ["server_names"]), Some("server_names"));
+        assert_eq!(nearest("zebra", ["image", "port"]), None);
+    }
+}

@@ -1,0 +1,211 @@
+//! The stack's variables: which there are, what they take, and what must hold between them.
+
+use std::num::NonZeroU16;
+use std::path::{Path, PathBuf};
+
+use super::fields::{Field, Fields, Reader};
+use super::load::{parse, shown};
+use super::node::{Entry, Node, Value};
+use super::password::Passwords;
+use super::place::{Problem, Source, nearest};
+use super::vars::{
+    Api, Auto, Firewall, Interval, Logrotate, Port, Redis, Tls, TlsMode, Vars, Workers,
+};
+use super::{Warning, check};
+
+/// The stack's variables.
+const KEYS: [&str; 8] =
+    ["app_dir", "server_names", "tls", "sites", "api", "redis", "firewall", "logrotate"];
+
+/// hwctl's own defaults.
+pub(super) fn defaults() -> Result<Node, Problem> {
+    let source = Source::builtin("hwctl's defaults", include_str!("defaults.yaml"));
+    parse(&source)?.ok_or_else(|| Problem::nowhere("hwctl has no defaults"))
+}
+
+/// Checks the name of a variable that is not Ansible's: the stack's, or the user's own `x_…`.
+pub(super) fn check_name(entry: &Entry) -> Result<(), Problem> {
+    let key = entry.key.as_str();
+    if KEYS.contains(&key) || key.starts_with("x_") || key.starts_with("x-") {
+        return Ok(());
+    }
+    let meant = nearest(key, KEYS);
+    let problem = Problem::at(&entry.place, format!("unknown variable `{}`", shown(key)))
+        .hiding(&entry.node, meant);
+    Err(match meant {
+        Some(meant) => problem.hint(format!("did you mean `{meant}`?")),
+        None => problem.hint("name your own variables `x_…`; hwctl passes these over"),
+    })
+}
+
+/// Reads the vars of one host from what is merged, defaults included.
+pub(super) struct Schema<'a> {
+    pub(super) reader: Reader,
+    pub(super) passwords: &'a Passwords,
+    pub(super) folder: &'a Path,
+    pub(super) warnings: Vec<Warning>,
+}
+
+impl<'a> Schema<'a> {
+    pub(super) fn new(passwords: &'a Passwords, folder: &'a Path) -> Self {
+        Self { reader: Reader::default(), passwords, folder, warnings: Vec::new() }
+    }
+
+    /// All of it; `None` when there are problems.
+    pub(super) fn vars(&mut self, root: &Node) -> Option<Vars> {
+        let root = Fields { node: root, path: "" };
+        let app_dir = self.part(root, "app_dir", Self::host_path);
+        let server_names = self.part(root, "server_names", |schema, field| {
+            schema.reader.list(field, |reader, field| {
+                reader.text(field, "a host name or an IP address", check::server_name)
+            })
+        });
+        let tls = self.part(root, "tls", Self::tls);
+        let sites = self.part(root, "sites", Self::sites);
+        let api = self.part(root, "api", Self::api);
+        let redis = self.part(root, "redis", Self::redis);
+        let firewall = self.part(root, "firewall", Self::firewall);
+        let logrotate = self.part(root, "logrotate", Self::logrotate);
+        Some(Vars {
+            app_dir: app_dir?,
+            server_names: server_names?,
+            tls: tls?,
+            sites: sites?,
+            api: api?,
+            redis: redis?,
+            firewall: firewall?,
+            logrotate: logrotate?,
+        })
+    }
+
+    /// The value of a key that must be there.
+    pub(super) fn part<T>(
+        &mut self,
+        fields: Fields,
+        key: &str,
+        read: impl FnOnce(&mut Self, &Field) -> Option<T>,
+    ) -> Option<T> {
+        let field = self.reader.required(fields, key)?;
+        read(self, &field)
+    }
+
+    pub(super) fn host_path(&mut self, field: &Field) -> Option<PathBuf> {
+        let expected = "an absolute path of letters, digits and `._-+@`, without `..`";
+        self.reader.text(field, expected, check::host_path)
+    }
+
+    fn tls(&mut self, field: &Field) -> Option<Tls> {
+        let tls = self.reader.fields(field, &["mode", "days", "renew_before"])?;
+        let mode = self.part(tls, "mode", |schema, field| {
+            schema.reader.choice(field, &[("self-signed", TlsMode::SelfSigned)])
+        });
+        let life = self.reader.required(tls, "days");
+        let before = self.reader.required(tls, "renew_before");
+        let (life, before) = (life?, before?);
+        let days: Option<u16> = self.reader.number(&life, 1..=365);
+        let renew_before: Option<u16> = self.reader.number(&before, 1..=364);
+        let (mode, days, renew_before) = (mode?, days?, renew_before?);
+        if renew_before >= days {
+            let message = format!(
+                "`tls.renew_before` is {renew_before}, which is not less than `tls.days`, {days}"
+            );
+            let field = if before.node.place.is_builtin() { life } else { before };
+            self.reader.problem(Problem::at(&field.node.place, message));
+            return None;
+        }
+        Some(Tls { mode, days, renew_before })
+    }
+
+    /// A path on the operator's machine that must be there.
+    pub(super) fn local(
+        &mut self,
+        field: &Field,
+        is: fn(&Path) -> bool,
+        what: &str,
+    ) -> Option<PathBuf> {
+        let path = self.reader.text(field, &format!("the path of {what}"), check::local_path)?;
+        if !is(&self.folder.join(&path)) {
+            let message =
+                format!("`{}`: `{}` is not {what}", field.path, shown(&path.to_string_lossy()));
+            let problem = Problem::at(&field.node.place, message);
+            self.reader.problem(problem.hint("relative paths begin at the inventory's folder"));
+            return None;
+        }
+        Some(path)
+    }
+
+    fn api(&mut self, field: &Field) -> Option<Api> {
+        let api = self.reader.fields(field, &["users", "workers", "token_ttl"])?;
+        let users = if let Some(field) = api.optional("users") {
+            self.users(&field)
+        } else {
+            self.no_users("api.users");
+            None
+        };
+        let workers = self.part(api, "workers", |schema, field| {
+            if let Value::Text(_) = &field.node.value {
+                let auto = |text: &str| (text == "auto").then_some(Workers::Auto(Auto::Auto));
+                return schema.reader.text(field, "`auto` or a whole number from 1 to 1024", auto);
+            }
+            let count = schema.reader.number(field, 1..=1024)?;
+            NonZeroU16::new(count).map(Workers::Count)
+        });
+        let token_ttl = self
+            .part(api, "token_ttl", |schema, field| schema.reader.number(field, 1..=31_536_000));
+        Some(Api { users: users?, workers: workers?, token_ttl: token_ttl? })
+    }
+
+    fn redis(&mut self, field: &Field) -> Option<Redis> {
+        let known = ["image", "container", "volume", "port", "image_archive"];
+        let redis = self.reader.fields(field, &known)?;
+        let image = self.part(redis, "image", |schema, field| {
+            schema.reader.text(field, "an image such as `redis:7-alpine`", check::image)
+        });
+        let container = self.part(redis, "container", Self::docker_name);
+        let volume = self.part(redis, "volume", Self::docker_name);
+        let port = self.part(redis, "port", |schema, field| schema.reader.number(field, 1..=65535));
+        let image_archive = match redis.optional("image_archive") {
+            Some(field) => self.local(&field, Path::is_file, "a file").map(Some),
+            None => Some(None),
+        };
+        Some(Redis {
+            image: image?,
+            container: container?,
+            volume: volume?,
+            port: port?,
+            image_archive: image_archive?,
+        })
+    }
+
+    fn docker_name(&mut self, field: &Field) -> Option<String> {
+        let expected = "a name that Docker takes (letters, digits and `_.-`)";
+        self.reader.text(field, expected, check::docker_name)
+    }
+
+    fn firewall(&mut self, field: &Field) -> Option<Firewall> {
+        let firewall = self.reader.fields(field, &["allow", "exclusive"])?;
+        let allow = self.part(firewall, "allow", |schema, field| {
+            schema.reader.list(field, |reader, field| {
+                let expected = "a port such as `80/tcp` or `53/udp`";
+                reader.text(field, expected, |text| Port::try_from(text.to_owned()).ok())
+            })
+        });
+        let exclusive = self.part(firewall, "exclusive", |schema, field| schema.reader.flag(field));
+        Some(Firewall { allow: allow?, exclusive: exclusive? })
+    }
+
+    fn logrotate(&mut self, field: &Field) -> Option<Logrotate> {
+        let logrotate = self.reader.fields(field, &["keep", "every"])?;
+        let keep =
+            self.part(logrotate, "keep", |schema, field| schema.reader.number(field, 1..=3650));
+        let every = self.part(logrotate, "every", |schema, field| {
+            let words = [
+                ("daily", Interval::Daily),
+                ("weekly", Interval::Weekly),
+                ("monthly", Interval::Monthly),
+            ];
+            schema.reader.choice(field, &words)
+        });
+        Some(Logrotate { keep: keep?, every: every? })
+    }
+}

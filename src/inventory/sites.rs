@@ -1,0 +1,179 @@
+//! The static sites and who may see them: the part of the vars where most can be wrong.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::fields::Field;
+use super::load::shown;
+use super::node::{Entry, get};
+use super::place::Problem;
+use super::schema::Schema;
+use super::vars::{Network, Site};
+use super::{Warning, check};
+use crate::resource::Secret;
+
+/// Passwords that everybody knows: those of the example.
+const KNOWN_PASSWORDS: [&str; 2] = ["homework", "password"];
+/// The path that belongs to the API.
+const API_PATH: &str = "/flask";
+
+impl Schema<'_> {
+    pub(super) fn sites(&mut self, field: &Field) -> Option<BTreeMap<String, Site>> {
+        let Some(entries) = field.node.entries() else {
+            return self.reader.named(field, "a map of sites by name", |_, _, _| None);
+        };
+        let mut sites = BTreeMap::new();
+        let mut failed = false;
+        for entry in entries.iter().filter(|entry| !entry.node.is_null()) {
+            if !check::site_name(&entry.key) {
+                let message =
+                    format!("`{}` is not usable as the name of a site", shown(&entry.key));
+                let problem = Problem::at(&entry.place, message);
+                self.reader.problem(problem.hint("use small letters, digits, `_` and `-`"));
+                failed = true;
+                continue;
+            }
+            let field = Field { node: &entry.node, path: format!("sites.{}", entry.key) };
+            match self.site(&field) {
+                Some(site) => drop(sites.insert(entry.key.clone(), site)),
+                None => failed = true,
+            }
+        }
+        failed |= !self.paths_fit(field, entries, &sites, failed);
+        (!failed).then_some(sites)
+    }
+
+    /// What must hold between sites: `main` is there, at `/`, and no path is taken twice.
+    fn paths_fit(
+        &mut self,
+        field: &Field,
+        entries: &[Entry],
+        sites: &BTreeMap<String, Site>,
+        failed: bool,
+    ) -> bool {
+        let before = self.reader.problems.len();
+        let place = |name: &str| {
+            let node = get(entries, name).unwrap_or(field.node);
+            let path = node.entries().and_then(|fields| get(fields, "path"));
+            path.map_or_else(|| node.place.clone(), |path| path.place.clone())
+        };
+        match sites.get("main") {
+            Some(main) if main.path != "/" => {
+                let message = format!("`sites.main.path` is `/`, not `{}`", main.path);
+                let problem = Problem::at(&place("main"), message);
+                self.reader.problem(problem.hint("`main` is the landing page"));
+            }
+            None if !failed => {
+                let problem = Problem::at(&field.node.place, "`sites` lacks `main`");
+                self.reader
+                    .problem(problem.hint("`main` is the landing page: it cannot be removed"));
+            }
+            _ => {}
+        }
+        let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
+        for (name, site) in sites {
+            if site.path == API_PATH || site.path.starts_with("/flask/") {
+                let message = format!("`sites.{name}.path` is `{}`, which is the API's", site.path);
+                self.reader.problem(Problem::at(&place(name), message));
+            }
+            if let Some(other) = taken.insert(&site.path, name) {
+                // The one that somebody wrote is shown, not the one of the defaults.
+                let default = place(name).is_builtin();
+                let (name, other) =
+                    if default { (other, name.as_str()) } else { (name.as_str(), other) };
+                let message =
+                    format!("`sites.{name}.path` is `{}`, as `sites.{other}.path` is", site.path);
+                self.reader.problem(Problem::at(&place(name), message));
+            }
+        }
+        self.reader.problems.len() == before
+    }
+
+    fn site(&mut self, field: &Field) -> Option<Site> {
+        let site = self.reader.fields(field, &["path", "root", "source", "users", "allow"])?;
+        let path = self.part(site, "path", |schema, field| {
+            let expected = "a URL path such as `/open`";
+            schema.reader.text(field, expected, check::url_path)
+        });
+        let root = self.part(site, "root", Self::host_path);
+        let source = match site.optional("source") {
+            Some(field) => self.local(&field, Path::is_dir, "a folder").map(Some),
+            None => Some(None),
+        };
+        let users = match (site.optional("users"), site.node.entries()) {
+            (Some(field), _) => self.users(&field),
+            (None, Some(entries)) if get(entries, "users").is_some() => {
+                self.no_users(&format!("{}.users", field.path));
+                None
+            }
+            _ => Some(BTreeMap::new()),
+        };
+        let allow = match site.optional("allow") {
+            Some(field) => self.reader.list(&field, |reader, field| {
+                let expected = "an IP address or a network such as `10.0.0.0/8`";
+                reader.text(field, expected, |text| Network::try_from(text.to_owned()).ok())
+            }),
+            None => Some(Vec::new()),
+        };
+        Some(Site { path: path?, root: root?, source: source?, users: users?, allow: allow? })
+    }
+
+    /// Says that a variable whose default is nothing must be given.
+    pub(super) fn no_users(&mut self, path: &str) {
+        let message = format!("`{path}` is not set: no password is built into hwctl");
+        self.reader.problem(Problem::nowhere(message).hint(format!(
+            "name who may log in: in an inventory (`hwctl init` writes one), or by `--set {path}.NAME=PASSWORD`"
+        )));
+    }
+
+    pub(super) fn users(&mut self, field: &Field) -> Option<BTreeMap<String, Secret>> {
+        let Some(entries) = field.node.entries() else {
+            let expected = "a map of names to passwords";
+            return self.reader.named(field, expected, |_, _, _| None);
+        };
+        let mut users = BTreeMap::new();
+        let mut failed = false;
+        for entry in entries {
+            if let Err(problem) = named(entry, &field.path) {
+                self.reader.problem(problem);
+                failed = true;
+                continue;
+            }
+            let path = format!("{}.{}", field.path, entry.key);
+            match self.passwords.read(&entry.node, &path) {
+                Ok(password) => {
+                    self.warn_if_known(entry, &path, &password);
+                    users.insert(entry.key.clone(), password);
+                }
+                Err(problem) => {
+                    self.reader.problem(problem);
+                    failed = true;
+                }
+            }
+        }
+        (!failed).then_some(users)
+    }
+
+    fn warn_if_known(&mut self, entry: &Entry, path: &str, password: &Secret) {
+        if KNOWN_PASSWORDS.contains(&password.expose()) {
+            let place = entry.node.place.to_string();
+            let message =
+                format!("`{path}` has the password of the example, which everybody knows");
+            self.warnings.push(Warning { place, message });
+        }
+    }
+}
+
+/// Whether this is a user with a password. When it is not, the name may well be the password:
+/// of `admin:hunter2` and `admin=hunter2` YAML makes a name alone.
+fn named(entry: &Entry, path: &str) -> Result<(), Problem> {
+    let (message, hint) = if !check::user_name(&entry.key) {
+        ("has a name that no user can have", "no spaces, no colon, no `#` at its start")
+    } else if entry.node.is_null() {
+        ("has a user without a password", "write `name: password`, with a space behind the colon")
+    } else {
+        return Ok(());
+    };
+    let problem = Problem::at(&entry.place, format!("`{path}` {message}"));
+    Err(problem.hint(hint).hiding_place())
+}
