@@ -5,21 +5,27 @@
 
 mod certificate;
 mod change;
+mod container;
 mod content;
 mod directory;
+mod docker;
 mod facts;
 mod file;
+mod firewall;
 mod fs;
 mod hash;
 mod hint;
 mod host;
 mod host_secret;
+mod image;
 mod link;
 mod listeners;
 mod packages;
 mod secret;
+mod sysctl;
 mod unit;
 mod user;
+mod volume;
 
 use std::fmt;
 use std::time::SystemTime;
@@ -29,20 +35,25 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use certificate::{Certificate, CertificateState};
 pub use change::{Action, Change, Detail};
+pub use container::{Container, ContainerState, Mount, MountSource, PublishedPort};
 pub use content::{Blob, Content, HashScheme, Part, hex, sha256};
 pub use directory::{Directory, DirectoryState};
 pub use facts::{Facts, Version};
 pub use file::{Absent, File, PathState};
+pub use firewall::{Firewall, FirewallPort, FirewallState, Transport};
 pub use fs::{Owner, write_atomic};
 pub use hint::{Advise, Hint};
 pub use host::{BlobSource, Host, Outcome, Progress, last_lines};
 pub use host_secret::{HostSecret, HostSecretState};
+pub use image::{Image, ImageState};
 pub use link::Link;
 pub use listeners::{Listener, listeners};
 pub use packages::{Packages, PackagesState, installed_version};
 pub use secret::Secret;
+pub use sysctl::Sysctl;
 pub use unit::{OnChange, Unit, UnitState};
 pub use user::{User, UserState};
+pub use volume::{Volume, VolumeState};
 
 /// Names one resource of a host: its kind and its name, such as `file /etc/nginx/nginx.conf`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -187,7 +198,22 @@ macro_rules! kinds {
     };
 }
 
-kinds!(Absent, Certificate, Directory, File, HostSecret, Link, Packages, Unit, User);
+kinds!(
+    Absent,
+    Certificate,
+    Container,
+    Directory,
+    File,
+    Firewall,
+    HostSecret,
+    Image,
+    Link,
+    Packages,
+    Sysctl,
+    Unit,
+    User,
+    Volume,
+);
 
 impl Resource {
     /// The path it is at, for those that are one.
@@ -208,6 +234,7 @@ impl Resource {
     pub fn blob(&self) -> Option<&Blob> {
         match self {
             Self::File(File { content: Content::Blob(blob), .. }) => Some(blob),
+            Self::Image(Image { archive: Some(blob), .. }) => Some(blob),
             _ => None,
         }
     }
@@ -221,17 +248,32 @@ impl Resource {
         }
     }
 
-    /// Whether it is a unit: those run what the others configure, and are undone in two steps.
+    /// Whether it is a unit or works like one (a container, the firewall): those run what the
+    /// others configure, and are undone in two steps.
     #[must_use]
     pub fn is_unit(&self) -> bool {
-        matches!(self, Self::Unit(_))
+        matches!(self, Self::Unit(_) | Self::Container(_) | Self::Firewall(_))
     }
 
     /// The first step of undoing a unit: one that did not run before is stopped, so that what it
-    /// reads can be taken away.
+    /// reads can be taken away. So are a container and a firewall that were not there.
     pub async fn release(&self, before: &Saved, host: &Host) -> Result<()> {
         match self {
             Self::Unit(unit) => unit.release(&rmp_serde::from_slice(&before.0)?, host).await,
+            Self::Container(container) => {
+                let before: ContainerState = rmp_serde::from_slice(&before.0)?;
+                match before {
+                    ContainerState::Absent => container.undo(&before, host).await,
+                    _ => Ok(()),
+                }
+            }
+            Self::Firewall(firewall) => {
+                let before: FirewallState = rmp_serde::from_slice(&before.0)?;
+                match before {
+                    FirewallState::Absent => firewall.undo(&before, host).await,
+                    FirewallState::Installed(_) => Ok(()),
+                }
+            }
             _ => Ok(()),
         }
     }

@@ -1,0 +1,94 @@
+//! Whether the host's docker runs, and what its answers mean.
+
+use std::io::ErrorKind;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use bollard::Docker;
+use bollard::errors::Error;
+use tokio::net::UnixStream;
+
+use super::{Advise, Host};
+
+const SOCKET: &str = "/run/docker.sock";
+
+/// The host's docker as it is found.
+pub(super) enum Daemon<'a> {
+    /// It is not installed.
+    Absent,
+    /// It is installed and does not run.
+    Down,
+    /// It runs.
+    Up(&'a Docker),
+}
+
+/// Finds the host's docker without starting it.
+pub(super) async fn daemon(host: &Host) -> Result<Daemon<'_>> {
+    if !Path::new(SOCKET).exists() {
+        return Ok(Daemon::Absent);
+    }
+    // systemd may hold the socket, and then a mere connection starts docker: a plan must not.
+    if !runs(host).await? {
+        return Ok(Daemon::Down);
+    }
+    match UnixStream::connect(SOCKET).await {
+        Ok(_) => Ok(Daemon::Up(host.docker().await?)),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(Daemon::Absent),
+        Err(e) if e.kind() == ErrorKind::ConnectionRefused => Ok(Daemon::Down),
+        Err(error) => Err(error).with_context(|| format!("connect to `{SOCKET}`")),
+    }
+}
+
+async fn runs(host: &Host) -> Result<bool> {
+    let pid = std::fs::read_to_string("/run/docker.pid").unwrap_or_default();
+    if let Ok(pid) = pid.trim().parse::<u32>()
+        && std::fs::read_to_string(format!("/proc/{pid}/comm"))
+            .is_ok_and(|comm| comm.trim() == "dockerd")
+    {
+        return Ok(true);
+    }
+    // A daemon may be told to write its pid elsewhere.
+    let state = host
+        .once("docker.service", async || {
+            let output = host.output("systemctl", &["is-active", "docker.service"]).await?;
+            Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        })
+        .await?;
+    Ok(matches!(state.trim(), "active" | "reloading"))
+}
+
+/// The host's docker, for a change that needs it.
+pub(super) async fn require(host: &Host) -> Result<&Docker> {
+    match daemon(host).await? {
+        Daemon::Up(docker) => Ok(docker),
+        Daemon::Absent => bail!("docker is not installed on the host"),
+        Daemon::Down => Err(anyhow::anyhow!("docker does not run on the host"))
+            .hint("`systemctl status docker` on the host says why"),
+    }
+}
+
+/// Docker's answer, with "no such thing" as `None`.
+pub(super) fn found<T>(answer: Result<T, Error>) -> Result<Option<T>> {
+    match answer {
+        Ok(answer) => Ok(Some(answer)),
+        Err(Error::DockerResponseServerError { status_code: 404, .. }) => Ok(None),
+        Err(error) => Err(said(error)),
+    }
+}
+
+/// Docker's own words, without bollard's around them.
+pub(super) fn said(error: Error) -> anyhow::Error {
+    match error {
+        Error::DockerResponseServerError { message, .. } => {
+            anyhow::anyhow!("docker says: {}", message.trim())
+        }
+        Error::DockerStreamError { error } => anyhow::anyhow!("docker says: {}", error.trim()),
+        other => other.into(),
+    }
+}
+
+/// Why a change cannot be shown in detail yet.
+pub(super) const NOT_RUNNING: &str = "docker does not run yet, so what it has is not known";
+
+/// What such a change cannot bring back.
+pub(super) const NOT_KNOWN_BEFORE: &str = "what was there before, since docker did not run";

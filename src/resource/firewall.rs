@@ -1,0 +1,194 @@
+//! The host's firewall: ufw, with everything closed that is not allowed. ufw's own files are read
+//! and written, so that its commands keep working and rules made by others stay.
+
+mod rules;
+#[cfg(test)]
+mod tests;
+mod ufw;
+
+use std::fmt;
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+
+use super::{Action, Advise, Change, Host, Id, Kind, write_atomic};
+
+use rules::{Family, RuleChange, RuleFile};
+use ufw::Ufw;
+
+/// The firewall. Established connections survive its changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Firewall {
+    /// What may be reached from anywhere.
+    pub allow: Vec<FirewallPort>,
+    /// Whether rules made by others are removed.
+    pub exclusive: bool,
+    /// The files it is loaded with: when their content changes, it is loaded anew.
+    pub inputs: Vec<Id>,
+}
+
+/// A port that is open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FirewallPort {
+    /// Its number.
+    pub number: u16,
+    /// Its protocol.
+    pub protocol: Transport,
+}
+
+/// What a port's number is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// TCP.
+    Tcp,
+    /// UDP, which HTTP/3 uses too.
+    Udp,
+}
+
+impl fmt::Display for FirewallPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.number, self.protocol.name())
+    }
+}
+
+impl Transport {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        }
+    }
+}
+
+/// What the host has of ufw.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FirewallState {
+    /// It is not installed.
+    Absent,
+    /// It is installed.
+    Installed(Box<Ufw>),
+}
+
+impl Kind for Firewall {
+    type State = FirewallState;
+
+    fn id(&self) -> Id {
+        Id::new("firewall", "ufw")
+    }
+
+    async fn read(&self, host: &Host) -> Result<FirewallState> {
+        let ufw = Ufw::read(host).await?;
+        Ok(ufw.map_or(FirewallState::Absent, |ufw| FirewallState::Installed(Box::new(ufw))))
+    }
+
+    fn diff(&self, state: &FirewallState, host: &Host) -> Result<Option<Change>> {
+        let ufw = match state {
+            FirewallState::Absent => {
+                let change = Change::new(self.id(), Action::Create)
+                    .attribute("enabled", None, Some(yes(true)))
+                    .attribute("default incoming", None, Some("deny".to_owned()));
+                let none = RuleFile::default();
+                return Ok(Some(self.rule_attributes(change, &none, &none)));
+            }
+            FirewallState::Installed(ufw) => ufw,
+        };
+        let change = Change::new(self.id(), Action::Update)
+            .attribute("enabled", Some(yes(ufw.is_enabled())), Some(yes(true)))
+            .attribute("IPv6", Some(yes(ufw.has_ipv6())), Some(yes(true)))
+            .attribute("default incoming", Some(ufw.incoming()), Some("deny".to_owned()));
+        let mut change =
+            self.rule_attributes(change, &ufw.rules(Family::V4)?, &ufw.rules(Family::V6)?);
+        let only_loading = change.details.is_empty();
+        if ufw.is_enabled() {
+            change = change.attribute("loaded", Some(yes(ufw.loaded)), Some(yes(true)));
+        }
+        if change.details.is_empty() {
+            return Ok(self.stale(ufw, host));
+        }
+        if only_loading {
+            change.action = Action::Reload;
+        }
+        Ok(Some(change))
+    }
+
+    async fn apply(&self, _: &FirewallState, host: &Host) -> Result<()> {
+        // A package of this run may have installed it since the plan was made.
+        let Some(ufw) = Ufw::read(host).await? else {
+            bail!("`ufw` is not installed on the host");
+        };
+        for family in [Family::V4, Family::V6] {
+            let mut file = ufw.rules(family)?;
+            let changes = file.bring_to(&self.allow, self.exclusive, family);
+            if !changes.is_empty() || !ufw.has_rules(family) {
+                ufw.write_rules(family, &file, host)?;
+            }
+        }
+        ufw.write_defaults(host)?;
+        ufw.load(host).await?;
+        let now = Ufw::read(host).await?.context("`ufw` is gone while it is set up")?;
+        if !now.loaded {
+            return Err(anyhow::anyhow!("`ufw` is enabled, and its rules are not in the kernel"))
+                .hint("`iptables -S` and `ufw status verbose` on the host say what is loaded");
+        }
+        if let Some(digest) = host.digest_of(&self.inputs) {
+            let stamp = ufw::stamp_path(host);
+            if let Some(folder) = stamp.parent() {
+                std::fs::create_dir_all(folder)
+                    .with_context(|| format!("make `{}`", folder.display()))?;
+            }
+            write_atomic(&stamp, digest.as_bytes(), 0o600, None)?;
+        }
+        Ok(())
+    }
+
+    async fn undo(&self, before: &FirewallState, host: &Host) -> Result<()> {
+        match (before, Ufw::read(host).await?) {
+            (_, None) => Ok(()),
+            (FirewallState::Absent, Some(now)) => now.leave(host).await,
+            (FirewallState::Installed(before), Some(now)) => before.restore(&now, host).await,
+        }
+    }
+}
+
+impl Firewall {
+    fn rule_attributes(&self, mut change: Change, v4: &RuleFile, v6: &RuleFile) -> Change {
+        let v4 = v4.clone().bring_to(&self.allow, self.exclusive, Family::V4);
+        let mut v6 = v6.clone().bring_to(&self.allow, self.exclusive, Family::V6);
+        // What is the same for both families is one thing to a person.
+        for rule in v4 {
+            let both = v6.iter().position(|other| *other == rule);
+            let suffix = if both.is_some() { "" } else { " (v4 only)" };
+            if let Some(both) = both {
+                v6.remove(both);
+            }
+            change = with_rule(change, rule, suffix);
+        }
+        v6.into_iter().fold(change, |change, rule| with_rule(change, rule, " (v6 only)"))
+    }
+
+    /// The change that only loads it anew, when it was loaded with other files.
+    fn stale(&self, ufw: &Ufw, host: &Host) -> Option<Change> {
+        let change = Change::new(self.id(), Action::Reload);
+        let wanted = host.digest_of(&self.inputs);
+        if wanted.is_none() {
+            return Some(change.because("its configuration is not known yet"));
+        }
+        if wanted == ufw.stamp {
+            return None;
+        }
+        let changed = host.first_changed(&self.inputs);
+        Some(match changed {
+            Some(id) => change.because(format!("`{id}` changes")),
+            None => change.because("it was loaded with another configuration"),
+        })
+    }
+}
+
+fn with_rule(change: Change, rule: RuleChange, suffix: &str) -> Change {
+    change.attribute(&format!("rule {}{suffix}", rule.name), rule.before, rule.after)
+}
+
+fn yes(value: bool) -> String {
+    if value { "yes" } else { "no" }.to_owned()
+}

@@ -1,0 +1,247 @@
+//! ufw's file of rules for one address family: rules of others are kept to the letter.
+
+use anyhow::{Result, anyhow};
+
+use super::{Advise, FirewallPort};
+
+const BEGIN: &str = "### RULES ###\n";
+const END: &str = "### END RULES ###\n";
+const TUPLE: &str = "### tuple ### ";
+/// `hwctl` in hex, as ufw keeps a rule's comment.
+const COMMENT: &str = "687763746c";
+
+/// IPv4 or IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    V4,
+    V6,
+}
+
+impl Family {
+    pub(super) fn input_chain(self) -> &'static str {
+        match self {
+            Self::V4 => "ufw-user-input",
+            Self::V6 => "ufw6-user-input",
+        }
+    }
+
+    fn anywhere(self) -> &'static str {
+        match self {
+            Self::V4 => "0.0.0.0/0",
+            Self::V6 => "::/0",
+        }
+    }
+}
+
+/// One file of rules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct RuleFile {
+    /// Up to and with the line that begins the rules.
+    head: String,
+    pub(super) rules: Vec<Rule>,
+    /// From the line that ends the rules on.
+    tail: String,
+}
+
+/// One rule: what was asked of ufw, and the lines for iptables that ufw made of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Rule {
+    tuple: String,
+    pub(super) lines: Vec<String>,
+}
+
+/// What changes of one rule.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct RuleChange {
+    pub(super) name: String,
+    pub(super) before: Option<String>,
+    pub(super) after: Option<String>,
+}
+
+impl RuleFile {
+    pub(super) fn parse(text: &str) -> Result<Self> {
+        let Some((head, rest)) = text.split_once(BEGIN) else {
+            return Err(anyhow!("a file of ufw's rules has no line `{}`", BEGIN.trim()))
+                .hint("`ufw reset` on the host makes the files anew, with no rules");
+        };
+        // As packaged, the file has no rules and no line that ends them.
+        let (section, tail) = match rest.split_once(END) {
+            Some((section, tail)) => (section, format!("{END}{tail}")),
+            None => ("", format!("{END}{rest}")),
+        };
+        let mut rules: Vec<Rule> = Vec::new();
+        for line in section.lines().filter(|line| !line.trim().is_empty()) {
+            if let Some(tuple) = line.strip_prefix(TUPLE) {
+                rules.push(Rule { tuple: tuple.to_owned(), lines: Vec::new() });
+            } else if let Some(rule) = rules.last_mut() {
+                rule.lines.push(line.to_owned());
+            }
+        }
+        Ok(Self { head: format!("{head}{BEGIN}"), rules, tail })
+    }
+
+    pub(super) fn text(&self) -> String {
+        let mut text = self.head.clone();
+        for rule in &self.rules {
+            text.push('\n');
+            text.push_str(TUPLE);
+            text.push_str(&rule.tuple);
+            text.push('\n');
+            for line in &rule.lines {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+        text.push('\n');
+        text.push_str(&self.tail);
+        text
+    }
+
+    /// Brings the rules to those that are wanted, and says what changes.
+    pub(super) fn bring_to(
+        &mut self,
+        allow: &[FirewallPort],
+        exclusive: bool,
+        family: Family,
+    ) -> Vec<RuleChange> {
+        let mut changes = Vec::new();
+        let mut kept = Vec::new();
+        for rule in std::mem::take(&mut self.rules) {
+            let declared = allow.iter().find(|port| rule.is_exactly(**port, family));
+            let before = match declared {
+                // As ufw does it: the same rule with another action is replaced.
+                Some(_) if !rule.lets_in() => rule.action().to_owned(),
+                Some(port) if rule.is_own() && rule.lines != Rule::own(*port, family).lines => {
+                    "damaged".to_owned()
+                }
+                None if rule.is_own() || exclusive => rule.action().to_owned(),
+                _ => {
+                    kept.push(rule);
+                    continue;
+                }
+            };
+            let after = declared.map(|_| "allow".to_owned());
+            changes.push(RuleChange { name: rule.name(family), before: Some(before), after });
+            kept.extend(declared.map(|port| Rule::own(*port, family)));
+        }
+        for port in allow {
+            let is_there = |rule: &Rule| {
+                if exclusive { rule.is_exactly(*port, family) } else { rule.covers(*port, family) }
+            };
+            if !kept.iter().any(|rule| rule.lets_in() && is_there(rule)) {
+                let rule = Rule::own(*port, family);
+                let name = rule.name(family);
+                changes.push(RuleChange { name, before: None, after: Some("allow".to_owned()) });
+                kept.push(rule);
+            }
+        }
+        self.rules = kept;
+        changes
+    }
+
+    /// Takes out the rules that hwctl made.
+    pub(super) fn without_own(mut self) -> Self {
+        self.rules.retain(|rule| !rule.is_own());
+        self
+    }
+}
+
+impl Rule {
+    /// The rule as ufw itself writes it for `ufw allow 80/tcp comment hwctl`.
+    fn own(port: FirewallPort, family: Family) -> Self {
+        let (number, protocol) = (port.number, port.protocol.name());
+        let (anywhere, chain) = (family.anywhere(), family.input_chain());
+        Self {
+            tuple: format!(
+                "allow {protocol} {number} {anywhere} any {anywhere} in comment={COMMENT}"
+            ),
+            lines: vec![format!("-A {chain} -p {protocol} --dport {number} -j ACCEPT")],
+        }
+    }
+
+    fn is_own(&self) -> bool {
+        self.tuple.split_once(" comment=").is_some_and(|(_, comment)| comment.trim() == COMMENT)
+    }
+
+    /// Action, protocol, port, destination, source port, source, perhaps two names of
+    /// applications, direction with interface.
+    fn fields(&self) -> Vec<&str> {
+        let tuple = self.tuple.split_once(" comment=").map_or(&*self.tuple, |(tuple, _)| tuple);
+        tuple.split_whitespace().collect()
+    }
+
+    /// Without the kind of logging.
+    fn action(&self) -> &str {
+        let action = self.fields().first().copied().unwrap_or_default();
+        action.split_once('_').map_or(action, |(action, _)| action)
+    }
+
+    /// A rate limit lets in as well.
+    fn lets_in(&self) -> bool {
+        matches!(self.action(), "allow" | "limit")
+    }
+
+    /// Whether it is about packets from anywhere to any address of this host.
+    fn is_from_anywhere(&self, family: Family) -> bool {
+        let fields = self.fields();
+        let direction = fields.get(8).or(fields.get(6).filter(|_| fields.len() == 7));
+        let any = family.anywhere();
+        (6..=9).contains(&fields.len())
+            && !fields[0].starts_with("route:")
+            && fields[3..6] == [any, "any", any]
+            && direction.is_none_or(|direction| *direction == "in")
+    }
+
+    /// Whether it is about this port and nothing else.
+    fn is_exactly(&self, port: FirewallPort, family: Family) -> bool {
+        let fields = self.fields();
+        self.is_from_anywhere(family)
+            && fields.len() < 8
+            && fields[1] == port.protocol.name()
+            && fields[2] == port.number.to_string()
+    }
+
+    /// Whether it is about this port, perhaps among others.
+    fn covers(&self, port: FirewallPort, family: Family) -> bool {
+        let fields = self.fields();
+        let in_part = |part: &str| match part.split_once(':') {
+            Some((first, last)) => {
+                let (first, last) = (first.parse::<u16>(), last.parse::<u16>());
+                first.is_ok_and(|first| first <= port.number)
+                    && last.is_ok_and(|last| port.number <= last)
+            }
+            None => part == "any" || part.parse() == Ok(port.number),
+        };
+        self.is_from_anywhere(family)
+            && [port.protocol.name(), "any"].contains(&fields[1])
+            && fields[2].split(',').any(in_part)
+    }
+
+    /// What it is about, as a person would say it.
+    fn name(&self, family: Family) -> String {
+        let fields = self.fields();
+        let field = |index: usize| fields.get(index).copied().unwrap_or_default();
+        let what = match (field(2), field(1)) {
+            ("any", "any") => "any".to_owned(),
+            ("any", protocol) => protocol.to_owned(),
+            (port, "any") => port.to_owned(),
+            (port, protocol) => format!("{port}/{protocol}"),
+        };
+        let to = Some(field(3)).filter(|to| *to != family.anywhere());
+        let from = Some(field(5)).filter(|from| *from != family.anywhere());
+        let direction = fields.get(8).or(fields.get(6).filter(|_| fields.len() == 7));
+        let direction = direction.filter(|direction| **direction != "in");
+        let program = Some(field(6)).filter(|name| fields.len() > 7 && *name != "-");
+        [
+            Some(what),
+            program.map(|name| format!("({})", name.replace("%20", " "))),
+            to.map(|to| format!("to {to}")),
+            from.map(|from| format!("from {from}")),
+            direction.map(|direction| direction.replace('_', " on ")),
+        ]
+        .into_iter()
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(" ")
+    }
+}

@@ -1,0 +1,113 @@
+//! The files in `testdata` are what ufw 0.36.2 wrote and what iptables then listed.
+
+use std::path::Path;
+
+use super::rules::{Family, RuleFile};
+use super::ufw::has_all;
+use super::*;
+
+const RULES4: &str = include_str!("testdata/user.rules");
+const RULES6: &str = include_str!("testdata/user6.rules");
+const PACKAGED: &str = include_str!("testdata/packaged.rules");
+const KERNEL: &str = include_str!("testdata/iptables-S");
+
+fn tcp(number: u16) -> FirewallPort {
+    FirewallPort { number, protocol: Transport::Tcp }
+}
+
+fn changes(text: &str, allow: &[FirewallPort], exclusive: bool, family: Family) -> Vec<String> {
+    let mut file = RuleFile::parse(text).unwrap();
+    let changes = file.bring_to(allow, exclusive, family);
+    assert!(file.bring_to(allow, exclusive, family).is_empty(), "the second time is quiet");
+    let shown = |side: &Option<String>| side.clone().unwrap_or_else(|| "-".to_owned());
+    changes
+        .iter()
+        .map(|c| format!("{}: {} {}", c.name, shown(&c.before), shown(&c.after)))
+        .collect()
+}
+
+#[test]
+fn files_are_read_and_written_to_the_letter() {
+    for text in [RULES4, RULES6] {
+        assert_eq!(RuleFile::parse(text).unwrap().text(), text);
+    }
+}
+
+#[test]
+fn rules_of_others_count_and_stay() {
+    // 53 for both protocols, 2222 with a limit, 80 and 8085 among others.
+    let udp = FirewallPort { number: 53, protocol: Transport::Udp };
+    let allow = [tcp(22), tcp(9000), tcp(53), udp, tcp(2222), tcp(80), tcp(8085)];
+    assert!(changes(RULES4, &allow, false, Family::V4).is_empty());
+    assert!(changes(RULES6, &allow, false, Family::V6).is_empty());
+    // Open to one network only.
+    assert_eq!(
+        changes(RULES4, &[tcp(22), tcp(9000), tcp(5432)], false, Family::V4),
+        ["5432/tcp: - allow"]
+    );
+}
+
+#[test]
+fn an_own_rule_that_is_not_declared_goes_and_a_denied_port_opens() {
+    assert_eq!(
+        changes(RULES4, &[tcp(22), tcp(23)], false, Family::V4),
+        ["23/tcp: deny allow", "9000/tcp: allow -"]
+    );
+}
+
+#[test]
+fn exclusive_leaves_the_declared_rules_only() {
+    assert_eq!(
+        changes(RULES4, &[tcp(22), tcp(2222), tcp(9000), tcp(80)], true, Family::V4),
+        [
+            "5432/tcp from 10.0.0.0/8: allow -",
+            "22/tcp (OpenSSH): allow -",
+            "25/tcp out: reject -",
+            "80,8080:8090/tcp: allow -",
+            "23/tcp: deny -",
+            "53: allow -",
+            "80/tcp: - allow",
+        ]
+    );
+}
+
+#[test]
+fn a_file_as_packaged_gets_rules() {
+    let mut file = RuleFile::parse(PACKAGED).unwrap();
+    file.bring_to(&[tcp(22)], false, Family::V4);
+    let text = file.text();
+    let rule = "### RULES ###\n\n### tuple ### allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 in \
+                comment=687763746c\n-A ufw-user-input -p tcp --dport 22 -j ACCEPT\n\n\
+                ### END RULES ###\n";
+    assert!(text.contains(rule), "{text}");
+    assert!(text.ends_with("-A ufw-user-limit-accept -j ACCEPT\nCOMMIT\n"), "{text}");
+    assert_eq!(RuleFile::parse(&text).unwrap(), file);
+    assert!(RuleFile::parse("no rules").is_err());
+}
+
+#[test]
+fn a_rule_missing_from_the_kernel_is_seen() {
+    let file = RuleFile::parse(RULES4).unwrap();
+    let fixed = ["-P INPUT DROP".to_owned()];
+    let chain = Family::V4.input_chain();
+    assert!(has_all(KERNEL, &file, chain, &fixed));
+    let line = "-A ufw-user-input -p tcp -m tcp --dport 9000 -j ACCEPT\n";
+    assert!(!has_all(&KERNEL.replace(line, ""), &file, chain, &fixed));
+    let other = KERNEL.replace(line, "-A ufw-user-input -j ACCEPT\n");
+    assert!(!has_all(&other, &file, chain, &fixed));
+    assert!(!has_all(&KERNEL.replace("-P INPUT DROP", "-P INPUT ACCEPT"), &file, chain, &fixed));
+}
+
+#[tokio::test]
+async fn a_host_without_ufw_is_to_get_all_of_it() {
+    let root = tempfile::tempdir().unwrap();
+    let no_blobs = Box::new(|_: &crate::resource::Blob| anyhow::bail!("no blobs"));
+    let host = Host::new(root.path(), no_blobs, Box::new(|_| {}));
+    let firewall = Firewall { allow: vec![tcp(22)], exclusive: false, inputs: Vec::new() };
+    let state = firewall.read(&host).await.unwrap();
+    assert_eq!(state, FirewallState::Absent);
+    let change = firewall.diff(&state, &host).unwrap().unwrap();
+    assert_eq!((change.action, change.details.len()), (Action::Create, 3));
+    assert!(firewall.apply(&state, &host).await.is_err());
+    assert!(!host.path(Path::new("/etc/ufw")).exists());
+}

@@ -1,0 +1,278 @@
+//! ufw on the host: its files, what of them is in the kernel, and loading them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::super::fs::metadata;
+use super::super::{Host, PathState, write_atomic};
+use super::rules::{Family, RuleFile};
+
+const CONF: &str = "/etc/ufw/ufw.conf";
+const DEFAULTS: &str = "/etc/default/ufw";
+const POLICY: &str = "DEFAULT_INPUT_POLICY";
+
+/// ufw as it is found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ufw {
+    conf: PathState,
+    defaults: PathState,
+    rules4: PathState,
+    rules6: PathState,
+    /// Whether its chains are in the kernel at all.
+    running: bool,
+    /// Whether the kernel has what the files say.
+    pub(super) loaded: bool,
+    /// The digest of the inputs that it was last loaded with.
+    pub(super) stamp: Option<String>,
+}
+
+fn rules_path(family: Family) -> &'static Path {
+    Path::new(match family {
+        Family::V4 => "/etc/ufw/user.rules",
+        Family::V6 => "/etc/ufw/user6.rules",
+    })
+}
+
+/// Where the digest of the inputs is kept.
+pub(super) fn stamp_path(host: &Host) -> PathBuf {
+    host.state_dir().join("stamps/firewall")
+}
+
+impl Ufw {
+    /// What the host has; `None` when ufw is not installed.
+    pub(super) async fn read(host: &Host) -> Result<Option<Self>> {
+        if metadata(&host.path(Path::new("/usr/sbin/ufw")))?.is_none() {
+            return Ok(None);
+        }
+        let mut ufw = Self {
+            conf: PathState::read(&host.path(Path::new(CONF)))?,
+            defaults: PathState::read(&host.path(Path::new(DEFAULTS)))?,
+            rules4: read_rules(Family::V4, host)?,
+            rules6: read_rules(Family::V6, host)?,
+            running: false,
+            loaded: false,
+            stamp: match PathState::read(&stamp_path(host))? {
+                PathState::File { bytes, .. } => Some(String::from_utf8_lossy(&bytes).into_owned()),
+                _ => None,
+            },
+        };
+        let v4 = kernel(host, "iptables").await?;
+        ufw.running = v4.as_ref().is_some_and(|kernel| kernel.contains("-N ufw-user-input\n"));
+        ufw.loaded = match v4 {
+            Some(v4) if ufw.running => {
+                // A host without IPv6 has nothing to load there.
+                let v6 = kernel(host, "ip6tables").await?;
+                ufw.is_in(&v4, Family::V4)?
+                    && (!ufw.has_ipv6() || v6.map_or(Ok(true), |v6| ufw.is_in(&v6, Family::V6))?)
+            }
+            _ => false,
+        };
+        Ok(Some(ufw))
+    }
+
+    /// Whether the kernel has the policy, the way to the rules, and the rules of the file.
+    fn is_in(&self, kernel: &str, family: Family) -> Result<bool> {
+        let chain = family.input_chain();
+        let before = chain.replace("user", "before");
+        let policy = if self.incoming() == "allow" { "ACCEPT" } else { "DROP" };
+        let file = self.rules(family)?;
+        Ok(has_all(
+            kernel,
+            &file,
+            chain,
+            &[
+                format!("-P INPUT {policy}"),
+                format!("-A INPUT -j {before}"),
+                format!("-A {before} -j {chain}"),
+            ],
+        ))
+    }
+
+    pub(super) fn is_enabled(&self) -> bool {
+        setting(&self.conf, "ENABLED").is_some_and(|value| value.eq_ignore_ascii_case("yes"))
+    }
+
+    pub(super) fn has_ipv6(&self) -> bool {
+        setting(&self.defaults, "IPV6").is_some_and(|value| value.eq_ignore_ascii_case("yes"))
+    }
+
+    /// The default for what no rule is about, in the words of ufw's commands.
+    pub(super) fn incoming(&self) -> String {
+        match setting(&self.defaults, POLICY).unwrap_or_default().as_str() {
+            "ACCEPT" => "allow".to_owned(),
+            "DROP" => "deny".to_owned(),
+            other => other.to_lowercase(),
+        }
+    }
+
+    fn file(&self, family: Family) -> &PathState {
+        match family {
+            Family::V4 => &self.rules4,
+            Family::V6 => &self.rules6,
+        }
+    }
+
+    pub(super) fn has_rules(&self, family: Family) -> bool {
+        *self.file(family) != PathState::Absent
+    }
+
+    pub(super) fn rules(&self, family: Family) -> Result<RuleFile> {
+        let path = rules_path(family).display();
+        RuleFile::parse(&text(self.file(family))).with_context(|| format!("read `{path}`"))
+    }
+
+    pub(super) fn write_rules(&self, family: Family, file: &RuleFile, host: &Host) -> Result<()> {
+        let path = host.path(rules_path(family));
+        replace(&path, self.file(family), &file.text(), 0o640)
+    }
+
+    /// Denies what no rule is about, for both families.
+    pub(super) fn write_defaults(&self, host: &Host) -> Result<()> {
+        let old = text(&self.defaults);
+        let mut new = old.clone();
+        if self.incoming() != "deny" {
+            new = with_setting(&new, POLICY, "\"DROP\"");
+        }
+        if !self.has_ipv6() {
+            new = with_setting(&new, "IPV6", "yes");
+        }
+        if new == old {
+            return Ok(());
+        }
+        replace(&host.path(Path::new(DEFAULTS)), &self.defaults, &new, 0o644)
+    }
+
+    /// Enables it and loads its files. ufw itself writes the rest of them.
+    pub(super) async fn load(&self, host: &Host) -> Result<()> {
+        if !self.is_enabled() || !self.running {
+            host.run("ufw", &["--force", "enable"]).await.context("enable the firewall")?;
+        }
+        // Where its chains were there before, `enable` leaves them as they are.
+        if self.running {
+            host.run("ufw", &["reload"]).await.context("load the firewall's rules")?;
+        }
+        host.forget();
+        Ok(())
+    }
+
+    /// Brings back this state from another.
+    pub(super) async fn restore(&self, now: &Self, host: &Host) -> Result<()> {
+        if now.running && !self.running {
+            host.run("ufw", &["--force", "disable"]).await.context("disable the firewall")?;
+        }
+        self.restore_files(host)?;
+        if self.running {
+            let verb: &[&str] = if now.running { &["reload"] } else { &["--force", "enable"] };
+            host.run("ufw", verb).await.context("load the firewall's rules of before")?;
+            // ufw writes its files when it loads them.
+            self.restore_files(host)?;
+        }
+        host.forget();
+        Ok(())
+    }
+
+    fn restore_files(&self, host: &Host) -> Result<()> {
+        self.conf.restore(&host.path(Path::new(CONF)))?;
+        self.defaults.restore(&host.path(Path::new(DEFAULTS)))?;
+        self.rules4.restore(&host.path(rules_path(Family::V4)))?;
+        self.rules6.restore(&host.path(rules_path(Family::V6)))?;
+        let stamp = stamp_path(host);
+        match &self.stamp {
+            Some(digest) => write_atomic(&stamp, digest.as_bytes(), 0o600, None),
+            None => PathState::Absent.restore(&stamp),
+        }
+    }
+
+    /// Stops it and takes out hwctl's rules, for a host that did not have it.
+    pub(super) async fn leave(&self, host: &Host) -> Result<()> {
+        host.run("ufw", &["--force", "disable"]).await.context("disable the firewall")?;
+        for family in [Family::V4, Family::V6] {
+            if self.has_rules(family) {
+                self.write_rules(family, &self.rules(family)?.without_own(), host)?;
+            }
+        }
+        host.forget();
+        PathState::Absent.restore(&stamp_path(host))
+    }
+}
+
+/// The file of rules, or as the package brings it when it is not there.
+fn read_rules(family: Family, host: &Host) -> Result<PathState> {
+    let live = PathState::read(&host.path(rules_path(family)))?;
+    if live != PathState::Absent {
+        return Ok(live);
+    }
+    let name = rules_path(family).file_name().unwrap_or_default();
+    PathState::read(&host.path(&Path::new("/usr/share/ufw/iptables").join(name)))
+}
+
+/// The rules in the kernel; `None` when they cannot be listed.
+async fn kernel(host: &Host, program: &str) -> Result<Option<String>> {
+    let listed = host
+        .once(&format!("{program} -S"), async || {
+            let output = host.command(program).args(["-w", "-S"]).output().await;
+            Ok(match output {
+                Ok(output) if output.status.success() => {
+                    String::from_utf8_lossy(&output.stdout).into_owned()
+                }
+                _ => String::new(),
+            })
+        })
+        .await?;
+    Ok((!listed.is_empty()).then(|| listed.to_string()))
+}
+
+/// Whether the listing has these lines, as many rules of the chain as the file, and those of the
+/// file's rules that iptables lists as they are written.
+pub(super) fn has_all(kernel: &str, file: &RuleFile, chain: &str, fixed: &[String]) -> bool {
+    let lines: Vec<String> =
+        kernel.lines().map(|line| line.replace(" -m tcp", "").replace(" -m udp", "")).collect();
+    let prefix = format!("-A {chain} ");
+    let of_chain = lines.iter().filter(|line| line.starts_with(&prefix)).count();
+    let mut wanted = file.rules.iter().flat_map(|rule| &rule.lines);
+    let count = wanted.clone().filter(|line| line.starts_with(&prefix)).count();
+    let is_plain = |line: &str| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        matches!(words[..], ["-A", _, "-p", _, "--dport", _, "-j", "ACCEPT" | "DROP"])
+    };
+    fixed.iter().all(|line| lines.contains(line))
+        && of_chain == count
+        && wanted.all(|line| !is_plain(line) || lines.contains(line))
+}
+
+fn text(file: &PathState) -> String {
+    String::from_utf8_lossy(file.bytes().unwrap_or_default()).into_owned()
+}
+
+/// Writes a file with the mode and owner that it has.
+fn replace(path: &Path, old: &PathState, new: &str, mode: u32) -> Result<()> {
+    match old {
+        PathState::File { mode, uid, gid, .. } => {
+            write_atomic(path, new.as_bytes(), *mode, Some((*uid, *gid)))
+        }
+        _ => write_atomic(path, new.as_bytes(), mode, Some((0, 0))),
+    }
+}
+
+/// A variable of a file that the shell reads.
+fn setting(file: &PathState, name: &str) -> Option<String> {
+    let text = text(file);
+    let value =
+        text.lines().rev().find_map(|line| line.trim().strip_prefix(name)?.strip_prefix('='))?;
+    Some(value.trim().trim_matches(['"', '\'']).to_owned())
+}
+
+/// The text with another value of a variable, at its place or at the end.
+fn with_setting(text: &str, name: &str, value: &str) -> String {
+    let is_it =
+        |line: &str| line.trim().strip_prefix(name).is_some_and(|rest| rest.starts_with('='));
+    let line = format!("{name}={value}");
+    let mut lines: Vec<&str> =
+        text.lines().map(|old| if is_it(old) { &line } else { old }).collect();
+    if !text.lines().any(is_it) {
+        lines.push(&line);
+    }
+    lines.join("\n") + "\n"
+}

@@ -1,0 +1,239 @@
+//! A docker image: loaded from an archive, or pulled. A tag that has moved upstream is not pulled
+//! again, so that a second run changes nothing.
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use bollard::Docker;
+use bollard::query_parameters::{
+    CreateImageOptionsBuilder, ImportImageOptions, RemoveImageOptions,
+};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use serde::{Deserialize, Serialize};
+
+use super::docker::{self, Daemon, NOT_KNOWN_BEFORE, NOT_RUNNING, found, said};
+use super::{Action, Advise, Blob, Change, Host, Id, Kind};
+
+/// An image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Image {
+    /// Its name, such as `redis:7-alpine`.
+    pub reference: String,
+    /// Where it comes from, as `docker save` writes it; without one it is pulled.
+    pub archive: Option<Blob>,
+}
+
+/// What docker has by the image's name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ImageState {
+    /// Nothing, or there is no docker.
+    Absent,
+    /// Docker does not run.
+    Down,
+    /// An image with this id.
+    Present(String),
+}
+
+impl Kind for Image {
+    type State = ImageState;
+
+    fn id(&self) -> Id {
+        Id::new("image", &self.reference)
+    }
+
+    async fn read(&self, host: &Host) -> Result<ImageState> {
+        let docker = match docker::daemon(host).await? {
+            Daemon::Absent => return Ok(ImageState::Absent),
+            Daemon::Down => return Ok(ImageState::Down),
+            Daemon::Up(docker) => docker,
+        };
+        Ok(id_of(docker, &self.reference).await?.map_or(ImageState::Absent, ImageState::Present))
+    }
+
+    fn diff(&self, state: &ImageState, _: &Host) -> Result<Option<Change>> {
+        let source = match &self.archive {
+            Some(_) => "archive",
+            None => "registry",
+        };
+        let change =
+            Change::new(self.id(), Action::Create).attribute("from", None, Some(source.to_owned()));
+        Ok(match state {
+            ImageState::Present(_) => None,
+            ImageState::Absent => Some(change),
+            ImageState::Down => {
+                let mut change = change.because(NOT_RUNNING);
+                change.not_undone = Some(NOT_KNOWN_BEFORE.to_owned());
+                Some(change)
+            }
+        })
+    }
+
+    fn digest(&self, state: &ImageState, _: &Host) -> Option<String> {
+        match state {
+            ImageState::Present(id) => Some(id.clone()),
+            _ => None,
+        }
+    }
+
+    async fn apply(&self, _: &ImageState, host: &Host) -> Result<()> {
+        let docker = docker::require(host).await?;
+        if id_of(docker, &self.reference).await?.is_some() {
+            return Ok(());
+        }
+        match &self.archive {
+            Some(archive) => load(docker, &self.reference, archive, host).await,
+            None => pull(docker, &self.reference, host).await,
+        }
+    }
+
+    async fn undo(&self, before: &ImageState, host: &Host) -> Result<()> {
+        let Daemon::Up(docker) = docker::daemon(host).await? else { return Ok(()) };
+        if *before == ImageState::Absent {
+            // Without force docker keeps an image that a container uses.
+            found(docker.remove_image(&self.reference, None::<RemoveImageOptions>, None).await)
+                .with_context(|| format!("remove image `{}`", self.reference))?;
+        }
+        Ok(())
+    }
+}
+
+/// The id of the image that a name stands for.
+pub(super) async fn id_of(docker: &Docker, reference: &str) -> Result<Option<String>> {
+    let image = found(docker.inspect_image(reference).await)
+        .with_context(|| format!("look at image `{reference}`"))?;
+    Ok(image.and_then(|image| image.id))
+}
+
+async fn pull(docker: &Docker, reference: &str, host: &Host) -> Result<()> {
+    // Without a tag docker would pull every tag there is.
+    let name = reference.rsplit('/').next().unwrap_or_default();
+    let whole = if name.contains([':', '@']) {
+        reference.to_owned()
+    } else {
+        format!("{reference}:latest")
+    };
+    let message = format!("pulling {whole}");
+    host.progress(None, &message);
+    let options = CreateImageOptionsBuilder::new().from_image(&whole).build();
+    let mut answers = Box::pin(docker.create_image(Some(options), None, None));
+    let mut layers = HashMap::new();
+    while let Some(answer) = answers.next().await {
+        let answer = answer.map_err(said).with_context(|| format!("pull image `{whole}`")).hint(
+            "see that the host reaches the registry, or give the image as a file made \
+                     by `docker save`: `redis.image_archive` in the inventory",
+        )?;
+        let size = answer.progress_detail.and_then(|d| d.current.zip(d.total));
+        if let (Some(layer), Some(size)) = (answer.id, size)
+            && answer.status.as_deref() == Some("Downloading")
+        {
+            layers.insert(layer, size);
+            let done: i64 = layers.values().map(|(current, _)| current).sum();
+            let total: i64 = layers.values().map(|(_, total)| total).sum();
+            host.progress(fraction(done, total), &message);
+        }
+    }
+    match id_of(docker, reference).await? {
+        Some(_) => Ok(()),
+        None => Err(anyhow!("image `{whole}` is not there after it was pulled")),
+    }
+}
+
+async fn load(docker: &Docker, reference: &str, archive: &Blob, host: &Host) -> Result<()> {
+    let sent = Arc::new(AtomicU64::new(0));
+    let body = body_of(host.open_blob(archive)?, Arc::clone(&sent));
+    let answers = docker.import_image_stream(ImportImageOptions::default(), body, None);
+    let mut answers = Box::pin(answers);
+    let mut tick = tokio::time::interval(Duration::from_millis(200));
+    let mut loaded = Vec::new();
+    let message = format!("loading {reference} from its archive");
+    let size = i64::try_from(archive.size).unwrap_or(i64::MAX);
+    loop {
+        tokio::select! {
+            answer = answers.next() => match answer {
+                None => break,
+                Some(answer) => {
+                    let answer = answer.map_err(said).context("load the image archive").hint(
+                        "make the archive with `docker save -o FILE IMAGE`",
+                    )?;
+                    loaded.extend(answer.stream.as_deref().and_then(loaded_name));
+                }
+            },
+            _ = tick.tick() => {
+                let sent = i64::try_from(sent.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
+                host.progress(fraction(sent, size), &message);
+            }
+        }
+    }
+    if id_of(docker, reference).await?.is_some() {
+        return Ok(());
+    }
+    let had = if loaded.is_empty() { "no image".to_owned() } else { loaded.join("`, `") };
+    Err(anyhow!("the image archive has `{had}`, and not `{reference}`"))
+        .hint("set `redis.image` to the name in the archive, or save the right image")
+}
+/// `Loaded image: redis:7` and `Loaded image ID: sha256:…`, as docker says it.
+fn loaded_name(line: &str) -> Option<String> {
+    let name = line.trim().strip_prefix("Loaded image")?;
+    Some(name.strip_prefix(" ID").unwrap_or(name).strip_prefix(": ")?.to_owned())
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "a fraction for a progress bar")]
+fn fraction(done: i64, total: i64) -> Option<f32> {
+    (total > 0).then(|| (done as f64 / total as f64).clamp(0.0, 1.0) as f32)
+}
+
+/// A reader's bytes, read piece by piece on a thread that may block.
+fn body_of(
+    mut reader: Box<dyn Read + Send>,
+    sent: Arc<AtomicU64>,
+) -> impl Stream<Item = std::io::Result<Bytes>> + Send + 'static {
+    let (sender, receiver) = tokio::sync::mpsc::channel(4);
+    tokio::task::spawn_blocking(move || {
+        loop {
+            let mut piece = vec![0; 256 * 1024];
+            let piece = reader.read(&mut piece).map(|length| {
+                piece.truncate(length);
+                Bytes::from(piece)
+            });
+            if piece.as_ref().is_ok_and(Bytes::is_empty) {
+                return;
+            }
+            sent.fetch_add(piece.as_ref().map_or(0, |p| p.len() as u64), Ordering::Relaxed);
+            // An error goes on to docker's request and ends it.
+            let ends = piece.is_err();
+            if sender.blocking_send(piece).is_err() || ends {
+                return;
+            }
+        }
+    });
+    stream::unfold(receiver, |mut receiver| async {
+        receiver.recv().await.map(|piece| (piece, receiver))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_archive_is_streamed_whole() {
+        let bytes: Vec<u8> = (0..1_000_000_u32).map(|i| i.to_le_bytes()[1]).collect();
+        let sent = Arc::new(AtomicU64::new(0));
+        let body = body_of(Box::new(std::io::Cursor::new(bytes.clone())), Arc::clone(&sent));
+        let pieces: Vec<_> = body.map(Result::unwrap).collect().await;
+        assert_eq!(pieces.concat(), bytes);
+        assert_eq!(sent.load(Ordering::Relaxed), 1_000_000);
+    }
+
+    #[test]
+    fn names_are_found_in_what_docker_says() {
+        assert_eq!(loaded_name("Loaded image: redis:7\n").as_deref(), Some("redis:7"));
+        assert_eq!(loaded_name("Loaded image ID: sha256:1\n").as_deref(), Some("sha256:1"));
+        assert_eq!(loaded_name("other"), None);
+    }
+}

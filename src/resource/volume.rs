@@ -1,0 +1,92 @@
+//! A named docker volume. What it holds is never touched.
+
+use anyhow::{Context, Result};
+use bollard::models::VolumeCreateRequest;
+use bollard::query_parameters::RemoveVolumeOptions;
+use serde::{Deserialize, Serialize};
+
+use super::docker::{self, Daemon, NOT_KNOWN_BEFORE, NOT_RUNNING, found, said};
+use super::{Action, Change, Host, Id, Kind};
+
+/// Marks what hwctl made.
+pub(super) const LABEL: &str = "org.hwctl";
+
+/// A named volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Volume {
+    /// Its name.
+    pub name: String,
+}
+
+/// What docker has by the volume's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VolumeState {
+    /// Nothing, or there is no docker.
+    Absent,
+    /// Docker does not run.
+    Down,
+    /// A volume.
+    Present,
+}
+
+impl Kind for Volume {
+    type State = VolumeState;
+
+    fn id(&self) -> Id {
+        Id::new("volume", &self.name)
+    }
+
+    async fn read(&self, host: &Host) -> Result<VolumeState> {
+        let docker = match docker::daemon(host).await? {
+            Daemon::Absent => return Ok(VolumeState::Absent),
+            Daemon::Down => return Ok(VolumeState::Down),
+            Daemon::Up(docker) => docker,
+        };
+        let volume = found(docker.inspect_volume(&self.name).await)
+            .with_context(|| format!("look at volume `{}`", self.name))?;
+        Ok(if volume.is_some() { VolumeState::Present } else { VolumeState::Absent })
+    }
+
+    fn diff(&self, state: &VolumeState, _: &Host) -> Result<Option<Change>> {
+        Ok(match state {
+            VolumeState::Present => None,
+            VolumeState::Absent => Some(Change::new(self.id(), Action::Create)),
+            VolumeState::Down => {
+                let mut change = Change::new(self.id(), Action::Create).because(NOT_RUNNING);
+                change.not_undone = Some(NOT_KNOWN_BEFORE.to_owned());
+                Some(change)
+            }
+        })
+    }
+
+    async fn apply(&self, _: &VolumeState, host: &Host) -> Result<()> {
+        let request = VolumeCreateRequest {
+            name: Some(self.name.clone()),
+            labels: Some([(LABEL.to_owned(), "volume".to_owned())].into()),
+            ..Default::default()
+        };
+        // Docker keeps a volume that is already there.
+        docker::require(host)
+            .await?
+            .create_volume(request)
+            .await
+            .map_err(said)
+            .with_context(|| format!("make volume `{}`", self.name))?;
+        Ok(())
+    }
+
+    async fn undo(&self, before: &VolumeState, host: &Host) -> Result<()> {
+        let Daemon::Up(docker) = docker::daemon(host).await? else { return Ok(()) };
+        if *before != VolumeState::Absent {
+            return Ok(());
+        }
+        // Only what this run made; without force docker keeps a volume that is in use.
+        let Some(volume) = found(docker.inspect_volume(&self.name).await)? else { return Ok(()) };
+        if !volume.labels.contains_key(LABEL) {
+            return Ok(());
+        }
+        found(docker.remove_volume(&self.name, None::<RemoveVolumeOptions>).await)
+            .with_context(|| format!("remove volume `{}`", self.name))?;
+        Ok(())
+    }
+}
