@@ -11,3 +11,4 @@ pub mod inventory;
 pub mod lab;
 pub mod remote;
 pub mod resource;
+pub mod stack;
