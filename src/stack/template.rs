@@ -34,6 +34,8 @@ pub struct Templates {
     /// Random, so that no value of the inventory can pass for a place of a secret.
     nonce: String,
     asked: Arc<Mutex<Vec<Asked>>>,
+    /// Held while a template is rendered, so that what it asks for is told from what others do.
+    rendering: Mutex<()>,
 }
 
 impl Templates {
@@ -50,7 +52,7 @@ impl Templates {
         let mut tera = Tera::new();
         register(&mut tera, &nonce, &asked);
         tera.add_raw_templates(sources).map_err(|error| broken("templates", &error))?;
-        Ok(Self { tera, nonce, asked })
+        Ok(Self { tera, nonce, asked, rendering: Mutex::default() })
     }
 
     /// The templates below `folder`, sorted.
