@@ -88,7 +88,10 @@ pub fn stack(
     sites::check(vars)?;
     let names = tls::names(vars, facts, context.address)?;
     let mut builder = Builder { vars, facts, context, templates, made: Stack::empty(), tag: "" };
-    builder.part("packages", packages::declare)?;
+    builder.part("packages", |b| {
+        packages::declare(b);
+        Ok(())
+    })?;
     builder.part("firewall", firewall::declare)?;
     let certificate = builder.part("tls", |b| Ok(tls::declare(b, &names)))?;
     builder.part("sites", |b| sites::declare(b, &names))?;
@@ -196,10 +199,10 @@ impl Builder<'_> {
         path: impl Into<PathBuf>,
         (mode, owner): (u32, Owner),
         template: &str,
-        context: &impl Serialize,
+        values: &impl Serialize,
         passwords: &Passwords,
     ) -> Result<Id> {
-        let content = Content::Parts(self.templates.render(template, context, passwords)?);
+        let content = Content::Parts(self.templates.render(template, values, passwords)?);
         Ok(self.add(File { path: path.into(), content, mode, owner }))
     }
 

@@ -1,18 +1,15 @@
 //! The distribution's packages.
 
-use anyhow::Result;
-
 use super::Builder;
 use crate::resource::{Facts, Packages, Version};
 
-pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
+pub(super) fn declare(builder: &mut Builder<'_>) {
     // Pulling an image needs the certificates, which docker.io only recommends.
     let mut names = vec!["nginx", "docker.io", "ufw", "logrotate", "ca-certificates"];
     if docker_cli_is_apart(builder.facts) {
         names.push("docker-cli");
     }
     builder.add(Packages { names: names.into_iter().map(ToOwned::to_owned).collect() });
-    Ok(())
 }
 
 /// Since Debian 13 docker.io only recommends the client: hwctl does not need it, people do.

@@ -71,9 +71,13 @@ impl Templates {
         passwords: &Passwords,
     ) -> Result<Vec<Part>> {
         let context = tera::Context::from_serialize(context).map_err(|e| broken(name, &e))?;
-        let text = self.tera.render(name, &context).map_err(|error| broken(name, &error))?;
+        let _turn = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = self.tera.render(name, &context);
+        // Taken also when it fails, or the next template would find it.
         let asked = std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner));
-        split(&text, &self.nonce, &asked, passwords).with_context(|| format!("template `{name}`"))
+        let text = text.map_err(|error| broken(name, &error))?;
+        split(&text, &self.nonce, &asked, passwords)
+            .map_err(|failure| failure.why(format!("in template `{name}`")).into())
     }
 
     /// Renders a template that has no place for a secret.
@@ -158,7 +162,12 @@ fn register(tera: &mut Tera, nonce: &str, asked: &Arc<Mutex<Vec<Asked>>>) {
 }
 
 /// Cuts a rendered text at the places of secrets.
-fn split(text: &str, nonce: &str, asked: &[Asked], passwords: &Passwords) -> Result<Vec<Part>> {
+fn split(
+    text: &str,
+    nonce: &str,
+    asked: &[Asked],
+    passwords: &Passwords,
+) -> Result<Vec<Part>, Failure> {
     let mut pieces = text.split(nonce);
     let mut parts = vec![Part::Text(pieces.next().unwrap_or_default().to_owned())];
     for piece in pieces {
@@ -181,10 +190,9 @@ fn split(text: &str, nonce: &str, asked: &[Asked], passwords: &Passwords) -> Res
     if parts.iter().any(unseen) { Err(mangled()) } else { Ok(parts) }
 }
 
-fn mangled() -> anyhow::Error {
+fn mangled() -> Failure {
     Failure::usage("a filter has changed what `secret` or `password_hash` gave")
         .hint("use their value as it is")
-        .into()
 }
 
 /// A broken template, with its place.
@@ -200,7 +208,7 @@ fn broken(name: &str, error: &tera::Error) -> anyhow::Error {
         }
         other => Failure::usage(format!("template `{name}` is broken: {other}")),
     };
-    failure.not_done("no host was contacted for it").into()
+    failure.not_done("nothing was changed").into()
 }
 
 #[cfg(test)]

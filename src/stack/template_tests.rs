@@ -79,8 +79,9 @@ fn misused_secrets_are_errors() {
     ] {
         let templates = load("app/env", text).unwrap();
         let error = templates.render("app/env", &json!({}), &Passwords::new()).unwrap_err();
-        let whole = format!("{error:#}");
-        assert!(whole.contains(expected), "{expected:?} is not in {whole:?}");
+        let failure = failure(&error);
+        assert!(failure.what.contains(expected), "{expected:?} is not in {failure:?}");
+        assert!(format!("{failure:?}").contains("app/env"), "{failure:?}");
     }
     let templates = load("app/env", "{{ secret(name=\"jwt-key\") }}").unwrap();
     let error = templates.render_text("app/env", &json!({})).unwrap_err().to_string();

@@ -63,7 +63,7 @@ fn text(stack: &Stack, path: &str) -> String {
 }
 
 fn message(made: Result<Stack>) -> String {
-    let failure = Failure::from(made.err().expect("is refused"));
+    let failure = Failure::from(made.expect_err("is refused"));
     format!("{failure} {}", failure.why.join(" "))
 }
 
