@@ -1,0 +1,110 @@
+//! The API: its binary, settings and user, behind a socket that systemd keeps open.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::{Builder, JWT_KEY};
+use crate::failure::Failure;
+use crate::inventory::Workers;
+use crate::resource::{Blob, Content, File, Id, Link, OnChange, Owner, Unit, User};
+
+const USER: &str = "flask-app";
+/// Root's, and not below a home: the service sees no home, and nobody else can replace it.
+const FOLDER: &str = "/usr/local/lib/hwctl/api";
+
+#[derive(Serialize)]
+struct Environment<'a> {
+    redis_port: u16,
+    users: Vec<&'a str>,
+    token_ttl: u32,
+    workers: u16,
+}
+
+#[derive(Serialize)]
+struct Service<'a> {
+    user: &'a str,
+    binary: &'a Path,
+    environment: &'a Path,
+}
+
+pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
+    builder.add(User { name: USER.to_owned(), home: builder.vars.app_dir.clone() });
+    let (binary, link) = binary(builder);
+    let environment = builder.vars.app_dir.join(".env");
+    let settings = settings(builder, &environment)?;
+
+    let socket_file = builder.file(
+        "/etc/systemd/system/flask-app.socket",
+        "systemd/flask-app.socket",
+        &Service { user: USER, binary: &link, environment: &environment },
+    )?;
+    let service_file = builder.file(
+        "/etc/systemd/system/flask-app.service",
+        "systemd/flask-app.service",
+        &Service { user: USER, binary: &link, environment: &environment },
+    )?;
+    let unit = |name: &str, inputs| Unit {
+        name: name.to_owned(),
+        enabled: true,
+        active: true,
+        inputs,
+        on_change: OnChange::Restart,
+        ports: Vec::new(),
+    };
+    // The socket first: what comes while the service restarts waits in it.
+    builder.add(unit("flask-app.socket", vec![socket_file]));
+    builder.add(unit("flask-app.service", vec![service_file, settings, binary]));
+    Ok(())
+}
+
+/// The binary under its version, and the link that makes it the one that runs. Returns the link's
+/// id and path.
+fn binary(builder: &mut Builder<'_>) -> (Id, PathBuf) {
+    let blob: Blob = builder.context.api.clone();
+    let version: String = blob.key.chars().take(12).collect();
+    builder.directory("/usr/local/lib/hwctl", 0o755);
+    builder.directory(FOLDER, 0o755);
+    let path = Path::new(FOLDER).join(format!("flask-app-{version}"));
+    builder.add(File {
+        path: path.clone(),
+        content: Content::Blob(blob),
+        mode: 0o755,
+        owner: Owner::root(),
+    });
+    let link = Path::new(FOLDER).join("flask-app");
+    (builder.add(Link { path: link.clone(), target: path }), link)
+}
+
+fn settings(builder: &mut Builder<'_>, environment: &Path) -> Result<Id> {
+    let api = &builder.vars.api;
+    for user in api.users.keys() {
+        check_user(user)?;
+    }
+    let context = Environment {
+        redis_port: builder.vars.redis.port,
+        users: api.users.keys().map(String::as_str).collect(),
+        token_ttl: api.token_ttl,
+        workers: match api.workers {
+            Workers::Count(number) => number.get(),
+            Workers::Auto(_) => builder.facts.cpus.max(1),
+        },
+    };
+    builder.host_secret(JWT_KEY);
+    builder.directory(&builder.vars.app_dir, 0o755);
+    // systemd reads it as root before it becomes the service's user.
+    let access = (0o600, Owner::root());
+    builder.secret_file(environment, access, "app/env", &context, &api.users)
+}
+
+/// A name that can stand in a list between spaces, inside single quotes, before a colon.
+fn check_user(user: &str) -> Result<()> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "_-.@".contains(c);
+    if (1..=64).contains(&user.len()) && user.chars().all(fits) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("{user:?} cannot be a user of the API"))
+        .hint("use up to 64 letters, digits and `_`, `-`, `.`, `@`")
+        .into())
+}

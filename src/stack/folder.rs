@@ -1,0 +1,158 @@
+//! A local folder whose files go to a host: sorted, and nothing from outside of it.
+
+use std::fs::{self, File};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use anyhow::{Context as _, Result};
+use sha2::{Digest as _, Sha256};
+
+use crate::failure::Failure;
+use crate::resource::{Blob, Content, hex, sha256};
+
+/// Longer files are not shown as a diff and travel apart, so that they travel once.
+const MAX_TEXT: u64 = 64 * 1024;
+
+/// A file of the folder.
+pub(super) struct LocalFile {
+    /// Its path below the folder, with `/` between.
+    pub(super) name: String,
+    /// Where it is.
+    pub(super) path: PathBuf,
+}
+
+/// The files below `folder`, sorted by name. Hidden ones (`.git`, editors' leavings) are passed
+/// over, save for `.well-known`.
+pub(super) fn files(folder: &Path) -> Result<Vec<LocalFile>> {
+    let root = fs::canonicalize(folder)
+        .map_err(|error| wrong(folder, "cannot be read").why(error.to_string()))?;
+    let mut files = Vec::new();
+    walk(&root, &root, "", &mut files)?;
+    files.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(files)
+}
+
+fn walk(root: &Path, folder: &Path, prefix: &str, files: &mut Vec<LocalFile>) -> Result<()> {
+    let unreadable = |error: std::io::Error| wrong(folder, "cannot be read").why(error.to_string());
+    for entry in fs::read_dir(folder).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let name = path.file_name().unwrap_or_default();
+        let Some(name) = name.to_str().filter(|name| !name.chars().any(char::is_control)) else {
+            return Err(wrong(&path, "has a name that no URL can have").into());
+        };
+        if name.ends_with('~') || (name.starts_with('.') && name != ".well-known") {
+            continue;
+        }
+        let name = format!("{prefix}{name}");
+        let kind = fs::symlink_metadata(&path).map_err(unreadable)?.file_type();
+        if kind.is_dir() {
+            walk(root, &path, &format!("{name}/"), files)?;
+            continue;
+        }
+        let target = fs::canonicalize(&path)
+            .map_err(|error| wrong(&path, "cannot be followed").why(error.to_string()))?;
+        if !target.starts_with(root) {
+            let problem = format!("points to `{}`, outside of its folder", target.display());
+            return Err(wrong(&path, &problem).hint("put a copy in its place").into());
+        }
+        if !target.is_file() {
+            return Err(wrong(&path, "is not a regular file").hint("take it away").into());
+        }
+        files.push(LocalFile { name, path: target });
+    }
+    Ok(())
+}
+
+/// The content of a local file: text that a plan can show, or a blob.
+pub(super) fn content(path: &Path) -> Result<Content> {
+    let size = fs::metadata(path).with_context(|| format!("read `{}`", path.display()))?.len();
+    if size > MAX_TEXT {
+        return Ok(Content::Blob(Blob { key: digest(path)?, size }));
+    }
+    let bytes = fs::read(path).with_context(|| format!("read `{}`", path.display()))?;
+    Ok(match String::from_utf8(bytes) {
+        Ok(text) => Content::text(text),
+        Err(error) => {
+            let bytes = error.as_bytes();
+            Content::Blob(Blob { key: sha256(bytes), size: bytes.len() as u64 })
+        }
+    })
+}
+
+/// A large local file that only has to travel: known by name, size and time, not read.
+pub(super) fn archive(path: &Path) -> Result<Blob> {
+    let found =
+        fs::metadata(path).map_err(|error| wrong(path, "cannot be read").why(error.to_string()))?;
+    if !found.is_file() {
+        return Err(wrong(path, "is not a regular file").into());
+    }
+    let modified = found.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    let known_by = format!("{}\0{}\0{}", path.display(), found.len(), modified.as_nanos());
+    Ok(Blob { key: format!("file-{}", sha256(known_by.as_bytes())), size: found.len() })
+}
+
+fn digest(path: &Path) -> Result<String> {
+    let reading = || format!("read `{}`", path.display());
+    let mut file = File::open(path).with_context(reading)?;
+    let mut digest = Sha256::new();
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        match file.read(&mut buffer).with_context(reading)? {
+            0 => return Ok(hex(&digest.finalize())),
+            read => digest.update(&buffer[..read]),
+        }
+    }
+}
+
+fn wrong(path: &Path, problem: &str) -> Failure {
+    Failure::usage(format!("`{}` {problem}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn files_come_sorted_and_hidden_ones_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        fs::create_dir_all(at("b/.git")).unwrap();
+        for name in ["z.html", "a b'ü.html", "b/x", "b/.git/config", ".env", "old~"] {
+            fs::write(at(name), name).unwrap();
+        }
+        symlink("z.html", at("c")).unwrap();
+        let names: Vec<_> = files(folder.path()).unwrap().into_iter().map(|f| f.name).collect();
+        assert_eq!(names, ["a b'ü.html", "b/x", "c", "z.html"]);
+    }
+
+    #[test]
+    fn what_leads_outside_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        symlink("/etc/passwd", folder.path().join("page.html")).unwrap();
+        let error = files(folder.path()).err().unwrap().to_string();
+        assert!(error.contains("points to `/etc/passwd`, outside of its folder"), "{error}");
+        fs::remove_file(folder.path().join("page.html")).unwrap();
+        symlink("nowhere", folder.path().join("page.html")).unwrap();
+        let error = files(folder.path()).err().unwrap().to_string();
+        assert!(error.contains("cannot be followed"), "{error}");
+        assert!(files(&folder.path().join("absent")).is_err());
+    }
+
+    #[test]
+    fn text_is_shown_and_the_rest_travels() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "grüße").unwrap();
+        assert_eq!(content(&path).unwrap(), Content::text("grüße"));
+        for bytes in [vec![0xff, 0xfe], vec![b'a'; 70_000]] {
+            fs::write(&path, &bytes).unwrap();
+            let blob = Blob { key: sha256(&bytes), size: bytes.len() as u64 };
+            assert_eq!(content(&path).unwrap(), Content::Blob(blob));
+        }
+        assert!(archive(&path).unwrap().key.starts_with("file-"));
+        assert!(archive(folder.path()).is_err());
+    }
+}

@@ -1,0 +1,29 @@
+//! What the host needs to be looked after: its own commands and the rotation of its logs.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::Builder;
+use crate::inventory::Interval;
+use crate::resource::Link;
+
+#[derive(Serialize)]
+struct Rotation {
+    keep: u16,
+    every: Interval,
+}
+
+pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
+    // The binary looks at the name it was called by.
+    for command in ["check-flask", "restart-flask"] {
+        builder.add(Link {
+            path: format!("/usr/local/bin/{command}").into(),
+            target: builder.context.binary.to_owned(),
+        });
+    }
+    // The package's own file: a second one for the same logs would make logrotate skip both.
+    let rotation =
+        Rotation { keep: builder.vars.logrotate.keep, every: builder.vars.logrotate.every };
+    builder.file("/etc/logrotate.d/nginx", "logrotate/nginx", &rotation)?;
+    Ok(())
+}

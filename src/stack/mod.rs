@@ -1,0 +1,217 @@
+//! What a provisioned host is: the function from vars and facts to resources, in order.
+
+mod api;
+mod firewall;
+mod folder;
+mod host;
+mod nginx;
+mod packages;
+mod quote;
+mod redis;
+mod sites;
+mod template;
+mod tls;
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::inventory::Vars;
+use crate::resource::{
+    Blob, Content, Declared, Directory, Facts, File, HostSecret, Id, Owner, Part, Resource,
+};
+
+use template::Passwords;
+pub use template::Templates;
+
+/// The parts of the stack by the names that `--only` and `--skip` take, in order.
+pub const TAGS: [&str; 8] =
+    ["packages", "firewall", "tls", "sites", "nginx", "redis", "api", "host"];
+
+/// The key that signs the API's tokens.
+const JWT_KEY: &str = "jwt-key";
+/// The password between the API and Redis.
+const REDIS_PASSWORD: &str = "redis-password";
+/// What the host makes for itself: name and number of random bytes.
+const HOST_SECRETS: [(&str, usize); 2] = [(JWT_KEY, 32), (REDIS_PASSWORD, 32)];
+
+/// What the stack is made of besides vars and facts.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The host's address or name, as the operator reaches it.
+    pub address: &'a str,
+    /// The inventory's folder: what relative paths in the vars are relative to.
+    pub folder: &'a Path,
+    /// hwctl's own binary on the host.
+    pub binary: &'a Path,
+    /// The API's binary for the host's architecture.
+    pub api: &'a Blob,
+}
+
+/// A local file that the host may ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upload {
+    /// What the host asks by.
+    pub blob: Blob,
+    /// Where its bytes are.
+    pub path: PathBuf,
+}
+
+/// What a host should have, in the order in which it is made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stack {
+    /// The resources.
+    pub resources: Vec<Declared>,
+    /// The local files behind their blobs, save for the API's binary.
+    pub uploads: Vec<Upload>,
+}
+
+/// One file as it would be, with secrets replaced by their names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RenderedFile {
+    /// Its path on the host.
+    pub path: PathBuf,
+    /// What it holds; `None` for bytes that are not shown.
+    pub text: Option<String>,
+}
+
+/// The stack of one host.
+pub fn stack(
+    vars: &Vars,
+    facts: &Facts,
+    context: Context<'_>,
+    templates: &Templates,
+) -> Result<Stack> {
+    sites::check(vars)?;
+    let names = tls::names(vars, facts, context.address)?;
+    let mut builder = Builder { vars, facts, context, templates, made: Stack::empty(), tag: "" };
+    builder.part("packages", |b| {
+        packages::declare(b);
+        Ok(())
+    })?;
+    builder.part("firewall", firewall::declare)?;
+    let certificate = builder.part("tls", |b| Ok(tls::declare(b, &names)))?;
+    builder.part("sites", |b| sites::declare(b, &names))?;
+    builder.part("nginx", |b| nginx::declare(b, &names, certificate))?;
+    builder.part("redis", redis::declare)?;
+    builder.part("api", api::declare)?;
+    builder.part("host", host::declare)?;
+    builder.made.refuse_twins()?;
+    Ok(builder.made)
+}
+
+impl Stack {
+    fn empty() -> Self {
+        Self { resources: Vec::new(), uploads: Vec::new() }
+    }
+
+    /// The files of the stack as they would be, sorted by path.
+    #[must_use]
+    pub fn render(&self) -> Vec<RenderedFile> {
+        let mut files = Vec::new();
+        for declared in &self.resources {
+            if let Resource::File(File { path, content, .. }) = &declared.resource {
+                files.push(RenderedFile { path: path.clone(), text: shown(content) });
+            }
+        }
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        files
+    }
+
+    /// Two resources of one name would undo each other in every run.
+    fn refuse_twins(&self) -> Result<()> {
+        let mut seen = HashSet::new();
+        match self.resources.iter().map(|d| d.resource.id()).find(|id| !seen.insert(id.clone())) {
+            None => Ok(()),
+            Some(id) => Err(Failure::usage(format!("`{id}` would be made twice"))
+                .hint("give each site its own `root`, apart from `app_dir` and hwctl's folders")
+                .into()),
+        }
+    }
+}
+
+fn shown(content: &Content) -> Option<String> {
+    match content {
+        Content::Blob(_) => None,
+        Content::Block { text, .. } => Some(text.clone()),
+        Content::Parts(parts) => Some(
+            parts
+                .iter()
+                .map(|part| match part {
+                    Part::Text(text) => text.clone(),
+                    Part::HostSecret(name) => format!("<secret {name}>"),
+                    Part::Hash { user, .. } => format!("<hash of {user}'s password>"),
+                })
+                .collect(),
+        ),
+    }
+}
+
+/// The stack while it is put together.
+struct Builder<'a> {
+    vars: &'a Vars,
+    facts: &'a Facts,
+    context: Context<'a>,
+    templates: &'a Templates,
+    made: Stack,
+    tag: &'static str,
+}
+
+impl Builder<'_> {
+    fn part<T>(
+        &mut self,
+        tag: &'static str,
+        declare: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        self.tag = tag;
+        declare(self)
+    }
+
+    fn add(&mut self, resource: impl Into<Resource>) -> Id {
+        let resource = resource.into();
+        let id = resource.id();
+        self.made.resources.push(Declared { tag: self.tag.to_owned(), resource });
+        id
+    }
+
+    /// A directory of root's.
+    fn directory(&mut self, path: impl Into<PathBuf>, mode: u32) -> Id {
+        self.add(Directory { path: path.into(), mode, owner: Owner::root() })
+    }
+
+    /// A file that all may read, from a template.
+    fn file(
+        &mut self,
+        path: impl Into<PathBuf>,
+        template: &str,
+        context: &impl Serialize,
+    ) -> Result<Id> {
+        let text = self.templates.render_text(template, context)?;
+        Ok(self.add(File::text(path, text)))
+    }
+
+    /// A file with secrets in it, from a template.
+    fn secret_file(
+        &mut self,
+        path: impl Into<PathBuf>,
+        (mode, owner): (u32, Owner),
+        template: &str,
+        values: &impl Serialize,
+        passwords: &Passwords,
+    ) -> Result<Id> {
+        let content = Content::Parts(self.templates.render(template, values, passwords)?);
+        Ok(self.add(File { path: path.into(), content, mode, owner }))
+    }
+
+    fn host_secret(&mut self, name: &str) {
+        for (name, bytes) in HOST_SECRETS.into_iter().filter(|(known, _)| *known == name) {
+            self.add(HostSecret { name: name.to_owned(), bytes });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

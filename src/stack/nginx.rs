@@ -1,0 +1,109 @@
+//! nginx: the site `homework` in front of everything.
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use super::tls::{CERTIFICATE, KEY, Names};
+use super::{Builder, sites};
+use crate::resource::{Absent, Facts, Id, Link, OnChange, Unit, Version};
+
+/// Before this version `http2` is an option of `listen`.
+const HTTP2_DIRECTIVE: Version = Version(1, 25, 1);
+
+/// The version of each release, for a host whose facts do not tell it.
+const RELEASES: [(&str, &str, Version); 6] = [
+    ("debian", "12", Version(1, 22, 1)),
+    ("debian", "13", Version(1, 26, 3)),
+    ("ubuntu", "22.04", Version(1, 18, 0)),
+    ("ubuntu", "24.04", Version(1, 24, 0)),
+    ("ubuntu", "25.04", Version(1, 26, 3)),
+    ("ubuntu", "25.10", Version(1, 28, 0)),
+];
+
+#[derive(Serialize)]
+struct Homework<'a> {
+    ipv6: bool,
+    http2_directive: bool,
+    /// With a space before it, as it stands in `listen`.
+    http2_option: &'static str,
+    server_names: &'a [String],
+    certificate: &'a str,
+    key: &'a str,
+    sites: Vec<Location<'a>>,
+}
+
+/// A site as nginx serves it.
+#[derive(Serialize)]
+struct Location<'a> {
+    path: &'a str,
+    path_with_slash: String,
+    root: &'a str,
+    root_with_slash: String,
+    access_log: String,
+    error_log: String,
+    allow: Vec<&'a str>,
+    htpasswd: Option<String>,
+    realm: &'a str,
+}
+
+pub(super) fn declare(builder: &mut Builder<'_>, names: &Names, certificate: Id) -> Result<()> {
+    #[derive(Serialize)]
+    struct Nothing {}
+    let http2_directive = nginx_version(builder.facts).is_some_and(|v| v >= HTTP2_DIRECTIVE);
+    let homework = Homework {
+        ipv6: builder.facts.ipv6,
+        http2_directive,
+        http2_option: if http2_directive { "" } else { " http2" },
+        server_names: &names.server,
+        certificate: CERTIFICATE,
+        key: KEY,
+        sites: locations(builder)?,
+    };
+    let available = "/etc/nginx/sites-available/homework";
+    let inputs = vec![
+        certificate,
+        builder.file("/etc/nginx/nginx.conf", "nginx/nginx.conf", &Nothing {})?,
+        builder.file(available, "nginx/homework", &homework)?,
+        builder.add(Link {
+            path: "/etc/nginx/sites-enabled/homework".into(),
+            target: available.into(),
+        }),
+        // The package's site: it would be a second default server on port 80.
+        builder.add(Absent { path: "/etc/nginx/sites-enabled/default".into() }),
+    ];
+    builder.add(Unit {
+        name: "nginx.service".to_owned(),
+        enabled: true,
+        active: true,
+        inputs,
+        on_change: OnChange::Reload,
+        ports: vec![80, 443],
+    });
+    Ok(())
+}
+
+fn locations<'a>(builder: &Builder<'a>) -> Result<Vec<Location<'a>>> {
+    let locations = builder.vars.sites.iter().map(|(name, site)| {
+        let root = site.root.to_str().with_context(|| format!("the root of site `{name}`"))?;
+        let root = root.trim_end_matches('/');
+        Ok(Location {
+            path: &site.path,
+            path_with_slash: format!("{}/", site.path),
+            root,
+            root_with_slash: format!("{root}/"),
+            access_log: format!("/var/log/nginx/{name}_access.log"),
+            error_log: format!("/var/log/nginx/{name}_error.log"),
+            allow: site.allow.iter().map(crate::inventory::Network::as_str).collect(),
+            htpasswd: (!site.users.is_empty()).then(|| sites::htpasswd(name).display().to_string()),
+            realm: name,
+        })
+    });
+    locations.collect()
+}
+
+fn nginx_version(facts: &Facts) -> Option<Version> {
+    let release =
+        RELEASES.iter().find(|(os, version, _)| facts.os == *os && facts.os_version == *version);
+    // Unknown is taken for old: the option still works on a new nginx, with a warning.
+    facts.nginx.or(release.map(|(_, _, version)| *version))
+}

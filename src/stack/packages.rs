@@ -1,0 +1,20 @@
+//! The distribution's packages.
+
+use super::Builder;
+use crate::resource::{Facts, Packages, Version};
+
+pub(super) fn declare(builder: &mut Builder<'_>) {
+    // Pulling an image needs the certificates, which docker.io only recommends.
+    let mut names = vec!["nginx", "docker.io", "ufw", "logrotate", "ca-certificates"];
+    if docker_cli_is_apart(builder.facts) {
+        names.push("docker-cli");
+    }
+    builder.add(Packages { names: names.into_iter().map(ToOwned::to_owned).collect() });
+}
+
+/// Since Debian 13 docker.io only recommends the client: hwctl does not need it, people do.
+/// Elsewhere it is part of docker.io, and apt knows no package of that name.
+fn docker_cli_is_apart(facts: &Facts) -> bool {
+    let version = Version::parse(&facts.os_version);
+    facts.os == "debian" && version.is_none_or(|version| version >= Version(13, 0, 0))
+}

@@ -1,0 +1,96 @@
+//! Redis in its container, reachable from the host's loopback alone.
+
+use std::net::{IpAddr, Ipv4Addr};
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::template::Passwords;
+use super::{Builder, REDIS_PASSWORD, Upload, folder};
+use crate::resource::{
+    Container, File, Image, Mount, MountSource, OnChange, Owner, PublishedPort, Sysctl, Unit,
+    Volume,
+};
+
+const FOLDER: &str = "/etc/hwctl/redis";
+const CONFIGURATION: &str = "/etc/hwctl/redis/redis.conf";
+/// The user and group `redis` of the image.
+const OWNER: (&str, &str) = ("999", "1000");
+/// Redis's port inside the container.
+const PORT: u16 = 6379;
+
+#[derive(Serialize)]
+struct Nothing {}
+
+pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
+    let redis = &builder.vars.redis;
+    let text = builder.templates.render_text("sysctl/hwctl.conf", &Nothing {})?;
+    builder.add(File::text("/etc/sysctl.d/60-hwctl.conf", text));
+    builder.add(Sysctl { key: "vm.overcommit_memory".to_owned(), value: "1".to_owned() });
+
+    builder.add(Unit {
+        name: "docker.service".to_owned(),
+        enabled: true,
+        active: true,
+        inputs: Vec::new(),
+        on_change: OnChange::Restart,
+        ports: Vec::new(),
+    });
+    builder.host_secret(REDIS_PASSWORD);
+    builder.directory("/etc/hwctl", 0o755);
+    builder.directory(FOLDER, 0o700);
+    // In the container's command or environment `docker inspect` would show the password.
+    let configuration = builder.secret_file(
+        CONFIGURATION,
+        (0o400, Owner::new(OWNER.0, OWNER.1)),
+        "redis/redis.conf",
+        &Nothing {},
+        &Passwords::new(),
+    )?;
+    let archive = match &redis.image_archive {
+        None => None,
+        Some(path) => {
+            let path = builder.context.folder.join(path);
+            let blob = folder::archive(&path)?;
+            builder.made.uploads.push(Upload { blob: blob.clone(), path });
+            Some(blob)
+        }
+    };
+    builder.add(Volume { name: redis.volume.clone() });
+    let image = builder.add(Image { reference: redis.image.clone(), archive });
+    let mut container = container(builder);
+    container.inputs = vec![configuration, image];
+    builder.add(container);
+    Ok(())
+}
+
+fn container(builder: &Builder<'_>) -> Container {
+    let redis = &builder.vars.redis;
+    let inside = "/etc/redis/redis.conf";
+    let mount =
+        |source, target: &str, read_only| Mount { source, target: target.into(), read_only };
+    Container {
+        name: redis.container.clone(),
+        image: redis.image.clone(),
+        command: vec!["redis-server".to_owned(), inside.to_owned()],
+        user: Some(format!("{}:{}", OWNER.0, OWNER.1)),
+        mounts: vec![
+            mount(MountSource::Volume(redis.volume.clone()), "/data", false),
+            mount(MountSource::Path(CONFIGURATION.into()), inside, true),
+        ],
+        tmpfs: vec!["/tmp".into()],
+        // A port published on all addresses would walk past ufw.
+        ports: vec![PublishedPort {
+            host_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            host_port: redis.port,
+            container_port: PORT,
+        }],
+        read_only_root: true,
+        memory_mib: 128,
+        pids: 64,
+        // The API's own health check goes through to Redis; another, with the password in the
+        // arguments of a process, would tell less and show more.
+        healthcheck: None,
+        inputs: Vec::new(),
+    }
+}

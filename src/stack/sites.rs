@@ -1,0 +1,169 @@
+//! The static sites: their folders, pages, users and addresses.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use serde::Serialize;
+
+use super::tls::Names;
+use super::{Builder, Upload, folder};
+use crate::failure::Failure;
+use crate::inventory::{Site, Vars};
+use crate::resource::{Content, File, Owner};
+
+/// What hwctl's own pages are rendered with.
+#[derive(Serialize)]
+struct Page<'a> {
+    /// What people know the host by.
+    name: &'a str,
+    site: &'a str,
+    path: &'a str,
+    frames: Vec<Frame<'a>>,
+}
+
+#[derive(Serialize)]
+struct Frame<'a> {
+    title: &'a str,
+    path: &'a str,
+}
+
+/// The file with the users of a site. The second site's has the name it has always had.
+pub(super) fn htpasswd(name: &str) -> PathBuf {
+    match name {
+        "site2" => "/etc/nginx/.htpasswd".into(),
+        name => format!("/etc/nginx/.htpasswd-{name}").into(),
+    }
+}
+
+/// Refuses sites that could not be served side by side.
+pub(super) fn check(vars: &Vars) -> Result<()> {
+    let mut paths = BTreeSet::new();
+    for (name, site) in &vars.sites {
+        let wrong = |problem: String| Failure::usage(format!("site `{name}` {problem}"));
+        let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if name.is_empty() || !name.chars().all(fits) || name == "flask" {
+            bail!(
+                wrong("cannot have that name".to_owned())
+                    .hint("use letters, digits, `_` and `-`; `flask` is the API's")
+            );
+        }
+        let path = site.path.as_str();
+        let segments = path.strip_prefix('/').map(|rest| rest.split('/'));
+        let plain = segments.is_some_and(|mut segments| {
+            path == "/" || segments.all(|s| !s.is_empty() && s != "." && s != "..")
+        });
+        // What nginx compares with has its escapes resolved, and never a query.
+        if !plain || path.contains(|c: char| c.is_control() || "?#%\\".contains(c)) {
+            bail!(
+                wrong(format!("cannot be served under {path:?}"))
+                    .hint("write a path such as `/docs`, without a slash at its end")
+            );
+        }
+        if path == "/flask" || path.starts_with("/flask/") {
+            bail!(wrong(format!("cannot be served under `{path}`, which is the API's")));
+        }
+        if !paths.insert(path) {
+            bail!(wrong(format!("is served under `{path}`, and so is another")));
+        }
+        let depth = site.root.components().count();
+        if !site.root.is_absolute()
+            || depth < 3
+            || site.root.to_str().is_none_or(|r| r.contains(".."))
+        {
+            bail!(
+                wrong(format!("cannot have its pages in `{}`", site.root.display()))
+                    .hint("write an absolute path such as `/var/www/docs`")
+            );
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn declare(builder: &mut Builder<'_>, names: &Names) -> Result<()> {
+    for (name, site) in &builder.vars.sites {
+        builder.directory(&site.root, 0o755);
+        match &site.source {
+            Some(source) => upload(builder, site, source)
+                .with_context(|| format!("the pages of site `{name}`"))?,
+            None => pages(builder, name, site, names)?,
+        }
+        users(builder, name, site)?;
+    }
+    Ok(())
+}
+
+/// The files of a local folder.
+fn upload(builder: &mut Builder<'_>, site: &Site, source: &Path) -> Result<()> {
+    let mut made = BTreeSet::new();
+    for file in folder::files(&builder.context.folder.join(source))? {
+        let below: Vec<&Path> = Path::new(&file.name).ancestors().skip(1).collect();
+        for parent in below.iter().rev().filter(|parent| !parent.as_os_str().is_empty()) {
+            if made.insert(parent.to_path_buf()) {
+                builder.directory(site.root.join(parent), 0o755);
+            }
+        }
+        let content = folder::content(&file.path)?;
+        if let Content::Blob(blob) = &content {
+            builder.made.uploads.push(Upload { blob: blob.clone(), path: file.path });
+        }
+        let path = site.root.join(&file.name);
+        builder.add(File { path, content, mode: 0o644, owner: Owner::root() });
+    }
+    Ok(())
+}
+
+/// hwctl's own pages for the site, for the landing page, or for any site.
+fn pages(builder: &mut Builder<'_>, name: &str, site: &Site, names: &Names) -> Result<()> {
+    let vars = builder.vars;
+    let mut frames: Vec<Frame<'_>> = vars
+        .sites
+        .iter()
+        .filter(|(_, site)| site.path != "/")
+        .map(|(name, site)| Frame { title: name, path: &site.path })
+        .collect();
+    frames.push(Frame { title: "API", path: "/flask/swagger/" });
+    let host = names.certificate.first().map_or("homework", String::as_str);
+    let page = Page { name: host, site: name, path: &site.path, frames };
+
+    let own = format!("www/{name}/");
+    let folder = match &site.path {
+        _ if builder.templates.names_below(&own).iter().any(|n| n.ends_with("index.html")) => own,
+        path if path == "/" => "www/main/".to_owned(),
+        _ => "www/site/".to_owned(),
+    };
+    for template in builder.templates.names_below(&folder) {
+        let path = site.root.join(template.strip_prefix(&folder).unwrap_or(&template));
+        builder.file(path, &template, &page)?;
+    }
+    builder.file(site.root.join("style.css"), "www/style.css", &page)?;
+    Ok(())
+}
+
+fn users(builder: &mut Builder<'_>, name: &str, site: &Site) -> Result<()> {
+    #[derive(Serialize)]
+    struct Users<'a> {
+        users: Vec<&'a str>,
+    }
+    if site.users.is_empty() {
+        return Ok(());
+    }
+    for user in site.users.keys() {
+        // In the file a colon ends the name and a line ends the user; `#` begins a comment.
+        let unfit = |c: char| c.is_control() || c == ':';
+        if user.is_empty() || user.len() > 255 || user.starts_with('#') || user.contains(unfit) {
+            bail!(
+                Failure::usage(format!("{user:?} cannot be a user of site `{name}`"))
+                    .hint("use a name without `:`, not beginning with `#`")
+            );
+        }
+    }
+    builder.secret_file(
+        htpasswd(name),
+        (0o640, Owner::new("root", "www-data")),
+        "nginx/htpasswd",
+        &Users { users: site.users.keys().map(String::as_str).collect() },
+        &site.users,
+    )?;
+    Ok(())
+}

@@ -1,0 +1,216 @@
+//! Templates: embedded, each overridable by a file, rendered into text with places for secrets.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context as _, Result, anyhow};
+use include_dir::{Dir, include_dir};
+use serde::Serialize;
+use tera::{ErrorKind, Kwargs, ReportError, State, Tera, TeraResult};
+
+use super::folder;
+use super::quote;
+use crate::failure::Failure;
+use crate::resource::{HashScheme, Part, Secret};
+
+static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
+
+/// Pages may be added to; every other template has a place that only hwctl knows.
+const OPEN_FOLDER: &str = "www/";
+
+/// Passwords by user name: they never stand in a template's context.
+pub(super) type Passwords = BTreeMap<String, Secret>;
+
+/// What a template's call of `secret` or `password_hash` asks for.
+enum Asked {
+    HostSecret(String),
+    Hash { user: String, scheme: HashScheme },
+}
+
+/// All templates of one operator.
+pub struct Templates {
+    tera: Tera,
+    /// Random, so that no value of the inventory can pass for a place of a secret.
+    nonce: String,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    /// Held while a template is rendered, so that what it asks for is told from what others do.
+    rendering: Mutex<()>,
+}
+
+impl Templates {
+    /// The embedded templates, with those of the folder `overrides` in the place of their
+    /// namesakes. A folder that does not exist overrides nothing.
+    pub fn load(overrides: &Path) -> Result<Self> {
+        let mut sources = BTreeMap::new();
+        embedded(&EMBEDDED, &mut sources)?;
+        if overrides.is_dir() {
+            read_overrides(overrides, &mut sources)?;
+        }
+        let nonce = format!("hwctl{:032x}", rand::random::<u128>());
+        let asked = Arc::default();
+        let mut tera = Tera::new();
+        register(&mut tera, &nonce, &asked);
+        tera.add_raw_templates(sources).map_err(|error| broken("templates", &error))?;
+        Ok(Self { tera, nonce, asked, rendering: Mutex::default() })
+    }
+
+    /// The templates below `folder`, sorted.
+    pub(super) fn names_below(&self, folder: &str) -> Vec<String> {
+        let names = self.tera.get_template_names().filter(|name| name.starts_with(folder));
+        let mut names: Vec<String> = names.map(ToOwned::to_owned).collect();
+        names.sort();
+        names
+    }
+
+    /// Renders a template. A name that the context lacks is an error with its place.
+    pub(super) fn render(
+        &self,
+        name: &str,
+        context: &impl Serialize,
+        passwords: &Passwords,
+    ) -> Result<Vec<Part>> {
+        let context = tera::Context::from_serialize(context).map_err(|e| broken(name, &e))?;
+        let _turn = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);
+        let text = self.tera.render(name, &context);
+        // Taken also when it fails, or the next template would find it.
+        let asked = std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner));
+        let text = text.map_err(|error| broken(name, &error))?;
+        split(&text, &self.nonce, &asked, passwords)
+            .map_err(|failure| failure.why(format!("in template `{name}`")).into())
+    }
+
+    /// Renders a template that has no place for a secret.
+    pub(super) fn render_text(&self, name: &str, context: &impl Serialize) -> Result<String> {
+        match self.render(name, context, &Passwords::new())?.as_slice() {
+            [] => Ok(String::new()),
+            [Part::Text(text)] => Ok(text.clone()),
+            _ => Err(Failure::usage(format!("template `{name}` puts a secret where others read"))
+                .hint("secrets belong into `app/env`, `nginx/htpasswd` and `redis/redis.conf`")
+                .into()),
+        }
+    }
+}
+
+fn embedded(folder: &Dir<'_>, sources: &mut BTreeMap<String, String>) -> Result<()> {
+    for file in folder.files() {
+        let name = file.path().to_str().context("a template's name is not UTF-8")?;
+        let text = file.contents_utf8().with_context(|| format!("template `{name}`"))?;
+        sources.insert(name.to_owned(), text.to_owned());
+    }
+    folder.dirs().try_for_each(|folder| embedded(folder, sources))
+}
+
+fn read_overrides(overrides: &Path, sources: &mut BTreeMap<String, String>) -> Result<()> {
+    for file in folder::files(overrides)? {
+        let shown = file.path.display();
+        if !sources.contains_key(&file.name) && !file.name.starts_with(OPEN_FOLDER) {
+            let nearest = sources.keys().min_by_key(|name| strsim::levenshtein(name, &file.name));
+            return Err(Failure::usage(format!("`{shown}` overrides no template"))
+                .hint(format!("the nearest is `{}`", nearest.map_or("", String::as_str)))
+                .into());
+        }
+        let text = std::fs::read_to_string(&file.path).map_err(|error| {
+            anyhow!(
+                Failure::usage(format!("template `{shown}` cannot be read")).why(error.to_string())
+            )
+        })?;
+        sources.insert(file.name, text);
+    }
+    Ok(())
+}
+
+fn register(tera: &mut Tera, nonce: &str, asked: &Arc<Mutex<Vec<Asked>>>) {
+    let place = {
+        let (nonce, asked) = (nonce.to_owned(), Arc::clone(asked));
+        move |what: Asked| {
+            let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
+            asked.push(what);
+            format!("{nonce}x{}x", asked.len() - 1)
+        }
+    };
+    let place_of_hash = place.clone();
+    tera.register_function("secret", move |named: Kwargs, _: &State| -> TeraResult<String> {
+        let name = named.must_get::<String>("name")?;
+        if !super::HOST_SECRETS.iter().any(|(known, _)| *known == name) {
+            return Err(tera::Error::message(format!("there is no secret `{name}`")));
+        }
+        Ok(place(Asked::HostSecret(name)))
+    });
+    tera.register_function(
+        "password_hash",
+        move |named: Kwargs, _: &State| -> TeraResult<String> {
+            let user = named.must_get::<String>("user")?;
+            let scheme = match named.must_get::<&str>("scheme")? {
+                "sha512-crypt" => HashScheme::Sha512Crypt,
+                "argon2id" => HashScheme::Argon2id,
+                other => {
+                    return Err(tera::Error::message(format!(
+                        "there is no scheme `{other}`: use `sha512-crypt` or `argon2id`"
+                    )));
+                }
+            };
+            Ok(place_of_hash(Asked::Hash { user, scheme }))
+        },
+    );
+    tera.register_filter("nginx", |value: &str, _: Kwargs, _: &State| -> TeraResult<String> {
+        quote::nginx(value).map_err(tera::Error::message)
+    });
+    tera.register_filter("systemd", |value: &str, _: Kwargs, _: &State| -> TeraResult<String> {
+        quote::systemd(value).map_err(tera::Error::message)
+    });
+}
+
+/// Cuts a rendered text at the places of secrets.
+fn split(
+    text: &str,
+    nonce: &str,
+    asked: &[Asked],
+    passwords: &Passwords,
+) -> Result<Vec<Part>, Failure> {
+    let mut pieces = text.split(nonce);
+    let mut parts = vec![Part::Text(pieces.next().unwrap_or_default().to_owned())];
+    for piece in pieces {
+        let mut fields = piece.strip_prefix('x').unwrap_or_default().splitn(2, 'x');
+        let asked = fields.next().and_then(|index| asked.get(index.parse::<usize>().ok()?));
+        let (Some(asked), Some(rest)) = (asked, fields.next()) else { return Err(mangled()) };
+        parts.push(match asked {
+            Asked::HostSecret(name) => Part::HostSecret(name.clone()),
+            Asked::Hash { user, scheme } => {
+                let password = passwords.get(user).ok_or_else(|| {
+                    Failure::usage(format!("there is no password of `{user}` here"))
+                })?;
+                Part::Hash { user: user.clone(), password: password.clone(), scheme: *scheme }
+            }
+        });
+        parts.push(Part::Text(rest.to_owned()));
+    }
+    parts.retain(|part| *part != Part::Text(String::new()));
+    let unseen = |part: &Part| matches!(part, Part::Text(t) if t.to_lowercase().contains(nonce));
+    if parts.iter().any(unseen) { Err(mangled()) } else { Ok(parts) }
+}
+
+fn mangled() -> Failure {
+    Failure::usage("a filter has changed what `secret` or `password_hash` gave")
+        .hint("use their value as it is")
+}
+
+/// A broken template, with its place.
+fn broken(name: &str, error: &tera::Error) -> anyhow::Error {
+    let place = |report: &ReportError| {
+        let span = report.span();
+        let (line, column) = (span.start_line, span.start_col + 1);
+        format!("template `{}:{line}:{column}` is broken: {}", report.filename(), report.message())
+    };
+    let failure = match error.kind() {
+        ErrorKind::SyntaxError(report) | ErrorKind::RenderingError(report) => {
+            Failure::usage(place(report)).why(error.to_string())
+        }
+        other => Failure::usage(format!("template `{name}` is broken: {other}")),
+    };
+    failure.not_done("nothing was changed").into()
+}
+
+#[cfg(test)]
+#[path = "template_tests.rs"]
+mod tests;

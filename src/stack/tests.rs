@@ -1,0 +1,266 @@
+//! What the stack renders for each release, and what it refuses.
+
+use std::fmt::Write as _;
+use std::fs;
+
+use super::*;
+use crate::resource::Version;
+
+const DEFAULTS: &str = r#"
+app_dir: /home/ubuntu/Flask-app
+server_names: []
+tls: { mode: self-signed, days: 90, renew_before: 30 }
+sites:
+  main:  { path: /, root: /var/www/main }
+  site1: { path: /open, root: /var/www/site1 }
+  site2: { path: /close, root: /var/www/site2, users: { admin: planted-1 }, allow: [127.0.0.1, 192.168.1.0/24, 10.0.0.5] }
+api: { users: { admin: planted-2, "other.user": planted-3 }, workers: auto, token_ttl: 3600 }
+redis: { image: "redis:7-alpine", container: redis-flask, volume: flask-app_redis-data, port: 6379 }
+firewall: { allow: [80/tcp, 443/tcp], exclusive: false }
+logrotate: { keep: 14, every: daily }
+"#;
+
+fn vars(change: impl FnOnce(&mut Vars)) -> Vars {
+    let mut vars = serde_yaml::from_str(DEFAULTS).unwrap();
+    change(&mut vars);
+    vars
+}
+
+fn facts(os: &str, version: &str, nginx: Option<Version>) -> Facts {
+    Facts {
+        hostname: "VM1".to_owned(),
+        os: os.to_owned(),
+        os_version: version.to_owned(),
+        os_name: format!("{os} {version}"),
+        arch: "x86_64".to_owned(),
+        cpus: 2,
+        memory_kib: 2_000_000,
+        ipv6: true,
+        ssh_ports: vec![22],
+        ssh_client: None,
+        nginx,
+    }
+}
+
+fn debian_13() -> Facts {
+    facts("debian", "13", Some(Version(1, 26, 3)))
+}
+
+fn made_in(vars: &Vars, facts: &Facts, folder: &Path) -> Result<Stack> {
+    let api = Blob { key: "0123456789abcdef".to_owned(), size: 1 };
+    let binary = Path::new("/usr/local/lib/hwctl/hwctl");
+    let context = Context { address: "37.9.53.237", folder, binary, api: &api };
+    stack(vars, facts, context, &Templates::load(&folder.join("templates"))?)
+}
+
+fn made(vars: &Vars, facts: &Facts) -> Result<Stack> {
+    made_in(vars, facts, Path::new("/nonexistent"))
+}
+
+fn text(stack: &Stack, path: &str) -> String {
+    let file = stack.render().into_iter().find(|file| file.path == Path::new(path));
+    file.unwrap_or_else(|| panic!("no file `{path}`")).text.unwrap()
+}
+
+fn message(made: Result<Stack>) -> String {
+    let failure = Failure::from(made.expect_err("is refused"));
+    format!("{failure} {}", failure.why.join(" "))
+}
+
+#[test]
+fn the_site_for_each_nginx() {
+    for (os, version, nginx) in [
+        ("debian", "12", Version(1, 22, 1)),
+        ("ubuntu", "24.04", Version(1, 24, 0)),
+        ("debian", "13", Version(1, 26, 3)),
+    ] {
+        let told = made(&vars(|_| ()), &facts(os, version, Some(nginx))).unwrap();
+        let site = text(&told, "/etc/nginx/sites-available/homework");
+        insta::assert_snapshot!(format!("homework-{os}-{version}"), site);
+        // A host that cannot say its version yet gets the same.
+        let guessed = made(&vars(|_| ()), &facts(os, version, None)).unwrap();
+        assert_eq!(guessed.resources, told.resources);
+    }
+}
+
+#[test]
+fn an_unknown_release_gets_what_every_nginx_takes() {
+    let made = made(&vars(|_| ()), &facts("mint", "99", None)).unwrap();
+    let site = text(&made, "/etc/nginx/sites-available/homework");
+    assert!(site.contains("listen 443 ssl http2;") && !site.contains("http2 on;"), "{site}");
+}
+
+#[test]
+fn without_ipv6_nothing_listens_on_it() {
+    let made = made(&vars(|_| ()), &Facts { ipv6: false, ..debian_13() }).unwrap();
+    assert!(!text(&made, "/etc/nginx/sites-available/homework").contains("listen [::]"));
+}
+
+#[test]
+fn units_settings_and_the_rest() {
+    let made = made(&vars(|_| ()), &debian_13()).unwrap();
+    for path in [
+        "/etc/nginx/nginx.conf",
+        "/etc/nginx/.htpasswd",
+        "/etc/systemd/system/flask-app.service",
+        "/etc/systemd/system/flask-app.socket",
+        "/home/ubuntu/Flask-app/.env",
+        "/etc/hwctl/redis/redis.conf",
+        "/etc/sysctl.d/60-hwctl.conf",
+        "/etc/ufw/after.rules",
+        "/etc/logrotate.d/nginx",
+        "/var/www/main/index.html",
+        "/var/www/site1/index.html",
+        "/var/www/site2/index.html",
+    ] {
+        insta::assert_snapshot!(path.trim_start_matches('/').replace('/', "_"), text(&made, path));
+    }
+    let mut list = String::new();
+    for declared in &made.resources {
+        writeln!(list, "{}: {}", declared.tag, declared.resource.id()).unwrap();
+    }
+    insta::assert_snapshot!("resources", list);
+}
+
+#[test]
+fn every_part_has_a_tag_that_only_and_skip_know() {
+    let made = made(&vars(|_| ()), &debian_13()).unwrap();
+    let mut tags: Vec<&str> = made.resources.iter().map(|d| d.tag.as_str()).collect();
+    tags.dedup();
+    assert_eq!(tags, TAGS);
+}
+
+#[test]
+fn inputs_come_before_what_is_started_with_them() {
+    let made = made(&vars(|_| ()), &debian_13()).unwrap();
+    let mut seen = HashSet::new();
+    for declared in &made.resources {
+        let inputs = match &declared.resource {
+            Resource::Unit(unit) => unit.inputs.as_slice(),
+            Resource::Container(container) => &container.inputs,
+            Resource::Firewall(firewall) => &firewall.inputs,
+            _ => &[],
+        };
+        for input in inputs {
+            assert!(seen.contains(input), "{input} comes after {}", declared.resource.id());
+        }
+        seen.insert(declared.resource.id());
+    }
+}
+
+#[test]
+fn passwords_are_places_and_never_text() {
+    let made = made(&vars(|_| ()), &debian_13()).unwrap();
+    assert!(!format!("{made:?}").contains("planted"));
+    let shown: Vec<_> = made.render().into_iter().filter_map(|file| file.text).collect();
+    assert!(!shown.concat().contains("planted"));
+    let hashes = |path: &str| {
+        let found = made.resources.iter().find_map(|declared| match &declared.resource {
+            Resource::File(File { path: p, content: Content::Parts(parts), .. })
+                if p == Path::new(path) =>
+            {
+                Some(parts.iter().filter(|part| matches!(part, Part::Hash { .. })).count())
+            }
+            _ => None,
+        });
+        found.unwrap()
+    };
+    assert_eq!(hashes("/etc/nginx/.htpasswd"), 1);
+    assert_eq!(hashes("/home/ubuntu/Flask-app/.env"), 2);
+}
+
+#[test]
+fn ports_and_packages_follow_the_facts() {
+    let facts = Facts { ssh_ports: vec![2222, 22], ..debian_13() };
+    let made_13 = made(&vars(|_| ()), &facts).unwrap();
+    let firewall = made_13.resources.iter().find_map(|declared| match &declared.resource {
+        Resource::Firewall(firewall) => Some(firewall),
+        _ => None,
+    });
+    let ports: Vec<_> = firewall.unwrap().allow.iter().map(|port| port.number).collect();
+    assert_eq!(ports, [22, 80, 443, 2222]);
+    let packages = |os: &str, version: &str| {
+        let made = made(&vars(|_| ()), &super::tests::facts(os, version, None)).unwrap();
+        format!("{:?}", made.resources[0])
+    };
+    assert!(packages("debian", "13").contains("docker-cli"));
+    assert!(packages("debian", "").contains("docker-cli"));
+    assert!(!packages("debian", "12").contains("docker-cli"));
+    assert!(!packages("ubuntu", "24.04").contains("docker-cli"));
+}
+
+#[test]
+fn a_source_folder_is_uploaded() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("pages/img/deep")).unwrap();
+    fs::write(folder.path().join("pages/index.html"), "{{ not a template }}").unwrap();
+    fs::write(folder.path().join("pages/img/deep/a b.png"), [0xff, 0xd8]).unwrap();
+    let vars = vars(|vars| {
+        vars.sites.get_mut("site1").unwrap().source = Some("pages".into());
+    });
+    let made = made_in(&vars, &debian_13(), folder.path()).unwrap();
+    assert_eq!(text(&made, "/var/www/site1/index.html"), "{{ not a template }}");
+    assert_eq!(made.uploads.len(), 1);
+    let ids: Vec<_> = made.resources.iter().map(|d| d.resource.id().to_string()).collect();
+    let at = |id: &str| ids.iter().position(|found| found == id).unwrap();
+    assert!(at("directory /var/www/site1/img") < at("directory /var/www/site1/img/deep"));
+    assert!(at("directory /var/www/site1/img/deep") < at("file /var/www/site1/img/deep/a b.png"));
+    assert!(!ids.contains(&"file /var/www/site1/style.css".to_owned()));
+}
+
+#[test]
+fn a_site_of_the_operators_own_is_served() {
+    let vars = vars(|vars| {
+        let mut site = vars.sites["site1"].clone();
+        site.path = "/my docs;}/a".to_owned();
+        site.root = "/srv/my \"docs\"".into();
+        vars.sites.insert("docs".to_owned(), site);
+    });
+    let made = made(&vars, &debian_13()).unwrap();
+    let site = text(&made, "/etc/nginx/sites-available/homework");
+    assert!(site.contains("location = \"/my docs;}/a\" {"), "{site}");
+    assert!(site.contains(r#"alias "/srv/my \"docs\"/";"#), "{site}");
+    assert!(text(&made, "/srv/my \"docs\"/index.html").contains("docs"));
+}
+
+#[test]
+fn hostile_vars_are_refused() {
+    type Hostile = fn(&mut Vars);
+    let cases: [(Hostile, &str); 14] = [
+        (|v| v.server_names = vec!["a; return 200".into()], "server_names"),
+        (|v| v.server_names = vec!["a\nb".into()], "server_names"),
+        (|v| v.sites.get_mut("site1").unwrap().path = "/a\n}".into(), "served under"),
+        (|v| v.sites.get_mut("site1").unwrap().path = "/a/../b".into(), "served under"),
+        (|v| v.sites.get_mut("site1").unwrap().path = "/a$host".into(), "'$'"),
+        (|v| v.sites.get_mut("site1").unwrap().path = "/flask/x".into(), "the API's"),
+        (|v| v.sites.get_mut("site1").unwrap().path = "/close".into(), "and so is another"),
+        (|v| v.sites.get_mut("site1").unwrap().root = "/var/a\n".into(), "'\\n'"),
+        (|v| v.sites.get_mut("site1").unwrap().root = "/etc".into(), "its pages in"),
+        (|v| v.sites.get_mut("site1").unwrap().root = "/var/www/main".into(), "made twice"),
+        (|v| v.app_dir = "/home/a\nExecStart=/bin/sh".into(), "'\\n'"),
+        (
+            |v| {
+                let site = v.sites["site2"].clone();
+                v.sites.insert("../x".into(), site);
+            },
+            "cannot have that name",
+        ),
+        (
+            |v| {
+                let users = &mut v.sites.get_mut("site2").unwrap().users;
+                users.insert("a:b\nc".into(), crate::resource::Secret::new("x"));
+            },
+            "cannot be a user",
+        ),
+        (
+            |v| {
+                v.api.users.insert("a' b".into(), crate::resource::Secret::new("x"));
+            },
+            "cannot be a user",
+        ),
+    ];
+    for (change, expected) in cases {
+        let message = message(made(&vars(change), &debian_13()));
+        assert!(message.contains(expected), "{expected:?} is not in {message:?}");
+    }
+}

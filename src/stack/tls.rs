@@ -1,0 +1,98 @@
+//! The names of the host and the certificate for them.
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::Builder;
+use crate::failure::Failure;
+use crate::inventory::{TlsMode, Vars};
+use crate::resource::{Certificate, Facts, Id};
+
+pub(super) const CERTIFICATE: &str = "/etc/nginx/ssl/homework.crt";
+pub(super) const KEY: &str = "/etc/nginx/ssl/homework.key";
+
+/// What the host is called.
+pub(super) struct Names {
+    /// Names and addresses of the certificate; the first is what people know the host by.
+    pub(super) certificate: Vec<String>,
+    /// The names that nginx answers to. It answers to addresses anyway.
+    pub(super) server: Vec<String>,
+}
+
+/// The names of the host: those of the inventory, the one the operator uses, its own.
+pub(super) fn names(vars: &Vars, facts: &Facts, address: &str) -> Result<Names> {
+    let mut names = Vec::new();
+    for name in &vars.server_names {
+        names.push(normal(name).ok_or_else(|| {
+            Failure::usage(format!(
+                "`{name}` in `server_names` is neither a host name nor an address"
+            ))
+            .hint("write names such as `www.example.org`, without scheme, port or path")
+        })?);
+    }
+    // An alias of ssh_config or an odd host name is no reason to stop: it is just not served.
+    names.extend(normal(address));
+    names.extend(normal(&facts.hostname));
+    let mut certificate: Vec<String> = Vec::new();
+    for name in names {
+        if !certificate.contains(&name) {
+            certificate.push(name);
+        }
+    }
+    if certificate.is_empty() {
+        certificate.push("localhost".to_owned());
+    }
+    let is_name = |name: &&String| name.parse::<IpAddr>().is_err();
+    let mut server: Vec<String> = certificate.iter().filter(is_name).cloned().collect();
+    if !server.iter().any(|name| name == "localhost") {
+        server.push("localhost".to_owned());
+    }
+    Ok(Names { certificate, server })
+}
+
+/// A host name in lower case, or an address as it is usually written; `None` for anything else.
+fn normal(name: &str) -> Option<String> {
+    if let Ok(address) = name.parse::<IpAddr>() {
+        return Some(address.to_string());
+    }
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+    };
+    (name.len() <= 253 && name.split('.').all(label)).then(|| name.to_ascii_lowercase())
+}
+
+pub(super) fn declare(builder: &mut Builder<'_>, names: &Names) -> Id {
+    let tls = &builder.vars.tls;
+    if let Some(folder) = Path::new(KEY).parent() {
+        builder.directory(folder, 0o700);
+    }
+    match tls.mode {
+        // Renewal on the host itself, by a timer, will be declared here.
+        TlsMode::SelfSigned => builder.add(Certificate {
+            certificate: CERTIFICATE.into(),
+            key: KEY.into(),
+            names: names.certificate.clone(),
+            days: tls.days,
+            renew_before: tls.renew_before,
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_and_addresses_are_names() {
+        assert_eq!(normal("WWW.Example.org").as_deref(), Some("www.example.org"));
+        assert_eq!(normal("2001:DB8::1").as_deref(), Some("2001:db8::1"));
+        for wrong in ["", "a b", "a;b", "a\nb", "-a", "a..b", "*.a", "a_b", "ü", "a{", "~x"] {
+            assert_eq!(normal(wrong), None, "{wrong:?}");
+        }
+    }
+}
