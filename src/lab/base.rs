@@ -2,41 +2,27 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-<<<<<<< HEAD
-=======
 use std::time::Duration;
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
 
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 
-<<<<<<< HEAD
-use super::command::run;
-=======
 use super::command::{run, run_locked};
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
 use super::state::{State, make_dir, read_record};
 use crate::failure::{Exit, Failure};
 use crate::resource::Advise as _;
 
 /// What a fresh Ubuntu server has and hwctl or its tests meet.
 const INSTALLED: &str = "systemd,systemd-sysv,dbus,libpam-systemd,libnss-systemd,openssh-server,\
-<<<<<<< HEAD
-    sudo,ca-certificates,iproute2,iptables,iputils-ping,procps,kmod,netbase,curl,cron,less,python3,\
-=======
     sudo,ca-certificates,iproute2,iptables,iputils-ping,netcat-openbsd,procps,e2fsprogs,kmod,netbase,curl,cron,less,python3,\
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
     unattended-upgrades,needrestart,apt-utils";
 /// What hosts usually install: fetched into apt's cache, so that this costs no download.
 const FETCHED: [&str; 7] =
     ["nginx", "docker.io", "docker-cli", "ufw", "logrotate", "openssl", "apache2-utils"];
-<<<<<<< HEAD
-=======
 /// How long the base of another recipe is kept.
 const KEPT_FOR: Duration = Duration::from_hours(7 * 24);
 /// The end of the name of a base that is being made.
 const UNFINISHED: &str = ".unfinished";
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
 const FINISH: &str = include_str!("base.sh");
 
 /// The distributions whose releases mmdebstrap knows, their components, and their keyring.
@@ -82,26 +68,16 @@ pub(super) fn ensure(state: &State, release: &str, tell: &dyn Fn(&str)) -> Resul
     if base.is_dir() {
         return Ok(name);
     }
-<<<<<<< HEAD
-    let _lock = state.lock(&format!("base-{release}"))?;
-=======
     let lock_name = format!("base-{release}");
     let lock = state.try_lock(&lock_name)?;
     if lock.is_none() {
         tell(&format!("waits for another process that makes the base of `{release}`"));
     }
     let _lock = lock.map_or_else(|| state.lock(&lock_name), Ok)?;
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
     if base.is_dir() {
         return Ok(name);
     }
     tell(&format!("makes the base of `{release}`, once: about a minute"));
-<<<<<<< HEAD
-    remove_unused(state, release)?;
-    let unfinished = state.bases().join(format!("{name}.unfinished"));
-    make_dir(&state.bases())?;
-    build(distribution, release, &aptopts, &unfinished)
-=======
     let build_lock = format!("build-{release}");
     drop(state.lock(&build_lock)?);
     remove_unused(state, release)?;
@@ -109,7 +85,6 @@ pub(super) fn ensure(state: &State, release: &str, tell: &dyn Fn(&str)) -> Resul
     make_dir(&state.bases())?;
     let args = arguments(distribution, release, &aptopts, &unfinished);
     build(&state.lock_path(&build_lock)?, &args, &unfinished)
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
         .with_context(|| format!("make the base of `{release}`"))
         .hint("look at the last lines above; `apt-get update` on this machine has to work too")?;
     fs::rename(&unfinished, &base)
@@ -130,9 +105,6 @@ fn recipe(distribution: &Distribution, aptopts: &[String]) -> String {
     format!("{:08x}", u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]]))
 }
 
-<<<<<<< HEAD
-fn build(
-=======
 fn build(lock: &Path, args: &[String], root: &Path) -> Result<()> {
     run_locked(lock, "mmdebstrap", args)?;
     fs::write(root.join("etc/resolv.conf"), resolv_conf()).context("write `resolv.conf`")?;
@@ -145,16 +117,11 @@ fn build(lock: &Path, args: &[String], root: &Path) -> Result<()> {
 /// Arguments without a mirror: mmdebstrap knows the archives of a release by its name, those for
 /// security and updates too.
 fn arguments(
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
     distribution: &Distribution,
     release: &str,
     aptopts: &[String],
     root: &Path,
-<<<<<<< HEAD
-) -> Result<()> {
-=======
 ) -> Vec<String> {
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
     let mut args = vec![
         "--mode=root".to_owned(),
         "--variant=minbase".to_owned(),
@@ -163,24 +130,11 @@ fn arguments(
     ];
     args.extend(aptopts.iter().map(|opt| format!("--aptopt={opt}")));
     args.extend([release.to_owned(), root.display().to_string()]);
-<<<<<<< HEAD
-    run("mmdebstrap", &args)?;
-    fs::write(root.join("etc/resolv.conf"), resolv_conf()).context("write `resolv.conf`")?;
-    let root = root.display().to_string();
-    let mut finish = vec![root.as_str(), "sh", "-c", FINISH, "base.sh"];
-    finish.extend(FETCHED);
-    run("chroot", &finish).map(drop)
-}
-
-/// The settings that this machine's apt needs to reach its archives: hosts need them as well.
-fn apt_options() -> Result<Vec<String>> {
-=======
     args
 }
 
 /// The settings that this machine's apt needs to reach its archives: hosts need them as well.
 pub(super) fn apt_options() -> Result<Vec<String>> {
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
     let dump = run("apt-config", &["dump"])?;
     let wanted = ["Acquire::http::Proxy ", "Acquire::https::Proxy ", "Acquire::Check-"];
     Ok(dump
@@ -208,43 +162,28 @@ fn without_loopback(text: &str) -> String {
     text.split_inclusive('\n').filter(|line| !is_loopback(line)).collect()
 }
 
-<<<<<<< HEAD
-/// Removes what an earlier recipe or an interrupted build left of this release's base.
-=======
 /// Removes what an interrupted build left of this release's base, and the bases of other recipes
 /// that no host has used for long: another version of hwctl may be about to use a young one.
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
 fn remove_unused(state: &State, release: &str) -> Result<()> {
     let used: Vec<String> =
         state.host_dirs()?.iter().filter_map(read_record).map(|record| record.base).collect();
     let Ok(entries) = fs::read_dir(state.bases()) else { return Ok(()) };
-<<<<<<< HEAD
-    let of_release = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        name.starts_with(&format!("{release}-")) && !used.contains(&name)
-    };
-    for path in entries.flatten().map(|entry| entry.path()).filter(of_release) {
-=======
     let is_unused = |path: &PathBuf| {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let is_spoilt = name.ends_with(UNFINISHED) || is_older_than(path, KEPT_FOR);
         name.starts_with(&format!("{release}-")) && !used.contains(&name) && is_spoilt
     };
     for path in entries.flatten().map(|entry| entry.path()).filter(is_unused) {
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
         fs::remove_dir_all(&path).with_context(|| format!("remove `{}`", path.display()))?;
     }
     Ok(())
 }
 
-<<<<<<< HEAD
-=======
 fn is_older_than(path: &Path, age: Duration) -> bool {
     let modified = fs::metadata(path).and_then(|metadata| metadata.modified());
     modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|elapsed| elapsed > age))
 }
 
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,8 +197,6 @@ mod tests {
     }
 
     #[test]
-<<<<<<< HEAD
-=======
     fn ubuntu_has_docker_in_a_component_that_debian_lacks() {
         let [debian, ubuntu] = &DISTRIBUTIONS;
         let has_universe = |distribution, release| {
@@ -273,7 +210,6 @@ mod tests {
     }
 
     #[test]
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
     fn name_servers_on_loopback_are_left_out() {
         let text = "search example\nnameserver 127.0.0.53\nnameserver 192.0.2.53\n";
         assert_eq!(without_loopback(text), "search example\nnameserver 192.0.2.53\n");

@@ -14,10 +14,7 @@ PasswordAuthentication no
 KbdInteractiveAuthentication no
 PermitRootLogin no
 EOF
-<<<<<<< HEAD
-=======
 echo 'LANG=C.UTF-8' > /etc/default/locale
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
 # Each host gets its own.
 rm -f /etc/ssh/ssh_host_*
 

@@ -11,11 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::command::finish;
-<<<<<<< HEAD
-use super::network::Network;
-=======
 use super::network::{MACHINE_LOCK, Network};
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
 use super::state::{HostDir, make_dir, write};
 
 const SCRIPT: &str = include_str!("boot.sh");
@@ -26,16 +22,10 @@ const PLAIN_DIRS: [&str; 2] = ["docker", "containerd"];
 pub(super) fn start(dir: &HostDir, network: &Network) -> Result<()> {
     let script = SCRIPT
         .replace("@CGROUPS@", &words(&cgroups(dir)))
-<<<<<<< HEAD
-        .replace("@LINK@", &network.link())
-        .replace("@NAMESPACE@", &network.namespace())
-        .replace("@WIRING@", &network.wiring().join("\n    "));
-=======
         .replace("@LOCK@", MACHINE_LOCK)
         .replace("@LINK@", &network.link())
         .replace("@NAMESPACE@", &network.namespace())
         .replace("@WIRING@", &network.wiring().join("\n        "));
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
     write(&dir.boot_script(), &script)?;
     let console = File::options()
         .append(true)
@@ -87,10 +77,6 @@ fn words(paths: &[PathBuf]) -> String {
 /// The host's own cgroups: one in each hierarchy that systemd uses.
 fn cgroups(dir: &HostDir) -> Vec<PathBuf> {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-<<<<<<< HEAD
-    let name = format!("{:08x}-{}", path_number(&dir.0), dir.name());
-=======
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
     mounts
         .lines()
         .filter_map(|line| {
@@ -98,32 +84,14 @@ fn cgroups(dir: &HostDir) -> Vec<PathBuf> {
             let (place, kind, options) = (fields.next()?, fields.next()?, fields.next()?);
             let is_systemds = kind == "cgroup2" || options.split(',').any(|o| o == "name=systemd");
             (kind.starts_with("cgroup") && is_systemds)
-<<<<<<< HEAD
-                .then(|| Path::new(place).join("hwctl-lab").join(&name))
-=======
                 .then(|| Path::new(place).join("hwctl-lab").join(dir.mark()))
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
         })
         .collect()
 }
 
-<<<<<<< HEAD
-/// A number for a path, so that hosts of one name in two lab folders do not share a cgroup.
-fn path_number(path: &Path) -> u32 {
-    path.as_os_str()
-        .as_encoded_bytes()
-        .iter()
-        .fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193))
-}
-
-/// The systemd of the host, as this machine numbers it.
-pub(super) fn leader(network: &Network) -> Option<u32> {
-    let namespace = namespace_inode(network)?;
-=======
 /// The systemd of the host, as this machine numbers it.
 pub(super) fn leader(network: &Network) -> Option<u32> {
     let namespace = network.namespace_inode()?;
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
     let own_depth = pid_depth("self")?;
     processes().find(|pid| {
         in_namespace(*pid, namespace) && pid_depth(&pid.to_string()) == Some((own_depth.0 + 1, 1))
@@ -143,11 +111,7 @@ fn pid_depth(pid: &str) -> Option<(usize, u32)> {
 pub(super) fn kill(dir: &HostDir, network: Option<&Network>) -> Result<()> {
     let deadline = Instant::now() + Duration::from_secs(15);
     let marker = directory_argument(dir);
-<<<<<<< HEAD
-    let namespace = network.and_then(namespace_inode);
-=======
     let namespace = network.and_then(Network::namespace_inode);
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
     loop {
         let mut found: Vec<u32> = processes()
             .filter(|pid| {
@@ -263,14 +227,6 @@ fn has_argument(pid: u32, argument: &str) -> bool {
         .is_ok_and(|line| line.split(|byte| *byte == 0).any(|arg| arg == argument.as_bytes()))
 }
 
-<<<<<<< HEAD
-/// What tells a network namespace from all others.
-fn namespace_inode(network: &Network) -> Option<u64> {
-    fs::metadata(Path::new("/run/netns").join(network.namespace())).ok().map(|file| file.ino())
-}
-
-=======
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
 fn in_namespace(pid: u32, namespace: u64) -> bool {
     fs::metadata(format!("/proc/{pid}/ns/net")).is_ok_and(|file| file.ino() == namespace)
 }

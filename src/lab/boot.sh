@@ -11,16 +11,10 @@ while :; do
     systemd-nspawn "$@"
     # 133: the host asked for a reboot. Its network starts from nothing then, as a machine's does.
     [ $? = 133 ] || exit
-<<<<<<< HEAD
-    ip link delete @LINK@
-    ip netns delete @NAMESPACE@
-    @WIRING@
-=======
     (
         flock 9
         ip link delete @LINK@
         ip netns delete @NAMESPACE@
         @WIRING@
     ) 9>> @LOCK@
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
 done

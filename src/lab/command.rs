@@ -1,10 +1,7 @@
 //! Runs a program of this machine and keeps the last lines of what it says for the error.
 
 use std::ffi::OsStr;
-<<<<<<< HEAD
-=======
 use std::path::Path;
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
 use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context as _, Result, anyhow};
@@ -24,8 +21,6 @@ pub(super) fn finish(command: &mut Command) -> Result<String> {
     judge(&line, &output)
 }
 
-<<<<<<< HEAD
-=======
 /// Like [`run`], with a lock that the program itself holds: if this process is killed, the program may
 /// go on for a while, and whoever does the same work next has to wait for its end.
 pub(super) fn run_locked<S: AsRef<OsStr>>(
@@ -36,7 +31,6 @@ pub(super) fn run_locked<S: AsRef<OsStr>>(
     finish(Command::new("flock").arg(lock).arg(program).args(args))
 }
 
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
 /// Runs one line of words that hold no spaces, such as `ip link set eth0 up`.
 pub(super) fn run_words(line: &str) -> Result<String> {
     let mut words = line.split_whitespace();

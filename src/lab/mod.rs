@@ -5,18 +5,12 @@ mod boot;
 mod command;
 mod host;
 mod network;
-<<<<<<< HEAD
-=======
 mod redis_image;
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
 mod root;
 mod state;
 mod tools;
 
-<<<<<<< HEAD
-=======
 use std::ffi::OsStr;
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
@@ -100,14 +94,10 @@ impl Lab {
         let lock = self.state.lock(&options.name)?;
         let dir = self.state.host_dir(&options.name);
         if let Some(host) = self.host(&options.name).filter(Host::is_running) {
-<<<<<<< HEAD
-            return same_release(host, &options.release);
-=======
             // Whoever started it may have been stopped before the host was up.
             drop(lock);
             let host = same_release(host, &options.release)?;
             return host.wait_until_reachable().map(|()| host);
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
         }
         if dir.0.exists() {
             self.tell(&format!("removes what is left of an earlier `{}`", options.name));
@@ -148,11 +138,7 @@ impl Lab {
             owner,
         };
         let mut made = None;
-<<<<<<< HEAD
-        network::claim(|network| {
-=======
         network::claim(&self.state, dir, |network| {
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
             let record = record(network);
             write_record(dir, &record)?;
             made = Some(record);
@@ -187,20 +173,12 @@ impl Lab {
         check_name(name)?;
         let _lock = self.state.lock(name)?;
         let dir = self.state.host_dir(name);
-<<<<<<< HEAD
-        if !dir.0.exists() {
-            return Ok(false);
-        }
-        self.remove(&dir).with_context(|| format!("take down `{name}`"))?;
-        Ok(true)
-=======
         let is_there = dir.0.exists();
         if is_there {
             self.remove(&dir).with_context(|| format!("take down `{name}`"))?;
         }
         self.state.forget_lock(name)?;
         Ok(is_there)
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
     }
 
     /// Takes all hosts of this lab down; their names.
@@ -214,13 +192,6 @@ impl Lab {
         Ok(names)
     }
 
-<<<<<<< HEAD
-    /// Takes down the temporary hosts whose process is gone.
-    fn reap(&self) -> Result<()> {
-        for dir in self.state.host_dirs()? {
-            let is_orphan = |dir: &HostDir| {
-                read_record(dir).is_some_and(|r| r.owner.is_some_and(|owner| !owner.is_alive()))
-=======
     /// An archive, as `docker save` writes it, of a stand-in for `redis:7-alpine` made of Debian's
     /// redis 7.0: for `redis.image_archive` where no registry is reached. Made once and kept.
     pub fn redis_archive(&self) -> Result<PathBuf> {
@@ -234,19 +205,12 @@ impl Lab {
                 let has_none = !dir.record().exists();
                 let owner = read_record(dir).and_then(|record| record.owner);
                 has_none || owner.is_some_and(|owner| !owner.is_alive())
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
             };
             if !is_orphan(&dir) {
                 continue;
             }
             // Somebody else who takes it down holds its lock.
             let Some(_lock) = self.state.try_lock(dir.name())? else { continue };
-<<<<<<< HEAD
-            if is_orphan(&dir) {
-                self.tell(&format!("removes `{}`: the process it was for is gone", dir.name()));
-                self.remove(&dir)?;
-            }
-=======
             if dir.0.exists() && is_orphan(&dir) {
                 self.tell(&format!("removes `{}`, which nobody needs any more", dir.name()));
                 self.remove(&dir)?;
@@ -254,7 +218,6 @@ impl Lab {
             if !dir.0.exists() {
                 self.state.forget_lock(dir.name())?;
             }
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
         }
         Ok(())
     }
@@ -268,9 +231,6 @@ impl Lab {
         if let Some(record) = &record {
             record.network.release()?;
         }
-<<<<<<< HEAD
-        fs::remove_dir_all(&dir.0).with_context(|| format!("remove `{}`", dir.0.display()))
-=======
         if fs::remove_dir_all(&dir.0).is_err() {
             // A file that the host made immutable cannot be removed even by root.
             let flags = ["-R", "-f", "-i", "-a"].map(OsStr::new);
@@ -278,7 +238,6 @@ impl Lab {
             fs::remove_dir_all(&dir.0).with_context(|| format!("remove `{}`", dir.0.display()))?;
         }
         Ok(())
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
     }
 }
 

@@ -3,10 +3,7 @@
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::net::Ipv4Addr;
-<<<<<<< HEAD
-=======
 use std::os::unix::fs::MetadataExt as _;
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
@@ -14,20 +11,13 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use super::command::{run, run_words};
-<<<<<<< HEAD
-=======
 use super::state::{HostDir, State, read_record};
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
 
 /// The networks that hosts get their addresses from: the first that no route of this machine claims.
 const POOLS: [[u8; 2]; 3] = [[10, 213], [172, 29], [100, 120]];
 /// Locked while links and rules change, by every lab on this machine whatever its folder. It holds
 /// the value that `ip_forward` had before the first host, as long as there are hosts.
-<<<<<<< HEAD
-const MACHINE_LOCK: &str = "/run/lock/hwctl-lab";
-=======
 pub(super) const MACHINE_LOCK: &str = "/run/lock/hwctl-lab";
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
 const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
 const LINKS: &str = "/sys/class/net";
 
@@ -37,13 +27,10 @@ pub(super) struct Network {
     pool: [u8; 2],
     slot: u8,
     mtu: u32,
-<<<<<<< HEAD
-=======
     /// Tells the links and rules of this host from those of any other: after this machine booted
     /// anew, another host may have the number that a host of before has on record.
     #[serde(default)]
     mark: String,
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
 }
 
 impl Network {
@@ -68,11 +55,7 @@ impl Network {
     }
 
     fn comment(&self) -> String {
-<<<<<<< HEAD
-        format!("hwctl-lab-{}", self.slot)
-=======
         format!("hwctl-lab-{}", self.mark)
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
     }
 
     fn pool_net(&self) -> String {
@@ -87,10 +70,7 @@ impl Network {
         vec![
             format!("ip netns add {ns}"),
             format!("ip link add {link} mtu {mtu} type veth peer name eth0 mtu {mtu} netns {ns}"),
-<<<<<<< HEAD
-=======
             format!("ip link set {link} alias {}", self.mark),
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
             format!("ip address add {gateway}/30 dev {link}"),
             format!("ip link set {link} up"),
             format!("ip -n {ns} link set lo up"),
@@ -136,13 +116,6 @@ impl Network {
         remove_rules(&format!("{}-cut", self.comment()))
     }
 
-<<<<<<< HEAD
-    /// Makes namespace and link anew; the rules stay.
-    pub(super) fn rewire(&self) -> Result<()> {
-        let _lock = lock_machine()?;
-        self.remove_links();
-        run_all(&self.wiring())
-=======
     /// Makes all of it anew.
     pub(super) fn rewire(&self) -> Result<()> {
         let mut lock = lock_machine()?;
@@ -152,19 +125,14 @@ impl Network {
         self.remove_links();
         remove_rules(&self.comment())?;
         self.set_up(&mut lock)
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
     }
 
     /// Removes all that [`claim`] made, also when some of it is gone already.
     pub(super) fn release(&self) -> Result<()> {
         let mut lock = lock_machine()?;
-<<<<<<< HEAD
-        self.remove_links();
-=======
         if self.is_ours() {
             self.remove_links();
         }
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
         remove_rules(&self.comment())?;
         remove_rules(&format!("{}-cut", self.comment()))?;
         if slots_in_use().is_empty() {
@@ -173,8 +141,6 @@ impl Network {
         Ok(())
     }
 
-<<<<<<< HEAD
-=======
     fn set_up(&self, lock: &mut File) -> Result<()> {
         turn_forwarding_on(lock)?;
         run_all(&self.wiring())?;
@@ -194,7 +160,6 @@ impl Network {
         fs::metadata(path).ok().filter(|_| self.is_ours()).map(|file| file.ino())
     }
 
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
     /// The link's end in this machine may outlive the namespace's file by a moment: both go by name.
     fn remove_links(&self) {
         // What is not there is what is wanted here; a link that stays makes the next command fail.
@@ -205,30 +170,6 @@ impl Network {
 
 /// Finds a free place in the network and makes namespace, link and rules there. `note` is called
 /// with the place before anything is made, so that a crash leaves nothing that is not on record.
-<<<<<<< HEAD
-pub(super) fn claim(note: impl FnOnce(&Network) -> Result<()>) -> Result<Network> {
-    let mut lock = lock_machine()?;
-    let routes = run("ip", &["-4", "route", "show", "table", "all"])?;
-    let network = free_place(&routes, &slots_in_use(), default_mtu(&routes))?;
-    note(&network)?;
-    turn_forwarding_on(&mut lock)?;
-    network.remove_links();
-    run_all(&network.wiring())?;
-    run_all(&network.rules())?;
-    Ok(network)
-}
-
-/// The first place whose addresses no route covers and whose number no link has.
-fn free_place(routes: &str, in_use: &[u8], mtu: u32) -> Result<Network> {
-    let taken: Vec<Ipv4Net> = routes.lines().filter_map(destination).collect();
-    for pool in POOLS {
-        for slot in (1..=254).filter(|slot| !in_use.contains(slot)) {
-            let network = Network { pool, slot, mtu };
-            let wanted = Ipv4Net::new_assert(network.gateway(), 30);
-            let is_free = |net: &Ipv4Net| !net.contains(&wanted) && !wanted.contains(net);
-            if taken.iter().all(is_free) {
-                return Ok(network);
-=======
 pub(super) fn claim(
     state: &State,
     dir: &HostDir,
@@ -255,7 +196,6 @@ fn free_place(routes: &str, in_use: &[u8]) -> Result<([u8; 2], u8)> {
             let is_free = |net: &Ipv4Net| !net.contains(&wanted) && !wanted.contains(net);
             if taken.iter().all(is_free) {
                 return Ok((pool, slot));
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
             }
         }
     }
@@ -349,12 +289,8 @@ mod tests {
     use super::*;
 
     fn place(routes: &str, in_use: &[u8]) -> Ipv4Addr {
-<<<<<<< HEAD
-        free_place(routes, in_use, 1500).unwrap().address()
-=======
         let (pool, slot) = free_place(routes, in_use).unwrap();
         Network { pool, slot, mtu: 1500, mark: String::new() }.address()
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
     }
 
     #[test]
@@ -370,11 +306,7 @@ mod tests {
         assert_eq!(place("10.213.1.2 dev tun0", &[]), Ipv4Addr::new(10, 213, 2, 2));
         assert_eq!(place("unreachable 10.0.0.0/8", &[]), Ipv4Addr::new(172, 29, 1, 2));
         let all = "10.0.0.0/8 dev a\n172.16.0.0/12 dev b\n100.64.0.0/10 dev c";
-<<<<<<< HEAD
-        assert!(free_place(all, &[], 1500).is_err());
-=======
         assert!(free_place(all, &[]).is_err());
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
     }
 
     #[test]

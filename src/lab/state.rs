@@ -1,10 +1,7 @@
 //! What the lab remembers on disk: its folders, its locks and one record for each host.
 
 use std::fs::{self, File};
-<<<<<<< HEAD
-=======
 use std::os::unix::fs::MetadataExt as _;
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -91,8 +88,6 @@ impl HostDir {
     pub(super) fn console(&self) -> PathBuf {
         self.0.join("console.log")
     }
-<<<<<<< HEAD
-=======
     /// A word for this host that no other on this machine has, also not one of the same name in
     /// another lab folder: the name, with a number made of the path.
     pub(super) fn mark(&self) -> String {
@@ -102,7 +97,6 @@ impl HostDir {
         });
         format!("{number:08x}-{}", self.name())
     }
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
     pub(super) fn name(&self) -> &str {
         self.0.file_name().and_then(|name| name.to_str()).unwrap_or_default()
     }
@@ -141,11 +135,6 @@ impl State {
 
     /// Waits for the lock of this name; it is held until the file is dropped, or the process ends.
     pub(super) fn lock(&self, name: &str) -> Result<File> {
-<<<<<<< HEAD
-        let file = self.lock_file(name)?;
-        file.lock().with_context(|| format!("lock `{name}` of the lab"))?;
-        Ok(file)
-=======
         loop {
             let file = self.lock_file(name)?;
             file.lock().with_context(|| format!("lock `{name}` of the lab"))?;
@@ -153,21 +142,11 @@ impl State {
                 return Ok(file);
             }
         }
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
     }
 
     /// The lock of this name, if nobody holds it.
     pub(super) fn try_lock(&self, name: &str) -> Result<Option<File>> {
         let file = self.lock_file(name)?;
-<<<<<<< HEAD
-        Ok(file.try_lock().is_ok().then_some(file))
-    }
-
-    fn lock_file(&self, name: &str) -> Result<File> {
-        let dir = self.dir.join("locks");
-        make_dir(&dir)?;
-        let path = dir.join(name);
-=======
         Ok((file.try_lock().is_ok() && self.is_current(name, &file)).then_some(file))
     }
 
@@ -192,7 +171,6 @@ impl State {
 
     fn lock_file(&self, name: &str) -> Result<File> {
         let path = self.lock_path(name)?;
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
         File::create(&path).with_context(|| format!("open `{}`", path.display()))
     }
 }
@@ -239,16 +217,11 @@ mod tests {
         let held = state.lock("lab1").unwrap();
         assert!(state.try_lock("lab1").unwrap().is_none());
         assert!(state.try_lock("lab2").unwrap().is_some());
-<<<<<<< HEAD
-        drop(held);
-        assert!(state.try_lock("lab1").unwrap().is_some());
-=======
         state.forget_lock("lab1").unwrap();
         let again = state.try_lock("lab1").unwrap();
         assert!(again.is_some(), "a forgotten lock is free, though its file is still open");
         drop(held);
         assert!(state.try_lock("lab1").unwrap().is_none());
->>>>>>> e5c35f9d3d58247227eedc11bc686a78536d3636
     }
 
     #[test]
