@@ -1,5 +1,7 @@
 //! The whole command line: clap types only.
 
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
 
 /// Turns a fresh Ubuntu or Debian VM into a hardened, serving host, and keeps it that way.
@@ -14,8 +16,103 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
+    /// Bring hosts to their declared state: plan, apply, verify from outside
+    #[command(after_help = PROVISION_EXAMPLES)]
+    Provision(ProvisionArgs),
+    /// Show what provision would change, and change nothing (exit code 3: there are changes)
+    #[command(after_help = PLAN_EXAMPLES)]
+    Plan(PlanArgs),
+    /// On the host: serve one session of hwctl on standard input and output
+    #[command(hide = true)]
+    Engine {
+        /// sshd's SSH_CONNECTION
+        connection: Option<String>,
+    },
     /// Disposable real hosts on this Linux machine, for trying things out and for tests
     Lab(LabArgs),
+}
+
+const PROVISION_EXAMPLES: &str = "\
+Examples:
+  hwctl provision --lab                          try it on a disposable host
+  hwctl provision --host 37.9.53.237             one host, in the inventory or not
+  hwctl provision --limit 'web*' --check --diff  show what would change";
+
+const PLAN_EXAMPLES: &str = "\
+Examples:
+  hwctl plan --host vm1                          one host of the inventory
+  hwctl plan --json | jq -c 'select(.event == \"plan\")'";
+
+/// Which hosts, and how they are reached.
+#[derive(Clone, Debug, Args)]
+pub struct HostArgs {
+    /// Inventory file or folder [default: ./inventory.yaml]
+    #[arg(short, long, value_name = "PATH", help_heading = "Hosts")]
+    pub inventory: Option<PathBuf>,
+    /// A host by name or address, in the inventory or not; may be given several times
+    #[arg(long, value_name = "HOST", help_heading = "Hosts")]
+    pub host: Vec<String>,
+    /// Hosts that match an Ansible pattern, such as 'web*:!web3'
+    #[arg(short, long, value_name = "PATTERN", help_heading = "Hosts")]
+    pub limit: Option<String>,
+    /// Boot the disposable lab host `lab1`, if it does not run, and use it
+    #[arg(long, conflicts_with_all = ["host", "limit"], help_heading = "Hosts")]
+    pub lab: bool,
+    /// Set a variable, such as redis.port=6380; beats the inventory
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Hosts")]
+    pub set: Vec<String>,
+    /// Login name
+    #[arg(short, long, help_heading = "Connection")]
+    pub user: Option<String>,
+    /// SSH port
+    #[arg(short, long, help_heading = "Connection")]
+    pub port: Option<u16>,
+    /// Private key file
+    #[arg(long, value_name = "PATH", help_heading = "Connection")]
+    pub identity: Option<PathBuf>,
+    /// Take the key of a host that was never seen without asking
+    #[arg(long, help_heading = "Connection")]
+    pub accept_new_host_key: bool,
+    /// Ask for sudo's password
+    #[arg(short = 'K', long, help_heading = "Connection")]
+    pub ask_become_pass: bool,
+    /// The Linux build of hwctl to put on hosts [default: this program]
+    #[arg(long, value_name = "PATH", help_heading = "Connection")]
+    pub host_binary: Option<PathBuf>,
+    /// Seconds that a connection may take
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, help_heading = "Connection")]
+    pub connect_timeout: u16,
+}
+
+/// What a plan takes into account, and how it is shown.
+#[derive(Clone, Debug, Args)]
+pub struct PlanArgs {
+    /// Which hosts.
+    #[command(flatten)]
+    pub hosts: HostArgs,
+    /// Seconds to wait for what is in the way: another run, a held apt lock, a first boot
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub wait: u32,
+    /// One JSON event per line on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `hwctl provision`.
+#[derive(Clone, Debug, Args)]
+pub struct ProvisionArgs {
+    /// What to plan.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// Change nothing: the same as `hwctl plan`
+    #[arg(long)]
+    pub check: bool,
+    /// Show each change with its before and after
+    #[arg(long)]
+    pub diff: bool,
+    /// Leave a host as a failure left it, for a look, instead of undoing the run
+    #[arg(long)]
+    pub keep_on_failure: bool,
 }
 
 /// `hwctl lab`.

@@ -5,30 +5,22 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use hwctl::cli::{Cli, Verb};
 use hwctl::command;
-use hwctl::failure::{Exit, Failure};
+use hwctl::failure::Failure;
+use hwctl::report::{Style, failure_text};
 
 fn main() -> ExitCode {
     let result = match Cli::parse().verb {
+        Verb::Provision(args) => command::provision::run(&args),
+        Verb::Plan(args) => command::provision::plan(args),
+        Verb::Engine { connection } => command::engine::run(connection.as_deref()),
         Verb::Lab(args) => command::lab::run(args),
     };
     let exit = result.unwrap_or_else(|error| {
         let failure = Failure::from(error);
-        print_failure(&failure);
+        let color = console::colors_enabled_stderr();
+        let style = Style { color, live: false, diff: false, check: false };
+        eprintln!("{}", failure_text(style, "", &failure));
         failure.exit
     });
     ExitCode::from(exit as u8)
-}
-
-fn print_failure(failure: &Failure) {
-    eprintln!("error: {failure}");
-    for why in &failure.why {
-        eprintln!("  because: {}", why.replace('\n', "\n    "));
-    }
-    if let Some(not_done) = &failure.not_done {
-        eprintln!("  {not_done}");
-    }
-    if let Some(hint) = &failure.hint {
-        eprintln!("  hint: {hint}");
-    }
-    debug_assert_ne!(failure.exit, Exit::Done, "a failure has an exit code of its own");
 }

@@ -1,3 +1,6 @@
 //! One file for each verb: from parsed arguments to an exit code.
 
+pub mod engine;
+mod hosts;
 pub mod lab;
+pub mod provision;

@@ -53,6 +53,8 @@ pub(super) async fn gather(host: &Host, connection: Option<&Connection>) -> Resu
         arch: std::env::consts::ARCH.to_owned(),
         cpus: u16::try_from(cpus).unwrap_or(u16::MAX),
         memory_kib,
+        // systemd notes here what kind of container it found itself in.
+        container: host.path(Path::new("/run/systemd/container")).exists(),
         ipv6: !read("/proc/net/if_inet6").trim().is_empty(),
         ssh_ports,
         ssh_client: connection.map(|known| known.client),

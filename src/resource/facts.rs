@@ -21,6 +21,8 @@ pub struct Facts {
     pub cpus: u16,
     /// Memory in KiB.
     pub memory_kib: u64,
+    /// Whether it is a container, which cannot set the kernel's global settings.
+    pub container: bool,
     /// Whether the kernel has IPv6.
     pub ipv6: bool,
     /// TCP ports that sshd or its socket listens on, and the one this session came in by.
@@ -29,6 +31,27 @@ pub struct Facts {
     pub ssh_client: Option<IpAddr>,
     /// nginx: the installed version or, before it is installed, the one apt would install.
     pub nginx: Option<Version>,
+}
+
+impl Facts {
+    /// Before the hello: nothing is known.
+    #[must_use]
+    pub fn unknown() -> Self {
+        Self {
+            hostname: String::new(),
+            os: String::new(),
+            os_version: String::new(),
+            os_name: String::new(),
+            arch: String::new(),
+            cpus: 1,
+            memory_kib: 0,
+            container: false,
+            ipv6: false,
+            ssh_ports: Vec::new(),
+            ssh_client: None,
+            nginx: None,
+        }
+    }
 }
 
 /// A dotted version, compared number by number.

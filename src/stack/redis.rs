@@ -26,7 +26,10 @@ pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
     let redis = &builder.vars.redis;
     let text = builder.templates.render_text("sysctl/hwctl.conf", &Nothing {})?;
     builder.add(File::text("/etc/sysctl.d/60-hwctl.conf", text));
-    builder.add(Sysctl { key: "vm.overcommit_memory".to_owned(), value: "1".to_owned() });
+    // A container shares its kernel's settings and cannot set them.
+    if !builder.facts.container {
+        builder.add(Sysctl { key: "vm.overcommit_memory".to_owned(), value: "1".to_owned() });
+    }
 
     builder.add(Unit {
         name: "docker.service".to_owned(),

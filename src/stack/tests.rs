@@ -35,6 +35,7 @@ fn facts(os: &str, version: &str, nginx: Option<Version>) -> Facts {
         arch: "x86_64".to_owned(),
         cpus: 2,
         memory_kib: 2_000_000,
+        container: false,
         ipv6: true,
         ssh_ports: vec![22],
         ssh_client: None,

@@ -1,0 +1,18 @@
+//! `hwctl engine`: serves one session on the host. Not for people.
+
+use anyhow::Result;
+
+use crate::bundle;
+use crate::engine;
+use crate::failure::Exit;
+
+/// Serves one session on standard input and output.
+pub fn run(connection: Option<&str>) -> Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (input, output) = (tokio::io::stdin(), tokio::io::stdout());
+    let served =
+        runtime.block_on(engine::serve(input, output, connection.unwrap_or_default(), bundle::API));
+    // A read of standard input that is under way would be waited for.
+    runtime.shutdown_background();
+    served.map(|()| Exit::Done)
+}

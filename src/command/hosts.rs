@@ -1,0 +1,124 @@
+//! From the command line to hosts: the inventory, the lab, and how each is reached.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+
+use crate::cli::HostArgs;
+use crate::failure::Failure;
+use crate::inventory::{self, Inventory, Sources, Vars};
+use crate::lab::{self, Lab, Lifetime, UpOptions};
+use crate::remote::Target;
+use crate::resource::Secret;
+
+/// The name of the lab host of `--lab`.
+const LAB_HOST: &str = "lab1";
+/// What a lab host is provisioned with where there is no inventory: passwords for a throw-away
+/// host that only this machine reaches.
+const LAB_SETS: [&str; 2] = ["sites.site2.users={admin: homework}", "api.users={admin: password}"];
+
+/// One host to work on.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) target: Target,
+    pub(super) vars: Vars,
+    pub(super) warnings: Vec<String>,
+    /// What relative paths in the vars are relative to.
+    pub(super) folder: PathBuf,
+}
+
+/// The hosts that the command line means; `tell` hears what the lab does.
+pub(super) fn find(
+    args: &HostArgs,
+    tell: impl Fn(&str) + Send + Sync + 'static,
+) -> Result<Vec<Work>> {
+    let password = match args.ask_become_pass {
+        true => Some(ask_password()?),
+        false => None,
+    };
+    if args.lab {
+        return Ok(vec![lab_host(args, tell)?]);
+    }
+    let inventory = load(args.inventory.clone(), args.set.clone())?;
+    let hosts = inventory.select(&args.host, args.limit.as_deref())?;
+    if hosts.is_empty() {
+        return Err(Failure::usage("there is no host to work on")
+            .hint("name one with `--host ADDRESS`, or list hosts in `inventory.yaml`")
+            .into());
+    }
+    let mut works = Vec::new();
+    for host in hosts {
+        let (vars, warnings) = inventory.vars(&host)?;
+        let target = Target {
+            name: host.name.clone(),
+            address: host.address.clone(),
+            user: args.user.clone().or(host.user),
+            port: args.port.or(host.port),
+            identity: args.identity.clone().or(host.identity),
+            known_hosts: None,
+            accept_new_host_key: args.accept_new_host_key,
+            become_password: password.clone(),
+            host_binary: args.host_binary.clone(),
+            connect_timeout: Duration::from_secs(args.connect_timeout.into()),
+        };
+        let warnings = warnings.iter().map(ToString::to_string).collect();
+        works.push(Work { target, vars, warnings, folder: inventory.folder().to_owned() });
+    }
+    Ok(works)
+}
+
+fn load(path: Option<PathBuf>, sets: Vec<String>) -> Result<Inventory, Failure> {
+    inventory::load(&Sources { path, sets })
+}
+
+/// Boots the lab host. Its image of Redis is a stand-in: lab hosts reach no registry.
+fn lab_host(args: &HostArgs, tell: impl Fn(&str) + Send + Sync + 'static) -> Result<Work> {
+    let lab = Lab::open()?.telling(tell);
+    let name = LAB_HOST.to_owned();
+    let release = lab::DEFAULT_RELEASE.to_owned();
+    let host = match lab.host(&name).filter(lab::Host::is_running) {
+        Some(host) => host,
+        None => lab.up(&UpOptions { name, release, lifetime: Lifetime::Kept })?,
+    };
+    let archive = lab.redis_archive()?;
+    let mut sets = vec![format!("redis.image_archive={}", archive.display())];
+    sets.extend(args.set.iter().cloned());
+    let mut inventory = load(args.inventory.clone(), sets.clone())?;
+    if inventory.path().is_none() {
+        let sets = LAB_SETS.map(str::to_owned).into_iter().chain(sets);
+        inventory = load(None, sets.collect())?;
+    }
+    let address = host.address.to_string();
+    let selected = inventory.select(std::slice::from_ref(&address), None)?;
+    let known = selected.first().context("the lab host is selected")?;
+    let (vars, _) = inventory.vars(known)?;
+    let target = Target {
+        name: host.name.clone(),
+        address,
+        user: Some(host.ssh_user().to_owned()),
+        port: None,
+        identity: Some(host.identity().to_owned()),
+        known_hosts: Some(host.known_hosts().to_owned()),
+        accept_new_host_key: false,
+        become_password: None,
+        host_binary: args.host_binary.clone(),
+        connect_timeout: Duration::from_secs(args.connect_timeout.into()),
+    };
+    let folder = inventory.folder().to_owned();
+    Ok(Work { target, vars, warnings: Vec::new(), folder })
+}
+
+fn ask_password() -> Result<Secret> {
+    let terminal = console::Term::stderr();
+    if !terminal.is_term() {
+        return Err(Failure::usage("`--ask-become-pass` needs a terminal to ask on").into());
+    }
+    terminal.write_str("sudo password: ")?;
+    Ok(Secret::new(terminal.read_secure_line()?))
+}
+
+/// The folder of a user's own templates, beside the inventory.
+pub(super) fn template_folder(folder: &Path) -> PathBuf {
+    folder.join("templates")
+}

@@ -1,0 +1,262 @@
+//! Starts the engine on the host, putting hwctl there first when the host lacks this version.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use anyhow::Context as _;
+use flate2::{Compression, write::GzEncoder};
+use openssh::{Session, Stdio};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+
+use super::ssh::Target;
+use crate::engine::protocol::{BINARY_FOLDER, CLIENT_GREETING, ENGINE_GREETING};
+use crate::failure::{Exit, Failure};
+use crate::resource::sha256;
+
+/// A started engine.
+pub(super) type Child = openssh::Child<Arc<Session>>;
+
+/// The binary to put on hosts, and what it is known by.
+#[derive(Debug)]
+pub(super) struct Binary {
+    bytes: Vec<u8>,
+    key: String,
+}
+
+impl Binary {
+    /// This program, or the build named by `--host-binary`. Read once for all hosts.
+    fn load(named: Option<&Path>) -> Result<Arc<Self>, Failure> {
+        static BINARY: OnceLock<Arc<Binary>> = OnceLock::new();
+        if let Some(binary) = BINARY.get() {
+            return Ok(Arc::clone(binary));
+        }
+        let path = match named {
+            Some(path) => path.to_owned(),
+            None if cfg!(target_os = "linux") => PathBuf::from("/proc/self/exe"),
+            None => {
+                return Err(Failure::usage("this build of hwctl does not run on Linux hosts")
+                    .hint("give the Linux build with `--host-binary PATH`"));
+            }
+        };
+        let bytes = std::fs::read(&path)
+            .with_context(|| format!("cannot read hwctl's binary `{}`", path.display()))
+            .map_err(|error| Failure::from_error(Exit::Usage, &error))?;
+        let key = sha256(&bytes);
+        Ok(Arc::clone(BINARY.get_or_init(|| Arc::new(Self { bytes, key }))))
+    }
+
+    /// Its path on the host.
+    fn path(&self) -> String {
+        format!("{BINARY_FOLDER}/hwctl-{}", &self.key[..16])
+    }
+
+    /// The machine it runs on, as `uname -m` names it; read from its ELF header.
+    fn machine(&self) -> Option<&'static str> {
+        if !self.bytes.starts_with(b"\x7fELF") {
+            return None;
+        }
+        // e_machine: https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html
+        match self.bytes.get(18..20)? {
+            [0x3e, 0] => Some("x86_64"),
+            [0xb7, 0] => Some("aarch64"),
+            [0xf3, 0] => Some("riscv64"),
+            _ => None,
+        }
+    }
+}
+
+/// The path of hwctl's binary on hosts.
+pub(super) fn host_path(target: &Target) -> Result<PathBuf, Failure> {
+    Ok(Binary::load(target.host_binary.as_deref())?.path().into())
+}
+
+/// Starts the engine; `tell` hears of the upload when there is one.
+pub(super) async fn start(
+    session: &Arc<Session>,
+    target: &Target,
+    tell: impl Fn(String, Option<f32>),
+) -> Result<Child, Failure> {
+    let binary = Binary::load(target.host_binary.as_deref())?;
+    if let Some(child) = try_start(session, target, &binary).await? {
+        return Ok(child);
+    }
+    upload(session, target, &binary, tell).await?;
+    try_start(session, target, &binary)
+        .await?
+        .ok_or_else(|| target.unreachable("hwctl is not on the host though it was put there"))
+}
+
+/// How a command becomes root: not at all for root, else through sudo.
+fn become_root(target: &Target) -> &'static str {
+    match target.become_password {
+        Some(_) => "sudo -S -p ''",
+        None => "sudo -n",
+    }
+}
+
+/// The script that starts the engine, for the login shell: it holds nothing from the inventory.
+fn start_script(target: &Target, path: &str) -> String {
+    let root = become_root(target);
+    format!(
+        "sh -c 'LC_ALL=C; export LC_ALL; s=\"{}\"; [ \"$(id -u)\" = 0 ] && s=; \
+         if [ ! -x {path} ]; then echo \"hwctl missing $(uname -s) $(uname -m)\"; exit 0; fi; \
+         exec $s {path} engine \"$SSH_CONNECTION\"'",
+        root.replace('\'', "'\\''")
+    )
+}
+
+/// Starts the engine if the host has this version of hwctl.
+async fn try_start(
+    session: &Arc<Session>,
+    target: &Target,
+    binary: &Binary,
+) -> Result<Option<Child>, Failure> {
+    let mut child = spawn(session, target, &start_script(target, &binary.path())).await?;
+    let mut greeting = password_line(target);
+    greeting.extend_from_slice(format!("{CLIENT_GREETING}\n").as_bytes());
+    if let Some(stdin) = child.stdin().as_mut() {
+        // A host that refuses says why on its standard error, which is read below.
+        let _ = stdin.write_all(&greeting).await;
+    }
+    let stdout = child.stdout().as_mut();
+    let mut answer = String::new();
+    if let Some(stdout) = stdout {
+        // Byte by byte: what follows the line belongs to the frames.
+        for _ in 0..64 << 10 {
+            match stdout.read_u8().await {
+                Ok(b'\n') if answer == ENGINE_GREETING => return Ok(Some(child)),
+                Ok(b'\n') => match answer.strip_prefix("hwctl missing ") {
+                    Some(machine) => {
+                        require_machine(target, binary, machine)?;
+                        return Ok(None);
+                    }
+                    None => answer.clear(),
+                },
+                Ok(byte) => answer.push(char::from(byte)),
+                Err(_) => break,
+            }
+        }
+    }
+    Err(refused(target, child).await)
+}
+
+fn password_line(target: &Target) -> Vec<u8> {
+    let password = target.become_password.as_ref();
+    password.map(|password| format!("{}\n", password.expose()).into_bytes()).unwrap_or_default()
+}
+
+async fn spawn(session: &Arc<Session>, target: &Target, script: &str) -> Result<Child, Failure> {
+    Arc::clone(session)
+        .arc_raw_command(script)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .await
+        .map_err(|error| target.unreachable("ssh starts no command there").why(error.to_string()))
+}
+
+fn require_machine(target: &Target, binary: &Binary, told: &str) -> Result<(), Failure> {
+    let told = told.trim();
+    let wanted = match binary.machine() {
+        Some(machine) => format!("Linux {machine}"),
+        None => "no Linux machine".to_owned(),
+    };
+    if told == wanted {
+        return Ok(());
+    }
+    let what = format!("`{}` is {told}, this hwctl is built for {wanted}", target.name);
+    Err(Failure::new(Exit::Failed, what)
+        .not_done("nothing was changed on the host")
+        .hint("give the build for the host with `--host-binary PATH`"))
+}
+
+/// What the host's refusal to start a program as root means.
+async fn refused(target: &Target, mut child: Child) -> Failure {
+    let mut told = String::new();
+    if let Some(stderr) = child.stderr().take() {
+        let mut stderr = BufReader::new(stderr).take(16 << 10);
+        while stderr.read_line(&mut told).await.is_ok_and(|read| read > 0) {}
+    }
+    let last = told.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
+    let failure = |why: &str| {
+        let what = format!("cannot become root on `{}`: {why}", target.name);
+        Failure::new(Exit::Failed, what).why(last).not_done("nothing was changed on the host")
+    };
+    if told.contains("incorrect password") || told.contains("Sorry, try again") {
+        failure("sudo does not accept the password")
+            .hint("run again with `--ask-become-pass` and the right one")
+    } else if told.contains("password is required") || told.contains("a terminal is required") {
+        failure("sudo wants a password")
+            .hint("run with `--ask-become-pass`, or let this user use sudo without one")
+    } else if told.contains("not in the sudoers") || told.contains("not allowed to") {
+        failure("this user may not use sudo").hint("log in as a user who may, with `--user`")
+    } else if told.contains("sudo: not found") || told.contains("sudo: command not found") {
+        failure("the host has no sudo").hint("log in as root with `--user root`, or install sudo")
+    } else {
+        let what = format!("hwctl does not start on `{}`", target.name);
+        Failure::new(Exit::Failed, what).why(last).not_done("nothing was changed on the host")
+    }
+}
+
+/// Puts the binary on the host, compressed on the way: written beside its place, its hash
+/// compared, then renamed.
+async fn upload(
+    session: &Arc<Session>,
+    target: &Target,
+    binary: &Binary,
+    tell: impl Fn(String, Option<f32>),
+) -> Result<(), Failure> {
+    let message = |sent: usize, all: usize| {
+        format!("putting hwctl on the host ({:.1} of {:.1} MB)", megabytes(sent), megabytes(all))
+    };
+    tell("packing hwctl".to_owned(), None);
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let packed = encoder.write_all(&binary.bytes).and_then(|()| encoder.finish());
+    let packed = packed.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    let mut child = spawn(session, target, &upload_script(target, binary)).await?;
+    if let Some(mut stdin) = child.stdin().take() {
+        let mut sent = 0;
+        // A host that cannot take it closes the pipe and says why below.
+        let mut going = stdin.write_all(&password_line(target)).await.is_ok();
+        for chunk in packed.chunks(128 << 10) {
+            going = going && stdin.write_all(chunk).await.is_ok();
+            sent += chunk.len();
+            let fraction = sent as f32 / packed.len() as f32;
+            tell(message(sent, packed.len()), Some(fraction));
+        }
+        let _ = stdin.shutdown().await;
+    }
+    let mut done = String::new();
+    if let Some(stdout) = child.stdout().as_mut() {
+        let _ = stdout.read_to_string(&mut done).await;
+    }
+    if done.contains("hwctl uploaded") {
+        return Ok(());
+    }
+    let failure = refused(target, child).await;
+    if failure.why.iter().any(|why| why.contains("No space left")) {
+        let what = format!("there is no room for hwctl on `{}`", target.name);
+        return Err(Failure { what, ..failure }
+            .hint("free some space on the host (`df -h`, `apt-get clean`) and run again"));
+    }
+    Err(failure)
+}
+
+fn megabytes(bytes: usize) -> f64 {
+    bytes as f64 / 1e6
+}
+
+/// Keeps the two newest other versions.
+fn upload_script(target: &Target, binary: &Binary) -> String {
+    let (path, key) = (binary.path(), &binary.key);
+    let root = become_root(target).replace('\'', "'\\''");
+    format!(
+        "sh -c 'LC_ALL=C; export LC_ALL; s=\"{root}\"; [ \"$(id -u)\" = 0 ] && s=; \
+         exec $s sh -c \"set -e; umask 022; mkdir -p {BINARY_FOLDER}; t={path}.\\$\\$; \
+         trap \\\"rm -f \\$t\\\" EXIT; gzip -dc > \\$t; \
+         echo {key}  \\$t | sha256sum -c --quiet; chmod 755 \\$t; sync \\$t; mv \\$t {path}; \
+         cd {BINARY_FOLDER}; ls -t hwctl-* | tail -n +4 | xargs -r rm -f; echo hwctl uploaded\"'"
+    )
+}

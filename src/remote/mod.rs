@@ -1,0 +1,11 @@
+//! From the operator's side: the ssh session, putting hwctl on the host, talking to the engine
+//! there, and looking at the host from outside.
+
+mod bootstrap;
+mod engine;
+mod outside;
+mod ssh;
+
+pub use engine::{Engine, Planned, Tell};
+pub use outside::{Check, Expected, Page, look};
+pub use ssh::Target;

@@ -1,0 +1,184 @@
+//! The connection: the system's own ssh, so that its configuration, agents and jump hosts work.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use openssh::{KnownHosts, Session, SessionBuilder};
+
+use crate::failure::{Exit, Failure};
+use crate::resource::Secret;
+
+/// How a host is reached.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Its name in the inventory.
+    pub name: String,
+    /// Address, name or alias of `ssh_config`.
+    pub address: String,
+    /// Login name; ssh's own choice when absent.
+    pub user: Option<String>,
+    /// Port; ssh's own choice when absent.
+    pub port: Option<u16>,
+    /// Private key; ssh's own choice when absent.
+    pub identity: Option<PathBuf>,
+    /// Known hosts; ssh's own file when absent.
+    pub known_hosts: Option<PathBuf>,
+    /// Whether the key of a host that was never seen is taken without asking.
+    pub accept_new_host_key: bool,
+    /// The password of sudo, where it wants one.
+    pub become_password: Option<Secret>,
+    /// The Linux build of hwctl to put on the host; this program itself when absent.
+    pub host_binary: Option<PathBuf>,
+    /// How long a connection may take.
+    pub connect_timeout: Duration,
+}
+
+impl Target {
+    /// Opens the session.
+    pub(super) async fn connect(&self) -> Result<Arc<Session>, Failure> {
+        let error = match self.builder().connect(&self.address).await {
+            Ok(session) => return Ok(Arc::new(session)),
+            Err(error) => error,
+        };
+        let told = chain(&error);
+        let unknown = told.contains("Host key verification failed")
+            && !told.contains("REMOTE HOST IDENTIFICATION HAS CHANGED")
+            || told.contains("requested strict checking");
+        if unknown && !self.accept_new_host_key && std::io::stdin().is_terminal() {
+            self.ask_about_host_key().await?;
+            let again = self.builder().connect(&self.address).await;
+            return again.map(Arc::new).map_err(|error| self.explain(&chain(&error), None));
+        }
+        let fingerprint = if unknown { self.offered_host_key().await } else { None };
+        Err(self.explain(&told, fingerprint))
+    }
+
+    fn builder(&self) -> SessionBuilder {
+        let mut builder = SessionBuilder::default();
+        let check = if self.accept_new_host_key { KnownHosts::Add } else { KnownHosts::Strict };
+        builder.known_hosts_check(check).connect_timeout(self.connect_timeout);
+        builder.server_alive_interval(Duration::from_secs(15));
+        if let Some(user) = &self.user {
+            builder.user(user.clone());
+        }
+        if let Some(port) = self.port {
+            builder.port(port);
+        }
+        if let Some(identity) = &self.identity {
+            builder.keyfile(identity);
+        }
+        if let Some(known_hosts) = &self.known_hosts {
+            builder.user_known_hosts_file(known_hosts);
+        }
+        builder
+    }
+
+    /// ssh's own arguments for a connection outside the session.
+    fn arguments(&self) -> Vec<String> {
+        let mut args =
+            vec!["-o".to_owned(), format!("ConnectTimeout={}", self.connect_timeout.as_secs())];
+        let known = self.known_hosts.as_ref();
+        args.extend(
+            known.into_iter().flat_map(|path| {
+                ["-o".to_owned(), format!("UserKnownHostsFile={}", path.display())]
+            }),
+        );
+        args.extend(self.user.iter().flat_map(|user| ["-l".to_owned(), user.clone()]));
+        args.extend(self.port.iter().flat_map(|port| ["-p".to_owned(), port.to_string()]));
+        let key = self.identity.iter();
+        args.extend(key.flat_map(|key| ["-i".to_owned(), key.display().to_string()]));
+        args
+    }
+
+    /// Lets ssh show the fingerprint and ask, on the terminal.
+    async fn ask_about_host_key(&self) -> Result<(), Failure> {
+        let status = tokio::process::Command::new("ssh")
+            .args(self.arguments())
+            .args(["-o", "StrictHostKeyChecking=ask", "--", &self.address, "true"])
+            .status()
+            .await
+            .map_err(|error| self.explain(&error.to_string(), None))?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(self.unreachable("its host key is not accepted").not_done("nothing was sent to it"))
+    }
+
+    /// The fingerprint of the key that the host offers, in ssh's words.
+    async fn offered_host_key(&self) -> Option<String> {
+        let output = tokio::process::Command::new("ssh")
+            .args(self.arguments())
+            .args(["-v", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"])
+            .args(["--", &self.address, "true"])
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .ok()?;
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        told.lines().find_map(|line| Some(line.split_once("Server host key: ")?.1.to_owned()))
+    }
+
+    pub(super) fn unreachable(&self, why: &str) -> Failure {
+        Failure::new(Exit::Unreachable, format!("cannot reach `{}`: {why}", self.address))
+    }
+
+    /// What ssh's message means and what to do about it.
+    fn explain(&self, told: &str, fingerprint: Option<String>) -> Failure {
+        let last = told.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or(told);
+        let nothing = "nothing was changed on the host";
+        if told.contains("REMOTE HOST IDENTIFICATION HAS CHANGED") {
+            return self
+                .unreachable("its host key is not the one that is known")
+                .why("somebody may be listening in, or the machine was made anew")
+                .not_done(nothing)
+                .hint(format!(
+                    "if it was made anew: `ssh-keygen -R {}`, then run again",
+                    self.address
+                ));
+        }
+        if let Some(key) = fingerprint {
+            return self
+                .unreachable("its host key is not known yet")
+                .why(format!("it offers {key}"))
+                .not_done(nothing)
+                .hint("compare the fingerprint, then run again with `--accept-new-host-key`");
+        }
+        let (why, hint) = if told.contains("Permission denied") {
+            let user = self.user.as_deref().unwrap_or("ssh's default user");
+            let why = format!("it does not let `{user}` in");
+            (why, "give the right `--user` and `--identity`, or load the key into your agent")
+        } else if told.contains("Could not resolve hostname") {
+            (
+                "its name is not known".to_owned(),
+                "check the name, or set `ansible_host` to its address",
+            )
+        } else if told.contains("Connection refused") {
+            ("no ssh answers on that port".to_owned(), "check `--port`, and that sshd runs there")
+        } else if told.contains("timed out") {
+            let why = "it does not answer in time".to_owned();
+            (why, "check the address, its power and the firewalls on the way")
+        } else if told.contains("Host key verification failed") {
+            let why = "its host key is not known yet".to_owned();
+            (why, "log in with ssh once, or run again with `--accept-new-host-key`")
+        } else {
+            let why = "ssh gives up".to_owned();
+            (why, "`ssh -v` to the same address says more")
+        };
+        let failure = self.unreachable(&why).why(last).not_done(nothing).hint(hint);
+        failure
+    }
+}
+
+fn chain(error: &openssh::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        text.push('\n');
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}

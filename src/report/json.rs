@@ -1,0 +1,53 @@
+//! One event, one line of JSON.
+
+use std::io::Write;
+use std::sync::{Mutex, PoisonError};
+
+use crate::event::{Event, Sink};
+
+/// Writes each event as a line of JSON.
+#[derive(Debug)]
+pub struct Json<W>(Mutex<W>);
+
+impl<W: Write + Send> Json<W> {
+    /// To this writer.
+    pub fn new(writer: W) -> Self {
+        Self(Mutex::new(writer))
+    }
+}
+
+impl<W: Write + Send> Sink for Json<W> {
+    fn event(&self, event: Event) {
+        let mut writer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        // A reader that went away (`| head`) is no error of the run.
+        if let Ok(line) = serde_json::to_string(&event) {
+            let _ = writeln!(writer, "{line}").and_then(|()| writer.flush());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{HostSummary, Outcome, What};
+
+    #[test]
+    fn the_summary_has_the_documented_shape() {
+        let json = Json::new(Vec::new());
+        let host = "vm1".to_owned();
+        let summary = HostSummary {
+            host,
+            outcome: Outcome::Unchanged,
+            changes: 0,
+            elapsed_ms: 7,
+            urls: vec![],
+        };
+        json.event(Event::of_run(What::Summary { hosts: vec![summary] }));
+        let text = String::from_utf8(json.0.into_inner().unwrap()).unwrap();
+        assert_eq!(
+            text,
+            "{\"event\":\"summary\",\"hosts\":[{\"host\":\"vm1\",\"outcome\":\"unchanged\",\
+             \"changes\":0,\"elapsed_ms\":7}]}\n"
+        );
+    }
+}

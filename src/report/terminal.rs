@@ -1,0 +1,392 @@
+//! Events as a person reads them: results on standard output, progress and errors beside it.
+
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::io::Write;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+use crate::event::{
+    Action, Change, Detail, Event, Exit, Failure, HostSummary, Outcome, Planned, Sink, What,
+};
+
+/// How it looks.
+#[derive(Clone, Copy, Debug)]
+pub struct Style {
+    /// Whether to use colours.
+    pub color: bool,
+    /// Whether to draw moving progress lines.
+    pub live: bool,
+    /// Whether each change is shown with its before and after.
+    pub diff: bool,
+    /// Whether nothing is changed.
+    pub check: bool,
+}
+
+/// Draws events for a person.
+#[derive(Debug)]
+pub struct Terminal<W> {
+    style: Style,
+    state: Mutex<State<W>>,
+}
+
+#[derive(Debug)]
+struct State<W> {
+    out: W,
+    bars: MultiProgress,
+    hosts: HashMap<String, HostState>,
+}
+
+#[derive(Debug, Default)]
+struct HostState {
+    bar: Option<ProgressBar>,
+    ids: Vec<String>,
+    checks: (usize, usize),
+    undone: usize,
+}
+
+impl<W: Write + Send> Terminal<W> {
+    /// To this writer.
+    pub fn new(out: W, style: Style) -> Self {
+        let state = State { out, bars: MultiProgress::new(), hosts: HashMap::new() };
+        Self { style, state: Mutex::new(state) }
+    }
+
+    /// What was written.
+    pub fn into_inner(self) -> W {
+        self.state.into_inner().unwrap_or_else(PoisonError::into_inner).out
+    }
+}
+
+impl<W: Write + Send> Sink for Terminal<W> {
+    fn event(&self, event: Event) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let style = self.style;
+        let host = event.host.unwrap_or_default();
+        match event.what {
+            What::Version { .. } => {}
+            What::Warning { message } => {
+                let label = style.paint("warning:", "33;1");
+                state.print(&host_line(&host, &format!("{label} {message}")));
+            }
+            What::Step { message, fraction } => state.progress(style, &host, &message, fraction),
+            What::Plan { changes } => state.plan(style, &host, &changes),
+            What::ChangeStarted { index, id } => {
+                let all = state.hosts.entry(host.clone()).or_default().ids.len();
+                state.progress(style, &host, &format!("[{}/{all}] {id}", index + 1), None);
+            }
+            What::ChangeProgress { index, fraction, message } => {
+                let known = state.hosts.entry(host.clone()).or_default();
+                let all = known.ids.len();
+                let id = known.ids.get(index).cloned().unwrap_or_default();
+                let message = format!("[{}/{all}] {id}: {message}", index + 1);
+                state.progress(style, &host, &message, fraction);
+            }
+            What::ChangeDone { id, elapsed_ms, .. } => {
+                if elapsed_ms >= 1000 {
+                    let tick = style.paint("✓", "32");
+                    let line = format!("{tick} {id}  {}", seconds(elapsed_ms));
+                    state.print(&host_line(&host, &line));
+                }
+            }
+            What::Check { name, ok, detail } => state.check(style, &host, &name, ok, &detail),
+            What::ChangeUndone { .. } => state.hosts.entry(host).or_default().undone += 1,
+            What::Failed { failure } => state.print(&failure_text(style, &host, &failure)),
+            What::Done(summary) => state.done(style, &summary),
+            What::Summary { hosts } => state.summary(style, &hosts),
+        }
+    }
+}
+
+impl<W: Write> State<W> {
+    /// Prints a line above the progress lines.
+    fn print(&mut self, text: &str) {
+        let Self { out, bars, .. } = self;
+        // A reader that went away (`| head`) is no error of the run.
+        let _ = bars.suspend(|| writeln!(out, "{text}").and_then(|()| out.flush()));
+    }
+
+    fn progress(&mut self, style: Style, host: &str, message: &str, fraction: Option<f32>) {
+        if !style.live {
+            return;
+        }
+        let bars = &self.bars;
+        let bar = &mut self.hosts.entry(host.to_owned()).or_default().bar;
+        let bar = bar.get_or_insert_with(|| {
+            let bar = bars.add(ProgressBar::new(1000));
+            let template = "{spinner:.cyan} {prefix} {wide_msg} {elapsed:>4}";
+            bar.set_style(
+                ProgressStyle::with_template(template)
+                    .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+            );
+            bar.set_prefix(host.to_owned());
+            bar.enable_steady_tick(Duration::from_millis(120));
+            bar
+        });
+        let percent = fraction.map(|f| format!(" {:.0} %", f * 100.0)).unwrap_or_default();
+        bar.set_message(format!("{message}{percent}"));
+    }
+
+    fn plan(&mut self, style: Style, host: &str, changes: &[Planned]) {
+        let known = self.hosts.entry(host.to_owned()).or_default();
+        known.ids = changes.iter().map(|planned| planned.change.id.to_string()).collect();
+        let text = match (changes.is_empty(), style.diff) {
+            (true, _) if style.check => host_line(host, "nothing to change"),
+            (true, _) => return,
+            (false, true) => {
+                let mut text =
+                    host_line(host, &format!("{} to make", count(changes.len(), "change")));
+                for planned in changes {
+                    let _ = write!(text, "\n{}", change_text(style, &planned.change));
+                }
+                text
+            }
+            (false, false) => host_line(host, &plan_summary(changes)),
+        };
+        self.print(&text);
+    }
+
+    fn check(&mut self, style: Style, host: &str, name: &str, ok: bool, detail: &str) {
+        let checks = &mut self.hosts.entry(host.to_owned()).or_default().checks;
+        checks.0 += usize::from(ok);
+        checks.1 += 1;
+        if !ok {
+            let cross = style.paint("✗", "31;1");
+            self.print(&host_line(host, &format!("{cross} {name}: {detail}")));
+        }
+    }
+
+    fn done(&mut self, style: Style, summary: &HostSummary) {
+        let known = self.hosts.remove(&summary.host).unwrap_or_default();
+        if let Some(bar) = known.bar {
+            bar.finish_and_clear();
+        }
+        let changes = count(summary.changes, "change");
+        let (word, color) = match summary.outcome {
+            Outcome::Unchanged => ("unchanged".to_owned(), "32"),
+            Outcome::Changed if style.check => (format!("{changes} planned, none made"), "33"),
+            Outcome::Changed => (format!("changed, {changes}"), "33"),
+            Outcome::Failed => ("failed".to_owned(), "31;1"),
+            Outcome::Undone => {
+                (format!("failed and undone, {} taken back", count(known.undone, "change")), "31;1")
+            }
+            Outcome::Unreachable => ("unreachable".to_owned(), "31;1"),
+        };
+        let mut line = format!("{}  {}", style.paint(&word, color), seconds(summary.elapsed_ms));
+        if known.checks.1 > 0 {
+            let _ =
+                write!(line, "  {} of {} checks from outside pass", known.checks.0, known.checks.1);
+        }
+        let mut text = host_line(&summary.host, &line);
+        for url in &summary.urls {
+            let _ = write!(text, "\n  {url}");
+        }
+        self.print(&text);
+    }
+
+    fn summary(&mut self, style: Style, hosts: &[HostSummary]) {
+        if hosts.len() < 2 {
+            return;
+        }
+        let mut text = String::from("summary:");
+        for outcome in [
+            Outcome::Failed,
+            Outcome::Undone,
+            Outcome::Unreachable,
+            Outcome::Changed,
+            Outcome::Unchanged,
+        ] {
+            let names: Vec<_> =
+                hosts.iter().filter(|h| h.outcome == outcome).map(|h| h.host.as_str()).collect();
+            if !names.is_empty() {
+                let word = format!("{outcome:?}").to_lowercase();
+                let _ = write!(text, "\n  {:<11} {:>3}  {}", word, names.len(), names.join(" "));
+            }
+        }
+        let _ = style;
+        self.print(&text);
+    }
+}
+
+impl Style {
+    fn paint(self, text: &str, code: &str) -> String {
+        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+fn host_line(host: &str, text: &str) -> String {
+    if host.is_empty() { text.to_owned() } else { format!("{host}: {text}") }
+}
+
+fn count(number: usize, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
+}
+
+fn seconds(milliseconds: u64) -> String {
+    format!("{:.1} s", milliseconds as f64 / 1000.0)
+}
+
+/// `34 changes: packages 1, nginx 9, …`, by tag in plan order.
+fn plan_summary(changes: &[Planned]) -> String {
+    let mut tags: Vec<(&str, usize)> = Vec::new();
+    for planned in changes {
+        match tags.iter_mut().find(|(tag, _)| *tag == planned.tag) {
+            Some((_, number)) => *number += 1,
+            None => tags.push((&planned.tag, 1)),
+        }
+    }
+    let tags: Vec<_> = tags.iter().map(|(tag, number)| format!("{tag} {number}")).collect();
+    format!("{}: {}", count(changes.len(), "change"), tags.join(", "))
+}
+
+fn change_text(style: Style, change: &Change) -> String {
+    let (sign, color) = match change.action {
+        Action::Create | Action::Start => ("+", "32"),
+        Action::Update | Action::Reload | Action::Restart => ("~", "33"),
+        Action::Remove => ("-", "31"),
+    };
+    let verb = format!("{:?}", change.action).to_lowercase();
+    let mut text =
+        format!("{} {}  {verb}", style.paint(sign, color), style.paint(change.id.as_str(), "1"));
+    if let Some(because) = &change.because {
+        let _ = write!(text, " ({because})");
+    }
+    for detail in &change.details {
+        match detail {
+            Detail::Attribute { name, before, after } => {
+                let before = before.as_deref().unwrap_or("absent");
+                let after = after.as_deref().unwrap_or("absent");
+                let _ = write!(text, "\n    {name}: {before} → {after}");
+            }
+            Detail::Binary { before, after } => {
+                let bytes = |n: &Option<u64>| n.map_or("absent".to_owned(), |n| count_bytes(n));
+                let _ = write!(text, "\n    content: {} → {}", bytes(before), bytes(after));
+            }
+            Detail::Text { before, after } => text.push_str(&diff_text(style, before, after)),
+        }
+    }
+    if let Some(not_undone) = &change.not_undone {
+        let _ = write!(text, "\n    not undone if the run fails: {not_undone}");
+    }
+    text
+}
+
+fn count_bytes(bytes: u64) -> String {
+    match bytes {
+        0..10_000 => format!("{bytes} bytes"),
+        10_000..10_000_000 => format!("{:.0} kB", bytes as f64 / 1e3),
+        _ => format!("{:.1} MB", bytes as f64 / 1e6),
+    }
+}
+
+/// A unified diff, indented, with three lines of context.
+fn diff_text(style: Style, before: &str, after: &str) -> String {
+    let diff = similar::TextDiff::from_lines(before, after);
+    let mut text = String::new();
+    for hunk in diff.unified_diff().context_radius(3).iter_hunks() {
+        for line in hunk.to_string().lines() {
+            let line = match line.as_bytes().first() {
+                Some(b'+') => style.paint(line, "32"),
+                Some(b'-') => style.paint(line, "31"),
+                Some(b'@') => style.paint(line, "36"),
+                _ => line.to_owned(),
+            };
+            let _ = write!(text, "\n    {line}");
+        }
+    }
+    text
+}
+
+/// A failure as it is printed: what, why, what did not happen, what to do.
+pub fn failure_text(style: Style, host: &str, failure: &Failure) -> String {
+    let label = style.paint("error:", "31;1");
+    let mut text = host_line(host, &format!("{label} {}", failure.what));
+    for why in &failure.why {
+        let _ = write!(text, "\n  because: {}", why.replace('\n', "\n    "));
+    }
+    if failure.exit == Exit::Undone {
+        text.push_str("\n  the run was undone: the host is as it was before");
+    }
+    if let Some(not_done) = &failure.not_done {
+        let _ = write!(text, "\n  {not_done}");
+    }
+    if let Some(hint) = &failure.hint {
+        let _ = write!(text, "\n  {} {hint}", style.paint("hint:", "36"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::Id;
+
+    fn shown(diff: bool, events: Vec<What>) -> String {
+        let style = Style { color: false, live: false, diff, check: diff };
+        let terminal = Terminal::new(Vec::new(), style);
+        for what in events {
+            terminal.event(Event::on("vm1", what));
+        }
+        String::from_utf8(terminal.into_inner()).unwrap()
+    }
+
+    fn changes() -> Vec<Planned> {
+        let id = Id::new("file", "/etc/motd");
+        let text = Detail::Text { before: "a\nb\n".into(), after: "a\nc\n".into() };
+        let change = Change::new(id, Action::Update)
+            .attribute("mode", Some("0600".into()), Some("0644".into()))
+            .detail(text);
+        let unit = Change::new(Id::new("unit", "nginx.service"), Action::Reload)
+            .attribute("configuration", None, Some("reloaded".into()))
+            .because("file /etc/motd changes");
+        let planned = |change| Planned { tag: "nginx".into(), change };
+        vec![planned(change), planned(unit)]
+    }
+
+    #[test]
+    fn a_plan_with_its_diff() {
+        insta::assert_snapshot!(shown(true, vec![What::Plan { changes: changes() }]), @"
+        vm1: 2 changes to make
+        ~ file /etc/motd  update
+            mode: 0600 → 0644
+            @@ -1,2 +1,2 @@
+             a
+            -b
+            +c
+        ~ unit nginx.service  reload (file /etc/motd changes)
+            configuration: absent → reloaded
+        ");
+    }
+
+    #[test]
+    fn a_run_that_fails_and_is_undone() {
+        let failure =
+            Failure::new(Exit::Undone, "cannot apply `unit x`").why("it exits").hint("look");
+        let summary = HostSummary {
+            host: "vm1".into(),
+            outcome: Outcome::Undone,
+            changes: 2,
+            elapsed_ms: 1234,
+            urls: vec![],
+        };
+        let events = vec![
+            What::Plan { changes: changes() },
+            What::Check { name: "https://x/".into(), ok: false, detail: "502".into() },
+            What::ChangeUndone { id: Id::new("file", "/etc/motd") },
+            What::Failed { failure },
+            What::Done(summary),
+        ];
+        insta::assert_snapshot!(shown(false, events), @"
+        vm1: 2 changes: nginx 2
+        vm1: ✗ https://x/: 502
+        vm1: error: cannot apply `unit x`
+          because: it exits
+          the run was undone: the host is as it was before
+          hint: look
+        vm1: failed and undone, 1 change taken back  1.2 s  0 of 1 checks from outside pass
+        ");
+    }
+}
