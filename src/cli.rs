@@ -70,6 +70,9 @@ pub struct HostArgs {
     /// Private key file
     #[arg(long, value_name = "PATH", help_heading = "Connection")]
     pub identity: Option<PathBuf>,
+    /// File of known host keys [default: ssh's own]
+    #[arg(long, value_name = "PATH", help_heading = "Connection")]
+    pub known_hosts: Option<PathBuf>,
     /// Take the key of a host that was never seen without asking
     #[arg(long, help_heading = "Connection")]
     pub accept_new_host_key: bool,

@@ -5,15 +5,13 @@ use std::process::ExitCode;
 use clap::Parser as _;
 use hwctl::cli::{Cli, Verb};
 use hwctl::command;
-use hwctl::failure::Failure;
+use hwctl::failure::{Exit, Failure};
 use hwctl::report::{Style, failure_text};
 
 fn main() -> ExitCode {
-    let result = match Cli::parse().verb {
-        Verb::Provision(args) => command::provision::run(&args),
-        Verb::Plan(args) => command::provision::plan(args),
-        Verb::Engine { connection } => command::engine::run(connection.as_deref()),
-        Verb::Lab(args) => command::lab::run(args),
+    let result = match command::on_host::called_by_name() {
+        Some(command) => command::on_host::run(command),
+        None => verb(),
     };
     let exit = result.unwrap_or_else(|error| {
         let failure = Failure::from(error);
@@ -23,4 +21,13 @@ fn main() -> ExitCode {
         failure.exit
     });
     ExitCode::from(exit as u8)
+}
+
+fn verb() -> anyhow::Result<Exit> {
+    match Cli::parse().verb {
+        Verb::Provision(args) => command::provision::run(&args),
+        Verb::Plan(args) => command::provision::plan(args),
+        Verb::Engine { connection } => command::engine::run(connection.as_deref()),
+        Verb::Lab(args) => command::lab::run(args),
+    }
 }

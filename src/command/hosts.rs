@@ -56,7 +56,7 @@ pub(super) fn find(
             user: args.user.clone().or(host.user),
             port: args.port.or(host.port),
             identity: args.identity.clone().or(host.identity),
-            known_hosts: None,
+            known_hosts: args.known_hosts.clone(),
             accept_new_host_key: args.accept_new_host_key,
             become_password: password.clone(),
             host_binary: args.host_binary.clone(),

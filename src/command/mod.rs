@@ -3,4 +3,5 @@
 pub mod engine;
 mod hosts;
 pub mod lab;
+pub mod on_host;
 pub mod provision;

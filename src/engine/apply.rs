@@ -40,8 +40,8 @@ pub(super) async fn apply(
         }
         let resource = &declared[*place].resource;
         if !validated && validate::is_nginx_configuration(resource) {
-            let changed = plan.places.iter().map(|place| &declared[*place].resource);
-            validate::nginx_configuration(changed, host).await?;
+            let all = declared.iter().map(|declared| &declared.resource);
+            validate::nginx_configuration(all, host).await?;
             validated = true;
         }
         let id = resource.id();

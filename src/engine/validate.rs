@@ -15,10 +15,10 @@ pub(super) fn is_nginx_configuration(resource: &Resource) -> bool {
     resource.path().is_some_and(|path| path.starts_with(CONFIGURATION))
 }
 
-/// Applies `changed` to a copy of the configuration and lets nginx test that copy in its real
+/// Applies what `declared` has of the configuration to a copy of the configuration and lets nginx test that copy in its real
 /// place, seen by the test alone.
 pub(super) async fn nginx_configuration(
-    changed: impl Iterator<Item = &Resource>,
+    declared: impl Iterator<Item = &Resource>,
     host: &Host,
 ) -> Result<()> {
     let stage = tempfile::Builder::new()
@@ -37,7 +37,7 @@ pub(super) async fn nginx_configuration(
     symlink(host.state_dir(), state)?;
     let source = format!("{CONFIGURATION}/.");
     host.run("cp", &["-a", &source, &copy.to_string_lossy()]).await?;
-    for resource in changed.filter(|resource| is_nginx_configuration(resource)) {
+    for resource in declared.filter(|resource| is_nginx_configuration(resource)) {
         let examined = resource.examine(&staged).await?;
         if examined.change.is_some() {
             resource.apply(&examined.before, &staged).await?;

@@ -32,6 +32,8 @@ pub struct File {
 pub struct Absent {
     /// Absolute path on the host.
     pub path: PathBuf,
+    /// The package that brings it: a plan that installs the package removes it too.
+    pub brought_by: Option<String>,
 }
 
 /// What is at a path.
@@ -219,10 +221,15 @@ impl Kind for Absent {
         PathState::read(&host.path(&self.path))
     }
 
-    fn diff(&self, state: &PathState, _: &Host) -> Result<Option<Change>> {
+    fn diff(&self, state: &PathState, host: &Host) -> Result<Option<Change>> {
         let change = Change::new(self.id(), Action::Remove);
         match state {
-            PathState::Absent => Ok(None),
+            PathState::Absent => Ok(match &self.brought_by {
+                Some(package) if super::installed_version(host, package)?.is_none() => {
+                    Some(change.because(format!("package {package} brings it")))
+                }
+                _ => None,
+            }),
             PathState::Other(found) => {
                 in_the_way(&self.path, found, "nothing")?;
                 Ok(None)

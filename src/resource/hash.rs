@@ -1,10 +1,15 @@
 //! Password hashes: made with a fresh salt, and kept as long as the password still matches.
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+use rand::TryRng as _;
 use serde::{Deserialize, Serialize};
 
 use super::Secret;
+
+/// 16 characters in the hash's text: libcrypt, which nginx asks, reads no more of a salt
+/// (<https://www.akkadia.org/drepper/SHA-crypt.txt>), while the crate's own default is 22.
+const SALT_BYTES: usize = 12;
 
 /// How a password is hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,7 +27,10 @@ impl HashScheme {
         let password = password.expose().as_bytes();
         let hash = match self {
             Self::Sha512Crypt => {
-                sha_crypt::ShaCrypt::default().hash_password(password).map(|hash| hash.to_string())
+                let mut salt = [0; SALT_BYTES];
+                rand::rngs::SysRng.try_fill_bytes(&mut salt).context("read random bytes")?;
+                let hash = sha_crypt::ShaCrypt::default().hash_password_with_salt(password, &salt);
+                hash.map(|hash| hash.to_string())
             }
             Self::Argon2id => {
                 argon2::Argon2::default().hash_password(password).map(|hash| hash.to_string())
@@ -31,13 +39,15 @@ impl HashScheme {
         hash.map_err(|error| anyhow!("hash a password: {error}"))
     }
 
-    /// Whether `hash` is one of `password` in this scheme.
+    /// Whether `hash` is one of `password` in this scheme, for every reader of the scheme.
     #[must_use]
     pub fn verify(self, password: &Secret, hash: &str) -> bool {
         let password = password.expose().as_bytes();
         match self {
             Self::Sha512Crypt => {
+                let salt = hash.rsplit('$').nth(1).unwrap_or_default();
                 hash.starts_with("$6$")
+                    && salt.len() <= 16
                     && sha_crypt::ShaCrypt::default().verify_password(password, hash).is_ok()
             }
             Self::Argon2id => {
@@ -69,6 +79,16 @@ fn is_name(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn libcrypt_reads_the_whole_salt() {
+        let hash = HashScheme::Sha512Crypt.hash(&Secret::new("correct horse")).unwrap();
+        let salt = hash.split('$').nth(3).unwrap();
+        assert_eq!(salt.len(), 16, "{hash}");
+        // Made by `openssl passwd -6 -salt 0123456789abcdef 'correct horse'`.
+        let foreign = "$6$0123456789abcdef$lDHzA5IdO41viXIs6llkDKq4Uh2VG9JXIYJ.taq2zlNFqBnKQ0/fOUW0Zoz49ZnOpe2ACY.PoF6wosL.jL3Af0";
+        assert!(HashScheme::Sha512Crypt.verify(&Secret::new("correct horse"), foreign));
+    }
 
     #[test]
     fn each_scheme_finds_its_hash_again_and_no_other() {

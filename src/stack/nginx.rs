@@ -69,7 +69,10 @@ pub(super) fn declare(builder: &mut Builder<'_>, names: &Names, certificate: Id)
             target: available.into(),
         }),
         // The package's site: it would be a second default server on port 80.
-        builder.add(Absent { path: "/etc/nginx/sites-enabled/default".into() }),
+        builder.add(Absent {
+            path: "/etc/nginx/sites-enabled/default".into(),
+            brought_by: Some("nginx".to_owned()),
+        }),
     ];
     builder.add(Unit {
         name: "nginx.service".to_owned(),
