@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
@@ -22,6 +22,9 @@ use crate::stack::{Context, Stack, Templates, stack};
 /// unless it is declared.
 const PRIVATE_PORTS: [u16; 16] =
     [21, 25, 111, 2375, 2376, 3000, 3306, 5000, 5432, 6379, 8000, 8080, 8443, 9090, 9100, 11211];
+
+/// How long services may take until they look right from outside.
+const SETTLE: Duration = Duration::from_secs(8);
 
 /// Runs `hwctl provision`.
 pub fn run(args: &ProvisionArgs) -> Result<Exit> {
@@ -179,7 +182,13 @@ async fn carry_out(
     let Some(certificate) = certificate else { return engine.keep(tell).await };
     tell(What::Step { message: "looking from outside".to_owned(), fraction: None });
     let expected = expected(&work.target.address, &work.vars, &engine.facts, certificate);
-    let checks = look(&expected).await;
+    let mut checks = look(&expected).await;
+    // Services that were just started may need a moment: the API finds Redis again within 2 s.
+    let deadline = Instant::now() + SETTLE;
+    while checks.iter().any(|check| !check.ok) && Instant::now() < deadline {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+        checks = look(&expected).await;
+    }
     let mut wrong = Vec::new();
     for check in checks {
         if !check.ok {
