@@ -322,7 +322,7 @@ pub fn failure_text(style: Style, host: &str, failure: &Failure) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resource::Id;
+    use crate::event::Id;
 
     fn shown(diff: bool, events: Vec<What>) -> String {
         let style = Style { color: false, live: false, diff, check: diff };
