@@ -5,8 +5,9 @@
 
 use std::env;
 use std::error::Error;
+use std::fmt::Write as _;
 use std::fs;
-use std::io::Write;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -72,7 +73,10 @@ fn build(root: &Path, out: &Path, target: &str) -> Result<PathBuf, Box<dyn Error
 fn bundle(binary: &Path, out: &Path) -> Result<String, Box<dyn Error>> {
     let bytes = fs::read(binary)
         .map_err(|error| format!("cannot read the API binary `{}`: {error}", binary.display()))?;
-    let key: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut key = String::new();
+    for byte in Sha256::digest(&bytes) {
+        write!(key, "{byte:02x}")?;
+    }
     let mut encoder = GzEncoder::new(fs::File::create(out.join("api.gz"))?, Compression::best());
     encoder.write_all(&bytes)?;
     encoder.finish()?;

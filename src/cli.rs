@@ -25,7 +25,7 @@ pub enum Verb {
     /// On the host: serve one session of hwctl on standard input and output
     #[command(hide = true)]
     Engine {
-        /// sshd's SSH_CONNECTION
+        /// sshd's `SSH_CONNECTION`
         connection: Option<String>,
     },
     /// Disposable real hosts on this Linux machine, for trying things out and for tests

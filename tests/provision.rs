@@ -44,25 +44,26 @@ fn becomes_the_stack(release: &str) {
 
 fn serves_from_outside(host: &Provisioned<'_>) {
     let status =
-        |path: &str| host.curl(&["-o", "/dev/null", "-w", "%{http_code}", &host.url(path)]);
+        |path: &str| Provisioned::curl(&["-o", "/dev/null", "-w", "%{http_code}", &host.url(path)]);
     assert_eq!(status("/"), "200");
-    assert_eq!(host.curl(&[&host.url("/")]).matches("<iframe").count(), 3);
+    assert_eq!(Provisioned::curl(&[&host.url("/")]).matches("<iframe").count(), 3);
     assert_eq!(status("/open/"), "200");
     assert_eq!(status("/close/"), "403");
     assert_eq!(status("/flask/metrics"), "404");
     assert_eq!(status("/flask/swagger/"), "200");
-    assert_eq!(host.curl(&[&host.url("/flask/api/ping")]), r#"{"status":"ok"}"#);
-    let redirect = host.curl(&["-o", "/dev/null", "-w", "%{redirect_url}", &host.http_url("/x")]);
+    assert_eq!(Provisioned::curl(&[&host.url("/flask/api/ping")]), r#"{"status":"ok"}"#);
+    let redirect =
+        Provisioned::curl(&["-o", "/dev/null", "-w", "%{redirect_url}", &host.http_url("/x")]);
     assert_eq!(redirect, host.url("/x"));
 
     assert_eq!(status("/flask/api/count"), "401");
     let body = r#"{"username":"admin","password":"marked-secret-api"}"#;
     let login = ["-H", "Content-Type: application/json", "-d", body];
-    let answer = host.curl(&[&login[..], &[&host.url("/flask/auth/login")]].concat());
+    let answer = Provisioned::curl(&[&login[..], &[&host.url("/flask/auth/login")]].concat());
     let token = fields(&answer, "token");
     let bearer = format!("Authorization: Bearer {token}");
     for visits in 1..=2 {
-        let answer = host.curl(&["-H", &bearer, &host.url("/flask/api/count")]);
+        let answer = Provisioned::curl(&["-H", &bearer, &host.url("/flask/api/count")]);
         assert_eq!(answer, format!(r#"{{"visits":{visits}}}"#));
     }
     for port in [6379, 2375, 5000, 8000] {
@@ -143,6 +144,6 @@ fn edits_are_named_and_repaired(host: &Provisioned<'_>) {
         assert_eq!(code, 0, "after `{edit}`: {events:#?}");
         assert_eq!(host.hwctl("plan", &[]).0, 0, "after `{edit}`");
     }
-    let ping = host.curl(&[&host.url("/flask/api/ping")]);
+    let ping = Provisioned::curl(&[&host.url("/flask/api/ping")]);
     assert_eq!(ping, r#"{"status":"ok"}"#);
 }

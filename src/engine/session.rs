@@ -271,7 +271,10 @@ impl Session {
         let why = failure.what.clone();
         match self.undo(&why).await {
             Ok(()) => Failure { exit: Exit::Undone, ..failure },
-            Err(second) => second.why.iter().fold(failure.why(second.what), |f, why| f.why(why)),
+            Err(second) => second
+                .why
+                .iter()
+                .fold(failure.why(second.what), super::super::failure::Failure::why),
         }
     }
 

@@ -167,8 +167,7 @@ impl Target {
             let why = "ssh gives up".to_owned();
             (why, "`ssh -v` to the same address says more")
         };
-        let failure = self.unreachable(&why).why(last).not_done(nothing).hint(hint);
-        failure
+        self.unreachable(&why).why(last).not_done(nothing).hint(hint)
     }
 }
 

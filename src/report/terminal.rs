@@ -262,7 +262,7 @@ fn change_text(style: Style, change: &Change) -> String {
                 let _ = write!(text, "\n    {name}: {before} → {after}");
             }
             Detail::Binary { before, after } => {
-                let bytes = |n: &Option<u64>| n.map_or("absent".to_owned(), |n| count_bytes(n));
+                let bytes = |n: &Option<u64>| n.map_or("absent".to_owned(), count_bytes);
                 let _ = write!(text, "\n    content: {} → {}", bytes(before), bytes(after));
             }
             Detail::Text { before, after } => text.push_str(&diff_text(style, before, after)),
@@ -301,6 +301,7 @@ fn diff_text(style: Style, before: &str, after: &str) -> String {
 }
 
 /// A failure as it is printed: what, why, what did not happen, what to do.
+#[must_use]
 pub fn failure_text(style: Style, host: &str, failure: &Failure) -> String {
     let label = style.paint("error:", "31;1");
     let mut text = host_line(host, &format!("{label} {}", failure.what));

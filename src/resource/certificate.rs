@@ -177,16 +177,16 @@ impl Kind for Certificate {
     }
 
     async fn apply(&self, state: &CertificateState, host: &Host) -> Result<()> {
-        let (certificate, key) = match (self.reason(state), &state.certificate, &state.key) {
-            (
-                None,
-                PathState::File { bytes: certificate, .. },
-                PathState::File { bytes: key, .. },
-            ) => (certificate.clone(), key.clone()),
-            _ => {
-                let (certificate, key) = self.make()?;
-                (certificate.into_bytes(), key.into_bytes())
-            }
+        let (certificate, key) = if let (
+            None,
+            PathState::File { bytes: certificate, .. },
+            PathState::File { bytes: key, .. },
+        ) = (self.reason(state), &state.certificate, &state.key)
+        {
+            (certificate.clone(), key.clone())
+        } else {
+            let (certificate, key) = self.make()?;
+            (certificate.into_bytes(), key.into_bytes())
         };
         write_pair(host, (&self.key, &key), (&self.certificate, &certificate))
     }

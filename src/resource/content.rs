@@ -1,6 +1,7 @@
 //! What a file holds: text with places for secrets that only the host knows, a block inside
 //! somebody else's text, or a blob.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -110,11 +111,11 @@ fn render_parts(parts: &[Part], live: Option<&[u8]>, host: &Host, make: bool) ->
                 Some(text.clone())
             }
             Part::HostSecret(name) => {
-                shown.push_str(&format!("<secret {name}>"));
+                write!(shown, "<secret {name}>")?;
                 read_host_secret(host, name)?
             }
             Part::Hash { user, password, scheme } => {
-                shown.push_str(&format!("<hash of {user}'s password>"));
+                write!(shown, "<hash of {user}'s password>")?;
                 match live.as_deref().and_then(|live| scheme.find(live, user, password)) {
                     None if make => Some(scheme.hash(password)?),
                     kept => kept,
@@ -195,7 +196,8 @@ pub fn sha256(bytes: &[u8]) -> String {
 /// Bytes as lower-case hex.
 #[must_use]
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])).collect()
 }
 
 #[cfg(test)]

@@ -233,8 +233,8 @@ impl Resource {
     #[must_use]
     pub fn blob(&self) -> Option<&Blob> {
         match self {
-            Self::File(File { content: Content::Blob(blob), .. }) => Some(blob),
-            Self::Image(Image { archive: Some(blob), .. }) => Some(blob),
+            Self::File(File { content: Content::Blob(blob), .. })
+            | Self::Image(Image { archive: Some(blob), .. }) => Some(blob),
             _ => None,
         }
     }

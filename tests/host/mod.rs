@@ -85,7 +85,7 @@ impl<'lab> Provisioned<'lab> {
     }
 
     /// curl from outside.
-    pub(crate) fn curl(&self, args: &[&str]) -> String {
+    pub(crate) fn curl(args: &[&str]) -> String {
         let output = Command::new("curl").args(["-sk", "-m", "10"]).args(args).output().unwrap();
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
