@@ -1,5 +1,7 @@
 //! A lab host and hwctl run against it, as a user would.
 
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
 use std::net::{SocketAddr, TcpStream};
 use std::process::Command;
 use std::time::Duration;
@@ -46,10 +48,12 @@ impl<'lab> Provisioned<'lab> {
     pub(crate) fn hwctl(&self, verb: &str, args: &[&str]) -> (i32, Vec<Value>) {
         // ssh reads its own configuration: known hosts are the lab's.
         let home = self.folder.path();
+        let own = args.contains(&"--known-hosts");
+        let known = (!own).then(|| self.host.known_hosts().to_str().expect("a path in UTF-8"));
         let output = Command::new(env!("CARGO_BIN_EXE_hwctl"))
             .current_dir(home)
-            .args([verb, "--json", "--known-hosts"])
-            .arg(self.host.known_hosts())
+            .args([verb, "--json"])
+            .args(known.iter().flat_map(|path| ["--known-hosts", path]))
             .args(args)
             .output()
             .unwrap();
@@ -60,6 +64,16 @@ impl<'lab> Provisioned<'lab> {
         assert!(!text.contains(MARK) && !errors.contains(MARK), "a secret shows");
         let events = text.lines().map(|line| serde_json::from_str(line).expect(line)).collect();
         (output.status.code().unwrap_or(-1), events)
+    }
+
+    /// The folder of the inventory.
+    pub(crate) fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// Whether no run has begun on the host and no package of the stack is there.
+    pub(crate) fn is_untouched(&self) -> bool {
+        !self.sh_ok("test -e /etc/nginx || test -e /var/lib/hwctl/runs")
     }
 
     /// Runs a command as root on the host; what it printed. It has to succeed.
@@ -119,6 +133,12 @@ pub(crate) fn outcome(events: &[Value]) -> String {
     let last = events.last().expect("an event");
     assert_eq!(last["event"], "summary", "{events:#?}");
     last["hosts"][0]["outcome"].as_str().unwrap_or_default().to_owned()
+}
+
+/// All that the failure says, as one text.
+pub(crate) fn failure(events: &[Value]) -> String {
+    let failed = events.iter().find(|event| event["event"] == "failed");
+    failed.unwrap_or_else(|| panic!("nothing failed: {events:#?}")).to_string()
 }
 
 /// A text field of a JSON object.
