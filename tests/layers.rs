@@ -92,8 +92,8 @@ fn violations(path: &Path, source: &str) -> Vec<String> {
 
 /// The lines of a source without those that are comments: docs may link anywhere.
 fn without_comments(source: &str) -> String {
-    let code = source.lines().filter(|line| !line.trim_start().starts_with("//"));
-    code.map(|line| format!("{line}\n")).collect()
+    let is_code = |line: &&str| !line.trim_start().starts_with("//");
+    source.lines().filter(is_code).collect::<Vec<_>>().join("\n")
 }
 
 /// The modules of the crate's root that a source names; `depth` is how deep its own module lies.
