@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds=${1:-15}
 cargo build --release --quiet
-hwctl=$(ls target/*/release/hwctl target/release/hwctl 2>/dev/null | head -n 1)
+hwctl=$(find target -path "*release/hwctl" -type f | head -n 1)
 name=lab1
 was_up=$("$hwctl" lab list | awk -v name="$name" '$1 == name { print 1 }')
 "$hwctl" provision --lab >/dev/null

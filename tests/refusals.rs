@@ -104,7 +104,7 @@ fn obstacles_on_the_host_are_refused_before_anything_changes() {
 
     // apt's lock is held, by a process that the error names.
     let hold = "open F,\">/var/lib/dpkg/lock-frontend\";use Fcntl;\
-                fcntl(F,F_SETLK,pack(\"s s l! l! i\",F_WRLCK,0,0,0,0)) or die;sleep 600";
+                my $l=pack(\"ssx4qqi\",F_WRLCK,0,0,0,0);fcntl(F,F_SETLK,$l) or die;sleep 600";
     host.sh(&format!("systemd-run --unit holder perl -e '{hold}' >/dev/null 2>&1; sleep 0.5"));
     let (code, events) = host.hwctl("provision", &["--wait", "1"]);
     let told = failure(&events);
