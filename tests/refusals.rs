@@ -46,6 +46,16 @@ fn a_connection_that_cannot_be_made_says_why() {
     assert_eq!(code, 5, "{told}");
     assert!(told.contains("does not let `ubuntu` in") && told.contains("--identity"), "{told}");
 
+    // A build for another machine: the same program with another machine in its ELF header.
+    let mut foreign = fs::read(env!("CARGO_BIN_EXE_hwctl")).unwrap();
+    foreign[18..20].copy_from_slice(&[0xb7, 0]);
+    fs::write(&other, foreign).unwrap();
+    let (code, events) = host.hwctl("plan", &["--host-binary", other.to_str().unwrap()]);
+    let told = failure(&events);
+    assert_eq!(code, 1, "{told}");
+    assert!(told.contains("is Linux x86_64, this hwctl is built for Linux aarch64"), "{told}");
+    assert!(told.contains("--host-binary PATH"), "{told}");
+
     // A user who may not become root.
     host.sh("sed -i 's/NOPASSWD://' /etc/sudoers.d/*");
     let (code, events) = host.hwctl("plan", &[]);

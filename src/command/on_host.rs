@@ -71,7 +71,12 @@ async fn checks(host: &Host) -> Result<Vec<Check>> {
             found.unwrap_or("unknown").to_owned()
         };
         let state = field("ActiveState");
-        let detail = format!("{state} ({}), {} restarts", field("SubState"), field("NRestarts"));
+        let restarts = match field("NRestarts").as_str() {
+            // A socket counts none.
+            "unknown" | "0" => String::new(),
+            number => format!(", restarted {number} times"),
+        };
+        let detail = format!("{state} ({}){restarts}", field("SubState"));
         checks.push(Check { name: (*name).to_owned(), ok: state == "active", detail });
     }
     let syntax = host.output("nginx", &["-t", "-q"]).await?;

@@ -18,6 +18,8 @@ mod hint;
 mod host;
 mod host_secret;
 mod image;
+#[cfg(test)]
+mod law_tests;
 mod link;
 mod listeners;
 mod packages;

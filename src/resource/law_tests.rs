@@ -1,0 +1,110 @@
+//! The law of every kind that is files, with hostile names and things in the way: after apply a
+//! plan is empty, after undo the state is the one before.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+
+use super::*;
+
+const HOSTILE: [&str; 6] =
+    ["plain", "with space", "quote'\"`$(x)", "ümläut-✓-名", "-rf", "semi;colon\nline"];
+
+fn host(root: &Path) -> Host {
+    fs::create_dir_all(root.join("etc")).unwrap();
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    fs::write(root.join("etc/passwd"), format!("me:x:{uid}:{gid}::/:/bin/sh\n")).unwrap();
+    fs::write(root.join("etc/group"), format!("us:x:{gid}:\n")).unwrap();
+    Host::new(root, Box::new(|_| anyhow::bail!("no blobs")), Box::new(|_| ()))
+}
+
+fn me() -> Owner {
+    Owner::new("me", "us")
+}
+
+/// Applies, finds nothing to do, undoes, and finds the state of before.
+async fn law(resource: Resource, host: &Host) {
+    let before = resource.examine(host).await.unwrap();
+    assert!(before.change.is_some(), "{:?} is there already", resource.id());
+    resource.apply(&before.before, host).await.unwrap();
+    let after = resource.examine(host).await.unwrap();
+    assert_eq!(after.change, None, "{:?} is not idempotent", resource.id());
+    resource.undo(&before.before, host).await.unwrap();
+    let undone = resource.examine(host).await.unwrap();
+    assert_eq!(undone.before, before.before, "{:?} is not undone", resource.id());
+    assert_eq!(undone.change, before.change);
+}
+
+fn file(path: &Path, text: &str) -> Resource {
+    let content = Content::text(text);
+    File { path: path.to_owned(), content, mode: 0o640, owner: me() }.into()
+}
+
+#[tokio::test]
+async fn files_directories_and_links_of_any_name_hold_the_law() {
+    for name in HOSTILE {
+        let root = tempfile::tempdir().unwrap();
+        let host = host(root.path());
+        let path = Path::new("/etc").join(name);
+        law(file(&path, "one\ntwo ${x} {{ y }}\n"), &host).await;
+        law(Directory { path: path.clone(), mode: 0o750, owner: me() }.into(), &host).await;
+        law(Link { path: path.clone(), target: Path::new("/etc").join(name) }.into(), &host).await;
+        // The same over an older file, and over its removal.
+        fs::write(host.path(&path), "old").unwrap();
+        fs::set_permissions(host.path(&path), fs::Permissions::from_mode(0o604)).unwrap();
+        law(file(&path, "new"), &host).await;
+        law(Absent { path: path.clone(), brought_by: None }.into(), &host).await;
+        assert_eq!(fs::read_to_string(host.path(&path)).unwrap(), "old");
+    }
+}
+
+#[tokio::test]
+async fn a_link_in_a_files_place_is_replaced_and_its_target_left_alone() {
+    let root = tempfile::tempdir().unwrap();
+    let host = host(root.path());
+    let precious = root.path().join("precious");
+    fs::write(&precious, "mine").unwrap();
+    symlink(&precious, root.path().join("etc/trap")).unwrap();
+    law(file(Path::new("/etc/trap"), "ours"), &host).await;
+    assert_eq!(fs::read_to_string(&precious).unwrap(), "mine");
+    assert_eq!(fs::read_link(root.path().join("etc/trap")).unwrap(), precious);
+}
+
+#[tokio::test]
+async fn what_is_in_the_way_is_named_and_left_alone() {
+    let root = tempfile::tempdir().unwrap();
+    let host = host(root.path());
+    let path = Path::new("/etc/here");
+    fs::create_dir(host.path(path)).unwrap();
+    let link = Link { path: path.to_owned(), target: "/x".into() };
+    let absent = Absent { path: path.to_owned(), brought_by: None };
+    for resource in [file(path, "x"), link.into(), absent.into()] {
+        let error = resource.examine(&host).await.unwrap_err();
+        assert!(format!("{error:#}").contains("a directory is at `/etc/here`"), "{error:#}");
+    }
+    fs::remove_dir(host.path(path)).unwrap();
+    fs::write(host.path(path), "a file").unwrap();
+    let directory: Resource = Directory { path: path.to_owned(), mode: 0o755, owner: me() }.into();
+    assert!(directory.examine(&host).await.is_err());
+    assert_eq!(fs::read_to_string(host.path(path)).unwrap(), "a file");
+}
+
+#[tokio::test]
+async fn a_hosts_secret_is_made_once_kept_and_used_but_never_shown() {
+    let root = tempfile::tempdir().unwrap();
+    let host = host(root.path());
+    let secret: Resource = HostSecret { name: "jwt-key".to_owned(), bytes: 32 }.into();
+    law(secret.clone(), &host).await;
+    let before = secret.examine(&host).await.unwrap();
+    secret.apply(&before.before, &host).await.unwrap();
+    let value = fs::read_to_string(host.state_dir().join("secrets/jwt-key")).unwrap();
+    assert_eq!(value.len(), 64);
+    let parts = vec![Part::Text("KEY=".to_owned()), Part::HostSecret("jwt-key".to_owned())];
+    let path = Path::new("/etc/env").to_owned();
+    let content = Content::Parts(parts);
+    let uses: Resource = File { path, content, mode: 0o600, owner: me() }.into();
+    law(uses.clone(), &host).await;
+    fs::write(root.path().join("etc/env"), format!("KEY={value} by hand")).unwrap();
+    let change = format!("{:?}", uses.examine(&host).await.unwrap().change);
+    assert!(change.contains("<secret jwt-key>") && !change.contains(&value), "{change}");
+}
