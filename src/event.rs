@@ -40,6 +40,8 @@ pub enum What {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fraction: Option<f32>,
     },
+    /// A program asks the operator on the terminal: nothing may be drawn until the next step.
+    Asking,
     /// What has to change, in order.
     Plan {
         /// The changes.

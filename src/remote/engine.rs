@@ -46,7 +46,7 @@ impl Engine {
     /// Connects and starts it.
     pub async fn start(target: &Target, tell: Tell<'_>) -> Result<Self, Failure> {
         tell(What::Step { message: "connecting".to_owned(), fraction: None });
-        let session = target.connect().await?;
+        let session = target.connect(tell).await?;
         let step = |message, fraction| tell(What::Step { message, fraction });
         let child = bootstrap::start(&session, target, step).await?;
         let binary = bootstrap::host_path(target)?;

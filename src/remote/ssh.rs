@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use openssh::{KnownHosts, Session, SessionBuilder};
 
+use super::engine::Tell;
+use crate::event::What;
 use crate::failure::{Exit, Failure};
 use crate::resource::Secret;
 
@@ -38,7 +40,7 @@ pub struct Target {
 
 impl Target {
     /// Opens the session.
-    pub(super) async fn connect(&self) -> Result<Arc<Session>, Failure> {
+    pub(super) async fn connect(&self, tell: Tell<'_>) -> Result<Arc<Session>, Failure> {
         let error = match self.builder().connect(&self.address).await {
             Ok(session) => return Ok(Arc::new(session)),
             Err(error) => error,
@@ -48,7 +50,9 @@ impl Target {
             && !told.contains("REMOTE HOST IDENTIFICATION HAS CHANGED")
             || told.contains("requested strict checking");
         if unknown && !self.accept_new_host_key && std::io::stdin().is_terminal() {
-            self.ask_about_host_key().await?;
+            tell(What::Asking);
+            self.ask_about_host_key().await;
+            tell(What::Step { message: "connecting".to_owned(), fraction: None });
             let again = self.builder().connect(&self.address).await;
             return again.map(Arc::new).map_err(|error| self.explain(&chain(&error), None));
         }
@@ -93,18 +97,15 @@ impl Target {
         args
     }
 
-    /// Lets ssh show the fingerprint and ask, on the terminal.
-    async fn ask_about_host_key(&self) -> Result<(), Failure> {
-        let status = tokio::process::Command::new("ssh")
+    /// Lets ssh show the fingerprint and ask, on the terminal. Whether the key was accepted is told
+    /// by the next connection.
+    async fn ask_about_host_key(&self) {
+        let _ = tokio::process::Command::new("ssh")
             .args(self.arguments())
-            .args(["-o", "StrictHostKeyChecking=ask", "--", &self.address, "true"])
+            .args(["-o", "StrictHostKeyChecking=ask", "-o", "PasswordAuthentication=no"])
+            .args(["-o", "LogLevel=ERROR", "--", &self.address, "true"])
             .status()
-            .await
-            .map_err(|error| self.explain(&error.to_string(), None))?;
-        if status.success() {
-            return Ok(());
-        }
-        Err(self.unreachable("its host key is not accepted").not_done("nothing was sent to it"))
+            .await;
     }
 
     /// The fingerprint of the key that the host offers, in ssh's words.

@@ -71,6 +71,11 @@ impl<W: Write + Send> Sink for Terminal<W> {
                 let label = style.paint("warning:", "33;1");
                 state.print(&host_line(&host, &format!("{label} {message}")));
             }
+            What::Asking => {
+                if let Some(bar) = state.hosts.entry(host).or_default().bar.take() {
+                    bar.finish_and_clear();
+                }
+            }
             What::Step { message, fraction } => state.progress(style, &host, &message, fraction),
             What::Plan { changes } => state.plan(style, &host, &changes),
             What::ChangeStarted { index, id } => {
