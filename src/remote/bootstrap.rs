@@ -7,12 +7,15 @@ use std::sync::{Arc, OnceLock};
 use anyhow::Context as _;
 use flate2::{Compression, write::GzEncoder};
 use openssh::{Session, Stdio};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::ssh::Target;
 use crate::engine::protocol::{BINARY_FOLDER, CLIENT_GREETING, ENGINE_GREETING};
 use crate::failure::{Exit, Failure};
 use crate::resource::sha256;
+
+/// How much of the host's complaints is read, in bytes.
+const MAX_TOLD: usize = 16 << 10;
 
 /// A started engine.
 pub(super) type Child = openssh::Child<Arc<Session>>;
@@ -90,7 +93,7 @@ pub(super) async fn start(
 /// How a command becomes root: not at all for root, else through sudo.
 fn become_root(target: &Target) -> &'static str {
     match target.become_password {
-        Some(_) => "sudo -S -p ''",
+        Some(_) => r#"sudo -S -p """#,
         None => "sudo -n",
     }
 }
@@ -99,10 +102,9 @@ fn become_root(target: &Target) -> &'static str {
 fn start_script(target: &Target, path: &str) -> String {
     let root = become_root(target);
     format!(
-        "sh -c 'LC_ALL=C; export LC_ALL; s=\"{}\"; [ \"$(id -u)\" = 0 ] && s=; \
+        "sh -c 'LC_ALL=C; export LC_ALL; set -- {root}; [ \"$(id -u)\" = 0 ] && set --; \
          if [ ! -x {path} ]; then echo \"hwctl missing $(uname -s) $(uname -m)\"; exit 0; fi; \
-         exec $s {path} engine \"$SSH_CONNECTION\"'",
-        root.replace('\'', "'\\''")
+         exec \"$@\" {path} engine \"$SSH_CONNECTION\"'"
     )
 }
 
@@ -119,13 +121,19 @@ async fn try_start(
         // A host that refuses says why on its standard error, which is read below.
         let _ = stdin.write_all(&greeting).await;
     }
-    let stdout = child.stdout().as_mut();
-    let mut answer = String::new();
-    if let Some(stdout) = stdout {
-        // Byte by byte: what follows the line belongs to the frames.
-        for _ in 0..64 << 10 {
-            match stdout.read_u8().await {
-                Ok(b'\n') if answer == ENGINE_GREETING => return Ok(Some(child)),
+    let (Some(mut stdout), Some(mut stderr)) = (child.stdout().take(), child.stderr().take())
+    else {
+        return Err(target.unreachable("ssh gives no stream of the host"));
+    };
+    let (mut answer, mut told) = (String::new(), Vec::new());
+    // A wrong password leaves sudo waiting for another one, so its complaints are heard meanwhile.
+    let started = loop {
+        let mut complaint = [0; 1024];
+        tokio::select! {
+            biased;
+            // Byte by byte: what follows the line belongs to the frames.
+            byte = stdout.read_u8() => match byte {
+                Ok(b'\n') if answer == ENGINE_GREETING => break true,
                 Ok(b'\n') => match answer.strip_prefix("hwctl missing ") {
                     Some(machine) => {
                         require_machine(target, binary, machine)?;
@@ -134,11 +142,29 @@ async fn try_start(
                     None => answer.clear(),
                 },
                 Ok(byte) => answer.push(char::from(byte)),
-                Err(_) => break,
+                Err(_) => break false,
+            },
+            Ok(read) = stderr.read(&mut complaint), if told.len() < MAX_TOLD => {
+                told.extend_from_slice(&complaint[..read]);
+                let wrong = String::from_utf8_lossy(&told).contains("try again");
+                if wrong {
+                    break false;
+                }
+                // The end of the stream: from now on only the other is read.
+                if read == 0 {
+                    told.resize(MAX_TOLD, b' ');
+                }
             }
         }
+    };
+    if started {
+        *child.stdout() = Some(stdout);
+        *child.stderr() = Some(stderr);
+        return Ok(Some(child));
     }
-    Err(refused(target, child).await)
+    drop(child.stdin().take());
+    let _ = stderr.take(MAX_TOLD as u64).read_to_end(&mut told).await;
+    Err(refused(target, &String::from_utf8_lossy(&told)))
 }
 
 fn password_line(target: &Target) -> Vec<u8> {
@@ -173,12 +199,7 @@ fn require_machine(target: &Target, binary: &Binary, told: &str) -> Result<(), F
 }
 
 /// What the host's refusal to start a program as root means.
-async fn refused(target: &Target, mut child: Child) -> Failure {
-    let mut told = String::new();
-    if let Some(stderr) = child.stderr().take() {
-        let mut stderr = BufReader::new(stderr).take(16 << 10);
-        while stderr.read_line(&mut told).await.is_ok_and(|read| read > 0) {}
-    }
+fn refused(target: &Target, told: &str) -> Failure {
     let last = told.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
     let failure = |why: &str| {
         let what = format!("cannot become root on `{}`: {why}", target.name);
@@ -235,7 +256,11 @@ async fn upload(
     if done.contains("hwctl uploaded") {
         return Ok(());
     }
-    let failure = refused(target, child).await;
+    let mut told = Vec::new();
+    if let Some(stderr) = child.stderr().take() {
+        let _ = stderr.take(MAX_TOLD as u64).read_to_end(&mut told).await;
+    }
+    let failure = refused(target, &String::from_utf8_lossy(&told));
     if failure.why.iter().any(|why| why.contains("No space left")) {
         let what = format!("there is no room for hwctl on `{}`", target.name);
         return Err(Failure { what, ..failure }
@@ -251,10 +276,10 @@ fn megabytes(bytes: usize) -> f64 {
 /// Keeps the two newest other versions.
 fn upload_script(target: &Target, binary: &Binary) -> String {
     let (path, key) = (binary.path(), &binary.key);
-    let root = become_root(target).replace('\'', "'\\''");
+    let root = become_root(target);
     format!(
-        "sh -c 'LC_ALL=C; export LC_ALL; s=\"{root}\"; [ \"$(id -u)\" = 0 ] && s=; \
-         exec $s sh -c \"set -e; umask 022; mkdir -p {BINARY_FOLDER}; t={path}.\\$\\$; \
+        "sh -c 'LC_ALL=C; export LC_ALL; set -- {root}; [ \"$(id -u)\" = 0 ] && set --; \
+         exec \"$@\" sh -c \"set -e; umask 022; mkdir -p {BINARY_FOLDER}; t={path}.\\$\\$; \
          trap \\\"rm -f \\$t\\\" EXIT; gzip -dc > \\$t; \
          echo {key}  \\$t | sha256sum -c --quiet; chmod 755 \\$t; sync \\$t; mv \\$t {path}; \
          cd {BINARY_FOLDER}; ls -t hwctl-* | tail -n +4 | xargs -r rm -f; echo hwctl uploaded\"'"
