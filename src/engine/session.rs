@@ -182,7 +182,7 @@ impl Session {
         let patience = Duration::from_secs(request.patience_s);
         self.host.set_patience(patience);
         if let Some(run) = &request.run {
-            let from = self.connection.as_ref().map(|known| known.client.to_string());
+            let from = self.from();
             let tell = |message| self.teller.tell(What::Step { message, fraction: None });
             self.lock = Some(Lock::take(&self.host, run, from, patience, tell).await?);
         }
@@ -194,6 +194,11 @@ impl Session {
         };
         self.planned = Some((request, plan));
         Ok(reply)
+    }
+
+    /// Where the session comes from, for the lock and the journal.
+    fn from(&self) -> Option<String> {
+        self.connection.as_ref().map(|known| known.client.to_string())
     }
 
     fn missing_blobs(&self, plan: &Plan) -> Vec<Blob> {
@@ -222,7 +227,7 @@ impl Session {
         if plan.fingerprint != fingerprint {
             return Err(anyhow!("the plan to apply is not the one that was shown").into());
         }
-        let from = self.connection.as_ref().map(|known| known.client.to_string());
+        let from = self.from();
         let mut journal = Journal::begin(&self.host, run, from)?;
         let applied = apply::apply(
             &request.declared,

@@ -100,7 +100,7 @@ impl<W: Write + Send> Sink for Terminal<W> {
             What::ChangeUndone { .. } => state.hosts.entry(host).or_default().undone += 1,
             What::Failed { failure } => state.print(&failure_text(style, &host, &failure)),
             What::Done(summary) => state.done(style, &summary),
-            What::Summary { hosts } => state.summary(style, &hosts),
+            What::Summary { hosts } => state.summary(&hosts),
         }
     }
 }
@@ -191,7 +191,7 @@ impl<W: Write> State<W> {
         self.print(&text);
     }
 
-    fn summary(&mut self, style: Style, hosts: &[HostSummary]) {
+    fn summary(&mut self, hosts: &[HostSummary]) {
         if hosts.len() < 2 {
             return;
         }
@@ -210,7 +210,6 @@ impl<W: Write> State<W> {
                 let _ = write!(text, "\n  {:<11} {:>3}  {}", word, names.len(), names.join(" "));
             }
         }
-        let _ = style;
         self.print(&text);
     }
 }

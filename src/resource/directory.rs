@@ -8,9 +8,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::file::in_the_way;
-use super::fs::{
-    Owner, explain, metadata, mode_and_owner, mode_text, owner_text, sync_parent, type_text,
-};
+use super::fs::{Owner, explain, metadata, mode_and_owner, mode_text, sync_parent, type_text};
 use super::{Action, Change, Host, Id, Kind};
 
 /// A directory.
@@ -54,13 +52,12 @@ impl Kind for Directory {
     }
 
     fn diff(&self, state: &DirectoryState, host: &Host) -> Result<Option<Change>> {
-        let owner = Some(format!("{}:{}", self.owner.user, self.owner.group));
+        let owner = Some(self.owner.text());
         let (action, mode_before, owner_before) = match state {
             DirectoryState::Absent => (Action::Create, None, None),
             DirectoryState::Directory(mode, uid, gid) => {
-                let same = self.owner.resolve(host)? == Some((*uid, *gid));
-                let before = if same { owner.clone() } else { Some(owner_text(host, *uid, *gid)?) };
-                (Action::Update, Some(mode_text(*mode)), before)
+                let owner = self.owner.seen(host, *uid, *gid)?;
+                (Action::Update, Some(mode_text(*mode)), Some(owner))
             }
             DirectoryState::Other(found) => {
                 in_the_way(&self.path, found, "directory")?;

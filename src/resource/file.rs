@@ -9,8 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::content::{Content, mask_live, sha256};
 use super::fs::{
-    Owner, explain, metadata, mode_and_owner, mode_text, owner_text, sync_parent, type_text,
-    write_atomic,
+    Owner, explain, metadata, mode_and_owner, mode_text, sync_parent, type_text, write_atomic,
 };
 use super::{Action, Advise, Change, Detail, Host, Id, Kind};
 
@@ -166,13 +165,10 @@ impl Kind for File {
             let before = Some(format!("symbolic link to {}", target.display()));
             change = change.attribute("type", before, Some("file".to_owned()));
         }
-        let owner = Some(format!("{}:{}", self.owner.user, self.owner.group));
+        let owner = Some(self.owner.text());
         let (mode_before, owner_before) = match state {
             PathState::File { mode, uid, gid, .. } => {
-                // An owner given by number and by name is the same owner.
-                let same = self.owner.resolve(host)? == Some((*uid, *gid));
-                let before = if same { owner.clone() } else { Some(owner_text(host, *uid, *gid)?) };
-                (Some(mode_text(*mode)), before)
+                (Some(mode_text(*mode)), Some(self.owner.seen(host, *uid, *gid)?))
             }
             _ => (None, None),
         };

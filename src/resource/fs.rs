@@ -39,17 +39,25 @@ impl Owner {
         Ok(user.zip(group))
     }
 
+    /// How `uid:gid` reads beside this owner: one given by number and by name is the same owner.
+    pub(super) fn seen(&self, host: &Host, uid: u32, gid: u32) -> Result<String> {
+        if self.resolve(host)? == Some((uid, gid)) {
+            return Ok(self.text());
+        }
+        let user = name(host, "/etc/passwd", uid)?.unwrap_or_else(|| uid.to_string());
+        let group = name(host, "/etc/group", gid)?.unwrap_or_else(|| gid.to_string());
+        Ok(format!("{user}:{group}"))
+    }
+
+    /// `user:group` as declared.
+    pub(super) fn text(&self) -> String {
+        format!("{}:{}", self.user, self.group)
+    }
+
     pub(super) fn require(&self, host: &Host) -> Result<(u32, u32)> {
         self.resolve(host)?
             .ok_or_else(|| anyhow!("user or group `{}:{}` does not exist", self.user, self.group))
     }
-}
-
-/// `user:group` of two numbers, by name where the host knows one.
-pub(super) fn owner_text(host: &Host, uid: u32, gid: u32) -> Result<String> {
-    let user = name(host, "/etc/passwd", uid)?.unwrap_or_else(|| uid.to_string());
-    let group = name(host, "/etc/group", gid)?.unwrap_or_else(|| gid.to_string());
-    Ok(format!("{user}:{group}"))
 }
 
 /// The third field (uid or gid) of the line whose first field is `name`. libc's own look-up needs

@@ -150,12 +150,6 @@ impl Host {
         self.record(id, Outcome { changed: true, digest, changed_at });
     }
 
-    /// What the plan leaves of a resource that came earlier.
-    #[must_use]
-    pub fn outcome(&self, id: &Id) -> Option<Outcome> {
-        self.outcomes.borrow().get(id).cloned()
-    }
-
     /// One digest over the content of `inputs` once the plan is applied; `None` when one of them
     /// is not known yet.
     #[must_use]
