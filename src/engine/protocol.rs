@@ -3,10 +3,13 @@
 //!
 //! Both ends are the same binary, found by its hash, so there are no versions to negotiate.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use super::Service;
 use crate::event::{Planned, What};
 use crate::failure::Failure;
 use crate::resource::{Blob, Declared, Facts};
@@ -50,6 +53,24 @@ pub enum Request {
     Undo {
         /// Why, for the journal.
         why: String,
+    },
+    /// Restart a service; answered by [`Reply::Restarted`] once it says that it is ready.
+    Restart {
+        /// Which.
+        service: Service,
+        /// Who asks, for the lock.
+        run: RunInfo,
+        /// See [`PlanRequest::patience_s`].
+        patience_s: u64,
+        /// Where the certificate is that nginx serves.
+        certificate: PathBuf,
+    },
+    /// The last lines of a service's log; answered by [`Reply::Lines`].
+    LastWords {
+        /// Which.
+        service: Service,
+        /// At most so many.
+        lines: usize,
     },
 }
 
@@ -104,6 +125,13 @@ pub enum Reply {
     },
     /// The run is kept, or taken back.
     Closed,
+    /// The service runs again.
+    Restarted {
+        /// SHA-256 of the served certificate (DER), in hex.
+        certificate: String,
+    },
+    /// Lines of a log, oldest first.
+    Lines(Vec<String>),
     /// The request failed.
     Failed {
         /// Why.
