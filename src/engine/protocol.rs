@@ -55,16 +55,7 @@ pub enum Request {
         why: String,
     },
     /// Restart a service; answered by [`Reply::Restarted`] once it says that it is ready.
-    Restart {
-        /// Which.
-        service: Service,
-        /// Who asks, for the lock.
-        run: RunInfo,
-        /// See [`PlanRequest::patience_s`].
-        patience_s: u64,
-        /// Where the certificate is that nginx serves.
-        certificate: PathBuf,
-    },
+    Restart(Restart),
     /// The last lines of a service's log; answered by [`Reply::Lines`].
     LastWords {
         /// Which.
@@ -86,6 +77,19 @@ pub struct PlanRequest {
     pub patience_s: u64,
     /// Leave the host as a failure left it instead of undoing the run.
     pub keep_on_failure: bool,
+}
+
+/// What a restart is asked for.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Restart {
+    /// Of what.
+    pub service: Service,
+    /// Who asks, for the lock.
+    pub run: RunInfo,
+    /// See [`PlanRequest::patience_s`].
+    pub patience_s: u64,
+    /// Where the certificate is that nginx serves.
+    pub certificate: PathBuf,
 }
 
 /// Who runs it, for the lock and the journal.

@@ -17,9 +17,8 @@ use super::journal::Journal;
 use super::lock::Lock;
 use super::plan::Plan;
 use super::protocol::{
-    CLIENT_GREETING, ENGINE_GREETING, PlanRequest, Reply, Request, RunInfo, read_frame, write_frame,
+    CLIENT_GREETING, ENGINE_GREETING, PlanRequest, Reply, Request, Restart, RunInfo, read_frame, write_frame,
 };
-use super::service::Service;
 use crate::event::What;
 use crate::failure::{Exit, Failure};
 use crate::resource::{Blob, Declared, Host, Resource, fingerprint, sha256};
@@ -162,9 +161,7 @@ impl Session {
                 }
                 Request::Keep => self.close("kept").map(Some).map_err(Into::into),
                 Request::Undo { why } => self.undo(&why).await.map(|()| Some(Reply::Closed)),
-                Request::Restart { service, run, patience_s, certificate } => {
-                    self.restart(&service, &run, patience_s, &certificate).await.map(Some)
-                }
+                Request::Restart(restart) => self.restart(&restart).await.map(Some),
                 Request::LastWords { service, lines } => {
                     let words = service.last_words(&self.host, lines).await;
                     words.map(|lines| Some(Reply::Lines(lines))).map_err(Into::into)
@@ -212,16 +209,10 @@ impl Session {
         Ok(())
     }
 
-    async fn restart(
-        &mut self,
-        service: &Service,
-        run: &RunInfo,
-        patience_s: u64,
-        certificate: &Path,
-    ) -> Result<Reply, Failure> {
-        self.lock(run, Duration::from_secs(patience_s)).await?;
-        service.restart(&self.host).await?;
-        let certificate = fingerprint(&self.host.path(certificate))?;
+    async fn restart(&mut self, restart: &Restart) -> Result<Reply, Failure> {
+        self.lock(&restart.run, Duration::from_secs(restart.patience_s)).await?;
+        restart.service.restart(&self.host).await?;
+        let certificate = fingerprint(&self.host.path(&restart.certificate))?;
         Ok(Reply::Restarted { certificate })
     }
 
