@@ -7,4 +7,5 @@ pub mod lab;
 pub mod on_host;
 mod outside;
 pub mod provision;
+pub mod restart;
 mod run;

@@ -10,8 +10,8 @@ use crate::engine::Service;
 use crate::failure::{Exit, Failure};
 use crate::remote::{Check, Expected, Page, look};
 use crate::resource::{Host, fingerprint};
+use crate::stack::CERTIFICATE;
 
-const CERTIFICATE: &str = "/etc/nginx/ssl/homework.crt";
 const UNITS: [&str; 4] =
     ["nginx.service", "flask-app.socket", "flask-app.service", "docker.service"];
 /// How long the API may take to answer after a restart.

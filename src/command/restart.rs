@@ -77,8 +77,8 @@ async fn restart(
         return Ok(());
     }
     let what = format!("`{}` is restarted, and the host is not healthy", service.name());
-    let mut failure = Failure::new(Exit::Failed, what)
-        .hint("`hwctl plan` shows what is not as it should be");
+    let mut failure =
+        Failure::new(Exit::Failed, what).hint("`hwctl plan` shows what is not as it should be");
     failure.why = wrong;
     let words = engine.last_words(service.clone(), LAST_WORDS, tell).await?;
     failure.why.push(format!("the last lines of its log:\n{}", words.join("\n")));

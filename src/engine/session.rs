@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fs;
 use std::io::{Cursor, Read};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -17,7 +17,8 @@ use super::journal::Journal;
 use super::lock::Lock;
 use super::plan::Plan;
 use super::protocol::{
-    CLIENT_GREETING, ENGINE_GREETING, PlanRequest, Reply, Request, Restart, RunInfo, read_frame, write_frame,
+    CLIENT_GREETING, ENGINE_GREETING, PlanRequest, Reply, Request, Restart, RunInfo, read_frame,
+    write_frame,
 };
 use crate::event::What;
 use crate::failure::{Exit, Failure};
