@@ -3,7 +3,9 @@
 //! It speaks frames on its standard input and output and ends with its session.
 
 mod apply;
+mod deadman;
 mod facts;
+mod input;
 mod journal;
 mod lock;
 mod plan;
@@ -12,5 +14,6 @@ mod service;
 mod session;
 mod validate;
 
+pub use deadman::revert;
 pub use service::Service;
 pub use session::{Bundle, serve};

@@ -8,17 +8,18 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
-use super::apply::{self, Teller};
+use super::apply::{self, Carried, Run, Teller};
+use super::deadman;
 use super::facts::{self, Connection};
+use super::input::{Halted, read_requests};
 use super::journal::Journal;
 use super::lock::Lock;
 use super::plan::Plan;
 use super::protocol::{
-    CLIENT_GREETING, ENGINE_GREETING, PlanRequest, Reply, Request, Restart, RunInfo, read_frame,
-    write_frame,
+    ENGINE_GREETING, PlanRequest, Reply, Request, Restart, RunInfo, write_frame,
 };
 use crate::event::What;
 use crate::failure::{Exit, Failure};
@@ -45,9 +46,9 @@ pub async fn serve(
     output.write_all(format!("{ENGINE_GREETING}\n").as_bytes()).await?;
     output.flush().await?;
     let (replies, mut outgoing) = mpsc::unbounded_channel();
-    let requests = read_requests(input);
+    let (requests, halted) = read_requests(input);
     let work = async move {
-        let mut session = Session::new(replies, connection, bundle);
+        let mut session = Session::new(replies, connection, bundle, halted);
         session.run(requests).await
     };
     let write = async {
@@ -61,51 +62,14 @@ pub async fn serve(
     tokio::join!(work, write).0
 }
 
-/// Reads requests in a task of its own, so that the end of the input is seen during work.
-fn read_requests(
-    input: impl AsyncRead + Unpin + Send + 'static,
-) -> UnboundedReceiver<Result<Request>> {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        let mut input = BufReader::new(input);
-        if let Err(error) = skip_to_greeting(&mut input).await {
-            let _ = sender.send(Err(error));
-            return;
-        }
-        loop {
-            match read_frame(&mut input).await {
-                Ok(Some(request)) => {
-                    if sender.send(Ok(request)).is_err() {
-                        return;
-                    }
-                }
-                Ok(None) => return,
-                Err(error) => {
-                    let _ = sender.send(Err(error));
-                    return;
-                }
-            }
-        }
-    });
-    receiver
-}
-
-async fn skip_to_greeting(input: &mut (impl AsyncBufReadExt + Unpin)) -> Result<()> {
-    for _ in 0..3 {
-        let mut line = Vec::new();
-        let mut bounded = (&mut *input).take(4096);
-        bounded.read_until(b'\n', &mut line).await?;
-        if line.trim_ascii() == CLIENT_GREETING.as_bytes() {
-            return Ok(());
-        }
-    }
-    Err(anyhow!("the other end is not hwctl"))
-}
+/// How many changes a stopped run names.
+const NAMED: usize = 6;
 
 struct Session {
     teller: Teller,
     connection: Option<Connection>,
     bundle: Option<Bundle>,
+    halted: Halted,
     /// The change that is under way, for progress.
     current: Rc<Cell<Option<usize>>>,
     host: Host,
@@ -115,13 +79,19 @@ struct Session {
 }
 
 impl Session {
-    fn new(replies: UnboundedSender<Reply>, connection: &str, bundle: Option<Bundle>) -> Self {
+    fn new(
+        replies: UnboundedSender<Reply>,
+        connection: &str,
+        bundle: Option<Bundle>,
+        halted: Halted,
+    ) -> Self {
         let current = Rc::new(Cell::new(None));
         let host = Self::host(&replies, &current, bundle);
         Self {
             teller: Teller(replies),
             connection: Connection::parse(connection),
             bundle,
+            halted,
             current,
             host,
             planned: None,
@@ -157,9 +127,13 @@ impl Session {
                 Request::Chunk { key, bytes, last } => {
                     keep_chunk(&self.host, &key, &bytes, last).map(|()| None).map_err(Into::into)
                 }
-                Request::Apply { fingerprint } => {
-                    self.apply(&fingerprint, || requests.is_closed()).await.map(Some)
+                Request::Apply { fingerprint } => self.apply(&fingerprint).await.map(Some),
+                Request::LoggedIn => {
+                    let disarmed = deadman::disarm(&self.host).await;
+                    disarmed.map(|()| Some(Reply::Closed)).map_err(Into::into)
                 }
+                // Heard by the reader.
+                Request::Stop | Request::LockedOut { .. } => Ok(None),
                 Request::Keep => self.close("kept").map(Some).map_err(Into::into),
                 Request::Undo { why } => self.undo(&why).await.map(|()| Some(Reply::Closed)),
                 Request::Restart(restart) => self.restart(&restart).await.map(Some),
@@ -174,8 +148,9 @@ impl Session {
                 Err(failure) => self.reply(Reply::Failed { failure }),
             }
         }
-        if let Some(journal) = &self.journal {
-            journal.end("interrupted")?;
+        // Nobody has said that the run is good.
+        if self.journal.is_some() {
+            self.undo("the operator's side is gone").await?;
         }
         Ok(())
     }
@@ -189,6 +164,8 @@ impl Session {
         self.host.set_patience(patience);
         if let Some(run) = &request.run {
             self.lock(run, patience).await?;
+            // Left by a run that died; this session has logged in since.
+            deadman::disarm(&self.host).await?;
         }
         let plan = Plan::make(&request.declared, &self.host).await?;
         let reply = Reply::Plan {
@@ -234,11 +211,7 @@ impl Session {
         missing
     }
 
-    async fn apply(
-        &mut self,
-        fingerprint: &str,
-        operator_is_gone: impl Fn() -> bool,
-    ) -> Result<Reply, Failure> {
+    async fn apply(&mut self, fingerprint: &str) -> Result<Reply, Failure> {
         let Some((request, plan)) = self.planned.take() else {
             return Err(anyhow!("there is no plan to apply").into());
         };
@@ -250,20 +223,19 @@ impl Session {
         }
         let from = self.from();
         let mut journal = Journal::begin(&self.host, run, from)?;
-        let applied = apply::apply(
-            &request.declared,
-            &plan,
-            &mut journal,
-            &self.host,
-            &self.teller,
-            &self.current,
-            operator_is_gone,
-        );
-        let applied = applied.await;
+        let running = Run {
+            host: &self.host,
+            teller: &self.teller,
+            current: &self.current,
+            halted: &self.halted,
+            confirm_timeout: Duration::from_secs(request.confirm_timeout_s),
+        };
+        let applied = running.apply(&request.declared, &plan, &mut journal).await;
         self.current.set(None);
         self.journal = Some(journal);
         let applied = match applied {
-            Ok(()) => self.require_nothing_left(&request.declared).await,
+            Ok(Carried::Out) => self.require_nothing_left(&request.declared).await,
+            Ok(Carried::Stopped(done)) => return Err(self.stopped(&plan, done)),
             Err(error) => Err(error.into()),
         };
         match applied {
@@ -277,6 +249,25 @@ impl Session {
             }
             Err(failure) => Err(self.undo_after(failure).await),
         }
+    }
+
+    /// The operator stopped the run: what was done stays, the lock is given back.
+    fn stopped(&mut self, plan: &Plan, done: usize) -> Failure {
+        let all = plan.changes.len();
+        let what = format!("stopped after {done} of {all} changes, as you wished");
+        let mut failure = Failure::new(Exit::Interrupted, what);
+        if let Err(error) = self.close("interrupted") {
+            failure = failure.why(format!("{error:#}"));
+        }
+        let left = &plan.changes[done..];
+        let mut names: Vec<_> =
+            left.iter().take(NAMED).map(|planned| planned.change.id.to_string()).collect();
+        if left.len() > NAMED {
+            names.push(format!("and {} more", left.len() - NAMED));
+        }
+        failure
+            .not_done(format!("not made: {}", names.join(", ")))
+            .hint("run again to go on from there, or `hwctl rollback` to take back what was done")
     }
 
     /// The law of a run: once applied, a plan of the same is empty.
