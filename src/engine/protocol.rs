@@ -5,7 +5,7 @@
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::event::{Planned, What};
 use crate::failure::Failure;
@@ -109,6 +109,19 @@ pub enum Reply {
         /// Why.
         failure: Failure,
     },
+}
+
+/// Reads up to the greeting of the operator's side, passing over the little that may come before.
+pub async fn skip_to_greeting(input: &mut (impl AsyncBufReadExt + Unpin)) -> Result<()> {
+    for _ in 0..3 {
+        let mut line = Vec::new();
+        let mut bounded = (&mut *input).take(4096);
+        bounded.read_until(b'\n', &mut line).await?;
+        if line.trim_ascii() == CLIENT_GREETING.as_bytes() {
+            return Ok(());
+        }
+    }
+    bail!("the other end is not hwctl")
 }
 
 /// Writes one frame and flushes it.

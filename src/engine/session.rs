@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::apply::{self, Teller};
@@ -17,7 +17,7 @@ use super::journal::Journal;
 use super::lock::Lock;
 use super::plan::Plan;
 use super::protocol::{
-    CLIENT_GREETING, ENGINE_GREETING, PlanRequest, Reply, Request, read_frame, write_frame,
+    ENGINE_GREETING, PlanRequest, Reply, Request, read_frame, skip_to_greeting, write_frame,
 };
 use crate::event::What;
 use crate::failure::{Exit, Failure};
@@ -87,18 +87,6 @@ fn read_requests(
         }
     });
     receiver
-}
-
-async fn skip_to_greeting(input: &mut (impl AsyncBufReadExt + Unpin)) -> Result<()> {
-    for _ in 0..3 {
-        let mut line = Vec::new();
-        let mut bounded = (&mut *input).take(4096);
-        bounded.read_until(b'\n', &mut line).await?;
-        if line.trim_ascii() == CLIENT_GREETING.as_bytes() {
-            return Ok(());
-        }
-    }
-    Err(anyhow!("the other end is not hwctl"))
 }
 
 struct Session {
