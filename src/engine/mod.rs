@@ -3,6 +3,7 @@
 //! It speaks frames on its standard input and output and ends with its session.
 
 mod apply;
+mod blobs;
 mod facts;
 mod journal;
 mod lock;
@@ -12,5 +13,6 @@ mod service;
 mod session;
 mod validate;
 
+pub use blobs::Bundle;
 pub use service::Service;
-pub use session::{Bundle, serve};
+pub use session::serve;
