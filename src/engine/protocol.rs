@@ -151,7 +151,7 @@ pub async fn skip_to_greeting(input: &mut (impl AsyncBufReadExt + Unpin)) -> Res
         let mut line = Vec::new();
         let mut bounded = (&mut *input).take(4096);
         bounded.read_until(b'\n', &mut line).await?;
-        if line.trim_ascii() == CLIENT_GREETING.as_bytes() {
+        if line.ends_with(b"\n") && line.trim_ascii() == CLIENT_GREETING.as_bytes() {
             return Ok(());
         }
     }
