@@ -2,11 +2,14 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Result, anyhow};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use anyhow::Result;
+use tokio::io::{AsyncRead, BufReader};
+use tokio::sync::mpsc::{self, Receiver, Sender};
 
-use super::protocol::{CLIENT_GREETING, Request, read_frame};
+use super::protocol::{Request, read_frame, skip_to_greeting};
+
+/// How many requests may come before they are asked for; more wait in the stream.
+const AHEAD: usize = 4;
 
 /// Why the work has to end before it is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,15 +41,15 @@ impl Halted {
 /// during work.
 pub(super) fn read_requests(
     input: impl AsyncRead + Unpin + Send + 'static,
-) -> (UnboundedReceiver<Result<Request>>, Halted) {
-    let (sender, receiver) = mpsc::unbounded_channel();
+) -> (Receiver<Result<Request>>, Halted) {
+    let (sender, receiver) = mpsc::channel(AHEAD);
     let halted = Halted::default();
     let told = halted.clone();
     tokio::spawn(async move {
         let result = pass_on(input, &sender, &told).await;
         told.set(Halt::Gone);
         if let Err(error) = result {
-            let _ = sender.send(Err(error));
+            let _ = sender.send(Err(error)).await;
         }
     });
     (receiver, halted)
@@ -55,7 +58,7 @@ pub(super) fn read_requests(
 /// Passes requests on until the input ends or nobody takes them.
 async fn pass_on(
     input: impl AsyncRead + Unpin,
-    sender: &UnboundedSender<Result<Request>>,
+    sender: &Sender<Result<Request>>,
     halted: &Halted,
 ) -> Result<()> {
     let mut input = BufReader::new(input);
@@ -65,23 +68,11 @@ async fn pass_on(
             Request::Stop => halted.set(Halt::Stopped),
             Request::LockedOut { why } => halted.set(Halt::LockedOut(why)),
             request => {
-                if sender.send(Ok(request)).is_err() {
+                if sender.send(Ok(request)).await.is_err() {
                     break;
                 }
             }
         }
     }
     Ok(())
-}
-
-async fn skip_to_greeting(input: &mut (impl AsyncBufReadExt + Unpin)) -> Result<()> {
-    for _ in 0..3 {
-        let mut line = Vec::new();
-        let mut bounded = (&mut *input).take(4096);
-        bounded.read_until(b'\n', &mut line).await?;
-        if line.trim_ascii() == CLIENT_GREETING.as_bytes() {
-            return Ok(());
-        }
-    }
-    Err(anyhow!("the other end is not hwctl"))
 }

@@ -3,6 +3,7 @@
 //! It speaks frames on its standard input and output and ends with its session.
 
 mod apply;
+mod blobs;
 mod deadman;
 mod facts;
 mod input;
@@ -14,6 +15,7 @@ mod service;
 mod session;
 mod validate;
 
+pub use blobs::Bundle;
 pub use deadman::revert;
 pub use service::Service;
-pub use session::{Bundle, serve};
+pub use session::serve;

@@ -1,17 +1,15 @@
 //! One session of the engine: hello, then requests until the operator's side hangs up.
 
-use std::cell::Cell;
-use std::fs;
-use std::io::{Cursor, Read};
-use std::path::PathBuf;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::sync::mpsc::{self, Receiver, UnboundedSender};
 
 use super::apply::{self, Carried, Run, Teller};
+use super::blobs::{self, Blobs, Bundle};
 use super::deadman;
 use super::facts::{self, Connection};
 use super::input::{Halted, read_requests};
@@ -23,18 +21,7 @@ use super::protocol::{
 };
 use crate::event::What;
 use crate::failure::{Exit, Failure};
-use crate::resource::{Blob, Declared, Host, Resource, fingerprint, sha256};
-
-/// What the binary carries for the host: bytes by the key of their blob.
-#[derive(Clone, Copy, Debug)]
-pub struct Bundle {
-    /// The key of the API binary's blob.
-    pub key: &'static str,
-    /// The number of its bytes.
-    pub size: u64,
-    /// Its bytes, compressed with gzip.
-    pub gzip: &'static [u8],
-}
+use crate::resource::{Blob, Declared, Host, Resource, fingerprint};
 
 /// Serves one session on `input` and `output`; `connection` is sshd's `SSH_CONNECTION`.
 pub async fn serve(
@@ -68,7 +55,7 @@ const NAMED: usize = 6;
 struct Session {
     teller: Teller,
     connection: Option<Connection>,
-    bundle: Option<Bundle>,
+    blobs: Rc<RefCell<Blobs>>,
     halted: Halted,
     /// The change that is under way, for progress.
     current: Rc<Cell<Option<usize>>>,
@@ -86,11 +73,12 @@ impl Session {
         halted: Halted,
     ) -> Self {
         let current = Rc::new(Cell::new(None));
-        let host = Self::host(&replies, &current, bundle);
+        let blobs = Rc::new(RefCell::new(Blobs::new(blobs::FOLDER, bundle)));
+        let host = Self::host(&replies, &current, &blobs);
         Self {
             teller: Teller(replies),
             connection: Connection::parse(connection),
-            bundle,
+            blobs,
             halted,
             current,
             host,
@@ -103,9 +91,9 @@ impl Session {
     fn host(
         replies: &UnboundedSender<Reply>,
         current: &Rc<Cell<Option<usize>>>,
-        bundle: Option<Bundle>,
+        blobs: &Rc<RefCell<Blobs>>,
     ) -> Host {
-        let (replies, current) = (replies.clone(), Rc::clone(current));
+        let (replies, current, blobs) = (replies.clone(), Rc::clone(current), Rc::clone(blobs));
         let progress = move |progress: crate::resource::Progress| {
             let crate::resource::Progress { fraction, message } = progress;
             let what = match current.get() {
@@ -114,18 +102,36 @@ impl Session {
             };
             let _ = replies.send(Reply::Event(what));
         };
-        let open = move |blob: &Blob| open_blob(blob, bundle);
+        let open = move |blob: &Blob| blobs.borrow().open(blob);
         Host::new("/", Box::new(open), Box::new(progress))
     }
 
-    async fn run(&mut self, mut requests: UnboundedReceiver<Result<Request>>) -> Result<()> {
+    async fn run(&mut self, requests: Receiver<Result<Request>>) -> Result<()> {
         let facts = facts::gather(&self.host, self.connection.as_ref()).await?;
         self.reply(Reply::Hello { facts });
+        let answered = self.answer(requests).await;
+        // Nobody has said that the run is good.
+        if self.journal.is_some() {
+            self.undo("the operator's side is gone").await?;
+        }
+        answered
+    }
+
+    /// Answers until the input ends. What hwctl's other end never sends ends it with an error.
+    async fn answer(&mut self, mut requests: Receiver<Result<Request>>) -> Result<()> {
         while let Some(request) = requests.recv().await {
-            let answer = match request? {
+            let request = request?;
+            self.require_in_order(&request)?;
+            let answer = match request {
                 Request::Plan(request) => self.plan(request).await.map(Some),
                 Request::Chunk { key, bytes, last } => {
-                    keep_chunk(&self.host, &key, &bytes, last).map(|()| None).map_err(Into::into)
+                    if let Err(error) = self.blobs.borrow_mut().receive(&key, &bytes, last) {
+                        // Nothing answers a chunk: that the rest is not taken tells the sender.
+                        let failure = Failure::from(error);
+                        self.reply(Reply::Failed { failure: failure.clone() });
+                        return Err(failure.into());
+                    }
+                    Ok(None)
                 }
                 Request::Apply { fingerprint } => self.apply(&fingerprint).await.map(Some),
                 Request::LoggedIn => {
@@ -148,11 +154,24 @@ impl Session {
                 Err(failure) => self.reply(Reply::Failed { failure }),
             }
         }
-        // Nobody has said that the run is good.
-        if self.journal.is_some() {
-            self.undo("the operator's side is gone").await?;
-        }
         Ok(())
+    }
+
+    /// A run is planned, carried out, and closed, in that order.
+    fn require_in_order(&self, request: &Request) -> Result<()> {
+        let planned = self.planned.as_ref().is_some_and(|(request, _)| request.run.is_some());
+        let (fits, what) = match request {
+            Request::Plan(_) => (self.journal.is_none(), "a plan within a run"),
+            Request::Chunk { .. } => (planned, "a chunk of a blob before a plan"),
+            Request::Keep => (self.journal.is_some(), "a run to keep before a run"),
+            Request::Undo { .. } => (self.journal.is_some(), "a run to undo before a run"),
+            Request::Apply { .. } => (planned, "a plan to apply before a plan"),
+            _ => (true, ""),
+        };
+        match fits {
+            true => Ok(()),
+            false => Err(anyhow!("the other end is not hwctl: it sends {what}")),
+        }
     }
 
     fn reply(&self, reply: Reply) {
@@ -171,7 +190,7 @@ impl Session {
         let reply = Reply::Plan {
             changes: plan.changes.clone(),
             fingerprint: plan.fingerprint.clone(),
-            wants: self.missing_blobs(&plan),
+            wants: self.blobs.borrow_mut().want(&plan.blobs)?,
         };
         self.planned = Some((request, plan));
         Ok(reply)
@@ -197,18 +216,6 @@ impl Session {
     /// Where the session comes from, for the lock and the journal.
     fn from(&self) -> Option<String> {
         self.connection.as_ref().map(|known| known.client.to_string())
-    }
-
-    fn missing_blobs(&self, plan: &Plan) -> Vec<Blob> {
-        let mut missing: Vec<Blob> = Vec::new();
-        for blob in &plan.blobs {
-            let bundled = self.bundle.is_some_and(|bundle| bundle.key == blob.key);
-            let stored = fs::metadata(blob_path(&blob.key)).is_ok_and(|m| m.len() == blob.size);
-            if !bundled && !stored && !missing.contains(blob) {
-                missing.push(blob.clone());
-            }
-        }
-        missing
     }
 
     async fn apply(&mut self, fingerprint: &str) -> Result<Reply, Failure> {
@@ -240,7 +247,7 @@ impl Session {
         };
         match applied {
             Ok(()) => {
-                let _ = fs::remove_dir_all(blob_folder());
+                self.blobs.borrow().clear();
                 Ok(Reply::Applied { certificate: self.certificate(&request.declared) })
             }
             Err(failure) if request.keep_on_failure => {
@@ -319,45 +326,4 @@ impl Session {
             fingerprint(&self.host.path(&certificate.certificate)).ok()
         })
     }
-}
-
-fn blob_folder() -> PathBuf {
-    PathBuf::from("/var/lib/hwctl/blobs")
-}
-
-fn blob_path(key: &str) -> PathBuf {
-    blob_folder().join(key)
-}
-
-fn open_blob(blob: &Blob, bundle: Option<Bundle>) -> Result<Box<dyn Read + Send>> {
-    if let Some(bundle) = bundle.filter(|bundle| bundle.key == blob.key) {
-        return Ok(Box::new(flate2::read::GzDecoder::new(Cursor::new(bundle.gzip))));
-    }
-    let path = blob_path(&blob.key);
-    let file = fs::File::open(&path).with_context(|| format!("open `{}`", path.display()))?;
-    Ok(Box::new(file))
-}
-
-/// Adds a chunk to a blob; the last one gives it its name.
-fn keep_chunk(host: &Host, key: &str, bytes: &[u8], last: bool) -> Result<()> {
-    use std::io::Write as _;
-    use std::os::unix::fs::DirBuilderExt as _;
-
-    let is_key = key.len() < 80 && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if !is_key {
-        return Err(anyhow!("`{key}` is not the key of a blob"));
-    }
-    let folder = host.path(&blob_folder());
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-    let part = folder.join(format!("{key}.part"));
-    let mut file = fs::OpenOptions::new().create(true).append(true).open(&part)?;
-    file.write_all(bytes).with_context(|| format!("write `{}`", part.display()))?;
-    if !last {
-        return Ok(());
-    }
-    if key.len() == 64 && sha256(&fs::read(&part)?) != key {
-        fs::remove_file(&part)?;
-        return Err(anyhow!("a blob arrived broken: its hash is not `{key}`"));
-    }
-    fs::rename(&part, folder.join(key)).with_context(|| format!("store blob `{key}`"))
 }

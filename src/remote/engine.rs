@@ -20,6 +20,9 @@ use crate::event::{self, What};
 use crate::failure::{Exit, Failure};
 use crate::resource::{Blob, Facts};
 
+/// How long the last words of an engine that is gone are waited for.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Hears what happens on the host.
 pub type Tell<'a> = &'a (dyn Fn(What) + Send + Sync);
 
@@ -194,7 +197,14 @@ impl Engine {
         };
         match sent {
             Ok(()) => Ok(()),
-            Err(error) => Err(self.lost(&format!("{error:#}")).await),
+            Err(error) => {
+                // An engine that hangs up has said why.
+                let said = tokio::time::timeout(LAST_WORDS, self.answer(&|_| ())).await;
+                match said {
+                    Ok(Err(failure)) => Err(failure),
+                    _ => Err(self.lost(&format!("{error:#}")).await),
+                }
+            }
         }
     }
 
@@ -273,9 +283,9 @@ impl Engine {
     /// The engine is gone: its last words on standard error say why.
     async fn lost(&mut self, why: &str) -> Failure {
         let mut told = String::new();
-        if let Some(mut stderr) = self.child.stderr().take() {
-            let read = stderr.read_to_string(&mut told);
-            let _ = tokio::time::timeout(Duration::from_secs(1), read).await;
+        if let Some(stderr) = self.child.stderr().take() {
+            let mut stderr = stderr.take(bootstrap::MAX_TOLD as u64);
+            let _ = tokio::time::timeout(LAST_WORDS, stderr.read_to_string(&mut told)).await;
         }
         let last = told.lines().map(str::trim).rfind(|line| !line.is_empty());
         Failure::new(Exit::Unreachable, format!("lost `{}` during the run", self.target.name))
