@@ -5,15 +5,15 @@ use anyhow::Result;
 use super::fleet::{self, Ended, Job, Show};
 use super::hosts::{Work, template_folder};
 use super::outside::{expected, urls};
-use super::run::{Carry, carry_out, run_info};
+use super::run::{Carry, carry_out, run_info, show_plan};
 use crate::bundle;
 use crate::cli::{PlanArgs, ProvisionArgs};
-use crate::engine::protocol::PlanRequest;
+use crate::engine::protocol::{Goal, PlanRequest};
 use crate::event::{Outcome, What};
 use crate::failure::{Exit, Failure};
 use crate::remote::{Engine, Tell};
 use crate::resource::Blob;
-use crate::stack::{Context, Stack, Templates, stack};
+use crate::stack::{Context, Stack, TAGS, Templates, stack};
 
 /// Runs `hwctl provision`.
 pub fn run(args: ProvisionArgs) -> Result<Exit> {
@@ -40,14 +40,15 @@ impl Job for Provision {
         let mut engine = Engine::start(&work.target, tell).await?;
         let made = make_stack(work, &engine, &templates)?;
         tell(What::Step { message: "reading the host".to_owned(), fraction: None });
+        let tags = TAGS.map(str::to_owned).to_vec();
         let request = PlanRequest {
-            declared: made.resources.clone(),
+            goal: Goal::Declared { resources: made.resources, tags },
             run: (!args.check).then(|| run_info("provision")),
             patience_s: args.plan.wait.into(),
             keep_on_failure: args.keep_on_failure,
         };
         let planned = engine.plan(request, tell).await?;
-        tell(What::Plan { changes: planned.changes.clone() });
+        show_plan(&planned, tell);
         let outcome = match planned.changes.is_empty() {
             true => Outcome::Unchanged,
             false => Outcome::Changed,

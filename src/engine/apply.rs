@@ -7,11 +7,11 @@ use anyhow::{Context, Result, bail};
 use tokio::sync::mpsc::UnboundedSender;
 
 use super::journal::Journal;
-use super::plan::Plan;
+use super::plan::{Plan, Step, Wanted};
 use super::protocol::Reply;
 use super::validate;
 use crate::event::What;
-use crate::resource::{Declared, Detail, Host, Resource};
+use crate::resource::{Back, Change, Detail, Host, Saved};
 
 /// Tells the operator's side what happens.
 pub(super) struct Teller(pub(super) UnboundedSender<Reply>);
@@ -25,7 +25,7 @@ impl Teller {
 
 /// Carries `plan` out; `current` tells which change is under way. On an error, what was done is in the journal.
 pub(super) async fn apply(
-    declared: &[Declared],
+    wanted: &Wanted,
     plan: &Plan,
     journal: &mut Journal,
     host: &Host,
@@ -33,49 +33,99 @@ pub(super) async fn apply(
     current: &Cell<Option<usize>>,
     operator_is_gone: impl Fn() -> bool,
 ) -> Result<()> {
-    let mut validated = false;
-    for (index, place) in plan.places.iter().enumerate() {
+    // What goes is stopped first: what comes may need its place, and its files are in use.
+    for step in plan.steps.iter().filter(|step| step.to.is_some() && step.resource.is_unit()) {
         if operator_is_gone() {
-            bail!("the operator's side is gone after {index} of {} changes", plan.places.len());
+            bail!("the operator's side is gone before the first change");
         }
-        let resource = &declared[*place].resource;
-        if !validated && validate::is_nginx_configuration(resource) {
-            let all = declared.iter().map(|declared| &declared.resource);
-            validate::nginx_configuration(all, host).await?;
+        release(step, journal, host).await?;
+    }
+    let mut validated = false;
+    for (index, step) in plan.steps.iter().enumerate() {
+        if operator_is_gone() {
+            bail!("the operator's side is gone after {index} of {} changes", plan.steps.len());
+        }
+        if !validated && validate::is_nginx_configuration(&step.resource) {
+            validate::nginx_configuration(wanted, host).await?;
             validated = true;
         }
-        let id = resource.id();
+        let id = step.resource.id();
         let start = Instant::now();
         teller.tell(What::ChangeStarted { index, id: id.clone() });
         current.set(Some(index));
-        one(resource, journal, host).await.with_context(|| format!("cannot apply `{id}`"))?;
+        one(step, journal, host).await.with_context(|| format!("cannot apply `{id}`"))?;
         let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
         teller.tell(What::ChangeDone { index, id, elapsed_ms });
     }
     Ok(())
 }
 
-async fn one(resource: &Resource, journal: &mut Journal, host: &Host) -> Result<()> {
+async fn one(step: &Step, journal: &mut Journal, host: &Host) -> Result<()> {
     // What came earlier in the plan may have changed it since: a package brings files.
     host.forget();
+    match &step.to {
+        None => declared(step, journal, host).await,
+        // Noted when it was released.
+        Some(to) if step.resource.is_unit() => {
+            let restored = step.resource.restore(to, host).await;
+            host.forget();
+            restored
+        }
+        Some(to) => back(step, to, journal, host).await,
+    }
+}
+
+/// Brings a resource to what it declares.
+async fn declared(step: &Step, journal: &mut Journal, host: &Host) -> Result<()> {
+    let resource = &step.resource;
     let examined = resource.examine(host).await?;
     if let Some(change) = examined.change {
-        journal.note(resource, examined.before.clone(), change)?;
+        journal.note(step, examined.before.clone(), change)?;
         let applied = resource.apply(&examined.before, host).await;
         host.forget();
         applied?;
     }
     let after = resource.examine(host).await?;
     host.record_applied(resource.id(), after.digest, after.changed_at);
-    if let Some(change) = after.change {
-        let names = change.details.iter().map(|detail| match detail {
-            Detail::Attribute { name, .. } => name.as_str(),
-            Detail::Text { .. } | Detail::Binary { .. } => "content",
-        });
-        let names: Vec<_> = names.collect();
-        bail!("the host does not keep the change of {}", names.join(", "));
+    after.change.map_or(Ok(()), |change| not_kept(&change))
+}
+
+/// Brings a resource back to an earlier state.
+async fn back(step: &Step, to: &Saved, journal: &mut Journal, host: &Host) -> Result<()> {
+    let resource = &step.resource;
+    let (now, Back::Change(change)) = resource.examine_back(to, host).await? else {
+        return Ok(());
+    };
+    journal.note(step, now, change)?;
+    let restored = resource.restore(to, host).await;
+    host.forget();
+    restored?;
+    match resource.examine_back(to, host).await? {
+        (_, Back::Change(change)) => not_kept(&change),
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// Notes the state of a unit that goes back to an earlier one, and stops it if it did not run then.
+async fn release(step: &Step, journal: &mut Journal, host: &Host) -> Result<()> {
+    let Step { resource, to: Some(to), .. } = step else { return Ok(()) };
+    host.forget();
+    let (now, Back::Change(change)) = resource.examine_back(to, host).await? else {
+        return Ok(());
+    };
+    journal.note(step, now, change)?;
+    let released = resource.release(to, host).await;
+    host.forget();
+    released.with_context(|| format!("cannot stop `{}`", resource.id()))
+}
+
+fn not_kept(change: &Change) -> Result<()> {
+    let names = change.details.iter().map(|detail| match detail {
+        Detail::Attribute { name, .. } => name.as_str(),
+        Detail::Text { .. } | Detail::Binary { .. } => "content",
+    });
+    let names: Vec<_> = names.collect();
+    bail!("the host does not keep the change of {}", names.join(", "));
 }
 
 /// Takes a run back, newest change first. Units that ran before are started again only when all

@@ -2,37 +2,27 @@
 
 use std::cell::Cell;
 use std::fs;
-use std::io::{Cursor, Read};
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
 
 use super::apply::{self, Teller};
+use super::blobs::{self, Bundle};
 use super::facts::{self, Connection};
-use super::journal::Journal;
+use super::goal::{self, leave};
+use super::journal::{self, Journal};
 use super::lock::Lock;
-use super::plan::Plan;
+use super::manifest::Manifest;
+use super::plan::{Plan, Wanted};
 use super::protocol::{
-    CLIENT_GREETING, ENGINE_GREETING, PlanRequest, Reply, Request, read_frame, write_frame,
+    CLIENT_GREETING, ENGINE_GREETING, Goal, PlanRequest, Reply, Request, read_frame, write_frame,
 };
-use crate::event::What;
+use crate::event::{RunOutcome, What};
 use crate::failure::{Exit, Failure};
-use crate::resource::{Blob, Declared, Host, Resource, sha256};
-
-/// What the binary carries for the host: bytes by the key of their blob.
-#[derive(Clone, Copy, Debug)]
-pub struct Bundle {
-    /// The key of the API binary's blob.
-    pub key: &'static str,
-    /// The number of its bytes.
-    pub size: u64,
-    /// Its bytes, compressed with gzip.
-    pub gzip: &'static [u8],
-}
+use crate::resource::{Blob, Host, Id, Resource, sha256};
 
 /// Serves one session on `input` and `output`; `connection` is sshd's `SSH_CONNECTION`.
 pub async fn serve(
@@ -101,6 +91,13 @@ async fn skip_to_greeting(input: &mut (impl AsyncBufReadExt + Unpin)) -> Result<
     Err(anyhow!("the other end is not hwctl"))
 }
 
+/// A run that waits to be kept or undone.
+struct Run {
+    journal: Journal,
+    goal: Goal,
+    settled: Vec<Id>,
+}
+
 struct Session {
     teller: Teller,
     connection: Option<Connection>,
@@ -108,8 +105,8 @@ struct Session {
     /// The change that is under way, for progress.
     current: Rc<Cell<Option<usize>>>,
     host: Host,
-    planned: Option<(PlanRequest, Plan)>,
-    journal: Option<Journal>,
+    planned: Option<(PlanRequest, Wanted, Plan)>,
+    run: Option<Run>,
     lock: Option<Lock>,
 }
 
@@ -124,7 +121,7 @@ impl Session {
             current,
             host,
             planned: None,
-            journal: None,
+            run: None,
             lock: None,
         }
     }
@@ -143,7 +140,7 @@ impl Session {
             };
             let _ = replies.send(Reply::Event(what));
         };
-        let open = move |blob: &Blob| open_blob(blob, bundle);
+        let open = move |blob: &Blob| blobs::open(blob, bundle);
         Host::new("/", Box::new(open), Box::new(progress))
     }
 
@@ -154,13 +151,16 @@ impl Session {
             let answer = match request? {
                 Request::Plan(request) => self.plan(request).await.map(Some),
                 Request::Chunk { key, bytes, last } => {
-                    keep_chunk(&self.host, &key, &bytes, last).map(|()| None).map_err(Into::into)
+                    blobs::keep_chunk(&self.host, &key, &bytes, last)
+                        .map(|()| None)
+                        .map_err(Into::into)
                 }
                 Request::Apply { fingerprint } => {
                     self.apply(&fingerprint, || requests.is_closed()).await.map(Some)
                 }
-                Request::Keep => self.close("kept").map(Some).map_err(Into::into),
-                Request::Undo { why } => self.undo(&why).await.map(|()| Some(Reply::Closed)),
+                Request::History => self.history().map(Some).map_err(Into::into),
+                Request::Keep => self.close(RunOutcome::Kept, None).map(Some).map_err(Into::into),
+                Request::Undo { why } => self.undo(&why).await.map(|_| Some(Reply::Closed)),
             };
             match answer {
                 Ok(Some(reply)) => self.reply(reply),
@@ -168,9 +168,7 @@ impl Session {
                 Err(failure) => self.reply(Reply::Failed { failure }),
             }
         }
-        if let Some(journal) = &self.journal {
-            journal.end("interrupted")?;
-        }
+        self.close(RunOutcome::Interrupted, None)?;
         Ok(())
     }
 
@@ -186,14 +184,36 @@ impl Session {
             let tell = |message| self.teller.tell(What::Step { message, fraction: None });
             self.lock = Some(Lock::take(&self.host, run, from, patience, tell).await?);
         }
-        let plan = Plan::make(&request.declared, &self.host).await?;
+        let wanted = goal::wanted(&request.goal, &self.host)?;
+        let plan = Plan::make(&wanted, &self.host).await?;
         let reply = Reply::Plan {
             changes: plan.changes.clone(),
+            kept: plan.kept.clone(),
             fingerprint: plan.fingerprint.clone(),
-            wants: self.missing_blobs(&plan),
+            wants: blobs::missing(&plan.blobs, self.bundle),
         };
-        self.planned = Some((request, plan));
+        if request.run.is_some() && plan.changes.is_empty() {
+            self.nothing_to_do(&request.goal, &plan)?;
+        }
+        self.planned = Some((request, wanted, plan));
         Ok(reply)
+    }
+
+    /// The end of what would have been a run: what is hwctl's no more is forgotten.
+    fn nothing_to_do(&self, goal: &Goal, plan: &Plan) -> Result<()> {
+        if !plan.settled.is_empty() {
+            let mut manifest = Manifest::load(&self.host)?;
+            manifest.forget(&plan.settled);
+            manifest.save(&self.host)?;
+        }
+        leave(goal, &self.host)
+    }
+
+    /// Who holds the host does not matter to those who only look at its journal.
+    fn history(&self) -> Result<Reply> {
+        let mut runs = journal::runs(&self.host, Lock::is_held(&self.host))?;
+        runs.reverse();
+        Ok(Reply::History { runs })
     }
 
     /// Where the session comes from, for the lock and the journal.
@@ -201,24 +221,12 @@ impl Session {
         self.connection.as_ref().map(|known| known.client.to_string())
     }
 
-    fn missing_blobs(&self, plan: &Plan) -> Vec<Blob> {
-        let mut missing: Vec<Blob> = Vec::new();
-        for blob in &plan.blobs {
-            let bundled = self.bundle.is_some_and(|bundle| bundle.key == blob.key);
-            let stored = fs::metadata(blob_path(&blob.key)).is_ok_and(|m| m.len() == blob.size);
-            if !bundled && !stored && !missing.contains(blob) {
-                missing.push(blob.clone());
-            }
-        }
-        missing
-    }
-
     async fn apply(
         &mut self,
         fingerprint: &str,
         operator_is_gone: impl Fn() -> bool,
     ) -> Result<Reply, Failure> {
-        let Some((request, plan)) = self.planned.take() else {
+        let Some((request, wanted, plan)) = self.planned.take() else {
             return Err(anyhow!("there is no plan to apply").into());
         };
         let Some(run) = &request.run else {
@@ -227,10 +235,11 @@ impl Session {
         if plan.fingerprint != fingerprint {
             return Err(anyhow!("the plan to apply is not the one that was shown").into());
         }
-        let from = self.from();
-        let mut journal = Journal::begin(&self.host, run, from)?;
+        Manifest::settle(&self.host)?;
+        let mut journal = Journal::begin(&self.host, run, self.from())?;
+        self.teller.tell(What::RunBegan { run: journal.id().to_owned() });
         let applied = apply::apply(
-            &request.declared,
+            &wanted,
             &plan,
             &mut journal,
             &self.host,
@@ -240,18 +249,18 @@ impl Session {
         );
         let applied = applied.await;
         self.current.set(None);
-        self.journal = Some(journal);
+        self.run = Some(Run { journal, goal: request.goal, settled: plan.settled });
         let applied = match applied {
-            Ok(()) => self.require_nothing_left(&request.declared).await,
+            Ok(()) => self.require_nothing_left(&wanted).await,
             Err(error) => Err(error.into()),
         };
         match applied {
             Ok(()) => {
-                let _ = fs::remove_dir_all(blob_folder());
-                Ok(Reply::Applied { certificate: self.certificate(&request.declared) })
+                let _ = fs::remove_dir_all(blobs::folder());
+                Ok(Reply::Applied { certificate: self.certificate(&wanted) })
             }
             Err(failure) if request.keep_on_failure => {
-                self.close("failed, left as it was")?;
+                self.close(RunOutcome::Failed, Some(failure.what.clone()))?;
                 Err(failure.not_done("the run was not undone (`--keep-on-failure`)"))
             }
             Err(failure) => Err(self.undo_after(failure).await),
@@ -259,8 +268,8 @@ impl Session {
     }
 
     /// The law of a run: once applied, a plan of the same is empty.
-    async fn require_nothing_left(&self, declared: &[Declared]) -> Result<(), Failure> {
-        let plan = Plan::make(declared, &self.host).await?;
+    async fn require_nothing_left(&self, wanted: &Wanted) -> Result<(), Failure> {
+        let plan = Plan::make(wanted, &self.host).await?;
         let Some(first) = plan.changes.first() else { return Ok(()) };
         let ids: Vec<_> = plan.changes.iter().map(|c| c.change.id.to_string()).collect();
         let failure =
@@ -275,79 +284,57 @@ impl Session {
         self.teller.tell(What::Step { message: "undoing the run".to_owned(), fraction: None });
         let why = failure.what.clone();
         match self.undo(&why).await {
-            Ok(()) => Failure { exit: Exit::Undone, ..failure },
-            Err(second) => second
-                .why
-                .iter()
-                .fold(failure.why(second.what), super::super::failure::Failure::why),
+            Ok(left) => {
+                let failure = left.into_iter().fold(failure, Failure::why);
+                Failure { exit: Exit::Undone, ..failure }
+            }
+            Err(second) => second.why.iter().fold(failure.why(second.what), Failure::why),
         }
     }
 
-    async fn undo(&mut self, why: &str) -> Result<(), Failure> {
-        let Some(journal) = &self.journal else {
+    /// Takes the run back; says what of it cannot be.
+    async fn undo(&mut self, why: &str) -> Result<Vec<String>, Failure> {
+        let Some(run) = &self.run else {
             return Err(anyhow!("there is no run to undo").into());
         };
-        apply::undo(journal, &self.host, &self.teller).await?;
-        self.close(&format!("undone: {why}"))?;
-        Ok(())
+        apply::undo(&run.journal, &self.host, &self.teller).await?;
+        let changes = run.journal.entries().iter().map(|entry| &entry.change);
+        let left = changes.filter_map(|change| {
+            Some(format!("not undone: {}: {}", change.id, change.not_undone.as_ref()?))
+        });
+        let left = left.collect();
+        self.close(RunOutcome::Undone, Some(why.to_owned()))?;
+        Ok(left)
     }
 
-    fn close(&mut self, outcome: &str) -> Result<Reply> {
-        if let Some(journal) = self.journal.take() {
-            journal.end(outcome)?;
+    /// Ends the run: what it has made is in the manifest before the journal says that it is done.
+    fn close(&mut self, outcome: RunOutcome, why: Option<String>) -> Result<Reply> {
+        if let Some(Run { journal, goal, settled }) = self.run.take() {
+            let is_whole = outcome == RunOutcome::Kept;
+            if outcome != RunOutcome::Undone {
+                let mut manifest = Manifest::load(&self.host)?;
+                manifest.take_in(journal.entries(), is_whole);
+                if is_whole {
+                    manifest.forget(&settled);
+                }
+                manifest.save(&self.host)?;
+            }
+            journal.end(&self.host, outcome, why)?;
+            if is_whole {
+                leave(&goal, &self.host)?;
+            }
         }
         self.lock = None;
         Ok(Reply::Closed)
     }
 
     /// The fingerprint of the certificate that the stack serves.
-    fn certificate(&self, declared: &[Declared]) -> Option<String> {
-        declared.iter().find_map(|declared| {
-            let Resource::Certificate(certificate) = &declared.resource else { return None };
+    fn certificate(&self, wanted: &Wanted) -> Option<String> {
+        wanted.declared.iter().find_map(|step| {
+            let Resource::Certificate(certificate) = &step.resource else { return None };
             let pem = fs::read(self.host.path(&certificate.certificate)).ok()?;
             let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).ok()?;
             Some(sha256(&pem.contents))
         })
     }
-}
-
-fn blob_folder() -> PathBuf {
-    PathBuf::from("/var/lib/hwctl/blobs")
-}
-
-fn blob_path(key: &str) -> PathBuf {
-    blob_folder().join(key)
-}
-
-fn open_blob(blob: &Blob, bundle: Option<Bundle>) -> Result<Box<dyn Read + Send>> {
-    if let Some(bundle) = bundle.filter(|bundle| bundle.key == blob.key) {
-        return Ok(Box::new(flate2::read::GzDecoder::new(Cursor::new(bundle.gzip))));
-    }
-    let path = blob_path(&blob.key);
-    let file = fs::File::open(&path).with_context(|| format!("open `{}`", path.display()))?;
-    Ok(Box::new(file))
-}
-
-/// Adds a chunk to a blob; the last one gives it its name.
-fn keep_chunk(host: &Host, key: &str, bytes: &[u8], last: bool) -> Result<()> {
-    use std::io::Write as _;
-    use std::os::unix::fs::DirBuilderExt as _;
-
-    let is_key = key.len() < 80 && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if !is_key {
-        return Err(anyhow!("`{key}` is not the key of a blob"));
-    }
-    let folder = host.path(&blob_folder());
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-    let part = folder.join(format!("{key}.part"));
-    let mut file = fs::OpenOptions::new().create(true).append(true).open(&part)?;
-    file.write_all(bytes).with_context(|| format!("write `{}`", part.display()))?;
-    if !last {
-        return Ok(());
-    }
-    if key.len() == 64 && sha256(&fs::read(&part)?) != key {
-        fs::remove_file(&part)?;
-        return Err(anyhow!("a blob arrived broken: its hash is not `{key}`"));
-    }
-    fs::rename(&part, folder.join(key)).with_context(|| format!("store blob `{key}`"))
 }

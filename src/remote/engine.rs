@@ -13,7 +13,7 @@ use super::ssh::Target;
 use crate::engine::protocol::{CHUNK, PlanRequest, Reply, Request, read_frame, write_frame};
 use crate::event::{self, What};
 use crate::failure::{Exit, Failure};
-use crate::resource::{Blob, Facts};
+use crate::resource::{Blob, Facts, Id};
 
 /// Hears what happens on the host.
 pub type Tell<'a> = &'a (dyn Fn(What) + Send + Sync);
@@ -38,6 +38,8 @@ pub struct Planned {
     pub changes: Vec<event::Planned>,
     /// Of the state that it was made from.
     pub fingerprint: String,
+    /// What stays where hwctl's own is taken away, and why.
+    pub kept: Vec<(Id, String)>,
     /// Blobs that it wants before it can apply the plan.
     pub wants: Vec<Blob>,
 }
@@ -64,9 +66,18 @@ impl Engine {
     pub async fn plan(&mut self, request: PlanRequest, tell: Tell<'_>) -> Result<Planned, Failure> {
         self.send(&Request::Plan(request)).await?;
         match self.answer(tell).await? {
-            Reply::Plan { changes, fingerprint, wants } => {
-                Ok(Planned { changes, fingerprint, wants })
+            Reply::Plan { changes, kept, fingerprint, wants } => {
+                Ok(Planned { changes, fingerprint, kept, wants })
             }
+            other => Err(self.nonsense(&other)),
+        }
+    }
+
+    /// Asks for what the host's journal has, newest first.
+    pub async fn history(&mut self, tell: Tell<'_>) -> Result<Vec<event::Run>, Failure> {
+        self.send(&Request::History).await?;
+        match self.answer(tell).await? {
+            Reply::History { runs } => Ok(runs),
             other => Err(self.nonsense(&other)),
         }
     }

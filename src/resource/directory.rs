@@ -8,8 +8,10 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::file::in_the_way;
-use super::fs::{Owner, explain, metadata, mode_and_owner, mode_text, sync_parent, type_text};
-use super::{Action, Change, Host, Id, Kind};
+use super::fs::{
+    Owner, explain, metadata, mode_and_owner, mode_text, owner_text, sync_parent, type_text,
+};
+use super::{Action, Back, Change, Host, Id, Kind};
 
 /// A directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -84,6 +86,7 @@ impl Kind for Directory {
         let path = host.path(&self.path);
         match before {
             DirectoryState::Directory(mode, uid, gid) => {
+                explain(fs::create_dir_all(&path), || format!("make `{}`", self.path.display()))?;
                 set_mode_and_owner(&path, *mode, *uid, *gid)
             }
             // Only an empty directory: what others put into it is theirs.
@@ -97,6 +100,58 @@ impl Kind for Directory {
             },
             DirectoryState::Other(_) => Ok(()),
         }
+    }
+
+    async fn diff_back(
+        &self,
+        now: &DirectoryState,
+        to: &DirectoryState,
+        host: &Host,
+    ) -> Result<Back> {
+        let access = |state: &DirectoryState| match state {
+            DirectoryState::Directory(mode, uid, gid) => Ok::<_, anyhow::Error>((
+                Some(mode_text(*mode)),
+                Some(owner_text(host, *uid, *gid)?),
+            )),
+            _ => Ok((None, None)),
+        };
+        let action = match (now, to) {
+            (DirectoryState::Other(found), _) => {
+                in_the_way(&self.path, found, "directory")?;
+                return Ok(Back::Nothing);
+            }
+            (_, DirectoryState::Other(_)) => return Ok(Back::Nothing),
+            (DirectoryState::Absent, _) => Action::Create,
+            (_, DirectoryState::Absent) => match self.others(host)? {
+                Some(name) => return Ok(Back::Kept(format!("`{name}` in it is not hwctl's"))),
+                None => Action::Remove,
+            },
+            _ => Action::Update,
+        };
+        if now == to {
+            return Ok(Back::Nothing);
+        }
+        if action == Action::Remove {
+            host.leaves(&self.path);
+        }
+        let ((mode_now, owner_now), (mode_to, owner_to)) = (access(now)?, access(to)?);
+        Ok(Back::Change(
+            Change::new(self.id(), action)
+                .attribute("mode", mode_now, mode_to)
+                .attribute("owner", owner_now, owner_to),
+        ))
+    }
+}
+
+impl Directory {
+    /// The name of something in it that the plan does not remove.
+    fn others(&self, host: &Host) -> Result<Option<String>> {
+        let path = host.path(&self.path);
+        let entries = fs::read_dir(&path).with_context(|| format!("read `{}`", path.display()))?;
+        let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
+        names.sort();
+        let other = names.into_iter().find(|name| !host.is_leaving(&self.path.join(name)));
+        Ok(other.map(|name| name.to_string_lossy().into_owned()))
     }
 }
 

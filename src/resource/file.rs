@@ -7,11 +7,12 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use super::back::path_back;
 use super::content::{Content, mask_live, sha256};
 use super::fs::{
     Owner, explain, metadata, mode_and_owner, mode_text, sync_parent, type_text, write_atomic,
 };
-use super::{Action, Advise, Change, Detail, Host, Id, Kind};
+use super::{Action, Advise, Back, Change, Detail, Host, Id, Kind};
 
 /// A regular file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -204,6 +205,10 @@ impl Kind for File {
     async fn undo(&self, before: &PathState, host: &Host) -> Result<()> {
         before.restore(&host.path(&self.path))
     }
+
+    async fn diff_back(&self, now: &PathState, to: &PathState, host: &Host) -> Result<Back> {
+        path_back(self.id(), &self.path, now, to, host)
+    }
 }
 
 impl Kind for Absent {
@@ -255,5 +260,9 @@ impl Kind for Absent {
 
     async fn undo(&self, before: &PathState, host: &Host) -> Result<()> {
         before.restore(&host.path(&self.path))
+    }
+
+    async fn diff_back(&self, now: &PathState, to: &PathState, host: &Host) -> Result<Back> {
+        path_back(self.id(), &self.path, now, to, host)
     }
 }
