@@ -69,7 +69,12 @@ async fn one(step: &Step, journal: &mut Journal, host: &Host) -> Result<()> {
         Some(to) if step.resource.is_unit() => {
             let restored = step.resource.restore(to, host).await;
             host.forget();
-            restored
+            restored?;
+            match step.resource.examine_back(to, host).await? {
+                // What it reads has changed in this run, and it has read it.
+                (_, Back::Change(change)) if !change.details.is_empty() => not_kept(&change),
+                _ => Ok(()),
+            }
         }
         Some(to) => back(step, to, journal, host).await,
     }

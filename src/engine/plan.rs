@@ -92,6 +92,14 @@ impl Plan {
         }
     }
 
+    /// Whether packages are taken away.
+    pub(super) fn removes_packages(&self) -> bool {
+        self.steps.iter().zip(&self.changes).any(|(step, planned)| {
+            matches!(step.resource, Resource::Packages(_))
+                && planned.change.action == Action::Remove
+        })
+    }
+
     fn push(&mut self, step: &Step, change: Change) {
         self.changes.push(Planned { tag: step.tag.clone(), change });
         self.steps.push(step.clone());
