@@ -69,7 +69,7 @@ fn a_change_is_rolled_back_and_again(host: &Provisioned<'_>) {
 
 fn a_text_is_brought_back_as_it_was_shown(host: &Provisioned<'_>) {
     let page = "/var/www/main/index.html";
-    let before = host.sh(&format!("sed -i s/homework/planted/ {page}; cat {page}"));
+    let before = host.sh(&format!("sed -i s/iframe/planted/ {page}; cat {page}"));
     ok(host.hwctl("provision", &[]));
     assert_ne!(host.sh(&format!("cat {page}")), before);
     let (_, events) = host.hwctl("rollback", &["--check"]);

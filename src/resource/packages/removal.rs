@@ -86,7 +86,7 @@ fn removed(told: &str) -> Vec<String> {
 /// Who else uses what a package brings.
 async fn used_by(name: &str, host: &Host) -> Result<Option<String>> {
     Ok(match name {
-        "docker.io" => {
+        "docker.io" | "docker-cli" => {
             let foreign = foreign_containers(host).await?.into_iter().next();
             foreign.map(|(name, _)| format!("container `{name}` runs in it"))
         }
