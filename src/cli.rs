@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Turns a fresh Ubuntu or Debian VM into a hardened, serving host, and keeps it that way.
 #[derive(Debug, Parser)]
@@ -22,6 +22,9 @@ pub enum Verb {
     /// Show what provision would change, and change nothing (exit code 3: there are changes)
     #[command(after_help = PLAN_EXAMPLES)]
     Plan(PlanArgs),
+    /// Restart a service without losing a request, and wait until it is healthy
+    #[command(after_help = RESTART_EXAMPLES)]
+    Restart(RestartArgs),
     /// Show the runs in a host's journal: when, who, what changed, how it ended
     #[command(after_help = HISTORY_EXAMPLES)]
     History(HistoryArgs),
@@ -39,6 +42,12 @@ pub enum Verb {
         /// sshd's `SSH_CONNECTION`
         connection: Option<String>,
     },
+    /// On the host: take back what of a run could lock the operator out; a timer calls it
+    #[command(hide = true)]
+    Revert {
+        /// The run's id
+        run: String,
+    },
     /// Disposable real hosts on this Linux machine, for trying things out and for tests
     Lab(LabArgs),
 }
@@ -54,6 +63,10 @@ Examples:
   hwctl plan --host vm1                          one host of the inventory
   hwctl plan --json | jq -c 'select(.event == \"plan\")'";
 
+const RESTART_EXAMPLES: &str = "\
+Examples:
+  hwctl restart --host vm1                       the API
+  hwctl restart nginx --limit web                nginx, on all hosts of the group `web`";
 const HISTORY_EXAMPLES: &str = "\
 Examples:
   hwctl history --host vm1                       all runs, newest first
@@ -129,6 +142,10 @@ pub struct PlanArgs {
     /// Seconds to wait for what is in the way: another run, a held apt lock, a first boot
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub wait: u32,
+    /// Seconds that a change of the firewall or of ssh waits for a new login to work before the
+    /// host takes it back by itself
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..))]
+    pub confirm_timeout: u16,
     /// One JSON event per line on standard output
     #[arg(long)]
     pub json: bool,
@@ -149,6 +166,36 @@ pub struct ProvisionArgs {
     /// Leave a host as a failure left it, for a look, instead of undoing the run
     #[arg(long)]
     pub keep_on_failure: bool,
+}
+
+/// `hwctl restart`.
+#[derive(Clone, Debug, Args)]
+pub struct RestartArgs {
+    /// What to restart
+    #[arg(value_enum, default_value_t = RestartWhat::Api)]
+    pub what: RestartWhat,
+    /// Which hosts.
+    #[command(flatten)]
+    pub hosts: HostArgs,
+    /// Seconds to wait for what is in the way: another run
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub wait: u32,
+    /// One JSON event per line on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What can be restarted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RestartWhat {
+    /// The API: requests wait in its socket meanwhile
+    Api,
+    /// nginx: a new process takes over, the old one finishes its requests
+    Nginx,
+    /// Redis's container: counts fail for a moment
+    Redis,
+    /// Redis, then the API, then nginx
+    All,
 }
 
 /// `hwctl history`.

@@ -206,12 +206,16 @@ pub enum Outcome {
     Unchanged,
     /// Changes were made; after `plan`: would be made.
     Changed,
+    /// A service was restarted and is healthy.
+    Restarted,
     /// It failed.
     Failed,
     /// It failed and what it had done was taken back.
     Undone,
     /// The host could not be reached.
     Unreachable,
+    /// The operator stopped it.
+    Interrupted,
 }
 
 /// Takes events as they happen.

@@ -27,11 +27,13 @@ fn verb() -> anyhow::Result<Exit> {
     match Cli::parse().verb {
         Verb::Provision(args) => command::provision::run(args),
         Verb::Plan(args) => command::provision::plan(args),
+        Verb::Restart(args) => command::restart::run(args),
         Verb::History(args) => command::history::run(args),
         Verb::Rollback(args) => command::rollback::run(args),
         Verb::Destroy(args) => command::destroy::run(args),
         Verb::Secret(args) => command::secret::run(args),
         Verb::Engine { connection } => command::engine::run(connection.as_deref()),
+        Verb::Revert { run } => command::on_host::revert(&run),
         Verb::Lab(args) => command::lab::run(args),
     }
 }

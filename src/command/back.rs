@@ -54,6 +54,7 @@ impl Back {
             run: (!self.args.check).then(|| run_info(self.verb)),
             patience_s: self.args.plan.wait.into(),
             keep_on_failure: false,
+            confirm_timeout_s: self.args.plan.confirm_timeout.into(),
         };
         tell(What::Step { message: "reading the host".to_owned(), fraction: None });
         let planned = engine.plan(request, tell).await?;

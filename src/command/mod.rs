@@ -10,6 +10,7 @@ pub mod lab;
 pub mod on_host;
 mod outside;
 pub mod provision;
+pub mod restart;
 pub mod rollback;
 mod run;
 pub mod secret;

@@ -46,6 +46,7 @@ impl Job for Provision {
             run: (!args.check).then(|| run_info("provision")),
             patience_s: args.plan.wait.into(),
             keep_on_failure: args.keep_on_failure,
+            confirm_timeout_s: args.plan.confirm_timeout.into(),
         };
         let planned = engine.plan(request, tell).await?;
         show_plan(&planned, tell);

@@ -78,7 +78,7 @@ pub(super) async fn carry_out(
 }
 
 /// Services that were just started may need a moment: the API finds Redis again within 2 s.
-async fn settled(expected: &Expected) -> Vec<Check> {
+pub(super) async fn settled(expected: &Expected) -> Vec<Check> {
     let deadline = Instant::now() + SETTLE;
     loop {
         let checks = look(expected).await;

@@ -49,6 +49,7 @@ impl Job for Rotate {
             run: (!args.check).then(|| run_info("secret rotate")),
             patience_s: args.plan.wait.into(),
             keep_on_failure: false,
+            confirm_timeout_s: args.plan.confirm_timeout.into(),
         };
         let planned = engine.plan(request, tell).await?;
         let secret = planned.changes.iter().find(|p| p.change.id.as_str() == "secret jwt-key");

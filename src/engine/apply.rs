@@ -1,17 +1,20 @@
 //! Carries a plan out: journal first, each change verified by reading again; and takes it back.
 
 use std::cell::Cell;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::time::sleep;
 
+use super::deadman;
+use super::input::{Halt, Halted};
 use super::journal::Journal;
 use super::plan::{Plan, Step, Wanted};
 use super::protocol::Reply;
 use super::validate;
 use crate::event::What;
-use crate::resource::{Back, Change, Detail, Host, Saved};
+use crate::resource::{Advise, Back, Change, Detail, Host, Resource, Saved};
 
 /// Tells the operator's side what happens.
 pub(super) struct Teller(pub(super) UnboundedSender<Reply>);
@@ -23,105 +26,174 @@ impl Teller {
     }
 }
 
-/// Carries `plan` out; `current` tells which change is under way. On an error, what was done is in the journal.
-pub(super) async fn apply(
-    wanted: &Wanted,
-    plan: &Plan,
-    journal: &mut Journal,
-    host: &Host,
-    teller: &Teller,
-    current: &Cell<Option<usize>>,
-    operator_is_gone: impl Fn() -> bool,
-) -> Result<()> {
-    // What goes is stopped first: what comes may need its place, and its files are in use.
-    for step in plan.steps.iter().filter(|step| step.to.is_some() && step.resource.is_unit()) {
-        if operator_is_gone() {
-            bail!("the operator's side is gone before the first change");
-        }
-        release(step, journal, host).await?;
-    }
-    let mut validated = false;
-    for (index, step) in plan.steps.iter().enumerate() {
-        if operator_is_gone() {
-            bail!("the operator's side is gone after {index} of {} changes", plan.steps.len());
-        }
-        if !validated && validate::is_nginx_configuration(&step.resource) {
-            validate::nginx_configuration(wanted, host).await?;
-            validated = true;
-        }
-        let id = step.resource.id();
-        let start = Instant::now();
-        teller.tell(What::ChangeStarted { index, id: id.clone() });
-        current.set(Some(index));
-        one(step, journal, host).await.with_context(|| format!("cannot apply `{id}`"))?;
-        let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        teller.tell(What::ChangeDone { index, id, elapsed_ms });
-    }
-    Ok(())
+/// What carries a plan out.
+pub(super) struct Carrier<'a> {
+    pub(super) host: &'a Host,
+    pub(super) teller: &'a Teller,
+    /// The change that is under way.
+    pub(super) current: &'a Cell<Option<usize>>,
+    pub(super) halted: &'a Halted,
+    /// How long a risky change waits for a new login.
+    pub(super) confirm_timeout: Duration,
 }
 
-async fn one(step: &Step, journal: &mut Journal, host: &Host) -> Result<()> {
-    // What came earlier in the plan may have changed it since: a package brings files.
-    host.forget();
-    match &step.to {
-        None => declared(step, journal, host).await,
-        // Noted when it was released.
-        Some(to) if step.resource.is_unit() => {
-            let restored = step.resource.restore(to, host).await;
-            host.forget();
-            restored?;
-            match step.resource.examine_back(to, host).await? {
-                // What it reads has changed in this run, and it has read it.
-                (_, Back::Change(change)) if !change.details.is_empty() => not_kept(&change),
-                _ => Ok(()),
+/// How far a plan was carried.
+pub(super) enum Carried {
+    /// Out.
+    Out,
+    /// The operator stopped it after so many changes.
+    Stopped(usize),
+}
+
+impl Carrier<'_> {
+    /// Carries `plan` out. On an error, what was done is in the journal.
+    pub(super) async fn apply(
+        &self,
+        wanted: &Wanted,
+        plan: &Plan,
+        journal: &mut Journal,
+    ) -> Result<Carried> {
+        let all = plan.steps.len();
+        // What goes is stopped first: what comes may need its place, and its files are in use.
+        for step in plan.steps.iter().filter(|step| step.to.is_some() && step.resource.is_unit()) {
+            if self.is_stopped(0, all)? {
+                return Ok(Carried::Stopped(0));
+            }
+            self.release(step, journal).await?;
+        }
+        let mut validated = false;
+        for (index, step) in plan.steps.iter().enumerate() {
+            if self.is_stopped(index, all)? {
+                return Ok(Carried::Stopped(index));
+            }
+            if !validated && validate::is_nginx_configuration(&step.resource) {
+                validate::nginx_configuration(wanted, self.host).await?;
+                validated = true;
+            }
+            let id = step.resource.id();
+            let start = Instant::now();
+            self.teller.tell(What::ChangeStarted { index, id: id.clone() });
+            self.current.set(Some(index));
+            self.one(step, journal).await.with_context(|| format!("cannot apply `{id}`"))?;
+            let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.teller.tell(What::ChangeDone { index, id, elapsed_ms });
+        }
+        Ok(Carried::Out)
+    }
+
+    /// Whether the operator wants it to end here, after `done` of `all` changes.
+    fn is_stopped(&self, done: usize, all: usize) -> Result<bool> {
+        match self.halted.get() {
+            None => Ok(false),
+            Some(Halt::Stopped) => Ok(true),
+            Some(_) => bail!("the operator's side is gone after {done} of {all} changes"),
+        }
+    }
+
+    async fn one(&self, step: &Step, journal: &mut Journal) -> Result<()> {
+        // What came earlier in the plan may have changed it since: a package brings files.
+        self.host.forget();
+        match &step.to {
+            None => self.declared(step, journal).await,
+            // Noted when it was released.
+            Some(to) if step.resource.is_unit() => {
+                let restored = Box::pin(step.resource.restore(to, self.host));
+                self.guarded(&step.resource, journal, restored).await?;
+                match step.resource.examine_back(to, self.host).await? {
+                    // What it reads has changed in this run, and it has read it.
+                    (_, Back::Change(change)) if !change.details.is_empty() => not_kept(&change),
+                    _ => Ok(()),
+                }
+            }
+            Some(to) => self.back(step, to, journal).await,
+        }
+    }
+
+    /// Brings a resource to what it declares.
+    async fn declared(&self, step: &Step, journal: &mut Journal) -> Result<()> {
+        let (host, resource) = (self.host, &step.resource);
+        let examined = resource.examine(host).await?;
+        if let Some(change) = examined.change {
+            journal.note(step, examined.before.clone(), change)?;
+            let applied = Box::pin(resource.apply(&examined.before, host));
+            self.guarded(resource, journal, applied).await?;
+        }
+        let after = resource.examine(host).await?;
+        host.record_applied(resource.id(), after.digest, after.changed_at);
+        after.change.map_or(Ok(()), |change| not_kept(&change))
+    }
+
+    /// Brings a resource back to an earlier state.
+    async fn back(&self, step: &Step, to: &Saved, journal: &mut Journal) -> Result<()> {
+        let (host, resource) = (self.host, &step.resource);
+        let (now, Back::Change(change)) = resource.examine_back(to, host).await? else {
+            return Ok(());
+        };
+        journal.note(step, now, change)?;
+        let restored = Box::pin(resource.restore(to, host));
+        self.guarded(resource, journal, restored).await?;
+        match resource.examine_back(to, host).await? {
+            (_, Back::Change(change)) => not_kept(&change),
+            _ => Ok(()),
+        }
+    }
+
+    /// Notes the state of a unit that goes back to an earlier one, and stops it if it did not run
+    /// then.
+    async fn release(&self, step: &Step, journal: &mut Journal) -> Result<()> {
+        let Step { resource, to: Some(to), .. } = step else { return Ok(()) };
+        self.host.forget();
+        let (now, Back::Change(change)) = resource.examine_back(to, self.host).await? else {
+            return Ok(());
+        };
+        journal.note(step, now, change)?;
+        let released = Box::pin(resource.release(to, self.host));
+        let released = self.guarded(resource, journal, released).await;
+        released.with_context(|| format!("cannot stop `{}`", resource.id()))
+    }
+
+    /// Makes a change that the journal has. One that could lock the operator out is taken back by
+    /// the host itself unless a new login works.
+    async fn guarded(
+        &self,
+        resource: &Resource,
+        journal: &Journal,
+        change: impl Future<Output = Result<()>>,
+    ) -> Result<()> {
+        let risky = deadman::is_risky(resource);
+        if risky {
+            deadman::arm(self.host, journal.id(), self.confirm_timeout).await?;
+        }
+        let changed = change.await;
+        self.host.forget();
+        changed?;
+        if risky { self.new_login(journal).await } else { Ok(()) }
+    }
+
+    /// Waits until a login by a new connection has disarmed the deadman's timer.
+    async fn new_login(&self, journal: &Journal) -> Result<()> {
+        let hint = "look for a rule that denies your address (`ufw status verbose` on the host), \
+                    or allow it";
+        let _ = self.teller.0.send(Reply::LogInAnew);
+        while deadman::is_armed(self.host) {
+            match self.halted.get() {
+                Some(Halt::LockedOut(why)) => {
+                    return Err(anyhow!(why))
+                        .hint(hint)
+                        .context("a new login does not work with this change");
+                }
+                Some(Halt::Gone) => {
+                    bail!("the operator's side is gone before it has logged in anew")
+                }
+                Some(Halt::Stopped) | None => sleep(Duration::from_millis(20)).await,
             }
         }
-        Some(to) => back(step, to, journal, host).await,
+        if deadman::has_reverted(self.host, journal.id()) {
+            let timeout = self.confirm_timeout.as_secs();
+            return Err(anyhow!("nobody has logged in anew within {timeout} s")).hint(hint);
+        }
+        Ok(())
     }
-}
-
-/// Brings a resource to what it declares.
-async fn declared(step: &Step, journal: &mut Journal, host: &Host) -> Result<()> {
-    let resource = &step.resource;
-    let examined = resource.examine(host).await?;
-    if let Some(change) = examined.change {
-        journal.note(step, examined.before.clone(), change)?;
-        let applied = resource.apply(&examined.before, host).await;
-        host.forget();
-        applied?;
-    }
-    let after = resource.examine(host).await?;
-    host.record_applied(resource.id(), after.digest, after.changed_at);
-    after.change.map_or(Ok(()), |change| not_kept(&change))
-}
-
-/// Brings a resource back to an earlier state.
-async fn back(step: &Step, to: &Saved, journal: &mut Journal, host: &Host) -> Result<()> {
-    let resource = &step.resource;
-    let (now, Back::Change(change)) = resource.examine_back(to, host).await? else {
-        return Ok(());
-    };
-    journal.note(step, now, change)?;
-    let restored = resource.restore(to, host).await;
-    host.forget();
-    restored?;
-    match resource.examine_back(to, host).await? {
-        (_, Back::Change(change)) => not_kept(&change),
-        _ => Ok(()),
-    }
-}
-
-/// Notes the state of a unit that goes back to an earlier one, and stops it if it did not run then.
-async fn release(step: &Step, journal: &mut Journal, host: &Host) -> Result<()> {
-    let Step { resource, to: Some(to), .. } = step else { return Ok(()) };
-    host.forget();
-    let (now, Back::Change(change)) = resource.examine_back(to, host).await? else {
-        return Ok(());
-    };
-    journal.note(step, now, change)?;
-    let released = resource.release(to, host).await;
-    host.forget();
-    released.with_context(|| format!("cannot stop `{}`", resource.id()))
 }
 
 fn not_kept(change: &Change) -> Result<()> {
@@ -157,6 +229,10 @@ pub(super) async fn undo(journal: &Journal, host: &Host, teller: &Teller) -> Res
             Ok(()) => teller.tell(What::ChangeUndone { id }),
             Err(error) => failed.push(format!("`{id}`: {error:#}")),
         }
+    }
+    // Nothing is left to take back.
+    if let Err(error) = deadman::disarm(host).await {
+        failed.push(format!("{error:#}"));
     }
     if !failed.is_empty() {
         bail!("not everything could be undone: {}", failed.join("; "));

@@ -4,15 +4,20 @@
 
 mod apply;
 mod blobs;
+mod deadman;
 mod facts;
 mod goal;
+mod input;
 mod journal;
 mod lock;
 mod manifest;
 mod plan;
 pub mod protocol;
+mod service;
 mod session;
 mod validate;
 
 pub use blobs::Bundle;
+pub use deadman::revert;
+pub use service::Service;
 pub use session::serve;

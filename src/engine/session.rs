@@ -1,28 +1,29 @@
 //! One session of the engine: hello, then requests until the operator's side hangs up.
 
-use std::cell::Cell;
-use std::fs;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc::{self, Receiver, UnboundedSender};
 
-use super::apply::{self, Teller};
-use super::blobs::{self, Bundle};
+use super::apply::{self, Carried, Carrier, Teller};
+use super::blobs::{self, Blobs, Bundle};
+use super::deadman;
 use super::facts::{self, Connection};
 use super::goal::{self, leave};
+use super::input::{Halted, read_requests};
 use super::journal::{self, Journal};
 use super::lock::Lock;
 use super::manifest::Manifest;
 use super::plan::{Plan, Wanted};
 use super::protocol::{
-    CLIENT_GREETING, ENGINE_GREETING, Goal, PlanRequest, Reply, Request, read_frame, write_frame,
+    ENGINE_GREETING, Goal, PlanRequest, Reply, Request, Restart, RunInfo, write_frame,
 };
-use crate::event::{Action, RunOutcome, What};
+use crate::event::{Action, Planned, RunOutcome, What};
 use crate::failure::{Exit, Failure};
-use crate::resource::{Blob, Host, Id, Resource, sha256};
+use crate::resource::{Blob, Host, Id, Resource, fingerprint};
 
 /// Serves one session on `input` and `output`; `connection` is sshd's `SSH_CONNECTION`.
 pub async fn serve(
@@ -34,9 +35,9 @@ pub async fn serve(
     output.write_all(format!("{ENGINE_GREETING}\n").as_bytes()).await?;
     output.flush().await?;
     let (replies, mut outgoing) = mpsc::unbounded_channel();
-    let requests = read_requests(input);
+    let (requests, halted) = read_requests(input);
     let work = async move {
-        let mut session = Session::new(replies, connection, bundle);
+        let mut session = Session::new(replies, connection, bundle, halted);
         session.run(requests).await
     };
     let write = async {
@@ -50,46 +51,8 @@ pub async fn serve(
     tokio::join!(work, write).0
 }
 
-/// Reads requests in a task of its own, so that the end of the input is seen during work.
-fn read_requests(
-    input: impl AsyncRead + Unpin + Send + 'static,
-) -> UnboundedReceiver<Result<Request>> {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        let mut input = BufReader::new(input);
-        if let Err(error) = skip_to_greeting(&mut input).await {
-            let _ = sender.send(Err(error));
-            return;
-        }
-        loop {
-            match read_frame(&mut input).await {
-                Ok(Some(request)) => {
-                    if sender.send(Ok(request)).is_err() {
-                        return;
-                    }
-                }
-                Ok(None) => return,
-                Err(error) => {
-                    let _ = sender.send(Err(error));
-                    return;
-                }
-            }
-        }
-    });
-    receiver
-}
-
-async fn skip_to_greeting(input: &mut (impl AsyncBufReadExt + Unpin)) -> Result<()> {
-    for _ in 0..3 {
-        let mut line = Vec::new();
-        let mut bounded = (&mut *input).take(4096);
-        bounded.read_until(b'\n', &mut line).await?;
-        if line.trim_ascii() == CLIENT_GREETING.as_bytes() {
-            return Ok(());
-        }
-    }
-    Err(anyhow!("the other end is not hwctl"))
-}
+/// How many changes a stopped run names.
+const NAMED: usize = 6;
 
 /// A run that waits to be kept or undone.
 struct Run {
@@ -101,7 +64,8 @@ struct Run {
 struct Session {
     teller: Teller,
     connection: Option<Connection>,
-    bundle: Option<Bundle>,
+    blobs: Rc<RefCell<Blobs>>,
+    halted: Halted,
     /// The change that is under way, for progress.
     current: Rc<Cell<Option<usize>>>,
     host: Host,
@@ -111,13 +75,20 @@ struct Session {
 }
 
 impl Session {
-    fn new(replies: UnboundedSender<Reply>, connection: &str, bundle: Option<Bundle>) -> Self {
+    fn new(
+        replies: UnboundedSender<Reply>,
+        connection: &str,
+        bundle: Option<Bundle>,
+        halted: Halted,
+    ) -> Self {
         let current = Rc::new(Cell::new(None));
-        let host = Self::host(&replies, &current, bundle);
+        let blobs = Rc::new(RefCell::new(Blobs::new(blobs::FOLDER, bundle)));
+        let host = Self::host(&replies, &current, &blobs);
         Self {
             teller: Teller(replies),
             connection: Connection::parse(connection),
-            bundle,
+            blobs,
+            halted,
             current,
             host,
             planned: None,
@@ -129,9 +100,9 @@ impl Session {
     fn host(
         replies: &UnboundedSender<Reply>,
         current: &Rc<Cell<Option<usize>>>,
-        bundle: Option<Bundle>,
+        blobs: &Rc<RefCell<Blobs>>,
     ) -> Host {
-        let (replies, current) = (replies.clone(), Rc::clone(current));
+        let (replies, current, blobs) = (replies.clone(), Rc::clone(current), Rc::clone(blobs));
         let progress = move |progress: crate::resource::Progress| {
             let crate::resource::Progress { fraction, message } = progress;
             let what = match current.get() {
@@ -140,27 +111,52 @@ impl Session {
             };
             let _ = replies.send(Reply::Event(what));
         };
-        let open = move |blob: &Blob| blobs::open(blob, bundle);
+        let open = move |blob: &Blob| blobs.borrow().open(blob);
         Host::new("/", Box::new(open), Box::new(progress))
     }
 
-    async fn run(&mut self, mut requests: UnboundedReceiver<Result<Request>>) -> Result<()> {
+    async fn run(&mut self, requests: Receiver<Result<Request>>) -> Result<()> {
         let facts = facts::gather(&self.host, self.connection.as_ref()).await?;
         self.reply(Reply::Hello { facts });
+        let answered = self.answer(requests).await;
+        // Nobody has said that the run is good.
+        if self.run.is_some() {
+            self.undo("the operator's side is gone").await?;
+        }
+        answered
+    }
+
+    /// Answers until the input ends. What hwctl's other end never sends ends it with an error.
+    async fn answer(&mut self, mut requests: Receiver<Result<Request>>) -> Result<()> {
         while let Some(request) = requests.recv().await {
-            let answer = match request? {
+            let request = request?;
+            self.require_in_order(&request)?;
+            let answer = match request {
                 Request::Plan(request) => self.plan(request).await.map(Some),
                 Request::Chunk { key, bytes, last } => {
-                    blobs::keep_chunk(&self.host, &key, &bytes, last)
-                        .map(|()| None)
-                        .map_err(Into::into)
+                    if let Err(error) = self.blobs.borrow_mut().receive(&key, &bytes, last) {
+                        // Nothing answers a chunk: that the rest is not taken tells the sender.
+                        let failure = Failure::from(error);
+                        self.reply(Reply::Failed { failure: failure.clone() });
+                        return Err(failure.into());
+                    }
+                    Ok(None)
                 }
-                Request::Apply { fingerprint } => {
-                    self.apply(&fingerprint, || requests.is_closed()).await.map(Some)
+                Request::Apply { fingerprint } => self.apply(&fingerprint).await.map(Some),
+                Request::LoggedIn => {
+                    let disarmed = deadman::disarm(&self.host).await;
+                    disarmed.map(|()| Some(Reply::Closed)).map_err(Into::into)
                 }
+                // Heard by the reader.
+                Request::Stop | Request::LockedOut { .. } => Ok(None),
                 Request::History => self.history().map(Some).map_err(Into::into),
                 Request::Keep => self.close(RunOutcome::Kept, None).map(Some).map_err(Into::into),
                 Request::Undo { why } => self.undo(&why).await.map(|_| Some(Reply::Closed)),
+                Request::Restart(restart) => self.restart(&restart).await.map(Some),
+                Request::LastWords { service, lines } => {
+                    let words = service.last_words(&self.host, lines).await;
+                    words.map(|lines| Some(Reply::Lines(lines))).map_err(Into::into)
+                }
             };
             match answer {
                 Ok(Some(reply)) => self.reply(reply),
@@ -168,8 +164,24 @@ impl Session {
                 Err(failure) => self.reply(Reply::Failed { failure }),
             }
         }
-        self.close(RunOutcome::Interrupted, None)?;
         Ok(())
+    }
+
+    /// A run is planned, carried out, and closed, in that order.
+    fn require_in_order(&self, request: &Request) -> Result<()> {
+        let planned = self.planned.as_ref().is_some_and(|(request, ..)| request.run.is_some());
+        let (fits, what) = match request {
+            Request::Plan(_) => (self.run.is_none(), "a plan within a run"),
+            Request::Chunk { .. } => (planned, "a chunk of a blob before a plan"),
+            Request::Keep => (self.run.is_some(), "a run to keep before a run"),
+            Request::Undo { .. } => (self.run.is_some(), "a run to undo before a run"),
+            Request::Apply { .. } => (planned, "a plan to apply before a plan"),
+            _ => (true, ""),
+        };
+        match fits {
+            true => Ok(()),
+            false => Err(anyhow!("the other end is not hwctl: it sends {what}")),
+        }
     }
 
     fn reply(&self, reply: Reply) {
@@ -180,9 +192,9 @@ impl Session {
         let patience = Duration::from_secs(request.patience_s);
         self.host.set_patience(patience);
         if let Some(run) = &request.run {
-            let from = self.from();
-            let tell = |message| self.teller.tell(What::Step { message, fraction: None });
-            self.lock = Some(Lock::take(&self.host, run, from, patience, tell).await?);
+            self.lock(run, patience).await?;
+            // Left by a run that died; this session has logged in since.
+            deadman::disarm(&self.host).await?;
         }
         let wanted = goal::wanted(&request.goal, &self.host)?;
         let plan = Plan::make(&wanted, &self.host).await?;
@@ -190,13 +202,30 @@ impl Session {
             changes: plan.changes.clone(),
             kept: plan.kept.clone(),
             fingerprint: plan.fingerprint.clone(),
-            wants: blobs::missing(&plan.blobs, self.bundle),
+            wants: self.blobs.borrow_mut().want(&plan.blobs)?,
         };
         if request.run.is_some() && plan.changes.is_empty() {
             self.nothing_to_do(&request.goal, &plan)?;
         }
         self.planned = Some((request, wanted, plan));
         Ok(reply)
+    }
+
+    /// Takes the host's lock for this session, if it has not got it.
+    async fn lock(&mut self, run: &RunInfo, patience: Duration) -> Result<()> {
+        if self.lock.is_none() {
+            let tell = |message| self.teller.tell(What::Step { message, fraction: None });
+            let lock = Lock::take(&self.host, run, self.from(), patience, tell).await?;
+            self.lock = Some(lock);
+        }
+        Ok(())
+    }
+
+    async fn restart(&mut self, restart: &Restart) -> Result<Reply, Failure> {
+        self.lock(&restart.run, Duration::from_secs(restart.patience_s)).await?;
+        restart.service.restart(&self.host).await?;
+        let certificate = fingerprint(&self.host.path(&restart.certificate))?;
+        Ok(Reply::Restarted { certificate })
     }
 
     /// The end of what would have been a run: what is hwctl's no more is forgotten.
@@ -221,11 +250,7 @@ impl Session {
         self.connection.as_ref().map(|known| known.client.to_string())
     }
 
-    async fn apply(
-        &mut self,
-        fingerprint: &str,
-        operator_is_gone: impl Fn() -> bool,
-    ) -> Result<Reply, Failure> {
+    async fn apply(&mut self, fingerprint: &str) -> Result<Reply, Failure> {
         let Some((request, wanted, plan)) = self.planned.take() else {
             return Err(anyhow!("there is no plan to apply").into());
         };
@@ -238,25 +263,24 @@ impl Session {
         Manifest::settle(&self.host)?;
         let mut journal = Journal::begin(&self.host, run, self.from())?;
         self.teller.tell(What::RunBegan { run: journal.id().to_owned() });
-        let applied = apply::apply(
-            &wanted,
-            &plan,
-            &mut journal,
-            &self.host,
-            &self.teller,
-            &self.current,
-            operator_is_gone,
-        );
-        let applied = applied.await;
+        let carrier = Carrier {
+            host: &self.host,
+            teller: &self.teller,
+            current: &self.current,
+            halted: &self.halted,
+            confirm_timeout: Duration::from_secs(request.confirm_timeout_s),
+        };
+        let applied = carrier.apply(&wanted, &plan, &mut journal).await;
         self.current.set(None);
         self.run = Some(Run { journal, goal: request.goal, settled: plan.settled.clone() });
         let applied = match applied {
-            Ok(()) => self.require_nothing_left(&wanted, &plan).await,
+            Ok(Carried::Out) => self.require_nothing_left(&wanted, &plan).await,
+            Ok(Carried::Stopped(done)) => return Err(self.stopped(&plan.changes, done)),
             Err(error) => Err(error.into()),
         };
         match applied {
             Ok(()) => {
-                let _ = fs::remove_dir_all(blobs::folder());
+                self.blobs.borrow().clear();
                 Ok(Reply::Applied { certificate: self.certificate(&wanted) })
             }
             Err(failure) if request.keep_on_failure => {
@@ -273,6 +297,25 @@ impl Session {
             }
             Err(failure) => Err(self.undo_after(failure).await),
         }
+    }
+
+    /// The operator stopped the run: what was done stays, the lock is given back.
+    fn stopped(&mut self, changes: &[Planned], done: usize) -> Failure {
+        let all = changes.len();
+        let what = format!("stopped after {done} of {all} changes, as you wished");
+        let mut failure = Failure::new(Exit::Interrupted, what);
+        if let Err(error) = self.close(RunOutcome::Interrupted, None) {
+            failure = failure.why(format!("{error:#}"));
+        }
+        let left = &changes[done..];
+        let mut names: Vec<_> =
+            left.iter().take(NAMED).map(|planned| planned.change.id.to_string()).collect();
+        if left.len() > NAMED {
+            names.push(format!("and {} more", left.len() - NAMED));
+        }
+        failure
+            .not_done(format!("not made: {}", names.join(", ")))
+            .hint("run again to go on from there, or `hwctl rollback` to take back what was done")
     }
 
     /// The law of a run: once applied, a plan of the same is empty.
@@ -344,9 +387,7 @@ impl Session {
     fn certificate(&self, wanted: &Wanted) -> Option<String> {
         wanted.declared.iter().find_map(|step| {
             let Resource::Certificate(certificate) = &step.resource else { return None };
-            let pem = fs::read(self.host.path(&certificate.certificate)).ok()?;
-            let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).ok()?;
-            Some(sha256(&pem.contents))
+            fingerprint(&self.host.path(&certificate.certificate)).ok()
         })
     }
 }

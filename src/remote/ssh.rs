@@ -1,17 +1,21 @@
 //! The connection: the system's own ssh, so that its configuration, agents and jump hosts work.
 
 use std::io::IsTerminal as _;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openssh::{KnownHosts, Session, SessionBuilder};
+use openssh::{ControlPersist, KnownHosts, Session, SessionBuilder};
 
 use super::engine::Tell;
 use crate::event::What;
 use crate::failure::{Exit, Failure};
 use crate::resource::Secret;
+
+/// How long ssh waits for hwctl's next word when nothing is under way, in seconds.
+const LEFT_ALONE: NonZeroUsize = NonZeroUsize::new(10).unwrap();
 
 /// How a host is reached.
 #[derive(Clone, Debug)]
@@ -41,7 +45,7 @@ pub struct Target {
 impl Target {
     /// Opens the session.
     pub(super) async fn connect(&self, tell: Tell<'_>) -> Result<Arc<Session>, Failure> {
-        let error = match self.builder().connect(&self.address).await {
+        let error = match self.builder().connect_mux(&self.address).await {
             Ok(session) => return Ok(Arc::new(session)),
             Err(error) => error,
         };
@@ -53,7 +57,7 @@ impl Target {
             tell(What::Asking);
             self.ask_about_host_key().await;
             tell(What::Step { message: "connecting".to_owned(), fraction: None });
-            let again = self.builder().connect(&self.address).await;
+            let again = self.builder().connect_mux(&self.address).await;
             return again.map(Arc::new).map_err(|error| self.explain(&chain(&error), None));
         }
         let fingerprint = if unknown { self.offered_host_key().await } else { None };
@@ -65,6 +69,8 @@ impl Target {
         let check = if self.accept_new_host_key { KnownHosts::Add } else { KnownHosts::Strict };
         builder.known_hosts_check(check).connect_timeout(self.connect_timeout);
         builder.server_alive_interval(Duration::from_secs(15));
+        // Should hwctl die, ssh does not stay.
+        builder.control_persist(ControlPersist::IdleFor(LEFT_ALONE));
         if let Some(user) = &self.user {
             builder.user(user.clone());
         }

@@ -193,11 +193,13 @@ impl<W: Write> State<W> {
             Outcome::Unchanged => ("unchanged".to_owned(), "32"),
             Outcome::Changed if style.check => (format!("{changes} planned, none made"), "33"),
             Outcome::Changed => (format!("changed, {changes}"), "33"),
+            Outcome::Restarted => ("restarted and healthy".to_owned(), "32"),
             Outcome::Failed => ("failed".to_owned(), "31;1"),
             Outcome::Undone => {
                 (format!("failed and undone, {} taken back", count(known.undone, "change")), "31;1")
             }
             Outcome::Unreachable => ("unreachable".to_owned(), "31;1"),
+            Outcome::Interrupted => ("stopped".to_owned(), "33"),
         };
         let mut line = format!("{}  {}", style.paint(&word, color), seconds(summary.elapsed_ms));
         if known.checks.1 > 0 {
@@ -212,6 +214,8 @@ impl<W: Write> State<W> {
     }
 
     fn summary(&mut self, hosts: &[HostSummary]) {
+        // What still moves belongs to hosts that will say nothing more.
+        let _ = self.bars.clear();
         if hosts.len() < 2 {
             return;
         }
@@ -220,7 +224,9 @@ impl<W: Write> State<W> {
             Outcome::Failed,
             Outcome::Undone,
             Outcome::Unreachable,
+            Outcome::Interrupted,
             Outcome::Changed,
+            Outcome::Restarted,
             Outcome::Unchanged,
         ] {
             let names: Vec<_> =

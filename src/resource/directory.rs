@@ -1,16 +1,14 @@
 //! A directory with its mode and owner. What is in it is left alone.
 
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
+use super::entry::Entry;
 use super::file::in_the_way;
-use super::fs::{
-    Owner, explain, metadata, mode_and_owner, mode_text, owner_text, sync_parent, type_text,
-};
+use super::fs::{Owner, mode_and_owner, mode_text, owner_text, type_text};
 use super::{Action, Back, Change, Host, Id, Kind};
 
 /// A directory.
@@ -43,13 +41,16 @@ impl Kind for Directory {
     }
 
     async fn read(&self, host: &Host) -> Result<DirectoryState> {
-        Ok(match metadata(&host.path(&self.path))? {
+        let Some(entry) = Entry::find(&host.path(&self.path))? else {
+            return Ok(DirectoryState::Absent);
+        };
+        Ok(match entry.look()? {
             None => DirectoryState::Absent,
-            Some(found) if found.is_dir() => {
+            Some(found) if FileType::from_raw_mode(found.st_mode) == FileType::Directory => {
                 let (mode, uid, gid) = mode_and_owner(&found);
                 DirectoryState::Directory(mode, uid, gid)
             }
-            Some(found) => DirectoryState::Other(type_text(&found).to_owned()),
+            Some(found) => DirectoryState::Other(type_text(&found)),
         })
     }
 
@@ -72,32 +73,21 @@ impl Kind for Directory {
             .unless_empty())
     }
 
-    async fn apply(&self, state: &DirectoryState, host: &Host) -> Result<()> {
-        let (uid, gid) = self.owner.require(host)?;
-        let path = host.path(&self.path);
-        if *state == DirectoryState::Absent {
-            explain(fs::create_dir_all(&path), || format!("make `{}`", self.path.display()))?;
-        }
-        set_mode_and_owner(&path, self.mode, uid, gid)?;
-        sync_parent(&path)
+    async fn apply(&self, _: &DirectoryState, host: &Host) -> Result<()> {
+        let owner = self.owner.require(host)?;
+        Entry::make_way(&host.path(&self.path))?.directory(self.mode, owner)
     }
 
     async fn undo(&self, before: &DirectoryState, host: &Host) -> Result<()> {
         let path = host.path(&self.path);
         match before {
             DirectoryState::Directory(mode, uid, gid) => {
-                explain(fs::create_dir_all(&path), || format!("make `{}`", self.path.display()))?;
-                set_mode_and_owner(&path, *mode, *uid, *gid)
+                Entry::make_way(&path)?.directory(*mode, (*uid, *gid))
             }
             // Only an empty directory: what others put into it is theirs.
-            DirectoryState::Absent => match fs::remove_dir(&path) {
-                Ok(()) => sync_parent(&path),
-                Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => Ok(()),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-                Err(error) => {
-                    Err(error).with_context(|| format!("remove `{}`", self.path.display()))
-                }
-            },
+            DirectoryState::Absent => {
+                Entry::find(&path)?.map_or(Ok(()), |entry| entry.remove_empty_directory())
+            }
             DirectoryState::Other(_) => Ok(()),
         }
     }
@@ -147,16 +137,11 @@ impl Directory {
     /// The name of something in it that the plan does not remove.
     fn others(&self, host: &Host) -> Result<Option<String>> {
         let path = host.path(&self.path);
-        let entries = fs::read_dir(&path).with_context(|| format!("read `{}`", path.display()))?;
+        let entries =
+            std::fs::read_dir(&path).with_context(|| format!("read `{}`", path.display()))?;
         let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
         names.sort();
         let other = names.into_iter().find(|name| !host.is_leaving(&self.path.join(name)));
         Ok(other.map(|name| name.to_string_lossy().into_owned()))
     }
-}
-
-fn set_mode_and_owner(path: &std::path::Path, mode: u32, uid: u32, gid: u32) -> Result<()> {
-    chown(path, Some(uid), Some(gid))
-        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
-        .with_context(|| format!("set mode and owner of `{}`", path.display()))
 }

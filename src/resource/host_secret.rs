@@ -9,7 +9,8 @@ use rand::TryRng as _;
 use serde::{Deserialize, Serialize};
 
 use super::content::{hex, host_secret_path, read_host_secret};
-use super::fs::{sync_parent, write_atomic};
+use super::file::remove;
+use super::fs::write_atomic;
 use super::{Action, Back, Change, Host, Id, Kind, Secret};
 
 /// A random value, kept as hex text in hwctl's folder on the host, readable by root alone.
@@ -84,11 +85,7 @@ impl Kind for HostSecret {
         let path = host_secret_path(host, &self.name);
         match (&before.value, before.mode) {
             (Some(value), Some(mode)) => write(&path, value.expose(), mode),
-            _ if path.exists() => {
-                fs::remove_file(&path).with_context(|| format!("remove `{}`", path.display()))?;
-                sync_parent(&path)
-            }
-            _ => Ok(()),
+            _ => remove(&path),
         }
     }
 
