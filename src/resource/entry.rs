@@ -404,4 +404,41 @@ mod tests {
         let names: Vec<_> = fs::read_dir(root.path()).unwrap().flatten().collect();
         assert_eq!(names.len(), 3, "{names:?}");
     }
+
+    #[test]
+    fn a_link_that_is_swapped_in_meanwhile_leads_nowhere() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+
+        let root = tree();
+        let at = |name: &str| root.path().join(name);
+        fs::create_dir(at("home/app")).unwrap();
+        fs::set_permissions(at("real"), fs::Permissions::from_mode(0o700)).unwrap();
+        symlink(at("real"), at("home/link")).unwrap();
+        let done = AtomicBool::new(false);
+        let (mut written, mut refused) = (0, 0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let home = open(&at("home"), FOLDER, Mode::empty()).unwrap();
+                while !done.load(Ordering::Relaxed) {
+                    let exchange = rustix::fs::RenameFlags::EXCHANGE;
+                    rustix::fs::renameat_with(&home, "app", &home, "link", exchange).unwrap();
+                }
+            });
+            for _ in 0..2000 {
+                let results = [
+                    super::super::write_atomic(&at("home/app/.env"), b"ours", 0o644, None),
+                    Entry::require(&at("home/app")).unwrap().directory(0o755, (0, 0)),
+                ];
+                for result in results {
+                    *if result.is_ok() { &mut written } else { &mut refused } += 1;
+                }
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        assert!(written > 0 && refused > 0, "{written} written, {refused} refused");
+        let names: Vec<_> =
+            fs::read_dir(at("real")).unwrap().flatten().map(|e| e.file_name()).collect();
+        assert_eq!(names, ["below"]);
+        assert_eq!(fs::metadata(at("real")).unwrap().permissions().mode() & 0o777, 0o700);
+    }
 }
