@@ -4,7 +4,9 @@
 
 mod apply;
 mod blobs;
+mod deadman;
 mod facts;
+mod input;
 mod journal;
 mod lock;
 mod plan;
@@ -14,5 +16,6 @@ mod session;
 mod validate;
 
 pub use blobs::Bundle;
+pub use deadman::revert;
 pub use service::Service;
 pub use session::serve;

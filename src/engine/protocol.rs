@@ -56,6 +56,17 @@ pub enum Request {
         /// Why, for the journal.
         why: String,
     },
+    /// End after the change in hand; needs no turn and has no answer of its own.
+    Stop,
+    /// A new login does not work since the last change: take it back. Needs no turn and has no
+    /// answer of its own.
+    LockedOut {
+        /// What ssh says.
+        why: String,
+    },
+    /// In a session that was logged in anew: that works, so what could have locked the operator
+    /// out may stay. Answered by [`Reply::Closed`].
+    LoggedIn,
     /// Restart a service; answered by [`Reply::Restarted`] once it says that it is ready.
     Restart(Restart),
     /// The last lines of a service's log; answered by [`Reply::Lines`].
@@ -79,6 +90,9 @@ pub struct PlanRequest {
     pub patience_s: u64,
     /// Leave the host as a failure left it instead of undoing the run.
     pub keep_on_failure: bool,
+    /// How long a change that could lock the operator out waits for a new login, in seconds,
+    /// before it is taken back.
+    pub confirm_timeout_s: u64,
 }
 
 /// What a restart is asked for.
@@ -124,6 +138,9 @@ pub enum Reply {
     },
     /// Something happened.
     Event(What),
+    /// A change was made that could lock the operator out: log in anew and say so there
+    /// ([`Request::LoggedIn`]), or say here that it does not work ([`Request::LockedOut`]).
+    LogInAnew,
     /// The plan is carried out and waits to be kept.
     Applied {
         /// SHA-256 of the served certificate (DER), in hex, when the stack has one.

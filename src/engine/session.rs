@@ -5,18 +5,19 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, BufReader};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc::{self, Receiver, UnboundedSender};
 
-use super::apply::{self, Teller};
+use super::apply::{self, Carried, Run, Teller};
 use super::blobs::{self, Blobs, Bundle};
+use super::deadman;
 use super::facts::{self, Connection};
+use super::input::{Halted, read_requests};
 use super::journal::Journal;
 use super::lock::Lock;
 use super::plan::Plan;
 use super::protocol::{
-    ENGINE_GREETING, PlanRequest, Reply, Request, Restart, RunInfo, read_frame, skip_to_greeting,
-    write_frame,
+    ENGINE_GREETING, PlanRequest, Reply, Request, Restart, RunInfo, write_frame,
 };
 use crate::event::What;
 use crate::failure::{Exit, Failure};
@@ -32,9 +33,9 @@ pub async fn serve(
     output.write_all(format!("{ENGINE_GREETING}\n").as_bytes()).await?;
     output.flush().await?;
     let (replies, mut outgoing) = mpsc::unbounded_channel();
-    let requests = read_requests(input);
+    let (requests, halted) = read_requests(input);
     let work = async move {
-        let mut session = Session::new(replies, connection, bundle);
+        let mut session = Session::new(replies, connection, bundle, halted);
         session.run(requests).await
     };
     let write = async {
@@ -48,38 +49,14 @@ pub async fn serve(
     tokio::join!(work, write).0
 }
 
-/// Reads requests in a task of its own, so that the end of the input is seen during work. The few
-/// that may come before they are asked for are held; more wait in the stream.
-fn read_requests(input: impl AsyncRead + Unpin + Send + 'static) -> Receiver<Result<Request>> {
-    let (sender, receiver) = mpsc::channel(4);
-    tokio::spawn(async move {
-        let mut input = BufReader::new(input);
-        if let Err(error) = skip_to_greeting(&mut input).await {
-            let _ = sender.send(Err(error)).await;
-            return;
-        }
-        loop {
-            match read_frame(&mut input).await {
-                Ok(Some(request)) => {
-                    if sender.send(Ok(request)).await.is_err() {
-                        return;
-                    }
-                }
-                Ok(None) => return,
-                Err(error) => {
-                    let _ = sender.send(Err(error)).await;
-                    return;
-                }
-            }
-        }
-    });
-    receiver
-}
+/// How many changes a stopped run names.
+const NAMED: usize = 6;
 
 struct Session {
     teller: Teller,
     connection: Option<Connection>,
     blobs: Rc<RefCell<Blobs>>,
+    halted: Halted,
     /// The change that is under way, for progress.
     current: Rc<Cell<Option<usize>>>,
     host: Host,
@@ -89,7 +66,12 @@ struct Session {
 }
 
 impl Session {
-    fn new(replies: UnboundedSender<Reply>, connection: &str, bundle: Option<Bundle>) -> Self {
+    fn new(
+        replies: UnboundedSender<Reply>,
+        connection: &str,
+        bundle: Option<Bundle>,
+        halted: Halted,
+    ) -> Self {
         let current = Rc::new(Cell::new(None));
         let blobs = Rc::new(RefCell::new(Blobs::new(blobs::FOLDER, bundle)));
         let host = Self::host(&replies, &current, &blobs);
@@ -97,6 +79,7 @@ impl Session {
             teller: Teller(replies),
             connection: Connection::parse(connection),
             blobs,
+            halted,
             current,
             host,
             planned: None,
@@ -127,8 +110,9 @@ impl Session {
         let facts = facts::gather(&self.host, self.connection.as_ref()).await?;
         self.reply(Reply::Hello { facts });
         let answered = self.answer(requests).await;
-        if let Some(journal) = &self.journal {
-            journal.end("interrupted")?;
+        // Nobody has said that the run is good.
+        if self.journal.is_some() {
+            self.undo("the operator's side is gone").await?;
         }
         answered
     }
@@ -149,9 +133,13 @@ impl Session {
                     }
                     Ok(None)
                 }
-                Request::Apply { fingerprint } => {
-                    self.apply(&fingerprint, || requests.is_closed()).await.map(Some)
+                Request::Apply { fingerprint } => self.apply(&fingerprint).await.map(Some),
+                Request::LoggedIn => {
+                    let disarmed = deadman::disarm(&self.host).await;
+                    disarmed.map(|()| Some(Reply::Closed)).map_err(Into::into)
                 }
+                // Heard by the reader.
+                Request::Stop | Request::LockedOut { .. } => Ok(None),
                 Request::Keep => self.close("kept").map(Some).map_err(Into::into),
                 Request::Undo { why } => self.undo(&why).await.map(|()| Some(Reply::Closed)),
                 Request::Restart(restart) => self.restart(&restart).await.map(Some),
@@ -178,7 +166,7 @@ impl Session {
             Request::Keep => (self.journal.is_some(), "a run to keep before a run"),
             Request::Undo { .. } => (self.journal.is_some(), "a run to undo before a run"),
             Request::Apply { .. } => (planned, "a plan to apply before a plan"),
-            Request::Restart(_) | Request::LastWords { .. } => (true, ""),
+            _ => (true, ""),
         };
         match fits {
             true => Ok(()),
@@ -195,6 +183,8 @@ impl Session {
         self.host.set_patience(patience);
         if let Some(run) = &request.run {
             self.lock(run, patience).await?;
+            // Left by a run that died; this session has logged in since.
+            deadman::disarm(&self.host).await?;
         }
         let plan = Plan::make(&request.declared, &self.host).await?;
         let reply = Reply::Plan {
@@ -228,11 +218,7 @@ impl Session {
         self.connection.as_ref().map(|known| known.client.to_string())
     }
 
-    async fn apply(
-        &mut self,
-        fingerprint: &str,
-        operator_is_gone: impl Fn() -> bool,
-    ) -> Result<Reply, Failure> {
+    async fn apply(&mut self, fingerprint: &str) -> Result<Reply, Failure> {
         let Some((request, plan)) = self.planned.take() else {
             return Err(anyhow!("there is no plan to apply").into());
         };
@@ -244,20 +230,19 @@ impl Session {
         }
         let from = self.from();
         let mut journal = Journal::begin(&self.host, run, from)?;
-        let applied = apply::apply(
-            &request.declared,
-            &plan,
-            &mut journal,
-            &self.host,
-            &self.teller,
-            &self.current,
-            operator_is_gone,
-        );
-        let applied = applied.await;
+        let running = Run {
+            host: &self.host,
+            teller: &self.teller,
+            current: &self.current,
+            halted: &self.halted,
+            confirm_timeout: Duration::from_secs(request.confirm_timeout_s),
+        };
+        let applied = running.apply(&request.declared, &plan, &mut journal).await;
         self.current.set(None);
         self.journal = Some(journal);
         let applied = match applied {
-            Ok(()) => self.require_nothing_left(&request.declared).await,
+            Ok(Carried::Out) => self.require_nothing_left(&request.declared).await,
+            Ok(Carried::Stopped(done)) => return Err(self.stopped(&plan, done)),
             Err(error) => Err(error.into()),
         };
         match applied {
@@ -271,6 +256,25 @@ impl Session {
             }
             Err(failure) => Err(self.undo_after(failure).await),
         }
+    }
+
+    /// The operator stopped the run: what was done stays, the lock is given back.
+    fn stopped(&mut self, plan: &Plan, done: usize) -> Failure {
+        let all = plan.changes.len();
+        let what = format!("stopped after {done} of {all} changes, as you wished");
+        let mut failure = Failure::new(Exit::Interrupted, what);
+        if let Err(error) = self.close("interrupted") {
+            failure = failure.why(format!("{error:#}"));
+        }
+        let left = &plan.changes[done..];
+        let mut names: Vec<_> =
+            left.iter().take(NAMED).map(|planned| planned.change.id.to_string()).collect();
+        if left.len() > NAMED {
+            names.push(format!("and {} more", left.len() - NAMED));
+        }
+        failure
+            .not_done(format!("not made: {}", names.join(", ")))
+            .hint("run again to go on from there, or `hwctl rollback` to take back what was done")
     }
 
     /// The law of a run: once applied, a plan of the same is empty.

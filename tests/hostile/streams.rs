@@ -57,7 +57,13 @@ fn plan(resources: Vec<Resource>, is_run: bool) -> Vec<u8> {
         version: "1.0.0".to_owned(),
     });
     let declared = resources.into_iter().map(tag).collect();
-    frame(&Request::Plan(PlanRequest { declared, run, patience_s: 1, keep_on_failure: false }))
+    frame(&Request::Plan(PlanRequest {
+        declared,
+        run,
+        patience_s: 1,
+        keep_on_failure: false,
+        confirm_timeout_s: 30,
+    }))
 }
 
 /// A file of a blob that has to be sent first.
