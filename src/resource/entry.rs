@@ -418,7 +418,7 @@ mod tests {
         let (mut written, mut refused) = (0, 0);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                let home = open(&at("home"), FOLDER, Mode::empty()).unwrap();
+                let home = open(at("home"), FOLDER, Mode::empty()).unwrap();
                 while !done.load(Ordering::Relaxed) {
                     let exchange = rustix::fs::RenameFlags::EXCHANGE;
                     rustix::fs::renameat_with(&home, "app", &home, "link", exchange).unwrap();

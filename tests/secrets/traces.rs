@@ -46,13 +46,16 @@ pub(crate) struct Planted {
     pub(crate) may_root_hold: bool,
 }
 
+/// What was seen: where, as in "in the journal", and the bytes.
+type Seen = (String, Vec<u8>);
+
 /// Secrets, and all that was seen while they were in use.
 pub(crate) struct Traces<'a> {
     host: &'a Provisioned<'a>,
     pub(crate) secrets: Vec<Planted>,
-    seen: Vec<(String, Vec<u8>)>,
+    seen: Vec<Seen>,
     ended: Arc<AtomicBool>,
-    here: Option<JoinHandle<Vec<(String, Vec<u8>)>>>,
+    here: Option<JoinHandle<Vec<Seen>>>,
 }
 
 impl<'a> Traces<'a> {
@@ -165,7 +168,7 @@ impl<'a> Traces<'a> {
 }
 
 /// The operator's end: command lines of all processes, and files that come and go.
-fn watch_here(temporary: &Path, end: &AtomicBool) -> Vec<(String, Vec<u8>)> {
+fn watch_here(temporary: &Path, end: &AtomicBool) -> Vec<Seen> {
     let mut lines = BTreeSet::new();
     let mut files = BTreeSet::new();
     while !end.load(Ordering::Relaxed) {
