@@ -22,6 +22,9 @@ use rustix::process::geteuid;
 use super::Advise;
 use super::fs::{explain, user_name};
 
+/// The largest file that is handled: all of it is held in memory, and one with a hole of a
+/// terabyte is quickly made.
+pub const MAX_FILE: u64 = 256 << 20;
 /// As many links as the kernel follows.
 const MAX_LINKS: usize = 40;
 const FOLDER: OFlags =
@@ -77,13 +80,18 @@ impl Entry {
         let read = || -> io::Result<_> {
             // Not waiting for a pipe's other end, should somebody put one there.
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            let mut file = File::from(openat(&self.folder, &self.name, flags, Mode::empty())?);
+            let file = File::from(openat(&self.folder, &self.name, flags, Mode::empty())?);
             let found = file.metadata()?;
             if !found.is_file() {
                 return Err(io::Error::other("it is no longer a file"));
             }
+            if found.len() > MAX_FILE {
+                let most = MAX_FILE >> 20;
+                return Err(io::Error::other(format!("it is larger than {most} MiB")));
+            }
             let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes)?;
+            // It may grow meanwhile.
+            file.take(MAX_FILE).read_to_end(&mut bytes)?;
             Ok((bytes, found))
         };
         read().with_context(|| format!("read `{}`", self.path.display()))
@@ -384,6 +392,15 @@ mod tests {
             let error = Entry::find(Path::new(path)).unwrap_err().to_string();
             assert!(error.contains("is not"), "{path}: {error}");
         }
+    }
+
+    #[test]
+    fn a_file_with_a_huge_hole_is_not_read() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("huge");
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        let error = Entry::require(&path).unwrap().read().unwrap_err();
+        assert!(format!("{error:#}").contains("larger than 256 MiB"), "{error:#}");
     }
 
     #[test]
