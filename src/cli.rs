@@ -25,6 +25,17 @@ pub enum Verb {
     /// Restart a service without losing a request, and wait until it is healthy
     #[command(after_help = RESTART_EXAMPLES)]
     Restart(RestartArgs),
+    /// Show the runs in a host's journal: when, who, what changed, how it ended
+    #[command(after_help = HISTORY_EXAMPLES)]
+    History(HistoryArgs),
+    /// Take hosts back to the state before a run, after showing the plan
+    #[command(after_help = ROLLBACK_EXAMPLES)]
+    Rollback(RollbackArgs),
+    /// Take away everything that hwctl made on hosts, after showing the plan; leave the rest
+    #[command(after_help = DESTROY_EXAMPLES)]
+    Destroy(DestroyArgs),
+    /// The secrets that hosts make for themselves
+    Secret(SecretArgs),
     /// On the host: serve one session of hwctl on standard input and output
     #[command(hide = true)]
     Engine {
@@ -56,6 +67,27 @@ const RESTART_EXAMPLES: &str = "\
 Examples:
   hwctl restart --host vm1                       the API
   hwctl restart nginx --limit web                nginx, on all hosts of the group `web`";
+const HISTORY_EXAMPLES: &str = "\
+Examples:
+  hwctl history --host vm1                       all runs, newest first
+  hwctl history 20261124-031432 --host vm1       one run with its changes";
+
+const ROLLBACK_EXAMPLES: &str = "\
+Examples:
+  hwctl rollback --host vm1                      undo the last run that changed something
+  hwctl rollback 20261124-031432 --host vm1      undo this run and all after it
+  hwctl rollback --host vm1 --check              show what that would change";
+
+const DESTROY_EXAMPLES: &str = "\
+Examples:
+  hwctl destroy --host vm1 --check               show what would go
+  hwctl destroy --host vm1                       keep Redis's data and the host's secrets
+  hwctl destroy --host vm1 --purge-data --yes    all of it, without a question";
+
+const ROTATE_EXAMPLES: &str = "\
+Examples:
+  hwctl secret rotate --host vm1                 tokens given out before end at once
+  hwctl rollback --host vm1                      the key of before, and its tokens, again";
 
 /// Which hosts, and how they are reached.
 #[derive(Clone, Debug, Args)]
@@ -110,6 +142,10 @@ pub struct PlanArgs {
     /// Seconds to wait for what is in the way: another run, a held apt lock, a first boot
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub wait: u32,
+    /// Seconds that a change of the firewall or of ssh waits for a new login to work before the
+    /// host takes it back by itself
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..))]
+    pub confirm_timeout: u16,
     /// One JSON event per line on standard output
     #[arg(long)]
     pub json: bool,
@@ -130,10 +166,6 @@ pub struct ProvisionArgs {
     /// Leave a host as a failure left it, for a look, instead of undoing the run
     #[arg(long)]
     pub keep_on_failure: bool,
-    /// Seconds that a change of the firewall or of ssh waits for a new login to work before the
-    /// host takes it back by itself
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..))]
-    pub confirm_timeout: u16,
 }
 
 /// `hwctl restart`.
@@ -164,6 +196,81 @@ pub enum RestartWhat {
     Redis,
     /// Redis, then the API, then nginx
     All,
+}
+
+/// `hwctl history`.
+#[derive(Clone, Debug, Args)]
+pub struct HistoryArgs {
+    /// Show only this run, with its changes
+    pub run: Option<String>,
+    /// Which hosts.
+    #[command(flatten)]
+    pub hosts: HostArgs,
+    /// One JSON event per line on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How hosts are taken back to an earlier state.
+#[derive(Clone, Debug, Args)]
+pub struct BackArgs {
+    /// What to plan.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// Only show the plan (exit code 3: there are changes)
+    #[arg(long)]
+    pub check: bool,
+    /// Carry the plan out without a question
+    #[arg(long, conflicts_with = "check")]
+    pub yes: bool,
+}
+
+/// `hwctl rollback`.
+#[derive(Clone, Debug, Args)]
+pub struct RollbackArgs {
+    /// The run before which the host should be [default: the last kept one that changed something]
+    pub run: Option<String>,
+    /// How.
+    #[command(flatten)]
+    pub back: BackArgs,
+}
+
+/// `hwctl destroy`.
+#[derive(Clone, Debug, Args)]
+pub struct DestroyArgs {
+    /// Remove Redis's volume, the host's secrets and hwctl's journal too
+    #[arg(long)]
+    pub purge_data: bool,
+    /// How.
+    #[command(flatten)]
+    pub back: BackArgs,
+}
+
+/// `hwctl secret`.
+#[derive(Debug, Args)]
+pub struct SecretArgs {
+    /// What to do with secrets.
+    #[command(subcommand)]
+    pub command: SecretCommand,
+}
+
+/// What to do with secrets.
+#[derive(Debug, Subcommand)]
+pub enum SecretCommand {
+    /// Give the API another key for its tokens: those of before are no longer valid
+    #[command(after_help = ROTATE_EXAMPLES)]
+    Rotate(RotateArgs),
+}
+
+/// `hwctl secret rotate`.
+#[derive(Clone, Debug, Args)]
+pub struct RotateArgs {
+    /// What to plan.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// Only show what would change (exit code 3)
+    #[arg(long)]
+    pub check: bool,
 }
 
 /// `hwctl lab`.

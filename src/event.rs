@@ -47,6 +47,23 @@ pub enum What {
         /// The changes.
         changes: Vec<Planned>,
     },
+    /// Something of hwctl's stays where the plan takes away what hwctl made.
+    Kept {
+        /// The resource.
+        id: Id,
+        /// Why it stays.
+        because: String,
+    },
+    /// The run has begun and has this name in the host's journal.
+    RunBegan {
+        /// The run.
+        run: String,
+    },
+    /// What the host's journal has, newest first.
+    History {
+        /// The runs.
+        runs: Vec<Run>,
+    },
     /// A change begins.
     ChangeStarted {
         /// Its place in the plan, from 0.
@@ -109,6 +126,60 @@ pub struct Planned {
     /// The change.
     #[serde(flatten)]
     pub change: Change,
+}
+
+/// One run as the host's journal has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Run {
+    /// What `hwctl rollback` knows it by.
+    pub id: String,
+    /// `user@machine` of the operator.
+    pub operator: String,
+    /// The address that the operator's session came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// The verb.
+    pub verb: String,
+    /// hwctl's version.
+    pub version: String,
+    /// When it began, as RFC 3339 has it.
+    pub began: String,
+    /// When it ended, if it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<String>,
+    /// How it ended.
+    pub outcome: RunOutcome,
+    /// Why, where it did not end well.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// What it changed, in order.
+    #[serde(default)]
+    pub changes: Vec<Changed>,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunOutcome {
+    /// It is under way.
+    Running,
+    /// All is done.
+    Kept,
+    /// It failed and was taken back.
+    Undone,
+    /// It failed and the host was left as the failure left it.
+    Failed,
+    /// It ended in the middle: the session, the engine or the host went away.
+    Interrupted,
+}
+
+/// One change of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changed {
+    /// The resource.
+    pub id: Id,
+    /// What was done to it.
+    pub action: Action,
 }
 
 /// How the work on one host ended.

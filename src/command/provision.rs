@@ -5,15 +5,15 @@ use anyhow::Result;
 use super::fleet::{self, Ended, Job, Show};
 use super::hosts::{Work, template_folder};
 use super::outside::{expected, urls};
-use super::run::{Carry, carry_out, run_info};
+use super::run::{Carry, carry_out, run_info, show_plan};
 use crate::bundle;
 use crate::cli::{PlanArgs, ProvisionArgs};
-use crate::engine::protocol::PlanRequest;
+use crate::engine::protocol::{Goal, PlanRequest};
 use crate::event::{Outcome, What};
 use crate::failure::{Exit, Failure};
 use crate::remote::{Engine, Tell};
 use crate::resource::Blob;
-use crate::stack::{Context, Stack, Templates, stack};
+use crate::stack::{Context, Stack, TAGS, Templates, stack};
 
 /// Runs `hwctl provision`.
 pub fn run(args: ProvisionArgs) -> Result<Exit> {
@@ -24,13 +24,7 @@ pub fn run(args: ProvisionArgs) -> Result<Exit> {
 
 /// Runs `hwctl plan`.
 pub fn plan(args: PlanArgs) -> Result<Exit> {
-    run(ProvisionArgs {
-        plan: args,
-        check: true,
-        diff: true,
-        keep_on_failure: false,
-        confirm_timeout: 30,
-    })
+    run(ProvisionArgs { plan: args, check: true, diff: true, keep_on_failure: false })
 }
 
 struct Provision(ProvisionArgs);
@@ -46,15 +40,16 @@ impl Job for Provision {
         let mut engine = Engine::start(&work.target, tell).await?;
         let made = make_stack(work, &engine, &templates)?;
         tell(What::Step { message: "reading the host".to_owned(), fraction: None });
+        let tags = TAGS.map(str::to_owned).to_vec();
         let request = PlanRequest {
-            declared: made.resources.clone(),
+            goal: Goal::Declared { resources: made.resources, tags },
             run: (!args.check).then(|| run_info("provision")),
             patience_s: args.plan.wait.into(),
             keep_on_failure: args.keep_on_failure,
-            confirm_timeout_s: args.confirm_timeout.into(),
+            confirm_timeout_s: args.plan.confirm_timeout.into(),
         };
         let planned = engine.plan(request, tell).await?;
-        tell(What::Plan { changes: planned.changes.clone() });
+        show_plan(&planned, tell);
         let outcome = match planned.changes.is_empty() {
             true => Outcome::Unchanged,
             false => Outcome::Changed,

@@ -26,6 +26,14 @@ pub(super) struct Carry<'a> {
     pub(super) outside: Option<Outside<'a>>,
 }
 
+/// Tells what is planned, and what stays where hwctl's own is taken away.
+pub(super) fn show_plan(planned: &Planned, tell: Tell<'_>) {
+    tell(What::Plan { changes: planned.changes.clone() });
+    for (id, because) in planned.kept.clone() {
+        tell(What::Kept { id, because });
+    }
+}
+
 /// Applies, looks from outside, keeps; or has it undone.
 pub(super) async fn carry_out(
     engine: &mut Engine,

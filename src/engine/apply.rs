@@ -10,11 +10,11 @@ use tokio::time::sleep;
 use super::deadman;
 use super::input::{Halt, Halted};
 use super::journal::Journal;
-use super::plan::Plan;
+use super::plan::{Plan, Step, Wanted};
 use super::protocol::Reply;
 use super::validate;
 use crate::event::What;
-use crate::resource::{Advise, Declared, Detail, Host, Resource};
+use crate::resource::{Advise, Back, Change, Detail, Host, Resource, Saved};
 
 /// Tells the operator's side what happens.
 pub(super) struct Teller(pub(super) UnboundedSender<Reply>);
@@ -26,8 +26,8 @@ impl Teller {
     }
 }
 
-/// What a run works with.
-pub(super) struct Run<'a> {
+/// What carries a plan out.
+pub(super) struct Carrier<'a> {
     pub(super) host: &'a Host,
     pub(super) teller: &'a Teller,
     /// The change that is under way.
@@ -37,79 +37,132 @@ pub(super) struct Run<'a> {
     pub(super) confirm_timeout: Duration,
 }
 
-/// How far a plan was carried out.
+/// How far a plan was carried.
 pub(super) enum Carried {
-    /// All of it.
+    /// Out.
     Out,
     /// The operator stopped it after so many changes.
     Stopped(usize),
 }
 
-impl Run<'_> {
+impl Carrier<'_> {
     /// Carries `plan` out. On an error, what was done is in the journal.
     pub(super) async fn apply(
         &self,
-        declared: &[Declared],
+        wanted: &Wanted,
         plan: &Plan,
         journal: &mut Journal,
     ) -> Result<Carried> {
-        let mut validated = false;
-        for (index, place) in plan.places.iter().enumerate() {
-            match self.halted.get() {
-                Some(Halt::Stopped) => return Ok(Carried::Stopped(index)),
-                Some(_) => {
-                    let all = plan.places.len();
-                    bail!("the operator's side is gone after {index} of {all} changes")
-                }
-                None => {}
+        let all = plan.steps.len();
+        // What goes is stopped first: what comes may need its place, and its files are in use.
+        for step in plan.steps.iter().filter(|step| step.to.is_some() && step.resource.is_unit()) {
+            if self.is_stopped(0, all)? {
+                return Ok(Carried::Stopped(0));
             }
-            let resource = &declared[*place].resource;
-            if !validated && validate::is_nginx_configuration(resource) {
-                let all = declared.iter().map(|declared| &declared.resource);
-                validate::nginx_configuration(all, self.host).await?;
+            self.release(step, journal).await?;
+        }
+        let mut validated = false;
+        for (index, step) in plan.steps.iter().enumerate() {
+            if self.is_stopped(index, all)? {
+                return Ok(Carried::Stopped(index));
+            }
+            if !validated && validate::is_nginx_configuration(&step.resource) {
+                validate::nginx_configuration(wanted, self.host).await?;
                 validated = true;
             }
-            let id = resource.id();
+            let id = step.resource.id();
             let start = Instant::now();
             self.teller.tell(What::ChangeStarted { index, id: id.clone() });
             self.current.set(Some(index));
-            let applied = self.one(resource, journal).await;
-            applied.with_context(|| format!("cannot apply `{id}`"))?;
+            self.one(step, journal).await.with_context(|| format!("cannot apply `{id}`"))?;
             let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.teller.tell(What::ChangeDone { index, id, elapsed_ms });
         }
         Ok(Carried::Out)
     }
 
-    async fn one(&self, resource: &Resource, journal: &mut Journal) -> Result<()> {
-        let host = self.host;
+    /// Whether the operator wants it to end here, after `done` of `all` changes.
+    fn is_stopped(&self, done: usize, all: usize) -> Result<bool> {
+        match self.halted.get() {
+            None => Ok(false),
+            Some(Halt::Stopped) => Ok(true),
+            Some(_) => bail!("the operator's side is gone after {done} of {all} changes"),
+        }
+    }
+
+    async fn one(&self, step: &Step, journal: &mut Journal) -> Result<()> {
         // What came earlier in the plan may have changed it since: a package brings files.
-        host.forget();
+        self.host.forget();
+        match &step.to {
+            None => self.declared(step, journal).await,
+            // Noted when it was released.
+            Some(to) if step.resource.is_unit() => {
+                let restored = step.resource.restore(to, self.host);
+                self.guarded(&step.resource, journal, restored).await
+            }
+            Some(to) => self.back(step, to, journal).await,
+        }
+    }
+
+    /// Brings a resource to what it declares.
+    async fn declared(&self, step: &Step, journal: &mut Journal) -> Result<()> {
+        let (host, resource) = (self.host, &step.resource);
         let examined = resource.examine(host).await?;
         if let Some(change) = examined.change {
-            journal.note(resource, examined.before.clone(), change)?;
-            let risky = deadman::is_risky(resource);
-            if risky {
-                deadman::arm(host, &journal.id(), self.confirm_timeout).await?;
-            }
-            let applied = resource.apply(&examined.before, host).await;
-            host.forget();
-            applied?;
-            if risky {
-                self.new_login(journal).await?;
-            }
+            journal.note(step, examined.before.clone(), change)?;
+            let applied = resource.apply(&examined.before, host);
+            self.guarded(resource, journal, applied).await?;
         }
         let after = resource.examine(host).await?;
         host.record_applied(resource.id(), after.digest, after.changed_at);
-        if let Some(change) = after.change {
-            let names = change.details.iter().map(|detail| match detail {
-                Detail::Attribute { name, .. } => name.as_str(),
-                Detail::Text { .. } | Detail::Binary { .. } => "content",
-            });
-            let names: Vec<_> = names.collect();
-            bail!("the host does not keep the change of {}", names.join(", "));
+        after.change.map_or(Ok(()), |change| not_kept(&change))
+    }
+
+    /// Brings a resource back to an earlier state.
+    async fn back(&self, step: &Step, to: &Saved, journal: &mut Journal) -> Result<()> {
+        let (host, resource) = (self.host, &step.resource);
+        let (now, Back::Change(change)) = resource.examine_back(to, host).await? else {
+            return Ok(());
+        };
+        journal.note(step, now, change)?;
+        let restored = resource.restore(to, host);
+        self.guarded(resource, journal, restored).await?;
+        match resource.examine_back(to, host).await? {
+            (_, Back::Change(change)) => not_kept(&change),
+            _ => Ok(()),
         }
-        Ok(())
+    }
+
+    /// Notes the state of a unit that goes back to an earlier one, and stops it if it did not run
+    /// then.
+    async fn release(&self, step: &Step, journal: &mut Journal) -> Result<()> {
+        let Step { resource, to: Some(to), .. } = step else { return Ok(()) };
+        self.host.forget();
+        let (now, Back::Change(change)) = resource.examine_back(to, self.host).await? else {
+            return Ok(());
+        };
+        journal.note(step, now, change)?;
+        let released = resource.release(to, self.host);
+        let released = self.guarded(resource, journal, released).await;
+        released.with_context(|| format!("cannot stop `{}`", resource.id()))
+    }
+
+    /// Makes a change that the journal has. One that could lock the operator out is taken back by
+    /// the host itself unless a new login works.
+    async fn guarded(
+        &self,
+        resource: &Resource,
+        journal: &Journal,
+        change: impl Future<Output = Result<()>>,
+    ) -> Result<()> {
+        let risky = deadman::is_risky(resource);
+        if risky {
+            deadman::arm(self.host, journal.id(), self.confirm_timeout).await?;
+        }
+        let changed = change.await;
+        self.host.forget();
+        changed?;
+        if risky { self.new_login(journal).await } else { Ok(()) }
     }
 
     /// Waits until a login by a new connection has disarmed the deadman's timer.
@@ -130,12 +183,21 @@ impl Run<'_> {
                 Some(Halt::Stopped) | None => sleep(Duration::from_millis(20)).await,
             }
         }
-        if journal.is_reverted() {
+        if deadman::has_reverted(self.host, journal.id()) {
             let timeout = self.confirm_timeout.as_secs();
             return Err(anyhow!("nobody has logged in anew within {timeout} s")).hint(hint);
         }
         Ok(())
     }
+}
+
+fn not_kept(change: &Change) -> Result<()> {
+    let names = change.details.iter().map(|detail| match detail {
+        Detail::Attribute { name, .. } => name.as_str(),
+        Detail::Text { .. } | Detail::Binary { .. } => "content",
+    });
+    let names: Vec<_> = names.collect();
+    bail!("the host does not keep the change of {}", names.join(", "));
 }
 
 /// Takes a run back, newest change first. Units that ran before are started again only when all

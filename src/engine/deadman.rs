@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::journal::Journal;
+use super::journal;
 use crate::resource::{Host, Resource, write_atomic};
 
 const SERVICE: &str = "hwctl-revert.service";
@@ -74,8 +74,8 @@ pub(super) async fn disarm(host: &Host) -> Result<()> {
 
 /// Takes back the risky changes of a run: what the timer does.
 pub async fn revert(host: &Host, id: &str) -> Result<()> {
-    let journal = Journal::open(host, id)?;
-    let risky = journal.entries().iter().rev().filter(|entry| is_risky(&entry.resource));
+    let entries = journal::entries(host, id)?;
+    let risky = entries.iter().rev().filter(|entry| is_risky(&entry.resource));
     let mut reverted = Ok(());
     for entry in risky {
         // One that cannot be taken back keeps no other from it.
@@ -83,9 +83,19 @@ pub async fn revert(host: &Host, id: &str) -> Result<()> {
         host.forget();
         reverted = reverted.and(undone.with_context(|| format!("`{}`", entry.resource.id())));
     }
-    journal.mark_reverted()?;
+    write_atomic(&last_reverted(host), id.as_bytes(), 0o600, None)?;
     remove(host).await?;
     reverted.context("cannot take back what could lock the operator out")
+}
+
+/// Whether the timer has taken back the risky changes of the run `id`.
+pub(super) fn has_reverted(host: &Host, id: &str) -> bool {
+    fs::read_to_string(last_reverted(host)).is_ok_and(|last| last == id)
+}
+
+/// Names the last run whose risky changes were taken back.
+fn last_reverted(host: &Host) -> PathBuf {
+    host.state_dir().join("reverted")
 }
 
 async fn remove(host: &Host) -> Result<()> {

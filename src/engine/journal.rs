@@ -1,98 +1,88 @@
-//! What is needed to undo a run: written and synced before each change.
+//! What is needed to undo a run: written and synced before each change; and the runs of before.
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::plan::Step;
 use super::protocol::RunInfo;
+use crate::event::{Changed, Run, RunOutcome};
 use crate::resource::{Change, Host, Resource, Saved, write_atomic};
 
 /// How many runs are kept.
 const KEPT_RUNS: usize = 50;
+/// How long a run is kept.
+const KEPT_FOR: Duration = Duration::from_hours(24 * 180);
+/// How many of the newest are kept however old they are.
+const ALWAYS_KEPT: usize = 5;
 
 /// A run's folder on the host, `/var/lib/hwctl/runs/<id>`.
 #[derive(Debug)]
 pub(super) struct Journal {
     folder: PathBuf,
+    head: Run,
     entries: Vec<Entry>,
 }
 
 /// One resource's state before a change.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Entry {
+    pub(super) tag: String,
     pub(super) resource: Resource,
     pub(super) before: Saved,
+    /// The earlier state that it was brought back to; none when it was brought to what is declared.
+    pub(super) to: Option<Saved>,
     pub(super) change: Change,
-}
-
-/// Who began the run, and how it ended.
-#[derive(Serialize, Deserialize)]
-struct Head {
-    id: String,
-    run: RunInfo,
-    from: Option<String>,
-    outcome: Option<String>,
 }
 
 impl Journal {
     /// Begins a run.
     pub(super) fn begin(host: &Host, run: &RunInfo, from: Option<String>) -> Result<Self> {
-        let runs = host.state_dir().join("runs");
-        make_private(&host.state_dir())?;
+        let runs = folder(host);
         make_private(&runs)?;
-        prune(&runs)?;
-        // Sorts by time; a second run within the same second has another process.
-        let time = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
-        let id = format!("{time}-{}", std::process::id());
-        let folder = runs.join(&id);
-        make_private(&folder)?;
-        let journal = Self { folder, entries: Vec::new() };
-        journal.write_head(&Head { id, run: run.clone(), from, outcome: None })?;
-        Ok(journal)
+        prune(&runs, Timestamp::now())?;
+        let now = Timestamp::now();
+        let folder = new_folder(&runs, now)?;
+        let id = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let RunInfo { operator, verb, version } = run.clone();
+        let head = Run {
+            id,
+            operator,
+            from,
+            verb,
+            version,
+            began: text(now),
+            ended: None,
+            outcome: RunOutcome::Running,
+            why: None,
+            changes: Vec::new(),
+        };
+        write_head(&folder, &head)?;
+        write_atomic(&open_path(host), head.id.as_bytes(), 0o600, None)?;
+        Ok(Self { folder, head, entries: Vec::new() })
     }
 
-    /// Opens a run of before, to take some of it back.
-    pub(super) fn open(host: &Host, id: &str) -> Result<Self> {
-        let folder = host.state_dir().join("runs").join(id);
-        let mut paths: Vec<_> = fs::read_dir(&folder)
-            .with_context(|| format!("there is no run `{id}`"))?
-            .collect::<Result<_, _>>()?;
-        paths.sort_by_key(fs::DirEntry::file_name);
-        let mut entries = Vec::new();
-        for entry in paths {
-            if entry.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit()) {
-                entries.push(rmp_serde::from_slice(&fs::read(entry.path())?)?);
-            }
-        }
-        Ok(Self { folder, entries })
-    }
-
-    /// The run's name.
-    pub(super) fn id(&self) -> String {
-        self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
-    }
-
-    /// Notes that the deadman's timer took back what it guards.
-    pub(super) fn mark_reverted(&self) -> Result<()> {
-        write_atomic(&self.folder.join("reverted"), b"", 0o600, None)
-    }
-
-    /// Whether the deadman's timer took back what it guards.
-    pub(super) fn is_reverted(&self) -> bool {
-        self.folder.join("reverted").exists()
+    /// What `hwctl rollback` knows the run by.
+    pub(super) fn id(&self) -> &str {
+        &self.head.id
     }
 
     /// Notes the state before a change; once this returns, the change can be undone.
-    pub(super) fn note(
-        &mut self,
-        resource: &Resource,
-        before: Saved,
-        change: Change,
-    ) -> Result<()> {
-        let entry = Entry { resource: resource.for_journal(), before, change };
+    pub(super) fn note(&mut self, step: &Step, before: Saved, change: Change) -> Result<()> {
+        // A program's older version is not brought back, and its bytes are not kept.
+        let before = if step.is_surplus { step.to.clone().unwrap_or(before) } else { before };
+        let entry = Entry {
+            tag: step.tag.clone(),
+            resource: step.resource.for_journal(),
+            before,
+            to: step.to.clone(),
+            change,
+        };
         let path = self.folder.join(format!("{:04}", self.entries.len()));
         write_atomic(&path, &rmp_serde::to_vec_named(&entry)?, 0o600, None)
             .context("note the state before the change")?;
@@ -106,29 +96,189 @@ impl Journal {
     }
 
     /// Ends the run.
-    pub(super) fn end(&self, outcome: &str) -> Result<()> {
-        let bytes = fs::read(self.folder.join("run.json")).context("read the run's journal")?;
-        let head: Head = serde_json::from_slice(&bytes)?;
-        self.write_head(&Head { outcome: Some(outcome.to_owned()), ..head })
-    }
-
-    fn write_head(&self, head: &Head) -> Result<()> {
-        write_atomic(&self.folder.join("run.json"), &serde_json::to_vec_pretty(head)?, 0o600, None)
+    pub(super) fn end(self, host: &Host, outcome: RunOutcome, why: Option<String>) -> Result<()> {
+        let changes = self.entries.iter().map(changed).collect();
+        let ended = Some(text(Timestamp::now()));
+        write_head(&self.folder, &Run { ended, outcome, why, changes, ..self.head })?;
+        close(host)
     }
 }
 
-fn make_private(folder: &PathBuf) -> Result<()> {
+/// The run that has begun and not ended, if there is one.
+pub(super) fn open_run(host: &Host) -> Option<String> {
+    fs::read_to_string(open_path(host)).ok()
+}
+
+/// Ends a run that went away in the middle; nothing of it is under way any more.
+pub(super) fn settle(host: &Host, id: &str) -> Result<()> {
+    let run = folder(host).join(id);
+    if let Ok(head) = read_head(&run) {
+        let changes = entries(host, id)?.iter().map(changed).collect();
+        write_head(&run, &Run { outcome: RunOutcome::Interrupted, changes, ..head })?;
+    }
+    close(host)
+}
+
+/// All runs, oldest first. One that has not ended is interrupted, unless the host `is_locked`.
+pub(super) fn runs(host: &Host, is_locked: bool) -> Result<Vec<Run>> {
+    let mut runs = Vec::new();
+    for path in folders(&folder(host))? {
+        // A folder without a head is a run that died before it began.
+        let Ok(mut run) = read_head(&path) else { continue };
+        if run.outcome == RunOutcome::Running {
+            run.changes = entries(host, &run.id)?.iter().map(changed).collect();
+            if !is_locked {
+                run.outcome = RunOutcome::Interrupted;
+            }
+        }
+        runs.push(run);
+    }
+    Ok(runs)
+}
+
+/// What a run changed, oldest first.
+pub(super) fn entries(host: &Host, id: &str) -> Result<Vec<Entry>> {
+    let run = folder(host).join(id);
+    let mut entries = Vec::new();
+    for path in folders(&run)?.iter().filter(|path| path.extension().is_none()) {
+        let bytes = fs::read(path).with_context(|| format!("read `{}`", path.display()))?;
+        let entry = rmp_serde::from_slice(&bytes);
+        entries.push(entry.with_context(|| format!("make sense of `{}`", path.display()))?);
+    }
+    Ok(entries)
+}
+
+fn changed(entry: &Entry) -> Changed {
+    Changed { id: entry.change.id.clone(), action: entry.change.action }
+}
+
+fn folder(host: &Host) -> PathBuf {
+    host.state_dir().join("runs")
+}
+
+/// Names the run that is under way.
+fn open_path(host: &Host) -> PathBuf {
+    host.state_dir().join("open")
+}
+
+fn close(host: &Host) -> Result<()> {
+    match fs::remove_file(open_path(host)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+fn text(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn read_head(run: &Path) -> Result<Run> {
+    Ok(serde_json::from_slice(&fs::read(run.join("run.json"))?)?)
+}
+
+fn write_head(run: &Path, head: &Run) -> Result<()> {
+    write_atomic(&run.join("run.json"), &serde_json::to_vec_pretty(head)?, 0o600, None)
+}
+
+fn make_private(folder: &Path) -> Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true).mode(0o700);
     builder.create(folder).with_context(|| format!("make `{}`", folder.display()))
 }
 
-fn prune(runs: &PathBuf) -> Result<()> {
-    let mut folders: Vec<_> = fs::read_dir(runs)?.flatten().map(|entry| entry.path()).collect();
-    folders.sort();
-    let surplus = folders.len().saturating_sub(KEPT_RUNS - 1);
-    for folder in &folders[..surplus] {
-        fs::remove_dir_all(folder).with_context(|| format!("remove `{}`", folder.display()))?;
+/// A run's own folder, named by time; a second one in the same second gets a number.
+fn new_folder(runs: &Path, now: Timestamp) -> Result<PathBuf> {
+    let time = now.strftime("%Y%m%d-%H%M%S").to_string();
+    let names = std::iter::once(time.clone()).chain((2..10).map(|n| format!("{time}-{n}")));
+    for path in names.map(|name| runs.join(name)) {
+        match DirBuilder::new().mode(0o700).create(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            made => {
+                return made
+                    .map(|()| path.clone())
+                    .with_context(|| format!("make `{}`", path.display()));
+            }
+        }
+    }
+    bail!("too many runs begin within a second");
+}
+
+/// What is in a folder, by name; nothing where there is no folder.
+fn folders(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.with_context(|| format!("read `{}`", folder.display()))?,
+    };
+    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    Ok(paths)
+}
+
+/// Removes runs that are too many or too old, before a new one begins.
+fn prune(runs: &Path, now: Timestamp) -> Result<()> {
+    let paths = folders(runs)?;
+    let surplus = paths.len().saturating_sub(KEPT_RUNS - 1);
+    let removable = paths.len().saturating_sub(ALWAYS_KEPT - 1);
+    for (index, path) in paths[..removable].iter().enumerate() {
+        let began = read_head(path).ok().and_then(|head| head.began.parse::<Timestamp>().ok());
+        let is_old = began.is_some_and(|began| now.duration_since(began).unsigned_abs() > KEPT_FOR);
+        if index < surplus || is_old {
+            fs::remove_dir_all(path).with_context(|| format!("remove `{}`", path.display()))?;
+        }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(root: &Path) -> Host {
+        Host::new(root, Box::new(|_| anyhow::bail!("no blobs")), Box::new(|_| ()))
+    }
+
+    fn run(host: &Host, id: &str, began: &str) {
+        let path = folder(host).join(id);
+        make_private(&path).unwrap();
+        let head = Run {
+            id: id.to_owned(),
+            operator: "me@here".to_owned(),
+            from: None,
+            verb: "provision".to_owned(),
+            version: "1".to_owned(),
+            began: began.to_owned(),
+            ended: None,
+            outcome: RunOutcome::Running,
+            why: None,
+            changes: Vec::new(),
+        };
+        write_head(&path, &head).unwrap();
+    }
+
+    #[test]
+    fn runs_are_pruned_by_count_and_age_but_the_newest_stay() {
+        let root = tempfile::tempdir().unwrap();
+        let host = host(root.path());
+        for number in 0..60 {
+            run(&host, &format!("r{number:02}"), "2026-01-01T00:00:00Z");
+        }
+        let at = |text: &str| text.parse::<Timestamp>().unwrap();
+        prune(&folder(&host), at("2026-01-02T00:00:00Z")).unwrap();
+        let left = runs(&host, false).unwrap();
+        assert_eq!((left.len(), left[0].id.as_str()), (KEPT_RUNS - 1, "r11"));
+        prune(&folder(&host), at("2027-01-02T00:00:00Z")).unwrap();
+        let left = runs(&host, false).unwrap();
+        assert_eq!((left.len(), left[0].id.as_str()), (ALWAYS_KEPT - 1, "r56"));
+    }
+
+    #[test]
+    fn a_run_without_an_end_is_interrupted_or_under_way() {
+        let root = tempfile::tempdir().unwrap();
+        let host = host(root.path());
+        run(&host, "r1", "2026-01-01T00:00:00Z");
+        assert_eq!(runs(&host, false).unwrap()[0].outcome, RunOutcome::Interrupted);
+        assert_eq!(runs(&host, true).unwrap()[0].outcome, RunOutcome::Running);
+        settle(&host, "r1").unwrap();
+        assert_eq!(runs(&host, true).unwrap()[0].outcome, RunOutcome::Interrupted);
+    }
 }

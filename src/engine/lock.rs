@@ -13,6 +13,8 @@ use tokio::time::{Instant, sleep};
 use super::protocol::RunInfo;
 use crate::resource::{Advise, Host};
 
+const PATH: &str = "/run/hwctl.lock";
+
 /// Held until dropped.
 #[derive(Debug)]
 pub(super) struct Lock(#[expect(dead_code, reason = "holding the file open holds the lock")] File);
@@ -33,7 +35,7 @@ impl Lock {
         patience: Duration,
         tell: impl Fn(String),
     ) -> Result<Self> {
-        let path = host.path(Path::new("/run/hwctl.lock"));
+        let path = host.path(Path::new(PATH));
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false);
         let mut file = options.open(&path).with_context(|| format!("open `{}`", path.display()))?;
@@ -57,6 +59,12 @@ impl Lock {
         file.rewind()?;
         file.write_all(&serde_json::to_vec(&holder)?)?;
         Ok(Self(file))
+    }
+
+    /// Whether a run holds this host.
+    pub(super) fn is_held(host: &Host) -> bool {
+        let file = File::open(host.path(Path::new(PATH)));
+        file.is_ok_and(|file| flock(&file, FlockOperation::NonBlockingLockShared).is_err())
     }
 }
 

@@ -1,18 +1,52 @@
 //! Reads every resource and says what has to change.
 
-use anyhow::Result;
-
 use crate::event::Planned;
 use crate::failure::{Exit, Failure};
-use crate::resource::{Blob, Declared, Examined, Host, Outcome, sha256};
+use crate::resource::{
+    Action, Back, Blob, Change, Declared, Host, Id, Outcome, Resource, Saved, sha256,
+};
+
+/// One resource and where it is to be brought.
+#[derive(Clone, Debug)]
+pub(super) struct Step {
+    pub(super) tag: String,
+    pub(super) resource: Resource,
+    /// The earlier state that it is brought back to; none: to what it declares.
+    pub(super) to: Option<Saved>,
+    /// Whether it is an old version of a program, which is not brought back.
+    pub(super) is_surplus: bool,
+}
+
+impl From<Declared> for Step {
+    fn from(Declared { tag, resource }: Declared) -> Self {
+        Self { tag, resource, to: None, is_surplus: false }
+    }
+}
+
+/// What a plan has to look at.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    /// In the order in which it is made.
+    pub(super) declared: Vec<Step>,
+    /// What is brought back to an earlier state, newest first.
+    pub(super) removals: Vec<Step>,
+    /// Why that is.
+    pub(super) because: Option<&'static str>,
+    /// Whether data is removed too.
+    pub(super) purge_data: bool,
+}
 
 /// A plan and what it was made from.
 #[derive(Debug)]
 pub(super) struct Plan {
     /// The changes, in order.
     pub(super) changes: Vec<Planned>,
-    /// For each change, the index of its resource among the declared ones.
-    pub(super) places: Vec<usize>,
+    /// Each change's step.
+    pub(super) steps: Vec<Step>,
+    /// What stays where hwctl's own is taken away, and why.
+    pub(super) kept: Vec<(Id, String)>,
+    /// What is in its earlier state already or belongs to others now.
+    pub(super) settled: Vec<Id>,
     /// Of the state that it was made from.
     pub(super) fingerprint: String,
     /// Blobs that the changes need.
@@ -20,53 +54,162 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Examines all of `declared` in order. Every obstacle is found, not only the first.
-    pub(super) async fn make(declared: &[Declared], host: &Host) -> Result<Self, Failure> {
-        host.forget();
-        for Declared { resource, .. } in declared {
-            resource.expect(host);
+    /// Examines all of `wanted`. Every obstacle is found, not only the first.
+    pub(super) async fn make(wanted: &Wanted, host: &Host) -> Result<Self, Failure> {
+        host.begin_plan();
+        for step in wanted.declared.iter().chain(&wanted.removals) {
+            step.resource.expect(host);
         }
-        let mut plan =
-            Self { changes: vec![], places: vec![], fingerprint: String::new(), blobs: vec![] };
-        let mut obstacles = Vec::new();
-        let mut states = Vec::new();
-        for (place, Declared { tag, resource }) in declared.iter().enumerate() {
-            let examined = match examine(resource, host).await {
-                Ok(examined) => examined,
-                Err(error) => {
-                    obstacles.push(Failure::from_error(Exit::Failed, &error));
-                    continue;
-                }
-            };
-            states
-                .extend(rmp_serde::to_vec(&(resource.id(), &examined.before)).unwrap_or_default());
-            if let Some(change) = examined.change {
-                plan.blobs.extend(resource.blob().cloned());
-                plan.changes.push(Planned { tag: tag.clone(), change });
-                plan.places.push(place);
-            }
+        let mut maker =
+            Maker { host, wanted, plan: Self::empty(), states: vec![], obstacles: vec![] };
+        for step in &wanted.declared {
+            maker.declared(step).await;
         }
+        // Units come after what they read, and packages after what others might use of them.
+        let mut removals: Vec<&Step> = wanted.removals.iter().collect();
+        removals.sort_by_key(|step| rank(&step.resource));
+        let first = maker.plan.steps.len();
+        for step in removals {
+            maker.back(step).await;
+        }
+        let Maker { mut plan, states, obstacles, .. } = maker;
         if let Some(failure) = joined(obstacles) {
             return Err(failure);
         }
+        plan.packages_first(first);
         plan.fingerprint = sha256(&states);
         Ok(plan)
     }
+
+    fn empty() -> Self {
+        Self {
+            changes: vec![],
+            steps: vec![],
+            kept: vec![],
+            settled: vec![],
+            fingerprint: String::new(),
+            blobs: vec![],
+        }
+    }
+
+    fn push(&mut self, step: &Step, change: Change) {
+        self.changes.push(Planned { tag: step.tag.clone(), change });
+        self.steps.push(step.clone());
+    }
+
+    /// Packages that are installed again come before all that needs them.
+    fn packages_first(&mut self, first: usize) {
+        let is_install = |step: &Step, planned: &Planned| {
+            matches!(step.resource, Resource::Packages(_))
+                && planned.change.action == Action::Create
+        };
+        let found =
+            (first..self.steps.len()).find(|at| is_install(&self.steps[*at], &self.changes[*at]));
+        if let Some(at) = found {
+            self.steps[first..=at].rotate_right(1);
+            self.changes[first..=at].rotate_right(1);
+        }
+    }
 }
 
-/// Examines one resource and remembers what the plan leaves of it.
-pub(super) async fn examine(resource: &crate::resource::Resource, host: &Host) -> Result<Examined> {
-    let examined = resource.examine(host).await.map_err(|error| {
+/// A plan while it is made.
+struct Maker<'a> {
+    host: &'a Host,
+    wanted: &'a Wanted,
+    plan: Plan,
+    states: Vec<u8>,
+    obstacles: Vec<Failure>,
+}
+
+impl Maker<'_> {
+    /// Brings a resource to what it declares.
+    async fn declared(&mut self, step: &Step) {
+        let resource = &step.resource;
+        let examined = match resource.examine(self.host).await {
+            Ok(examined) => examined,
+            Err(error) => return self.obstacle(resource, error),
+        };
+        self.record(
+            resource,
+            &examined.before,
+            Outcome {
+                changed: examined.change.is_some(),
+                digest: examined.digest,
+                changed_at: examined.changed_at,
+            },
+        );
+        if let Some(change) = examined.change {
+            self.plan.blobs.extend(resource.blob().cloned());
+            self.plan.push(step, change);
+        }
+    }
+
+    /// Brings a resource back to an earlier state.
+    async fn back(&mut self, step: &Step) {
+        let Step { resource, to: Some(to), .. } = step else { return };
+        let (now, back) = match resource.examine_back(to, self.host).await {
+            Ok(examined) => examined,
+            Err(error) => return self.obstacle(resource, error),
+        };
+        let back = self.keep_data(resource, back);
+        let changed = matches!(back, Back::Change(_));
+        self.record(resource, &now, Outcome { changed, digest: None, changed_at: None });
+        match back {
+            Back::Nothing => self.plan.settled.push(resource.id()),
+            Back::Kept(because) => {
+                if !resource.is_data() {
+                    self.plan.settled.push(resource.id());
+                }
+                self.plan.kept.push((resource.id(), because));
+            }
+            Back::Change(mut change) => {
+                if change.because.is_none() {
+                    change.because = self.wanted.because.map(str::to_owned);
+                }
+                if step.is_surplus {
+                    change.because = Some("an older version than the last".to_owned());
+                    change.not_undone = Some("the file".to_owned());
+                }
+                self.plan.push(step, change);
+            }
+        }
+    }
+
+    fn keep_data(&self, resource: &Resource, back: Back) -> Back {
+        match back {
+            Back::Change(change)
+                if change.action == Action::Remove
+                    && resource.is_data()
+                    && !self.wanted.purge_data =>
+            {
+                Back::Kept("it is data: `hwctl destroy --purge-data` removes it".to_owned())
+            }
+            other => other,
+        }
+    }
+
+    fn record(&mut self, resource: &Resource, state: &Saved, outcome: Outcome) {
+        let id = resource.id();
+        self.states.extend(rmp_serde::to_vec(&(&id, state)).unwrap_or_default());
+        self.host.record(id, outcome);
+    }
+
+    fn obstacle(&mut self, resource: &Resource, error: anyhow::Error) {
         // The headline is the obstacle itself where it already names the resource.
-        error.context(format!("cannot plan `{}`", resource.id()))
-    })?;
-    let outcome = Outcome {
-        changed: examined.change.is_some(),
-        digest: examined.digest.clone(),
-        changed_at: examined.changed_at,
-    };
-    host.record(resource.id(), outcome);
-    Ok(examined)
+        let error = error.context(format!("cannot plan `{}`", resource.id()));
+        self.obstacles.push(Failure::from_error(Exit::Failed, &error));
+    }
+}
+
+/// When a resource is brought back: what a unit reads before the unit, what may not come again last.
+fn rank(resource: &Resource) -> u8 {
+    match resource {
+        Resource::Unit(_) | Resource::Firewall(_) => 1,
+        Resource::Container(_) => 2,
+        Resource::Volume(_) | Resource::Image(_) | Resource::HostSecret(_) => 3,
+        Resource::Packages(_) => 4,
+        _ => 0,
+    }
 }
 
 /// One failure of many: the first, and the headlines of the others.

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::Service;
-use crate::event::{Planned, What};
+use crate::event::{Planned, Run, What};
 use crate::failure::Failure;
-use crate::resource::{Blob, Declared, Facts};
+use crate::resource::{Blob, Declared, Facts, Id};
 
 /// The line that the operator's side begins with. What comes before it (a password that sudo did
 /// not want) is passed over.
@@ -49,6 +49,8 @@ pub enum Request {
         /// Of the plan that was shown.
         fingerprint: String,
     },
+    /// Tell what the journal has; answered by [`Reply::History`].
+    History,
     /// The run is good; answered by [`Reply::Closed`].
     Keep,
     /// Take the run back; answered by events, then [`Reply::Closed`].
@@ -81,8 +83,8 @@ pub enum Request {
 /// What a plan is asked for.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct PlanRequest {
-    /// What the host should have.
-    pub declared: Vec<Declared>,
+    /// What the host is to become.
+    pub goal: Goal,
     /// Who will carry the plan out; `None` when it is only looked at. With it, the host's lock is
     /// taken first.
     pub run: Option<RunInfo>,
@@ -108,6 +110,28 @@ pub struct Restart {
     pub certificate: PathBuf,
 }
 
+/// What a host is to become.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Goal {
+    /// As declared. What hwctl made in these parts of the stack and is no longer declared goes.
+    Declared {
+        /// What the host should have.
+        resources: Vec<Declared>,
+        /// The parts of the stack that are meant, whole.
+        tags: Vec<String>,
+    },
+    /// As it was before a run.
+    Before {
+        /// The run; the last one that changed something when it is not named.
+        run: Option<String>,
+    },
+    /// As it was before hwctl first came.
+    Original {
+        /// Whether data goes too.
+        purge_data: bool,
+    },
+}
+
 /// Who runs it, for the lock and the journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunInfo {
@@ -131,10 +155,17 @@ pub enum Reply {
     Plan {
         /// The changes, in order.
         changes: Vec<Planned>,
+        /// What stays where hwctl's own is taken away, and why.
+        kept: Vec<(Id, String)>,
         /// Of the state that it was made from.
         fingerprint: String,
         /// Blobs to send before [`Request::Apply`].
         wants: Vec<Blob>,
+    },
+    /// Answers [`Request::History`]: newest first.
+    History {
+        /// The runs.
+        runs: Vec<Run>,
     },
     /// Something happened.
     Event(What),

@@ -8,20 +8,22 @@ use anyhow::{Result, anyhow};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc::{self, Receiver, UnboundedSender};
 
-use super::apply::{self, Carried, Run, Teller};
+use super::apply::{self, Carried, Carrier, Teller};
 use super::blobs::{self, Blobs, Bundle};
 use super::deadman;
 use super::facts::{self, Connection};
+use super::goal::{self, leave};
 use super::input::{Halted, read_requests};
-use super::journal::Journal;
+use super::journal::{self, Journal};
 use super::lock::Lock;
-use super::plan::Plan;
+use super::manifest::Manifest;
+use super::plan::{Plan, Wanted};
 use super::protocol::{
-    ENGINE_GREETING, PlanRequest, Reply, Request, Restart, RunInfo, write_frame,
+    ENGINE_GREETING, Goal, PlanRequest, Reply, Request, Restart, RunInfo, write_frame,
 };
-use crate::event::What;
+use crate::event::{Planned, RunOutcome, What};
 use crate::failure::{Exit, Failure};
-use crate::resource::{Blob, Declared, Host, Resource, fingerprint};
+use crate::resource::{Blob, Host, Id, Resource, fingerprint};
 
 /// Serves one session on `input` and `output`; `connection` is sshd's `SSH_CONNECTION`.
 pub async fn serve(
@@ -52,6 +54,13 @@ pub async fn serve(
 /// How many changes a stopped run names.
 const NAMED: usize = 6;
 
+/// A run that waits to be kept or undone.
+struct Run {
+    journal: Journal,
+    goal: Goal,
+    settled: Vec<Id>,
+}
+
 struct Session {
     teller: Teller,
     connection: Option<Connection>,
@@ -60,8 +69,8 @@ struct Session {
     /// The change that is under way, for progress.
     current: Rc<Cell<Option<usize>>>,
     host: Host,
-    planned: Option<(PlanRequest, Plan)>,
-    journal: Option<Journal>,
+    planned: Option<(PlanRequest, Wanted, Plan)>,
+    run: Option<Run>,
     lock: Option<Lock>,
 }
 
@@ -83,7 +92,7 @@ impl Session {
             current,
             host,
             planned: None,
-            journal: None,
+            run: None,
             lock: None,
         }
     }
@@ -111,7 +120,7 @@ impl Session {
         self.reply(Reply::Hello { facts });
         let answered = self.answer(requests).await;
         // Nobody has said that the run is good.
-        if self.journal.is_some() {
+        if self.run.is_some() {
             self.undo("the operator's side is gone").await?;
         }
         answered
@@ -140,8 +149,9 @@ impl Session {
                 }
                 // Heard by the reader.
                 Request::Stop | Request::LockedOut { .. } => Ok(None),
-                Request::Keep => self.close("kept").map(Some).map_err(Into::into),
-                Request::Undo { why } => self.undo(&why).await.map(|()| Some(Reply::Closed)),
+                Request::History => self.history().map(Some).map_err(Into::into),
+                Request::Keep => self.close(RunOutcome::Kept, None).map(Some).map_err(Into::into),
+                Request::Undo { why } => self.undo(&why).await.map(|_| Some(Reply::Closed)),
                 Request::Restart(restart) => self.restart(&restart).await.map(Some),
                 Request::LastWords { service, lines } => {
                     let words = service.last_words(&self.host, lines).await;
@@ -159,12 +169,12 @@ impl Session {
 
     /// A run is planned, carried out, and closed, in that order.
     fn require_in_order(&self, request: &Request) -> Result<()> {
-        let planned = self.planned.as_ref().is_some_and(|(request, _)| request.run.is_some());
+        let planned = self.planned.as_ref().is_some_and(|(request, ..)| request.run.is_some());
         let (fits, what) = match request {
-            Request::Plan(_) => (self.journal.is_none(), "a plan within a run"),
+            Request::Plan(_) => (self.run.is_none(), "a plan within a run"),
             Request::Chunk { .. } => (planned, "a chunk of a blob before a plan"),
-            Request::Keep => (self.journal.is_some(), "a run to keep before a run"),
-            Request::Undo { .. } => (self.journal.is_some(), "a run to undo before a run"),
+            Request::Keep => (self.run.is_some(), "a run to keep before a run"),
+            Request::Undo { .. } => (self.run.is_some(), "a run to undo before a run"),
             Request::Apply { .. } => (planned, "a plan to apply before a plan"),
             _ => (true, ""),
         };
@@ -186,13 +196,18 @@ impl Session {
             // Left by a run that died; this session has logged in since.
             deadman::disarm(&self.host).await?;
         }
-        let plan = Plan::make(&request.declared, &self.host).await?;
+        let wanted = goal::wanted(&request.goal, &self.host)?;
+        let plan = Plan::make(&wanted, &self.host).await?;
         let reply = Reply::Plan {
             changes: plan.changes.clone(),
+            kept: plan.kept.clone(),
             fingerprint: plan.fingerprint.clone(),
             wants: self.blobs.borrow_mut().want(&plan.blobs)?,
         };
-        self.planned = Some((request, plan));
+        if request.run.is_some() && plan.changes.is_empty() {
+            self.nothing_to_do(&request.goal, &plan)?;
+        }
+        self.planned = Some((request, wanted, plan));
         Ok(reply)
     }
 
@@ -213,13 +228,30 @@ impl Session {
         Ok(Reply::Restarted { certificate })
     }
 
+    /// The end of what would have been a run: what is hwctl's no more is forgotten.
+    fn nothing_to_do(&self, goal: &Goal, plan: &Plan) -> Result<()> {
+        if !plan.settled.is_empty() {
+            let mut manifest = Manifest::load(&self.host)?;
+            manifest.forget(&plan.settled);
+            manifest.save(&self.host)?;
+        }
+        leave(goal, &self.host)
+    }
+
+    /// Who holds the host does not matter to those who only look at its journal.
+    fn history(&self) -> Result<Reply> {
+        let mut runs = journal::runs(&self.host, Lock::is_held(&self.host))?;
+        runs.reverse();
+        Ok(Reply::History { runs })
+    }
+
     /// Where the session comes from, for the lock and the journal.
     fn from(&self) -> Option<String> {
         self.connection.as_ref().map(|known| known.client.to_string())
     }
 
     async fn apply(&mut self, fingerprint: &str) -> Result<Reply, Failure> {
-        let Some((request, plan)) = self.planned.take() else {
+        let Some((request, wanted, plan)) = self.planned.take() else {
             return Err(anyhow!("there is no plan to apply").into());
         };
         let Some(run) = &request.run else {
@@ -228,30 +260,31 @@ impl Session {
         if plan.fingerprint != fingerprint {
             return Err(anyhow!("the plan to apply is not the one that was shown").into());
         }
-        let from = self.from();
-        let mut journal = Journal::begin(&self.host, run, from)?;
-        let running = Run {
+        Manifest::settle(&self.host)?;
+        let mut journal = Journal::begin(&self.host, run, self.from())?;
+        self.teller.tell(What::RunBegan { run: journal.id().to_owned() });
+        let carrier = Carrier {
             host: &self.host,
             teller: &self.teller,
             current: &self.current,
             halted: &self.halted,
             confirm_timeout: Duration::from_secs(request.confirm_timeout_s),
         };
-        let applied = running.apply(&request.declared, &plan, &mut journal).await;
+        let applied = carrier.apply(&wanted, &plan, &mut journal).await;
         self.current.set(None);
-        self.journal = Some(journal);
+        self.run = Some(Run { journal, goal: request.goal, settled: plan.settled });
         let applied = match applied {
-            Ok(Carried::Out) => self.require_nothing_left(&request.declared).await,
-            Ok(Carried::Stopped(done)) => return Err(self.stopped(&plan, done)),
+            Ok(Carried::Out) => self.require_nothing_left(&wanted).await,
+            Ok(Carried::Stopped(done)) => return Err(self.stopped(&plan.changes, done)),
             Err(error) => Err(error.into()),
         };
         match applied {
             Ok(()) => {
                 self.blobs.borrow().clear();
-                Ok(Reply::Applied { certificate: self.certificate(&request.declared) })
+                Ok(Reply::Applied { certificate: self.certificate(&wanted) })
             }
             Err(failure) if request.keep_on_failure => {
-                self.close("failed, left as it was")?;
+                self.close(RunOutcome::Failed, Some(failure.what.clone()))?;
                 Err(failure.not_done("the run was not undone (`--keep-on-failure`)"))
             }
             Err(failure) => Err(self.undo_after(failure).await),
@@ -259,14 +292,14 @@ impl Session {
     }
 
     /// The operator stopped the run: what was done stays, the lock is given back.
-    fn stopped(&mut self, plan: &Plan, done: usize) -> Failure {
-        let all = plan.changes.len();
+    fn stopped(&mut self, changes: &[Planned], done: usize) -> Failure {
+        let all = changes.len();
         let what = format!("stopped after {done} of {all} changes, as you wished");
         let mut failure = Failure::new(Exit::Interrupted, what);
-        if let Err(error) = self.close("interrupted") {
+        if let Err(error) = self.close(RunOutcome::Interrupted, None) {
             failure = failure.why(format!("{error:#}"));
         }
-        let left = &plan.changes[done..];
+        let left = &changes[done..];
         let mut names: Vec<_> =
             left.iter().take(NAMED).map(|planned| planned.change.id.to_string()).collect();
         if left.len() > NAMED {
@@ -278,8 +311,8 @@ impl Session {
     }
 
     /// The law of a run: once applied, a plan of the same is empty.
-    async fn require_nothing_left(&self, declared: &[Declared]) -> Result<(), Failure> {
-        let plan = Plan::make(declared, &self.host).await?;
+    async fn require_nothing_left(&self, wanted: &Wanted) -> Result<(), Failure> {
+        let plan = Plan::make(wanted, &self.host).await?;
         let Some(first) = plan.changes.first() else { return Ok(()) };
         let ids: Vec<_> = plan.changes.iter().map(|c| c.change.id.to_string()).collect();
         let failure =
@@ -294,35 +327,54 @@ impl Session {
         self.teller.tell(What::Step { message: "undoing the run".to_owned(), fraction: None });
         let why = failure.what.clone();
         match self.undo(&why).await {
-            Ok(()) => Failure { exit: Exit::Undone, ..failure },
-            Err(second) => second
-                .why
-                .iter()
-                .fold(failure.why(second.what), super::super::failure::Failure::why),
+            Ok(left) => {
+                let failure = left.into_iter().fold(failure, Failure::why);
+                Failure { exit: Exit::Undone, ..failure }
+            }
+            Err(second) => second.why.iter().fold(failure.why(second.what), Failure::why),
         }
     }
 
-    async fn undo(&mut self, why: &str) -> Result<(), Failure> {
-        let Some(journal) = &self.journal else {
+    /// Takes the run back; says what of it cannot be.
+    async fn undo(&mut self, why: &str) -> Result<Vec<String>, Failure> {
+        let Some(run) = &self.run else {
             return Err(anyhow!("there is no run to undo").into());
         };
-        apply::undo(journal, &self.host, &self.teller).await?;
-        self.close(&format!("undone: {why}"))?;
-        Ok(())
+        apply::undo(&run.journal, &self.host, &self.teller).await?;
+        let changes = run.journal.entries().iter().map(|entry| &entry.change);
+        let left = changes.filter_map(|change| {
+            Some(format!("not undone: {}: {}", change.id, change.not_undone.as_ref()?))
+        });
+        let left = left.collect();
+        self.close(RunOutcome::Undone, Some(why.to_owned()))?;
+        Ok(left)
     }
 
-    fn close(&mut self, outcome: &str) -> Result<Reply> {
-        if let Some(journal) = self.journal.take() {
-            journal.end(outcome)?;
+    /// Ends the run: what it has made is in the manifest before the journal says that it is done.
+    fn close(&mut self, outcome: RunOutcome, why: Option<String>) -> Result<Reply> {
+        if let Some(Run { journal, goal, settled }) = self.run.take() {
+            let is_whole = outcome == RunOutcome::Kept;
+            if outcome != RunOutcome::Undone {
+                let mut manifest = Manifest::load(&self.host)?;
+                manifest.take_in(journal.entries(), is_whole);
+                if is_whole {
+                    manifest.forget(&settled);
+                }
+                manifest.save(&self.host)?;
+            }
+            journal.end(&self.host, outcome, why)?;
+            if is_whole {
+                leave(&goal, &self.host)?;
+            }
         }
         self.lock = None;
         Ok(Reply::Closed)
     }
 
     /// The fingerprint of the certificate that the stack serves.
-    fn certificate(&self, declared: &[Declared]) -> Option<String> {
-        declared.iter().find_map(|declared| {
-            let Resource::Certificate(certificate) = &declared.resource else { return None };
+    fn certificate(&self, wanted: &Wanted) -> Option<String> {
+        wanted.declared.iter().find_map(|step| {
+            let Resource::Certificate(certificate) = &step.resource else { return None };
             fingerprint(&self.host.path(&certificate.certificate)).ok()
         })
     }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
 
+use super::plan::{Step, Wanted};
 use crate::resource::{Advise, Host, Resource, last_lines};
 
 const CONFIGURATION: &str = "/etc/nginx";
@@ -15,12 +16,9 @@ pub(super) fn is_nginx_configuration(resource: &Resource) -> bool {
     resource.path().is_some_and(|path| path.starts_with(CONFIGURATION))
 }
 
-/// Applies what `declared` has of the configuration to a copy of the configuration and lets nginx test that copy in its real
-/// place, seen by the test alone.
-pub(super) async fn nginx_configuration(
-    declared: impl Iterator<Item = &Resource>,
-    host: &Host,
-) -> Result<()> {
+/// Brings a copy of the configuration to what is `wanted` and lets nginx test that copy in its
+/// real place, seen by the test alone.
+pub(super) async fn nginx_configuration(wanted: &Wanted, host: &Host) -> Result<()> {
     let stage = tempfile::Builder::new()
         .prefix("hwctl-stage-")
         .tempdir_in(host.path(Path::new("/run")))
@@ -37,7 +35,12 @@ pub(super) async fn nginx_configuration(
     symlink(host.state_dir(), state)?;
     let source = format!("{CONFIGURATION}/.");
     host.run("cp", &["-a", &source, &copy.to_string_lossy()]).await?;
-    for resource in declared.filter(|resource| is_nginx_configuration(resource)) {
+    let steps = wanted.declared.iter().chain(&wanted.removals);
+    for Step { resource, to, .. } in steps.filter(|step| is_nginx_configuration(&step.resource)) {
+        if let Some(to) = to {
+            resource.restore(to, &staged).await?;
+            continue;
+        }
         let examined = resource.examine(&staged).await?;
         if examined.change.is_some() {
             resource.apply(&examined.before, &staged).await?;

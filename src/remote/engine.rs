@@ -18,7 +18,7 @@ use crate::engine::protocol::{
 };
 use crate::event::{self, What};
 use crate::failure::{Exit, Failure};
-use crate::resource::{Blob, Facts};
+use crate::resource::{Blob, Facts, Id};
 
 /// How long the last words of an engine that is gone are waited for.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -48,6 +48,8 @@ pub struct Planned {
     pub changes: Vec<event::Planned>,
     /// Of the state that it was made from.
     pub fingerprint: String,
+    /// What stays where hwctl's own is taken away, and why.
+    pub kept: Vec<(Id, String)>,
     /// Blobs that it wants before it can apply the plan.
     pub wants: Vec<Blob>,
 }
@@ -81,9 +83,18 @@ impl Engine {
     pub async fn plan(&mut self, request: PlanRequest, tell: Tell<'_>) -> Result<Planned, Failure> {
         self.send(&Request::Plan(request)).await?;
         match interrupt::or_stopped(self.answer(tell)).await? {
-            Reply::Plan { changes, fingerprint, wants } => {
-                Ok(Planned { changes, fingerprint, wants })
+            Reply::Plan { changes, kept, fingerprint, wants } => {
+                Ok(Planned { changes, fingerprint, kept, wants })
             }
+            other => Err(self.nonsense(&other)),
+        }
+    }
+
+    /// Asks for what the host's journal has, newest first.
+    pub async fn history(&mut self, tell: Tell<'_>) -> Result<Vec<event::Run>, Failure> {
+        self.send(&Request::History).await?;
+        match self.answer(tell).await? {
+            Reply::History { runs } => Ok(runs),
             other => Err(self.nonsense(&other)),
         }
     }

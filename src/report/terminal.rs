@@ -9,8 +9,9 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::harmless::harmless;
+use super::history;
 use crate::event::{
-    Action, Change, Detail, Event, Exit, Failure, HostSummary, Outcome, Planned, Sink, What,
+    Action, Change, Detail, Event, Exit, Failure, HostSummary, Outcome, Planned, Run, Sink, What,
 };
 
 /// How it looks.
@@ -46,6 +47,8 @@ struct HostState {
     ids: Vec<String>,
     checks: (usize, usize),
     undone: usize,
+    /// Whether it was asked something and has answered: there is no outcome to tell.
+    is_answer: bool,
 }
 
 impl<W: Write + Send> Terminal<W> {
@@ -68,7 +71,7 @@ impl<W: Write + Send> Sink for Terminal<W> {
         let style = self.style;
         let host = event.host.unwrap_or_default();
         match event.what {
-            What::Version { .. } => {}
+            What::Version { .. } | What::RunBegan { .. } => {}
             What::Warning { message } => {
                 let label = style.paint("warning:", "33;1");
                 state.print(&host_line(&host, &format!("{label} {message}")));
@@ -106,6 +109,10 @@ impl<W: Write + Send> Sink for Terminal<W> {
             What::Check { name, ok, detail } => state.check(style, &host, &name, ok, &detail),
             What::ChangeUndone { .. } => state.hosts.entry(host).or_default().undone += 1,
             What::Failed { failure } => state.print(&failure_text(style, &host, &failure)),
+            What::Kept { id, because } => {
+                state.print(&host_line(&host, &format!("{id} stays: {because}")));
+            }
+            What::History { runs } => state.history(style, &host, &runs),
             What::Done(summary) => state.done(style, &summary),
             What::Summary { hosts } => state.summary(&hosts),
         }
@@ -160,6 +167,16 @@ impl<W: Write> State<W> {
         self.print(&text);
     }
 
+    fn history(&mut self, style: Style, host: &str, runs: &[Run]) {
+        let text = match runs {
+            [] => "no runs".to_owned(),
+            [run] if style.diff => history::detail(run),
+            runs => format!("{}\n{}", count(runs.len(), "run"), history::table(runs)),
+        };
+        self.hosts.entry(host.to_owned()).or_default().is_answer = true;
+        self.print(&host_line(host, &text));
+    }
+
     fn check(&mut self, style: Style, host: &str, name: &str, ok: bool, detail: &str) {
         let checks = &mut self.hosts.entry(host.to_owned()).or_default().checks;
         checks.0 += usize::from(ok);
@@ -174,6 +191,9 @@ impl<W: Write> State<W> {
         let known = self.hosts.remove(&summary.host).unwrap_or_default();
         if let Some(bar) = known.bar {
             bar.finish_and_clear();
+        }
+        if known.is_answer {
+            return;
         }
         let changes = count(summary.changes, "change");
         let (word, color) = match summary.outcome {
@@ -263,7 +283,7 @@ fn change_text(style: Style, change: &Change) -> String {
     let (sign, color) = match change.action {
         Action::Create | Action::Start => ("+", "32"),
         Action::Update | Action::Reload | Action::Restart => ("~", "33"),
-        Action::Remove => ("-", "31"),
+        Action::Remove | Action::Stop => ("-", "31"),
     };
     let verb = format!("{:?}", change.action).to_lowercase();
     let mut text =

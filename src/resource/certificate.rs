@@ -12,10 +12,11 @@ use rcgen::{
 use serde::{Deserialize, Serialize};
 use x509_parser::extensions::GeneralName;
 
+use super::back::path_back;
 use super::content::sha256;
 use super::file::PathState;
 use super::fs::write_atomic;
-use super::{Action, Change, Host, Id, Kind};
+use super::{Action, Back, Change, Host, Id, Kind};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -203,6 +204,26 @@ impl Kind for Certificate {
     async fn undo(&self, before: &CertificateState, host: &Host) -> Result<()> {
         before.key.restore(&host.path(&self.key))?;
         before.certificate.restore(&host.path(&self.certificate))
+    }
+
+    async fn diff_back(
+        &self,
+        now: &CertificateState,
+        to: &CertificateState,
+        host: &Host,
+    ) -> Result<Back> {
+        let key = path_back(self.id(), &self.key, &now.key, &to.key, host)?;
+        let certificate =
+            path_back(self.id(), &self.certificate, &now.certificate, &to.certificate, host)?;
+        Ok(match (certificate, key) {
+            (Back::Change(change), Back::Change(_)) => Back::Change(change.attribute(
+                "key",
+                now.key.bytes().map(|_| "made on the host".to_owned()),
+                to.key.bytes().map(|_| "the one of before".to_owned()),
+            )),
+            (Back::Nothing, key) => key,
+            (certificate, _) => certificate,
+        })
     }
 }
 

@@ -20,6 +20,8 @@ pub enum Action {
     Reload,
     /// A unit is stopped and started.
     Restart,
+    /// A unit is stopped.
+    Stop,
 }
 
 /// One part of a change.
@@ -49,6 +51,23 @@ pub enum Detail {
         /// What it will have.
         after: Option<u64>,
     },
+}
+
+/// What it takes to bring a resource back to an earlier state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Back {
+    /// Nothing: it is in that state.
+    Nothing,
+    /// Nothing is done, for this reason.
+    Kept(String),
+    /// This change.
+    Change(Change),
+}
+
+impl From<Option<Change>> for Back {
+    fn from(change: Option<Change>) -> Self {
+        change.map_or(Self::Nothing, Self::Change)
+    }
 }
 
 /// One resource's change.

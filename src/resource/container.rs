@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::content::sha256;
 use super::docker::{self, Daemon, NOT_KNOWN_BEFORE, NOT_RUNNING};
-use super::{Action, Change, Host, Id, Kind};
+use super::{Action, Back, Change, Host, Id, Kind};
 
 use saved::Found;
 
@@ -140,8 +140,49 @@ impl Kind for Container {
         match before {
             ContainerState::Absent => self.remove_own(docker).await,
             ContainerState::Down => Ok(()),
-            ContainerState::Present(found) => self.restore(docker, found, host).await,
+            ContainerState::Present(found) => self.bring_back(docker, found, host).await,
         }
+    }
+
+    async fn diff_back(
+        &self,
+        now: &ContainerState,
+        to: &ContainerState,
+        host: &Host,
+    ) -> Result<Back> {
+        let image = |found: &Found| Some(short(&found.image_id));
+        let change = |action| Change::new(self.id(), action);
+        Ok(match (now, to) {
+            (_, ContainerState::Down) | (ContainerState::Absent, ContainerState::Absent) => {
+                Back::Nothing
+            }
+            (ContainerState::Down, _) => docker::require(host).await.map(|_| Back::Nothing)?,
+            (ContainerState::Present(now), ContainerState::Absent) if now.digest.is_none() => {
+                Back::Kept("it was not made by hwctl".to_owned())
+            }
+            (ContainerState::Present(now), ContainerState::Absent) => Back::Change(
+                change(Action::Remove).attribute("image id", image(now), None).attribute(
+                    "state",
+                    Some(now.status.clone()),
+                    None,
+                ),
+            ),
+            (ContainerState::Absent, ContainerState::Present(to)) => Back::Change(
+                change(Action::Create).attribute("image id", None, image(to)).attribute(
+                    "state",
+                    None,
+                    Some(to.status.clone()),
+                ),
+            ),
+            (ContainerState::Present(now), ContainerState::Present(to)) => now
+                .differences(to)?
+                .into_iter()
+                .fold(change(Action::Update), |change, (name, now, to)| {
+                    change.attribute(&name, now, to)
+                })
+                .unless_empty()
+                .into(),
+        })
     }
 }
 

@@ -112,7 +112,11 @@ fn render_parts(parts: &[Part], live: Option<&[u8]>, host: &Host, make: bool) ->
             }
             Part::HostSecret(name) => {
                 write!(shown, "<secret {name}>")?;
-                read_host_secret(host, name)?
+                // One that is getting another value is not known before it has it.
+                match host.renewal(name) {
+                    Some(false) => None,
+                    _ => read_host_secret(host, name)?,
+                }
             }
             Part::Hash { user, password, scheme } => {
                 write!(shown, "<hash of {user}'s password>")?;

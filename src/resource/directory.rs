@@ -2,14 +2,14 @@
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
 use super::entry::Entry;
 use super::file::in_the_way;
-use super::fs::{Owner, mode_and_owner, mode_text, type_text};
-use super::{Action, Change, Host, Id, Kind};
+use super::fs::{Owner, mode_and_owner, mode_text, owner_text, type_text};
+use super::{Action, Back, Change, Host, Id, Kind};
 
 /// A directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,11 +79,69 @@ impl Kind for Directory {
     }
 
     async fn undo(&self, before: &DirectoryState, host: &Host) -> Result<()> {
-        let Some(entry) = Entry::find(&host.path(&self.path))? else { return Ok(()) };
+        let path = host.path(&self.path);
         match before {
-            DirectoryState::Directory(mode, uid, gid) => entry.directory(*mode, (*uid, *gid)),
-            DirectoryState::Absent => entry.remove_empty_directory(),
+            DirectoryState::Directory(mode, uid, gid) => {
+                Entry::make_way(&path)?.directory(*mode, (*uid, *gid))
+            }
+            // Only an empty directory: what others put into it is theirs.
+            DirectoryState::Absent => {
+                Entry::find(&path)?.map_or(Ok(()), |entry| entry.remove_empty_directory())
+            }
             DirectoryState::Other(_) => Ok(()),
         }
+    }
+
+    async fn diff_back(
+        &self,
+        now: &DirectoryState,
+        to: &DirectoryState,
+        host: &Host,
+    ) -> Result<Back> {
+        let access = |state: &DirectoryState| match state {
+            DirectoryState::Directory(mode, uid, gid) => Ok::<_, anyhow::Error>((
+                Some(mode_text(*mode)),
+                Some(owner_text(host, *uid, *gid)?),
+            )),
+            _ => Ok((None, None)),
+        };
+        let action = match (now, to) {
+            (DirectoryState::Other(found), _) => {
+                in_the_way(&self.path, found, "directory")?;
+                return Ok(Back::Nothing);
+            }
+            (_, DirectoryState::Other(_)) => return Ok(Back::Nothing),
+            (DirectoryState::Absent, _) => Action::Create,
+            (_, DirectoryState::Absent) => match self.others(host)? {
+                Some(name) => return Ok(Back::Kept(format!("`{name}` in it is not hwctl's"))),
+                None => Action::Remove,
+            },
+            _ => Action::Update,
+        };
+        if now == to {
+            return Ok(Back::Nothing);
+        }
+        if action == Action::Remove {
+            host.leaves(&self.path);
+        }
+        let ((mode_now, owner_now), (mode_to, owner_to)) = (access(now)?, access(to)?);
+        Ok(Back::Change(
+            Change::new(self.id(), action)
+                .attribute("mode", mode_now, mode_to)
+                .attribute("owner", owner_now, owner_to),
+        ))
+    }
+}
+
+impl Directory {
+    /// The name of something in it that the plan does not remove.
+    fn others(&self, host: &Host) -> Result<Option<String>> {
+        let path = host.path(&self.path);
+        let entries =
+            std::fs::read_dir(&path).with_context(|| format!("read `{}`", path.display()))?;
+        let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
+        names.sort();
+        let other = names.into_iter().find(|name| !host.is_leaving(&self.path.join(name)));
+        Ok(other.map(|name| name.to_string_lossy().into_owned()))
     }
 }

@@ -6,8 +6,10 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use bollard::Docker;
 use bollard::errors::Error;
+use bollard::query_parameters::ListContainersOptionsBuilder;
 use tokio::net::UnixStream;
 
+use super::volume::LABEL;
 use super::{Advise, Host};
 
 const SOCKET: &str = "/run/docker.sock";
@@ -65,6 +67,21 @@ pub(super) async fn require(host: &Host) -> Result<&Docker> {
         Daemon::Down => Err(anyhow::anyhow!("docker does not run on the host"))
             .hint("`systemctl status docker` on the host says why"),
     }
+}
+
+/// The containers that hwctl did not make: their names and the ids of their images.
+pub(super) async fn foreign_containers(host: &Host) -> Result<Vec<(String, String)>> {
+    let Daemon::Up(docker) = daemon(host).await? else { return Ok(Vec::new()) };
+    let options = ListContainersOptionsBuilder::new().all(true).build();
+    let all = docker.list_containers(Some(options)).await.map_err(said)?;
+    let foreign = all.into_iter().filter(|container| {
+        !container.labels.as_ref().is_some_and(|labels| labels.contains_key(LABEL))
+    });
+    let named = foreign.map(|container| {
+        let name = container.names.and_then(|names| names.into_iter().next()).unwrap_or_default();
+        (name.trim_start_matches('/').to_owned(), container.image_id.unwrap_or_default())
+    });
+    Ok(named.collect())
 }
 
 /// Docker's answer, with "no such thing" as `None`.

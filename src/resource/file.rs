@@ -8,10 +8,11 @@ use anyhow::{Result, bail};
 use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
+use super::back::path_back;
 use super::content::{Content, mask_live, sha256};
 use super::entry::Entry;
 use super::fs::{Owner, mode_text, type_text, write_atomic};
-use super::{Action, Advise, Change, Detail, Host, Id, Kind};
+use super::{Action, Advise, Back, Change, Detail, Host, Id, Kind};
 
 /// A longer live file is not shown: whoever may write it could make the plan too long to be sent.
 const MAX_SHOWN: usize = 256 << 10;
@@ -204,6 +205,10 @@ impl Kind for File {
     async fn undo(&self, before: &PathState, host: &Host) -> Result<()> {
         before.restore(&host.path(&self.path))
     }
+
+    async fn diff_back(&self, now: &PathState, to: &PathState, host: &Host) -> Result<Back> {
+        path_back(self.id(), &self.path, now, to, host)
+    }
 }
 
 impl Kind for Absent {
@@ -257,5 +262,9 @@ impl Kind for Absent {
 
     async fn undo(&self, before: &PathState, host: &Host) -> Result<()> {
         before.restore(&host.path(&self.path))
+    }
+
+    async fn diff_back(&self, now: &PathState, to: &PathState, host: &Host) -> Result<Back> {
+        path_back(self.id(), &self.path, now, to, host)
     }
 }

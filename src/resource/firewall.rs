@@ -11,7 +11,7 @@ use std::fmt;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Advise, Change, Host, Id, Kind, write_atomic};
+use super::{Action, Advise, Back, Change, Host, Id, Kind, write_atomic};
 
 use rules::{Family, RuleChange, RuleFile};
 use ufw::Ufw;
@@ -147,6 +147,43 @@ impl Kind for Firewall {
             (_, None) => Ok(()),
             (FirewallState::Absent, Some(now)) => now.leave(host).await,
             (FirewallState::Installed(before), Some(now)) => before.restore(&now, host).await,
+        }
+    }
+
+    async fn diff_back(
+        &self,
+        now: &FirewallState,
+        to: &FirewallState,
+        host: &Host,
+    ) -> Result<Back> {
+        let FirewallState::Installed(now) = now else { return Ok(Back::Nothing) };
+        let to = match to {
+            FirewallState::Installed(to) => to.with_rules_of_others(now, self.exclusive)?,
+            FirewallState::Absent => now.left()?,
+        };
+        let mut change = Change::new(self.id(), Action::Update)
+            .attribute("enabled", Some(yes(now.is_enabled())), Some(yes(to.is_enabled())))
+            .attribute("IPv6", Some(yes(now.has_ipv6())), Some(yes(to.has_ipv6())))
+            .attribute("default incoming", Some(now.incoming()), Some(to.incoming()));
+        for (family, suffix) in [(Family::V4, ""), (Family::V6, " (v6)")] {
+            for rule in now.rules(family)?.differences(&to.rules(family)?, family) {
+                change = with_rule(change, rule, suffix);
+            }
+        }
+        if !change.details.is_empty() || !to.is_enabled() {
+            return Ok(change.unless_empty().into());
+        }
+        let changed = host.first_changed(&self.inputs);
+        let reload = |id| Change::new(self.id(), Action::Reload).because(format!("{id} changes"));
+        Ok(changed.map(reload).into())
+    }
+
+    async fn restore(&self, to: &FirewallState, host: &Host) -> Result<()> {
+        match (to, Ufw::read(host).await?) {
+            (FirewallState::Installed(to), Some(now)) => {
+                to.with_rules_of_others(&now, self.exclusive)?.restore(&now, host).await
+            }
+            _ => self.undo(to, host).await,
         }
     }
 }

@@ -46,11 +46,7 @@ impl Owner {
         if self.resolve(host)? == Some((uid, gid)) {
             return Ok(self.text());
         }
-        let user =
-            name(&host.path(Path::new("/etc/passwd")), uid)?.unwrap_or_else(|| uid.to_string());
-        let group =
-            name(&host.path(Path::new("/etc/group")), gid)?.unwrap_or_else(|| gid.to_string());
-        Ok(format!("{user}:{group}"))
+        owner_text(host, uid, gid)
     }
 
     /// `user:group` as declared.
@@ -62,6 +58,13 @@ impl Owner {
         self.resolve(host)?
             .ok_or_else(|| anyhow!("user or group `{}:{}` does not exist", self.user, self.group))
     }
+}
+
+/// `uid:gid` by the host's names for them.
+pub(super) fn owner_text(host: &Host, uid: u32, gid: u32) -> Result<String> {
+    let user = name(&host.path(Path::new("/etc/passwd")), uid)?.unwrap_or_else(|| uid.to_string());
+    let group = name(&host.path(Path::new("/etc/group")), gid)?.unwrap_or_else(|| gid.to_string());
+    Ok(format!("{user}:{group}"))
 }
 
 /// The third field (uid or gid) of the line whose first field is `name`. libc's own look-up needs

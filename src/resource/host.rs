@@ -1,7 +1,7 @@
 //! The host as resources see it: its file system, its programs, and what is already known of it.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -45,6 +45,8 @@ pub struct Host {
     docker: OnceCell<bollard::Docker>,
     cache: RefCell<HashMap<String, Rc<str>>>,
     units: RefCell<Vec<String>>,
+    leaving: RefCell<HashSet<PathBuf>>,
+    renewals: RefCell<HashMap<String, bool>>,
     patience: Duration,
 }
 
@@ -64,6 +66,8 @@ impl Host {
             docker: OnceCell::new(),
             cache: RefCell::default(),
             units: RefCell::default(),
+            leaving: RefCell::default(),
+            renewals: RefCell::default(),
             patience: Duration::from_mins(10),
         }
     }
@@ -97,6 +101,32 @@ impl Host {
     /// The units that are read together.
     pub(super) fn expected_units(&self) -> Vec<String> {
         self.units.borrow().clone()
+    }
+
+    /// Begins a plan: forgets what was read and what another plan would have removed.
+    pub fn begin_plan(&self) {
+        self.forget();
+        self.leaving.borrow_mut().clear();
+    }
+
+    /// Notes that the plan removes a path.
+    pub(super) fn leaves(&self, path: &Path) {
+        self.leaving.borrow_mut().insert(path.to_owned());
+    }
+
+    /// Whether the plan removes a path.
+    pub(super) fn is_leaving(&self, path: &Path) -> bool {
+        self.leaving.borrow().contains(path)
+    }
+
+    /// Notes that a secret of the host gets another value, or has got it.
+    pub(super) fn renews(&self, name: &str, done: bool) {
+        self.renewals.borrow_mut().insert(name.to_owned(), done);
+    }
+
+    /// Whether a secret of the host is getting another value (`false`) or has got it (`true`).
+    pub(super) fn renewal(&self, name: &str) -> Option<bool> {
+        self.renewals.borrow().get(name).copied()
     }
 
     /// When the newest of `inputs` changed on disk.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use rand::TryRng as _;
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::content::{hex, host_secret_path, read_host_secret};
 use super::file::remove;
 use super::fs::write_atomic;
-use super::{Action, Change, Host, Id, Kind};
+use super::{Action, Back, Change, Host, Id, Kind, Secret};
 
 /// A random value, kept as hex text in hwctl's folder on the host, readable by root alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,13 +20,17 @@ pub struct HostSecret {
     pub name: String,
     /// How many random bytes it has.
     pub bytes: usize,
+    /// Whether this run gives it another value.
+    pub renew: bool,
 }
 
-/// Whether the host has it.
+/// What the host has of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostSecretState {
     /// Permission bits of its file, when it has one with something in it.
     mode: Option<u32>,
+    /// Its value, for the journal, which root alone reads.
+    value: Option<Secret>,
 }
 
 impl Kind for HostSecret {
@@ -36,55 +41,91 @@ impl Kind for HostSecret {
     }
 
     async fn read(&self, host: &Host) -> Result<HostSecretState> {
-        let long_enough =
-            read_host_secret(host, &self.name)?.is_some_and(|value| value.len() >= 2 * self.bytes);
-        let mode = match long_enough {
-            true => Some(
-                fs::metadata(host_secret_path(host, &self.name))?.permissions().mode() & 0o7777,
-            ),
-            false => None,
+        let value = read_host_secret(host, &self.name)?;
+        let Some(value) = value.filter(|value| value.len() >= 2 * self.bytes) else {
+            return Ok(HostSecretState { mode: None, value: None });
         };
-        Ok(HostSecretState { mode })
+        let found = fs::metadata(host_secret_path(host, &self.name))?;
+        let mode = Some(found.permissions().mode() & 0o7777);
+        Ok(HostSecretState { mode, value: Some(Secret::new(value)) })
     }
 
-    fn diff(&self, state: &HostSecretState, _: &Host) -> Result<Option<Change>> {
+    fn diff(&self, state: &HostSecretState, host: &Host) -> Result<Option<Change>> {
+        let made = Some("<made at random on the host>".to_owned());
         Ok(match state.mode {
+            Some(_) if self.is_due(host) => {
+                host.renews(&self.name, false);
+                let hidden = Some("<hidden>".to_owned());
+                Some(Change::new(self.id(), Action::Update).attribute("value", hidden, made))
+            }
             Some(0o600) => None,
             Some(mode) => Some(Change::new(self.id(), Action::Update).attribute(
                 "mode",
                 Some(format!("{mode:04o}")),
                 Some("0600".to_owned()),
             )),
-            None => Some(Change::new(self.id(), Action::Create).attribute(
-                "value",
-                None,
-                Some("<made at random on the host>".to_owned()),
-            )),
+            None => Some(Change::new(self.id(), Action::Create).attribute("value", None, made)),
         })
     }
 
     async fn apply(&self, state: &HostSecretState, host: &Host) -> Result<()> {
         let path = host_secret_path(host, &self.name);
-        if state.mode.is_some() {
+        if state.mode.is_some() && !self.is_due(host) {
             return fs::set_permissions(&path, fs::Permissions::from_mode(0o600))
                 .with_context(|| format!("set mode of `{}`", path.display()));
         }
-        let folder = path.parent().context("the folder of secrets")?;
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .with_context(|| format!("make `{}`", folder.display()))?;
         let mut bytes = vec![0; self.bytes];
         rand::rngs::SysRng.try_fill_bytes(&mut bytes).context("read random bytes")?;
-        write_atomic(&path, hex(&bytes).as_bytes(), 0o600, None)
+        write(&path, &hex(&bytes), 0o600)?;
+        host.renews(&self.name, true);
+        Ok(())
     }
 
     async fn undo(&self, before: &HostSecretState, host: &Host) -> Result<()> {
         let path = host_secret_path(host, &self.name);
-        match before.mode {
-            None => remove(&path),
-            Some(_) => Ok(()),
+        match (&before.value, before.mode) {
+            (Some(value), Some(mode)) => write(&path, value.expose(), mode),
+            _ => remove(&path),
         }
     }
+
+    async fn diff_back(
+        &self,
+        now: &HostSecretState,
+        to: &HostSecretState,
+        _: &Host,
+    ) -> Result<Back> {
+        let action = match (&now.value, &to.value) {
+            (None, Some(_)) => Action::Create,
+            (Some(_), None) => Action::Remove,
+            _ => Action::Update,
+        };
+        let mode = |state: &HostSecretState| state.mode.map(|mode| format!("{mode:04o}"));
+        let mut change = Change::new(self.id(), action).attribute("mode", mode(now), mode(to));
+        if now.value != to.value {
+            let shown = |state: &HostSecretState, text: &str| {
+                state.value.as_ref().map(|_| format!("<{text}>"))
+            };
+            change =
+                change.attribute("value", shown(now, "hidden"), shown(to, "the one of before"));
+        }
+        Ok(change.unless_empty().into())
+    }
+}
+
+impl HostSecret {
+    /// Whether it still has to get another value.
+    fn is_due(&self, host: &Host) -> bool {
+        self.renew && host.renewal(&self.name) != Some(true)
+    }
+}
+
+fn write(path: &Path, value: &str, mode: u32) -> Result<()> {
+    let folder = path.parent().context("the folder of secrets")?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)
+        .with_context(|| format!("make `{}`", folder.display()))?;
+    write_atomic(path, value.as_bytes(), mode, None)
 }

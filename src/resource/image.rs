@@ -17,7 +17,7 @@ use futures_util::{Stream, StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use super::docker::{self, Daemon, NOT_KNOWN_BEFORE, NOT_RUNNING, found, said};
-use super::{Action, Advise, Blob, Change, Host, Id, Kind};
+use super::{Action, Advise, Back, Blob, Change, Host, Id, Kind};
 
 /// An image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,6 +100,34 @@ impl Kind for Image {
         }
         Ok(())
     }
+
+    async fn diff_back(&self, now: &ImageState, to: &ImageState, host: &Host) -> Result<Back> {
+        Ok(match (now, to) {
+            (ImageState::Present(id), ImageState::Absent) => {
+                if let Some(user) = used_by_others(host, id).await? {
+                    return Ok(Back::Kept(format!("container `{user}` uses it")));
+                }
+                let mut change = Change::new(self.id(), Action::Remove);
+                change.not_undone = Some("the image: `hwctl provision` brings it".to_owned());
+                Back::Change(change)
+            }
+            (ImageState::Absent, ImageState::Present(_)) => {
+                return Err(anyhow!(
+                    "image `{}` is gone and cannot be brought back",
+                    self.reference
+                ))
+                .hint("`hwctl provision` makes the whole stack again");
+            }
+            (ImageState::Down, _) => docker::require(host).await.map(|_| Back::Nothing)?,
+            _ => Back::Nothing,
+        })
+    }
+}
+
+/// A container that runs an image and was not made by hwctl.
+async fn used_by_others(host: &Host, id: &str) -> Result<Option<String>> {
+    let others = docker::foreign_containers(host).await?;
+    Ok(others.into_iter().find(|(_, image)| image == id).map(|(name, _)| name))
 }
 
 /// The id of the image that a name stands for.

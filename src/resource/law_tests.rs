@@ -93,7 +93,8 @@ async fn what_is_in_the_way_is_named_and_left_alone() {
 async fn a_hosts_secret_is_made_once_kept_and_used_but_never_shown() {
     let root = tempfile::tempdir().unwrap();
     let host = host(root.path());
-    let secret: Resource = HostSecret { name: "jwt-key".to_owned(), bytes: 32 }.into();
+    let secret: Resource =
+        HostSecret { name: "jwt-key".to_owned(), bytes: 32, renew: false }.into();
     law(secret.clone(), &host).await;
     let before = secret.examine(&host).await.unwrap();
     secret.apply(&before.before, &host).await.unwrap();

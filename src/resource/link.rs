@@ -6,9 +6,10 @@ use std::time::SystemTime;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::back::path_back;
 use super::entry::Entry;
 use super::file::{PathState, in_the_way};
-use super::{Action, Change, Host, Id, Kind};
+use super::{Action, Back, Change, Host, Id, Kind};
 
 /// A symbolic link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,5 +62,9 @@ impl Kind for Link {
 
     async fn undo(&self, before: &PathState, host: &Host) -> Result<()> {
         before.restore(&host.path(&self.path))
+    }
+
+    async fn diff_back(&self, now: &PathState, to: &PathState, host: &Host) -> Result<Back> {
+        path_back(self.id(), &self.path, now, to, host)
     }
 }

@@ -3,6 +3,7 @@
 //! A kind reads the host through [`Host`] and nothing else; it knows no ssh, no terminal and no
 //! inventory. [`Resource`] is the sum of all kinds and the only type the engine handles.
 
+mod back;
 mod certificate;
 mod change;
 mod container;
@@ -37,7 +38,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use certificate::{Certificate, CertificateState, fingerprint};
-pub use change::{Action, Change, Detail};
+pub use change::{Action, Back, Change, Detail};
 pub use container::{Container, ContainerState, Mount, MountSource, PublishedPort};
 pub use content::{Blob, Content, HashScheme, Part, hex, sha256};
 pub use directory::{Directory, DirectoryState};
@@ -117,8 +118,17 @@ pub(crate) trait Kind {
     /// Brings the host from `state` to the desired state.
     async fn apply(&self, state: &Self::State, host: &Host) -> Result<()>;
 
-    /// Brings the host back to the state `before`.
+    /// Takes an `apply` back, after a run that failed: brings the host to the state `before`.
     async fn undo(&self, before: &Self::State, host: &Host) -> Result<()>;
+
+    /// What has to change to bring the host from `now` back to the state `to`: the plan of
+    /// [`Kind::restore`].
+    async fn diff_back(&self, now: &Self::State, to: &Self::State, host: &Host) -> Result<Back>;
+
+    /// Brings the host back to the state `to` for good: a rollback, a removal.
+    async fn restore(&self, to: &Self::State, host: &Host) -> Result<()> {
+        self.undo(to, host).await
+    }
 }
 
 /// A resource's state as the journal keeps it.
@@ -146,6 +156,12 @@ async fn examine<K: Kind>(kind: &K, host: &Host) -> Result<Examined> {
         changed_at: kind.changed_at(host),
         before: Saved(rmp_serde::to_vec_named(&state)?),
     })
+}
+
+async fn examine_back<K: Kind>(kind: &K, to: &Saved, host: &Host) -> Result<(Saved, Back)> {
+    let now = kind.read(host).await?;
+    let back = kind.diff_back(&now, &rmp_serde::from_slice(&to.0)?, host).await?;
+    Ok((Saved(rmp_serde::to_vec_named(&now)?), back))
 }
 
 /// The kinds as one enum, and each operation handed on to the kind.
@@ -181,6 +197,11 @@ macro_rules! kinds {
                 match self { $(Self::$name(kind) => examine(kind, host).await,)* }
             }
 
+            /// Reads what the host has, and says what brings it back to the state `to`.
+            pub async fn examine_back(&self, to: &Saved, host: &Host) -> Result<(Saved, Back)> {
+                match self { $(Self::$name(kind) => examine_back(kind, to, host).await,)* }
+            }
+
             /// Brings the host from the state `before` to the desired one.
             pub async fn apply(&self, before: &Saved, host: &Host) -> Result<()> {
                 match self {
@@ -190,7 +211,16 @@ macro_rules! kinds {
                 }
             }
 
-            /// Brings the host back to the state `before`.
+            /// Brings the host back to the state `to` for good.
+            pub async fn restore(&self, to: &Saved, host: &Host) -> Result<()> {
+                match self {
+                    $(Self::$name(kind) => {
+                        kind.restore(&rmp_serde::from_slice(&to.0)?, host).await
+                    })*
+                }
+            }
+
+            /// Takes an `apply` back: brings the host to the state `before`.
             pub async fn undo(&self, before: &Saved, host: &Host) -> Result<()> {
                 match self {
                     $(Self::$name(kind) => {
@@ -247,9 +277,25 @@ impl Resource {
     #[must_use]
     pub fn for_journal(&self) -> Self {
         match self {
+            Self::File(File { content: Content::Blob(_), .. }) => self.clone(),
             Self::File(file) => File { content: Content::Parts(Vec::new()), ..file.clone() }.into(),
             other => other.clone(),
         }
+    }
+
+    /// Whether it holds what cannot be made again: it is removed only when that is asked for.
+    #[must_use]
+    pub fn is_data(&self) -> bool {
+        matches!(self, Self::Volume(_) | Self::HostSecret(_))
+    }
+
+    /// What a program's versions have in common, for a file that is one of them: its path without
+    /// the version.
+    #[must_use]
+    pub fn family(&self) -> Option<&str> {
+        let Self::File(File { content: Content::Blob(blob), path, .. }) = self else { return None };
+        let (stem, version) = path.to_str()?.rsplit_once('-')?;
+        (version.len() >= 8 && blob.key.starts_with(version)).then_some(stem)
     }
 
     /// Whether it is a unit or works like one (a container, the firewall): those run what the

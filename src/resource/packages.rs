@@ -1,6 +1,8 @@
 //! Packages of the host's own distribution, installed in one apt transaction.
 
-use std::collections::BTreeMap;
+mod removal;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,7 +13,8 @@ use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::time::{Instant, sleep};
 
-use super::{Action, Advise, Change, Host, Id, Kind};
+use super::{Action, Advise, Back, Change, Host, Id, Kind};
+use removal::Removal;
 
 /// Free space that the packages of the stack need to unpack, in bytes.
 const SPACE: u64 = 700 << 20;
@@ -32,6 +35,8 @@ pub struct PackagesState {
     installed: BTreeMap<String, String>,
     /// Whether dpkg was interrupted and has packages half installed.
     interrupted: bool,
+    /// The names of all installed packages: what came later may go again.
+    all: BTreeSet<String>,
 }
 
 /// Reads dpkg's table: name to version of each installed package, and whether one is half done.
@@ -72,8 +77,9 @@ impl Kind for Packages {
 
     async fn read(&self, host: &Host) -> Result<PackagesState> {
         let (mut installed, interrupted) = installed(host)?;
+        let all = installed.keys().cloned().collect();
         installed.retain(|name, _| self.names.contains(name));
-        Ok(PackagesState { installed, interrupted })
+        Ok(PackagesState { installed, interrupted, all })
     }
 
     fn diff(&self, state: &PackagesState, host: &Host) -> Result<Option<Change>> {
@@ -114,22 +120,75 @@ impl Kind for Packages {
         if missing.is_empty() {
             return Ok(());
         }
-        if !lists_are_fresh(host) {
-            apt(host, &["update"]).await?;
-        }
-        let install = [&["install", "--no-install-recommends"], missing.as_slice()].concat();
-        // Lists can name versions that the archive no longer has: fetch them and try once more.
-        if apt(host, &install).await.is_err() {
-            apt(host, &["update"]).await?;
-            apt(host, &install).await?;
-        }
-        Ok(())
+        install(host, &missing).await
     }
 
-    async fn undo(&self, _: &PackagesState, _: &Host) -> Result<()> {
-        // Their scripts cannot be taken back; the plan has said so (`not_undone`).
-        Ok(())
+    async fn undo(&self, before: &PackagesState, host: &Host) -> Result<()> {
+        // What was installed stays, as the plan has said (`not_undone`): a next run needs it again.
+        let now = self.read(host).await?;
+        let missing = without(&before.installed, &now.installed);
+        let missing: Vec<_> = missing.iter().map(String::as_str).collect();
+        if missing.is_empty() { Ok(()) } else { install(host, &missing).await }
     }
+
+    async fn diff_back(
+        &self,
+        now: &PackagesState,
+        to: &PackagesState,
+        host: &Host,
+    ) -> Result<Back> {
+        let installed = || Some("installed".to_owned());
+        let missing = without(&to.installed, &now.installed);
+        let removal = Removal::of(&without(&now.installed, &to.installed), &to.all, host).await?;
+        let action = if missing.is_empty() { Action::Remove } else { Action::Create };
+        let mut change = Change::new(self.id(), action);
+        change =
+            missing.iter().fold(change, |change, name| change.attribute(name, None, installed()));
+        change = removal
+            .names
+            .iter()
+            .fold(change, |change, name| change.attribute(name, installed(), None));
+        if change.details.is_empty() {
+            let why = removal.kept.join("; ");
+            return Ok(if why.is_empty() { Back::Nothing } else { Back::Kept(why) });
+        }
+        if !removal.kept.is_empty() {
+            change.because = Some(removal.kept.join("; "));
+        }
+        change.not_undone = Some("what the packages' own scripts do".to_owned());
+        Ok(Back::Change(change))
+    }
+
+    /// Configuration files of removed packages stay, as apt does it.
+    async fn restore(&self, to: &PackagesState, host: &Host) -> Result<()> {
+        wait_for_locks(host).await?;
+        self.undo(to, host).await?;
+        let now = self.read(host).await?;
+        let removal = Removal::of(&without(&now.installed, &to.installed), &to.all, host).await?;
+        if removal.names.is_empty() {
+            return Ok(());
+        }
+        let names = removal.names.iter().map(String::as_str);
+        apt(host, &std::iter::once("remove").chain(names).collect::<Vec<_>>()).await
+    }
+}
+
+/// The names in `these` that are not in `those`.
+fn without<T>(these: &BTreeMap<String, T>, those: &BTreeMap<String, T>) -> BTreeSet<String> {
+    these.keys().filter(|name| !those.contains_key(*name)).cloned().collect()
+}
+
+async fn install(host: &Host, missing: &[&str]) -> Result<()> {
+    if !lists_are_fresh(host) {
+        apt(host, &["update"]).await?;
+    }
+    let install = [&["install", "--no-install-recommends"], missing].concat();
+    // Lists can name versions that the archive no longer has: fetch them and try once more.
+    if apt(host, &install).await.is_err() {
+        apt(host, &["update"]).await?;
+        apt(host, &install).await?;
+    }
+    Ok(())
 }
 
 /// Whether package lists are there and younger than a day.

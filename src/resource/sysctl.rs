@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Advise, Change, Host, Id, Kind};
+use super::{Action, Advise, Back, Change, Host, Id, Kind};
 
 /// A kernel setting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -85,6 +85,11 @@ impl Kind for Sysctl {
 
     async fn undo(&self, before: &String, host: &Host) -> Result<()> {
         self.write(host, before)
+    }
+
+    async fn diff_back(&self, now: &String, to: &String, _: &Host) -> Result<Back> {
+        let change = Change::new(self.id(), Action::Update);
+        Ok(change.attribute("value", Some(now.clone()), Some(to.clone())).unless_empty().into())
     }
 }
 

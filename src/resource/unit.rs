@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Advise, Change, Host, Id, Kind, listeners, write_atomic};
+use super::{Action, Advise, Back, Change, Host, Id, Kind, listeners, write_atomic};
 
 const PROPERTIES: &str = "Names,LoadState,ActiveState,UnitFileState,NeedDaemonReload,\
                           InvocationID,StateChangeTimestampMonotonic";
@@ -303,5 +303,25 @@ impl Kind for Unit {
             },
             _ => Ok(()),
         }
+    }
+
+    async fn diff_back(&self, now: &UnitState, to: &UnitState, host: &Host) -> Result<Back> {
+        let boot = |yes| Some(if yes { "enabled" } else { "disabled" }.to_owned());
+        let state = |yes| Some(if yes { "active" } else { "inactive" }.to_owned());
+        let change = Change::new(self.id(), Action::Update)
+            .attribute("at boot", boot(now.is_enabled()), boot(to.is_enabled()))
+            .attribute("state", state(now.is_active()), state(to.is_active()));
+        Ok(match (now.is_active(), to.is_active()) {
+            (true, false) => Back::Change(Change { action: Action::Stop, ..change }),
+            (false, true) => Back::Change(Change { action: Action::Start, ..change }),
+            (true, true) if let Some(id) = host.first_changed(&self.inputs) => {
+                let action = match self.on_change {
+                    OnChange::Restart => Action::Restart,
+                    OnChange::Reload => Action::Reload,
+                };
+                Back::Change(Change { action, ..change }.because(format!("{id} changes")))
+            }
+            _ => change.unless_empty().into(),
+        })
     }
 }

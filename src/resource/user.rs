@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Change, Host, Id, Kind};
+use super::{Action, Back, Change, Host, Id, Kind};
 
 const NOLOGIN: &str = "/usr/sbin/nologin";
 
@@ -23,6 +23,15 @@ pub struct User {
 pub struct UserState {
     /// Home and shell, when the user exists.
     found: Option<(PathBuf, String)>,
+}
+
+impl User {
+    async fn create(&self, home: &str, shell: &str, host: &Host) -> Result<()> {
+        let create = ["--system", "--user-group", "--no-create-home"];
+        let settings = ["--home-dir", home, "--shell", shell, &self.name];
+        host.run("useradd", &[&create[..], &settings[..]].concat()).await?;
+        Ok(())
+    }
 }
 
 impl Kind for User {
@@ -56,15 +65,12 @@ impl Kind for User {
 
     async fn apply(&self, state: &UserState, host: &Host) -> Result<()> {
         let home = self.home.display().to_string();
-        let settings = ["--home-dir", &home, "--shell", NOLOGIN, &self.name];
         if state.found.is_some() {
             let settings = ["--home", &home, "--shell", NOLOGIN, &self.name];
             host.run("usermod", &settings).await?;
-        } else {
-            let create = ["--system", "--user-group", "--no-create-home"];
-            host.run("useradd", &[&create[..], &settings[..]].concat()).await?;
+            return Ok(());
         }
-        Ok(())
+        self.create(&home, NOLOGIN, host).await
     }
 
     async fn undo(&self, before: &UserState, host: &Host) -> Result<()> {
@@ -75,9 +81,29 @@ impl Kind for User {
             None => {}
             Some((home, shell)) => {
                 let home = home.display().to_string();
-                host.run("usermod", &["--home", &home, "--shell", shell, &self.name]).await?;
+                match self.read(host).await?.found {
+                    Some(_) => {
+                        let settings = ["--home", &home, "--shell", shell, &self.name];
+                        host.run("usermod", &settings).await?;
+                    }
+                    None => self.create(&home, shell, host).await?,
+                }
             }
         }
         Ok(())
+    }
+
+    async fn diff_back(&self, now: &UserState, to: &UserState, _: &Host) -> Result<Back> {
+        let action = match (&now.found, &to.found) {
+            (None, _) => Action::Create,
+            (_, None) => Action::Remove,
+            _ => Action::Update,
+        };
+        let home = |state: &UserState| state.found.as_ref().map(|(h, _)| h.display().to_string());
+        let shell = |state: &UserState| state.found.as_ref().map(|(_, shell)| shell.clone());
+        let change = Change::new(self.id(), action)
+            .attribute("home", home(now), home(to))
+            .attribute("shell", shell(now), shell(to));
+        Ok(change.unless_empty().into())
     }
 }

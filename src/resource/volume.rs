@@ -6,7 +6,7 @@ use bollard::query_parameters::RemoveVolumeOptions;
 use serde::{Deserialize, Serialize};
 
 use super::docker::{self, Daemon, NOT_KNOWN_BEFORE, NOT_RUNNING, found, said};
-use super::{Action, Change, Host, Id, Kind};
+use super::{Action, Back, Change, Host, Id, Kind};
 
 /// Marks what hwctl made.
 pub(super) const LABEL: &str = "org.hwctl";
@@ -88,5 +88,27 @@ impl Kind for Volume {
         found(docker.remove_volume(&self.name, None::<RemoveVolumeOptions>).await)
             .with_context(|| format!("remove volume `{}`", self.name))?;
         Ok(())
+    }
+
+    async fn diff_back(&self, now: &VolumeState, to: &VolumeState, host: &Host) -> Result<Back> {
+        Ok(match (now, to) {
+            (VolumeState::Present, VolumeState::Absent) => {
+                let mut change = Change::new(self.id(), Action::Remove);
+                change.not_undone = Some("the data in it".to_owned());
+                Back::Change(change)
+            }
+            (VolumeState::Absent, VolumeState::Present) => {
+                Back::Change(Change::new(self.id(), Action::Create))
+            }
+            (VolumeState::Down, _) => docker::require(host).await.map(|_| Back::Nothing)?,
+            _ => Back::Nothing,
+        })
+    }
+
+    async fn restore(&self, to: &VolumeState, host: &Host) -> Result<()> {
+        match to {
+            VolumeState::Present => self.apply(to, host).await,
+            _ => self.undo(to, host).await,
+        }
     }
 }

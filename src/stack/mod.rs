@@ -33,7 +33,7 @@ pub const TAGS: [&str; 8] =
     ["packages", "firewall", "tls", "sites", "nginx", "redis", "api", "host"];
 
 /// The key that signs the API's tokens.
-const JWT_KEY: &str = "jwt-key";
+pub const JWT_KEY: &str = "jwt-key";
 /// The password between the API and Redis.
 const REDIS_PASSWORD: &str = "redis-password";
 /// What the host makes for itself: name and number of random bytes.
@@ -209,7 +209,7 @@ impl Builder<'_> {
 
     fn host_secret(&mut self, name: &str) {
         for (name, bytes) in HOST_SECRETS.into_iter().filter(|(known, _)| *known == name) {
-            self.add(HostSecret { name: name.to_owned(), bytes });
+            self.add(HostSecret { name: name.to_owned(), bytes, renew: false });
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 
 use hwctl::engine::protocol::{
-    CLIENT_GREETING, PlanRequest, Reply, Request, RunInfo, read_frame, write_frame,
+    CLIENT_GREETING, Goal, PlanRequest, Reply, Request, RunInfo, read_frame, write_frame,
 };
 use hwctl::event::{Planned, What};
 use hwctl::failure::{Exit, Failure};
@@ -58,7 +58,7 @@ fn plan(resources: Vec<Resource>, is_run: bool) -> Vec<u8> {
     });
     let declared = resources.into_iter().map(tag).collect();
     frame(&Request::Plan(PlanRequest {
-        declared,
+        goal: Goal::Declared { resources: declared, tags: Vec::new() },
         run,
         patience_s: 1,
         keep_on_failure: false,
@@ -85,7 +85,7 @@ fn resources() -> Vec<Resource> {
     };
     let parts = vec![Part::Text("KEY=".to_owned()), Part::HostSecret("key".to_owned()), secret];
     vec![
-        HostSecret { name: "key".to_owned(), bytes: 32 }.into(),
+        HostSecret { name: "key".to_owned(), bytes: 32, renew: false }.into(),
         Directory { path: "/srv/d".into(), mode: 0o755, owner: Owner::new("0", "root") }.into(),
         File {
             path: "/srv/d/env".into(),
@@ -119,7 +119,12 @@ fn replies() -> Vec<u8> {
     let replies = [
         Reply::Hello { facts: Facts::unknown() },
         Reply::Event(progress(Some(0.5))),
-        Reply::Plan { changes, fingerprint: sha256(b""), wants: vec![blob(b"bytes")] },
+        Reply::Plan {
+            changes,
+            kept: Vec::new(),
+            fingerprint: sha256(b""),
+            wants: vec![blob(b"bytes")],
+        },
         Reply::Applied { certificate: None },
         Reply::Lines(vec!["one".to_owned()]),
         Reply::Closed,
@@ -215,7 +220,7 @@ fn hostile_streams_end_the_engine_and_change_nothing() {
     let traversal = Blob { key: "../../../../etc/shadow".to_owned(), size: 1 };
     let relative = File { path: "../etc/planted".into(), ..file_fields() };
     let upwards = File { path: "/srv/../etc/planted".into(), ..file_fields() };
-    let secret = HostSecret { name: "../../../etc/planted".to_owned(), bytes: 4 };
+    let secret = HostSecret { name: "../../../etc/planted".to_owned(), bytes: 4, renew: false };
     let noise: Vec<u8> =
         (0..25_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()).collect();
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![

@@ -155,7 +155,12 @@ impl Container {
     }
 
     /// Brings back the container of before.
-    pub(super) async fn restore(&self, docker: &Docker, before: &Found, host: &Host) -> Result<()> {
+    pub(super) async fn bring_back(
+        &self,
+        docker: &Docker,
+        before: &Found,
+        host: &Host,
+    ) -> Result<()> {
         let old = Found::read(docker, &self.old_name(), &self.image).await?;
         let now = Found::read(docker, &self.name, &self.image).await?;
         if old.as_ref().is_some_and(|old| old.is_like(before)) {
@@ -195,7 +200,7 @@ impl Found {
     }
 
     /// Whether both are the same container, whatever they do now.
-    fn is_like(&self, other: &Self) -> bool {
+    pub(super) fn is_like(&self, other: &Self) -> bool {
         self.body == other.body && self.image_id == other.image_id
     }
 }

@@ -1,6 +1,6 @@
 //! A container as it is found: enough to compare it, and to make it again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, Result};
 use bollard::Docker;
@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::super::docker::{found, said};
 use super::super::image;
-use super::Container;
 use super::body::{DIGEST, properties};
+use super::{Container, short};
 
 /// A container that docker has.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -89,6 +89,35 @@ impl Found {
     }
 }
 
+impl Found {
+    /// Where two states of a container differ: property, in this state, in the other.
+    pub(super) fn differences(&self, other: &Self) -> Result<Vec<Difference>> {
+        let (mut now, mut to) = (properties(&self.creating()?), properties(&other.creating()?));
+        // A container made by somebody else may have a password on its command line.
+        if self.digest.is_none() || other.digest.is_none() {
+            now.remove("command");
+            to.remove("command");
+        }
+        for (properties, found) in [(&mut now, self), (&mut to, other)] {
+            properties.insert("state".to_owned(), found.status.clone());
+            properties.insert("image id".to_owned(), short(&found.image_id));
+        }
+        let names: BTreeSet<_> = now.keys().chain(to.keys()).cloned().collect();
+        let mut differences: Vec<_> = names
+            .into_iter()
+            .map(|name| (now.remove(&name), to.remove(&name), name))
+            .filter(|(now, to, _)| now != to)
+            .map(|(now, to, name)| (name, now, to))
+            .collect();
+        if differences.is_empty() && !self.is_like(other) {
+            let (now, to) = ("of now".to_owned(), "of before".to_owned());
+            differences.push(("configuration".to_owned(), Some(now), Some(to)));
+        }
+        Ok(differences)
+    }
+}
+
+type Difference = (String, Option<String>, Option<String>);
 type Properties = BTreeMap<String, String>;
 
 /// JSON that is the same for the same content, whatever the order of its maps.

@@ -139,6 +139,33 @@ impl RuleFile {
         changes
     }
 
+    /// The rules of an earlier state with those that others have made or removed since: of that
+    /// state hwctl's own count, and those that hwctl has taken away.
+    pub(super) fn with_others(&self, now: &Self, exclusive: bool, family: Family) -> Self {
+        let replaced = |rule: &Rule| {
+            now.rules.iter().any(|own| own.is_own() && own.name(family) == rule.name(family))
+        };
+        let mut rules: Vec<_> = self.rules.clone();
+        rules.retain(|rule| {
+            rule.is_own() || now.rules.contains(rule) || exclusive || replaced(rule)
+        });
+        let new = now.rules.iter().filter(|rule| !rule.is_own() && !self.rules.contains(rule));
+        rules.extend(new.cloned());
+        Self { rules, ..self.clone() }
+    }
+
+    /// The rules in which this file and another differ.
+    pub(super) fn differences(&self, other: &Self, family: Family) -> Vec<RuleChange> {
+        let change = |rule: &Rule, before: bool| RuleChange {
+            name: rule.name(family),
+            before: before.then(|| rule.action().to_owned()),
+            after: (!before).then(|| rule.action().to_owned()),
+        };
+        let gone = self.rules.iter().filter(|rule| !other.rules.contains(rule));
+        let new = other.rules.iter().filter(|rule| !self.rules.contains(rule));
+        gone.map(|rule| change(rule, true)).chain(new.map(|rule| change(rule, false))).collect()
+    }
+
     /// Takes out the rules that hwctl made.
     pub(super) fn without_own(mut self) -> Self {
         self.rules.retain(|rule| !rule.is_own());

@@ -143,6 +143,26 @@ impl Ufw {
         replace(&host.path(Path::new(DEFAULTS)), &self.defaults, &new, 0o644)
     }
 
+    /// This earlier state with the rules that others have made or removed since.
+    pub(super) fn with_rules_of_others(&self, now: &Self, exclusive: bool) -> Result<Self> {
+        let merged = |family| {
+            let rules = self.rules(family)?.with_others(&now.rules(family)?, exclusive, family);
+            anyhow::Ok(with_text(self.file(family), &rules.text()))
+        };
+        let (rules4, rules6) = (merged(Family::V4)?, merged(Family::V6)?);
+        Ok(Self { rules4, rules6, ..self.clone() })
+    }
+
+    /// What [`Self::leave`] leaves of it.
+    pub(super) fn left(&self) -> Result<Self> {
+        let without = |family| {
+            anyhow::Ok(with_text(self.file(family), &self.rules(family)?.without_own().text()))
+        };
+        let conf = with_text(&self.conf, &with_setting(&text(&self.conf), "ENABLED", "no"));
+        let (rules4, rules6) = (without(Family::V4)?, without(Family::V6)?);
+        Ok(Self { conf, rules4, rules6, ..self.clone() })
+    }
+
     /// Enables it and loads its files. ufw itself writes the rest of them.
     pub(super) async fn load(&self, host: &Host) -> Result<()> {
         if !self.is_enabled() || !self.running {
@@ -243,6 +263,16 @@ pub(super) fn has_all(kernel: &str, file: &RuleFile, chain: &str, fixed: &[Strin
 
 fn text(file: &PathState) -> String {
     String::from_utf8_lossy(file.bytes().unwrap_or_default()).into_owned()
+}
+
+/// A file with another text.
+fn with_text(file: &PathState, text: &str) -> PathState {
+    match file {
+        PathState::File { mode, uid, gid, .. } => {
+            PathState::File { mode: *mode, uid: *uid, gid: *gid, bytes: text.into() }
+        }
+        other => other.clone(),
+    }
 }
 
 /// Writes a file with the mode and owner that it has.

@@ -1,0 +1,29 @@
+//! `hwctl destroy`: takes away what hwctl made, and leaves the rest as it was.
+
+use anyhow::Result;
+
+use super::back::Back;
+use super::fleet::{self, Ended, Job};
+use super::hosts::Work;
+use crate::cli::DestroyArgs;
+use crate::engine::protocol::Goal;
+use crate::failure::{Exit, Failure};
+use crate::remote::Tell;
+
+/// Runs `hwctl destroy`.
+pub fn run(args: DestroyArgs) -> Result<Exit> {
+    let hosts = args.back.plan.hosts.clone();
+    let job = Destroy { purge_data: args.purge_data, back: Back::new(args.back, "destroy")? };
+    fleet::run(&hosts, job.back.show(), job)
+}
+
+struct Destroy {
+    purge_data: bool,
+    back: Back,
+}
+
+impl Job for Destroy {
+    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+        self.back.on_host(work, Goal::Original { purge_data: self.purge_data }, tell).await
+    }
+}

@@ -1,0 +1,37 @@
+//! `hwctl history`: what the host's journal has of its runs.
+
+use anyhow::Result;
+
+use super::fleet::{self, Ended, Job, Show};
+use super::hosts::Work;
+use crate::cli::HistoryArgs;
+use crate::event::{Outcome, What};
+use crate::failure::{Exit, Failure};
+use crate::remote::{Engine, Tell};
+
+/// Runs `hwctl history`.
+pub fn run(args: HistoryArgs) -> Result<Exit> {
+    let show = Show { json: args.json, diff: args.run.is_some(), check: false };
+    let hosts = args.hosts.clone();
+    fleet::run(&hosts, show, History(args))
+}
+
+struct History(HistoryArgs);
+
+impl Job for History {
+    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+        let mut engine = Engine::start(&work.target, tell).await?;
+        let mut runs = engine.history(tell).await?;
+        engine.hang_up().await;
+        if let Some(id) = &self.0.run {
+            runs.retain(|run| run.id == *id);
+            if runs.is_empty() {
+                let what = format!("the host's journal has no run `{id}`");
+                return Err(Failure::new(Exit::Failed, what)
+                    .hint("`hwctl history` names the runs; the oldest are pruned"));
+            }
+        }
+        tell(What::History { runs });
+        Ok(Outcome::Unchanged.into())
+    }
+}

@@ -1,0 +1,73 @@
+//! `hwctl secret rotate`: another key for the API's tokens, as a run that can be rolled back.
+
+use anyhow::Result;
+
+use super::fleet::{self, Ended, Job, Show};
+use super::hosts::Work;
+use super::outside::expected;
+use super::provision::{load_templates, make_stack};
+use super::run::{Carry, carry_out, run_info, show_plan};
+use crate::cli::{RotateArgs, SecretArgs, SecretCommand};
+use crate::engine::protocol::{Goal, PlanRequest};
+use crate::event::{Action, Outcome, What};
+use crate::failure::{Exit, Failure};
+use crate::remote::{Engine, Tell};
+use crate::resource::Resource;
+use crate::stack::JWT_KEY;
+
+/// The part of the stack that uses the key.
+const TAG: &str = "api";
+
+/// Runs `hwctl secret`.
+pub fn run(args: SecretArgs) -> Result<Exit> {
+    let SecretCommand::Rotate(args) = args.command;
+    let show = Show { json: args.plan.json, diff: args.check, check: args.check };
+    let hosts = args.plan.hosts.clone();
+    fleet::run(&hosts, show, Rotate(args))
+}
+
+struct Rotate(RotateArgs);
+
+impl Job for Rotate {
+    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+        let Self(args) = self;
+        let templates = load_templates(work)?;
+        let mut engine = Engine::start(&work.target, tell).await?;
+        let mut made = make_stack(work, &engine, &templates)?;
+        // The certificate is what the look from outside knows the host by.
+        made.resources.retain(|declared| {
+            declared.tag == TAG || matches!(declared.resource, Resource::Certificate(_))
+        });
+        for declared in &mut made.resources {
+            if let Resource::HostSecret(secret) = &mut declared.resource {
+                secret.renew = secret.name == JWT_KEY;
+            }
+        }
+        tell(What::Step { message: "reading the host".to_owned(), fraction: None });
+        let request = PlanRequest {
+            goal: Goal::Declared { resources: made.resources, tags: vec![TAG.to_owned()] },
+            run: (!args.check).then(|| run_info("secret rotate")),
+            patience_s: args.plan.wait.into(),
+            keep_on_failure: false,
+            confirm_timeout_s: args.plan.confirm_timeout.into(),
+        };
+        let planned = engine.plan(request, tell).await?;
+        let secret = planned.changes.iter().find(|p| p.change.id.as_str() == "secret jwt-key");
+        if secret.is_none_or(|planned| planned.change.action == Action::Create) {
+            return Err(Failure::new(Exit::Failed, "the host has no key to renew")
+                .not_done("nothing was changed on the host")
+                .hint("`hwctl provision` makes the stack and its key"));
+        }
+        show_plan(&planned, tell);
+        if !args.check {
+            let outside = |facts: &_, certificate| {
+                expected(&work.target.address, &work.vars, facts, certificate)
+            };
+            let carry =
+                Carry { uploads: &made.uploads, keep_on_failure: false, outside: Some(&outside) };
+            carry_out(&mut engine, planned, carry, tell).await?;
+        }
+        engine.hang_up().await;
+        Ok(Outcome::Changed.into())
+    }
+}

@@ -1,0 +1,94 @@
+//! From what is asked for to the steps that a plan weighs.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, anyhow};
+
+use super::journal;
+use super::manifest::Manifest;
+use super::plan::{Step, Wanted};
+use super::protocol::{BINARY_FOLDER, Goal};
+use crate::event::RunOutcome;
+use crate::resource::{Advise, Host};
+
+/// What a plan for `goal` has to look at.
+pub(super) fn wanted(goal: &Goal, host: &Host) -> Result<Wanted> {
+    Ok(match goal {
+        Goal::Declared { resources, tags } => Wanted {
+            removals: Manifest::load(host)?.removals(resources, tags),
+            declared: resources.iter().cloned().map(Step::from).collect(),
+            because: Some("no longer in the inventory"),
+            purge_data: false,
+        },
+        Goal::Before { run } => Wanted {
+            removals: before_run(run.as_deref(), host)?,
+            declared: Vec::new(),
+            because: None,
+            purge_data: false,
+        },
+        Goal::Original { purge_data } => Wanted {
+            removals: Manifest::load(host)?.originals(),
+            declared: Vec::new(),
+            because: None,
+            purge_data: *purge_data,
+        },
+    })
+}
+
+/// Once the goal is reached: after hwctl has taken away what it made, its own folders go. Secrets
+/// and the journal stay as long as the data does.
+pub(super) fn leave(goal: &Goal, host: &Host) -> Result<()> {
+    let Goal::Original { purge_data } = goal else { return Ok(()) };
+    let state = host.state_dir();
+    let folders = match purge_data {
+        true => vec![state],
+        false => vec![state.join("stamps"), state.join("blobs")],
+    };
+    for folder in folders.into_iter().chain([host.path(Path::new(BINARY_FOLDER))]) {
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("remove `{}`", folder.display()))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The way back to before a run, newest change first: of all that it and later ones have changed,
+/// the oldest state that was saved.
+fn before_run(run: Option<&str>, host: &Host) -> Result<Vec<Step>> {
+    let runs = journal::runs(host, false)?;
+    let first = match run {
+        None => {
+            let last = runs
+                .iter()
+                .rposition(|run| run.outcome == RunOutcome::Kept && !run.changes.is_empty());
+            last.ok_or_else(|| anyhow!("there is no run to roll back"))
+                .hint("`hwctl history` shows what the host's journal has")?
+        }
+        Some(id) => runs
+            .iter()
+            .position(|run| run.id == id)
+            .ok_or_else(|| anyhow!("the host's journal has no run `{id}`"))
+            .hint("`hwctl history` names the runs; the oldest are pruned")?,
+    };
+    if runs[first].outcome == RunOutcome::Undone {
+        return Err(anyhow!("run `{}` was undone: it left nothing to roll back", runs[first].id))
+            .hint("`hwctl history` names the runs that were kept");
+    }
+    let mut seen = HashSet::new();
+    let mut steps = Vec::new();
+    for run in runs[first..].iter().filter(|run| run.outcome != RunOutcome::Undone) {
+        for entry in journal::entries(host, &run.id)? {
+            if seen.insert(entry.resource.id()) {
+                let (tag, resource) = (entry.tag, entry.resource);
+                steps.push(Step { tag, resource, to: Some(entry.before), is_surplus: false });
+            }
+        }
+    }
+    steps.reverse();
+    Ok(steps)
+}

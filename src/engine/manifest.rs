@@ -1,0 +1,130 @@
+//! What hwctl has made on this host, with the state from before it first touched each thing.
+
+use std::collections::HashSet;
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::journal::{self, Entry};
+use super::plan::Step;
+use crate::resource::{Declared, Host, Id, Resource, Saved, write_atomic};
+
+/// All of it, oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Manifest(Vec<Owned>);
+
+/// One thing that hwctl has made or changed.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Owned {
+    tag: String,
+    resource: Resource,
+    original: Saved,
+}
+
+impl Manifest {
+    /// Reads it, with what a run has made that went away before it could end.
+    pub(super) fn load(host: &Host) -> Result<Self> {
+        let path = path(host);
+        let owned = match fs::read(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            bytes => {
+                let bytes = bytes.with_context(|| format!("read `{}`", path.display()))?;
+                let owned = rmp_serde::from_slice(&bytes);
+                owned.with_context(|| format!("make sense of `{}`", path.display()))?
+            }
+        };
+        let mut manifest = Self(owned);
+        if let Some(run) = journal::open_run(host) {
+            manifest.take_in(&journal::entries(host, &run)?, false);
+        }
+        Ok(manifest)
+    }
+
+    /// Takes in a run that went away before it could end, if there is one, and ends it.
+    pub(super) fn settle(host: &Host) -> Result<()> {
+        let Some(run) = journal::open_run(host) else { return Ok(()) };
+        Self::load(host)?.save(host)?;
+        journal::settle(host, &run)
+    }
+
+    /// Writes it.
+    pub(super) fn save(&self, host: &Host) -> Result<()> {
+        write_atomic(&path(host), &rmp_serde::to_vec_named(&self.0)?, 0o600, None)
+    }
+
+    /// Takes in what a run has done; what it has brought back to its original state is hwctl's no
+    /// more, if the run `is_whole`.
+    pub(super) fn take_in(&mut self, entries: &[Entry], is_whole: bool) {
+        for entry in entries {
+            let id = entry.resource.id();
+            let known = self.0.iter_mut().find(|owned| owned.resource.id() == id);
+            let original = known.as_ref().map(|owned| &owned.original);
+            if is_whole && entry.to.is_some() && entry.to.as_ref() == original {
+                self.forget(&[id]);
+                continue;
+            }
+            match known {
+                Some(owned) => {
+                    owned.tag.clone_from(&entry.tag);
+                    owned.resource = entry.resource.clone();
+                }
+                None => self.0.push(Owned {
+                    tag: entry.tag.clone(),
+                    resource: entry.resource.clone(),
+                    original: entry.before.clone(),
+                }),
+            }
+        }
+    }
+
+    /// Takes things out that are hwctl's no more.
+    pub(super) fn forget(&mut self, ids: &[Id]) {
+        self.0.retain(|owned| !ids.contains(&owned.resource.id()));
+    }
+
+    /// The way back to before hwctl came, newest first.
+    pub(super) fn originals(&self) -> Vec<Step> {
+        self.0.iter().rev().map(Owned::step).collect()
+    }
+
+    /// The way back for what is no longer declared in the parts of the stack that `tags` name. Of
+    /// a program's versions the one before the declared one stays, for a rollback.
+    pub(super) fn removals(&self, declared: &[Declared], tags: &[String]) -> Vec<Step> {
+        let ids: HashSet<Id> = declared.iter().map(|d| d.resource.id()).collect();
+        let paths: HashSet<_> = declared.iter().filter_map(|d| d.resource.path()).collect();
+        let mut families: HashSet<&str> =
+            declared.iter().filter_map(|d| d.resource.family()).collect();
+        let mut removals = Vec::new();
+        for owned in self.0.iter().rev() {
+            let Owned { tag, resource, .. } = owned;
+            let in_use = resource.path().is_some_and(|path| paths.contains(path));
+            if !tags.contains(tag) || ids.contains(&resource.id()) || in_use {
+                continue;
+            }
+            let family = resource.family();
+            // The first that is met is the newest.
+            if family.is_some_and(|family| families.remove(family)) {
+                continue;
+            }
+            removals.push(Step { is_surplus: family.is_some(), ..owned.step() });
+        }
+        removals
+    }
+}
+
+impl Owned {
+    fn step(&self) -> Step {
+        Step {
+            tag: self.tag.clone(),
+            resource: self.resource.clone(),
+            to: Some(self.original.clone()),
+            is_surplus: false,
+        }
+    }
+}
+
+fn path(host: &Host) -> PathBuf {
+    host.state_dir().join("manifest")
+}

@@ -1,0 +1,99 @@
+//! The runs of a host as a table of 80 columns, or one run with its changes.
+
+use std::fmt::Write as _;
+
+use crate::event::{Run, RunOutcome};
+
+const WIDTH: usize = 80;
+
+/// The runs, one a line.
+pub(super) fn table(runs: &[Run]) -> String {
+    let row = |cells: [&str; 6]| {
+        let [run, verb, version, changes, outcome, by] = cells;
+        let line =
+            format!("  {run:<17}  {verb:<13}  {version:<7}  {changes:>7}  {outcome:<11}  {by}");
+        shortened(line.trim_end())
+    };
+    let mut text = row(["RUN (UTC)", "VERB", "VERSION", "CHANGES", "OUTCOME", "BY"]);
+    for run in runs {
+        let changes = run.changes.len().to_string();
+        let outcome = word(run.outcome);
+        let line = row([&run.id, &run.verb, &run.version, &changes, outcome, &run.operator]);
+        let _ = write!(text, "\n{line}");
+    }
+    text
+}
+
+/// One run with its changes.
+pub(super) fn detail(run: &Run) -> String {
+    let Run { id, verb, version, operator, .. } = run;
+    let from = run.from.as_ref().map(|from| format!(" from {from}")).unwrap_or_default();
+    let ended = run.ended.as_ref().map(|ended| format!(", ended {ended}")).unwrap_or_default();
+    let mut text = format!(
+        "run {id}: {}\n  `{verb}` of hwctl {version} by {operator}{from}\n  began {}{ended}",
+        word(run.outcome),
+        run.began
+    );
+    if let Some(why) = &run.why {
+        let _ = write!(text, "\n  because: {why}");
+    }
+    for change in &run.changes {
+        let verb = format!("{:?}", change.action).to_lowercase();
+        let _ = write!(text, "\n  {verb:<8} {}", change.id);
+    }
+    text
+}
+
+fn word(outcome: RunOutcome) -> &'static str {
+    match outcome {
+        RunOutcome::Running => "running",
+        RunOutcome::Kept => "kept",
+        RunOutcome::Undone => "undone",
+        RunOutcome::Failed => "failed",
+        RunOutcome::Interrupted => "interrupted",
+    }
+}
+
+fn shortened(line: &str) -> String {
+    if line.chars().count() <= WIDTH {
+        return line.to_owned();
+    }
+    line.chars().take(WIDTH - 1).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Action, Changed, Id};
+
+    fn run(id: &str, outcome: RunOutcome, operator: &str) -> Run {
+        Run {
+            id: id.to_owned(),
+            operator: operator.to_owned(),
+            from: Some("203.0.113.9".to_owned()),
+            verb: "provision".to_owned(),
+            version: "0.1.0".to_owned(),
+            began: "2026-11-24T03:14:32Z".to_owned(),
+            ended: Some("2026-11-24T03:14:47Z".to_owned()),
+            outcome,
+            why: (outcome == RunOutcome::Undone).then(|| "cannot apply `unit x`".to_owned()),
+            changes: vec![Changed { id: Id::new("file", "/etc/motd"), action: Action::Update }],
+        }
+    }
+
+    #[test]
+    fn runs_fit_a_narrow_terminal() {
+        let long = "somebody-with-a-long-name@a-machine-with-a-long-name";
+        let runs = [
+            run("20261124-031432", RunOutcome::Interrupted, long),
+            run("20261124-031432-2", RunOutcome::Kept, "me@here"),
+        ];
+        insta::assert_snapshot!(table(&runs), @"");
+        assert!(table(&runs).lines().all(|line| line.chars().count() <= WIDTH));
+    }
+
+    #[test]
+    fn one_run_has_its_changes() {
+        insta::assert_snapshot!(detail(&run("20261124-031432", RunOutcome::Undone, "me@here")), @"");
+    }
+}

@@ -1,0 +1,84 @@
+//! The way back to an earlier state of a path, as a plan shows it.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::file::{PathState, in_the_way};
+use super::fs::{mode_text, owner_text};
+use super::{Action, Back, Change, Detail, Host, Id};
+
+/// Longer texts are not shown.
+const MAX_TEXT: usize = 64 << 10;
+
+/// The change that brings `path` from one state to an earlier one.
+pub(super) fn path_back(
+    id: Id,
+    path: &Path,
+    now: &PathState,
+    to: &PathState,
+    host: &Host,
+) -> Result<Back> {
+    if now == to || matches!(to, PathState::Other(_)) {
+        return Ok(Back::Nothing);
+    }
+    if let PathState::Other(found) = now {
+        in_the_way(path, found, "file or nothing")?;
+    }
+    let action = match (now, to) {
+        (PathState::Absent, _) => Action::Create,
+        (_, PathState::Absent) => Action::Remove,
+        _ => Action::Update,
+    };
+    let change = Change::new(id, action);
+    if action == Action::Remove {
+        host.leaves(path);
+        return Ok(Back::Change(match now {
+            PathState::File { bytes, .. } => {
+                change.detail(Detail::Binary { before: Some(bytes.len() as u64), after: None })
+            }
+            _ => change.attribute("target", target(now), None),
+        }));
+    }
+    let (mode_now, owner_now) = access(now, host)?;
+    let (mode_to, owner_to) = access(to, host)?;
+    let mut change = change
+        .attribute("target", target(now), target(to))
+        .attribute("mode", mode_now, mode_to)
+        .attribute("owner", owner_now, owner_to);
+    if now.bytes() != to.bytes() {
+        change.details.push(content(now, to));
+    }
+    Ok(Back::Change(change))
+}
+
+fn target(state: &PathState) -> Option<String> {
+    match state {
+        PathState::Link { target } => Some(target.display().to_string()),
+        _ => None,
+    }
+}
+
+fn access(state: &PathState, host: &Host) -> Result<(Option<String>, Option<String>)> {
+    Ok(match state {
+        PathState::File { mode, uid, gid, .. } => {
+            (Some(mode_text(*mode)), Some(owner_text(host, *uid, *gid)?))
+        }
+        _ => (None, None),
+    })
+}
+
+/// What not everybody on the host may read is not shown: nothing else tells that it is no secret.
+fn content(now: &PathState, to: &PathState) -> Detail {
+    let shown = |state: &PathState| match state {
+        PathState::File { mode, bytes, .. } => (mode & 0o004 != 0 && bytes.len() <= MAX_TEXT)
+            .then(|| String::from_utf8(bytes.clone()).ok())
+            .flatten(),
+        _ => Some(String::new()),
+    };
+    if let (Some(before), Some(after)) = (shown(now), shown(to)) {
+        return Detail::Text { before, after };
+    }
+    let size = |state: &PathState| state.bytes().map(|bytes| bytes.len() as u64);
+    Detail::Binary { before: size(now), after: size(to) }
+}

@@ -1,0 +1,102 @@
+//! Which packages go when those that hwctl installed are taken away, and which are in use by others.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::super::docker::foreign_containers;
+use super::{Host, apt_command};
+
+/// What is removed, and what stays.
+#[derive(Debug, Default)]
+pub(super) struct Removal {
+    /// Packages to remove: those that were asked for and what came along with them.
+    pub(super) names: Vec<String>,
+    /// Packages that stay, and why.
+    pub(super) kept: Vec<String>,
+}
+
+impl Removal {
+    /// Takes away `wanted` and what apt installed for them alone; nothing of `before`, which was
+    /// there earlier, and nothing that others use now.
+    pub(super) async fn of(
+        wanted: &BTreeSet<String>,
+        before: &BTreeSet<String>,
+        host: &Host,
+    ) -> Result<Self> {
+        let mut removal = Self::default();
+        let mut going = BTreeSet::new();
+        for name in wanted {
+            let needed = simulate(host, &[], &BTreeSet::from([name.clone()])).await?;
+            let needing = needed.into_iter().find(|other| !wanted.contains(other));
+            match used_by(name, host).await?.or(needing.map(|other| format!("`{other}` needs it")))
+            {
+                Some(why) => removal.kept.push(format!("{name} stays: {why}")),
+                None => {
+                    going.insert(name.clone());
+                }
+            }
+        }
+        if !going.is_empty() {
+            let all = simulate(host, &["--auto-remove"], &going).await?;
+            removal.names = all.into_iter().filter(|name| !before.contains(name)).collect();
+        }
+        Ok(removal)
+    }
+}
+
+/// What apt would remove.
+async fn simulate(host: &Host, options: &[&str], names: &BTreeSet<String>) -> Result<Vec<String>> {
+    let output = apt_command(host, "apt-get")
+        .args(["-s", "-q", "-y", "remove"])
+        .args(options)
+        .args(names)
+        .output()
+        .await?;
+    if !output.status.success() {
+        anyhow::bail!("`apt-get -s remove` fails: {}", super::super::last_lines(&output, 3));
+    }
+    Ok(removed(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// The names in lines such as `Remv nginx [1.26.3-3]`.
+fn removed(told: &str) -> Vec<String> {
+    let names = told.lines().filter_map(|line| line.strip_prefix("Remv ")?.split(' ').next());
+    names.map(str::to_owned).collect()
+}
+
+/// Who else uses what a package brings.
+async fn used_by(name: &str, host: &Host) -> Result<Option<String>> {
+    Ok(match name {
+        "docker.io" => {
+            let foreign = foreign_containers(host).await?.into_iter().next();
+            foreign.map(|(name, _)| format!("container `{name}` runs in it"))
+        }
+        "nginx" => ["/etc/nginx/sites-enabled", "/etc/nginx/conf.d"]
+            .iter()
+            .find_map(|folder| foreign_entry(Path::new(folder), host))
+            .map(|path| format!("it serves `{path}`")),
+        _ => None,
+    })
+}
+
+fn foreign_entry(folder: &Path, host: &Host) -> Option<String> {
+    let entries = fs::read_dir(host.path(folder)).ok()?.flatten();
+    let mut paths: Vec<_> = entries.map(|entry| folder.join(entry.file_name())).collect();
+    paths.retain(|path| !path.ends_with("default") && !host.is_leaving(path));
+    paths.first().map(|path| path.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_apt_would_remove_is_read() {
+        let told =
+            "Reading package lists...\nRemv nginx [1.26.3-3]\nRemv nginx-common [1.26.3-3]\n";
+        assert_eq!(removed(told), ["nginx", "nginx-common"]);
+    }
+}
