@@ -60,6 +60,19 @@ fn no_secret_shows_and_a_leak_would_be_found() {
     plant_what_the_host_made(&mut traces, &host);
     use_them(&host, &second);
 
+    // Secrets are made anew and come back.
+    run(&mut traces, &host, &second, "secret rotate", &["secret", "rotate"], 0);
+    plant_what_the_host_made(&mut traces, &host);
+    let runs: [(&str, &[&str], i32); 4] = [
+        ("rollback --check", &["rollback", "--check"], 3),
+        ("rollback --json", &["rollback", "--yes", "--json"], 0),
+        ("history", &["history"], 0),
+        ("history --json", &["history", "--json"], 0),
+    ];
+    for (name, args, code) in runs {
+        run(&mut traces, &host, &second, name, args, code);
+    }
+
     // A run that fails and is undone tells the last words of what failed.
     let third = Passwords::new(&mut traces, "third");
     third.write(&host, &lab.redis_archive().unwrap());
