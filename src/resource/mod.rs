@@ -164,7 +164,8 @@ async fn examine_back<K: Kind>(kind: &K, to: &Saved, host: &Host) -> Result<(Sav
     Ok((Saved(rmp_serde::to_vec_named(&now)?), back))
 }
 
-/// The kinds as one enum, and each operation handed on to the kind.
+/// The kinds as one enum, and each operation handed on to the kind. The futures are boxed: the
+/// enum's would else have the size of the largest kind's, everywhere it is awaited.
 macro_rules! kinds {
     ($($name:ident),* $(,)?) => {
         /// One thing the host should have.
@@ -194,19 +195,19 @@ macro_rules! kinds {
 
             /// Reads what the host has and says what has to change.
             pub async fn examine(&self, host: &Host) -> Result<Examined> {
-                match self { $(Self::$name(kind) => examine(kind, host).await,)* }
+                match self { $(Self::$name(kind) => Box::pin(examine(kind, host)).await,)* }
             }
 
             /// Reads what the host has, and says what brings it back to the state `to`.
             pub async fn examine_back(&self, to: &Saved, host: &Host) -> Result<(Saved, Back)> {
-                match self { $(Self::$name(kind) => examine_back(kind, to, host).await,)* }
+                match self { $(Self::$name(kind) => Box::pin(examine_back(kind, to, host)).await,)* }
             }
 
             /// Brings the host from the state `before` to the desired one.
             pub async fn apply(&self, before: &Saved, host: &Host) -> Result<()> {
                 match self {
                     $(Self::$name(kind) => {
-                        kind.apply(&rmp_serde::from_slice(&before.0)?, host).await
+                        Box::pin(kind.apply(&rmp_serde::from_slice(&before.0)?, host)).await
                     })*
                 }
             }
@@ -215,7 +216,7 @@ macro_rules! kinds {
             pub async fn restore(&self, to: &Saved, host: &Host) -> Result<()> {
                 match self {
                     $(Self::$name(kind) => {
-                        kind.restore(&rmp_serde::from_slice(&to.0)?, host).await
+                        Box::pin(kind.restore(&rmp_serde::from_slice(&to.0)?, host)).await
                     })*
                 }
             }
@@ -224,7 +225,7 @@ macro_rules! kinds {
             pub async fn undo(&self, before: &Saved, host: &Host) -> Result<()> {
                 match self {
                     $(Self::$name(kind) => {
-                        kind.undo(&rmp_serde::from_slice(&before.0)?, host).await
+                        Box::pin(kind.undo(&rmp_serde::from_slice(&before.0)?, host)).await
                     })*
                 }
             }
