@@ -97,8 +97,13 @@ impl Carrier<'_> {
             None => self.declared(step, journal).await,
             // Noted when it was released.
             Some(to) if step.resource.is_unit() => {
-                let restored = step.resource.restore(to, self.host);
-                self.guarded(&step.resource, journal, restored).await
+                let restored = Box::pin(step.resource.restore(to, self.host));
+                self.guarded(&step.resource, journal, restored).await?;
+                match step.resource.examine_back(to, self.host).await? {
+                    // What it reads has changed in this run, and it has read it.
+                    (_, Back::Change(change)) if !change.details.is_empty() => not_kept(&change),
+                    _ => Ok(()),
+                }
             }
             Some(to) => self.back(step, to, journal).await,
         }
@@ -110,7 +115,7 @@ impl Carrier<'_> {
         let examined = resource.examine(host).await?;
         if let Some(change) = examined.change {
             journal.note(step, examined.before.clone(), change)?;
-            let applied = resource.apply(&examined.before, host);
+            let applied = Box::pin(resource.apply(&examined.before, host));
             self.guarded(resource, journal, applied).await?;
         }
         let after = resource.examine(host).await?;
@@ -125,7 +130,7 @@ impl Carrier<'_> {
             return Ok(());
         };
         journal.note(step, now, change)?;
-        let restored = resource.restore(to, host);
+        let restored = Box::pin(resource.restore(to, host));
         self.guarded(resource, journal, restored).await?;
         match resource.examine_back(to, host).await? {
             (_, Back::Change(change)) => not_kept(&change),
@@ -142,7 +147,7 @@ impl Carrier<'_> {
             return Ok(());
         };
         journal.note(step, now, change)?;
-        let released = resource.release(to, self.host);
+        let released = Box::pin(resource.release(to, self.host));
         let released = self.guarded(resource, journal, released).await;
         released.with_context(|| format!("cannot stop `{}`", resource.id()))
     }
@@ -162,11 +167,11 @@ impl Carrier<'_> {
         let changed = change.await;
         self.host.forget();
         changed?;
-        if risky { self.new_login(journal).await } else { Ok(()) }
+        if risky { self.new_login().await } else { Ok(()) }
     }
 
     /// Waits until a login by a new connection has disarmed the deadman's timer.
-    async fn new_login(&self, journal: &Journal) -> Result<()> {
+    async fn new_login(&self) -> Result<()> {
         let hint = "look for a rule that denies your address (`ufw status verbose` on the host), \
                     or allow it";
         let _ = self.teller.0.send(Reply::LogInAnew);
@@ -183,7 +188,7 @@ impl Carrier<'_> {
                 Some(Halt::Stopped) | None => sleep(Duration::from_millis(20)).await,
             }
         }
-        if deadman::has_reverted(self.host, journal.id()) {
+        if deadman::has_fired(self.host) {
             let timeout = self.confirm_timeout.as_secs();
             return Err(anyhow!("nobody has logged in anew within {timeout} s")).hint(hint);
         }

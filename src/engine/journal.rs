@@ -90,6 +90,14 @@ impl Journal {
         Ok(())
     }
 
+    /// Whether something was removed that cannot be brought back.
+    pub(super) fn is_final(&self) -> bool {
+        self.entries.iter().any(|entry| {
+            entry.change.not_undone.is_some()
+                && entry.to.as_ref().is_some_and(|to| *to != entry.before)
+        })
+    }
+
     /// The changes so far, oldest first.
     pub(super) fn entries(&self) -> &[Entry] {
         &self.entries

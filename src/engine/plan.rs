@@ -92,6 +92,14 @@ impl Plan {
         }
     }
 
+    /// Whether packages are taken away.
+    pub(super) fn removes_packages(&self) -> bool {
+        self.steps.iter().zip(&self.changes).any(|(step, planned)| {
+            matches!(step.resource, Resource::Packages(_))
+                && planned.change.action == Action::Remove
+        })
+    }
+
     fn push(&mut self, step: &Step, change: Change) {
         self.changes.push(Planned { tag: step.tag.clone(), change });
         self.steps.push(step.clone());
@@ -204,10 +212,13 @@ impl Maker<'_> {
 /// When a resource is brought back: what a unit reads before the unit, what may not come again last.
 fn rank(resource: &Resource) -> u8 {
     match resource {
-        Resource::Unit(_) | Resource::Firewall(_) => 1,
+        Resource::Firewall(_) => 1,
+        // Docker itself, which containers need; the others may need containers.
+        Resource::Unit(unit) if unit.inputs.is_empty() => 1,
         Resource::Container(_) => 2,
-        Resource::Volume(_) | Resource::Image(_) | Resource::HostSecret(_) => 3,
-        Resource::Packages(_) => 4,
+        Resource::Unit(_) => 3,
+        Resource::Volume(_) | Resource::Image(_) | Resource::HostSecret(_) => 4,
+        Resource::Packages(_) => 5,
         _ => 0,
     }
 }

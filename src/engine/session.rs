@@ -21,7 +21,7 @@ use super::plan::{Plan, Wanted};
 use super::protocol::{
     ENGINE_GREETING, Goal, PlanRequest, Reply, Request, Restart, RunInfo, write_frame,
 };
-use crate::event::{Planned, RunOutcome, What};
+use crate::event::{Action, Planned, RunOutcome, What};
 use crate::failure::{Exit, Failure};
 use crate::resource::{Blob, Host, Id, Resource, fingerprint};
 
@@ -272,9 +272,9 @@ impl Session {
         };
         let applied = carrier.apply(&wanted, &plan, &mut journal).await;
         self.current.set(None);
-        self.run = Some(Run { journal, goal: request.goal, settled: plan.settled });
+        self.run = Some(Run { journal, goal: request.goal, settled: plan.settled.clone() });
         let applied = match applied {
-            Ok(Carried::Out) => self.require_nothing_left(&wanted).await,
+            Ok(Carried::Out) => self.require_nothing_left(&wanted, &plan).await,
             Ok(Carried::Stopped(done)) => return Err(self.stopped(&plan.changes, done)),
             Err(error) => Err(error.into()),
         };
@@ -286,6 +286,14 @@ impl Session {
             Err(failure) if request.keep_on_failure => {
                 self.close(RunOutcome::Failed, Some(failure.what.clone()))?;
                 Err(failure.not_done("the run was not undone (`--keep-on-failure`)"))
+            }
+            Err(failure) if self.run.as_ref().is_some_and(|run| run.journal.is_final()) => {
+                self.close(RunOutcome::Failed, Some(failure.what.clone()))?;
+                Err(failure
+                    .not_done("the run was not undone: what it has removed cannot be brought back")
+                    .hint(
+                        "run it again to finish it, or `hwctl provision` to have the stack again",
+                    ))
             }
             Err(failure) => Err(self.undo_after(failure).await),
         }
@@ -311,10 +319,14 @@ impl Session {
     }
 
     /// The law of a run: once applied, a plan of the same is empty.
-    async fn require_nothing_left(&self, wanted: &Wanted) -> Result<(), Failure> {
-        let plan = Plan::make(wanted, &self.host).await?;
-        let Some(first) = plan.changes.first() else { return Ok(()) };
-        let ids: Vec<_> = plan.changes.iter().map(|c| c.change.id.to_string()).collect();
+    async fn require_nothing_left(&self, wanted: &Wanted, done: &Plan) -> Result<(), Failure> {
+        let mut left = Plan::make(wanted, &self.host).await?.changes;
+        if done.removes_packages() {
+            // Their units are gone with them.
+            left.retain(|planned| planned.change.action != Action::Start);
+        }
+        let Some(first) = left.first() else { return Ok(()) };
+        let ids: Vec<_> = left.iter().map(|c| c.change.id.to_string()).collect();
         let failure =
             Failure::from(anyhow!("the host does not stay as applied: {}", ids.join(", ")));
         Err(match &first.change.because {

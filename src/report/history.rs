@@ -6,22 +6,30 @@ use crate::event::{Run, RunOutcome};
 
 const WIDTH: usize = 80;
 
-/// The runs, one a line.
+/// The runs, one a line; columns are as wide as they have to be.
 pub(super) fn table(runs: &[Run]) -> String {
-    let row = |cells: [&str; 6]| {
-        let [run, verb, version, changes, outcome, by] = cells;
-        let line =
-            format!("  {run:<17}  {verb:<13}  {version:<7}  {changes:>7}  {outcome:<11}  {by}");
-        shortened(line.trim_end())
-    };
-    let mut text = row(["RUN (UTC)", "VERB", "VERSION", "CHANGES", "OUTCOME", "BY"]);
-    for run in runs {
-        let changes = run.changes.len().to_string();
-        let outcome = word(run.outcome);
-        let line = row([&run.id, &run.verb, &run.version, &changes, outcome, &run.operator]);
-        let _ = write!(text, "\n{line}");
-    }
-    text
+    let head = ["RUN (UTC)", "OUTCOME", "CHANGES", "VERB", "VERSION", "BY"].map(str::to_owned);
+    let rows: Vec<[String; 6]> = std::iter::once(head).chain(runs.iter().map(cells)).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let widths: [usize; 6] = std::array::from_fn(|column| width(column).unwrap_or_default());
+    let lines = rows.iter().map(|row| {
+        let cells = row.iter().zip(widths);
+        let padded: Vec<_> = cells.map(|(cell, width)| format!("{cell:<width$}")).collect();
+        shortened(format!("  {}", padded.join("  ")).trim_end())
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn cells(run: &Run) -> [String; 6] {
+    let from = run.from.as_ref().map(|from| format!(" from {from}")).unwrap_or_default();
+    [
+        run.id.clone(),
+        word(run.outcome).to_owned(),
+        run.changes.len().to_string(),
+        run.verb.clone(),
+        run.version.clone(),
+        format!("{}{from}", run.operator),
+    ]
 }
 
 /// One run with its changes.
@@ -88,12 +96,22 @@ mod tests {
             run("20261124-031432", RunOutcome::Interrupted, long),
             run("20261124-031432-2", RunOutcome::Kept, "me@here"),
         ];
-        insta::assert_snapshot!(table(&runs), @"");
+        insta::assert_snapshot!(table(&runs), @"
+        RUN (UTC)          OUTCOME      CHANGES  VERB       VERSION  BY
+        20261124-031432    interrupted  1        provision  0.1.0    somebody-with-a-…
+        20261124-031432-2  kept         1        provision  0.1.0    me@here from 203…
+        ");
         assert!(table(&runs).lines().all(|line| line.chars().count() <= WIDTH));
     }
 
     #[test]
     fn one_run_has_its_changes() {
-        insta::assert_snapshot!(detail(&run("20261124-031432", RunOutcome::Undone, "me@here")), @"");
+        insta::assert_snapshot!(detail(&run("20261124-031432", RunOutcome::Undone, "me@here")), @"
+        run 20261124-031432: undone
+          `provision` of hwctl 0.1.0 by me@here from 203.0.113.9
+          began 2026-11-24T03:14:32Z, ended 2026-11-24T03:14:47Z
+          because: cannot apply `unit x`
+          update   file /etc/motd
+        ");
     }
 }

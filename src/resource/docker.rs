@@ -31,7 +31,10 @@ pub(super) async fn daemon(host: &Host) -> Result<Daemon<'_>> {
     }
     // systemd may hold the socket, and then a mere connection starts docker: a plan must not.
     if !runs(host).await? {
-        return Ok(Daemon::Down);
+        // A package that is removed leaves its socket behind.
+        let programs = ["/usr/sbin/dockerd", "/usr/bin/dockerd", "/snap/bin/dockerd"];
+        let is_installed = programs.iter().any(|path| Path::new(path).exists());
+        return Ok(if is_installed { Daemon::Down } else { Daemon::Absent });
     }
     match UnixStream::connect(SOCKET).await {
         Ok(_) => Ok(Daemon::Up(host.docker().await?)),

@@ -1,5 +1,8 @@
 //! A named docker volume. What it holds is never touched.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context, Result};
 use bollard::models::VolumeCreateRequest;
 use bollard::query_parameters::RemoveVolumeOptions;
@@ -29,6 +32,23 @@ pub enum VolumeState {
     Present,
 }
 
+impl Volume {
+    /// Where docker keeps it; it stays there when docker is removed.
+    fn folder(&self) -> PathBuf {
+        Path::new("/var/lib/docker/volumes").join(&self.name)
+    }
+
+    fn remove_folder(&self, host: &Host) -> Result<()> {
+        let folder = host.path(&self.folder());
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("remove `{}`", folder.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 impl Kind for Volume {
     type State = VolumeState;
 
@@ -38,6 +58,9 @@ impl Kind for Volume {
 
     async fn read(&self, host: &Host) -> Result<VolumeState> {
         let docker = match docker::daemon(host).await? {
+            Daemon::Absent if host.path(&self.folder()).exists() => {
+                return Ok(VolumeState::Present);
+            }
             Daemon::Absent => return Ok(VolumeState::Absent),
             Daemon::Down => return Ok(VolumeState::Down),
             Daemon::Up(docker) => docker,
@@ -76,10 +99,14 @@ impl Kind for Volume {
     }
 
     async fn undo(&self, before: &VolumeState, host: &Host) -> Result<()> {
-        let Daemon::Up(docker) = docker::daemon(host).await? else { return Ok(()) };
         if *before != VolumeState::Absent {
             return Ok(());
         }
+        let docker = match docker::daemon(host).await? {
+            Daemon::Up(docker) => docker,
+            Daemon::Down => return Ok(()),
+            Daemon::Absent => return self.remove_folder(host),
+        };
         // Only what this run made; without force docker keeps a volume that is in use.
         let Some(volume) = found(docker.inspect_volume(&self.name).await)? else { return Ok(()) };
         if !volume.labels.contains_key(LABEL) {

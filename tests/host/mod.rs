@@ -57,7 +57,7 @@ impl<'lab> Provisioned<'lab> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hwctl"));
         command
             .current_dir(self.folder.path())
-            .args([verb, "--json"])
+            .args(verb.split(' ').chain(["--json"]))
             .args(known.iter().flat_map(|path| ["--known-hosts", path]))
             .args(args)
             .stdout(Stdio::piped())
@@ -143,6 +143,27 @@ pub(crate) fn outcome(events: &[Value]) -> String {
     let last = events.last().expect("an event");
     assert_eq!(last["event"], "summary", "{events:#?}");
     last["hosts"][0]["outcome"].as_str().unwrap_or_default().to_owned()
+}
+
+/// The runs that `history` told, newest first: verb, outcome and number of changes.
+pub(crate) fn runs(events: &[Value]) -> Vec<(String, String, usize)> {
+    let history = events.iter().find(|event| event["event"] == "history").expect("a history");
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let runs = history["runs"].as_array().expect("runs").iter();
+    let changes = |run: &Value| run["changes"].as_array().map_or(0, Vec::len);
+    runs.map(|run| (text(&run["verb"]), text(&run["outcome"]), changes(run))).collect()
+}
+
+/// The action of a planned change.
+pub(crate) fn action<'a>(events: &'a [Value], id: &str) -> &'a str {
+    let change = planned(events).iter().find(|change| change["id"] == id);
+    change.and_then(|change| change["action"].as_str()).unwrap_or("none")
+}
+
+/// The ids of what stays where hwctl's own is taken away.
+pub(crate) fn kept(events: &[Value]) -> Vec<&str> {
+    let kept = events.iter().filter(|event| event["event"] == "kept");
+    kept.filter_map(|event| event["id"].as_str()).collect()
 }
 
 /// All that the failure says, as one text.

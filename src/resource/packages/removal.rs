@@ -28,11 +28,17 @@ impl Removal {
     ) -> Result<Self> {
         let mut removal = Self::default();
         let mut going = BTreeSet::new();
+        if wanted.is_empty() {
+            return Ok(removal);
+        }
+        let others_go = dependent(wanted, wanted, host).await?.is_some();
         for name in wanted {
-            let needed = simulate(host, &[], &BTreeSet::from([name.clone()])).await?;
-            let needing = needed.into_iter().find(|other| !wanted.contains(other));
-            match used_by(name, host).await?.or(needing.map(|other| format!("`{other}` needs it")))
-            {
+            let mut user = used_by(name, host).await?;
+            if user.is_none() && others_go {
+                let other = dependent(&BTreeSet::from([name.clone()]), wanted, host).await?;
+                user = other.map(|other| format!("`{other}` needs it"));
+            }
+            match user {
                 Some(why) => removal.kept.push(format!("{name} stays: {why}")),
                 None => {
                     going.insert(name.clone());
@@ -45,6 +51,16 @@ impl Removal {
         }
         Ok(removal)
     }
+}
+
+/// A package besides the `wanted` ones that would go with `names`, since it needs one of them.
+async fn dependent(
+    names: &BTreeSet<String>,
+    wanted: &BTreeSet<String>,
+    host: &Host,
+) -> Result<Option<String>> {
+    let going = simulate(host, &[], names).await?;
+    Ok(going.into_iter().find(|name| !wanted.contains(name)))
 }
 
 /// What apt would remove.
@@ -70,7 +86,7 @@ fn removed(told: &str) -> Vec<String> {
 /// Who else uses what a package brings.
 async fn used_by(name: &str, host: &Host) -> Result<Option<String>> {
     Ok(match name {
-        "docker.io" => {
+        "docker.io" | "docker-cli" => {
             let foreign = foreign_containers(host).await?.into_iter().next();
             foreign.map(|(name, _)| format!("container `{name}` runs in it"))
         }

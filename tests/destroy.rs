@@ -1,0 +1,151 @@
+//! What hwctl made is known on the host: it goes when it leaves the inventory, and with `destroy`.
+
+mod host;
+
+use host::{Provisioned, action, changes, kept, outcome};
+use serde_json::Value;
+
+fn ok(told: (i32, Vec<Value>)) -> Vec<Value> {
+    assert_eq!(told.0, 0, "{:#?}", told.1);
+    told.1
+}
+
+fn exists(host: &Provisioned<'_>, path: &str) -> bool {
+    host.sh_ok(&format!("test -e {path}"))
+}
+
+#[test]
+fn what_leaves_the_inventory_leaves_the_host() {
+    let lab = host::lab();
+    let host = Provisioned::fresh(&lab, "trixie");
+    let with = [
+        "--set",
+        "sites.docs={path: /docs, root: /var/www/docs, users: {bob: marked-secret-bob}}",
+        "--set",
+        "firewall.allow=[80/tcp, 443/tcp, 8443/tcp]",
+        "--set",
+        "redis.container=redis-two",
+    ];
+    ok(host.hwctl("provision", &with));
+    assert_eq!(host.hwctl("plan", &with).0, 0);
+    host.sh("echo mine > /var/www/docs/mine");
+
+    let (code, events) = host.hwctl("plan", &[]);
+    assert_eq!(code, 3);
+    for id in ["file /etc/nginx/.htpasswd-docs", "file /var/www/docs/index.html"] {
+        assert_eq!(action(&events, id), "remove", "{events:#?}");
+    }
+    assert_eq!(action(&events, "container redis-two"), "remove");
+    assert_eq!(action(&events, "firewall ufw"), "update");
+    assert!(kept(&events).contains(&"directory /var/www/docs"), "it holds a file of another");
+
+    ok(host.hwctl("provision", &[]));
+    assert_eq!(host.hwctl("plan", &[]).0, 0);
+    assert_eq!(host.sh("ls /var/www/docs"), "mine");
+    assert!(!exists(&host, "/etc/nginx/.htpasswd-docs"));
+    assert!(!host.sh("ufw status").contains("8443"));
+    assert_eq!(host.sh("docker ps --format '{{.Names}}'"), "redis-flask");
+
+    // And it comes back with a rollback.
+    ok(host.hwctl("rollback", &["--yes"]));
+    assert!(exists(&host, "/etc/nginx/.htpasswd-docs"));
+    assert!(host.sh("ufw status").contains("8443"));
+    assert_eq!(host.sh("docker ps --format '{{.Names}}'"), "redis-two");
+    assert_eq!(host.hwctl("plan", &with).0, 0);
+}
+
+#[test]
+fn destroy_takes_what_hwctl_made_and_keeps_data_until_it_is_purged() {
+    let lab = host::lab();
+    let host = Provisioned::fresh(&lab, "trixie");
+    ok(host.hwctl("provision", &[]));
+    count(&host, 1);
+    let key = host.sh("sha256sum /var/lib/hwctl/secrets/jwt-key");
+
+    let (code, events) = host.hwctl("destroy", &["--check"]);
+    assert_eq!(code, 3);
+    assert_eq!(action(&events, "packages apt"), "remove");
+    assert!(host.answers(443), "a look changes nothing");
+
+    let events = ok(host.hwctl("destroy", &["--yes"]));
+    assert!(kept(&events).contains(&"volume flask-app_redis-data"), "{events:#?}");
+    for path in ["/var/www/main", "/etc/systemd/system/flask-app.service", "/usr/local/lib/hwctl"] {
+        assert!(!exists(&host, path), "{path}");
+    }
+    assert!(!host.answers(443) && !host.answers(80));
+    assert!(!host.sh_ok("command -v nginx || command -v dockerd || command -v check-flask"));
+
+    // Once more: nothing to do, and nothing of hwctl's comes with the question.
+    let events = ok(host.hwctl("destroy", &["--yes"]));
+    assert_eq!((outcome(&events).as_str(), changes(&events).len()), ("unchanged", 0));
+    assert!(!exists(&host, "/usr/local/lib/hwctl"));
+
+    // The stack comes again, with its data and its keys.
+    ok(host.hwctl("provision", &[]));
+    assert_eq!(host.sh("sha256sum /var/lib/hwctl/secrets/jwt-key"), key);
+    count(&host, 2);
+
+    ok(host.hwctl("destroy", &["--purge-data", "--yes"]));
+    for path in
+        ["/var/lib/hwctl", "/usr/local/lib/hwctl", "/var/lib/docker/volumes/flask-app_redis-data"]
+    {
+        assert!(!exists(&host, path), "{path}");
+    }
+    assert_eq!(host.hwctl("destroy", &["--purge-data", "--check"]).0, 0);
+}
+
+#[test]
+fn data_that_was_kept_is_purged_later() {
+    let lab = host::lab();
+    let host = Provisioned::fresh(&lab, "bookworm");
+    ok(host.hwctl("provision", &[]));
+    ok(host.hwctl("destroy", &["--yes"]));
+    let volume = "/var/lib/docker/volumes/flask-app_redis-data";
+    assert!(exists(&host, volume));
+    ok(host.hwctl("destroy", &["--purge-data", "--yes"]));
+    assert!(!exists(&host, volume) && !exists(&host, "/var/lib/hwctl"));
+}
+
+/// The visits that the API has counted, in Redis, are as many as expected.
+fn count(host: &Provisioned<'_>, expected: u32) {
+    let body = r#"{"username":"admin","password":"marked-secret-api"}"#;
+    let login = ["-H", "Content-Type: application/json", "-d", body];
+    let answer = Provisioned::curl(&[&login[..], &[&host.url("/flask/auth/login")]].concat());
+    let bearer = format!("Authorization: Bearer {}", host::fields(&answer, "token"));
+    let answer = Provisioned::curl(&["-H", &bearer, &host.url("/flask/api/count")]);
+    assert_eq!(answer, format!(r#"{{"visits":{expected}}}"#));
+}
+
+#[test]
+fn what_others_made_survives() {
+    let lab = host::lab();
+    let host = Provisioned::fresh(&lab, "trixie");
+    // A host with a history: nginx with an own site, a firewall with an own rule.
+    host.sh("apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -yq nginx ufw");
+    host.sh("sed -i 's/worker_connections 768/worker_connections 777/' /etc/nginx/nginx.conf");
+    let site = "server { listen 8088; location / { return 200 mine; } }";
+    host.sh(&format!("echo '{site}' > /etc/nginx/sites-enabled/mine; systemctl reload nginx"));
+    host.sh("ufw allow 22/tcp && ufw allow 8088/tcp && ufw deny 9999/tcp && ufw --force enable");
+    let files = "/etc/nginx /etc/ufw/user.rules /etc/ufw/user6.rules /etc/ufw/after.rules";
+    let digests = format!("find {files} -type f -exec sha256sum {{}} + | sort -k2");
+    let before = host.sh(&digests);
+    let own =
+        || Provisioned::curl(&[&host.http_url("/").replace("http://", "").replace('/', ":8088/")]);
+    assert_eq!(own(), "mine");
+
+    ok(host.hwctl("provision", &[]));
+    assert_eq!(own(), "mine");
+    // Made after hwctl came: a rule, and a container of somebody else.
+    host.sh("ufw allow 7777/tcp");
+    host.sh("docker run -d --name other --restart=always redis:7-alpine redis-server");
+
+    let events = ok(host.hwctl("destroy", &["--yes"]));
+    assert!(kept(&events).contains(&"image redis:7-alpine"), "{events:#?}");
+    assert_eq!(host.sh("docker ps --format '{{.Names}}'"), "other");
+    assert_eq!(own(), "mine");
+    let rules = host.sh("ufw status");
+    assert!(rules.contains("7777/tcp") && rules.contains("9999/tcp"), "{rules}");
+    assert!(!rules.contains("443/tcp"), "{rules}");
+    host.sh("ufw delete allow 7777/tcp");
+    assert_eq!(host.sh(&digests), before, "files of before are as they were");
+}

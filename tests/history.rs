@@ -1,0 +1,193 @@
+//! The journal of a host: what it tells of its runs, and the way back through them.
+
+mod host;
+
+use host::{Provisioned, action, changes, failure, kept, outcome, runs};
+use serde_json::Value;
+
+fn ok(told: (i32, Vec<Value>)) -> Vec<Value> {
+    assert_eq!(told.0, 0, "{:#?}", told.1);
+    told.1
+}
+
+fn port(host: &Provisioned<'_>) -> String {
+    host.sh("docker port redis-flask")
+}
+
+#[test]
+fn runs_are_told_and_taken_back_one_after_the_other() {
+    let lab = host::lab();
+    let host = Provisioned::fresh(&lab, "trixie");
+
+    // Nothing was ever done here.
+    assert_eq!(runs(&ok(host.hwctl("history", &[]))), []);
+    let (code, events) = host.hwctl("rollback", &["--yes"]);
+    assert_eq!(code, 1);
+    assert!(failure(&events).contains("there is no run to roll back"), "{events:#?}");
+
+    ok(host.hwctl("provision", &[]));
+    ok(host.hwctl("provision", &[]));
+    let told = runs(&ok(host.hwctl("history", &[])));
+    assert_eq!(told.len(), 1, "a run that changes nothing leaves no trace: {told:?}");
+    assert_eq!((told[0].0.as_str(), told[0].1.as_str()), ("provision", "kept"));
+    assert!(told[0].2 > 30, "{told:?}");
+
+    a_change_is_rolled_back_and_again(&host);
+    a_text_is_brought_back_as_it_was_shown(&host);
+    wrong_questions_are_refused(&host);
+    the_key_is_renewed_and_brought_back(&host);
+    a_run_that_fails_is_told_as_undone(&host);
+}
+
+fn a_change_is_rolled_back_and_again(host: &Provisioned<'_>) {
+    ok(host.hwctl("provision", &["--set", "redis.port=6390"]));
+    assert!(port(host).ends_with(":6390"));
+
+    // The plan is shown and nothing is done.
+    let (code, events) = host.hwctl("rollback", &["--check"]);
+    assert_eq!(code, 3, "{events:#?}");
+    let planned = ["file /home/ubuntu/Flask-app/.env", "container redis-flask"];
+    assert!(planned.iter().all(|id| changes(&events).contains(id)), "{events:#?}");
+    assert!(port(host).ends_with(":6390"));
+
+    let events = ok(host.hwctl("rollback", &["--yes"]));
+    assert_eq!(outcome(&events), "changed");
+    assert!(port(host).ends_with(":6379"));
+    assert_eq!(host.hwctl("plan", &[]).0, 0, "the host is as the inventory has it again");
+
+    // A rollback is a run: it can be rolled back, and that too.
+    ok(host.hwctl("rollback", &["--yes"]));
+    assert!(port(host).ends_with(":6390"));
+    ok(host.hwctl("rollback", &["--yes"]));
+    assert!(port(host).ends_with(":6379"));
+    assert_eq!(host.hwctl("plan", &[]).0, 0);
+    assert!(host.sh_ok("check-flask"), "{}", host.sh("check-flask; true"));
+    let told = runs(&ok(host.hwctl("history", &[])));
+    let verbs: Vec<_> = told.iter().map(|run| run.0.as_str()).collect();
+    assert_eq!(verbs, ["rollback", "rollback", "rollback", "provision", "provision"]);
+}
+
+fn a_text_is_brought_back_as_it_was_shown(host: &Provisioned<'_>) {
+    let page = "/var/www/main/index.html";
+    let before = host.sh(&format!("sed -i s/iframe/planted/ {page}; cat {page}"));
+    ok(host.hwctl("provision", &[]));
+    assert_ne!(host.sh(&format!("cat {page}")), before);
+    let (_, events) = host.hwctl("rollback", &["--check"]);
+    let plan = events.iter().find(|event| event["event"] == "plan").expect("a plan");
+    let shown = &plan["changes"][0]["details"][0];
+    assert_eq!(shown["after"].as_str().map(str::trim), Some(before.as_str()), "{plan:#}");
+    ok(host.hwctl("rollback", &["--yes"]));
+    assert_eq!(host.sh(&format!("cat {page}")), before);
+    ok(host.hwctl("provision", &[]));
+}
+
+fn wrong_questions_are_refused(host: &Provisioned<'_>) {
+    for verb in ["history", "rollback"] {
+        let yes = if verb == "rollback" { &["nonsense", "--yes"][..] } else { &["nonsense"][..] };
+        let (code, events) = host.hwctl(verb, yes);
+        assert_eq!(code, 1, "{events:#?}");
+        assert!(failure(&events).contains("has no run `nonsense`"), "{events:#?}");
+    }
+    // Nobody can be asked.
+    let before = runs(&ok(host.hwctl("history", &[])));
+    for verb in ["rollback", "destroy"] {
+        assert_eq!(host.hwctl(verb, &[]).0, 2);
+    }
+    assert_eq!(runs(&ok(host.hwctl("history", &[]))), before);
+}
+
+fn the_key_is_renewed_and_brought_back(host: &Provisioned<'_>) {
+    let body = r#"{"username":"admin","password":"marked-secret-api"}"#;
+    let login = ["-H", "Content-Type: application/json", "-d", body];
+    let answer = Provisioned::curl(&[&login[..], &[&host.url("/flask/auth/login")]].concat());
+    let bearer = format!("Authorization: Bearer {}", host::fields(&answer, "token"));
+    let url = host.url("/flask/api/count");
+    let status =
+        || Provisioned::curl(&["-o", "/dev/null", "-w", "%{http_code}", "-H", &bearer, &url]);
+    assert_eq!(status(), "200");
+
+    assert_eq!(host.hwctl("secret rotate", &["--check"]).0, 3);
+    assert_eq!(status(), "200");
+    ok(host.hwctl("secret rotate", &[]));
+    assert_eq!(status(), "401", "a token of the old key");
+    assert_eq!(host.hwctl("plan", &[]).0, 0);
+    ok(host.hwctl("rollback", &["--yes"]));
+    assert_eq!(status(), "200", "a token of the key that is back");
+    assert_eq!(host.hwctl("plan", &[]).0, 0);
+}
+
+fn a_run_that_fails_is_told_as_undone(host: &Provisioned<'_>) {
+    // A port that is taken: the container cannot have it.
+    host.sh("systemd-run -q --unit taken nc -lk 127.0.0.1 6391 || systemd-run -q --unit taken python3 -m http.server 6391 --bind 127.0.0.1");
+    let (code, events) = host.hwctl("provision", &["--set", "redis.port=6391"]);
+    assert_eq!(code, 4, "{events:#?}");
+    let events = ok(host.hwctl("history", &[]));
+    let history = events.iter().find(|event| event["event"] == "history").expect("a history");
+    let last = &history["runs"][0];
+    assert_eq!(last["outcome"], "undone", "{last:#}");
+    assert!(last["why"].as_str().is_some_and(|why| why.contains("redis-flask")), "{last:#}");
+    let (code, events) = host.hwctl("rollback", &[last["id"].as_str().unwrap(), "--yes"]);
+    assert_eq!(code, 1);
+    assert!(failure(&events).contains("was undone"), "{events:#?}");
+    assert_eq!(host.hwctl("plan", &[]).0, 0);
+}
+
+#[test]
+fn before_the_first_run_there_was_no_stack() {
+    let lab = host::lab();
+    let host = Provisioned::fresh(&lab, "trixie");
+    let list = "dpkg-query -W -f '${binary:Package} ${db:Status-Status}\n' | grep ' installed'";
+    let packages = host.sh(list);
+    ok(host.hwctl("provision", &[]));
+
+    let events = ok(host.hwctl("rollback", &["--yes"]));
+    assert_eq!(action(&events, "unit flask-app.service"), "stop");
+    assert_eq!(action(&events, "file /etc/systemd/system/flask-app.service"), "remove");
+    assert!(kept(&events).contains(&"volume flask-app_redis-data"), "{events:#?}");
+    assert_eq!(host.sh(list), packages);
+    for path in ["/home/ubuntu/Flask-app", "/var/www/main", "/etc/nginx/ssl", "/etc/hwctl"] {
+        assert!(!host.sh_ok(&format!("test -e {path}")), "{path}");
+    }
+    assert!(!host.sh_ok("id flask-app"));
+    assert!(!host.answers(443) && !host.answers(80));
+    assert_eq!(host.sh("systemctl --failed --no-legend"), "");
+
+    // The images are gone, so this way back is closed, and that is said before anything is done.
+    let (code, events) = host.hwctl("rollback", &["--yes"]);
+    assert_eq!(code, 1);
+    let told = failure(&events);
+    assert!(told.contains("cannot be brought back") && told.contains("hwctl provision"), "{told}");
+    ok(host.hwctl("provision", &[]));
+    assert_eq!(host.hwctl("plan", &[]).0, 0);
+}
+
+#[test]
+fn a_run_whose_engine_is_killed_is_interrupted_and_can_be_taken_back() {
+    let lab = host::lab();
+    let host = Provisioned::fresh(&lab, "trixie");
+    ok(host.hwctl("provision", &[]));
+    // The reload of nginx kills the engine in the middle of its run.
+    let folder = "/etc/systemd/system/nginx.service.d";
+    let kill = "[Service]\nExecReload=\nExecReload=/usr/bin/pkill -9 -f 'hwctl-[0-9a-f]* engine'\n";
+    host.sh(&format!("mkdir {folder}; printf '{kill}' > {folder}/x.conf; systemctl daemon-reload"));
+    std::fs::create_dir_all(host.folder().join("templates/nginx")).unwrap();
+    let own = include_str!("../templates/nginx/nginx.conf")
+        .replace("keepalive_timeout 65s", "keepalive_timeout 66s");
+    std::fs::write(host.folder().join("templates/nginx/nginx.conf"), own).unwrap();
+    let (code, events) = host.hwctl("provision", &[]);
+    assert_eq!(code, 5, "{events:#?}");
+    host.sh(&format!("rm -r {folder}; systemctl daemon-reload"));
+    assert_eq!(host.sh("grep -c 'keepalive_timeout 66s' /etc/nginx/nginx.conf"), "1");
+
+    let told = runs(&ok(host.hwctl("history", &[])));
+    assert_eq!((told[0].0.as_str(), told[0].1.as_str()), ("provision", "interrupted"), "{told:?}");
+    let events = ok(host.hwctl("history", &[]));
+    let history = events.iter().find(|event| event["event"] == "history").expect("a history");
+    let id = history["runs"][0]["id"].as_str().unwrap().to_owned();
+    ok(host.hwctl("rollback", &[&id, "--yes"]));
+    assert!(!host.sh_ok("grep -q 'keepalive_timeout 66s' /etc/nginx/nginx.conf"));
+    let told = runs(&ok(host.hwctl("history", &[])));
+    assert_eq!(told[1].1, "interrupted");
+    std::fs::remove_dir_all(host.folder().join("templates")).unwrap();
+    assert_eq!(host.hwctl("plan", &[]).0, 0);
+}
