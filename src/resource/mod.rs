@@ -164,8 +164,8 @@ async fn examine_back<K: Kind>(kind: &K, to: &Saved, host: &Host) -> Result<(Sav
     Ok((Saved(rmp_serde::to_vec_named(&now)?), back))
 }
 
-/// The kinds as one enum, and each operation handed on to the kind. The futures are boxed: the
-/// enum's would else have the size of the largest kind's, everywhere it is awaited.
+/// The kinds as one enum, and each operation handed on to the kind; boxed, since the largest kind's
+/// would otherwise be the size of all.
 macro_rules! kinds {
     ($($name:ident),* $(,)?) => {
         /// One thing the host should have.
@@ -207,7 +207,8 @@ macro_rules! kinds {
             pub async fn apply(&self, before: &Saved, host: &Host) -> Result<()> {
                 match self {
                     $(Self::$name(kind) => {
-                        Box::pin(kind.apply(&rmp_serde::from_slice(&before.0)?, host)).await
+                        let before = rmp_serde::from_slice(&before.0)?;
+                        Box::pin(kind.apply(&before, host)).await
                     })*
                 }
             }
@@ -216,7 +217,8 @@ macro_rules! kinds {
             pub async fn restore(&self, to: &Saved, host: &Host) -> Result<()> {
                 match self {
                     $(Self::$name(kind) => {
-                        Box::pin(kind.restore(&rmp_serde::from_slice(&to.0)?, host)).await
+                        let to = rmp_serde::from_slice(&to.0)?;
+                        Box::pin(kind.restore(&to, host)).await
                     })*
                 }
             }
@@ -225,7 +227,8 @@ macro_rules! kinds {
             pub async fn undo(&self, before: &Saved, host: &Host) -> Result<()> {
                 match self {
                     $(Self::$name(kind) => {
-                        Box::pin(kind.undo(&rmp_serde::from_slice(&before.0)?, host)).await
+                        let before = rmp_serde::from_slice(&before.0)?;
+                        Box::pin(kind.undo(&before, host)).await
                     })*
                 }
             }
@@ -310,18 +313,21 @@ impl Resource {
     /// reads can be taken away. So are a container and a firewall that were not there.
     pub async fn release(&self, before: &Saved, host: &Host) -> Result<()> {
         match self {
-            Self::Unit(unit) => unit.release(&rmp_serde::from_slice(&before.0)?, host).await,
+            Self::Unit(unit) => {
+                let before = rmp_serde::from_slice(&before.0)?;
+                Box::pin(unit.release(&before, host)).await
+            }
             Self::Container(container) => {
                 let before: ContainerState = rmp_serde::from_slice(&before.0)?;
                 match before {
-                    ContainerState::Absent => container.undo(&before, host).await,
+                    ContainerState::Absent => Box::pin(container.undo(&before, host)).await,
                     _ => Ok(()),
                 }
             }
             Self::Firewall(firewall) => {
                 let before: FirewallState = rmp_serde::from_slice(&before.0)?;
                 match before {
-                    FirewallState::Absent => firewall.undo(&before, host).await,
+                    FirewallState::Absent => Box::pin(firewall.undo(&before, host)).await,
                     FirewallState::Installed(_) => Ok(()),
                 }
             }
