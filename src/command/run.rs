@@ -73,8 +73,8 @@ pub(super) async fn carry_out(
         return Err(failure.not_done("the run was not undone (`--keep-on-failure`)"));
     }
     let why = failure.what.clone();
-    engine.undo(&why, tell).await?;
-    Err(failure)
+    let left = engine.undo(&why, tell).await?;
+    Err(left.into_iter().fold(failure, Failure::why))
 }
 
 /// Services that were just started may need a moment: the API finds Redis again within 2 s.

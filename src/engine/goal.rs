@@ -15,25 +15,22 @@ use crate::resource::{Advise, Host};
 
 /// What a plan for `goal` has to look at.
 pub(super) fn wanted(goal: &Goal, host: &Host) -> Result<Wanted> {
-    Ok(match goal {
-        Goal::Declared { resources, tags } => Wanted {
-            removals: Manifest::load(host)?.removals(resources, tags),
-            declared: resources.iter().cloned().map(Step::from).collect(),
-            because: Some("no longer in the inventory"),
-            purge_data: false,
-        },
-        Goal::Before { run } => Wanted {
-            removals: before_run(run.as_deref(), host)?,
-            declared: Vec::new(),
-            because: None,
-            purge_data: false,
-        },
-        Goal::Original { purge_data } => Wanted {
-            removals: Manifest::load(host)?.originals(),
-            declared: Vec::new(),
-            because: None,
-            purge_data: *purge_data,
-        },
+    let manifest = Manifest::load(host)?;
+    let (declared, removals, because) = match goal {
+        Goal::Declared { resources, tags } => (
+            resources.iter().cloned().map(Step::from).collect(),
+            manifest.removals(resources, tags),
+            Some("no longer in the inventory"),
+        ),
+        Goal::Before { run } => (Vec::new(), before_run(run.as_deref(), host)?, None),
+        Goal::Original { .. } => (Vec::new(), manifest.originals(), None),
+    };
+    Ok(Wanted {
+        declared,
+        removals,
+        because,
+        purge_data: matches!(goal, Goal::Original { purge_data: true }),
+        strange: manifest.strange(),
     })
 }
 

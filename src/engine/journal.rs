@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::plan::Step;
 use super::protocol::RunInfo;
 use crate::event::{Changed, Run, RunOutcome};
-use crate::resource::{Change, Host, Resource, Saved, write_atomic};
+use crate::resource::{Advise, Change, Host, Resource, Saved, write_atomic};
 
 /// How many runs are kept.
 const KEPT_RUNS: usize = 50;
@@ -151,7 +151,8 @@ pub(super) fn entries(host: &Host, id: &str) -> Result<Vec<Entry>> {
     for path in folders(&run)?.iter().filter(|path| path.extension().is_none()) {
         let bytes = fs::read(path).with_context(|| format!("read `{}`", path.display()))?;
         let entry = rmp_serde::from_slice(&bytes);
-        entries.push(entry.with_context(|| format!("make sense of `{}`", path.display()))?);
+        let entry = entry.with_context(|| format!("make sense of `{}`", path.display()));
+        entries.push(entry.hint("another version of hwctl wrote it: use that version")?);
     }
     Ok(entries)
 }

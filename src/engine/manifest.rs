@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 
 use super::journal::{self, Entry};
 use super::plan::Step;
@@ -13,7 +14,11 @@ use crate::resource::{Declared, Host, Id, Resource, Saved, write_atomic};
 
 /// All of it, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Manifest(Vec<Owned>);
+pub(super) struct Manifest {
+    owned: Vec<Owned>,
+    /// What another version of hwctl has written and this one does not understand; kept for it.
+    strange: Vec<ByteBuf>,
+}
 
 /// One thing that hwctl has made or changed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -27,15 +32,21 @@ impl Manifest {
     /// Reads it, with what a run has made that went away before it could end.
     pub(super) fn load(host: &Host) -> Result<Self> {
         let path = path(host);
-        let owned = match fs::read(&path) {
+        let written: Vec<ByteBuf> = match fs::read(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             bytes => {
                 let bytes = bytes.with_context(|| format!("read `{}`", path.display()))?;
-                let owned = rmp_serde::from_slice(&bytes);
-                owned.with_context(|| format!("make sense of `{}`", path.display()))?
+                let written = rmp_serde::from_slice(&bytes);
+                written.with_context(|| format!("make sense of `{}`", path.display()))?
             }
         };
-        let mut manifest = Self(owned);
+        let mut manifest = Self::default();
+        for bytes in written {
+            match rmp_serde::from_slice(&bytes) {
+                Ok(owned) => manifest.owned.push(owned),
+                Err(_) => manifest.strange.push(bytes),
+            }
+        }
         if let Some(run) = journal::open_run(host) {
             manifest.take_in(&journal::entries(host, &run)?, false);
         }
@@ -51,7 +62,16 @@ impl Manifest {
 
     /// Writes it.
     pub(super) fn save(&self, host: &Host) -> Result<()> {
-        write_atomic(&path(host), &rmp_serde::to_vec_named(&self.0)?, 0o600, None)
+        let mut written = self.strange.clone();
+        for owned in &self.owned {
+            written.push(ByteBuf::from(rmp_serde::to_vec_named(owned)?));
+        }
+        write_atomic(&path(host), &rmp_serde::to_vec(&written)?, 0o600, None)
+    }
+
+    /// How many things another version has made that this one does not know.
+    pub(super) fn strange(&self) -> usize {
+        self.strange.len()
     }
 
     /// Takes in what a run has done; what it has brought back to its original state is hwctl's no
@@ -59,7 +79,7 @@ impl Manifest {
     pub(super) fn take_in(&mut self, entries: &[Entry], is_whole: bool) {
         for entry in entries {
             let id = entry.resource.id();
-            let known = self.0.iter_mut().find(|owned| owned.resource.id() == id);
+            let known = self.owned.iter_mut().find(|owned| owned.resource.id() == id);
             let original = known.as_ref().map(|owned| &owned.original);
             if is_whole && entry.to.is_some() && entry.to.as_ref() == original {
                 self.forget(&[id]);
@@ -70,7 +90,7 @@ impl Manifest {
                     owned.tag.clone_from(&entry.tag);
                     owned.resource = entry.resource.clone();
                 }
-                None => self.0.push(Owned {
+                None => self.owned.push(Owned {
                     tag: entry.tag.clone(),
                     resource: entry.resource.clone(),
                     original: entry.before.clone(),
@@ -81,12 +101,12 @@ impl Manifest {
 
     /// Takes things out that are hwctl's no more.
     pub(super) fn forget(&mut self, ids: &[Id]) {
-        self.0.retain(|owned| !ids.contains(&owned.resource.id()));
+        self.owned.retain(|owned| !ids.contains(&owned.resource.id()));
     }
 
     /// The way back to before hwctl came, newest first.
     pub(super) fn originals(&self) -> Vec<Step> {
-        self.0.iter().rev().map(Owned::step).collect()
+        self.owned.iter().rev().map(Owned::step).collect()
     }
 
     /// The way back for what is no longer declared in the parts of the stack that `tags` name. Of
@@ -97,7 +117,7 @@ impl Manifest {
         let mut families: HashSet<&str> =
             declared.iter().filter_map(|d| d.resource.family()).collect();
         let mut removals = Vec::new();
-        for owned in self.0.iter().rev() {
+        for owned in self.owned.iter().rev() {
             let Owned { tag, resource, .. } = owned;
             let in_use = resource.path().is_some_and(|path| paths.contains(path));
             if !tags.contains(tag) || ids.contains(&resource.id()) || in_use {
@@ -187,9 +207,13 @@ mod tests {
         manifest.take_in(&[back], true);
         assert_eq!(ids(&manifest.originals()), ["directory /www"]);
 
+        // What another version has written outlives this one.
         std::fs::create_dir_all(host.state_dir()).unwrap();
+        manifest.strange.push(ByteBuf::from("not known"));
         manifest.save(&host).unwrap();
-        assert_eq!(ids(&Manifest::load(&host).unwrap().originals()), ["directory /www"]);
+        let read = Manifest::load(&host).unwrap();
+        assert_eq!(ids(&read.originals()), ["directory /www"]);
+        assert_eq!(read.strange(), 1);
     }
 
     #[tokio::test]

@@ -34,6 +34,8 @@ pub(super) struct Wanted {
     pub(super) because: Option<&'static str>,
     /// Whether data is removed too.
     pub(super) purge_data: bool,
+    /// How many things in the manifest another version made and this one does not know.
+    pub(super) strange: usize,
 }
 
 /// A plan and what it was made from.

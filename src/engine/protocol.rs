@@ -59,7 +59,7 @@ pub enum Request {
     History,
     /// The run is good; answered by [`Reply::Closed`].
     Keep,
-    /// Take the run back; answered by events, then [`Reply::Closed`].
+    /// Take the run back; answered by events, then [`Reply::Undone`].
     Undo {
         /// Why, for the journal.
         why: String,
@@ -187,6 +187,11 @@ pub enum Reply {
     },
     /// The run is kept, or taken back.
     Closed,
+    /// The run is taken back.
+    Undone {
+        /// What of it cannot be taken back.
+        left: Vec<String>,
+    },
     /// The service runs again.
     Restarted {
         /// SHA-256 of the served certificate (DER), in hex.

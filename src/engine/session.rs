@@ -151,7 +151,9 @@ impl Session {
                 Request::Alive | Request::Stop | Request::LockedOut { .. } => Ok(None),
                 Request::History => self.history().map(Some).map_err(Into::into),
                 Request::Keep => self.close(RunOutcome::Kept, None).map(Some).map_err(Into::into),
-                Request::Undo { why } => self.undo(&why).await.map(|_| Some(Reply::Closed)),
+                Request::Undo { why } => {
+                    self.undo(&why).await.map(|left| Some(Reply::Undone { left }))
+                }
                 Request::Restart(restart) => self.restart(&restart).await.map(Some),
                 Request::LastWords { service, lines } => {
                     let words = service.last_words(&self.host, lines).await;
@@ -197,6 +199,13 @@ impl Session {
             deadman::disarm(&self.host).await?;
         }
         let wanted = goal::wanted(&request.goal, &self.host)?;
+        if wanted.strange > 0 {
+            let message = format!(
+                "another version of hwctl made {} things that this one does not know: they stay",
+                wanted.strange
+            );
+            self.teller.tell(What::Warning { message });
+        }
         let plan = Plan::make(&wanted, &self.host).await?;
         let reply = Reply::Plan {
             changes: plan.changes.clone(),

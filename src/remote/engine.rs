@@ -177,9 +177,13 @@ impl Engine {
         self.close(&Request::Keep, tell).await
     }
 
-    /// Takes the run back.
-    pub async fn undo(&mut self, why: &str, tell: Tell<'_>) -> Result<(), Failure> {
-        self.close(&Request::Undo { why: why.to_owned() }, tell).await
+    /// Takes the run back; says what of it cannot be.
+    pub async fn undo(&mut self, why: &str, tell: Tell<'_>) -> Result<Vec<String>, Failure> {
+        self.send(&Request::Undo { why: why.to_owned() }).await?;
+        match self.answer(tell).await? {
+            Reply::Undone { left } => Ok(left),
+            other => Err(self.nonsense(&other)),
+        }
     }
 
     async fn close(&mut self, request: &Request, tell: Tell<'_>) -> Result<(), Failure> {
