@@ -47,7 +47,7 @@ enum Fault {
 const FAULTS: [Fault; 4] =
     [Fault::KillHwctl, Fault::KillEngine, Fault::CutNetwork, Fault::PowerOff];
 
-/// SplitMix64: <https://prng.di.unimi.it/splitmix64.c>
+/// The generator `SplitMix64`: <https://prng.di.unimi.it/splitmix64.c>
 struct Random(u64);
 
 impl Random {
