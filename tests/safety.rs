@@ -20,7 +20,8 @@ fn signal(child: &Child, name: &str) {
 fn wait_for(host: &Provisioned<'_>, script: &str) {
     let start = Instant::now();
     while !host.sh_ok(script) {
-        assert!(start.elapsed() < Duration::from_mins(1), "`{script}` never succeeds");
+        let log = || host.sh("journalctl -u hwctl-revert.service -n 20 -o cat; ufw status");
+        assert!(start.elapsed() < Duration::from_mins(1), "`{script}` never succeeds: {}", log());
         std::thread::sleep(Duration::from_millis(100));
     }
 }
@@ -50,6 +51,7 @@ fn a_firewall_that_cuts_the_operator_off_is_taken_back() {
     assert_eq!((code, outcome(&events).as_str()), (4, "undone"));
     assert!(failure(&events).contains("nobody has logged in anew within 6 s"), "{events:#?}");
     assert!(host.sh("ufw status").contains("inactive"));
+    assert!(host.sh("ufw show added").contains("ufw deny from"), "the rules are as they were");
 
     // Neither the operator's side nor the engine lives: only the timer is left.
     let mut child = host

@@ -167,11 +167,11 @@ impl Carrier<'_> {
         let changed = change.await;
         self.host.forget();
         changed?;
-        if risky { self.new_login(journal).await } else { Ok(()) }
+        if risky { self.new_login().await } else { Ok(()) }
     }
 
     /// Waits until a login by a new connection has disarmed the deadman's timer.
-    async fn new_login(&self, journal: &Journal) -> Result<()> {
+    async fn new_login(&self) -> Result<()> {
         let hint = "look for a rule that denies your address (`ufw status verbose` on the host), \
                     or allow it";
         let _ = self.teller.0.send(Reply::LogInAnew);
@@ -188,7 +188,7 @@ impl Carrier<'_> {
                 Some(Halt::Stopped) | None => sleep(Duration::from_millis(20)).await,
             }
         }
-        if deadman::has_reverted(self.host, journal.id()) {
+        if deadman::has_fired(self.host) {
             let timeout = self.confirm_timeout.as_secs();
             return Err(anyhow!("nobody has logged in anew within {timeout} s")).hint(hint);
         }

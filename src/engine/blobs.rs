@@ -82,13 +82,11 @@ impl Blobs {
             None => self.begin(key)?,
         };
         receiving.add(bytes)?;
-        match last {
-            true => receiving.finish(&path(&self.folder, key)?),
-            false => {
-                self.receiving = Some(receiving);
-                Ok(())
-            }
+        if last {
+            return receiving.finish(&path(&self.folder, key)?);
         }
+        self.receiving = Some(receiving);
+        Ok(())
     }
 
     /// Begins a blob anew: what an earlier session left of it is gone.
@@ -175,7 +173,8 @@ mod tests {
         fs::create_dir(&folder).unwrap();
         fs::write(folder.join(format!("{}.part", whole.key)), "left").unwrap();
         let mut blobs = Blobs::new(&folder, None);
-        assert_eq!(blobs.want(&[whole.clone(), whole.clone()]).unwrap(), [whole.clone()]);
+        let wanted = blobs.want(&[whole.clone(), whole.clone()]).unwrap();
+        assert_eq!(wanted, std::slice::from_ref(&whole));
         blobs.receive(&whole.key, b"one", false).unwrap();
         blobs.receive(&whole.key, b"two", true).unwrap();
         assert_eq!(names(&folder), [whole.key.as_str()]);
@@ -212,7 +211,10 @@ mod tests {
         refused(&[(key, b"rig", false), (&sha256(b"other"), b"o", false)], "comes within");
         for key in ["", "../x", "a/b", "a\0", &"a".repeat(81)] {
             let hostile = Blob { key: key.to_owned(), size: 1 };
-            assert!(Blobs::new(&folder, None).want(&[hostile.clone()]).is_err(), "{key:?}");
+            assert!(
+                Blobs::new(&folder, None).want(std::slice::from_ref(&hostile)).is_err(),
+                "{key:?}"
+            );
             assert!(Blobs::new(&folder, None).open(&hostile).is_err(), "{key:?}");
         }
     }

@@ -35,8 +35,9 @@ pub(super) fn is_risky(resource: &Resource) -> bool {
 pub(super) async fn arm(host: &Host, id: &str, timeout: Duration) -> Result<()> {
     let program = std::env::current_exe().context("find hwctl's own binary")?;
     let service = format!(
-        "[Unit]\nDescription=Takes back what could lock the operator of hwctl out\n\n\
-         [Service]\nType=oneshot\nExecStart={} revert {id}\n",
+        "[Unit]\nDescription=Takes back what could lock the operator of hwctl out\n\
+         StartLimitIntervalSec=0\n\n\
+         [Service]\nType=oneshot\nExecStart={} revert {id}\nRestart=on-failure\nRestartSec=1s\n",
         program.display(),
     );
     let timer = format!(
@@ -44,17 +45,19 @@ pub(super) async fn arm(host: &Host, id: &str, timeout: Duration) -> Result<()> 
          [Timer]\nOnActiveSec={}ms\nAccuracySec=100ms\nUnit={SERVICE}\n",
         timeout.as_millis(),
     );
+    remove_file(&mark(host))?;
     write_atomic(&unit(host, SERVICE), service.as_bytes(), 0o644, None)?;
     write_atomic(&unit(host, TIMER), timer.as_bytes(), 0o644, None)?;
     let link = host.path(Path::new(AT_BOOT));
     if let Some(folder) = link.parent() {
         fs::create_dir_all(folder).with_context(|| format!("make `{}`", folder.display()))?;
     }
-    let _ = fs::remove_file(&link);
+    remove_file(&link)?;
     std::os::unix::fs::symlink(Path::new(UNITS).join(TIMER), &link)
         .with_context(|| format!("make `{}`", link.display()))?;
     host.run("systemctl", &["daemon-reload"]).await?;
-    host.run("systemctl", &["start", TIMER]).await.context("arm the timer that takes it back")?;
+    // One that has fired before is still there for systemd: starting it again does nothing.
+    host.run("systemctl", &["restart", TIMER]).await.context("arm the timer that takes it back")?;
     Ok(())
 }
 
@@ -65,15 +68,17 @@ pub(super) fn is_armed(host: &Host) -> bool {
 
 /// Disarms the timer. Only to be called by a session that was logged in after the change.
 pub(super) async fn disarm(host: &Host) -> Result<()> {
-    if !is_armed(host) {
+    // Once it takes things back it is let finish, and cleans up itself.
+    if !is_armed(host) || has_fired(host) {
         return Ok(());
     }
-    host.run("systemctl", &["stop", TIMER]).await?;
     remove(host).await
 }
 
 /// Takes back the risky changes of a run: what the timer does.
 pub async fn revert(host: &Host, id: &str) -> Result<()> {
+    // First: a login that comes from now on comes too late.
+    write_atomic(&mark(host), b"", 0o600, None)?;
     let entries = journal::entries(host, id)?;
     let risky = entries.iter().rev().filter(|entry| is_risky(&entry.resource));
     let mut reverted = Ok(());
@@ -83,31 +88,35 @@ pub async fn revert(host: &Host, id: &str) -> Result<()> {
         host.forget();
         reverted = reverted.and(undone.with_context(|| format!("`{}`", entry.resource.id())));
     }
-    write_atomic(&last_reverted(host), id.as_bytes(), 0o600, None)?;
-    remove(host).await?;
-    reverted.context("cannot take back what could lock the operator out")
+    // Until it is done, systemd tries again.
+    reverted.context("cannot take back what could lock the operator out")?;
+    remove(host).await
 }
 
-/// Whether the timer has taken back the risky changes of the run `id`.
-pub(super) fn has_reverted(host: &Host, id: &str) -> bool {
-    fs::read_to_string(last_reverted(host)).is_ok_and(|last| last == id)
+/// Whether the timer that was armed last takes back the risky changes, or has.
+pub(super) fn has_fired(host: &Host) -> bool {
+    mark(host).exists()
 }
 
-/// Names the last run whose risky changes were taken back.
-fn last_reverted(host: &Host) -> PathBuf {
+fn mark(host: &Host) -> PathBuf {
     host.state_dir().join("reverted")
 }
 
 async fn remove(host: &Host) -> Result<()> {
+    host.run("systemctl", &["stop", TIMER]).await?;
     for path in [host.path(Path::new(AT_BOOT)), unit(host, TIMER), unit(host, SERVICE)] {
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("remove `{}`", path.display()));
-            }
-            _ => {}
-        }
+        remove_file(&path)?;
     }
     host.run("systemctl", &["daemon-reload"]).await.map(|_| ())
+}
+
+fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove `{}`", path.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn unit(host: &Host, name: &str) -> PathBuf {

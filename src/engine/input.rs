@@ -2,11 +2,12 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use tokio::io::{AsyncRead, BufReader};
 use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::time::timeout;
 
-use super::protocol::{Request, read_frame, skip_to_greeting};
+use super::protocol::{Request, SILENCE, read_frame, skip_to_greeting};
 
 /// How many requests may come before they are asked for; more wait in the stream.
 const AHEAD: usize = 4;
@@ -63,16 +64,20 @@ async fn pass_on(
 ) -> Result<()> {
     let mut input = BufReader::new(input);
     skip_to_greeting(&mut input).await?;
-    while let Some(request) = read_frame(&mut input).await? {
+    loop {
+        // Where a network is cut, nobody ever says that the connection is over.
+        let read = timeout(SILENCE, read_frame(&mut input)).await;
+        let read = read.map_err(|_| anyhow!("the operator's side is silent"))?;
+        let Some(request) = read? else { return Ok(()) };
         match request {
+            Request::Alive => {}
             Request::Stop => halted.set(Halt::Stopped),
             Request::LockedOut { why } => halted.set(Halt::LockedOut(why)),
             request => {
                 if sender.send(Ok(request)).await.is_err() {
-                    break;
+                    return Ok(());
                 }
             }
         }
     }
-    Ok(())
 }

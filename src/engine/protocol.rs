@@ -4,6 +4,7 @@
 //! Both ends are the same binary, found by its hash, so there are no versions to negotiate.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -28,6 +29,11 @@ pub const MAX_FRAME: u32 = 32 << 20;
 const MAX_DEPTH: usize = 64;
 /// The size of a blob's chunks, in bytes.
 pub const CHUNK: usize = 256 << 10;
+
+/// How often the operator's side says that it is still there.
+pub const HEARTBEAT: Duration = Duration::from_secs(5);
+/// After so long without a word from the operator's side the engine takes it for gone.
+pub const SILENCE: Duration = Duration::from_secs(30);
 
 /// What the operator's side asks.
 #[derive(Debug, Serialize, Deserialize)]
@@ -58,6 +64,8 @@ pub enum Request {
         /// Why, for the journal.
         why: String,
     },
+    /// The operator's side is still there; sent every [`HEARTBEAT`], not answered.
+    Alive,
     /// End after the change in hand; needs no turn and has no answer of its own.
     Stop,
     /// A new login does not work since the last change: take it back. Needs no turn and has no
@@ -342,7 +350,8 @@ mod tests {
         let mut stream = late.as_bytes();
         skip_to_greeting(&mut stream).await.unwrap();
         assert_eq!(stream, b"rest");
-        for stranger in [&b""[..], b"GET / HTTP/1.1\r\n\r\n\r\n", &[b'x'; 1 << 20]] {
+        let noise = vec![b'x'; 1 << 20];
+        for stranger in [&b""[..], b"GET / HTTP/1.1\r\n\r\n\r\n", &noise] {
             assert!(skip_to_greeting(&mut &stranger[..]).await.is_err());
         }
     }

@@ -148,7 +148,7 @@ impl Session {
                     disarmed.map(|()| Some(Reply::Closed)).map_err(Into::into)
                 }
                 // Heard by the reader.
-                Request::Stop | Request::LockedOut { .. } => Ok(None),
+                Request::Alive | Request::Stop | Request::LockedOut { .. } => Ok(None),
                 Request::History => self.history().map(Some).map_err(Into::into),
                 Request::Keep => self.close(RunOutcome::Kept, None).map(Some).map_err(Into::into),
                 Request::Undo { why } => {

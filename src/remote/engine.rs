@@ -2,19 +2,21 @@
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use openssh::{ChildStdin, ChildStdout, Session};
 use tokio::io::AsyncReadExt as _;
+use tokio::sync::Mutex;
+use tokio::time::sleep;
 
 use super::bootstrap::{self, Child};
 use super::interrupt;
 use super::ssh::Target;
 use crate::engine::Service;
 use crate::engine::protocol::{
-    CHUNK, PlanRequest, Reply, Request, Restart, read_frame, write_frame,
+    CHUNK, HEARTBEAT, PlanRequest, Reply, Request, Restart, read_frame, write_frame,
 };
 use crate::event::{self, What};
 use crate::failure::{Exit, Failure};
@@ -26,12 +28,31 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Hears what happens on the host.
 pub type Tell<'a> = &'a (dyn Fn(What) + Send + Sync);
 
+/// Sends a request whole: another one waits meanwhile.
+async fn send(stdin: &Mutex<Option<ChildStdin>>, request: &Request) -> Result<()> {
+    match stdin.lock().await.as_mut() {
+        Some(stdin) => write_frame(stdin, request).await,
+        None => Err(anyhow!("the session is closed")),
+    }
+}
+
+/// Says that this side is still there, as long as the session lasts.
+async fn say_alive(stdin: Weak<Mutex<Option<ChildStdin>>>) {
+    loop {
+        sleep(HEARTBEAT).await;
+        let Some(stdin) = stdin.upgrade() else { return };
+        if send(&stdin, &Request::Alive).await.is_err() {
+            return;
+        }
+    }
+}
+
 /// A running engine.
 #[derive(Debug)]
 pub struct Engine {
     target: Target,
     child: Child,
-    stdin: Option<ChildStdin>,
+    stdin: Arc<Mutex<Option<ChildStdin>>>,
     stdout: ChildStdout,
     // Kept open: the engine's channel belongs to it.
     session: Arc<Session>,
@@ -66,7 +87,8 @@ impl Engine {
         let step = |message, fraction| tell(What::Step { message, fraction });
         let mut child = bootstrap::start(&session, target, step).await?;
         let binary = bootstrap::host_path(target)?;
-        let stdin = child.stdin().take();
+        let stdin = Arc::new(Mutex::new(child.stdin().take()));
+        tokio::spawn(say_alive(Arc::downgrade(&stdin)));
         let stdout = child.stdout().take();
         let stdout = stdout.ok_or_else(|| target.unreachable("ssh gives no stream of the host"))?;
         let target = target.clone();
@@ -196,8 +218,8 @@ impl Engine {
     }
 
     /// Ends the session.
-    pub async fn hang_up(mut self) {
-        drop(self.stdin.take());
+    pub async fn hang_up(self) {
+        drop(self.stdin.lock().await.take());
         // The engine ends with its input; a host that is gone is not waited for.
         let _ = tokio::time::timeout(Duration::from_secs(2), self.child.wait()).await;
         if let Some(session) = Arc::into_inner(self.session) {
@@ -206,11 +228,7 @@ impl Engine {
     }
 
     async fn send(&mut self, request: &Request) -> Result<(), Failure> {
-        let sent = match self.stdin.as_mut() {
-            Some(stdin) => write_frame(stdin, request).await,
-            None => Err(anyhow!("the session is closed")),
-        };
-        match sent {
+        match send(&self.stdin, request).await {
             Ok(()) => Ok(()),
             Err(error) => {
                 // An engine that hangs up has said why.
@@ -245,10 +263,8 @@ impl Engine {
                         reply = &mut reading => break reply,
                         () = interrupt::wanted(), if !told => {
                             told = true;
-                            if let Some(stdin) = self.stdin.as_mut() {
-                                // A session that is gone is told by the reading.
-                                let _ = write_frame(stdin, &Request::Stop).await;
-                            }
+                            // A session that is gone is told by the reading.
+                            let _ = send(&self.stdin, &Request::Stop).await;
                         }
                     }
                 }

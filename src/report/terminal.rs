@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::harmless::harmless;
 use super::history;
 use crate::event::{
     Action, Change, Detail, Event, Exit, Failure, HostSummary, Outcome, Planned, Run, Sink, What,
@@ -65,6 +66,7 @@ impl<W: Write + Send> Terminal<W> {
 
 impl<W: Write + Send> Sink for Terminal<W> {
     fn event(&self, event: Event) {
+        let Ok(event) = harmless(&event) else { return };
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let style = self.style;
         let host = event.host.unwrap_or_default();
@@ -83,13 +85,18 @@ impl<W: Write + Send> Sink for Terminal<W> {
             What::Plan { changes } => state.plan(style, &host, &changes),
             What::ChangeStarted { index, id } => {
                 let all = state.hosts.entry(host.clone()).or_default().ids.len();
-                state.progress(style, &host, &format!("[{}/{all}] {id}", index + 1), None);
+                state.progress(
+                    style,
+                    &host,
+                    &format!("[{}/{all}] {id}", index.saturating_add(1)),
+                    None,
+                );
             }
             What::ChangeProgress { index, fraction, message } => {
                 let known = state.hosts.entry(host.clone()).or_default();
                 let all = known.ids.len();
                 let id = known.ids.get(index).cloned().unwrap_or_default();
-                let message = format!("[{}/{all}] {id}: {message}", index + 1);
+                let message = format!("[{}/{all}] {id}: {message}", index.saturating_add(1));
                 state.progress(style, &host, &message, fraction);
             }
             What::ChangeDone { id, elapsed_ms, .. } => {

@@ -22,6 +22,9 @@ use rustix::process::geteuid;
 use super::Advise;
 use super::fs::{explain, user_name};
 
+/// The largest file that is handled: all of it is held in memory, and one with a hole of a
+/// terabyte is quickly made.
+pub const MAX_FILE: u64 = 256 << 20;
 /// As many links as the kernel follows.
 const MAX_LINKS: usize = 40;
 const FOLDER: OFlags =
@@ -77,13 +80,18 @@ impl Entry {
         let read = || -> io::Result<_> {
             // Not waiting for a pipe's other end, should somebody put one there.
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            let mut file = File::from(openat(&self.folder, &self.name, flags, Mode::empty())?);
+            let file = File::from(openat(&self.folder, &self.name, flags, Mode::empty())?);
             let found = file.metadata()?;
             if !found.is_file() {
                 return Err(io::Error::other("it is no longer a file"));
             }
+            if found.len() > MAX_FILE {
+                let most = MAX_FILE >> 20;
+                return Err(io::Error::other(format!("it is larger than {most} MiB")));
+            }
             let mut bytes = Vec::new();
-            file.read_to_end(&mut bytes)?;
+            // It may grow meanwhile.
+            file.take(MAX_FILE).read_to_end(&mut bytes)?;
             Ok((bytes, found))
         };
         read().with_context(|| format!("read `{}`", self.path.display()))
@@ -387,6 +395,15 @@ mod tests {
     }
 
     #[test]
+    fn a_file_with_a_huge_hole_is_not_read() {
+        let root = tempfile::tempdir().unwrap();
+        let path = root.path().join("huge");
+        File::create(&path).unwrap().set_len(1 << 40).unwrap();
+        let error = Entry::require(&path).unwrap().read().unwrap_err();
+        assert!(format!("{error:#}").contains("larger than 256 MiB"), "{error:#}");
+    }
+
+    #[test]
     fn nothing_is_changed_through_a_link_at_the_place_itself() {
         let root = tree();
         let at = |name: &str| root.path().join(name);
@@ -403,5 +420,42 @@ mod tests {
         assert_eq!(mode & 0o777, 0o755);
         let names: Vec<_> = fs::read_dir(root.path()).unwrap().flatten().collect();
         assert_eq!(names.len(), 3, "{names:?}");
+    }
+
+    #[test]
+    fn a_link_that_is_swapped_in_meanwhile_leads_nowhere() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+
+        let root = tree();
+        let at = |name: &str| root.path().join(name);
+        fs::create_dir(at("home/app")).unwrap();
+        fs::set_permissions(at("real"), fs::Permissions::from_mode(0o700)).unwrap();
+        symlink(at("real"), at("home/link")).unwrap();
+        let done = AtomicBool::new(false);
+        let (mut written, mut refused) = (0, 0);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let home = open(at("home"), FOLDER, Mode::empty()).unwrap();
+                while !done.load(Ordering::Relaxed) {
+                    let exchange = rustix::fs::RenameFlags::EXCHANGE;
+                    rustix::fs::renameat_with(&home, "app", &home, "link", exchange).unwrap();
+                }
+            });
+            for _ in 0..2000 {
+                let results = [
+                    super::super::write_atomic(&at("home/app/.env"), b"ours", 0o644, None),
+                    Entry::require(&at("home/app")).unwrap().directory(0o755, (0, 0)),
+                ];
+                for result in results {
+                    *if result.is_ok() { &mut written } else { &mut refused } += 1;
+                }
+            }
+            done.store(true, Ordering::Relaxed);
+        });
+        assert!(written > 0 && refused > 0, "{written} written, {refused} refused");
+        let names: Vec<_> =
+            fs::read_dir(at("real")).unwrap().flatten().map(|e| e.file_name()).collect();
+        assert_eq!(names, ["below"]);
+        assert_eq!(fs::metadata(at("real")).unwrap().permissions().mode() & 0o777, 0o700);
     }
 }

@@ -14,6 +14,9 @@ use super::entry::Entry;
 use super::fs::{Owner, mode_text, type_text, write_atomic};
 use super::{Action, Advise, Back, Change, Detail, Host, Id, Kind};
 
+/// A longer live file is not shown: whoever may write it could make the plan too long to be sent.
+const MAX_SHOWN: usize = 256 << 10;
+
 /// A regular file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct File {
@@ -120,7 +123,8 @@ impl File {
         if live.is_some() && rendered.bytes.as_deref() == live {
             return Ok(Vec::new());
         }
-        let Some(after) = rendered.shown else {
+        let is_long = live.is_some_and(|live| live.len() > MAX_SHOWN);
+        let Some(after) = rendered.shown.filter(|_| !is_long) else {
             let after = match &self.content {
                 Content::Blob(blob) => blob.size,
                 _ => rendered.bytes.map_or(0, |bytes| bytes.len() as u64),
@@ -236,8 +240,10 @@ impl Kind for Absent {
                 Ok(Some(change.attribute("type", before, None)))
             }
             PathState::File { bytes, .. } => Ok(Some(change.detail(match str::from_utf8(bytes) {
-                Ok(text) => Detail::Text { before: text.to_owned(), after: String::new() },
-                Err(_) => Detail::Binary { before: Some(bytes.len() as u64), after: None },
+                Ok(text) if text.len() <= MAX_SHOWN => {
+                    Detail::Text { before: text.to_owned(), after: String::new() }
+                }
+                _ => Detail::Binary { before: Some(bytes.len() as u64), after: None },
             }))),
         }
     }

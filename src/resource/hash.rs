@@ -11,6 +11,13 @@ use super::Secret;
 /// (<https://www.akkadia.org/drepper/SHA-crypt.txt>), while the crate's own default is 22.
 const SALT_BYTES: usize = 12;
 
+/// What hashes of ours begin with, behind their scheme: others may have been planted, and could
+/// take hours or all memory to be checked.
+const SHA512_COST: &str = "rounds=5000$";
+const ARGON2ID_COST: &str = "$argon2id$v=19$m=19456,t=2,p=1$";
+/// How many hashes of one user are looked at in a file, which has one.
+const MOST_HASHES: usize = 4;
+
 /// How a password is hashed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum HashScheme {
@@ -39,19 +46,23 @@ impl HashScheme {
         hash.map_err(|error| anyhow!("hash a password: {error}"))
     }
 
-    /// Whether `hash` is one of `password` in this scheme, for every reader of the scheme.
+    /// Whether `hash` is one of `password` in this scheme, for every reader of the scheme, and of
+    /// the cost that ours have.
     #[must_use]
     pub fn verify(self, password: &Secret, hash: &str) -> bool {
         let password = password.expose().as_bytes();
         match self {
             Self::Sha512Crypt => {
                 let salt = hash.rsplit('$').nth(1).unwrap_or_default();
-                hash.starts_with("$6$")
+                let rest = hash.strip_prefix("$6$").unwrap_or_default();
+                let rest = rest.strip_prefix(SHA512_COST).unwrap_or(rest);
+                // Salt and hash alone: no other cost is left.
+                rest.split('$').count() == 2
                     && salt.len() <= 16
                     && sha_crypt::ShaCrypt::default().verify_password(password, hash).is_ok()
             }
             Self::Argon2id => {
-                hash.starts_with("$argon2id$")
+                hash.starts_with(ARGON2ID_COST)
                     && argon2::password_hash::phc::PasswordHash::new(hash).is_ok_and(|hash| {
                         argon2::Argon2::default().verify_password(password, &hash).is_ok()
                     })
@@ -62,7 +73,7 @@ impl HashScheme {
     /// The hash in `text` that stands after `user:` and matches the password.
     pub(super) fn find(self, text: &str, user: &str, password: &Secret) -> Option<String> {
         let label = format!("{user}:");
-        text.match_indices(&label).find_map(|(start, _)| {
+        text.match_indices(&label).take(MOST_HASHES).find_map(|(start, _)| {
             let whole_name = text[..start].chars().next_back().is_none_or(|c| !is_name(c));
             let rest = &text[start + label.len()..];
             let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || "$./=,+-_".contains(c)));
@@ -100,5 +111,26 @@ mod tests {
             assert_eq!(scheme.find(&text, "admin", &Secret::new("wrong")), None);
             assert_eq!(scheme.find(&text, "min", &password), None);
         }
+    }
+
+    #[test]
+    fn a_planted_hash_costs_nothing() {
+        let password = Secret::new("correct horse");
+        let start = std::time::Instant::now();
+        for (scheme, planted) in [
+            (HashScheme::Sha512Crypt, "$6$rounds=999999999$saltsalt$hash"),
+            (
+                HashScheme::Argon2id,
+                "$argon2id$v=19$m=4194304,t=4294967,p=1$c2FsdHNhbHQ$aGFzaGhhc2g",
+            ),
+        ] {
+            let text = format!("admin:{planted}\n").repeat(100_000);
+            assert_eq!(scheme.find(&text, "admin", &password), None);
+            // Of the right cost, but one after the other.
+            let other = scheme.hash(&Secret::new("wrong")).unwrap();
+            let text = format!("admin:{other}\n").repeat(10_000);
+            assert_eq!(scheme.find(&text, "admin", &password), None);
+        }
+        assert!(start.elapsed().as_secs() < 10, "{:?}", start.elapsed());
     }
 }

@@ -119,3 +119,17 @@ async fn a_hosts_secret_is_made_once_kept_and_used_but_never_shown() {
     let change = format!("{:?}", uses.examine(&host).await.unwrap().change);
     assert!(change.contains("<secret jwt-key>") && !change.contains(&value), "{change}");
 }
+
+#[tokio::test]
+async fn a_long_live_file_is_replaced_and_not_shown() {
+    let root = tempfile::tempdir().unwrap();
+    let host = host(root.path());
+    let path = Path::new("/etc/long");
+    fs::write(host.path(path), "planted\n".repeat(1 << 20)).unwrap();
+    for resource in [file(path, "ours"), Absent { path: path.to_owned(), brought_by: None }.into()]
+    {
+        let change = resource.examine(&host).await.unwrap().change.unwrap();
+        assert!(rmp_serde::to_vec(&change).unwrap().len() < 1000);
+        law(resource, &host).await;
+    }
+}

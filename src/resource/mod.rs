@@ -42,6 +42,7 @@ pub use change::{Action, Back, Change, Detail};
 pub use container::{Container, ContainerState, Mount, MountSource, PublishedPort};
 pub use content::{Blob, Content, HashScheme, Part, hex, sha256};
 pub use directory::{Directory, DirectoryState};
+pub use entry::MAX_FILE;
 pub use facts::{Facts, Version};
 pub use file::{Absent, File, PathState};
 pub use firewall::{Firewall, FirewallPort, FirewallState, Transport};
@@ -163,7 +164,8 @@ async fn examine_back<K: Kind>(kind: &K, to: &Saved, host: &Host) -> Result<(Sav
     Ok((Saved(rmp_serde::to_vec_named(&now)?), back))
 }
 
-/// The kinds as one enum, and each operation handed on to the kind.
+/// The kinds as one enum, and each operation handed on to the kind; boxed, since the largest kind's
+/// would otherwise be the size of all.
 macro_rules! kinds {
     ($($name:ident),* $(,)?) => {
         /// One thing the host should have.
@@ -193,19 +195,20 @@ macro_rules! kinds {
 
             /// Reads what the host has and says what has to change.
             pub async fn examine(&self, host: &Host) -> Result<Examined> {
-                match self { $(Self::$name(kind) => examine(kind, host).await,)* }
+                match self { $(Self::$name(kind) => Box::pin(examine(kind, host)).await,)* }
             }
 
             /// Reads what the host has, and says what brings it back to the state `to`.
             pub async fn examine_back(&self, to: &Saved, host: &Host) -> Result<(Saved, Back)> {
-                match self { $(Self::$name(kind) => examine_back(kind, to, host).await,)* }
+                match self { $(Self::$name(kind) => Box::pin(examine_back(kind, to, host)).await,)* }
             }
 
             /// Brings the host from the state `before` to the desired one.
             pub async fn apply(&self, before: &Saved, host: &Host) -> Result<()> {
                 match self {
                     $(Self::$name(kind) => {
-                        kind.apply(&rmp_serde::from_slice(&before.0)?, host).await
+                        let before = rmp_serde::from_slice(&before.0)?;
+                        Box::pin(kind.apply(&before, host)).await
                     })*
                 }
             }
@@ -214,7 +217,8 @@ macro_rules! kinds {
             pub async fn restore(&self, to: &Saved, host: &Host) -> Result<()> {
                 match self {
                     $(Self::$name(kind) => {
-                        kind.restore(&rmp_serde::from_slice(&to.0)?, host).await
+                        let to = rmp_serde::from_slice(&to.0)?;
+                        Box::pin(kind.restore(&to, host)).await
                     })*
                 }
             }
@@ -223,7 +227,8 @@ macro_rules! kinds {
             pub async fn undo(&self, before: &Saved, host: &Host) -> Result<()> {
                 match self {
                     $(Self::$name(kind) => {
-                        kind.undo(&rmp_serde::from_slice(&before.0)?, host).await
+                        let before = rmp_serde::from_slice(&before.0)?;
+                        Box::pin(kind.undo(&before, host)).await
                     })*
                 }
             }
@@ -308,18 +313,21 @@ impl Resource {
     /// reads can be taken away. So are a container and a firewall that were not there.
     pub async fn release(&self, before: &Saved, host: &Host) -> Result<()> {
         match self {
-            Self::Unit(unit) => unit.release(&rmp_serde::from_slice(&before.0)?, host).await,
+            Self::Unit(unit) => {
+                let before = rmp_serde::from_slice(&before.0)?;
+                Box::pin(unit.release(&before, host)).await
+            }
             Self::Container(container) => {
                 let before: ContainerState = rmp_serde::from_slice(&before.0)?;
                 match before {
-                    ContainerState::Absent => container.undo(&before, host).await,
+                    ContainerState::Absent => Box::pin(container.undo(&before, host)).await,
                     _ => Ok(()),
                 }
             }
             Self::Firewall(firewall) => {
                 let before: FirewallState = rmp_serde::from_slice(&before.0)?;
                 match before {
-                    FirewallState::Absent => firewall.undo(&before, host).await,
+                    FirewallState::Absent => Box::pin(firewall.undo(&before, host)).await,
                     FirewallState::Installed(_) => Ok(()),
                 }
             }

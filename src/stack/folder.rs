@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 
 use crate::failure::Failure;
-use crate::resource::{Blob, Content, hex, sha256};
+use crate::resource::{Blob, Content, MAX_FILE, hex, sha256};
 
 /// Longer files are not shown as a diff and travel apart, so that they travel once.
 const MAX_TEXT: u64 = 64 * 1024;
@@ -67,6 +67,10 @@ fn walk(root: &Path, folder: &Path, prefix: &str, files: &mut Vec<LocalFile>) ->
 /// The content of a local file: text that a plan can show, or a blob.
 pub(super) fn content(path: &Path) -> Result<Content> {
     let size = fs::metadata(path).with_context(|| format!("read `{}`", path.display()))?.len();
+    if size > MAX_FILE {
+        let problem = format!("is larger than {} MiB", MAX_FILE >> 20);
+        return Err(wrong(path, &problem).hint("serve it from elsewhere").into());
+    }
     if size > MAX_TEXT {
         return Ok(Content::Blob(Blob { key: digest(path)?, size }));
     }

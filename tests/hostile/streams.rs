@@ -199,11 +199,11 @@ fn serve(stream: &[u8]) -> (bool, String) {
     let served = runtime.block_on(hwctl::engine::serve(input, &mut output, "", None));
     let line = output.iter().position(|byte| *byte == b'\n').unwrap_or_default();
     let mut frames = &output[line + 1..];
-    let mut told = String::new();
+    let mut told = Vec::new();
     while let Ok(Some(reply)) = runtime.block_on(read_frame::<Reply>(&mut frames)) {
-        told.push_str(&format!("{reply:?}\n"));
+        told.push(format!("{reply:?}"));
     }
-    (served.is_ok(), told)
+    (served.is_ok(), told.join("\n"))
 }
 
 #[test]
@@ -215,14 +215,14 @@ fn hostile_streams_end_the_engine_and_change_nothing() {
 
     let wanted = blob(b"wanted");
     let run = || plan(vec![file_of(&wanted)], true);
-    let full_chunk = chunk(&wanted.key, &[0; 256 << 10], false);
+    let full_chunk = chunk(&wanted.key, &vec![0; 256 << 10], false);
     let huge = Blob { key: sha256(b"huge"), size: 1 << 50 };
     let traversal = Blob { key: "../../../../etc/shadow".to_owned(), size: 1 };
     let relative = File { path: "../etc/planted".into(), ..file_fields() };
     let upwards = File { path: "/srv/../etc/planted".into(), ..file_fields() };
     let secret = HostSecret { name: "../../../etc/planted".to_owned(), bytes: 4, renew: false };
     let noise: Vec<u8> =
-        (0..100_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        (0..25_000_u32).flat_map(|n| n.wrapping_mul(2_654_435_761).to_be_bytes()).collect();
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
         ("nothing", vec![], "not hwctl"),
         ("noise", noise.clone(), "not hwctl"),
