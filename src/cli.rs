@@ -74,7 +74,7 @@ Examples:
 
 const ROLLBACK_EXAMPLES: &str = "\
 Examples:
-  hwctl rollback --host vm1                      undo the last run that changed something
+  hwctl rollback --host vm1                      undo the last run whose changes are there
   hwctl rollback 20261124-031432 --host vm1      undo this run and all after it
   hwctl rollback --host vm1 --check              show what that would change";
 
@@ -228,7 +228,7 @@ pub struct BackArgs {
 /// `hwctl rollback`.
 #[derive(Clone, Debug, Args)]
 pub struct RollbackArgs {
-    /// The run before which the host should be [default: the last kept one that changed something]
+    /// The run before which the host should be [default: the last whose changes are still there]
     pub run: Option<String>,
     /// How.
     #[command(flatten)]

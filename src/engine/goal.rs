@@ -62,7 +62,7 @@ fn before_run(run: Option<&str>, host: &Host) -> Result<Vec<Step>> {
         None => {
             let last = runs
                 .iter()
-                .rposition(|run| run.outcome == RunOutcome::Kept && !run.changes.is_empty());
+                .rposition(|run| run.outcome != RunOutcome::Undone && !run.changes.is_empty());
             last.ok_or_else(|| anyhow!("there is no run to roll back"))
                 .hint("`hwctl history` shows what the host's journal has")?
         }

@@ -130,7 +130,7 @@ pub enum Goal {
     },
     /// As it was before a run.
     Before {
-        /// The run; the last one that changed something when it is not named.
+        /// The run; when it is not named, the last one whose changes are still there.
         run: Option<String>,
     },
     /// As it was before hwctl first came.
