@@ -4,7 +4,7 @@ use utoipa::{
     Modify, OpenApi,
     openapi::{
         self, Content, HeaderBuilder, ObjectBuilder, OpenApi as Document, Ref, RefOr, Response,
-        ResponseBuilder, Server,
+        ResponseBuilder,
         path::Operation,
         schema::{SchemaType, Type},
         security::{Http, HttpAuthScheme, SecurityScheme},
@@ -150,8 +150,7 @@ impl Modify for Surroundings {
         components
             .security_schemes
             .insert("bearer".to_owned(), SecurityScheme::Http(scheme).into());
-        let mut server = Server::new("/");
-        server.description = Some("The host that this document came from.".to_owned());
-        document.servers = Some(vec![server]);
+        // It would be shown as a link to one licence of this name, which does not exist.
+        document.info.license = None;
     }
 }
