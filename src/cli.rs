@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Turns a fresh Ubuntu or Debian VM into a hardened, serving host, and keeps it that way.
 #[derive(Debug, Parser)]
@@ -22,6 +22,9 @@ pub enum Verb {
     /// Show what provision would change, and change nothing (exit code 3: there are changes)
     #[command(after_help = PLAN_EXAMPLES)]
     Plan(PlanArgs),
+    /// Restart a service without losing a request, and wait until it is healthy
+    #[command(after_help = RESTART_EXAMPLES)]
+    Restart(RestartArgs),
     /// On the host: serve one session of hwctl on standard input and output
     #[command(hide = true)]
     Engine {
@@ -42,6 +45,11 @@ const PLAN_EXAMPLES: &str = "\
 Examples:
   hwctl plan --host vm1                          one host of the inventory
   hwctl plan --json | jq -c 'select(.event == \"plan\")'";
+
+const RESTART_EXAMPLES: &str = "\
+Examples:
+  hwctl restart --host vm1                       the API
+  hwctl restart nginx --limit web                nginx, on all hosts of the group `web`";
 
 /// Which hosts, and how they are reached.
 #[derive(Clone, Debug, Args)]
@@ -116,6 +124,36 @@ pub struct ProvisionArgs {
     /// Leave a host as a failure left it, for a look, instead of undoing the run
     #[arg(long)]
     pub keep_on_failure: bool,
+}
+
+/// `hwctl restart`.
+#[derive(Clone, Debug, Args)]
+pub struct RestartArgs {
+    /// What to restart
+    #[arg(value_enum, default_value_t = RestartWhat::Api)]
+    pub what: RestartWhat,
+    /// Which hosts.
+    #[command(flatten)]
+    pub hosts: HostArgs,
+    /// Seconds to wait for what is in the way: another run
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub wait: u32,
+    /// One JSON event per line on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What can be restarted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RestartWhat {
+    /// The API: requests wait in its socket meanwhile
+    Api,
+    /// nginx: a new process takes over, the old one finishes its requests
+    Nginx,
+    /// Redis's container: counts fail for a moment
+    Redis,
+    /// Redis, then the API, then nginx
+    All,
 }
 
 /// `hwctl lab`.

@@ -135,6 +135,8 @@ pub enum Outcome {
     Unchanged,
     /// Changes were made; after `plan`: would be made.
     Changed,
+    /// A service was restarted and is healthy.
+    Restarted,
     /// It failed.
     Failed,
     /// It failed and what it had done was taken back.

@@ -25,8 +25,9 @@ fn main() -> ExitCode {
 
 fn verb() -> anyhow::Result<Exit> {
     match Cli::parse().verb {
-        Verb::Provision(args) => command::provision::run(&args),
+        Verb::Provision(args) => command::provision::run(args),
         Verb::Plan(args) => command::provision::plan(args),
+        Verb::Restart(args) => command::restart::run(args),
         Verb::Engine { connection } => command::engine::run(connection.as_deref()),
         Verb::Lab(args) => command::lab::run(args),
     }

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
+use crate::engine::Service;
 use crate::failure::{Exit, Failure};
 use crate::remote::{Check, Expected, Page, look};
-use crate::resource::{Host, sha256};
+use crate::resource::{Host, fingerprint};
+use crate::stack::CERTIFICATE;
 
-const CERTIFICATE: &str = "/etc/nginx/ssl/homework.crt";
 const UNITS: [&str; 4] =
     ["nginx.service", "flask-app.socket", "flask-app.service", "docker.service"];
 /// How long the API may take to answer after a restart.
@@ -94,13 +95,10 @@ async fn checks(host: &Host) -> Result<Vec<Check>> {
 }
 
 async fn through_nginx() -> Result<Vec<Check>> {
-    let pem = std::fs::read(CERTIFICATE).with_context(|| format!("cannot read `{CERTIFICATE}`"))?;
-    let (_, pem) = x509_parser::pem::parse_x509_pem(&pem)
-        .with_context(|| format!("`{CERTIFICATE}` is not a certificate"))?;
     let page = |path: &str| Page { path: path.to_owned(), statuses: vec![200], holds: None };
     let expected = Expected {
         address: "127.0.0.1".to_owned(),
-        certificate: sha256(&pem.contents),
+        certificate: fingerprint(Path::new(CERTIFICATE))?,
         pages: vec![page("/"), page("/flask/api/ping"), page("/flask/api/health")],
         closed: Vec::new(),
     };
@@ -119,23 +117,20 @@ fn shown(checks: &[Check]) -> Exit {
 
 async fn restart(host: &Host) -> Result<Exit> {
     let start = Instant::now();
-    let output = host.output("systemctl", &["restart", "flask-app.service"]).await?;
-    let mut last = Vec::new();
-    while output.status.success() && start.elapsed() < PATIENCE {
-        last = through_nginx().await?;
-        if last.iter().all(|check| check.ok) {
-            println!("flask-app is restarted and healthy  {:.1} s", start.elapsed().as_secs_f64());
-            return Ok(Exit::Done);
-        }
+    Service::Api.restart(host).await?;
+    let mut last = through_nginx().await?;
+    while !last.iter().all(|check| check.ok) && start.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(200)).await;
+        last = through_nginx().await?;
     }
-    let journal = host
-        .output("journalctl", &["-u", "flask-app.service", "-n", "8", "-o", "cat", "--no-pager"])
-        .await?;
+    let wrong: Vec<_> = last.iter().filter(|check| !check.ok).collect();
+    if wrong.is_empty() {
+        println!("flask-app is restarted and healthy  {:.1} s", start.elapsed().as_secs_f64());
+        return Ok(Exit::Done);
+    }
     let mut failure = Failure::new(Exit::Failed, "flask-app is not healthy after the restart")
         .hint("`journalctl -u flask-app` has the rest");
-    failure.why =
-        last.iter().filter(|c| !c.ok).map(|c| format!("{}: {}", c.name, c.detail)).collect();
-    failure.why.extend(String::from_utf8_lossy(&journal.stdout).lines().map(str::to_owned));
+    failure.why = wrong.iter().map(|check| format!("{}: {}", check.name, check.detail)).collect();
+    failure.why.extend(Service::Api.last_words(host, 8).await?);
     Err(failure.into())
 }

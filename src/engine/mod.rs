@@ -8,7 +8,9 @@ mod journal;
 mod lock;
 mod plan;
 pub mod protocol;
+mod service;
 mod session;
 mod validate;
 
+pub use service::Service;
 pub use session::{Bundle, serve};

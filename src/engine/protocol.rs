@@ -3,10 +3,13 @@
 //!
 //! Both ends are the same binary, found by its hash, so there are no versions to negotiate.
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use super::Service;
 use crate::event::{Planned, What};
 use crate::failure::Failure;
 use crate::resource::{Blob, Declared, Facts};
@@ -51,6 +54,15 @@ pub enum Request {
         /// Why, for the journal.
         why: String,
     },
+    /// Restart a service; answered by [`Reply::Restarted`] once it says that it is ready.
+    Restart(Restart),
+    /// The last lines of a service's log; answered by [`Reply::Lines`].
+    LastWords {
+        /// Which.
+        service: Service,
+        /// At most so many.
+        lines: usize,
+    },
 }
 
 /// What a plan is asked for.
@@ -65,6 +77,19 @@ pub struct PlanRequest {
     pub patience_s: u64,
     /// Leave the host as a failure left it instead of undoing the run.
     pub keep_on_failure: bool,
+}
+
+/// What a restart is asked for.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Restart {
+    /// Of what.
+    pub service: Service,
+    /// Who asks, for the lock.
+    pub run: RunInfo,
+    /// See [`PlanRequest::patience_s`].
+    pub patience_s: u64,
+    /// Where the certificate is that nginx serves.
+    pub certificate: PathBuf,
 }
 
 /// Who runs it, for the lock and the journal.
@@ -104,6 +129,13 @@ pub enum Reply {
     },
     /// The run is kept, or taken back.
     Closed,
+    /// The service runs again.
+    Restarted {
+        /// SHA-256 of the served certificate (DER), in hex.
+        certificate: String,
+    },
+    /// Lines of a log, oldest first.
+    Lines(Vec<String>),
     /// The request failed.
     Failed {
         /// Why.

@@ -17,11 +17,12 @@ use super::journal::Journal;
 use super::lock::Lock;
 use super::plan::Plan;
 use super::protocol::{
-    CLIENT_GREETING, ENGINE_GREETING, PlanRequest, Reply, Request, read_frame, write_frame,
+    CLIENT_GREETING, ENGINE_GREETING, PlanRequest, Reply, Request, Restart, RunInfo, read_frame,
+    write_frame,
 };
 use crate::event::What;
 use crate::failure::{Exit, Failure};
-use crate::resource::{Blob, Declared, Host, Resource, sha256};
+use crate::resource::{Blob, Declared, Host, Resource, fingerprint, sha256};
 
 /// What the binary carries for the host: bytes by the key of their blob.
 #[derive(Clone, Copy, Debug)]
@@ -161,6 +162,11 @@ impl Session {
                 }
                 Request::Keep => self.close("kept").map(Some).map_err(Into::into),
                 Request::Undo { why } => self.undo(&why).await.map(|()| Some(Reply::Closed)),
+                Request::Restart(restart) => self.restart(&restart).await.map(Some),
+                Request::LastWords { service, lines } => {
+                    let words = service.last_words(&self.host, lines).await;
+                    words.map(|lines| Some(Reply::Lines(lines))).map_err(Into::into)
+                }
             };
             match answer {
                 Ok(Some(reply)) => self.reply(reply),
@@ -182,9 +188,7 @@ impl Session {
         let patience = Duration::from_secs(request.patience_s);
         self.host.set_patience(patience);
         if let Some(run) = &request.run {
-            let from = self.from();
-            let tell = |message| self.teller.tell(What::Step { message, fraction: None });
-            self.lock = Some(Lock::take(&self.host, run, from, patience, tell).await?);
+            self.lock(run, patience).await?;
         }
         let plan = Plan::make(&request.declared, &self.host).await?;
         let reply = Reply::Plan {
@@ -194,6 +198,23 @@ impl Session {
         };
         self.planned = Some((request, plan));
         Ok(reply)
+    }
+
+    /// Takes the host's lock for this session, if it has not got it.
+    async fn lock(&mut self, run: &RunInfo, patience: Duration) -> Result<()> {
+        if self.lock.is_none() {
+            let tell = |message| self.teller.tell(What::Step { message, fraction: None });
+            let lock = Lock::take(&self.host, run, self.from(), patience, tell).await?;
+            self.lock = Some(lock);
+        }
+        Ok(())
+    }
+
+    async fn restart(&mut self, restart: &Restart) -> Result<Reply, Failure> {
+        self.lock(&restart.run, Duration::from_secs(restart.patience_s)).await?;
+        restart.service.restart(&self.host).await?;
+        let certificate = fingerprint(&self.host.path(&restart.certificate))?;
+        Ok(Reply::Restarted { certificate })
     }
 
     /// Where the session comes from, for the lock and the journal.
@@ -304,9 +325,7 @@ impl Session {
     fn certificate(&self, declared: &[Declared]) -> Option<String> {
         declared.iter().find_map(|declared| {
             let Resource::Certificate(certificate) = &declared.resource else { return None };
-            let pem = fs::read(self.host.path(&certificate.certificate)).ok()?;
-            let (_, pem) = x509_parser::pem::parse_x509_pem(&pem).ok()?;
-            Some(sha256(&pem.contents))
+            fingerprint(&self.host.path(&certificate.certificate)).ok()
         })
     }
 }

@@ -10,7 +10,10 @@ use tokio::io::AsyncReadExt as _;
 
 use super::bootstrap::{self, Child};
 use super::ssh::Target;
-use crate::engine::protocol::{CHUNK, PlanRequest, Reply, Request, read_frame, write_frame};
+use crate::engine::Service;
+use crate::engine::protocol::{
+    CHUNK, PlanRequest, Reply, Request, Restart, read_frame, write_frame,
+};
 use crate::event::{self, What};
 use crate::failure::{Exit, Failure};
 use crate::resource::{Blob, Facts};
@@ -135,6 +138,29 @@ impl Engine {
         self.send(request).await?;
         match self.answer(tell).await? {
             Reply::Closed => Ok(()),
+            other => Err(self.nonsense(&other)),
+        }
+    }
+
+    /// Restarts a service; the fingerprint of the served certificate is given.
+    pub async fn restart(&mut self, restart: Restart, tell: Tell<'_>) -> Result<String, Failure> {
+        self.send(&Request::Restart(restart)).await?;
+        match self.answer(tell).await? {
+            Reply::Restarted { certificate } => Ok(certificate),
+            other => Err(self.nonsense(&other)),
+        }
+    }
+
+    /// The last lines of a service's log, oldest first.
+    pub async fn last_words(
+        &mut self,
+        service: Service,
+        lines: usize,
+        tell: Tell<'_>,
+    ) -> Result<Vec<String>, Failure> {
+        self.send(&Request::LastWords { service, lines }).await?;
+        match self.answer(tell).await? {
+            Reply::Lines(lines) => Ok(lines),
             other => Err(self.nonsense(&other)),
         }
     }

@@ -41,7 +41,7 @@ pub struct Target {
 impl Target {
     /// Opens the session.
     pub(super) async fn connect(&self, tell: Tell<'_>) -> Result<Arc<Session>, Failure> {
-        let error = match self.builder().connect(&self.address).await {
+        let error = match self.builder().connect_mux(&self.address).await {
             Ok(session) => return Ok(Arc::new(session)),
             Err(error) => error,
         };
@@ -53,7 +53,7 @@ impl Target {
             tell(What::Asking);
             self.ask_about_host_key().await;
             tell(What::Step { message: "connecting".to_owned(), fraction: None });
-            let again = self.builder().connect(&self.address).await;
+            let again = self.builder().connect_mux(&self.address).await;
             return again.map(Arc::new).map_err(|error| self.explain(&chain(&error), None));
         }
         let fingerprint = if unknown { self.offered_host_key().await } else { None };

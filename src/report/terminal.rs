@@ -173,6 +173,7 @@ impl<W: Write> State<W> {
             Outcome::Unchanged => ("unchanged".to_owned(), "32"),
             Outcome::Changed if style.check => (format!("{changes} planned, none made"), "33"),
             Outcome::Changed => (format!("changed, {changes}"), "33"),
+            Outcome::Restarted => ("restarted and healthy".to_owned(), "32"),
             Outcome::Failed => ("failed".to_owned(), "31;1"),
             Outcome::Undone => {
                 (format!("failed and undone, {} taken back", count(known.undone, "change")), "31;1")
@@ -201,6 +202,7 @@ impl<W: Write> State<W> {
             Outcome::Undone,
             Outcome::Unreachable,
             Outcome::Changed,
+            Outcome::Restarted,
             Outcome::Unchanged,
         ] {
             let names: Vec<_> =

@@ -49,6 +49,15 @@ struct Found {
     key_matches: bool,
 }
 
+/// SHA-256 of the certificate (DER) in the PEM file at `path`, in hex.
+pub fn fingerprint(path: &Path) -> Result<String> {
+    let shown = path.display();
+    let pem = std::fs::read(path).with_context(|| format!("cannot read `{shown}`"))?;
+    let (_, pem) = x509_parser::pem::parse_x509_pem(&pem)
+        .with_context(|| format!("`{shown}` is not a certificate"))?;
+    Ok(sha256(&pem.contents))
+}
+
 impl CertificateState {
     fn found(&self) -> Option<Found> {
         let pem = self.certificate.bytes()?;

@@ -26,6 +26,7 @@ use crate::resource::{
 
 use template::Passwords;
 pub use template::Templates;
+pub use tls::CERTIFICATE;
 
 /// The parts of the stack by the names that `--only` and `--skip` take, in order.
 pub const TAGS: [&str; 8] =

@@ -10,7 +10,8 @@ use crate::failure::Failure;
 use crate::inventory::{TlsMode, Vars};
 use crate::resource::{Certificate, Facts, Id};
 
-pub(super) const CERTIFICATE: &str = "/etc/nginx/ssl/homework.crt";
+/// Where nginx finds its certificate.
+pub const CERTIFICATE: &str = "/etc/nginx/ssl/homework.crt";
 pub(super) const KEY: &str = "/etc/nginx/ssl/homework.key";
 
 /// What the host is called.

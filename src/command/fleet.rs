@@ -1,0 +1,151 @@
+//! A verb on many hosts at once: each in a task of its own, told as events, summed up in one exit code.
+
+use std::io::IsTerminal as _;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use anyhow::Result;
+
+use super::hosts::{self, Work};
+use crate::cli::HostArgs;
+use crate::event::{Event, HostSummary, Outcome, Sink, What};
+use crate::failure::{Exit, Failure};
+use crate::remote::Tell;
+use crate::report::{Json, Style, Terminal};
+
+/// How a verb is shown.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Show {
+    /// One JSON event a line.
+    pub(super) json: bool,
+    /// Each change with its before and after.
+    pub(super) diff: bool,
+    /// Nothing is changed: changes that are found are told by the exit code.
+    pub(super) check: bool,
+}
+
+/// How a verb ended well on one host.
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) outcome: Outcome,
+    /// Where the host serves, when it does.
+    pub(super) urls: Vec<String>,
+}
+
+impl From<Outcome> for Ended {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, urls: Vec::new() }
+    }
+}
+
+/// What a verb does on each host.
+pub(super) trait Job: Send + Sync + 'static {
+    /// Does it on one host; `tell` hears what happens there.
+    fn on_host(
+        &self,
+        work: &Work,
+        tell: Tell<'_>,
+    ) -> impl Future<Output = Result<Ended, Failure>> + Send;
+}
+
+/// Does `job` on all the hosts that the command line means.
+pub(super) fn run(args: &HostArgs, show: Show, job: impl Job) -> Result<Exit> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(on_all(args, show, job))
+}
+
+async fn on_all(args: &HostArgs, show: Show, job: impl Job) -> Result<Exit> {
+    let sink = sink(show);
+    sink.event(Event::of_run(What::Version { version: env!("CARGO_PKG_VERSION").to_owned() }));
+    let lab_sink = Arc::clone(&sink);
+    let step = move |line: &str| {
+        lab_sink.event(Event::of_run(What::Step { message: line.to_owned(), fraction: None }));
+    };
+    let found = match hosts::find(args, step) {
+        Ok(found) => found,
+        Err(error) => {
+            let failure = Failure::from(error);
+            let exit = failure.exit;
+            sink.event(Event::of_run(What::Failed { failure }));
+            sink.event(Event::of_run(What::Summary { hosts: Vec::new() }));
+            return Ok(exit);
+        }
+    };
+    let job = Arc::new(job);
+    let mut tasks = Vec::new();
+    for work in found {
+        let (sink, job) = (Arc::clone(&sink), Arc::clone(&job));
+        tasks.push(tokio::spawn(async move { one(&work, &*job, &*sink).await }));
+    }
+    let mut summaries = Vec::new();
+    for task in tasks {
+        summaries.push(task.await?);
+    }
+    let exit = exit_of(&summaries, show.check);
+    sink.event(Event::of_run(What::Summary { hosts: summaries }));
+    Ok(exit)
+}
+
+fn sink(show: Show) -> Arc<dyn Sink> {
+    if show.json {
+        return Arc::new(Json::new(std::io::stdout()));
+    }
+    let style = Style {
+        color: console::colors_enabled(),
+        live: std::io::stderr().is_terminal(),
+        diff: show.diff || show.check,
+        check: show.check,
+    };
+    Arc::new(Terminal::new(std::io::stdout(), style))
+}
+
+/// The worst outcome decides.
+fn exit_of(hosts: &[HostSummary], check: bool) -> Exit {
+    let any = |outcome| hosts.iter().any(|host| host.outcome == outcome);
+    if any(Outcome::Failed) {
+        Exit::Failed
+    } else if any(Outcome::Undone) {
+        Exit::Undone
+    } else if any(Outcome::Unreachable) {
+        Exit::Unreachable
+    } else if check && any(Outcome::Changed) {
+        Exit::Changes
+    } else {
+        Exit::Done
+    }
+}
+
+/// All the work on one host; never an error: that is told as an event.
+async fn one(work: &Work, job: &impl Job, sink: &dyn Sink) -> HostSummary {
+    let start = Instant::now();
+    let name = work.target.name.clone();
+    let changes = AtomicUsize::new(0);
+    let tell = |what| {
+        if let What::Plan { changes: planned } = &what {
+            changes.store(planned.len(), Ordering::Relaxed);
+        }
+        sink.event(Event::on(name.clone(), what));
+    };
+    let ended = match job.on_host(work, &tell).await {
+        Ok(ended) => ended,
+        Err(failure) => {
+            let outcome = match failure.exit {
+                Exit::Unreachable => Outcome::Unreachable,
+                Exit::Undone => Outcome::Undone,
+                _ => Outcome::Failed,
+            };
+            tell(What::Failed { failure });
+            outcome.into()
+        }
+    };
+    let summary = HostSummary {
+        host: name.clone(),
+        outcome: ended.outcome,
+        changes: changes.load(Ordering::Relaxed),
+        elapsed_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+        urls: ended.urls,
+    };
+    tell(What::Done(summary.clone()));
+    summary
+}

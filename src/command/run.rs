@@ -1,0 +1,93 @@
+//! A run on one host: what was planned is carried out, looked at from outside, and kept or undone.
+
+use std::time::{Duration, Instant};
+
+use crate::engine::protocol::RunInfo;
+use crate::event::What;
+use crate::failure::{Exit, Failure};
+use crate::remote::{Check, Engine, Expected, Planned, Tell, look};
+use crate::resource::Facts;
+use crate::stack::Upload;
+
+/// How long services may take until they look right from outside.
+const SETTLE: Duration = Duration::from_secs(8);
+
+/// What the host should look like from outside, given what it is and its certificate.
+pub(super) type Outside<'a> = &'a (dyn Fn(&Facts, String) -> Expected + Sync);
+
+/// How a plan is carried out.
+#[derive(Clone, Copy)]
+pub(super) struct Carry<'a> {
+    /// The local files that the host may ask for.
+    pub(super) uploads: &'a [Upload],
+    /// Leave the host as a failure left it.
+    pub(super) keep_on_failure: bool,
+    /// What is looked at before the run is kept.
+    pub(super) outside: Option<Outside<'a>>,
+}
+
+/// Applies, looks from outside, keeps; or has it undone.
+pub(super) async fn carry_out(
+    engine: &mut Engine,
+    planned: Planned,
+    carry: Carry<'_>,
+    tell: Tell<'_>,
+) -> Result<(), Failure> {
+    for blob in &planned.wants {
+        let upload = carry.uploads.iter().find(|upload| upload.blob == *blob);
+        let upload = upload.ok_or_else(|| {
+            let what = format!("the host asks for `{}`, which is not ours", blob.key);
+            Failure::new(Exit::Failed, what)
+        })?;
+        engine.send_blob(blob, &upload.path, tell).await?;
+    }
+    let certificate = engine.apply(planned.fingerprint, tell).await?;
+    let (Some(certificate), Some(outside)) = (certificate, carry.outside) else {
+        return engine.keep(tell).await;
+    };
+    tell(What::Step { message: "looking from outside".to_owned(), fraction: None });
+    let mut wrong = Vec::new();
+    for check in settled(&outside(&engine.facts, certificate)).await {
+        if !check.ok {
+            wrong.push(format!("{}: {}", check.name, check.detail));
+        }
+        tell(What::Check { name: check.name, ok: check.ok, detail: check.detail });
+    }
+    if wrong.is_empty() {
+        return engine.keep(tell).await;
+    }
+    let mut failure = Failure::new(Exit::Undone, "the host is not as it should be from outside")
+        .hint("`--keep-on-failure` leaves the host as it is for a look");
+    failure.why = wrong;
+    if carry.keep_on_failure {
+        engine.keep(tell).await?;
+        let failure = Failure { exit: Exit::Failed, hint: None, ..failure };
+        return Err(failure.not_done("the run was not undone (`--keep-on-failure`)"));
+    }
+    let why = failure.what.clone();
+    engine.undo(&why, tell).await?;
+    Err(failure)
+}
+
+/// Services that were just started may need a moment: the API finds Redis again within 2 s.
+pub(super) async fn settled(expected: &Expected) -> Vec<Check> {
+    let deadline = Instant::now() + SETTLE;
+    loop {
+        let checks = look(expected).await;
+        if checks.iter().all(|check| check.ok) || Instant::now() >= deadline {
+            return checks;
+        }
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+/// Who runs it, for the host's lock and journal.
+pub(super) fn run_info(verb: &str) -> RunInfo {
+    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
+    let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    RunInfo {
+        operator: format!("{}@{machine}", user.unwrap_or_else(|_| "someone".to_owned())),
+        verb: verb.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
