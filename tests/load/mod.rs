@@ -42,7 +42,8 @@ impl Target {
         let mut roots = RootCertStore::empty();
         roots.add(certificate).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let tls = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
+        let tls =
+            ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
         let tls = tls.unwrap().with_root_certificates(roots).with_no_client_auth();
         let bearer = format!("Bearer {token}");
         Self { address: (address, 443).into(), tls: Arc::new(tls), bearer }
@@ -194,7 +195,8 @@ pub(crate) fn assert_none_lost(answers: &[Answer]) -> u64 {
         let before = known.checked_sub(1).map_or(0, |last| highest[last].1);
         assert!(visits > before, "visit {visits} comes after {before} was acknowledged");
     }
-    let numbers: std::collections::HashSet<u64> = acknowledged().map(|(_, visits)| visits).collect();
+    let numbers: std::collections::HashSet<u64> =
+        acknowledged().map(|(_, visits)| visits).collect();
     assert_eq!(numbers.len(), acknowledged().count(), "a number was given twice");
     highest.last().map_or(0, |last| last.1)
 }
