@@ -31,6 +31,12 @@ pub enum Verb {
         /// sshd's `SSH_CONNECTION`
         connection: Option<String>,
     },
+    /// On the host: take back what of a run could lock the operator out; a timer calls it
+    #[command(hide = true)]
+    Revert {
+        /// The run's id
+        run: String,
+    },
     /// Disposable real hosts on this Linux machine, for trying things out and for tests
     Lab(LabArgs),
 }
@@ -124,6 +130,10 @@ pub struct ProvisionArgs {
     /// Leave a host as a failure left it, for a look, instead of undoing the run
     #[arg(long)]
     pub keep_on_failure: bool,
+    /// Seconds that a change of the firewall or of ssh waits for a new login to work before the
+    /// host takes it back by itself
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..))]
+    pub confirm_timeout: u16,
 }
 
 /// `hwctl restart`.

@@ -143,6 +143,8 @@ pub enum Outcome {
     Undone,
     /// The host could not be reached.
     Unreachable,
+    /// The operator stopped it.
+    Interrupted,
 }
 
 /// Takes events as they happen.

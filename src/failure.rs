@@ -22,6 +22,8 @@ pub enum Exit {
     Undone = 4,
     /// A host could not be reached.
     Unreachable = 5,
+    /// The operator stopped it: 128 and SIGINT, as shells have it.
+    Interrupted = 130,
 }
 
 /// A failure as the person at the terminal, or a program reading `--json`, gets it.

@@ -29,6 +29,7 @@ fn verb() -> anyhow::Result<Exit> {
         Verb::Plan(args) => command::provision::plan(args),
         Verb::Restart(args) => command::restart::run(args),
         Verb::Engine { connection } => command::engine::run(connection.as_deref()),
+        Verb::Revert { run } => command::on_host::revert(&run),
         Verb::Lab(args) => command::lab::run(args),
     }
 }

@@ -11,7 +11,7 @@ use super::hosts::{self, Work};
 use crate::cli::HostArgs;
 use crate::event::{Event, HostSummary, Outcome, Sink, What};
 use crate::failure::{Exit, Failure};
-use crate::remote::Tell;
+use crate::remote::{Tell, interrupt};
 use crate::report::{Json, Style, Terminal};
 
 /// How a verb is shown.
@@ -58,6 +58,7 @@ pub(super) fn run(args: &HostArgs, show: Show, job: impl Job) -> Result<Exit> {
 async fn on_all(args: &HostArgs, show: Show, job: impl Job) -> Result<Exit> {
     let sink = sink(show);
     sink.event(Event::of_run(What::Version { version: env!("CARGO_PKG_VERSION").to_owned() }));
+    listen(&sink)?;
     let lab_sink = Arc::clone(&sink);
     let step = move |line: &str| {
         lab_sink.event(Event::of_run(What::Step { message: line.to_owned(), fraction: None }));
@@ -87,6 +88,24 @@ async fn on_all(args: &HostArgs, show: Show, job: impl Job) -> Result<Exit> {
     Ok(exit)
 }
 
+/// Ctrl-C stops the work after the change in hand, a second one at once.
+fn listen(sink: &Arc<dyn Sink>) -> Result<()> {
+    let (first_sink, second_sink) = (Arc::clone(sink), Arc::clone(sink));
+    let first = move || {
+        let message = "stopping after the change in hand; Ctrl-C again stops at once".to_owned();
+        first_sink.event(Event::of_run(What::Warning { message }));
+    };
+    let second = move || {
+        let failure = Failure::new(Exit::Interrupted, "stopped at once, as you wished")
+            .not_done("a host that was in the middle of a run takes it back by itself")
+            .hint("`hwctl history` tells how it ended");
+        second_sink.event(Event::of_run(What::Failed { failure }));
+        second_sink.event(Event::of_run(What::Summary { hosts: Vec::new() }));
+        std::process::exit(Exit::Interrupted as i32);
+    };
+    Ok(interrupt::listen(first, second)?)
+}
+
 fn sink(show: Show) -> Arc<dyn Sink> {
     if show.json {
         return Arc::new(Json::new(std::io::stdout()));
@@ -103,7 +122,9 @@ fn sink(show: Show) -> Arc<dyn Sink> {
 /// The worst outcome decides.
 fn exit_of(hosts: &[HostSummary], check: bool) -> Exit {
     let any = |outcome| hosts.iter().any(|host| host.outcome == outcome);
-    if any(Outcome::Failed) {
+    if any(Outcome::Interrupted) {
+        Exit::Interrupted
+    } else if any(Outcome::Failed) {
         Exit::Failed
     } else if any(Outcome::Undone) {
         Exit::Undone
@@ -133,6 +154,7 @@ async fn one(work: &Work, job: &impl Job, sink: &dyn Sink) -> HostSummary {
             let outcome = match failure.exit {
                 Exit::Unreachable => Outcome::Unreachable,
                 Exit::Undone => Outcome::Undone,
+                Exit::Interrupted => Outcome::Interrupted,
                 _ => Outcome::Failed,
             };
             tell(What::Failed { failure });

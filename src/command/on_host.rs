@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-use crate::engine::Service;
+use crate::engine::{self, Service};
 use crate::failure::{Exit, Failure};
 use crate::remote::{Check, Expected, Page, look};
 use crate::resource::{Host, fingerprint};
@@ -51,14 +51,25 @@ pub fn run(command: Command) -> Result<Exit> {
             .context("cannot become root through sudo");
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let blobs = Box::new(|_: &_| anyhow::bail!("no blob is needed here"));
-    let host = Host::new("/", blobs, Box::new(|_| ()));
+    let host = this_host();
     runtime.block_on(async {
         match command {
             Command::Check => Ok(shown(&checks(&host).await?)),
             Command::Restart => restart(&host).await,
         }
     })
+}
+
+/// The host that this process runs on.
+fn this_host() -> Host {
+    let blobs = Box::new(|_: &_| anyhow::bail!("no blob is needed here"));
+    Host::new("/", blobs, Box::new(|_| ()))
+}
+
+/// Runs `hwctl revert`: the timer's part in not locking the operator out.
+pub fn revert(run: &str) -> Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(engine::revert(&this_host(), run)).map(|()| Exit::Done)
 }
 
 /// Units, then what the API answers through nginx (its health includes Redis).

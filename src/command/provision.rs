@@ -24,7 +24,13 @@ pub fn run(args: ProvisionArgs) -> Result<Exit> {
 
 /// Runs `hwctl plan`.
 pub fn plan(args: PlanArgs) -> Result<Exit> {
-    run(ProvisionArgs { plan: args, check: true, diff: true, keep_on_failure: false })
+    run(ProvisionArgs {
+        plan: args,
+        check: true,
+        diff: true,
+        keep_on_failure: false,
+        confirm_timeout: 30,
+    })
 }
 
 struct Provision(ProvisionArgs);
@@ -45,6 +51,7 @@ impl Job for Provision {
             run: (!args.check).then(|| run_info("provision")),
             patience_s: args.plan.wait.into(),
             keep_on_failure: args.keep_on_failure,
+            confirm_timeout_s: args.confirm_timeout.into(),
         };
         let planned = engine.plan(request, tell).await?;
         tell(What::Plan { changes: planned.changes.clone() });

@@ -73,7 +73,7 @@ pub(super) async fn disarm(host: &Host) -> Result<()> {
 }
 
 /// Takes back the risky changes of a run: what the timer does.
-pub(super) async fn revert(host: &Host, id: &str) -> Result<()> {
+pub async fn revert(host: &Host, id: &str) -> Result<()> {
     let journal = Journal::open(host, id)?;
     let risky = journal.entries().iter().rev().filter(|entry| is_risky(&entry.resource));
     let mut reverted = Ok(());

@@ -54,6 +54,37 @@ impl Journal {
         Ok(journal)
     }
 
+    /// Opens a run of before, to take some of it back.
+    pub(super) fn open(host: &Host, id: &str) -> Result<Self> {
+        let folder = host.state_dir().join("runs").join(id);
+        let mut paths: Vec<_> = fs::read_dir(&folder)
+            .with_context(|| format!("there is no run `{id}`"))?
+            .collect::<Result<_, _>>()?;
+        paths.sort_by_key(fs::DirEntry::file_name);
+        let mut entries = Vec::new();
+        for entry in paths {
+            if entry.file_name().to_string_lossy().bytes().all(|b| b.is_ascii_digit()) {
+                entries.push(rmp_serde::from_slice(&fs::read(entry.path())?)?);
+            }
+        }
+        Ok(Self { folder, entries })
+    }
+
+    /// The run's name.
+    pub(super) fn id(&self) -> String {
+        self.folder.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
+    /// Notes that the deadman's timer took back what it guards.
+    pub(super) fn mark_reverted(&self) -> Result<()> {
+        write_atomic(&self.folder.join("reverted"), b"", 0o600, None)
+    }
+
+    /// Whether the deadman's timer took back what it guards.
+    pub(super) fn is_reverted(&self) -> bool {
+        self.folder.join("reverted").exists()
+    }
+
     /// Notes the state before a change; once this returns, the change can be undone.
     pub(super) fn note(
         &mut self,

@@ -3,7 +3,10 @@
 //! It speaks frames on its standard input and output and ends with its session.
 
 mod apply;
+mod blobs;
+mod deadman;
 mod facts;
+mod input;
 mod journal;
 mod lock;
 mod plan;
@@ -12,5 +15,7 @@ mod service;
 mod session;
 mod validate;
 
+pub use blobs::Bundle;
+pub use deadman::revert;
 pub use service::Service;
-pub use session::{Bundle, serve};
+pub use session::serve;

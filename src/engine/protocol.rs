@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::Service;
 use crate::event::{Planned, What};
@@ -24,6 +24,8 @@ pub const ENGINE_GREETING: &str = "hwctl engine";
 pub const BINARY_FOLDER: &str = "/usr/local/lib/hwctl";
 /// The longest frame, in bytes: a larger one is a broken or hostile stream.
 pub const MAX_FRAME: u32 = 32 << 20;
+/// How deep a message may be nested: ours are not half as deep, and a stack is finite.
+const MAX_DEPTH: usize = 64;
 /// The size of a blob's chunks, in bytes.
 pub const CHUNK: usize = 256 << 10;
 
@@ -54,6 +56,17 @@ pub enum Request {
         /// Why, for the journal.
         why: String,
     },
+    /// End after the change in hand; needs no turn and has no answer of its own.
+    Stop,
+    /// A new login does not work since the last change: take it back. Needs no turn and has no
+    /// answer of its own.
+    LockedOut {
+        /// What ssh says.
+        why: String,
+    },
+    /// In a session that was logged in anew: that works, so what could have locked the operator
+    /// out may stay. Answered by [`Reply::Closed`].
+    LoggedIn,
     /// Restart a service; answered by [`Reply::Restarted`] once it says that it is ready.
     Restart(Restart),
     /// The last lines of a service's log; answered by [`Reply::Lines`].
@@ -77,6 +90,9 @@ pub struct PlanRequest {
     pub patience_s: u64,
     /// Leave the host as a failure left it instead of undoing the run.
     pub keep_on_failure: bool,
+    /// How long a change that could lock the operator out waits for a new login, in seconds,
+    /// before it is taken back.
+    pub confirm_timeout_s: u64,
 }
 
 /// What a restart is asked for.
@@ -122,6 +138,9 @@ pub enum Reply {
     },
     /// Something happened.
     Event(What),
+    /// A change was made that could lock the operator out: log in anew and say so there
+    /// ([`Request::LoggedIn`]), or say here that it does not work ([`Request::LockedOut`]).
+    LogInAnew,
     /// The plan is carried out and waits to be kept.
     Applied {
         /// SHA-256 of the served certificate (DER), in hex, when the stack has one.
@@ -141,6 +160,19 @@ pub enum Reply {
         /// Why.
         failure: Failure,
     },
+}
+
+/// Reads up to the greeting of the operator's side, passing over the little that may come before.
+pub async fn skip_to_greeting(input: &mut (impl AsyncBufReadExt + Unpin)) -> Result<()> {
+    for _ in 0..3 {
+        let mut line = Vec::new();
+        let mut bounded = (&mut *input).take(4096);
+        bounded.read_until(b'\n', &mut line).await?;
+        if line.ends_with(b"\n") && line.trim_ascii() == CLIENT_GREETING.as_bytes() {
+            return Ok(());
+        }
+    }
+    bail!("the other end is not hwctl")
 }
 
 /// Writes one frame and flushes it.
@@ -177,12 +209,37 @@ pub async fn read_frame<T: DeserializeOwned>(
     if bytes.len() != length as usize {
         bail!("the stream ends within a frame");
     }
-    Ok(Some(rmp_serde::from_slice(&bytes).context("a frame that makes no sense")?))
+    decode(&bytes).context("a frame that makes no sense").map(Some)
+}
+
+/// The message that a frame holds, all of it and no more.
+fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    let mut decoder = rmp_serde::Deserializer::new(bytes);
+    decoder.set_max_depth(MAX_DEPTH);
+    let message = T::deserialize(&mut decoder)?;
+    match decoder.get_ref().len() {
+        0 => Ok(message),
+        left => bail!("{left} bytes follow the message"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use super::*;
+
+    /// A frame of these bytes.
+    fn frame(bytes: &[u8]) -> Vec<u8> {
+        [&u32::try_from(bytes.len()).unwrap().to_be_bytes(), bytes].concat()
+    }
+
+    async fn refusal<T: DeserializeOwned>(stream: &[u8]) -> String {
+        let Err(error) = read_frame::<T>(&mut &stream[..]).await else {
+            panic!("{:?} is taken", &stream[..stream.len().min(64)]);
+        };
+        format!("{error:#}")
+    }
 
     #[tokio::test]
     async fn frames_come_through_and_broken_ones_are_errors() {
@@ -195,8 +252,62 @@ mod tests {
         for cut in 1..whole.len() {
             assert!(read_frame::<Request>(&mut &whole[..cut]).await.is_err(), "cut at {cut}");
         }
-        let huge = [0xff, 0xff, 0xff, 0xff, 0];
-        let error = read_frame::<Request>(&mut &huge[..]).await.unwrap_err();
-        assert!(error.to_string().contains("longer than"), "{error}");
+        let error = refusal::<Request>(&[0xff, 0xff, 0xff, 0xff, 0]).await;
+        assert!(error.contains("longer than"), "{error}");
+        let more = frame(&[&whole[4..], &[0xc0]].concat());
+        let error = refusal::<Request>(&more).await;
+        assert!(error.contains("1 bytes follow the message"), "{error}");
+    }
+
+    /// A test's stack is as small as those that hwctl decodes on.
+    #[tokio::test]
+    async fn deep_nesting_is_refused_and_needs_no_stack() {
+        // A message's name, then an unknown field, or one whose content is held back: both take
+        // what the stream has.
+        let heads: [&[u8]; 4] = [
+            b"",
+            b"\x81\xa4Plan\x81\xa1x",
+            b"\x81\xa5Event\x81\xa5event",
+            b"\x81\xa5Event\x81\xa1x",
+        ];
+        for head in heads {
+            for nested in [&b"\x91"[..], b"\x81\xa1x", b"\x81"] {
+                let stream = frame(&[head, &nested.repeat(1 << 20)].concat());
+                refusal::<Request>(&stream).await;
+                refusal::<Reply>(&stream).await;
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_length_alone_takes_no_memory() {
+        let start = Instant::now();
+        let heads: [&[u8]; 5] = [
+            b"\x81\xa4Plan\x81\xa8declared",
+            b"\x81\xa4Plan\x81\xa3run",
+            b"\x81\xa5Chunk\x81\xa5bytes",
+            b"\x81\xa5Lines",
+            b"\x81\xa5Event\x81\xa5event",
+        ];
+        for head in heads {
+            // An array, a map, bytes and text of four thousand millions.
+            for long in [0xdd, 0xdf, 0xc6, 0xdb] {
+                let stream = frame(&[head, &[long, 0xff, 0xff, 0xff, 0xff]].concat());
+                refusal::<Request>(&stream).await;
+                refusal::<Reply>(&stream).await;
+            }
+        }
+        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    }
+
+    #[tokio::test]
+    async fn the_greeting_may_come_a_little_late() {
+        let late = format!("a password\n{CLIENT_GREETING}\nrest");
+        let mut stream = late.as_bytes();
+        skip_to_greeting(&mut stream).await.unwrap();
+        assert_eq!(stream, b"rest");
+        for stranger in [&b""[..], b"GET / HTTP/1.1\r\n\r\n\r\n", &[b'x'; 1 << 20]] {
+            assert!(skip_to_greeting(&mut &stranger[..]).await.is_err());
+        }
     }
 }

@@ -1,39 +1,27 @@
 //! One session of the engine: hello, then requests until the operator's side hangs up.
 
-use std::cell::Cell;
-use std::fs;
-use std::io::{Cursor, Read};
-use std::path::PathBuf;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
-use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
-use tokio::sync::mpsc::{self, UnboundedReceiver, UnboundedSender};
+use anyhow::{Result, anyhow};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc::{self, Receiver, UnboundedSender};
 
-use super::apply::{self, Teller};
+use super::apply::{self, Carried, Run, Teller};
+use super::blobs::{self, Blobs, Bundle};
+use super::deadman;
 use super::facts::{self, Connection};
+use super::input::{Halted, read_requests};
 use super::journal::Journal;
 use super::lock::Lock;
 use super::plan::Plan;
 use super::protocol::{
-    CLIENT_GREETING, ENGINE_GREETING, PlanRequest, Reply, Request, Restart, RunInfo, read_frame,
-    write_frame,
+    ENGINE_GREETING, PlanRequest, Reply, Request, Restart, RunInfo, write_frame,
 };
 use crate::event::What;
 use crate::failure::{Exit, Failure};
-use crate::resource::{Blob, Declared, Host, Resource, fingerprint, sha256};
-
-/// What the binary carries for the host: bytes by the key of their blob.
-#[derive(Clone, Copy, Debug)]
-pub struct Bundle {
-    /// The key of the API binary's blob.
-    pub key: &'static str,
-    /// The number of its bytes.
-    pub size: u64,
-    /// Its bytes, compressed with gzip.
-    pub gzip: &'static [u8],
-}
+use crate::resource::{Blob, Declared, Host, Resource, fingerprint};
 
 /// Serves one session on `input` and `output`; `connection` is sshd's `SSH_CONNECTION`.
 pub async fn serve(
@@ -45,9 +33,9 @@ pub async fn serve(
     output.write_all(format!("{ENGINE_GREETING}\n").as_bytes()).await?;
     output.flush().await?;
     let (replies, mut outgoing) = mpsc::unbounded_channel();
-    let requests = read_requests(input);
+    let (requests, halted) = read_requests(input);
     let work = async move {
-        let mut session = Session::new(replies, connection, bundle);
+        let mut session = Session::new(replies, connection, bundle, halted);
         session.run(requests).await
     };
     let write = async {
@@ -61,51 +49,14 @@ pub async fn serve(
     tokio::join!(work, write).0
 }
 
-/// Reads requests in a task of its own, so that the end of the input is seen during work.
-fn read_requests(
-    input: impl AsyncRead + Unpin + Send + 'static,
-) -> UnboundedReceiver<Result<Request>> {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        let mut input = BufReader::new(input);
-        if let Err(error) = skip_to_greeting(&mut input).await {
-            let _ = sender.send(Err(error));
-            return;
-        }
-        loop {
-            match read_frame(&mut input).await {
-                Ok(Some(request)) => {
-                    if sender.send(Ok(request)).is_err() {
-                        return;
-                    }
-                }
-                Ok(None) => return,
-                Err(error) => {
-                    let _ = sender.send(Err(error));
-                    return;
-                }
-            }
-        }
-    });
-    receiver
-}
-
-async fn skip_to_greeting(input: &mut (impl AsyncBufReadExt + Unpin)) -> Result<()> {
-    for _ in 0..3 {
-        let mut line = Vec::new();
-        let mut bounded = (&mut *input).take(4096);
-        bounded.read_until(b'\n', &mut line).await?;
-        if line.trim_ascii() == CLIENT_GREETING.as_bytes() {
-            return Ok(());
-        }
-    }
-    Err(anyhow!("the other end is not hwctl"))
-}
+/// How many changes a stopped run names.
+const NAMED: usize = 6;
 
 struct Session {
     teller: Teller,
     connection: Option<Connection>,
-    bundle: Option<Bundle>,
+    blobs: Rc<RefCell<Blobs>>,
+    halted: Halted,
     /// The change that is under way, for progress.
     current: Rc<Cell<Option<usize>>>,
     host: Host,
@@ -115,13 +66,20 @@ struct Session {
 }
 
 impl Session {
-    fn new(replies: UnboundedSender<Reply>, connection: &str, bundle: Option<Bundle>) -> Self {
+    fn new(
+        replies: UnboundedSender<Reply>,
+        connection: &str,
+        bundle: Option<Bundle>,
+        halted: Halted,
+    ) -> Self {
         let current = Rc::new(Cell::new(None));
-        let host = Self::host(&replies, &current, bundle);
+        let blobs = Rc::new(RefCell::new(Blobs::new(blobs::FOLDER, bundle)));
+        let host = Self::host(&replies, &current, &blobs);
         Self {
             teller: Teller(replies),
             connection: Connection::parse(connection),
-            bundle,
+            blobs,
+            halted,
             current,
             host,
             planned: None,
@@ -133,9 +91,9 @@ impl Session {
     fn host(
         replies: &UnboundedSender<Reply>,
         current: &Rc<Cell<Option<usize>>>,
-        bundle: Option<Bundle>,
+        blobs: &Rc<RefCell<Blobs>>,
     ) -> Host {
-        let (replies, current) = (replies.clone(), Rc::clone(current));
+        let (replies, current, blobs) = (replies.clone(), Rc::clone(current), Rc::clone(blobs));
         let progress = move |progress: crate::resource::Progress| {
             let crate::resource::Progress { fraction, message } = progress;
             let what = match current.get() {
@@ -144,22 +102,44 @@ impl Session {
             };
             let _ = replies.send(Reply::Event(what));
         };
-        let open = move |blob: &Blob| open_blob(blob, bundle);
+        let open = move |blob: &Blob| blobs.borrow().open(blob);
         Host::new("/", Box::new(open), Box::new(progress))
     }
 
-    async fn run(&mut self, mut requests: UnboundedReceiver<Result<Request>>) -> Result<()> {
+    async fn run(&mut self, requests: Receiver<Result<Request>>) -> Result<()> {
         let facts = facts::gather(&self.host, self.connection.as_ref()).await?;
         self.reply(Reply::Hello { facts });
+        let answered = self.answer(requests).await;
+        // Nobody has said that the run is good.
+        if self.journal.is_some() {
+            self.undo("the operator's side is gone").await?;
+        }
+        answered
+    }
+
+    /// Answers until the input ends. What hwctl's other end never sends ends it with an error.
+    async fn answer(&mut self, mut requests: Receiver<Result<Request>>) -> Result<()> {
         while let Some(request) = requests.recv().await {
-            let answer = match request? {
+            let request = request?;
+            self.require_in_order(&request)?;
+            let answer = match request {
                 Request::Plan(request) => self.plan(request).await.map(Some),
                 Request::Chunk { key, bytes, last } => {
-                    keep_chunk(&self.host, &key, &bytes, last).map(|()| None).map_err(Into::into)
+                    if let Err(error) = self.blobs.borrow_mut().receive(&key, &bytes, last) {
+                        // Nothing answers a chunk: that the rest is not taken tells the sender.
+                        let failure = Failure::from(error);
+                        self.reply(Reply::Failed { failure: failure.clone() });
+                        return Err(failure.into());
+                    }
+                    Ok(None)
                 }
-                Request::Apply { fingerprint } => {
-                    self.apply(&fingerprint, || requests.is_closed()).await.map(Some)
+                Request::Apply { fingerprint } => self.apply(&fingerprint).await.map(Some),
+                Request::LoggedIn => {
+                    let disarmed = deadman::disarm(&self.host).await;
+                    disarmed.map(|()| Some(Reply::Closed)).map_err(Into::into)
                 }
+                // Heard by the reader.
+                Request::Stop | Request::LockedOut { .. } => Ok(None),
                 Request::Keep => self.close("kept").map(Some).map_err(Into::into),
                 Request::Undo { why } => self.undo(&why).await.map(|()| Some(Reply::Closed)),
                 Request::Restart(restart) => self.restart(&restart).await.map(Some),
@@ -174,10 +154,24 @@ impl Session {
                 Err(failure) => self.reply(Reply::Failed { failure }),
             }
         }
-        if let Some(journal) = &self.journal {
-            journal.end("interrupted")?;
-        }
         Ok(())
+    }
+
+    /// A run is planned, carried out, and closed, in that order.
+    fn require_in_order(&self, request: &Request) -> Result<()> {
+        let planned = self.planned.as_ref().is_some_and(|(request, _)| request.run.is_some());
+        let (fits, what) = match request {
+            Request::Plan(_) => (self.journal.is_none(), "a plan within a run"),
+            Request::Chunk { .. } => (planned, "a chunk of a blob before a plan"),
+            Request::Keep => (self.journal.is_some(), "a run to keep before a run"),
+            Request::Undo { .. } => (self.journal.is_some(), "a run to undo before a run"),
+            Request::Apply { .. } => (planned, "a plan to apply before a plan"),
+            _ => (true, ""),
+        };
+        match fits {
+            true => Ok(()),
+            false => Err(anyhow!("the other end is not hwctl: it sends {what}")),
+        }
     }
 
     fn reply(&self, reply: Reply) {
@@ -189,12 +183,14 @@ impl Session {
         self.host.set_patience(patience);
         if let Some(run) = &request.run {
             self.lock(run, patience).await?;
+            // Left by a run that died; this session has logged in since.
+            deadman::disarm(&self.host).await?;
         }
         let plan = Plan::make(&request.declared, &self.host).await?;
         let reply = Reply::Plan {
             changes: plan.changes.clone(),
             fingerprint: plan.fingerprint.clone(),
-            wants: self.missing_blobs(&plan),
+            wants: self.blobs.borrow_mut().want(&plan.blobs)?,
         };
         self.planned = Some((request, plan));
         Ok(reply)
@@ -222,23 +218,7 @@ impl Session {
         self.connection.as_ref().map(|known| known.client.to_string())
     }
 
-    fn missing_blobs(&self, plan: &Plan) -> Vec<Blob> {
-        let mut missing: Vec<Blob> = Vec::new();
-        for blob in &plan.blobs {
-            let bundled = self.bundle.is_some_and(|bundle| bundle.key == blob.key);
-            let stored = fs::metadata(blob_path(&blob.key)).is_ok_and(|m| m.len() == blob.size);
-            if !bundled && !stored && !missing.contains(blob) {
-                missing.push(blob.clone());
-            }
-        }
-        missing
-    }
-
-    async fn apply(
-        &mut self,
-        fingerprint: &str,
-        operator_is_gone: impl Fn() -> bool,
-    ) -> Result<Reply, Failure> {
+    async fn apply(&mut self, fingerprint: &str) -> Result<Reply, Failure> {
         let Some((request, plan)) = self.planned.take() else {
             return Err(anyhow!("there is no plan to apply").into());
         };
@@ -250,25 +230,24 @@ impl Session {
         }
         let from = self.from();
         let mut journal = Journal::begin(&self.host, run, from)?;
-        let applied = apply::apply(
-            &request.declared,
-            &plan,
-            &mut journal,
-            &self.host,
-            &self.teller,
-            &self.current,
-            operator_is_gone,
-        );
-        let applied = applied.await;
+        let running = Run {
+            host: &self.host,
+            teller: &self.teller,
+            current: &self.current,
+            halted: &self.halted,
+            confirm_timeout: Duration::from_secs(request.confirm_timeout_s),
+        };
+        let applied = running.apply(&request.declared, &plan, &mut journal).await;
         self.current.set(None);
         self.journal = Some(journal);
         let applied = match applied {
-            Ok(()) => self.require_nothing_left(&request.declared).await,
+            Ok(Carried::Out) => self.require_nothing_left(&request.declared).await,
+            Ok(Carried::Stopped(done)) => return Err(self.stopped(&plan, done)),
             Err(error) => Err(error.into()),
         };
         match applied {
             Ok(()) => {
-                let _ = fs::remove_dir_all(blob_folder());
+                self.blobs.borrow().clear();
                 Ok(Reply::Applied { certificate: self.certificate(&request.declared) })
             }
             Err(failure) if request.keep_on_failure => {
@@ -277,6 +256,25 @@ impl Session {
             }
             Err(failure) => Err(self.undo_after(failure).await),
         }
+    }
+
+    /// The operator stopped the run: what was done stays, the lock is given back.
+    fn stopped(&mut self, plan: &Plan, done: usize) -> Failure {
+        let all = plan.changes.len();
+        let what = format!("stopped after {done} of {all} changes, as you wished");
+        let mut failure = Failure::new(Exit::Interrupted, what);
+        if let Err(error) = self.close("interrupted") {
+            failure = failure.why(format!("{error:#}"));
+        }
+        let left = &plan.changes[done..];
+        let mut names: Vec<_> =
+            left.iter().take(NAMED).map(|planned| planned.change.id.to_string()).collect();
+        if left.len() > NAMED {
+            names.push(format!("and {} more", left.len() - NAMED));
+        }
+        failure
+            .not_done(format!("not made: {}", names.join(", ")))
+            .hint("run again to go on from there, or `hwctl rollback` to take back what was done")
     }
 
     /// The law of a run: once applied, a plan of the same is empty.
@@ -328,45 +326,4 @@ impl Session {
             fingerprint(&self.host.path(&certificate.certificate)).ok()
         })
     }
-}
-
-fn blob_folder() -> PathBuf {
-    PathBuf::from("/var/lib/hwctl/blobs")
-}
-
-fn blob_path(key: &str) -> PathBuf {
-    blob_folder().join(key)
-}
-
-fn open_blob(blob: &Blob, bundle: Option<Bundle>) -> Result<Box<dyn Read + Send>> {
-    if let Some(bundle) = bundle.filter(|bundle| bundle.key == blob.key) {
-        return Ok(Box::new(flate2::read::GzDecoder::new(Cursor::new(bundle.gzip))));
-    }
-    let path = blob_path(&blob.key);
-    let file = fs::File::open(&path).with_context(|| format!("open `{}`", path.display()))?;
-    Ok(Box::new(file))
-}
-
-/// Adds a chunk to a blob; the last one gives it its name.
-fn keep_chunk(host: &Host, key: &str, bytes: &[u8], last: bool) -> Result<()> {
-    use std::io::Write as _;
-    use std::os::unix::fs::DirBuilderExt as _;
-
-    let is_key = key.len() < 80 && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    if !is_key {
-        return Err(anyhow!("`{key}` is not the key of a blob"));
-    }
-    let folder = host.path(&blob_folder());
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder)?;
-    let part = folder.join(format!("{key}.part"));
-    let mut file = fs::OpenOptions::new().create(true).append(true).open(&part)?;
-    file.write_all(bytes).with_context(|| format!("write `{}`", part.display()))?;
-    if !last {
-        return Ok(());
-    }
-    if key.len() == 64 && sha256(&fs::read(&part)?) != key {
-        fs::remove_file(&part)?;
-        return Err(anyhow!("a blob arrived broken: its hash is not `{key}`"));
-    }
-    fs::rename(&part, folder.join(key)).with_context(|| format!("store blob `{key}`"))
 }

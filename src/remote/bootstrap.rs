@@ -15,7 +15,7 @@ use crate::failure::{Exit, Failure};
 use crate::resource::sha256;
 
 /// How much of the host's complaints is read, in bytes.
-const MAX_TOLD: usize = 16 << 10;
+pub(super) const MAX_TOLD: usize = 16 << 10;
 
 /// A started engine.
 pub(super) type Child = openssh::Child<Arc<Session>>;
@@ -141,6 +141,8 @@ async fn try_start(
                     }
                     None => answer.clear(),
                 },
+                // Neither a greeting nor a login shell's chatter is that long.
+                Ok(_) if answer.len() >= MAX_TOLD => break false,
                 Ok(byte) => answer.push(char::from(byte)),
                 Err(_) => break false,
             },
@@ -250,8 +252,8 @@ async fn upload(
         let _ = stdin.shutdown().await;
     }
     let mut done = String::new();
-    if let Some(stdout) = child.stdout().as_mut() {
-        let _ = stdout.read_to_string(&mut done).await;
+    if let Some(stdout) = child.stdout().take() {
+        let _ = stdout.take(MAX_TOLD as u64).read_to_string(&mut done).await;
     }
     if done.contains("hwctl uploaded") {
         return Ok(());

@@ -1,14 +1,16 @@
 //! The engine of one host as the operator's side sees it: a request, events, an answer.
 
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use openssh::Session;
+use anyhow::{Context as _, Result, anyhow};
+use openssh::{ChildStdin, ChildStdout, Session};
 use tokio::io::AsyncReadExt as _;
 
 use super::bootstrap::{self, Child};
+use super::interrupt;
 use super::ssh::Target;
 use crate::engine::Service;
 use crate::engine::protocol::{
@@ -18,6 +20,9 @@ use crate::event::{self, What};
 use crate::failure::{Exit, Failure};
 use crate::resource::{Blob, Facts};
 
+/// How long the last words of an engine that is gone are waited for.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// Hears what happens on the host.
 pub type Tell<'a> = &'a (dyn Fn(What) + Send + Sync);
 
@@ -26,6 +31,8 @@ pub type Tell<'a> = &'a (dyn Fn(What) + Send + Sync);
 pub struct Engine {
     target: Target,
     child: Child,
+    stdin: Option<ChildStdin>,
+    stdout: ChildStdout,
     // Kept open: the engine's channel belongs to it.
     session: Arc<Session>,
     /// What the host is.
@@ -48,14 +55,21 @@ pub struct Planned {
 impl Engine {
     /// Connects and starts it.
     pub async fn start(target: &Target, tell: Tell<'_>) -> Result<Self, Failure> {
+        interrupt::or_stopped(Self::begin(target, tell)).await
+    }
+
+    async fn begin(target: &Target, tell: Tell<'_>) -> Result<Self, Failure> {
         tell(What::Step { message: "connecting".to_owned(), fraction: None });
         let session = target.connect(tell).await?;
         let step = |message, fraction| tell(What::Step { message, fraction });
-        let child = bootstrap::start(&session, target, step).await?;
+        let mut child = bootstrap::start(&session, target, step).await?;
         let binary = bootstrap::host_path(target)?;
+        let stdin = child.stdin().take();
+        let stdout = child.stdout().take();
+        let stdout = stdout.ok_or_else(|| target.unreachable("ssh gives no stream of the host"))?;
         let target = target.clone();
         let facts = Facts::unknown();
-        let mut engine = Self { target, child, session, facts, binary };
+        let mut engine = Self { target, child, stdin, stdout, session, facts, binary };
         match engine.answer(tell).await? {
             Reply::Hello { facts } => engine.facts = facts,
             other => return Err(engine.nonsense(&other)),
@@ -63,10 +77,10 @@ impl Engine {
         Ok(engine)
     }
 
-    /// Asks for a plan.
+    /// Asks for a plan. It can be stopped, since it changes nothing.
     pub async fn plan(&mut self, request: PlanRequest, tell: Tell<'_>) -> Result<Planned, Failure> {
         self.send(&Request::Plan(request)).await?;
-        match self.answer(tell).await? {
+        match interrupt::or_stopped(self.answer(tell)).await? {
             Reply::Plan { changes, fingerprint, wants } => {
                 Ok(Planned { changes, fingerprint, wants })
             }
@@ -110,15 +124,16 @@ impl Engine {
         }
     }
 
-    /// Carries the plan out. The run then waits to be kept or undone; the fingerprint of the
-    /// served certificate is given, when the stack has one.
+    /// Carries the plan out; the operator may stop it after the change in hand. The run then waits
+    /// to be kept or undone; the fingerprint of the served certificate is given, when the stack
+    /// has one.
     pub async fn apply(
         &mut self,
         fingerprint: String,
         tell: Tell<'_>,
     ) -> Result<Option<String>, Failure> {
         self.send(&Request::Apply { fingerprint }).await?;
-        match self.answer(tell).await? {
+        match self.answer_or_stop(tell).await? {
             Reply::Applied { certificate } => Ok(certificate),
             other => Err(self.nonsense(&other)),
         }
@@ -167,7 +182,7 @@ impl Engine {
 
     /// Ends the session.
     pub async fn hang_up(mut self) {
-        drop(self.child.stdin().take());
+        drop(self.stdin.take());
         // The engine ends with its input; a host that is gone is not waited for.
         let _ = tokio::time::timeout(Duration::from_secs(2), self.child.wait()).await;
         if let Some(session) = Arc::into_inner(self.session) {
@@ -176,29 +191,91 @@ impl Engine {
     }
 
     async fn send(&mut self, request: &Request) -> Result<(), Failure> {
-        let sent = match self.child.stdin().as_mut() {
+        let sent = match self.stdin.as_mut() {
             Some(stdin) => write_frame(stdin, request).await,
-            None => Err(anyhow::anyhow!("the session is closed")),
+            None => Err(anyhow!("the session is closed")),
         };
         match sent {
             Ok(()) => Ok(()),
-            Err(error) => Err(self.lost(&format!("{error:#}")).await),
+            Err(error) => {
+                // An engine that hangs up has said why.
+                let said = tokio::time::timeout(LAST_WORDS, self.answer(&|_| ())).await;
+                match said {
+                    Ok(Err(failure)) => Err(failure),
+                    _ => Err(self.lost(&format!("{error:#}")).await),
+                }
+            }
         }
     }
 
     /// The next answer; events on the way are told.
     async fn answer(&mut self, tell: Tell<'_>) -> Result<Reply, Failure> {
         loop {
-            let reply = match self.child.stdout().as_mut() {
-                Some(stdout) => read_frame::<Reply>(stdout).await,
-                None => Ok(None),
+            let reply = read_frame::<Reply>(&mut self.stdout).await;
+            if let Some(reply) = self.heard(reply, tell).await? {
+                return Ok(reply);
+            }
+        }
+    }
+
+    /// The same, for a run: it ends early when the operator wants it to, and may ask for a new
+    /// login.
+    async fn answer_or_stop(&mut self, tell: Tell<'_>) -> Result<Reply, Failure> {
+        let mut told = false;
+        loop {
+            let reply = {
+                let mut reading = pin!(read_frame::<Reply>(&mut self.stdout));
+                loop {
+                    tokio::select! {
+                        reply = &mut reading => break reply,
+                        () = interrupt::wanted(), if !told => {
+                            told = true;
+                            if let Some(stdin) = self.stdin.as_mut() {
+                                // A session that is gone is told by the reading.
+                                let _ = write_frame(stdin, &Request::Stop).await;
+                            }
+                        }
+                    }
+                }
             };
-            match reply {
-                Ok(Some(Reply::Event(what))) => tell(what),
-                Ok(Some(Reply::Failed { failure })) => return Err(failure),
-                Ok(Some(reply)) => return Ok(reply),
-                Ok(None) => return Err(self.lost("the engine's stream ends").await),
-                Err(error) => return Err(self.lost(&format!("{error:#}")).await),
+            match self.heard(reply, tell).await? {
+                Some(Reply::LogInAnew) => self.log_in_anew(tell).await?,
+                Some(reply) => return Ok(reply),
+                None => {}
+            }
+        }
+    }
+
+    /// An answer; none for what is only told on the way to it.
+    async fn heard(
+        &mut self,
+        reply: Result<Option<Reply>>,
+        tell: Tell<'_>,
+    ) -> Result<Option<Reply>, Failure> {
+        match reply {
+            Ok(Some(Reply::Event(what))) => tell(what),
+            Ok(Some(Reply::Failed { failure })) => return Err(failure),
+            Ok(Some(reply)) => return Ok(Some(reply)),
+            Ok(None) => return Err(self.lost("the engine's stream ends").await),
+            Err(error) => return Err(self.lost(&format!("{error:#}")).await),
+        }
+        Ok(None)
+    }
+
+    /// Proves by a connection of its own that the host can still be logged in to.
+    async fn log_in_anew(&mut self, tell: Tell<'_>) -> Result<(), Failure> {
+        tell(What::Step { message: "logging in anew".to_owned(), fraction: None });
+        let proof = async {
+            let mut again = Self::begin(&self.target, &|_| ()).await?;
+            again.close(&Request::LoggedIn, &|_| ()).await?;
+            again.hang_up().await;
+            Ok::<_, Failure>(())
+        };
+        match proof.await {
+            Ok(()) => Ok(()),
+            Err(failure) => {
+                let why: Vec<_> = std::iter::once(failure.what).chain(failure.why).collect();
+                self.send(&Request::LockedOut { why: why.join(": ") }).await
             }
         }
     }
@@ -206,9 +283,9 @@ impl Engine {
     /// The engine is gone: its last words on standard error say why.
     async fn lost(&mut self, why: &str) -> Failure {
         let mut told = String::new();
-        if let Some(mut stderr) = self.child.stderr().take() {
-            let read = stderr.read_to_string(&mut told);
-            let _ = tokio::time::timeout(Duration::from_secs(1), read).await;
+        if let Some(stderr) = self.child.stderr().take() {
+            let mut stderr = stderr.take(bootstrap::MAX_TOLD as u64);
+            let _ = tokio::time::timeout(LAST_WORDS, stderr.read_to_string(&mut told)).await;
         }
         let last = told.lines().map(str::trim).rfind(|line| !line.is_empty());
         Failure::new(Exit::Unreachable, format!("lost `{}` during the run", self.target.name))

@@ -3,6 +3,7 @@
 
 mod bootstrap;
 mod engine;
+pub mod interrupt;
 mod outside;
 mod ssh;
 

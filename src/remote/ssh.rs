@@ -1,17 +1,21 @@
 //! The connection: the system's own ssh, so that its configuration, agents and jump hosts work.
 
 use std::io::IsTerminal as _;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openssh::{KnownHosts, Session, SessionBuilder};
+use openssh::{ControlPersist, KnownHosts, Session, SessionBuilder};
 
 use super::engine::Tell;
 use crate::event::What;
 use crate::failure::{Exit, Failure};
 use crate::resource::Secret;
+
+/// How long ssh waits for hwctl's next word when nothing is under way, in seconds.
+const LEFT_ALONE: NonZeroUsize = NonZeroUsize::new(10).unwrap();
 
 /// How a host is reached.
 #[derive(Clone, Debug)]
@@ -65,6 +69,8 @@ impl Target {
         let check = if self.accept_new_host_key { KnownHosts::Add } else { KnownHosts::Strict };
         builder.known_hosts_check(check).connect_timeout(self.connect_timeout);
         builder.server_alive_interval(Duration::from_secs(15));
+        // Should hwctl die, ssh does not stay.
+        builder.control_persist(ControlPersist::IdleFor(LEFT_ALONE));
         if let Some(user) = &self.user {
             builder.user(user.clone());
         }

@@ -179,6 +179,7 @@ impl<W: Write> State<W> {
                 (format!("failed and undone, {} taken back", count(known.undone, "change")), "31;1")
             }
             Outcome::Unreachable => ("unreachable".to_owned(), "31;1"),
+            Outcome::Interrupted => ("stopped".to_owned(), "33"),
         };
         let mut line = format!("{}  {}", style.paint(&word, color), seconds(summary.elapsed_ms));
         if known.checks.1 > 0 {
@@ -193,6 +194,8 @@ impl<W: Write> State<W> {
     }
 
     fn summary(&mut self, hosts: &[HostSummary]) {
+        // What still moves belongs to hosts that will say nothing more.
+        let _ = self.bars.clear();
         if hosts.len() < 2 {
             return;
         }
@@ -201,6 +204,7 @@ impl<W: Write> State<W> {
             Outcome::Failed,
             Outcome::Undone,
             Outcome::Unreachable,
+            Outcome::Interrupted,
             Outcome::Changed,
             Outcome::Restarted,
             Outcome::Unchanged,

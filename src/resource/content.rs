@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -180,6 +180,9 @@ pub(super) fn host_secret_path(host: &Host, name: &str) -> PathBuf {
 }
 
 pub(super) fn read_host_secret(host: &Host, name: &str) -> Result<Option<String>> {
+    if !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+        bail!("{name:?} is not the name of a secret");
+    }
     match std::fs::read_to_string(host_secret_path(host, name)) {
         Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),

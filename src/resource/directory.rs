@@ -1,14 +1,14 @@
 //! A directory with its mode and owner. What is in it is left alone.
 
-use std::fs;
-use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
+use super::entry::Entry;
 use super::file::in_the_way;
-use super::fs::{Owner, explain, metadata, mode_and_owner, mode_text, sync_parent, type_text};
+use super::fs::{Owner, mode_and_owner, mode_text, type_text};
 use super::{Action, Change, Host, Id, Kind};
 
 /// A directory.
@@ -41,13 +41,16 @@ impl Kind for Directory {
     }
 
     async fn read(&self, host: &Host) -> Result<DirectoryState> {
-        Ok(match metadata(&host.path(&self.path))? {
+        let Some(entry) = Entry::find(&host.path(&self.path))? else {
+            return Ok(DirectoryState::Absent);
+        };
+        Ok(match entry.look()? {
             None => DirectoryState::Absent,
-            Some(found) if found.is_dir() => {
+            Some(found) if FileType::from_raw_mode(found.st_mode) == FileType::Directory => {
                 let (mode, uid, gid) = mode_and_owner(&found);
                 DirectoryState::Directory(mode, uid, gid)
             }
-            Some(found) => DirectoryState::Other(type_text(&found).to_owned()),
+            Some(found) => DirectoryState::Other(type_text(&found)),
         })
     }
 
@@ -70,38 +73,17 @@ impl Kind for Directory {
             .unless_empty())
     }
 
-    async fn apply(&self, state: &DirectoryState, host: &Host) -> Result<()> {
-        let (uid, gid) = self.owner.require(host)?;
-        let path = host.path(&self.path);
-        if *state == DirectoryState::Absent {
-            explain(fs::create_dir_all(&path), || format!("make `{}`", self.path.display()))?;
-        }
-        set_mode_and_owner(&path, self.mode, uid, gid)?;
-        sync_parent(&path)
+    async fn apply(&self, _: &DirectoryState, host: &Host) -> Result<()> {
+        let owner = self.owner.require(host)?;
+        Entry::make_way(&host.path(&self.path))?.directory(self.mode, owner)
     }
 
     async fn undo(&self, before: &DirectoryState, host: &Host) -> Result<()> {
-        let path = host.path(&self.path);
+        let Some(entry) = Entry::find(&host.path(&self.path))? else { return Ok(()) };
         match before {
-            DirectoryState::Directory(mode, uid, gid) => {
-                set_mode_and_owner(&path, *mode, *uid, *gid)
-            }
-            // Only an empty directory: what others put into it is theirs.
-            DirectoryState::Absent => match fs::remove_dir(&path) {
-                Ok(()) => sync_parent(&path),
-                Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => Ok(()),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-                Err(error) => {
-                    Err(error).with_context(|| format!("remove `{}`", self.path.display()))
-                }
-            },
+            DirectoryState::Directory(mode, uid, gid) => entry.directory(*mode, (*uid, *gid)),
+            DirectoryState::Absent => entry.remove_empty_directory(),
             DirectoryState::Other(_) => Ok(()),
         }
     }
-}
-
-fn set_mode_and_owner(path: &std::path::Path, mode: u32, uid: u32, gid: u32) -> Result<()> {
-    chown(path, Some(uid), Some(gid))
-        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
-        .with_context(|| format!("set mode and owner of `{}`", path.display()))
 }

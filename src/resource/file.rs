@@ -1,16 +1,16 @@
 //! A regular file with its content, mode and owner; and a path where nothing should be.
 
-use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
+use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
 use super::content::{Content, mask_live, sha256};
-use super::fs::{
-    Owner, explain, metadata, mode_and_owner, mode_text, sync_parent, type_text, write_atomic,
-};
+use super::entry::Entry;
+use super::fs::{Owner, mode_text, type_text, write_atomic};
 use super::{Action, Advise, Change, Detail, Host, Id, Kind};
 
 /// A regular file.
@@ -63,18 +63,17 @@ pub enum PathState {
 
 impl PathState {
     pub(super) fn read(path: &Path) -> Result<Self> {
-        let Some(found) = metadata(path)? else { return Ok(Self::Absent) };
-        if found.is_symlink() {
-            let target =
-                fs::read_link(path).with_context(|| format!("read link `{}`", path.display()))?;
-            return Ok(Self::Link { target });
-        }
-        if !found.is_file() {
-            return Ok(Self::Other(type_text(&found).to_owned()));
-        }
-        let bytes = fs::read(path).with_context(|| format!("read `{}`", path.display()))?;
-        let (mode, uid, gid) = mode_and_owner(&found);
-        Ok(Self::File { mode, uid, gid, bytes })
+        let Some(entry) = Entry::find(path)? else { return Ok(Self::Absent) };
+        let Some(found) = entry.look()? else { return Ok(Self::Absent) };
+        Ok(match FileType::from_raw_mode(found.st_mode) {
+            FileType::Symlink => Self::Link { target: entry.target()? },
+            FileType::RegularFile => {
+                let (bytes, found) = entry.read()?;
+                let (uid, gid) = (found.uid(), found.gid());
+                Self::File { mode: found.mode() & 0o7777, uid, gid, bytes }
+            }
+            _ => Self::Other(type_text(&found)),
+        })
     }
 
     pub(super) fn bytes(&self) -> Option<&[u8]> {
@@ -91,18 +90,15 @@ impl PathState {
             Self::File { mode, uid, gid, bytes } => {
                 write_atomic(path, bytes, *mode, Some((*uid, *gid)))
             }
-            Self::Link { target } => super::link::link_atomic(target, path),
+            Self::Link { target } => Entry::require(path)?.link(target),
             Self::Other(_) => Ok(()),
         }
     }
 }
 
-fn remove(path: &Path) -> Result<()> {
-    if metadata(path)?.is_none() {
-        return Ok(());
-    }
-    explain(fs::remove_file(path), || format!("remove `{}`", path.display()))?;
-    sync_parent(path)
+/// Removes a file or a link; an absent one is no error.
+pub(super) fn remove(path: &Path) -> Result<()> {
+    Entry::find(path)?.map_or(Ok(()), |entry| entry.remove())
 }
 
 /// The error that something of another type is where a resource should be.

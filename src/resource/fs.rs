@@ -1,14 +1,16 @@
 //! File system changes that are whole or not at all, and owners by name.
 
-use std::fs::{self, File};
-use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow};
+use rustix::fs::{FileType, Mode, Stat};
 use serde::{Deserialize, Serialize};
 
+use super::entry::Entry;
 use super::{Advise, Host};
 
 /// Who owns a file: a user and a group, each a name or a number.
@@ -44,8 +46,10 @@ impl Owner {
         if self.resolve(host)? == Some((uid, gid)) {
             return Ok(self.text());
         }
-        let user = name(host, "/etc/passwd", uid)?.unwrap_or_else(|| uid.to_string());
-        let group = name(host, "/etc/group", gid)?.unwrap_or_else(|| gid.to_string());
+        let user =
+            name(&host.path(Path::new("/etc/passwd")), uid)?.unwrap_or_else(|| uid.to_string());
+        let group =
+            name(&host.path(Path::new("/etc/group")), gid)?.unwrap_or_else(|| gid.to_string());
         Ok(format!("{user}:{group}"))
     }
 
@@ -66,25 +70,31 @@ fn number(host: &Host, table: &str, name: &str) -> Result<Option<u32>> {
     if let Ok(number) = name.parse() {
         return Ok(Some(number));
     }
-    Ok(read_table(host, table)?.lines().find_map(|line| {
+    Ok(read_table(&host.path(Path::new(table)))?.lines().find_map(|line| {
         let mut fields = line.split(':');
         (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())?
     }))
 }
 
-fn name(host: &Host, table: &str, number: u32) -> Result<Option<String>> {
+fn name(table: &Path, number: u32) -> Result<Option<String>> {
     let number = number.to_string();
-    Ok(read_table(host, table)?.lines().find_map(|line| {
+    Ok(read_table(table)?.lines().find_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next()?;
         (fields.nth(1) == Some(&number)).then(|| name.to_owned())
     }))
 }
 
-fn read_table(host: &Host, table: &str) -> Result<String> {
-    match fs::read_to_string(host.path(Path::new(table))) {
+/// The name of a user of this machine, or the number.
+pub(super) fn user_name(uid: u32) -> String {
+    let known = name(Path::new("/etc/passwd"), uid).ok().flatten();
+    known.unwrap_or_else(|| uid.to_string())
+}
+
+fn read_table(table: &Path) -> Result<String> {
+    match fs::read_to_string(table) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        read => read.with_context(|| format!("read `{table}`")),
+        read => read.with_context(|| format!("read `{}`", table.display())),
     }
 }
 
@@ -94,33 +104,19 @@ pub(super) fn mode_text(mode: u32) -> String {
 }
 
 /// The kind of thing at a path, for the message that something is in the way.
-pub(super) fn type_text(metadata: &fs::Metadata) -> &'static str {
-    let kind = metadata.file_type();
-    if kind.is_dir() {
-        "directory"
-    } else if kind.is_symlink() {
-        "symbolic link"
-    } else if kind.is_file() {
-        "file"
-    } else {
-        "special file"
+pub(super) fn type_text(found: &Stat) -> String {
+    match FileType::from_raw_mode(found.st_mode) {
+        FileType::Directory => "directory".to_owned(),
+        // Whose it is tells whether somebody planted it.
+        FileType::Symlink => format!("symbolic link of `{}`", user_name(found.st_uid)),
+        FileType::RegularFile => "file".to_owned(),
+        _ => "special file".to_owned(),
     }
 }
 
 /// Permission bits and owner of a path.
-pub(super) fn mode_and_owner(metadata: &fs::Metadata) -> (u32, u32, u32) {
-    (metadata.mode() & 0o7777, metadata.uid(), metadata.gid())
-}
-
-/// `symlink_metadata`, with absent as `None`.
-pub(super) fn metadata(path: &Path) -> Result<Option<fs::Metadata>> {
-    match fs::symlink_metadata(path) {
-        Ok(metadata) => Ok(Some(metadata)),
-        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Ok(None)
-        }
-        Err(error) => Err(error).with_context(|| format!("look at `{}`", path.display())),
-    }
+pub(super) fn mode_and_owner(found: &Stat) -> (u32, u32, u32) {
+    (Mode::from_raw_mode(found.st_mode).as_raw_mode(), found.st_uid, found.st_gid)
 }
 
 /// When the entry at `path` last changed, by its inode; of an absent one, when its directory did.
@@ -132,24 +128,9 @@ pub(super) fn changed(path: &Path) -> Option<SystemTime> {
 }
 
 /// Writes a file beside its place, syncs it and renames it there: the path has the old content or
-/// the new, never a part.
+/// the new, never a part. Links that others than root could have planted are not followed.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
-    let write = || -> io::Result<()> {
-        let parent = path.parent().unwrap_or(Path::new("/"));
-        let mut temporary = tempfile::Builder::new()
-            .prefix(".hwctl-")
-            .permissions(fs::Permissions::from_mode(0o600))
-            .tempfile_in(parent)?;
-        temporary.write_all(bytes)?;
-        if let Some((uid, gid)) = owner {
-            chown(temporary.path(), Some(uid), Some(gid))?;
-        }
-        temporary.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
-        temporary.as_file().sync_all()?;
-        temporary.persist(path).map_err(|error| error.error)?;
-        File::open(parent)?.sync_all()
-    };
-    explain(write(), || format!("write `{}`", path.display()))
+    Entry::require(path)?.write(bytes, mode, owner)
 }
 
 /// Adds what to do about the errors of a file system that have a remedy.
@@ -170,12 +151,4 @@ pub(super) fn explain<T>(result: io::Result<T>, what: impl Fn() -> String) -> Re
             None => Err(error),
         }
     })
-}
-
-/// Syncs the directory that holds `path`, so that an unlink or rename in it lasts.
-pub(super) fn sync_parent(path: &Path) -> Result<()> {
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    File::open(parent)
-        .and_then(|directory| directory.sync_all())
-        .with_context(|| format!("sync `{}`", parent.display()))
 }

@@ -8,7 +8,8 @@ use rand::TryRng as _;
 use serde::{Deserialize, Serialize};
 
 use super::content::{hex, host_secret_path, read_host_secret};
-use super::fs::{sync_parent, write_atomic};
+use super::file::remove;
+use super::fs::write_atomic;
 use super::{Action, Change, Host, Id, Kind};
 
 /// A random value, kept as hex text in hwctl's folder on the host, readable by root alone.
@@ -81,10 +82,9 @@ impl Kind for HostSecret {
 
     async fn undo(&self, before: &HostSecretState, host: &Host) -> Result<()> {
         let path = host_secret_path(host, &self.name);
-        if before.mode.is_none() && path.exists() {
-            fs::remove_file(&path).with_context(|| format!("remove `{}`", path.display()))?;
-            sync_parent(&path)?;
+        match before.mode {
+            None => remove(&path),
+            Some(_) => Ok(()),
         }
-        Ok(())
     }
 }

@@ -1,14 +1,13 @@
 //! A symbolic link.
 
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::entry::Entry;
 use super::file::{PathState, in_the_way};
-use super::fs::sync_parent;
 use super::{Action, Change, Host, Id, Kind};
 
 /// A symbolic link.
@@ -57,21 +56,10 @@ impl Kind for Link {
     }
 
     async fn apply(&self, _: &PathState, host: &Host) -> Result<()> {
-        link_atomic(&self.target, &host.path(&self.path))
+        Entry::require(&host.path(&self.path))?.link(&self.target)
     }
 
     async fn undo(&self, before: &PathState, host: &Host) -> Result<()> {
         before.restore(&host.path(&self.path))
     }
-}
-
-/// Makes a link beside its place and renames it there.
-pub(super) fn link_atomic(target: &Path, path: &Path) -> Result<()> {
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    let made = tempfile::Builder::new()
-        .prefix(".hwctl-")
-        .make_in(parent, |temporary| symlink(target, temporary))
-        .with_context(|| format!("link `{}`", path.display()))?;
-    made.into_temp_path().persist(path).with_context(|| format!("link `{}`", path.display()))?;
-    sync_parent(path)
 }

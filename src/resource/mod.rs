@@ -9,6 +9,7 @@ mod container;
 mod content;
 mod directory;
 mod docker;
+mod entry;
 mod facts;
 mod file;
 mod firewall;

@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use std::net::{SocketAddr, TcpStream};
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use hwctl::lab::{Lab, TemporaryHost};
@@ -46,17 +46,27 @@ impl<'lab> Provisioned<'lab> {
 
     /// Runs a verb with `--json`; its exit code and events.
     pub(crate) fn hwctl(&self, verb: &str, args: &[&str]) -> (i32, Vec<Value>) {
+        Self::read(&self.command(verb, args).output().unwrap())
+    }
+
+    /// The command of a verb with `--json`.
+    pub(crate) fn command(&self, verb: &str, args: &[&str]) -> Command {
         // ssh reads its own configuration: known hosts are the lab's.
-        let home = self.folder.path();
         let own = args.contains(&"--known-hosts");
         let known = (!own).then(|| self.host.known_hosts().to_str().expect("a path in UTF-8"));
-        let output = Command::new(env!("CARGO_BIN_EXE_hwctl"))
-            .current_dir(home)
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hwctl"));
+        command
+            .current_dir(self.folder.path())
             .args([verb, "--json"])
             .args(known.iter().flat_map(|path| ["--known-hosts", path]))
             .args(args)
-            .output()
-            .unwrap();
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    /// What a verb with `--json` said: its exit code and events.
+    pub(crate) fn read(output: &Output) -> (i32, Vec<Value>) {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let errors = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!errors.contains("panicked"), "{errors}");

@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::super::fs::metadata;
 use super::super::{Host, PathState, write_atomic};
 use super::rules::{Family, RuleFile};
 
@@ -43,7 +42,7 @@ pub(super) fn stamp_path(host: &Host) -> PathBuf {
 impl Ufw {
     /// What the host has; `None` when ufw is not installed.
     pub(super) async fn read(host: &Host) -> Result<Option<Self>> {
-        if metadata(&host.path(Path::new("/usr/sbin/ufw")))?.is_none() {
+        if !host.path(Path::new("/usr/sbin/ufw")).try_exists()? {
             return Ok(None);
         }
         let mut ufw = Self {

@@ -1,0 +1,78 @@
+//! What the operator's side says: requests in their order, and what cannot wait for its turn.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::Result;
+use tokio::io::{AsyncRead, BufReader};
+use tokio::sync::mpsc::{self, Receiver, Sender};
+
+use super::protocol::{Request, read_frame, skip_to_greeting};
+
+/// How many requests may come before they are asked for; more wait in the stream.
+const AHEAD: usize = 4;
+
+/// Why the work has to end before it is done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Halt {
+    /// The operator wants it to.
+    Stopped,
+    /// The operator's side is gone.
+    Gone,
+    /// The operator could not log in anew, for this reason.
+    LockedOut(String),
+}
+
+/// Whether the work has to end; shared between who reads and who works.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Halted(Arc<Mutex<Option<Halt>>>);
+
+impl Halted {
+    /// Why, if it has to.
+    pub(super) fn get(&self) -> Option<Halt> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, halt: Halt) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(halt);
+    }
+}
+
+/// Reads requests in a task of its own, so that a word to stop and the end of the input are seen
+/// during work.
+pub(super) fn read_requests(
+    input: impl AsyncRead + Unpin + Send + 'static,
+) -> (Receiver<Result<Request>>, Halted) {
+    let (sender, receiver) = mpsc::channel(AHEAD);
+    let halted = Halted::default();
+    let told = halted.clone();
+    tokio::spawn(async move {
+        let result = pass_on(input, &sender, &told).await;
+        told.set(Halt::Gone);
+        if let Err(error) = result {
+            let _ = sender.send(Err(error)).await;
+        }
+    });
+    (receiver, halted)
+}
+
+/// Passes requests on until the input ends or nobody takes them.
+async fn pass_on(
+    input: impl AsyncRead + Unpin,
+    sender: &Sender<Result<Request>>,
+    halted: &Halted,
+) -> Result<()> {
+    let mut input = BufReader::new(input);
+    skip_to_greeting(&mut input).await?;
+    while let Some(request) = read_frame(&mut input).await? {
+        match request {
+            Request::Stop => halted.set(Halt::Stopped),
+            Request::LockedOut { why } => halted.set(Halt::LockedOut(why)),
+            request => {
+                if sender.send(Ok(request)).await.is_err() {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}

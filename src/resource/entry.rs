@@ -1,0 +1,407 @@
+//! A path's place in its directory, reached without following a link that anybody but root could
+//! have planted: a home, a site's folder or `/tmp` cannot lead root elsewhere.
+//!
+//! Everything is done relative to the opened directory, so that what was looked at is what is
+//! changed, whatever others rename meanwhile.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Component, Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow, bail};
+use rand::RngExt as _;
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid, fchmod, fchown, fstat, mkdirat, open, openat,
+    readlinkat, renameat, statat, symlinkat, unlinkat,
+};
+use rustix::io::Errno;
+use rustix::process::geteuid;
+
+use super::Advise;
+use super::fs::{explain, user_name};
+
+/// As many links as the kernel follows.
+const MAX_LINKS: usize = 40;
+const FOLDER: OFlags =
+    OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
+
+/// A name in an opened directory. The name itself is never followed.
+#[derive(Debug)]
+pub(super) struct Entry {
+    folder: OwnedFd,
+    name: OsString,
+    path: PathBuf,
+}
+
+impl Entry {
+    /// The place of `path`; `None` when a directory on the way is absent.
+    pub(super) fn find(path: &Path) -> Result<Option<Self>> {
+        Self::walk(path, false)
+    }
+
+    /// The place of `path`, whose directory has to be there.
+    pub(super) fn require(path: &Path) -> Result<Self> {
+        let missing = || anyhow!("the directory of `{}` does not exist", path.display());
+        Self::walk(path, false)?.ok_or_else(missing)
+    }
+
+    /// The place of `path`; directories on the way are made, for all to enter.
+    pub(super) fn make_way(path: &Path) -> Result<Self> {
+        Self::walk(path, true)?.with_context(|| format!("make the way to `{}`", path.display()))
+    }
+
+    fn walk(path: &Path, make: bool) -> Result<Option<Self>> {
+        let root = open("/", FOLDER, Mode::empty()).context("open `/`")?;
+        let mut names = names(path)?;
+        let Some(name) = names.pop() else { bail!("`/` is not in a directory") };
+        let folder = Walk::new(root).follow(names, make)?;
+        Ok(folder.map(|folder| Self { folder, name, path: path.to_owned() }))
+    }
+
+    /// What is there, itself and not what it points to.
+    pub(super) fn look(&self) -> Result<Option<Stat>> {
+        let found = absent_as_none(statat(&self.folder, &self.name, AtFlags::SYMLINK_NOFOLLOW));
+        found.with_context(|| format!("look at `{}`", self.path.display()))
+    }
+
+    /// Where a link points.
+    pub(super) fn target(&self) -> Result<PathBuf> {
+        read_target(&self.folder, &self.name)
+            .with_context(|| format!("read link `{}`", self.path.display()))
+    }
+
+    /// The content of a regular file, and what it is.
+    pub(super) fn read(&self) -> Result<(Vec<u8>, Metadata)> {
+        let read = || -> io::Result<_> {
+            // Not waiting for a pipe's other end, should somebody put one there.
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let mut file = File::from(openat(&self.folder, &self.name, flags, Mode::empty())?);
+            let found = file.metadata()?;
+            if !found.is_file() {
+                return Err(io::Error::other("it is no longer a file"));
+            }
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes)?;
+            Ok((bytes, found))
+        };
+        read().with_context(|| format!("read `{}`", self.path.display()))
+    }
+
+    /// Puts a file there: written beside its place, synced, renamed.
+    pub(super) fn write(&self, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let put = |name: &OsStr| -> io::Result<()> {
+            let fd = openat(&self.folder, name, flags, Mode::RUSR | Mode::WUSR)?;
+            let mut file = File::from(fd);
+            file.write_all(bytes)?;
+            // By the file and not by its name, which somebody may have given to another.
+            set_access(&file, mode, owner)?;
+            file.sync_all()
+        };
+        explain(self.replace(put), || format!("write `{}`", self.path.display()))
+    }
+
+    /// Puts a link there.
+    pub(super) fn link(&self, target: &Path) -> Result<()> {
+        let put = |name: &OsStr| Ok(symlinkat(target, &self.folder, name)?);
+        explain(self.replace(put), || format!("link `{}`", self.path.display()))
+    }
+
+    /// Makes something beside the place and renames it there.
+    fn replace(&self, put: impl Fn(&OsStr) -> io::Result<()>) -> io::Result<()> {
+        let name = OsString::from(format!(".hwctl-{:016x}", rand::rng().random::<u64>()));
+        let renamed =
+            put(&name).and_then(|()| Ok(renameat(&self.folder, &name, &self.folder, &self.name)?));
+        if renamed.is_err() {
+            let _ = unlinkat(&self.folder, &name, AtFlags::empty());
+        }
+        renamed.and_then(|()| self.sync())
+    }
+
+    /// Makes a directory there, unless there is one, and gives it its mode and owner.
+    pub(super) fn directory(&self, mode: u32, owner: (u32, u32)) -> Result<()> {
+        let set = || -> io::Result<()> {
+            make_directory(&self.folder, &self.name)?;
+            let directory = openat(&self.folder, &self.name, FOLDER, Mode::empty())?;
+            set_access(&File::from(directory), mode, Some(owner))?;
+            self.sync()
+        };
+        explain(set(), || format!("make `{}` with its mode and owner", self.path.display()))
+    }
+
+    /// Removes a file or a link; an absent one is no error.
+    pub(super) fn remove(&self) -> Result<()> {
+        let gone = absent_as_none(unlinkat(&self.folder, &self.name, AtFlags::empty()));
+        let gone = gone.map_err(io::Error::from).and_then(|_| self.sync());
+        explain(gone, || format!("remove `{}`", self.path.display()))
+    }
+
+    /// Removes a directory if it is empty: what others put into it is theirs.
+    pub(super) fn remove_empty_directory(&self) -> Result<()> {
+        let gone = match unlinkat(&self.folder, &self.name, AtFlags::REMOVEDIR) {
+            Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
+            gone => absent_as_none(gone).map_err(io::Error::from).and_then(|_| self.sync()),
+        };
+        explain(gone, || format!("remove `{}`", self.path.display()))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        Ok(rustix::fs::fsync(&self.folder)?)
+    }
+}
+
+/// The way down from the root, one opened directory for each step, for `..` in links.
+struct Walk {
+    steps: Vec<Step>,
+    links: usize,
+}
+
+struct Step {
+    folder: OwnedFd,
+    path: PathBuf,
+    /// Why a link in it is not followed.
+    doubt: Option<String>,
+}
+
+impl Walk {
+    fn new(root: OwnedFd) -> Self {
+        Self { steps: vec![Step { folder: root, path: "/".into(), doubt: None }], links: 0 }
+    }
+
+    /// Opens the directory that `names` lead to.
+    fn follow(mut self, names: Vec<OsString>, make: bool) -> Result<Option<OwnedFd>> {
+        let mut rest: Vec<OsString> = names.into_iter().rev().collect();
+        while let Some(name) = rest.pop() {
+            if name == ".." {
+                self.steps.truncate((self.steps.len() - 1).max(1));
+                continue;
+            }
+            if !self.enter(&name, make, &mut rest)? {
+                return Ok(None);
+            }
+        }
+        Ok(self.steps.pop().map(|step| step.folder))
+    }
+
+    /// Goes one name down, or puts what a link there leads to in front of the rest; false when
+    /// there is nothing.
+    fn enter(&mut self, name: &OsStr, make: bool, rest: &mut Vec<OsString>) -> Result<bool> {
+        let Some(here) = self.steps.last() else { return Ok(false) };
+        let path = here.path.join(name);
+        let looking = || format!("look at `{}`", path.display());
+        if make {
+            make_directory(&here.folder, name)
+                .with_context(|| format!("make `{}`", path.display()))?;
+        }
+        let found = statat(&here.folder, name, AtFlags::SYMLINK_NOFOLLOW);
+        let Some(found) = absent_as_none(found).with_context(looking)? else { return Ok(false) };
+        if FileType::from_raw_mode(found.st_mode) == FileType::Symlink {
+            let target = read_target(&here.folder, name).with_context(looking)?;
+            self.links += 1;
+            refuse_planted(here, &path, &target, found.st_uid)?;
+            if self.links > MAX_LINKS {
+                bail!("`{}` leads through too many symbolic links", path.display());
+            }
+            if target.is_absolute() {
+                self.steps.truncate(1);
+            }
+            let more = target.components().rev().filter_map(|part| match part {
+                Component::Normal(name) => Some(name.to_owned()),
+                Component::ParentDir => Some("..".into()),
+                _ => None,
+            });
+            rest.extend(more);
+            return Ok(true);
+        }
+        let opened = openat(&here.folder, name, FOLDER, Mode::empty());
+        let Some(folder) = absent_as_none(opened).with_context(looking)? else { return Ok(false) };
+        // Of what was opened: the name may mean something else by now.
+        let found = fstat(&folder).with_context(looking)?;
+        let doubt = here.doubt.clone().or_else(|| doubt(&path, &found));
+        self.steps.push(Step { folder, path, doubt });
+        Ok(true)
+    }
+}
+
+fn refuse_planted(here: &Step, path: &Path, target: &Path, owner: u32) -> Result<()> {
+    let doubt = match &here.doubt {
+        _ if !is_trusted(owner) => format!("it belongs to `{}`", user_name(owner)),
+        Some(doubt) => doubt.clone(),
+        None => return Ok(()),
+    };
+    let (path, target) = (path.display(), target.display());
+    Err(anyhow!("`{path}` is a symbolic link to `{target}`, which root does not follow: {doubt}"))
+        .hint(format!(
+            "find out who made `{path}`; then remove it, or name the real path in the inventory"
+        ))
+}
+
+/// Why a link in this directory could be anybody's.
+fn doubt(path: &Path, found: &Stat) -> Option<String> {
+    let path = path.display();
+    if !is_trusted(found.st_uid) {
+        return Some(format!("`{path}` belongs to `{}`", user_name(found.st_uid)));
+    }
+    let others = Mode::WGRP | Mode::WOTH;
+    let open = Mode::from_raw_mode(found.st_mode).intersects(others);
+    open.then(|| format!("others than root may write into `{path}`"))
+}
+
+/// Root, or whoever runs the tests.
+fn is_trusted(user: u32) -> bool {
+    user == 0 || user == geteuid().as_raw()
+}
+
+/// The names of an absolute path without `..`.
+fn names(path: &Path) -> Result<Vec<OsString>> {
+    let names = path.components().skip(1).map(|part| match part {
+        Component::Normal(name) => Some(name.to_owned()),
+        _ => None,
+    });
+    let names: Option<Vec<_>> = if path.is_absolute() { names.collect() } else { None };
+    names.with_context(|| format!("`{}` is not an absolute path without `..`", path.display()))
+}
+
+fn read_target(folder: &OwnedFd, name: &OsStr) -> io::Result<PathBuf> {
+    use std::os::unix::ffi::OsStringExt as _;
+
+    let target = readlinkat(folder, name, Vec::new())?;
+    Ok(OsString::from_vec(target.into_bytes()).into())
+}
+
+fn make_directory(folder: &OwnedFd, name: &OsStr) -> io::Result<()> {
+    match mkdirat(folder, name, Mode::from_raw_mode(0o755)) {
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The owner first: a change of it takes some bits of the mode away.
+fn set_access(file: &File, mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
+    if let Some((user, group)) = owner {
+        fchown(file.as_fd(), Some(Uid::from_raw(user)), Some(Gid::from_raw(group)))?;
+    }
+    Ok(fchmod(file, Mode::from_raw_mode(mode))?)
+}
+
+fn absent_as_none<T>(found: rustix::io::Result<T>) -> rustix::io::Result<Option<T>> {
+    match found {
+        Ok(found) => Ok(Some(found)),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
+
+    use super::*;
+
+    /// Whether `path` below `root` is found; links are followed as if `root` were `/`.
+    fn finds(root: &Path, path: &str) -> Result<bool> {
+        let folder = open(root, FOLDER, Mode::empty()).unwrap();
+        Ok(Walk::new(folder).follow(names(Path::new(path))?, false)?.is_some())
+    }
+
+    fn refusal(root: &Path, path: &str) -> String {
+        finds(root, path)
+            .unwrap_err()
+            .chain()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("; ")
+    }
+
+    /// `/real/below`, and `/home` that somebody else may write into.
+    fn tree() -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("real/below")).unwrap();
+        fs::create_dir_all(root.path().join("home/ours")).unwrap();
+        fs::set_permissions(root.path().join("home"), fs::Permissions::from_mode(0o777)).unwrap();
+        root
+    }
+
+    #[test]
+    fn links_of_root_are_followed() {
+        let root = tree();
+        let at = |name: &str| root.path().join(name);
+        symlink("real", at("relative")).unwrap();
+        symlink("/real", at("absolute")).unwrap();
+        symlink("../../home/../real/below", at("real/around")).unwrap();
+        symlink("/", at("real/below/root")).unwrap();
+        for path in ["/relative/below", "/absolute/below", "/real/around", "/real/around/root/real"]
+        {
+            assert!(finds(root.path(), path).unwrap(), "{path}");
+        }
+        assert!(!finds(root.path(), "/relative/absent").unwrap());
+        symlink("loop", at("loop")).unwrap();
+        assert!(refusal(root.path(), "/loop/x").contains("too many symbolic links"));
+    }
+
+    #[test]
+    fn links_that_others_may_have_planted_are_refused() {
+        let root = tree();
+        let at = |name: &str| root.path().join(name);
+        symlink("/real", at("home/planted")).unwrap();
+        let told = refusal(root.path(), "/home/planted/below");
+        assert!(told.contains("`/home/planted` is a symbolic link to `/real`"), "{told}");
+        assert!(told.contains("others than root may write into `/home`"), "{told}");
+        assert!(told.contains("find out who made `/home/planted`"), "{told}");
+        // A folder of root's does not make good what is above it: it may have been moved there.
+        symlink("/real", at("home/ours/planted")).unwrap();
+        assert!(
+            refusal(root.path(), "/home/ours/planted/below").contains("may write into `/home`")
+        );
+        // A link of root's that leads through such a folder is no better.
+        symlink("/home/planted", at("through")).unwrap();
+        assert!(refusal(root.path(), "/through/below").contains("`/home/planted`"));
+    }
+
+    #[test]
+    fn the_owner_of_a_planted_link_is_named() {
+        if !geteuid().is_root() {
+            return;
+        }
+        let root = tree();
+        let at = |name: &str| root.path().join(name);
+        fs::create_dir(at("theirs")).unwrap();
+        chown(at("theirs"), Some(12345), None).unwrap();
+        symlink("/real", at("theirs/link")).unwrap();
+        let told = refusal(root.path(), "/theirs/link");
+        assert!(told.contains("`/theirs` belongs to `12345`"), "{told}");
+        symlink("/real", at("given")).unwrap();
+        std::os::unix::fs::lchown(at("given"), Some(12345), None).unwrap();
+        assert!(refusal(root.path(), "/given").contains("it belongs to `12345`"));
+    }
+
+    #[test]
+    fn only_absolute_paths_without_parents_are_taken() {
+        for path in ["etc/passwd", "/var/../etc", "", "/", ".."] {
+            let error = Entry::find(Path::new(path)).unwrap_err().to_string();
+            assert!(error.contains("is not"), "{path}: {error}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_changed_through_a_link_at_the_place_itself() {
+        let root = tree();
+        let at = |name: &str| root.path().join(name);
+        fs::write(at("precious"), "mine").unwrap();
+        for target in ["precious", "real"] {
+            symlink(at(target), at("trap")).unwrap();
+            let entry = Entry::require(&at("trap")).unwrap();
+            assert!(entry.read().is_err());
+            assert!(entry.directory(0o777, (0, 0)).is_err());
+            entry.remove().unwrap();
+        }
+        assert_eq!(fs::read_to_string(at("precious")).unwrap(), "mine");
+        let mode = fs::metadata(at("real")).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o755);
+        let names: Vec<_> = fs::read_dir(root.path()).unwrap().flatten().collect();
+        assert_eq!(names.len(), 3, "{names:?}");
+    }
+}

@@ -1,0 +1,113 @@
+//! Nobody is locked out and nothing is lost, on real hosts: changes of the firewall that a new login
+//! has to confirm, Ctrl-C, two runs at once.
+
+mod host;
+
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use host::{Provisioned, changes, failure, lab, outcome};
+use serde_json::Value;
+
+const PLAIN: &[&str] = &["--host", "vm"];
+
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+/// Waits until a shell command succeeds on the host.
+fn wait_for(host: &Provisioned<'_>, script: &str) {
+    let start = Instant::now();
+    while !host.sh_ok(script) {
+        assert!(start.elapsed() < Duration::from_mins(1), "`{script}` never succeeds");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn end(child: Child) -> (i32, Vec<Value>) {
+    Provisioned::read(&child.wait_with_output().unwrap())
+}
+
+#[test]
+fn a_firewall_that_cuts_the_operator_off_is_taken_back() {
+    let lab = lab();
+    let host = Provisioned::fresh(&lab, "trixie");
+    assert_eq!(host.hwctl("provision", PLAIN).0, 0);
+    assert!(!host.sh_ok("test -e /etc/systemd/system/hwctl-revert.timer"), "it is disarmed");
+
+    // A rule of the operator's own that nobody thought of while the firewall was off.
+    let us = host.sh("ip -4 route show default | cut -d' ' -f3");
+    host.sh(&format!("ufw --force disable; ufw insert 1 deny from {us}"));
+    let (code, events) = host.hwctl("provision", &["--host", "vm", "--connect-timeout", "3"]);
+    assert_eq!((code, outcome(&events).as_str()), (4, "undone"));
+    assert!(failure(&events).contains("a new login does not work"), "{events:#?}");
+    assert!(host.sh("ufw status").contains("inactive"));
+
+    // No word from the operator's side: the host's own timer takes it back.
+    let (code, events) = host
+        .hwctl("provision", &["--host", "vm", "--connect-timeout", "8", "--confirm-timeout", "2"]);
+    assert_eq!((code, outcome(&events).as_str()), (4, "undone"));
+    assert!(failure(&events).contains("nobody has logged in anew within 2 s"), "{events:#?}");
+    assert!(host.sh("ufw status").contains("inactive"));
+
+    // Neither the operator's side nor the engine lives: only the timer is left.
+    let mut child = host
+        .command(
+            "provision",
+            &["--host", "vm", "--connect-timeout", "30", "--confirm-timeout", "4"],
+        )
+        .spawn()
+        .unwrap();
+    wait_for(&host, "ufw status | grep -q 'Status: active'");
+    child.kill().unwrap();
+    host.sh_ok("pkill -9 -f 'hwctl-[0-9a-f]* engine'");
+    child.wait().unwrap();
+    assert!(host.sh_ok("systemctl is-active hwctl-revert.timer"));
+    wait_for(&host, "ufw status | grep -q 'Status: inactive'");
+    wait_for(&host, "! test -e /etc/systemd/system/hwctl-revert.timer");
+
+    // With the rule gone, the next run does all of it.
+    host.sh(&format!("ufw delete deny from {us}"));
+    let (code, events) = host.hwctl("provision", PLAIN);
+    assert_eq!((code, changes(&events)), (0, vec!["firewall ufw"]));
+    assert!(host.sh("ufw status").contains("Status: active"));
+}
+
+#[test]
+fn ctrl_c_stops_after_the_change_in_hand_and_a_second_one_at_once() {
+    let lab = lab();
+    let host = Provisioned::fresh(&lab, "trixie");
+    let child = host.command("provision", PLAIN).spawn().unwrap();
+    wait_for(&host, "pgrep -x apt-get || pgrep -x dpkg");
+
+    // Meanwhile another run waits, and is told for whom.
+    let waiting = host.command("provision", &["--host", "vm", "--wait", "1"]).output().unwrap();
+    let (code, events) = Provisioned::read(&waiting);
+    assert_eq!(code, 1);
+    assert!(
+        failure(&events).contains("another run holds this host: `provision` by"),
+        "{events:#?}"
+    );
+
+    signal(&child, "-INT");
+    let (code, events) = end(child);
+    assert_eq!((code, outcome(&events).as_str()), (130, "interrupted"));
+    let said = failure(&events);
+    assert!(said.contains("stopped after 1 of"), "{said}");
+    assert!(said.contains("not made: ") && said.contains(" more"), "{said}");
+    assert!(host.sh_ok("dpkg -s nginx && test -z \"$(dpkg --audit)\""), "apt was let finish");
+
+    // The lock is free; a second Ctrl-C ends hwctl at once, and the host takes the run back.
+    let child = host.command("provision", PLAIN).spawn().unwrap();
+    wait_for(&host, "test -e /etc/nginx/ssl/homework.key");
+    signal(&child, "-INT");
+    signal(&child, "-INT");
+    let (code, _) = end(child);
+    assert_eq!(code, 130);
+
+    let (code, events) = host.hwctl("provision", PLAIN);
+    assert_eq!((code, outcome(&events).as_str()), (0, "changed"));
+    let (code, events) = host.hwctl("plan", PLAIN);
+    assert_eq!((code, changes(&events)), (0, vec![]));
+}
