@@ -1,16 +1,18 @@
 //! The visits counter in Redis, over one connection that mends itself.
 //!
-//! Redis's reply is the acknowledgement: a visitor is told a number only after Redis has written
-//! it down (its `appendfsync always` is set where Redis is configured). A write to the disk takes
-//! longer than all else, so visitors who come during one share the next: one `INCRBY` for all,
-//! and to each a number of their own.
+//! Redis's reply is the acknowledgement: a visitor is told a number only after Redis has handed it to
+//! the kernel. In a rush the work of a round trip to Redis exceeds that of all else, so visitors who
+//! come within a moment share one: one `INCRBY` for all, and to each a number of their own.
 
 use std::{
-    fmt,
+    collections::HashMap,
+    fmt, io,
+    os::fd::OwnedFd,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
+    thread::{self, ThreadId},
     time::{Duration, Instant},
 };
 
@@ -19,7 +21,14 @@ use redis::{
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 
-use tokio::sync::{Notify, oneshot};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::{Notify, oneshot},
+};
 
 use crate::{
     error::ApiError,
@@ -34,6 +43,10 @@ const ANSWER: Duration = Duration::from_millis(800);
 const CONNECT: Duration = Duration::from_millis(400);
 /// The most that a power cut takes.
 const FSYNC_EVERY: Duration = Duration::from_secs(1);
+/// How long visitors gather in a rush: about the time in which half of 32 clients come back.
+const GATHER: Duration = Duration::from_micros(250);
+/// After so many visits with nobody beside, a visitor waits for nobody.
+const LONE: u32 = 8;
 /// How often a lost Redis is looked for.
 const MEND: Duration = Duration::from_millis(200);
 
@@ -41,15 +54,35 @@ const MEND: Duration = Duration::from_millis(200);
 pub struct Counter {
     info: ConnectionInfo,
     manager: RwLock<ConnectionManager>,
-    waiting: Mutex<Vec<Visitor>>,
+    waiting: Mutex<Waiting>,
     arrived: Notify,
     /// Redis is known to be away, and is being looked for.
     away: AtomicBool,
     metrics: Arc<Metrics>,
 }
 
+/// Who waits for a number, by thread.
+type Waiting = HashMap<ThreadId, Vec<Visitor>>;
 /// Who waits for a number; without one when Redis is away.
-type Visitor = oneshot::Sender<u64>;
+type Visitor = oneshot::Sender<Ticket>;
+
+/// A visitor's number, and the visitors on the same thread who get the next ones.
+///
+/// To wake a visitor on another thread takes a system call. So the first on each thread is handed
+/// the others, and hands out their numbers when it drops its ticket, on the thread where they wait.
+struct Ticket {
+    number: u64,
+    others: Vec<Visitor>,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        for (number, visitor) in (self.number + 1..).zip(self.others.drain(..)) {
+            // Who has gone was counted all the same.
+            drop(visitor.send(Ticket { number, others: Vec::new() }));
+        }
+    }
+}
 
 enum Failure {
     TimedOut,
@@ -76,7 +109,7 @@ impl Counter {
             away: AtomicBool::new(false),
             metrics,
         });
-        tokio::spawn(Arc::clone(&counter).serve_visitors());
+        tokio::spawn(Arc::clone(&counter).serve_visitors(Pause::new()?));
         Ok(counter)
     }
 
@@ -87,41 +120,46 @@ impl Counter {
         }
         let (visitor, number) = oneshot::channel();
         let first = {
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            waiting.push(visitor);
-            waiting.len() == 1
+            let mut waiting = self.waiting();
+            let first = waiting.is_empty();
+            waiting.entry(thread::current().id()).or_default().push(visitor);
+            first
         };
         if first {
             self.arrived.notify_one();
         }
-        number.await.map_err(|_| ApiError::RedisAway)
+        number.await.map(|ticket| ticket.number).map_err(|_| ApiError::RedisAway)
     }
 
-    async fn serve_visitors(self: Arc<Self>) {
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn serve_visitors(self: Arc<Self>, pause: Pause) {
         let mut fsync = Fsync::new();
+        let mut lone = LONE;
         loop {
             let arrived = self.arrived.notified();
             match fsync.due() {
                 Some(due) => drop(tokio::time::timeout_at(due.into(), arrived).await),
                 None => arrived.await,
             }
-            if fsync.is_relaxed() {
-                gather().await;
+            if lone < LONE && pause.gather().await.is_err() {
+                tokio::task::yield_now().await;
             }
-            let visitors = self.take_waiting();
-            if visitors.is_empty() && fsync.due().is_none_or(|due| Instant::now() < due) {
+            let mut threads = std::mem::take(&mut *self.waiting());
+            for visitors in threads.values_mut() {
+                visitors.retain(|visitor| !visitor.is_closed());
+            }
+            let visits = threads.values().map(Vec::len).sum();
+            lone = if visits > 1 { 0 } else { lone.saturating_add(1) };
+            if visits == 0 && fsync.due().is_none_or(|due| Instant::now() < due) {
                 continue;
             }
-            match self.count(visitors.len(), &mut fsync).await {
-                Ok(last) => {
-                    let before = last.saturating_sub(visitors.len() as u64);
-                    for (number, visitor) in (before + 1..).zip(visitors) {
-                        // Who has gone was counted all the same.
-                        let _ = visitor.send(number);
-                    }
-                }
+            match self.count(visits, &mut fsync).await {
+                Ok(last) => hand_out(last.saturating_sub(visits as u64) + 1, threads),
                 // Those who came meanwhile have waited long enough: dropping tells them.
-                Err(_) => drop((visitors, self.take_waiting())),
+                Err(_) => drop((threads, std::mem::take(&mut *self.waiting()))),
             }
         }
     }
@@ -138,13 +176,6 @@ impl Counter {
         let last = self.answer(redis::cmd("INCRBY").arg(KEY).arg(visits)).await?;
         fsync.is_now(mode);
         Ok(last)
-    }
-
-    fn take_waiting(&self) -> Vec<Visitor> {
-        let mut visitors =
-            std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        visitors.retain(|visitor| !visitor.is_closed());
-        visitors
     }
 
     /// The number of visits, without counting one.
@@ -208,6 +239,18 @@ impl Counter {
     }
 }
 
+/// Gives a number to everyone, from `number` on.
+fn hand_out(mut number: u64, threads: Waiting) {
+    for mut others in threads.into_values() {
+        let next = number + others.len() as u64;
+        if let Some(first) = others.pop() {
+            // Who has gone drops the ticket, and so passes on the others' numbers.
+            drop(first.send(Ticket { number, others }));
+        }
+        number = next;
+    }
+}
+
 /// When Redis brings its log to the disk.
 ///
 /// It always hands a change to the kernel before it answers, so that no kill loses a number that was
@@ -253,16 +296,28 @@ impl Fsync {
     }
 }
 
-/// In a rush lets visitors gather, so that they share one command.
-async fn gather() {
-    let us = std::env::var("GATHER_US").ok().and_then(|v| v.parse().ok()).unwrap_or(200);
-    if us == 0 {
-        tokio::task::yield_now().await;
-        return;
+/// Lets visitors gather, so that they share one command.
+///
+/// The runtime's own clock ticks once in a millisecond, which is as long as a whole visit.
+struct Pause(AsyncFd<OwnedFd>);
+
+impl Pause {
+    #[allow(unsafe_code, reason = "tokio offers no safe call that is not deprecated")]
+    fn new() -> io::Result<Self> {
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK)?;
+        // SAFETY: an `OwnedFd` is one open descriptor for as long as it lives.
+        Ok(Self(unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE) }?))
     }
-    // The runtime's own clock ticks once in a millisecond, which is as long as a whole visit.
-    let _ =
-        tokio::task::spawn_blocking(move || std::thread::sleep(Duration::from_micros(us))).await;
+
+    async fn gather(&self) -> io::Result<()> {
+        let once = Itimerspec {
+            it_interval: Timespec::default(),
+            it_value: Timespec { tv_sec: 0, tv_nsec: GATHER.subsec_nanos().into() },
+        };
+        timerfd_settime(self.0.get_ref(), TimerfdTimerFlags::empty(), &once)?;
+        self.0.readable().await?.clear_ready();
+        Ok(())
+    }
 }
 
 fn connect(info: &ConnectionInfo) -> anyhow::Result<ConnectionManager> {
