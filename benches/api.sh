@@ -1,24 +1,29 @@
 #!/usr/bin/env bash
 # The API through nginx with TLS, against a plain Flask app under gunicorn and against a second nginx
-# (the ceiling): each in turn on the same socket behind the same nginx, medians of all rounds.
+# (the ceiling): each in turn on the same socket behind the same nginx. Medians of all rounds; a ratio
+# is the median of the rounds' ratios, since a shared machine is slower in one round than in another.
 # Needs root, as the lab does, and wrk and pip. Usage: benches/api.sh [--json] [ROUNDS [SECONDS]]
 # HWCTL names a ready hwctl. Exit status 1: an answer failed, was not 2xx, or a count was lost.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 json=
 if [[ ${1-} == --json ]]; then json=yes && shift; fi
-rounds=${1:-3} seconds=${2:-10}
+rounds=${1:-5} seconds=${2:-5}
 if [[ -z ${HWCTL-} ]]; then
     cargo build --release --quiet
-    HWCTL=$(find target -path '*release/hwctl' -type f -newer Cargo.toml -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d' ' -f2)
+    HWCTL=$(find target -path '*release/hwctl' -type f -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d' ' -f2)
 fi
 lab=${HWCTL_LAB_DIR:-/var/lib/hwctl/lab}
 name=api-bench-$$
 folder=$(mktemp -d)
 finish() {
     trap '' INT TERM
-    "$HWCTL" lab down "$name" >/dev/null 2>&1 || true
     rm -rf "$folder"
+    for _ in 1 2 3; do
+        "$HWCTL" lab down "$name" >/dev/null && return
+        sleep 1
+    done
+    echo "benches/api.sh: the lab host $name is still there" >&2
 }
 trap finish EXIT
 trap 'exit 130' INT
@@ -73,7 +78,7 @@ get() { curl -sk -m 5 -H "@$folder/token" -w ' %{http_code}' "https://$address/f
 # Puts a backend on the API's socket: hwctl, flask or ceiling.
 use() {
     local api='flask-app.socket flask-app.service' run
-    run='sudo rm -f /run/gunicorn/flask.sock; sudo systemd-run --quiet --unit bench'
+    run='sudo rm -f /run/gunicorn/flask.sock; sudo systemd-run --quiet --collect --unit bench'
     case $1 in
     hwctl) run="sudo systemctl start $api" ;;
     flask) run+=' --property EnvironmentFile="$(systemctl show --value -p EnvironmentFiles flask-app | cut -d" " -f1)"
@@ -98,7 +103,7 @@ memory() {
 }
 visits() { get count | tr -dc '0-9 ' | cut -d' ' -f1; }
 
-# One measurement, as a line of $folder/figures: backend route requests/s p99 KiB failures.
+# One measurement, as a line of $folder/figures: round, backend-route, requests/s, p99, MB, failures.
 measure() {
     local backend=$1 route=$2 before=0 requests took p99 failed
     [[ $route == ping ]] || before=$(visits)
@@ -111,25 +116,51 @@ measure() {
         local counted=$(($(visits) - before - 1))
         ((counted >= requests)) || fail "$backend lost counts: $requests were acknowledged, $counted are kept"
     fi
-    awk "BEGIN { printf \"%s %s %.0f %s %s %d\n\", \"$backend\", \"$route\", $requests / $took, $p99, \"$(memory)\", $failed }" |
+    awk "BEGIN { printf \"%d %s %.0f %s %.1f %d\n\", $round, \"$backend-$route\", $requests / $took, $p99, $(memory) / 1024, $failed }" |
         tee -a "$folder/figures" >&2
 }
 
-median() { awk -v b="$1" -v r="$2" -v f="$3" '$1 == b && $2 == r { print $f }' "$folder/figures" | sort -n |
-    awk '{ all[NR] = $1 } END { print all[int((NR + 1) / 2)] }'; }
+median() { sort -n | awk '{ all[NR] = $1 } END { print all[int((NR + 1) / 2)] }'; }
+# The median of a column: 3 requests/s, 4 p99 in ms, 5 MB.
+figure() { awk -v name="$1" -v column="$2" '$2 == name { print $column }' "$folder/figures" | median; }
+ratio() {
+    awk -v a="$1" -v b="$2" '{ rate[$1, $2] = $3; rounds[$1] }
+        END { for (round in rounds) printf "%.2f\n", rate[round, a] / rate[round, b] }' "$folder/figures" | median
+}
 
 provision
 copy_peers
-for ((round = 0; round < rounds; round++)); do
+for ((round = 1; round <= rounds; round++)); do
     use ceiling && measure ceiling ping
     use hwctl && measure hwctl ping && measure hwctl count
     use flask && measure flask ping && measure flask count
 done
 
-declare -A rate p99 rss
-while read -r backend route; do
-    key=$backend-$route
-    rate[$key]=$(median "$backend" "$route" 3) p99[$key]=$(median "$backend" "$route" 4)
-    rss[$key]=$(awk "BEGIN { printf \"%.1f\", $(median "$backend" "$route" 5) / 1024 }")
-done < <(cut -d' ' -f1,2 "$folder/figures" | sort -u)
 failed=$(awk '{ sum += $6 } END { print sum }' "$folder/figures")
+goals=(
+    "ping_of_ceiling $(ratio hwctl-ping ceiling-ping) 0.90"
+    "ping_of_flask $(ratio hwctl-ping flask-ping) 4"
+    "count_of_ping $(ratio hwctl-count hwctl-ping) 0.80"
+    "count_of_flask $(ratio hwctl-count flask-count) 6"
+)
+if [[ $json ]]; then
+    for name in ceiling-ping hwctl-ping hwctl-count flask-ping flask-count; do
+        printf '"%s":{"requests_per_second":%s,"p99_ms":%s,"memory_mb":%s},' \
+            "$name" "$(figure "$name" 3)" "$(figure "$name" 4)" "$(figure "$name" 5)"
+    done | sed 's/^/{/'
+    printf '"ratios":{'
+    # shellcheck disable=SC2068 # three words each
+    printf '"%s":{"is":%s,"goal":%s}\n' ${goals[@]} | paste -sd, | tr -d '\n'
+    printf '},"rounds":%d,"seconds":%d,"failed":%d}\n' "$rounds" "$seconds" "$failed"
+else
+    printf '%-14s %12s %10s %10s\n' '' 'requests/s' 'p99 ms' 'MB'
+    for name in ceiling-ping hwctl-ping hwctl-count flask-ping flask-count; do
+        printf '%-14s %12s %10s %10s\n' "$name" "$(figure "$name" 3)" "$(figure "$name" 4)" "$(figure "$name" 5)"
+    done
+    echo
+    for goal in "${goals[@]}" "memory_mb $(figure hwctl-count 5) <30" "failed $failed 0"; do
+        # shellcheck disable=SC2086 # three words
+        printf '%-16s %8s   goal %s\n' $goal
+    done
+fi
+((failed == 0)) || fail "$failed answers failed or were not 2xx"
