@@ -14,7 +14,7 @@ if [[ -z ${HWCTL-} ]]; then
     HWCTL=$(find target -path '*release/hwctl' -type f -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d' ' -f2)
 fi
 lab=${HWCTL_LAB_DIR:-/var/lib/hwctl/lab}
-name=api-bench-$$
+readonly name=api-bench-$$
 folder=$(mktemp -d)
 finish() {
     trap '' INT TERM
@@ -144,9 +144,9 @@ goals=(
     "count_of_flask $(ratio hwctl-count flask-count) 6"
 )
 if [[ $json ]]; then
-    for name in ceiling-ping hwctl-ping hwctl-count flask-ping flask-count; do
+    for row in ceiling-ping hwctl-ping hwctl-count flask-ping flask-count; do
         printf '"%s":{"requests_per_second":%s,"p99_ms":%s,"memory_mb":%s},' \
-            "$name" "$(figure "$name" 3)" "$(figure "$name" 4)" "$(figure "$name" 5)"
+            "$row" "$(figure "$row" 3)" "$(figure "$row" 4)" "$(figure "$row" 5)"
     done | sed 's/^/{/'
     printf '"ratios":{'
     # shellcheck disable=SC2068 # three words each
@@ -154,8 +154,8 @@ if [[ $json ]]; then
     printf '},"rounds":%d,"seconds":%d,"failed":%d}\n' "$rounds" "$seconds" "$failed"
 else
     printf '%-14s %12s %10s %10s\n' '' 'requests/s' 'p99 ms' 'MB'
-    for name in ceiling-ping hwctl-ping hwctl-count flask-ping flask-count; do
-        printf '%-14s %12s %10s %10s\n' "$name" "$(figure "$name" 3)" "$(figure "$name" 4)" "$(figure "$name" 5)"
+    for row in ceiling-ping hwctl-ping hwctl-count flask-ping flask-count; do
+        printf '%-14s %12s %10s %10s\n' "$row" "$(figure "$row" 3)" "$(figure "$row" 4)" "$(figure "$row" 5)"
     done
     echo
     for goal in "${goals[@]}" "memory_mb $(figure hwctl-count 5) <30" "failed $failed 0"; do
