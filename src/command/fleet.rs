@@ -168,6 +168,7 @@ async fn one(work: &Work, job: &impl Job, sink: &dyn Sink) -> HostSummary {
         elapsed_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
         urls: ended.urls,
     };
-    tell(What::Done(summary.clone()));
+    // The summary itself says on which host.
+    sink.event(Event::of_run(What::Done(summary.clone())));
     summary
 }

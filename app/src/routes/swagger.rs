@@ -32,12 +32,18 @@ struct File {
 }
 
 const PAGE: &str = "index.html";
-const FILES: [File; 4] = [
+const FILES: [File; 5] = [
     File {
         name: PAGE,
         content_type: "text/html; charset=utf-8",
         packed: false,
         bytes: include_bytes!("../../assets/index.html"),
+    },
+    File {
+        name: "page.css",
+        content_type: "text/css; charset=utf-8",
+        packed: false,
+        bytes: include_bytes!("../../assets/page.css"),
     },
     File {
         name: "start.js",
