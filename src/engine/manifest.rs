@@ -10,7 +10,7 @@ use serde_bytes::ByteBuf;
 
 use super::journal::{self, Entry};
 use super::plan::Step;
-use crate::resource::{Declared, Host, Id, Resource, Saved, write_atomic};
+use crate::resource::{Advise, Declared, Host, Id, Resource, Saved, write_atomic};
 
 /// All of it, oldest first.
 #[derive(Debug, Default)]
@@ -37,7 +37,9 @@ impl Manifest {
             bytes => {
                 let bytes = bytes.with_context(|| format!("read `{}`", path.display()))?;
                 let written = rmp_serde::from_slice(&bytes);
-                written.with_context(|| format!("make sense of `{}`", path.display()))?
+                written
+                    .with_context(|| format!("make sense of `{}`", path.display()))
+                    .hint("move that file away: hwctl then leaves what it has made so far")?
             }
         };
         let mut manifest = Self::default();
@@ -48,7 +50,7 @@ impl Manifest {
             }
         }
         if let Some(run) = journal::open_run(host) {
-            manifest.take_in(&journal::entries(host, &run)?, false);
+            manifest.take_in(&journal::known_entries(host, &run)?, false);
         }
         Ok(manifest)
     }
