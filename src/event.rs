@@ -47,7 +47,7 @@ pub enum What {
         /// The changes.
         changes: Vec<Planned>,
     },
-    /// Something of hwctl's stays where the plan takes away what hwctl made.
+    /// Something stays that the plan might be thought to take away.
     Kept {
         /// The resource.
         id: Id,

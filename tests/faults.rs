@@ -62,7 +62,7 @@ impl Random {
 
 /// Waits for a random point of a run: a while after one of its changes has begun.
 fn wait_for_a_point(child: &mut Child, fresh: bool, random: &mut Random) {
-    let begun = random.below(if fresh { 40 } else { 14 });
+    let begun = random.below(if fresh { 40 } else { 8 });
     // The first change of a fresh host takes most of its time: apt.
     let most = if fresh && begun == 0 { 10_000 } else { 400 };
     let after = Duration::from_millis(random.below(most));

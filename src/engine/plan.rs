@@ -149,6 +149,7 @@ impl Maker<'_> {
             },
         );
         if let Some(change) = examined.change {
+            self.plan.kept.extend(examined.stays.map(|stays| (resource.id(), stays)));
             self.plan.blobs.extend(resource.blob().cloned());
             self.plan.push(step, change);
         }

@@ -6,9 +6,9 @@ use crate::event::{Run, RunOutcome};
 
 const WIDTH: usize = 80;
 
-/// The runs, one a line; columns are as wide as they have to be. The version is told with one run.
+/// The runs, one a line; columns are as wide as they have to be.
 pub(super) fn table(runs: &[Run]) -> String {
-    let head = ["RUN (UTC)", "OUTCOME", "CHANGES", "VERB", "BY"].map(str::to_owned);
+    let head = ["RUN (UTC)", "OUTCOME", "CHANGES", "HWCTL", "BY"].map(str::to_owned);
     let rows: Vec<[String; 5]> = std::iter::once(head).chain(runs.iter().map(cells)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
     let widths: [usize; 5] = std::array::from_fn(|column| width(column).unwrap_or_default());
@@ -26,7 +26,7 @@ fn cells(run: &Run) -> [String; 5] {
         run.id.clone(),
         word(run.outcome).to_owned(),
         run.changes.len().to_string(),
-        run.verb.clone(),
+        format!("{} {}", run.version, run.verb),
         format!("{}{from}", run.operator),
     ]
 }
@@ -96,9 +96,9 @@ mod tests {
             run("20261124-031432-2", RunOutcome::Kept, "me@here"),
         ];
         insta::assert_snapshot!(table(&runs), @"
-        RUN (UTC)          OUTCOME      CHANGES  VERB       BY
-        20261124-031432    interrupted  1        provision  somebody-with-a-long-name…
-        20261124-031432-2  kept         1        provision  me@here from 203.0.113.9
+        RUN (UTC)          OUTCOME      CHANGES  HWCTL            BY
+        20261124-031432    interrupted  1        0.1.0 provision  somebody-with-a-lon…
+        20261124-031432-2  kept         1        0.1.0 provision  me@here from 203.0.…
         ");
         assert!(table(&runs).lines().all(|line| line.chars().count() <= WIDTH));
     }

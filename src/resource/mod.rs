@@ -101,6 +101,11 @@ pub(crate) trait Kind {
     /// What has to change, if anything.
     fn diff(&self, state: &Self::State, host: &Host) -> Result<Option<Change>>;
 
+    /// What of others is in it and stays.
+    fn stays(&self, _state: &Self::State) -> Result<Option<String>> {
+        Ok(None)
+    }
+
     /// A digest of the content that the resource has once the plan is applied, for the units and
     /// containers that are started with it; `None` when it has none or it is not known yet.
     fn digest(&self, _state: &Self::State, _host: &Host) -> Option<String> {
@@ -142,6 +147,8 @@ pub struct Examined {
     pub before: Saved,
     /// What has to change.
     pub change: Option<Change>,
+    /// See [`Kind::stays`].
+    pub stays: Option<String>,
     /// See [`Kind::digest`].
     pub digest: Option<String>,
     /// See [`Kind::changed_at`].
@@ -152,6 +159,7 @@ async fn examine<K: Kind>(kind: &K, host: &Host) -> Result<Examined> {
     let state = kind.read(host).await?;
     Ok(Examined {
         change: kind.diff(&state, host)?,
+        stays: kind.stays(&state)?,
         digest: kind.digest(&state, host),
         changed_at: kind.changed_at(host),
         before: Saved(rmp_serde::to_vec_named(&state)?),
