@@ -83,7 +83,8 @@ impl Engine {
 
     async fn begin(target: &Target, tell: Tell<'_>) -> Result<Self, Failure> {
         tell(What::Step { message: "connecting".to_owned(), fraction: None });
-        let session = target.connect(tell).await?;
+        let (session, ()) = tokio::join!(target.connect(tell), bootstrap::prepare(target));
+        let session = session?;
         let step = |message, fraction| tell(What::Step { message, fraction });
         let mut child = bootstrap::start(&session, target, step).await?;
         let binary = bootstrap::host_path(target)?;
