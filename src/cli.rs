@@ -104,6 +104,16 @@ pub struct HostArgs {
     /// Boot the disposable lab host `lab1`, if it does not run, and use it
     #[arg(long, conflicts_with_all = ["host", "limit"], help_heading = "Hosts")]
     pub lab: bool,
+    /// Work on so many hosts at once
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..), help_heading = "Hosts")]
+    pub parallel: u16,
+    /// Work in batches of so many hosts: the next one begins when all of the last are done
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Hosts")]
+    pub serial: Option<u16>,
+    /// Begin no further host once more than so many have failed [default: with --serial 0, else
+    /// no limit]
+    #[arg(long, value_name = "N", help_heading = "Hosts")]
+    pub max_failures: Option<usize>,
     /// Set a variable, such as redis.port=6380; beats the inventory
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Hosts")]
     pub set: Vec<String>,

@@ -216,6 +216,8 @@ pub enum Outcome {
     Unreachable,
     /// The operator stopped it.
     Interrupted,
+    /// It was not begun, since too many others failed.
+    Skipped,
 }
 
 /// Takes events as they happen.

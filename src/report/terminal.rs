@@ -27,6 +27,9 @@ pub struct Style {
     pub check: bool,
 }
 
+/// So many hosts that are well are named in a summary.
+const NAMED: usize = 8;
+
 /// Draws events for a person.
 #[derive(Debug)]
 pub struct Terminal<W> {
@@ -207,6 +210,7 @@ impl<W: Write> State<W> {
             }
             Outcome::Unreachable => ("unreachable".to_owned(), "31;1"),
             Outcome::Interrupted => ("stopped".to_owned(), "33"),
+            Outcome::Skipped => ("not begun: too many others failed".to_owned(), "33"),
         };
         let mut line = format!("{}  {}", style.paint(&word, color), seconds(summary.elapsed_ms));
         if known.checks.1 > 0 {
@@ -232,15 +236,23 @@ impl<W: Write> State<W> {
             Outcome::Undone,
             Outcome::Unreachable,
             Outcome::Interrupted,
+            Outcome::Skipped,
             Outcome::Changed,
             Outcome::Restarted,
             Outcome::Unchanged,
         ] {
             let names: Vec<_> =
                 hosts.iter().filter(|h| h.outcome == outcome).map(|h| h.host.as_str()).collect();
-            if !names.is_empty() {
-                let word = format!("{outcome:?}").to_lowercase();
-                let _ = write!(text, "\n  {:<11} {:>3}  {}", word, names.len(), names.join(" "));
+            if names.is_empty() {
+                continue;
+            }
+            let word = format!("{outcome:?}").to_lowercase();
+            let _ = write!(text, "\n  {:<11} {:>4}", word, names.len());
+            // Of those that are well, only a few are worth a name.
+            let is_well =
+                matches!(outcome, Outcome::Changed | Outcome::Restarted | Outcome::Unchanged);
+            if !is_well || names.len() <= NAMED {
+                let _ = write!(text, "  {}", names.join(" "));
             }
         }
         self.print(&text);
