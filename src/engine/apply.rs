@@ -12,7 +12,7 @@ use super::input::{Halt, Halted};
 use super::journal::Journal;
 use super::plan::{Plan, Step, Wanted};
 use super::protocol::Reply;
-use super::validate;
+use super::validate::{self, Outside};
 use crate::event::What;
 use crate::resource::{Advise, Back, Change, Detail, Host, Resource, Saved};
 
@@ -35,6 +35,8 @@ pub(super) struct Carrier<'a> {
     pub(super) halted: &'a Halted,
     /// How long a risky change waits for a new login.
     pub(super) confirm_timeout: Duration,
+    /// What a client should see of nginx.
+    pub(super) outside: Option<Outside<'a>>,
 }
 
 /// How far a plan was carried.
@@ -67,7 +69,7 @@ impl Carrier<'_> {
                 return Ok(Carried::Stopped(index));
             }
             if !validated && validate::is_nginx_configuration(&step.resource) {
-                validate::nginx_configuration(wanted, self.host).await?;
+                validate::nginx_configuration(wanted, self.outside, self.host).await?;
                 validated = true;
             }
             let id = step.resource.id();
@@ -209,6 +211,7 @@ fn not_kept(change: &Change) -> Result<()> {
 /// the files are back.
 pub(super) async fn undo(journal: &Journal, host: &Host, teller: &Teller) -> Result<()> {
     host.forget();
+    journal.free_reserve()?;
     let mut failed = Vec::new();
     for entry in journal.entries().iter().rev() {
         let id = entry.resource.id();

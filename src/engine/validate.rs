@@ -1,15 +1,20 @@
-//! Tests nginx's configuration as a whole, as it will be, before any of it is changed.
+//! Tries nginx's configuration as a whole, as it will be, before any of it is changed.
 
 use std::fs;
+use std::net::IpAddr;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::process::Stdio;
 
 use anyhow::{Context, Result, anyhow};
+use tokio::io::AsyncWriteExt as _;
 
 use super::plan::{Step, Wanted};
-use crate::resource::{Advise, Host, Resource, last_lines};
+use crate::resource::{Advise, Host, Resource, fingerprint, last_lines};
 
 const CONFIGURATION: &str = "/etc/nginx";
+const HINT: &str =
+    "mend the template or the variable it comes from; nginx serves the old configuration on";
 
 /// Whether a resource is a part of nginx's configuration.
 pub(super) fn is_nginx_configuration(resource: &Resource) -> bool {
@@ -18,7 +23,11 @@ pub(super) fn is_nginx_configuration(resource: &Resource) -> bool {
 
 /// Brings a copy of the configuration to what is `wanted` and lets nginx test that copy in its
 /// real place, seen by the test alone.
-pub(super) async fn nginx_configuration(wanted: &Wanted, host: &Host) -> Result<()> {
+pub(super) async fn nginx_configuration(
+    wanted: &Wanted,
+    outside: Option<Outside<'_>>,
+    host: &Host,
+) -> Result<()> {
     let stage = tempfile::Builder::new()
         .prefix("hwctl-stage-")
         .tempdir_in(host.path(Path::new("/run")))
@@ -49,9 +58,65 @@ pub(super) async fn nginx_configuration(wanted: &Wanted, host: &Host) -> Result<
     let script = r#"mount --bind "$1" /etc/nginx && exec nginx -t -q"#;
     let args = ["--mount", "--", "sh", "-c", script, "sh", &copy.to_string_lossy()];
     let output = host.output("unshare", &args).await?;
-    if output.status.success() {
+    if !output.status.success() {
+        let told = last_lines(&output, 4);
+        return Err(anyhow!("nginx does not accept the new configuration: {told}")).hint(HINT);
+    }
+    let Some(outside) = outside else { return Ok(()) };
+    let certificate = wanted.declared.iter().find_map(|step| {
+        let Resource::Certificate(certificate) = &step.resource else { return None };
+        fingerprint(&staged.path(&certificate.certificate)).ok()
+    });
+    match certificate {
+        Some(certificate) => seen(&copy, outside, &certificate, host).await,
+        None => Ok(()),
+    }
+}
+
+/// What a client should see of nginx.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outside<'a> {
+    /// As `hwctl look` reads it.
+    pub(super) expected: &'a str,
+    /// The host's address.
+    pub(super) to: IpAddr,
+    /// The operator's address.
+    pub(super) from: IpAddr,
+}
+
+/// Runs a second nginx with the new configuration, in a network of its own that has the addresses of
+/// the host and of the operator, and looks at it. It ends with this script.
+const SECOND_NGINX: &str = r#"
+stage=$1 hwctl=$2 to=$3 from=$4 certificate=$5
+ip link set lo up &&
+for address in $to $from; do ip addr add $address dev lo nodad 2>/dev/null; done
+mount --bind "$stage" /etc/nginx &&
+mount -t tmpfs logs /var/log/nginx &&
+: >/var/log/nginx/pid && mount --bind /var/log/nginx/pid /run/nginx.pid &&
+nginx -q 2>/dev/null &&
+exec "$hwctl" look --to $to --from $from --certificate $certificate"#;
+
+/// Looks at the new configuration as a client would. What cannot be told so is left to the look from
+/// outside: a network of its own has no other servers, and an old host has no `ip`.
+async fn seen(copy: &Path, outside: Outside<'_>, certificate: &str, host: &Host) -> Result<()> {
+    let program = std::env::current_exe().context("find hwctl's own binary")?;
+    let (to, from) = (outside.to.to_string(), outside.from.to_string());
+    let mut look = host.command("unshare");
+    look.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--"]);
+    look.args(["sh", "-c", SECOND_NGINX, "sh"]).args([copy, &program]);
+    look.args([&to, &from, certificate]);
+    look.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut look = look.spawn().context("run `unshare`")?;
+    if let Some(mut input) = look.stdin.take() {
+        // A script that has ended early does not read it.
+        let _ = input.write_all(outside.expected.as_bytes()).await;
+    }
+    let output = look.wait_with_output().await.context("look at the new configuration")?;
+    let wrong = String::from_utf8_lossy(&output.stdout);
+    if !output.status.success() || wrong.trim().is_empty() {
         return Ok(());
     }
-    Err(anyhow!("nginx does not accept the new configuration: {}", last_lines(&output, 4)))
-        .hint("mend the template or the variable it comes from; nginx serves the old one on")
+    Err(anyhow!("{}", wrong.trim().replace('\n', "\n    ")))
+        .hint(HINT)
+        .context("with the new configuration nginx does not serve as it should")
 }

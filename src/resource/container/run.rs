@@ -65,6 +65,9 @@ impl Container {
         remove(docker, &self.old_name()).await?;
         let old = matches!(state, ContainerState::Present(_));
         let ran = matches!(state, ContainerState::Present(found) if found.is_up());
+        if ran {
+            self.try_beside(docker, &digest, host).await?;
+        }
         if old {
             host.progress(None, format!("stopping {}", self.name));
             stop(docker, &self.name).await?;
@@ -81,6 +84,35 @@ impl Container {
             start(docker, &self.name).await?;
         }
         Err(error.context(format!("the container `{}` of before is back in its place", self.name)))
+    }
+
+    /// Starts the new container beside the one that runs, without its ports and with empty volumes:
+    /// one that cannot live is known before the other is stopped.
+    async fn try_beside(&self, docker: &Docker, digest: &str, host: &Host) -> Result<()> {
+        let volumes = self.mounts.iter().filter(|mount| mount.is_volume());
+        let trial = Self {
+            name: format!("{}.hwctl-trial", self.name),
+            ports: Vec::new(),
+            mounts: self.mounts.iter().filter(|mount| !mount.is_volume()).cloned().collect(),
+            tmpfs: self.tmpfs.iter().chain(volumes.map(|mount| &mount.target)).cloned().collect(),
+            ..self.clone()
+        };
+        let mut body = trial.body(digest);
+        if let Some(config) = &mut body.host_config {
+            // One that a crash leaves behind does not come back with the next boot.
+            config.restart_policy = None;
+        }
+        remove(docker, &trial.name).await?;
+        let lived = trial.make(docker, body, host).await;
+        remove(docker, &trial.name).await?;
+        lived
+            .with_context(|| {
+                format!(
+                    "the new container `{}` does not live; the one that runs was not touched",
+                    self.name
+                )
+            })
+            .hint("mend the template or the variable it comes from, and run again")
     }
 
     async fn make(&self, docker: &Docker, body: ContainerCreateBody, host: &Host) -> Result<()> {
@@ -186,6 +218,11 @@ impl Container {
             "paused" => {
                 start(docker, &self.name).await?;
                 docker.pause_container(&self.name).await.map_err(said)
+            }
+            // Docker waits longer each time before it starts it again.
+            _ if before.is_up() && status.as_deref() == Some("restarting") => {
+                let options = RestartContainerOptionsBuilder::new().t(STOP_SECONDS).build();
+                docker.restart_container(&self.name, Some(options)).await.map_err(said)
             }
             _ if before.is_up() => start(docker, &self.name).await,
             _ => stop(docker, &self.name).await,
