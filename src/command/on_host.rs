@@ -79,8 +79,8 @@ pub fn try_out(to: IpAddr, from: Option<IpAddr>, certificate: String) -> Result<
     let expected: Expected = serde_json::from_reader(std::io::stdin())?;
     let expected = Expected { certificate, ..expected };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let checks =
-        runtime.block_on(tokio::time::timeout(PATIENCE, look_by(Way { to, from }, &expected)))?;
+    let look = look_by(Way { to, from }, &expected);
+    let checks = runtime.block_on(async { tokio::time::timeout(PATIENCE, look).await })?;
     for Check { name, detail, .. } in checks.iter().filter(|check| !check.ok && !check.behind) {
         println!("{name}: {detail}");
     }

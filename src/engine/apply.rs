@@ -69,13 +69,16 @@ impl Carrier<'_> {
                 return Ok(Carried::Stopped(index));
             }
             if !validated && validate::is_nginx_configuration(&step.resource) {
-                validate::nginx_configuration(wanted, self.outside, self.host).await?;
+                validate::nginx_configuration(wanted, self.host).await?;
                 validated = true;
             }
             let id = step.resource.id();
             let start = Instant::now();
             self.teller.tell(What::ChangeStarted { index, id: id.clone() });
             self.current.set(Some(index));
+            if let Some(outside) = self.outside.filter(|_| validate::is_nginx(&step.resource)) {
+                validate::nginx_serves(wanted, outside, self.host).await?;
+            }
             self.one(step, journal).await.with_context(|| format!("cannot apply `{id}`"))?;
             let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.teller.tell(What::ChangeDone { index, id, elapsed_ms });

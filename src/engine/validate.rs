@@ -23,11 +23,7 @@ pub(super) fn is_nginx_configuration(resource: &Resource) -> bool {
 
 /// Brings a copy of the configuration to what is `wanted` and lets nginx test that copy in its
 /// real place, seen by the test alone.
-pub(super) async fn nginx_configuration(
-    wanted: &Wanted,
-    outside: Option<Outside<'_>>,
-    host: &Host,
-) -> Result<()> {
+pub(super) async fn nginx_configuration(wanted: &Wanted, host: &Host) -> Result<()> {
     let stage = tempfile::Builder::new()
         .prefix("hwctl-stage-")
         .tempdir_in(host.path(Path::new("/run")))
@@ -58,19 +54,11 @@ pub(super) async fn nginx_configuration(
     let script = r#"mount --bind "$1" /etc/nginx && exec nginx -t -q"#;
     let args = ["--mount", "--", "sh", "-c", script, "sh", &copy.to_string_lossy()];
     let output = host.output("unshare", &args).await?;
-    if !output.status.success() {
-        let told = last_lines(&output, 4);
-        return Err(anyhow!("nginx does not accept the new configuration: {told}")).hint(HINT);
+    if output.status.success() {
+        return Ok(());
     }
-    let Some(outside) = outside else { return Ok(()) };
-    let certificate = wanted.declared.iter().find_map(|step| {
-        let Resource::Certificate(certificate) = &step.resource else { return None };
-        fingerprint(&staged.path(&certificate.certificate)).ok()
-    });
-    match certificate {
-        Some(certificate) => seen(&copy, outside, &certificate, host).await,
-        None => Ok(()),
-    }
+    let told = last_lines(&output, 4);
+    Err(anyhow!("nginx does not accept the new configuration: {told}")).hint(HINT)
 }
 
 /// What a client should see of nginx.
@@ -84,27 +72,36 @@ pub(super) struct Outside<'a> {
     pub(super) from: IpAddr,
 }
 
-/// Runs a second nginx with the new configuration, in a network of its own that has the addresses of
-/// the host and of the operator, and looks at it. It ends with this script.
+/// Runs a second nginx with the configuration on disk, in a network of its own that has the addresses
+/// of the host and of the operator, and looks at it. All of it ends with this script.
 const SECOND_NGINX: &str = r#"
-stage=$1 hwctl=$2 to=$3 from=$4 certificate=$5
+hwctl=$1 to=$2 from=$3 certificate=$4
 ip link set lo up &&
 for address in $to $from; do ip addr add $address dev lo nodad 2>/dev/null; done
-mount --bind "$stage" /etc/nginx &&
 mount -t tmpfs logs /var/log/nginx &&
 : >/var/log/nginx/pid && mount --bind /var/log/nginx/pid /run/nginx.pid &&
 nginx -q 2>/dev/null &&
 exec "$hwctl" look --to $to --from $from --certificate $certificate"#;
 
-/// Looks at the new configuration as a client would. What cannot be told so is left to the look from
-/// outside: a network of its own has no other servers, and an old host has no `ip`.
-async fn seen(copy: &Path, outside: Outside<'_>, certificate: &str, host: &Host) -> Result<()> {
+/// Whether a resource is nginx itself: until it is reloaded, the old configuration serves.
+pub(super) fn is_nginx(resource: &Resource) -> bool {
+    matches!(resource, Resource::Unit(unit) if unit.name == "nginx.service")
+}
+
+/// Looks at the configuration on disk as a client would, before nginx reads it. What cannot be told
+/// so is left to the look from outside: a network of its own has no other servers, and a host may
+/// lack `ip`.
+pub(super) async fn nginx_serves(wanted: &Wanted, outside: Outside<'_>, host: &Host) -> Result<()> {
+    let certificate = wanted.declared.iter().find_map(|step| {
+        let Resource::Certificate(certificate) = &step.resource else { return None };
+        fingerprint(&host.path(&certificate.certificate)).ok()
+    });
+    let Some(certificate) = certificate else { return Ok(()) };
     let program = std::env::current_exe().context("find hwctl's own binary")?;
     let (to, from) = (outside.to.to_string(), outside.from.to_string());
     let mut look = host.command("unshare");
     look.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--"]);
-    look.args(["sh", "-c", SECOND_NGINX, "sh"]).args([copy, &program]);
-    look.args([&to, &from, certificate]);
+    look.args(["sh", "-c", SECOND_NGINX, "sh"]).arg(program).args([to, from, certificate]);
     look.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut look = look.spawn().context("run `unshare`")?;
     if let Some(mut input) = look.stdin.take() {

@@ -101,6 +101,10 @@ impl Container {
         if let Some(config) = &mut body.host_config {
             // One that a crash leaves behind does not come back with the next boot.
             config.restart_policy = None;
+            // In place of a volume, whoever it runs as has to be able to write.
+            for options in config.tmpfs.iter_mut().flat_map(|tmpfs| tmpfs.values_mut()) {
+                options.push_str(",mode=1777");
+            }
         }
         remove(docker, &trial.name).await?;
         let lived = trial.make(docker, body, host).await;
@@ -135,12 +139,20 @@ impl Container {
             let is_sick = health == Some(HealthStatusEnum::UNHEALTHY);
             let up = state.running == Some(true) && state.restarting != Some(true);
             if !up || inspected.restart_count.unwrap_or(0) > 0 && begin.elapsed() < STAYS {
-                let code = state.exit_code.unwrap_or_default();
+                let how = match state.exit_code.unwrap_or_default() {
+                    _ if state.oom_killed == Some(true) => {
+                        "is killed for want of memory".to_owned()
+                    }
+                    _ if up => "ends and is started again".to_owned(),
+                    code => format!("stops with exit code {code}"),
+                };
                 let lines = logs(docker, &self.name).await;
-                return Err(anyhow!(
-                    "container `{}` stops with exit code {code} right after its start: {lines}",
-                    self.name
-                ));
+                let name = &self.name;
+                return Err(anyhow!("container `{name}` {how} right after its start: {lines}"))
+                    .hint(
+                        "its log says why; where it does not, `free -m` and `dmesg` on the host \
+                         tell of memory",
+                    );
             }
             match &self.healthcheck {
                 None if begin.elapsed() >= STAYS => return Ok(()),
