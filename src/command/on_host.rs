@@ -1,5 +1,6 @@
 //! `check-flask` and `restart-flask`: the commands on the host itself, links to this binary.
 
+use std::net::IpAddr;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -8,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::engine::{self, Service};
 use crate::failure::{Exit, Failure};
-use crate::remote::{Check, Expected, Page, look};
+use crate::remote::{Check, Expected, Page, Way, look, look_by};
 use crate::resource::{Host, fingerprint};
 use crate::stack::CERTIFICATE;
 
@@ -72,6 +73,20 @@ pub fn revert(run: &str) -> Result<Exit> {
     runtime.block_on(engine::revert(&this_host(), run)).map(|()| Exit::Done)
 }
 
+/// Runs `hwctl look`: the engine's part in trying nginx's configuration before it goes live. What is
+/// expected is read from standard input; what is wrong, and nginx's own doing, is printed.
+pub fn try_out(to: IpAddr, from: Option<IpAddr>, certificate: String) -> Result<Exit> {
+    let expected: Expected = serde_json::from_reader(std::io::stdin())?;
+    let expected = Expected { certificate, ..expected };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let look = look_by(Way { to, from }, &expected);
+    let checks = runtime.block_on(async { tokio::time::timeout(PATIENCE, look).await })?;
+    for Check { name, detail, .. } in checks.iter().filter(|check| !check.ok && !check.behind) {
+        println!("{name}: {detail}");
+    }
+    Ok(Exit::Done)
+}
+
 /// Units, then what the API answers through nginx (its health includes Redis).
 async fn checks(host: &Host) -> Result<Vec<Check>> {
     let args = [&["show", "--property=ActiveState,SubState,NRestarts"], &UNITS[..]].concat();
@@ -89,18 +104,14 @@ async fn checks(host: &Host) -> Result<Vec<Check>> {
             number => format!(", restarted {number} times"),
         };
         let detail = format!("{state} ({}){restarts}", field("SubState"));
-        checks.push(Check { name: (*name).to_owned(), ok: state == "active", detail });
+        checks.push(Check::new(*name, state == "active", detail));
     }
     let syntax = host.output("nginx", &["-t", "-q"]).await?;
     let detail = match syntax.status.success() {
         true => "valid".to_owned(),
         false => crate::resource::last_lines(&syntax, 1),
     };
-    checks.push(Check {
-        name: "nginx configuration".to_owned(),
-        ok: syntax.status.success(),
-        detail,
-    });
+    checks.push(Check::new("nginx configuration", syntax.status.success(), detail));
     checks.extend(through_nginx().await?);
     Ok(checks)
 }
@@ -118,7 +129,7 @@ async fn through_nginx() -> Result<Vec<Check>> {
 
 fn shown(checks: &[Check]) -> Exit {
     let color = console::colors_enabled();
-    for Check { name, ok, detail } in checks {
+    for Check { name, ok, detail, .. } in checks {
         let (sign, code) = if *ok { ("✓", "32") } else { ("✗", "31;1") };
         let sign = if color { format!("\x1b[{code}m{sign}\x1b[0m") } else { sign.to_owned() };
         println!("{sign} {name:<36} {detail}");

@@ -1,5 +1,7 @@
 //! `hwctl provision` and `hwctl plan`: plan, apply, verify from outside, keep or undo.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use super::fleet::{self, Ended, Job, Show};
@@ -11,8 +13,9 @@ use crate::cli::{PlanArgs, ProvisionArgs};
 use crate::engine::protocol::{Goal, PlanRequest};
 use crate::event::{Outcome, What};
 use crate::failure::{Exit, Failure};
-use crate::remote::{Engine, Tell};
-use crate::resource::Blob;
+use crate::inventory::Vars;
+use crate::remote::{Engine, Expected, Tell};
+use crate::resource::{Blob, Facts};
 use crate::stack::{Context, Stack, TAGS, Templates, stack};
 
 /// Runs `hwctl provision`.
@@ -37,16 +40,20 @@ impl Job for Provision {
         }
         // A broken template is known before the host is contacted.
         let templates = load_templates(work)?;
+        try_templates(work, &templates)?;
         let mut engine = Engine::start(&work.target, tell).await?;
         let made = make_stack(work, &engine, &templates)?;
         tell(What::Step { message: "reading the host".to_owned(), fraction: None });
         let tags = TAGS.map(str::to_owned).to_vec();
+        let outside =
+            |facts: &_, certificate| expected(&work.target.address, &work.vars, facts, certificate);
         let request = PlanRequest {
             goal: Goal::Declared { resources: made.resources, tags },
             run: (!args.check).then(|| run_info("provision")),
             patience_s: args.plan.wait.into(),
             keep_on_failure: args.keep_on_failure,
             confirm_timeout_s: args.plan.confirm_timeout.into(),
+            outside: Some(trial(outside(&engine.facts, String::new()))?),
         };
         let planned = engine.plan(request, tell).await?;
         show_plan(&planned, tell);
@@ -55,9 +62,6 @@ impl Job for Provision {
             false => Outcome::Changed,
         };
         if outcome == Outcome::Changed && !args.check {
-            let outside = |facts: &_, certificate| {
-                expected(&work.target.address, &work.vars, facts, certificate)
-            };
             let carry = Carry {
                 uploads: &made.uploads,
                 keep_on_failure: args.keep_on_failure,
@@ -71,10 +75,26 @@ impl Job for Provision {
     }
 }
 
+/// What a client should see, for the host's own look at nginx before a change of it goes live.
+fn trial(outside: Expected) -> Result<String, Failure> {
+    let nginx_alone = Expected { closed: Vec::new(), ..outside };
+    serde_json::to_string(&nginx_alone).map_err(|error| anyhow::Error::from(error).into())
+}
+
 /// The templates: hwctl's own, and those beside the inventory.
 pub(super) fn load_templates(work: &Work) -> Result<Templates, Failure> {
     Templates::load(&template_folder(&work.folder))
         .map_err(|error| Failure::from_error(Exit::Usage, &error))
+}
+
+/// Renders all templates for a host of which nothing is known.
+fn try_templates(work: &Work, templates: &Templates) -> Result<(), Failure> {
+    let mut vars = work.vars.clone();
+    // Reading what is uploaded would take its time, twice.
+    vars.sites.values_mut().for_each(|site| site.source = None);
+    vars.redis.image_archive = None;
+    let made = stack_of(work, &vars, &Facts::unknown(), Path::new("/"), templates);
+    made.map(|_| ()).map_err(|failure| failure.not_done("no host was contacted"))
 }
 
 /// What the host should have.
@@ -83,14 +103,19 @@ pub(super) fn make_stack(
     engine: &Engine,
     templates: &Templates,
 ) -> Result<Stack, Failure> {
+    stack_of(work, &work.vars, &engine.facts, &engine.binary, templates)
+}
+
+fn stack_of(
+    work: &Work,
+    vars: &Vars,
+    facts: &Facts,
+    binary: &Path,
+    templates: &Templates,
+) -> Result<Stack, Failure> {
     let api = bundle::API.map(|api| Blob { key: api.key.to_owned(), size: api.size });
     let api = api.ok_or_else(|| Failure::usage("this build of hwctl carries no API binary"))?;
-    let context = Context {
-        address: &work.target.address,
-        folder: &work.folder,
-        binary: &engine.binary,
-        api: &api,
-    };
-    stack(&work.vars, &engine.facts, context, templates)
-        .map_err(|error| Failure::from_error(Exit::Usage, &error))
+    let context =
+        Context { address: &work.target.address, folder: &work.folder, binary, api: &api };
+    stack(vars, facts, context, templates).map_err(|error| Failure::from_error(Exit::Usage, &error))
 }

@@ -50,6 +50,7 @@ impl Job for Rotate {
             patience_s: args.plan.wait.into(),
             keep_on_failure: false,
             confirm_timeout_s: args.plan.confirm_timeout.into(),
+            outside: None,
         };
         let planned = engine.plan(request, tell).await?;
         let secret = planned.changes.iter().find(|p| p.change.id.as_str() == "secret jwt-key");

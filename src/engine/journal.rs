@@ -21,6 +21,10 @@ const KEPT_FOR: Duration = Duration::from_hours(24 * 180);
 /// How many of the newest are kept however old they are.
 const ALWAYS_KEPT: usize = 5;
 
+/// Room that a run keeps for its way back, should somebody else fill the disk meanwhile.
+const RESERVE: usize = 256 << 10;
+const RESERVE_NAME: &str = "reserve.bin";
+
 /// A run's folder on the host, `/var/lib/hwctl/runs/<id>`.
 #[derive(Debug)]
 pub(super) struct Journal {
@@ -63,6 +67,7 @@ impl Journal {
             changes: Vec::new(),
         };
         write_head(&folder, &head)?;
+        write_atomic(&folder.join(RESERVE_NAME), &vec![0; RESERVE], 0o600, None)?;
         write_atomic(&open_path(host), head.id.as_bytes(), 0o600, None)?;
         Ok(Self { folder, head, entries: Vec::new() })
     }
@@ -103,10 +108,16 @@ impl Journal {
         &self.entries
     }
 
+    /// Gives up the room that was kept for the way back.
+    pub(super) fn free_reserve(&self) -> Result<()> {
+        remove_reserve(&self.folder)
+    }
+
     /// Ends the run.
     pub(super) fn end(self, host: &Host, outcome: RunOutcome, why: Option<String>) -> Result<()> {
         let changes = self.entries.iter().map(changed).collect();
         let ended = Some(text(Timestamp::now()));
+        self.free_reserve()?;
         write_head(&self.folder, &Run { ended, outcome, why, changes, ..self.head })?;
         close(host)
     }
@@ -120,6 +131,7 @@ pub(super) fn open_run(host: &Host) -> Option<String> {
 /// Ends a run that went away in the middle; nothing of it is under way any more.
 pub(super) fn settle(host: &Host, id: &str) -> Result<()> {
     let run = folder(host).join(id);
+    remove_reserve(&run)?;
     if let Ok(head) = read_head(&run) {
         let changes = known_entries(host, id)?.iter().map(changed).collect();
         write_head(&run, &Run { outcome: RunOutcome::Interrupted, changes, ..head })?;
@@ -179,8 +191,18 @@ fn open_path(host: &Host) -> PathBuf {
 }
 
 fn close(host: &Host) -> Result<()> {
-    match fs::remove_file(open_path(host)) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+    remove_file(&open_path(host))
+}
+
+fn remove_reserve(run: &Path) -> Result<()> {
+    remove_file(&run.join(RESERVE_NAME))
+}
+
+fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove `{}`", path.display()))
+        }
         _ => Ok(()),
     }
 }

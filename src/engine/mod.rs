@@ -13,6 +13,7 @@ mod lock;
 mod manifest;
 mod plan;
 pub mod protocol;
+mod room;
 mod service;
 mod session;
 mod validate;

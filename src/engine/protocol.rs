@@ -103,6 +103,10 @@ pub struct PlanRequest {
     /// How long a change that could lock the operator out waits for a new login, in seconds,
     /// before it is taken back.
     pub confirm_timeout_s: u64,
+    /// What a client should see of nginx, as `hwctl look` reads it: a changed configuration is tried
+    /// with it before it goes live.
+    #[serde(default)]
+    pub outside: Option<String>,
 }
 
 /// What a restart is asked for.

@@ -21,6 +21,8 @@ use super::plan::{Plan, Wanted};
 use super::protocol::{
     ENGINE_GREETING, Goal, PlanRequest, Reply, Request, Restart, RunInfo, write_frame,
 };
+use super::room;
+use super::validate::Outside;
 use crate::event::{Action, Planned, RunOutcome, What};
 use crate::failure::{Exit, Failure};
 use crate::resource::{Blob, Host, Id, Resource, fingerprint};
@@ -208,6 +210,11 @@ impl Session {
             self.teller.tell(What::Warning { message });
         }
         let plan = Plan::make(&wanted, &self.host).await?;
+        if request.run.is_some() && !plan.changes.is_empty() {
+            room::require(&plan, &self.host).map_err(|error| {
+                Failure::from(error).not_done("nothing was changed on the host")
+            })?;
+        }
         let reply = Reply::Plan {
             changes: plan.changes.clone(),
             kept: plan.kept.clone(),
@@ -278,6 +285,13 @@ impl Session {
             current: &self.current,
             halted: &self.halted,
             confirm_timeout: Duration::from_secs(request.confirm_timeout_s),
+            outside: self.connection.as_ref().zip(request.outside.as_deref()).map(
+                |(connection, expected)| Outside {
+                    expected,
+                    to: connection.own,
+                    from: connection.client,
+                },
+            ),
         };
         let applied = carrier.apply(&wanted, &plan, &mut journal).await;
         self.current.set(None);

@@ -15,7 +15,8 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
-use tokio::net::TcpStream;
+use serde::{Deserialize, Serialize};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
@@ -27,7 +28,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const KNOCK: Duration = Duration::from_millis(400);
 
 /// What a host should look like from outside.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Expected {
     /// Address or name that it is reached by.
     pub address: String,
@@ -40,7 +41,7 @@ pub struct Expected {
 }
 
 /// A path and what it answers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Page {
     /// Such as `/open/`.
     pub path: String,
@@ -59,36 +60,85 @@ pub struct Check {
     pub ok: bool,
     /// What was seen.
     pub detail: String,
+    /// Whether what is wrong may lie behind nginx: an answer of 500 or more, or none in time.
+    pub behind: bool,
 }
 
 impl Check {
+    /// What was looked at by this name, and what was seen.
+    #[must_use]
+    pub fn new(name: impl Into<String>, ok: bool, detail: impl Into<String>) -> Self {
+        Self { name: name.into(), ok, detail: detail.into(), behind: false }
+    }
+
     fn of(name: String, seen: Result<String>) -> Self {
         match seen {
-            Ok(detail) => Self { name, ok: true, detail },
-            Err(error) => Self { name, ok: false, detail: format!("{error:#}") },
+            Ok(detail) => Self::new(name, true, detail),
+            Err(error) => {
+                let behind = error.downcast_ref::<Behind>().is_some();
+                Self { behind, ..Self::new(name, false, format!("{error:#}")) }
+            }
         }
+    }
+}
+
+/// What is wrong may lie behind nginx.
+#[derive(Debug)]
+struct Behind(String);
+
+impl std::fmt::Display for Behind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Behind {}
+
+/// The way to a host.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    /// Its address.
+    pub to: IpAddr,
+    /// The address to come from; the system's choice when absent.
+    pub from: Option<IpAddr>,
+}
+
+impl Way {
+    async fn open(self, port: u16) -> Result<TcpStream> {
+        let socket = match self.to {
+            IpAddr::V4(_) => TcpSocket::new_v4()?,
+            IpAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        if let Some(from) = self.from {
+            socket.bind(SocketAddr::new(from, 0))?;
+        }
+        Ok(socket.connect(SocketAddr::new(self.to, port)).await?)
     }
 }
 
 /// Looks at everything at once.
 pub async fn look(expected: &Expected) -> Vec<Check> {
-    let ip = match resolve(&expected.address).await {
-        Ok(ip) => ip,
-        Err(error) => return vec![Check::of(expected.address.clone(), Err(error))],
-    };
+    match resolve(&expected.address).await {
+        Ok(to) => look_by(Way { to, from: None }, expected).await,
+        Err(error) => vec![Check::of(expected.address.clone(), Err(error))],
+    }
+}
+
+/// The same by a given way.
+pub async fn look_by(way: Way, expected: &Expected) -> Vec<Check> {
     let shown = match expected.address.parse::<std::net::Ipv6Addr>() {
         Ok(address) => format!("[{address}]"),
         Err(_) => expected.address.clone(),
     };
     let redirect = async {
         let name = format!("http://{shown}/");
-        vec![Check::of(name, within(redirects(ip, &shown)).await)]
+        vec![Check::of(name, within(redirects(way, &shown)).await)]
     };
     let pages = async {
         let mut checks = Vec::new();
         for page in &expected.pages {
             let name = format!("https://{shown}{}", page.path);
-            let seen = within(answers(ip, &shown, page, &expected.certificate)).await;
+            let seen = within(answers(way, &shown, page, &expected.certificate)).await;
             checks.push(Check::of(name, seen));
         }
         checks
@@ -98,7 +148,7 @@ pub async fn look(expected: &Expected) -> Vec<Check> {
             return Vec::new();
         }
         let knocks = expected.closed.iter().map(|port| async move {
-            let answer = timeout(KNOCK, TcpStream::connect((ip, *port))).await;
+            let answer = timeout(KNOCK, way.open(*port)).await;
             matches!(answer, Ok(Ok(_))).then_some(*port)
         });
         let open: Vec<_> = futures_util::future::join_all(knocks).await;
@@ -114,7 +164,7 @@ pub async fn look(expected: &Expected) -> Vec<Check> {
 }
 
 async fn within(look: impl Future<Output = Result<String>>) -> Result<String> {
-    timeout(PATIENCE, look).await.map_err(|_| anyhow!("no answer within 5 s"))?
+    timeout(PATIENCE, look).await.map_err(|_| Behind("no answer within 5 s".to_owned()))?
 }
 
 /// The address of a name: the resolver's, since a static binary cannot load libc's.
@@ -128,8 +178,8 @@ async fn resolve(address: &str) -> Result<IpAddr> {
     found.iter().next().with_context(|| format!("`{address}` has no address"))
 }
 
-async fn redirects(ip: IpAddr, host: &str) -> Result<String> {
-    let stream = TcpStream::connect(SocketAddr::new(ip, 80)).await?;
+async fn redirects(way: Way, host: &str) -> Result<String> {
+    let stream = way.open(80).await?;
     let (status, location, _) = get(stream, host, "/").await?;
     let location = location.unwrap_or_default();
     if !status.is_redirection() || location != format!("https://{host}/") {
@@ -138,18 +188,22 @@ async fn redirects(ip: IpAddr, host: &str) -> Result<String> {
     Ok(format!("{} to {location}", status.as_u16()))
 }
 
-async fn answers(ip: IpAddr, host: &str, page: &Page, certificate: &str) -> Result<String> {
+async fn answers(way: Way, host: &str, page: &Page, certificate: &str) -> Result<String> {
     let config = ClientConfig::builder()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Pinned(certificate.to_owned())))
         .with_no_client_auth();
     let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())?;
-    let stream = TcpStream::connect(SocketAddr::new(ip, 443)).await?;
+    let stream = way.open(443).await?;
     let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
     let (status, _, body) = get(stream, host, &page.path).await?;
     if !page.statuses.contains(&status.as_u16()) {
         let wanted: Vec<_> = page.statuses.iter().map(u16::to_string).collect();
-        bail!("{status} instead of {}", wanted.join(" or "));
+        let wrong = format!("{status} instead of {}", wanted.join(" or "));
+        return Err(match status.is_server_error() {
+            true => Behind(wrong).into(),
+            false => anyhow!(wrong),
+        });
     }
     if let Some(text) = &page.holds
         && !String::from_utf8_lossy(&body).contains(text)

@@ -111,13 +111,13 @@ impl Entry {
             set_access(&file, mode, owner)?;
             file.sync_all()
         };
-        explain(self.replace(put), || format!("write `{}`", self.path.display()))
+        explain(self.replace(put), &self.path, || format!("write `{}`", self.path.display()))
     }
 
     /// Puts a link there.
     pub(super) fn link(&self, target: &Path) -> Result<()> {
         let put = |name: &OsStr| Ok(symlinkat(target, &self.folder, name)?);
-        explain(self.replace(put), || format!("link `{}`", self.path.display()))
+        explain(self.replace(put), &self.path, || format!("link `{}`", self.path.display()))
     }
 
     /// Makes something beside the place and renames it there.
@@ -139,14 +139,16 @@ impl Entry {
             set_access(&File::from(directory), mode, Some(owner))?;
             self.sync()
         };
-        explain(set(), || format!("make `{}` with its mode and owner", self.path.display()))
+        explain(set(), &self.path, || {
+            format!("make `{}` with its mode and owner", self.path.display())
+        })
     }
 
     /// Removes a file or a link; an absent one is no error.
     pub(super) fn remove(&self) -> Result<()> {
         let gone = absent_as_none(unlinkat(&self.folder, &self.name, AtFlags::empty()));
         let gone = gone.map_err(io::Error::from).and_then(|_| self.sync());
-        explain(gone, || format!("remove `{}`", self.path.display()))
+        explain(gone, &self.path, || format!("remove `{}`", self.path.display()))
     }
 
     /// Removes a directory if it is empty: what others put into it is theirs.
@@ -155,7 +157,7 @@ impl Entry {
             Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
             gone => absent_as_none(gone).map_err(io::Error::from).and_then(|_| self.sync()),
         };
-        explain(gone, || format!("remove `{}`", self.path.display()))
+        explain(gone, &self.path, || format!("remove `{}`", self.path.display()))
     }
 
     fn sync(&self) -> io::Result<()> {

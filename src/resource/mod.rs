@@ -56,7 +56,7 @@ pub use listeners::{Listener, listeners};
 pub use packages::{Packages, PackagesState, installed_version};
 pub use secret::Secret;
 pub use sysctl::Sysctl;
-pub use unit::{OnChange, Unit, UnitState};
+pub use unit::{OnChange, TRIAL_FOLDER, Unit, UnitState};
 pub use user::{User, UserState};
 pub use volume::{Volume, VolumeState};
 
@@ -139,6 +139,14 @@ pub(crate) trait Kind {
 /// A resource's state as the journal keeps it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Saved(#[serde(with = "serde_bytes")] Vec<u8>);
+
+impl Saved {
+    /// How many bytes it has.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.0.len() as u64
+    }
+}
 
 /// What reading a resource found.
 #[derive(Clone, Debug)]

@@ -1,5 +1,7 @@
 //! A systemd unit: enabled, running, and started with the configuration that is on disk.
 
+mod trial;
+
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -7,6 +9,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
 use super::{Action, Advise, Back, Change, Host, Id, Kind, listeners, write_atomic};
+
+pub use trial::FOLDER as TRIAL_FOLDER;
 
 const PROPERTIES: &str = "Names,LoadState,ActiveState,UnitFileState,NeedDaemonReload,\
                           InvocationID,StateChangeTimestampMonotonic";
@@ -35,6 +39,10 @@ pub struct Unit {
     pub on_change: OnChange,
     /// TCP ports that it listens on.
     pub ports: Vec<u16>,
+    /// The settings (`NAME=value`) with which a second one can run beside the first. When given, a
+    /// changed configuration is tried so before the one that serves is stopped.
+    #[serde(default)]
+    pub beside: Vec<String>,
 }
 
 /// What systemd says of the unit.
@@ -276,7 +284,10 @@ impl Kind for Unit {
                 self.systemctl(host, "start").await?;
             }
             (true, true) if state.stale(self, host).is_some() => match self.on_change {
-                OnChange::Restart => self.restart(host).await?,
+                OnChange::Restart => {
+                    trial::run(self, host).await?;
+                    self.restart(host).await?;
+                }
                 OnChange::Reload => self.systemctl(host, "reload").await?,
             },
             _ => return Ok(()),
@@ -296,6 +307,8 @@ impl Kind for Unit {
         }
         match (before.is_active(), now.is_active()) {
             (true, false) => self.systemctl(host, "start").await,
+            // It has not read anything else meanwhile.
+            (true, true) if before.start == now.start => Ok(()),
             // Its files are as before again: it has to read them.
             (true, true) if !self.inputs.is_empty() => match self.on_change {
                 OnChange::Restart => self.restart(host).await,

@@ -42,6 +42,7 @@ pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
         inputs: Vec::new(),
         on_change: OnChange::Restart,
         ports: Vec::new(),
+        beside: Vec::new(),
     });
     builder.host_secret(REDIS_PASSWORD);
     builder.directory("/etc/hwctl", 0o755);

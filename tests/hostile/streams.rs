@@ -63,6 +63,7 @@ fn plan(resources: Vec<Resource>, is_run: bool) -> Vec<u8> {
         patience_s: 1,
         keep_on_failure: false,
         confirm_timeout_s: 30,
+        outside: None,
     }))
 }
 
@@ -102,6 +103,7 @@ fn resources() -> Vec<Resource> {
             inputs: vec![Id::new("file", "/srv/d/env")],
             on_change: OnChange::Restart,
             ports: Vec::new(),
+            beside: Vec::new(),
         }
         .into(),
     ]

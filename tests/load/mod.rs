@@ -64,16 +64,32 @@ impl Target {
         &self,
         sender: &mut Option<SendRequest<Empty<Bytes>>>,
         path: &str,
+        rested: bool,
     ) -> Result<(u16, Bytes), Failure> {
-        let mut open = match sender.take() {
-            Some(open) => open,
-            None => self.connect().await?,
+        let request = || {
+            Request::get(path)
+                .header(HOST, self.address.ip().to_string())
+                .header(AUTHORIZATION, &self.bearer)
+                .body(Empty::new())
         };
-        let request = Request::get(path)
-            .header(HOST, self.address.ip().to_string())
-            .header(AUTHORIZATION, &self.bearer)
-            .body(Empty::new())?;
-        let response = open.send_request(request).await?;
+        let used = match sender.take() {
+            None => None,
+            Some(mut open) => match open.send_request(request()?).await {
+                Ok(answer) => Some((open, answer)),
+                // nginx may close a connection that rests: then any client opens another.
+                Err(error) if error.is_canceled() => None,
+                Err(error) if rested && error.is_incomplete_message() => None,
+                Err(error) => return Err(error.into()),
+            },
+        };
+        let (mut open, response) = match used {
+            Some(used) => used,
+            None => {
+                let mut open = self.connect().await?;
+                let answer = open.send_request(request()?).await?;
+                (open, answer)
+            }
+        };
         let status = response.status().as_u16();
         let stays = response.headers().get(CONNECTION).is_none_or(|value| value != "close");
         let body = response.into_body().collect().await?.to_bytes();
@@ -114,9 +130,19 @@ pub(crate) struct Load {
 impl Load {
     /// Starts it: the paths are dealt to the connections, and each rests between two requests.
     pub(crate) fn start(target: &Target, paths: &[&'static str], rest: Duration) -> Self {
+        Self::start_with(CONNECTIONS, target, paths, rest)
+    }
+
+    /// Starts it with another number of connections.
+    pub(crate) fn start_with(
+        connections: usize,
+        target: &Target,
+        paths: &[&'static str],
+        rest: Duration,
+    ) -> Self {
         let runtime = Runtime::new().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
-        let dealt = paths.iter().copied().cycle().take(CONNECTIONS);
+        let dealt = paths.iter().copied().cycle().take(connections);
         let connections = dealt
             .map(|path| runtime.spawn(connection(target.clone(), path, rest, Arc::clone(&stop))))
             .collect();
@@ -145,7 +171,8 @@ async fn connection(
     let mut sender = None;
     while !stop.load(Ordering::Relaxed) {
         let began = Instant::now();
-        let got = tokio::time::timeout(PATIENCE, target.get(&mut sender, path)).await;
+        let got =
+            tokio::time::timeout(PATIENCE, target.get(&mut sender, path, !rest.is_zero())).await;
         let ended = Instant::now();
         let (status, visits) = match got {
             Ok(Ok((status, body))) => (Ok(status), visits(&body)),
