@@ -15,9 +15,11 @@ mod plan;
 pub mod protocol;
 mod service;
 mod session;
+mod status;
 mod validate;
 
 pub use blobs::Bundle;
 pub use deadman::revert;
 pub use service::Service;
 pub use session::serve;
+pub use status::{Status, status};

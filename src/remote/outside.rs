@@ -1,25 +1,16 @@
 //! Looks at a host as a client would: HTTPS, redirects, access rules, the API through nginx, the
 //! served certificate, and that ports which are not declared do not answer.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Empty};
-use hyper::header::{HOST, LOCATION};
-use hyper::{Request, StatusCode};
-use hyper_util::rt::TokioIo;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::WebPkiSupportedAlgorithms;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use hyper::StatusCode;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_rustls::TlsConnector;
 
-use crate::resource::sha256;
+use crate::event::Check;
+use crate::https::Connection;
 
 /// How long one look may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -48,26 +39,6 @@ pub struct Page {
     pub statuses: Vec<u16>,
     /// Text that the body holds.
     pub holds: Option<String>,
-}
-
-/// What was looked at and seen.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Check {
-    /// Such as `https://203.0.113.7/open/`.
-    pub name: String,
-    /// Whether it was as it should be.
-    pub ok: bool,
-    /// What was seen.
-    pub detail: String,
-}
-
-impl Check {
-    fn of(name: String, seen: Result<String>) -> Self {
-        match seen {
-            Ok(detail) => Self { name, ok: true, detail },
-            Err(error) => Self { name, ok: false, detail: format!("{error:#}") },
-        }
-    }
 }
 
 /// Looks at everything at once.
@@ -118,7 +89,7 @@ async fn within(look: impl Future<Output = Result<String>>) -> Result<String> {
 }
 
 /// The address of a name: the resolver's, since a static binary cannot load libc's.
-async fn resolve(address: &str) -> Result<IpAddr> {
+pub(super) async fn resolve(address: &str) -> Result<IpAddr> {
     if let Ok(ip) = address.parse() {
         return Ok(ip);
     }
@@ -129,97 +100,30 @@ async fn resolve(address: &str) -> Result<IpAddr> {
 }
 
 async fn redirects(ip: IpAddr, host: &str) -> Result<String> {
-    let stream = TcpStream::connect(SocketAddr::new(ip, 80)).await?;
-    let (status, location, _) = get(stream, host, "/").await?;
-    let location = location.unwrap_or_default();
-    if !status.is_redirection() || location != format!("https://{host}/") {
-        bail!("{status}, to `{location}` instead of HTTPS");
+    let answer = Connection::plain(ip, host).await?.get("/").await?;
+    let (status, location) = (answer.status, answer.header("location"));
+    if !(300..400).contains(&status) || location != format!("https://{host}/") {
+        bail!("{}, to `{location}` instead of HTTPS", status_text(status));
     }
-    Ok(format!("{} to {location}", status.as_u16()))
+    Ok(format!("{status} to {location}"))
 }
 
 async fn answers(ip: IpAddr, host: &str, page: &Page, certificate: &str) -> Result<String> {
-    let config = ClientConfig::builder()
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Pinned(certificate.to_owned())))
-        .with_no_client_auth();
-    let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())?;
-    let stream = TcpStream::connect(SocketAddr::new(ip, 443)).await?;
-    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
-    let (status, _, body) = get(stream, host, &page.path).await?;
-    if !page.statuses.contains(&status.as_u16()) {
+    let answer = Connection::secure(ip, host, certificate).await?.get(&page.path).await?;
+    let status = status_text(answer.status);
+    if !page.statuses.contains(&answer.status) {
         let wanted: Vec<_> = page.statuses.iter().map(u16::to_string).collect();
         bail!("{status} instead of {}", wanted.join(" or "));
     }
     if let Some(text) = &page.holds
-        && !String::from_utf8_lossy(&body).contains(text)
+        && !String::from_utf8_lossy(&answer.body).contains(text)
     {
         bail!("{status}, but the answer does not hold `{text}`");
     }
-    Ok(status.as_u16().to_string())
+    Ok(answer.status.to_string())
 }
 
-async fn get(
-    stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send + 'static,
-    host: &str,
-    path: &str,
-) -> Result<(StatusCode, Option<String>, Bytes)> {
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
-    let request = Request::get(path).header(HOST, host).body(Empty::<Bytes>::new())?;
-    let response = sender.send_request(request).await?;
-    let status = response.status();
-    let location = response.headers().get(LOCATION).and_then(|value| value.to_str().ok());
-    let location = location.map(str::to_owned);
-    let body = response.into_body().collect().await?.to_bytes();
-    connection.abort();
-    Ok((status, location, body))
-}
-
-/// Accepts one certificate, known by its fingerprint, and no other.
-#[derive(Debug)]
-struct Pinned(String);
-
-fn algorithms() -> WebPkiSupportedAlgorithms {
-    rustls::crypto::ring::default_provider().signature_verification_algorithms
-}
-
-impl ServerCertVerifier for Pinned {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        let found = sha256(end_entity);
-        if found == self.0 {
-            return Ok(ServerCertVerified::assertion());
-        }
-        Err(rustls::Error::General(format!("it serves another certificate (SHA-256 {found})")))
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls12_signature(message, cert, dss, &algorithms())
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        rustls::crypto::verify_tls13_signature(message, cert, dss, &algorithms())
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        algorithms().supported_schemes()
-    }
+/// Such as `502 Bad Gateway`.
+fn status_text(status: u16) -> String {
+    StatusCode::from_u16(status).map_or_else(|_| status.to_string(), |status| status.to_string())
 }
