@@ -22,6 +22,9 @@ pub enum Verb {
     /// Show what provision would change, and change nothing (exit code 3: there are changes)
     #[command(after_help = PLAN_EXAMPLES)]
     Plan(PlanArgs),
+    /// Show how hosts are: services, container, API, certificate, disk, last run and drift
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status(StatusArgs),
     /// Restart a service without losing a request, and wait until it is healthy
     #[command(after_help = RESTART_EXAMPLES)]
     Restart(RestartArgs),
@@ -75,6 +78,15 @@ const PLAN_EXAMPLES: &str = "\
 Examples:
   hwctl plan --host vm1                          one host of the inventory
   hwctl plan --json | jq -c 'select(.event == \"plan\")'";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  hwctl status                                   all hosts of the inventory
+  hwctl status --host vm1 --watch                a live screen until Ctrl-C
+  hwctl status --json | jq '.hosts[] | select(.healthy | not)'
+
+Exit code 0: all hosts are healthy; 1: one is not; 5: one cannot be reached. On a host itself,
+`check-flask` shows the same, save for the drift: what the host should be is in the inventory.";
 
 const RESTART_EXAMPLES: &str = "\
 Examples:
@@ -189,6 +201,20 @@ pub struct ProvisionArgs {
     /// Leave a host as a failure left it, for a look, instead of undoing the run
     #[arg(long)]
     pub keep_on_failure: bool,
+}
+
+/// `hwctl status`.
+#[derive(Clone, Debug, Args)]
+pub struct StatusArgs {
+    /// Which hosts.
+    #[command(flatten)]
+    pub hosts: HostArgs,
+    /// Look again every two seconds, on a screen that stays in place, until Ctrl-C
+    #[arg(short, long)]
+    pub watch: bool,
+    /// One JSON document on standard output; with --watch one a line for each look
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `hwctl restart`.

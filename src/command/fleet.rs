@@ -13,7 +13,7 @@ use crate::cli::HostArgs;
 use crate::event::{Event, HostSummary, Outcome, Sink, What};
 use crate::failure::{Exit, Failure};
 use crate::remote::{Tell, interrupt};
-use crate::report::{Json, Style, Terminal};
+use crate::report::{HealthReport, Json, Style, Terminal};
 
 /// How a verb is shown.
 #[derive(Clone, Copy, Debug)]
@@ -52,12 +52,21 @@ pub(super) trait Job: Send + Sync + 'static {
 
 /// Does `job` on all the hosts that the command line means.
 pub(super) fn run(args: &HostArgs, show: Show, job: impl Job) -> Result<Exit> {
-    let runtime = tokio::runtime::Runtime::new()?;
-    runtime.block_on(on_all(args, show, job))
+    run_to(args, sink(show), show.check, job)
 }
 
-async fn on_all(args: &HostArgs, show: Show, job: impl Job) -> Result<Exit> {
-    let sink = sink(show);
+/// The same, told to this sink; with `check`, changes that are found are told by the exit code.
+pub(super) fn run_to(
+    args: &HostArgs,
+    sink: Arc<dyn Sink>,
+    check: bool,
+    job: impl Job,
+) -> Result<Exit> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(on_all(args, sink, check, job))
+}
+
+async fn on_all(args: &HostArgs, sink: Arc<dyn Sink>, check: bool, job: impl Job) -> Result<Exit> {
     sink.event(Event::of_run(What::Version { version: env!("CARGO_PKG_VERSION").to_owned() }));
     listen(&sink)?;
     let lab_sink = Arc::clone(&sink);
@@ -96,7 +105,7 @@ async fn on_all(args: &HostArgs, show: Show, job: impl Job) -> Result<Exit> {
             summaries.push(task.await?);
         }
     }
-    let exit = exit_of(&summaries, show.check);
+    let exit = exit_of(&summaries, check);
     sink.event(Event::of_run(What::Summary { hosts: summaries }));
     Ok(exit)
 }
@@ -123,13 +132,29 @@ fn sink(show: Show) -> Arc<dyn Sink> {
     if show.json {
         return Arc::new(Json::new(std::io::stdout()));
     }
-    let style = Style {
+    let style = Style { diff: show.diff || show.check, check: show.check, ..style() };
+    Arc::new(Terminal::new(std::io::stdout(), style))
+}
+
+/// Takes what is told of the health of hosts.
+pub(super) fn health_report(json: bool) -> Arc<dyn Sink> {
+    Arc::new(HealthReport::new(std::io::stdout(), style(), width(), json))
+}
+
+/// How this terminal is written to.
+pub(super) fn style() -> Style {
+    Style {
         color: console::colors_enabled(),
         live: std::io::stderr().is_terminal(),
-        diff: show.diff || show.check,
-        check: show.check,
-    };
-    Arc::new(Terminal::new(std::io::stdout(), style))
+        diff: false,
+        check: false,
+    }
+}
+
+/// The columns of the terminal; what is piped has lines as long as they are.
+pub(super) fn width() -> usize {
+    let terminal = console::Term::stdout();
+    if terminal.is_term() { terminal.size().1.into() } else { usize::MAX }
 }
 
 /// The worst outcome decides.

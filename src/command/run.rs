@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use crate::engine::protocol::RunInfo;
-use crate::event::What;
+use crate::event::{Check, What};
 use crate::failure::{Exit, Failure};
-use crate::remote::{Check, Engine, Expected, Planned, Tell, look};
+use crate::remote::{Engine, Expected, Planned, Tell, look};
 use crate::resource::Facts;
 use crate::stack::Upload;
 

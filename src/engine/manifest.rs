@@ -55,6 +55,15 @@ impl Manifest {
         Ok(manifest)
     }
 
+    /// The names of the containers.
+    pub(super) fn containers(&self) -> Vec<String> {
+        let name = |owned: &Owned| match &owned.resource {
+            Resource::Container(container) => Some(container.name.clone()),
+            _ => None,
+        };
+        self.owned.iter().filter_map(name).collect()
+    }
+
     /// Takes in a run that went away before it could end, if there is one, and ends it.
     pub(super) fn settle(host: &Host) -> Result<()> {
         let Some(run) = journal::open_run(host) else { return Ok(()) };

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::Service;
+use super::{Service, Status};
 use crate::event::{Planned, Run, What};
 use crate::failure::Failure;
 use crate::resource::{Blob, Declared, Facts, Id};
@@ -85,6 +85,13 @@ pub enum Request {
         service: Service,
         /// At most so many.
         lines: usize,
+    },
+    /// How the host is; answered by [`Reply::Status`].
+    Status {
+        /// Where the certificate is that nginx serves.
+        certificate: PathBuf,
+        /// What the host should be: how far it is from that is told too.
+        goal: Option<Goal>,
     },
 }
 
@@ -208,6 +215,8 @@ pub enum Reply {
         /// Why.
         failure: Failure,
     },
+    /// Answers [`Request::Status`].
+    Status(Status),
 }
 
 /// Reads up to the greeting of the operator's side, passing over the little that may come before.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::daily::daily_text;
 use super::harmless::harmless;
 use super::history;
 use crate::event::{
@@ -118,6 +119,12 @@ impl<W: Write + Send> Sink for Terminal<W> {
             What::History { runs } => state.history(style, &host, &runs),
             What::Done(summary) => state.done(style, &summary),
             What::Summary { hosts } => state.summary(&hosts),
+            daily => {
+                state.hosts.entry(host.clone()).or_default().is_answer = true;
+                if let Some(text) = daily_text(style, &host, &daily) {
+                    state.print(&text);
+                }
+            }
         }
     }
 }
@@ -260,16 +267,16 @@ impl<W: Write> State<W> {
 }
 
 impl Style {
-    fn paint(self, text: &str, code: &str) -> String {
+    pub(super) fn paint(self, text: &str, code: &str) -> String {
         if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 
-fn host_line(host: &str, text: &str) -> String {
+pub(super) fn host_line(host: &str, text: &str) -> String {
     if host.is_empty() { text.to_owned() } else { format!("{host}: {text}") }
 }
 
-fn count(number: usize, thing: &str) -> String {
+pub(super) fn count(number: usize, thing: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {thing}{plural}")
 }
@@ -323,7 +330,7 @@ fn change_text(style: Style, change: &Change) -> String {
     text
 }
 
-fn count_bytes(bytes: u64) -> String {
+pub(super) fn count_bytes(bytes: u64) -> String {
     match bytes {
         0..10_000 => format!("{bytes} bytes"),
         10_000..10_000_000 => format!("{:.0} kB", bytes as f64 / 1e3),

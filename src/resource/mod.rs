@@ -37,7 +37,7 @@ use std::time::SystemTime;
 use anyhow::Result;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-pub use certificate::{Certificate, CertificateState, fingerprint};
+pub use certificate::{Certificate, CertificateState, expiry, fingerprint};
 pub use change::{Action, Back, Change, Detail};
 pub use container::{Container, ContainerState, Mount, MountSource, PublishedPort};
 pub use content::{Blob, Content, HashScheme, Part, hex, sha256};
