@@ -109,7 +109,7 @@ async fn through_nginx() -> Result<Vec<Check>> {
     let page = |path: &str| Page { path: path.to_owned(), statuses: vec![200], holds: None };
     let expected = Expected {
         address: "127.0.0.1".to_owned(),
-        certificate: fingerprint(Path::new(CERTIFICATE))?,
+        certificate: Some(fingerprint(Path::new(CERTIFICATE))?),
         pages: vec![page("/"), page("/flask/api/ping"), page("/flask/api/health")],
         closed: Vec::new(),
     };

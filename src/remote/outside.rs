@@ -31,8 +31,8 @@ const KNOCK: Duration = Duration::from_millis(400);
 pub struct Expected {
     /// Address or name that it is reached by.
     pub address: String,
-    /// SHA-256 of the certificate (DER) in hex.
-    pub certificate: String,
+    /// SHA-256 of the certificate (DER) in hex; none: any.
+    pub certificate: Option<String>,
     /// Paths on HTTPS and what they answer.
     pub pages: Vec<Page>,
     /// TCP ports that must not answer.
@@ -70,16 +70,34 @@ impl Check {
     }
 }
 
+/// The check of the ports that must not answer.
+const PORTS: &str = "undeclared ports";
+
+impl Expected {
+    /// The address as it stands in a URL.
+    fn shown(&self) -> String {
+        match self.address.parse::<std::net::Ipv6Addr>() {
+            Ok(address) => format!("[{address}]"),
+            Err(_) => self.address.clone(),
+        }
+    }
+
+    /// The names of all checks.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let shown = self.shown();
+        let pages = self.pages.iter().map(|page| format!("https://{shown}{}", page.path));
+        [format!("http://{shown}/"), PORTS.to_owned()].into_iter().chain(pages).collect()
+    }
+}
+
 /// Looks at everything at once.
 pub async fn look(expected: &Expected) -> Vec<Check> {
     let ip = match resolve(&expected.address).await {
         Ok(ip) => ip,
         Err(error) => return vec![Check::of(expected.address.clone(), Err(error))],
     };
-    let shown = match expected.address.parse::<std::net::Ipv6Addr>() {
-        Ok(address) => format!("[{address}]"),
-        Err(_) => expected.address.clone(),
-    };
+    let shown = expected.shown();
     let redirect = async {
         let name = format!("http://{shown}/");
         vec![Check::of(name, within(redirects(ip, &shown)).await)]
@@ -88,7 +106,7 @@ pub async fn look(expected: &Expected) -> Vec<Check> {
         let mut checks = Vec::new();
         for page in &expected.pages {
             let name = format!("https://{shown}{}", page.path);
-            let seen = within(answers(ip, &shown, page, &expected.certificate)).await;
+            let seen = within(answers(ip, &shown, page, expected.certificate.as_ref())).await;
             checks.push(Check::of(name, seen));
         }
         checks
@@ -107,7 +125,7 @@ pub async fn look(expected: &Expected) -> Vec<Check> {
             true => Ok(format!("{} ports do not answer", expected.closed.len())),
             false => Err(anyhow!("port {} answers", open.join(", "))),
         };
-        vec![Check::of("undeclared ports".to_owned(), seen)]
+        vec![Check::of(PORTS.to_owned(), seen)]
     };
     let (redirect, pages, closed) = tokio::join!(redirect, pages, closed);
     [redirect, pages, closed].concat()
@@ -138,10 +156,15 @@ async fn redirects(ip: IpAddr, host: &str) -> Result<String> {
     Ok(format!("{} to {location}", status.as_u16()))
 }
 
-async fn answers(ip: IpAddr, host: &str, page: &Page, certificate: &str) -> Result<String> {
+async fn answers(
+    ip: IpAddr,
+    host: &str,
+    page: &Page,
+    certificate: Option<&String>,
+) -> Result<String> {
     let config = ClientConfig::builder()
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Pinned(certificate.to_owned())))
+        .with_custom_certificate_verifier(Arc::new(Pinned(certificate.cloned())))
         .with_no_client_auth();
     let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())?;
     let stream = TcpStream::connect(SocketAddr::new(ip, 443)).await?;
@@ -177,9 +200,9 @@ async fn get(
     Ok((status, location, body))
 }
 
-/// Accepts one certificate, known by its fingerprint, and no other.
+/// Accepts one certificate, known by its fingerprint, and no other; without one, any.
 #[derive(Debug)]
-struct Pinned(String);
+struct Pinned(Option<String>);
 
 fn algorithms() -> WebPkiSupportedAlgorithms {
     rustls::crypto::ring::default_provider().signature_verification_algorithms
@@ -195,7 +218,7 @@ impl ServerCertVerifier for Pinned {
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let found = sha256(end_entity);
-        if found == self.0 {
+        if self.0.as_ref().is_none_or(|pinned| *pinned == found) {
             return Ok(ServerCertVerified::assertion());
         }
         Err(rustls::Error::General(format!("it serves another certificate (SHA-256 {found})")))

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Advise, Back, Change, Host, Id, Kind, listeners, write_atomic};
+use super::{Action, Advise, Back, Change, Host, Id, Kind, listeners, reload_nginx, write_atomic};
 
 const PROPERTIES: &str = "Names,LoadState,ActiveState,UnitFileState,NeedDaemonReload,\
                           InvocationID,StateChangeTimestampMonotonic";
@@ -159,6 +159,13 @@ impl Unit {
             .hint(format!("`journalctl -u {}` on the host has the rest", self.name))
     }
 
+    async fn reload(&self, host: &Host) -> Result<()> {
+        match self.name.as_str() {
+            "nginx.service" => reload_nginx(host).await,
+            _ => self.systemctl(host, "reload").await,
+        }
+    }
+
     /// A socket unit does not start while its service runs: the service is stopped around it.
     async fn restart(&self, host: &Host) -> Result<()> {
         let Some(name) = self.name.strip_suffix(".socket") else {
@@ -277,7 +284,7 @@ impl Kind for Unit {
             }
             (true, true) if state.stale(self, host).is_some() => match self.on_change {
                 OnChange::Restart => self.restart(host).await?,
-                OnChange::Reload => self.systemctl(host, "reload").await?,
+                OnChange::Reload => self.reload(host).await?,
             },
             _ => return Ok(()),
         }
@@ -299,7 +306,7 @@ impl Kind for Unit {
             // Its files are as before again: it has to read them.
             (true, true) if !self.inputs.is_empty() => match self.on_change {
                 OnChange::Restart => self.restart(host).await,
-                OnChange::Reload => self.systemctl(host, "reload").await,
+                OnChange::Reload => self.reload(host).await,
             },
             _ => Ok(()),
         }
