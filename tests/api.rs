@@ -103,8 +103,8 @@ fn a_restart_loses_nothing(host: &Provisioned<'_>, target: &Target) {
 
 fn a_new_version_loses_nothing(host: &Provisioned<'_>, target: &Target) {
     // Another binary of the same length, which tells another version of itself.
-    let other: String =
-        VERSION.chars().map(|c| c.to_digit(10).map_or(c, |d| char::from(b'9' - d as u8))).collect();
+    let turned = |byte: u8| if byte.is_ascii_digit() { b'0' + b'9' - byte } else { byte };
+    let other: String = VERSION.bytes().map(|byte| char::from(turned(byte))).collect();
     host.sh(&format!(
         "cd /usr/local/lib/hwctl/api && LC_ALL=C sed 's/{}/{other}/g' flask-app >flask-app-other &&
          chmod 755 flask-app-other && ln -sfn $PWD/flask-app-other flask-app &&

@@ -197,6 +197,7 @@ impl Session {
             self.lock(run, patience).await?;
             // Left by a run that died; this session has logged in since.
             deadman::disarm(&self.host).await?;
+            Manifest::settle(&self.host)?;
         }
         let wanted = goal::wanted(&request.goal, &self.host)?;
         if wanted.strange > 0 {
@@ -269,7 +270,6 @@ impl Session {
         if plan.fingerprint != fingerprint {
             return Err(anyhow!("the plan to apply is not the one that was shown").into());
         }
-        Manifest::settle(&self.host)?;
         let mut journal = Journal::begin(&self.host, run, self.from())?;
         self.teller.tell(What::RunBegan { run: journal.id().to_owned() });
         let carrier = Carrier {

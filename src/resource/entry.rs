@@ -8,6 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -27,6 +28,8 @@ use super::fs::{explain, user_name};
 pub const MAX_FILE: u64 = 256 << 20;
 /// As many links as the kernel follows.
 const MAX_LINKS: usize = 40;
+/// What the names of files begin with until they are whole.
+const UNFINISHED: &str = ".hwctl-";
 const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
@@ -119,7 +122,7 @@ impl Entry {
 
     /// Makes something beside the place and renames it there.
     fn replace(&self, put: impl Fn(&OsStr) -> io::Result<()>) -> io::Result<()> {
-        let name = OsString::from(format!(".hwctl-{:016x}", rand::rng().random::<u64>()));
+        let name = OsString::from(format!("{UNFINISHED}{:016x}", rand::rng().random::<u64>()));
         let renamed =
             put(&name).and_then(|()| Ok(renameat(&self.folder, &name, &self.folder, &self.name)?));
         if renamed.is_err() {
@@ -158,6 +161,17 @@ impl Entry {
     fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::fsync(&self.folder)?)
     }
+}
+
+/// Removes what writers that were killed have left unfinished in a folder.
+pub fn sweep(folder: &Path) -> Result<()> {
+    let Ok(found) = std::fs::read_dir(folder) else { return Ok(()) };
+    for name in found.flatten().map(|found| found.file_name()) {
+        if name.as_bytes().starts_with(UNFINISHED.as_bytes()) {
+            Entry::find(&folder.join(name))?.map_or(Ok(()), |entry| entry.remove())?;
+        }
+    }
+    Ok(())
 }
 
 /// The way down from the root, one opened directory for each step, for `..` in links.

@@ -1,4 +1,4 @@
-//! Programs from PyPI that tests compare with: the one on the PATH, else one installed once below
+//! Programs from `PyPI` that tests compare with: the one on the PATH, else one installed once below
 //! `target/`.
 
 use std::path::{Path, PathBuf};

@@ -1,4 +1,4 @@
-//! A headless Chromium, driven through chromedriver: the few calls of WebDriver that a test needs.
+//! A headless Chromium, driven through chromedriver: the few calls of `WebDriver` that a test needs.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::IpAddr;

@@ -20,8 +20,9 @@ use hyper::{
 
 use crate::{error::ApiError, openapi, state::State};
 
-/// The files may be kept, and are asked for again by their tag: a new version shows at once.
-const TAG: &str = concat!("\"", env!("CARGO_PKG_VERSION"), "\"");
+/// The files may be kept, and are asked for again by their tag, made of what they hold: a new version
+/// shows at once.
+const TAG: &str = concat!("\"", env!("SWAGGER_TAG"), "\"");
 
 /// A file of Swagger UI.
 struct File {
