@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::stack::TAGS;
+
 /// Turns a fresh Ubuntu or Debian VM into a hardened, serving host, and keeps it that way.
 #[derive(Debug, Parser)]
 #[command(name = "hwctl", version, propagate_version = true)]
@@ -21,7 +23,7 @@ pub enum Verb {
     Provision(ProvisionArgs),
     /// Show what provision would change, and change nothing (exit code 3: there are changes)
     #[command(after_help = PLAN_EXAMPLES)]
-    Plan(PlanArgs),
+    Plan(LookArgs),
     /// Show how hosts are: services, container, API, certificate, disk, last run and drift
     #[command(after_help = STATUS_EXAMPLES)]
     Status(StatusArgs),
@@ -72,11 +74,14 @@ const PROVISION_EXAMPLES: &str = "\
 Examples:
   hwctl provision --lab                          try it on a disposable host
   hwctl provision --host 37.9.53.237             one host, in the inventory or not
-  hwctl provision --limit 'web*' --check --diff  show what would change";
+  hwctl provision --limit 'web*' --check --diff  show what would change
+  hwctl provision --only sites                   only the pages, in no time
+  hwctl provision --skip packages,firewall       all but these parts";
 
 const PLAN_EXAMPLES: &str = "\
 Examples:
   hwctl plan --host vm1                          one host of the inventory
+  hwctl plan --host vm1 --only nginx --only tls  these parts of the stack
   hwctl plan --json | jq -c 'select(.event == \"plan\")'";
 
 const STATUS_EXAMPLES: &str = "\
@@ -186,12 +191,37 @@ pub struct PlanArgs {
     pub json: bool,
 }
 
+/// Which parts of the stack.
+#[derive(Clone, Debug, Default, Args)]
+pub struct PartArgs {
+    /// Only this part of the stack; may be given several times
+    #[arg(long, value_name = "TAG", value_delimiter = ',', value_parser = TAGS, help_heading = "Parts")]
+    pub only: Vec<String>,
+    /// All but this part of the stack; may be given several times
+    #[arg(long, value_name = "TAG", value_delimiter = ',', value_parser = TAGS, help_heading = "Parts")]
+    pub skip: Vec<String>,
+}
+
+/// `hwctl plan`.
+#[derive(Clone, Debug, Args)]
+pub struct LookArgs {
+    /// What to plan.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// Which parts.
+    #[command(flatten)]
+    pub parts: PartArgs,
+}
+
 /// `hwctl provision`.
 #[derive(Clone, Debug, Args)]
 pub struct ProvisionArgs {
     /// What to plan.
     #[command(flatten)]
     pub plan: PlanArgs,
+    /// Which parts.
+    #[command(flatten)]
+    pub parts: PartArgs,
     /// Change nothing: the same as `hwctl plan`
     #[arg(long)]
     pub check: bool,

@@ -85,11 +85,15 @@ impl Connection {
     }
 
     /// HTTPS on port 443, asked for as `host`; `certificate` is the SHA-256 of the only
-    /// certificate (DER) that is accepted, in hex.
-    pub async fn secure(way: impl Into<Way>, host: &str, certificate: &str) -> Result<Self> {
+    /// certificate (DER) that is accepted, in hex; without it any is.
+    pub async fn secure(
+        way: impl Into<Way>,
+        host: &str,
+        certificate: Option<&str>,
+    ) -> Result<Self> {
         let config = ClientConfig::builder()
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Pinned(certificate.to_owned())))
+            .with_custom_certificate_verifier(Arc::new(Pinned(certificate.map(str::to_owned))))
             .with_no_client_auth();
         let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())?;
         let stream = way.into().open(443).await?;
@@ -133,9 +137,9 @@ impl Drop for Connection {
     }
 }
 
-/// Accepts one certificate, known by its fingerprint, and no other.
+/// Accepts one certificate, known by its fingerprint, and no other; without one, any.
 #[derive(Debug)]
-struct Pinned(String);
+struct Pinned(Option<String>);
 
 fn algorithms() -> WebPkiSupportedAlgorithms {
     rustls::crypto::ring::default_provider().signature_verification_algorithms
@@ -151,7 +155,7 @@ impl ServerCertVerifier for Pinned {
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let found = sha256(end_entity);
-        if found == self.0 {
+        if self.0.as_ref().is_none_or(|pinned| *pinned == found) {
             return Ok(ServerCertVerified::assertion());
         }
         Err(rustls::Error::General(format!("it serves another certificate (SHA-256 {found})")))

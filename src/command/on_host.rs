@@ -83,7 +83,7 @@ pub fn revert(run: &str) -> Result<Exit> {
 /// expected is read from standard input; what is wrong, and nginx's own doing, is printed.
 pub fn try_out(to: IpAddr, from: Option<IpAddr>, certificate: String) -> Result<Exit> {
     let expected: Expected = serde_json::from_reader(std::io::stdin())?;
-    let expected = Expected { certificate, ..expected };
+    let expected = Expected { certificate: Some(certificate), ..expected };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let looking = look_by(Way { to, from }, &expected);
     let seen = runtime.block_on(async { tokio::time::timeout(PATIENCE, looking).await })?;
@@ -97,7 +97,7 @@ async fn through_nginx() -> Result<Vec<Check>> {
     let page = |path: &str| Page { path: path.to_owned(), statuses: vec![200], holds: None };
     let expected = Expected {
         address: "127.0.0.1".to_owned(),
-        certificate: fingerprint(Path::new(CERTIFICATE))?,
+        certificate: Some(fingerprint(Path::new(CERTIFICATE))?),
         pages: vec![page("/"), page("/flask/api/ping"), page("/flask/api/health")],
         closed: Vec::new(),
     };

@@ -134,9 +134,9 @@ pub struct Restart {
 pub enum Goal {
     /// As declared. What hwctl made in these parts of the stack and is no longer declared goes.
     Declared {
-        /// What the host should have.
+        /// What the host should have, the whole stack.
         resources: Vec<Declared>,
-        /// The parts of the stack that are meant, whole.
+        /// The parts of it that are meant; the others stay as they are.
         tags: Vec<String>,
     },
     /// As it was before a run.

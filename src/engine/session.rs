@@ -285,7 +285,7 @@ impl Session {
         match applied {
             Ok(()) => {
                 self.blobs.borrow().clear();
-                Ok(Reply::Applied { certificate: self.certificate(&wanted) })
+                Ok(Reply::Applied { certificate: self.certificate() })
             }
             Err(failure) if request.keep_on_failure => {
                 self.close(RunOutcome::Failed, Some(failure.what.clone()))?;
@@ -388,9 +388,10 @@ impl Session {
     }
 
     /// The fingerprint of the certificate that the stack serves.
-    fn certificate(&self, wanted: &Wanted) -> Option<String> {
-        wanted.declared.iter().find_map(|step| {
-            let Resource::Certificate(certificate) = &step.resource else { return None };
+    fn certificate(&self) -> Option<String> {
+        let Goal::Declared { resources, .. } = &self.run.as_ref()?.goal else { return None };
+        resources.iter().find_map(|declared| {
+            let Resource::Certificate(certificate) = &declared.resource else { return None };
             fingerprint(&self.host.path(&certificate.certificate)).ok()
         })
     }

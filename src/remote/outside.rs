@@ -22,8 +22,8 @@ const KNOCK: Duration = Duration::from_millis(400);
 pub struct Expected {
     /// Address or name that it is reached by.
     pub address: String,
-    /// SHA-256 of the certificate (DER) in hex.
-    pub certificate: String,
+    /// SHA-256 of the certificate (DER) in hex; none: any.
+    pub certificate: Option<String>,
     /// Paths on HTTPS and what they answer.
     pub pages: Vec<Page>,
     /// TCP ports that must not answer.
@@ -69,6 +69,27 @@ impl std::fmt::Display for Behind {
 
 impl std::error::Error for Behind {}
 
+/// The check of the ports that must not answer.
+const PORTS: &str = "undeclared ports";
+
+impl Expected {
+    /// The address as it stands in a URL.
+    fn shown(&self) -> String {
+        match self.address.parse::<std::net::Ipv6Addr>() {
+            Ok(address) => format!("[{address}]"),
+            Err(_) => self.address.clone(),
+        }
+    }
+
+    /// The names of all checks.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let shown = self.shown();
+        let pages = self.pages.iter().map(|page| format!("https://{shown}{}", page.path));
+        [format!("http://{shown}/"), PORTS.to_owned()].into_iter().chain(pages).collect()
+    }
+}
+
 /// Looks at everything at once.
 pub async fn look(expected: &Expected) -> Vec<Check> {
     match resolve(&expected.address).await {
@@ -82,10 +103,7 @@ pub async fn look(expected: &Expected) -> Vec<Check> {
 
 /// The same by a given way.
 pub async fn look_by(way: Way, expected: &Expected) -> Vec<Look> {
-    let shown = match expected.address.parse::<std::net::Ipv6Addr>() {
-        Ok(address) => format!("[{address}]"),
-        Err(_) => expected.address.clone(),
-    };
+    let shown = expected.shown();
     let redirect = async {
         let name = format!("http://{shown}/");
         vec![Look::of(name, within(redirects(way, &shown)).await)]
@@ -94,7 +112,8 @@ pub async fn look_by(way: Way, expected: &Expected) -> Vec<Look> {
         let mut checks = Vec::new();
         for page in &expected.pages {
             let name = format!("https://{shown}{}", page.path);
-            let seen = within(answers(way, &shown, page, &expected.certificate)).await;
+            let certificate = expected.certificate.as_deref();
+            let seen = within(answers(way, &shown, page, certificate)).await;
             checks.push(Look::of(name, seen));
         }
         checks
@@ -113,7 +132,7 @@ pub async fn look_by(way: Way, expected: &Expected) -> Vec<Look> {
             true => Ok(format!("{} ports do not answer", expected.closed.len())),
             false => Err(anyhow!("port {} answers", open.join(", "))),
         };
-        vec![Look::of("undeclared ports".to_owned(), seen)]
+        vec![Look::of(PORTS.to_owned(), seen)]
     };
     let (redirect, pages, closed) = tokio::join!(redirect, pages, closed);
     [redirect, pages, closed].concat()
@@ -143,7 +162,7 @@ async fn redirects(way: Way, host: &str) -> Result<String> {
     Ok(format!("{status} to {location}"))
 }
 
-async fn answers(way: Way, host: &str, page: &Page, certificate: &str) -> Result<String> {
+async fn answers(way: Way, host: &str, page: &Page, certificate: Option<&str>) -> Result<String> {
     let answer = Connection::secure(way, host, certificate).await?.get(&page.path).await?;
     let status = status_text(answer.status);
     if !page.statuses.contains(&answer.status) {

@@ -192,6 +192,10 @@ impl Kind for Certificate {
         current.then(|| state.certificate.bytes().map(sha256)).flatten()
     }
 
+    fn digest_now(&self, state: &CertificateState, _: &Host) -> Option<String> {
+        state.certificate.bytes().map(sha256)
+    }
+
     fn changed_at(&self, host: &Host) -> Option<SystemTime> {
         super::fs::changed(&host.path(&self.certificate))
     }

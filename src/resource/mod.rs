@@ -24,6 +24,7 @@ mod image;
 mod law_tests;
 mod link;
 mod listeners;
+mod nginx_reload;
 mod packages;
 mod secret;
 mod sysctl;
@@ -53,6 +54,7 @@ pub use host_secret::{HostSecret, HostSecretState};
 pub use image::{Image, ImageState};
 pub use link::Link;
 pub use listeners::{Listener, listeners};
+pub use nginx_reload::reload_nginx;
 pub use packages::{Packages, PackagesState, installed_version};
 pub use secret::Secret;
 pub use sysctl::Sysctl;
@@ -112,6 +114,12 @@ pub(crate) trait Kind {
         None
     }
 
+    /// The same of what the host has now, for those that are started with it while a plan passes
+    /// this resource over.
+    fn digest_now(&self, state: &Self::State, host: &Host) -> Option<String> {
+        self.digest(state, host)
+    }
+
     /// When what the resource has on disk last changed.
     fn changed_at(&self, _host: &Host) -> Option<SystemTime> {
         None
@@ -159,6 +167,8 @@ pub struct Examined {
     pub stays: Option<String>,
     /// See [`Kind::digest`].
     pub digest: Option<String>,
+    /// See [`Kind::digest_now`].
+    pub digest_now: Option<String>,
     /// See [`Kind::changed_at`].
     pub changed_at: Option<SystemTime>,
 }
@@ -169,6 +179,7 @@ async fn examine<K: Kind>(kind: &K, host: &Host) -> Result<Examined> {
         change: kind.diff(&state, host)?,
         stays: kind.stays(&state)?,
         digest: kind.digest(&state, host),
+        digest_now: kind.digest_now(&state, host),
         changed_at: kind.changed_at(host),
         before: Saved(rmp_serde::to_vec_named(&state)?),
     })
@@ -280,6 +291,17 @@ impl Resource {
             Self::File(kind) => Some(&kind.path),
             Self::Link(kind) => Some(&kind.path),
             _ => None,
+        }
+    }
+
+    /// The resources that it is started with.
+    #[must_use]
+    pub fn inputs(&self) -> &[Id] {
+        match self {
+            Self::Container(kind) => &kind.inputs,
+            Self::Firewall(kind) => &kind.inputs,
+            Self::Unit(kind) => &kind.inputs,
+            _ => &[],
         }
     }
 
