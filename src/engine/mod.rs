@@ -10,6 +10,7 @@ mod goal;
 mod input;
 mod journal;
 mod lock;
+mod logs;
 mod manifest;
 mod plan;
 pub mod protocol;
@@ -20,6 +21,7 @@ mod validate;
 
 pub use blobs::Bundle;
 pub use deadman::revert;
+pub use logs::{Log, LogSource, LogsRequest};
 pub use service::Service;
 pub use session::serve;
 pub use status::{Status, status};

@@ -10,8 +10,8 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::{Service, Status};
-use crate::event::{Planned, Run, What};
+use super::{LogsRequest, Service, Status};
+use crate::event::{LogLine, Planned, Run, What};
 use crate::failure::Failure;
 use crate::resource::{Blob, Declared, Facts, Id};
 
@@ -93,6 +93,8 @@ pub enum Request {
         /// What the host should be: how far it is from that is told too.
         goal: Option<Goal>,
     },
+    /// Lines of the logs; answered by [`Reply::Log`], again and again where they are followed.
+    Logs(LogsRequest),
 }
 
 /// What a plan is asked for.
@@ -213,6 +215,13 @@ pub enum Reply {
     },
     /// Answers [`Request::Status`].
     Status(Status),
+    /// Answers [`Request::Logs`].
+    Log {
+        /// Oldest first.
+        lines: Vec<LogLine>,
+        /// Whether there are no more, save for those that are written from now on.
+        is_all: bool,
+    },
 }
 
 /// Reads up to the greeting of the operator's side, passing over the little that may come before.

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use super::engine::{Engine, Tell};
-use crate::engine::Status;
+use crate::engine::{LogsRequest, Status};
 use crate::engine::protocol::{Goal, Reply, Request};
-use crate::failure::Failure;
+use crate::event::LogLine;
+use crate::failure::{Exit, Failure};
 
 impl Engine {
     /// How the host is, and with a goal how far it is from that.
@@ -20,6 +21,33 @@ impl Engine {
         match self.answer_unless_stopped(tell).await? {
             Reply::Status(status) => Ok(status),
             other => Err(self.nonsense(&other)),
+        }
+    }
+
+    /// Lines of the logs: `take` gets them, and whether they are all that there are until now.
+    /// Where they are followed it goes on until the operator stops it.
+    pub async fn logs(
+        &mut self,
+        request: LogsRequest,
+        take: impl Fn(Vec<LogLine>, bool),
+        tell: Tell<'_>,
+    ) -> Result<(), Failure> {
+        let follow = request.follow;
+        self.send(&Request::Logs(request)).await?;
+        loop {
+            let reply = match self.answer_unless_stopped(tell).await {
+                Err(failure) if follow && failure.exit == Exit::Interrupted => return Ok(()),
+                reply => reply?,
+            };
+            match reply {
+                Reply::Log { lines, is_all } => {
+                    take(lines, is_all);
+                    if is_all && !follow {
+                        return Ok(());
+                    }
+                }
+                other => return Err(self.nonsense(&other)),
+            }
         }
     }
 }

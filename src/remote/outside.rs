@@ -47,10 +47,7 @@ pub async fn look(expected: &Expected) -> Vec<Check> {
         Ok(ip) => ip,
         Err(error) => return vec![Check::of(expected.address.clone(), Err(error))],
     };
-    let shown = match expected.address.parse::<std::net::Ipv6Addr>() {
-        Ok(address) => format!("[{address}]"),
-        Err(_) => expected.address.clone(),
-    };
+    let shown = shown(&expected.address);
     let redirect = async {
         let name = format!("http://{shown}/");
         vec![Check::of(name, within(redirects(ip, &shown)).await)]
@@ -88,8 +85,17 @@ async fn within(look: impl Future<Output = Result<String>>) -> Result<String> {
     timeout(PATIENCE, look).await.map_err(|_| anyhow!("no answer within 5 s"))?
 }
 
+/// An address or name as it stands in a URL.
+#[must_use]
+pub fn shown(address: &str) -> String {
+    match address.parse::<std::net::Ipv6Addr>() {
+        Ok(address) => format!("[{address}]"),
+        Err(_) => address.to_owned(),
+    }
+}
+
 /// The address of a name: the resolver's, since a static binary cannot load libc's.
-pub(super) async fn resolve(address: &str) -> Result<IpAddr> {
+pub async fn resolve(address: &str) -> Result<IpAddr> {
     if let Ok(ip) = address.parse() {
         return Ok(ip);
     }

@@ -13,7 +13,12 @@ pub(super) fn daily_text(style: Style, host: &str, what: &What) -> Option<String
         }
         What::Log(LogLine { log, is_error, text, .. }) => {
             let text = if *is_error { style.paint(text, "31") } else { text.clone() };
-            Some(format!("{} {text}", style.paint(&format!("{host} {log}:"), "36")))
+            let names = [host, log].into_iter().filter(|name| !name.is_empty());
+            let names = names.collect::<Vec<_>>().join(" ");
+            Some(match names.as_str() {
+                "" => text,
+                names => format!("{} {text}", style.paint(&format!("{names}:"), "36")),
+            })
         }
         What::Output { text, .. } => Some(host_line(host, text)),
         What::BackedUp { file, data } => {

@@ -9,6 +9,7 @@ use super::Session;
 use crate::engine::goal;
 use crate::engine::journal;
 use crate::engine::lock::Lock;
+use crate::engine::logs::{Logs, LogsRequest};
 use crate::engine::plan::Plan;
 use crate::engine::protocol::{Goal, Reply, Request, Restart};
 use crate::engine::status::{Status, status};
@@ -18,6 +19,8 @@ use crate::resource::fingerprint;
 
 /// How many changes are named where the host is not as it should be.
 const NAMED: usize = 3;
+/// How many lines of a log are sent at once: with the longest of lines they fit in a frame.
+const BATCH: usize = 1000;
 
 impl Session {
     /// Answers one.
@@ -31,6 +34,7 @@ impl Session {
             Request::Status { certificate, goal } => {
                 Ok(Some(Reply::Status(self.status(&certificate, goal.as_ref()).await)))
             }
+            Request::Logs(request) => self.logs(&request).await,
             _ => Err(anyhow!("that is no request of this kind").into()),
         }
     }
@@ -47,6 +51,21 @@ impl Session {
         let mut runs = journal::runs(&self.host, Lock::is_held(&self.host))?;
         runs.reverse();
         Ok(Reply::History { runs })
+    }
+
+    async fn logs(&self, request: &LogsRequest) -> Result<Option<Reply>, Failure> {
+        let mut logs = Logs::open(&self.host, request);
+        let lines = logs.newest().await?;
+        let (rest, last) = lines.split_at(lines.len().saturating_sub(BATCH));
+        for batch in rest.chunks(BATCH) {
+            self.reply(Reply::Log { lines: batch.to_vec(), is_all: false });
+        }
+        self.reply(Reply::Log { lines: last.to_vec(), is_all: true });
+        if request.follow {
+            let tell = |lines| self.reply(Reply::Log { lines, is_all: true });
+            logs.follow(&self.halted, tell).await?;
+        }
+        Ok(None)
     }
 
     async fn status(&self, certificate: &Path, goal: Option<&Goal>) -> Status {
