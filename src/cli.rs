@@ -37,6 +37,18 @@ pub enum Verb {
     /// Run a command on hosts, all at once
     #[command(after_help = EXEC_EXAMPLES)]
     Exec(ExecArgs),
+    /// redis-cli in the container: a session, or one command
+    #[command(after_help = REDIS_EXAMPLES)]
+    Redis(RedisArgs),
+    /// Save Redis's data to a file
+    #[command(after_help = BACKUP_EXAMPLES)]
+    Backup(BackupArgs),
+    /// Put Redis's data back from a file, and count what Redis has then
+    #[command(after_help = RESTORE_EXAMPLES)]
+    Restore(RestoreArgs),
+    /// On the host: redis-cli in the container
+    #[command(hide = true)]
+    RedisCli(RedisCliArgs),
     /// Restart a service without losing a request, and wait until it is healthy
     #[command(after_help = RESTART_EXAMPLES)]
     Restart(RestartArgs),
@@ -119,6 +131,30 @@ Examples:
 
 The command runs as the login user, with its words as you give them: no shell of the host's looks
 at them. It gets no input. Exit code 1: it fails somewhere; 5: a host cannot be reached.";
+
+const REDIS_EXAMPLES: &str = "\
+Examples:
+  hwctl redis --host vm1                         a session
+  hwctl redis -- GET visits                      one command, on all hosts
+  hwctl redis --host vm1 -- INFO memory
+
+The password is taken on the host and is in no command line.";
+
+const BACKUP_EXAMPLES: &str = "\
+Examples:
+  hwctl backup visits.backup --host vm1          one host
+  hwctl backup backups/                          all hosts: backups/vm1.hwctl-backup, ...
+
+The copy is of one moment, counted at that moment; requests go on. The file is yours alone (0600),
+and an earlier one is replaced only by a whole one.";
+
+const RESTORE_EXAMPLES: &str = "\
+Examples:
+  hwctl restore visits.backup --host vm1         one host
+  hwctl restore backups/                         all hosts, each from its own file
+
+The file's checksum is compared before a host is contacted. Redis is stopped for a moment. What it
+had before is removed only once the restored data is counted; else it is put back (exit code 4).";
 
 const RESTART_EXAMPLES: &str = "\
 Examples:
@@ -305,6 +341,59 @@ pub struct ExecArgs {
     /// The program and its arguments
     #[arg(last = true, required = true)]
     pub command: Vec<String>,
+}
+
+/// `hwctl redis`.
+#[derive(Clone, Debug, Args)]
+pub struct RedisArgs {
+    /// Which hosts.
+    #[command(flatten)]
+    pub hosts: HostArgs,
+    /// One JSON event per line on standard output, of a command
+    #[arg(long, requires = "command")]
+    pub json: bool,
+    /// A command for Redis instead of a session
+    #[arg(last = true)]
+    pub command: Vec<String>,
+}
+
+/// redis-cli on the host itself.
+#[derive(Clone, Debug, Args)]
+pub struct RedisCliArgs {
+    /// Redis's container
+    pub container: String,
+    /// A command for Redis instead of a session
+    #[arg(last = true)]
+    pub command: Vec<String>,
+}
+
+/// `hwctl backup`.
+#[derive(Clone, Debug, Args)]
+pub struct BackupArgs {
+    /// The file; of several hosts a folder, with a file by the name of each
+    pub file: PathBuf,
+    /// Which hosts.
+    #[command(flatten)]
+    pub hosts: HostArgs,
+    /// One JSON event per line on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `hwctl restore`.
+#[derive(Clone, Debug, Args)]
+pub struct RestoreArgs {
+    /// The file, or a folder that `hwctl backup` has filled
+    pub file: PathBuf,
+    /// Which hosts.
+    #[command(flatten)]
+    pub hosts: HostArgs,
+    /// Seconds to wait for what is in the way: another run
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub wait: u32,
+    /// One JSON event per line on standard output
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `hwctl restart`.

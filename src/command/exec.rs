@@ -15,36 +15,62 @@ use crate::remote::{Tell, exec};
 pub fn run(args: ExecArgs) -> Result<Exit> {
     let show = Show { json: args.json, diff: false, check: false };
     let hosts = args.hosts.clone();
-    fleet::run(&hosts, show, Exec { args, is_one: AtomicBool::new(false) })
+    fleet::run(&hosts, show, ExecJob { exec: Exec::new(args.json), args })
 }
 
-struct Exec {
+struct ExecJob {
     args: ExecArgs,
+    exec: Exec,
+}
+
+impl Job for ExecJob {
+    const CHANGES: bool = false;
+
+    fn begins(&self, works: &[Work]) -> Result<(), Failure> {
+        self.exec.begins(works)
+    }
+
+    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+        self.exec.command(work, &self.args.command, self.args.sudo, tell).await
+    }
+}
+
+/// How the output of commands is told.
+pub(super) struct Exec {
+    json: bool,
     /// Whether there is one host: its lines can be piped on as they are.
     is_one: AtomicBool,
 }
 
-impl Job for Exec {
-    const CHANGES: bool = false;
+impl Exec {
+    pub(super) fn new(json: bool) -> Self {
+        Self { json, is_one: AtomicBool::new(false) }
+    }
 
-    fn begins(&self, works: &[Work]) -> Result<(), Failure> {
+    pub(super) fn begins(&self, works: &[Work]) -> Result<(), Failure> {
         self.is_one.store(works.len() == 1, Ordering::Relaxed);
         Ok(())
     }
 
-    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
-        let Self { args, is_one } = self;
-        let is_plain = is_one.load(Ordering::Relaxed) && !args.json;
+    /// Runs a command on one host.
+    pub(super) async fn command(
+        &self,
+        work: &Work,
+        command: &[String],
+        sudo: bool,
+        tell: Tell<'_>,
+    ) -> Result<Ended, Failure> {
+        let is_plain = self.is_one.load(Ordering::Relaxed) && !self.json;
         let tell_line = |what| match what {
             What::Output { is_error: false, text } if is_plain => put(&text, std::io::stdout()),
             What::Output { is_error: true, text } if is_plain => put(&text, std::io::stderr()),
             what => tell(what),
         };
-        let code = exec(&work.target, &args.command, args.sudo, &tell_line).await?;
+        let code = exec(&work.target, command, sudo, &tell_line).await?;
         tell(What::Exited { code });
         match code {
             Some(0) => Ok(Outcome::Answered.into()),
-            code => Err(failure(&args.command, code)),
+            code => Err(failure(command, code)),
         }
     }
 }

@@ -28,11 +28,8 @@ const HOLD: Duration = Duration::from_millis(300);
 pub fn run(args: LogsArgs) -> Result<Exit> {
     let since = args.since.as_deref().map(since::parse).transpose()?;
     let sink = fleet::sink(Show { json: args.json, diff: false, check: false });
-    let merger = Arc::new(Merger {
-        sink: Arc::clone(&sink),
-        json: args.json,
-        state: Mutex::default(),
-    });
+    let merger =
+        Arc::new(Merger { sink: Arc::clone(&sink), json: args.json, state: Mutex::default() });
     let hosts = args.hosts.clone();
     fleet::run_to(&hosts, sink, false, Logs { args, since, merger })
 }

@@ -1,6 +1,8 @@
 //! One file for each verb: from parsed arguments to an exit code.
 
 mod back;
+pub mod backup;
+mod backup_file;
 pub mod destroy;
 pub mod engine;
 pub mod exec;
@@ -12,6 +14,7 @@ pub mod logs;
 pub mod on_host;
 mod outside;
 pub mod provision;
+pub mod redis;
 pub mod restart;
 pub mod rollback;
 mod run;

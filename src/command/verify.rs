@@ -98,8 +98,7 @@ impl Client {
     /// One question on a connection of its own.
     async fn ask(&self, request: hyper::http::request::Builder, body: Bytes) -> Result<Answer> {
         let asked = async {
-            let mut connection =
-                Connection::secure(self.ip, &self.host, &self.certificate).await?;
+            let mut connection = Connection::secure(self.ip, &self.host, &self.certificate).await?;
             connection.send(request, body).await
         };
         tokio::time::timeout(PATIENCE, asked).await.context("no answer within 10 s")?
@@ -113,9 +112,11 @@ impl Client {
             leads_to(&answer, &format!("https://{}{path}", self.host))
         };
         checks.push(Check::of("http:// leads to the same page on https://", seen.await));
-        let open = work.vars.sites.values().filter(|site| {
-            site.path != "/" && site.users.is_empty() && site.allow.is_empty()
-        });
+        let open = work
+            .vars
+            .sites
+            .values()
+            .filter(|site| site.path != "/" && site.users.is_empty() && site.allow.is_empty());
         for path in open.map(|site| site.path.as_str()).chain(["/flask"]) {
             let answer = self.ask(Request::get(path), Bytes::new()).await;
             let seen = answer.and_then(|answer| leads_to(&answer, &format!("{path}/")));
@@ -187,8 +188,7 @@ impl Client {
 
     async fn login(&self, user: &str, password: &Secret) -> Result<String> {
         let body = serde_json::json!({ "username": user, "password": password.expose() });
-        let request =
-            Request::post("/flask/auth/login").header(CONTENT_TYPE, "application/json");
+        let request = Request::post("/flask/auth/login").header(CONTENT_TYPE, "application/json");
         let answer = self.ask(request, body.to_string().into()).await?;
         match answer.status {
             200 => {}

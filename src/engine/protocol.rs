@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::{LogsRequest, Service, Status};
+use super::{Copied, LogsRequest, RedisPlace, Service, Status};
 use crate::event::{LogLine, Planned, Run, What};
 use crate::failure::Failure;
 use crate::resource::{Blob, Declared, Facts, Id};
@@ -95,6 +95,19 @@ pub enum Request {
     },
     /// Lines of the logs; answered by [`Reply::Log`], again and again where they are followed.
     Logs(LogsRequest),
+    /// Copy Redis's data; answered by [`Reply::Part`]s, then [`Reply::Copied`].
+    Backup {
+        /// Where it is.
+        place: RedisPlace,
+    },
+    /// The next bytes of a copy that [`Request::Restore`] will name; not answered.
+    Part {
+        /// The bytes.
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
+    /// Put the copy that was sent in the place of Redis's data; answered by [`Reply::Closed`].
+    Restore(Restore),
 }
 
 /// What a plan is asked for.
@@ -125,6 +138,19 @@ pub struct Restart {
     pub patience_s: u64,
     /// Where the certificate is that nginx serves.
     pub certificate: PathBuf,
+}
+
+/// What a restore is asked for.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Restore {
+    /// Where Redis is.
+    pub place: RedisPlace,
+    /// What the copy is known by.
+    pub copied: Copied,
+    /// Who asks, for the lock and the journal.
+    pub run: RunInfo,
+    /// See [`PlanRequest::patience_s`].
+    pub patience_s: u64,
 }
 
 /// What a host is to become.
@@ -222,6 +248,14 @@ pub enum Reply {
         /// Whether there are no more, save for those that are written from now on.
         is_all: bool,
     },
+    /// The next bytes of a copy of Redis's data.
+    Part {
+        /// The bytes.
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
+    /// The copy is whole.
+    Copied(Copied),
 }
 
 /// Reads up to the greeting of the operator's side, passing over the little that may come before.

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::engine::{Engine, Tell};
-use crate::engine::{LogsRequest, Status};
-use crate::engine::protocol::{Goal, Reply, Request};
+use crate::engine::protocol::{CHUNK, Goal, Reply, Request, Restore};
+use crate::engine::{Copied, LogsRequest, MAX_BACKUP, RedisPlace, Status, check_copy};
 use crate::event::LogLine;
 use crate::failure::{Exit, Failure};
 
@@ -22,6 +22,41 @@ impl Engine {
             Reply::Status(status) => Ok(status),
             other => Err(self.nonsense(&other)),
         }
+    }
+
+    /// A copy of Redis's data.
+    pub async fn backup(
+        &mut self,
+        place: RedisPlace,
+        tell: Tell<'_>,
+    ) -> Result<(Copied, Vec<u8>), Failure> {
+        self.send(&Request::Backup { place }).await?;
+        let mut copy = Vec::new();
+        loop {
+            match self.answer_unless_stopped(tell).await? {
+                Reply::Part { bytes } if (copy.len() + bytes.len()) as u64 <= MAX_BACKUP => {
+                    copy.extend_from_slice(&bytes);
+                }
+                Reply::Copied(copied) => {
+                    check_copy(&copied, &copy)?;
+                    return Ok((copied, copy));
+                }
+                other => return Err(self.nonsense(&other)),
+            }
+        }
+    }
+
+    /// Puts a copy in the place of Redis's data; once begun it goes to its end.
+    pub async fn restore(
+        &mut self,
+        restore: Restore,
+        bytes: &[u8],
+        tell: Tell<'_>,
+    ) -> Result<(), Failure> {
+        for part in bytes.chunks(CHUNK) {
+            self.send(&Request::Part { bytes: part.to_vec() }).await?;
+        }
+        self.close(&Request::Restore(restore), tell).await
     }
 
     /// Lines of the logs: `take` gets them, and whether they are all that there are until now.

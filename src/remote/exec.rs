@@ -93,9 +93,16 @@ fn quoted(words: &[String]) -> Result<String, Failure> {
 impl Target {
     /// ssh itself, on this process's terminal: a login, or a command where there is one.
     /// `terminal` asks for one on the host, too.
-    pub fn ssh(&self, command: &[String], terminal: bool) -> Result<std::process::Command, Failure> {
+    pub fn ssh(
+        &self,
+        command: &[String],
+        terminal: bool,
+    ) -> Result<std::process::Command, Failure> {
         let mut ssh = std::process::Command::new("ssh");
         ssh.args(self.arguments());
+        if self.accept_new_host_key {
+            ssh.args(["-o", "StrictHostKeyChecking=accept-new"]);
+        }
         if terminal {
             ssh.arg("-t");
         }

@@ -132,7 +132,11 @@ impl Followed {
             };
             let Some(reader) = reader else {
                 // The newest may just have been rotated, and not be there again.
-                if number == 0 { continue } else { break };
+                if number == 0 {
+                    continue;
+                } else {
+                    break;
+                };
             };
             let room = request.lines.saturating_sub(newest.len());
             let (older, reaches_further) = last(reader, room, &self.log.name, request, zone)?;
@@ -193,7 +197,9 @@ mod tests {
     use crate::resource::Host;
 
     fn access(second: u32, status: u32) -> String {
-        format!("192.0.2.1 - - [24/Nov/2026:04:06:{second:02} +0000] \"GET / HTTP/1.1\" {status} 1\n")
+        format!(
+            "192.0.2.1 - - [24/Nov/2026:04:06:{second:02} +0000] \"GET / HTTP/1.1\" {status} 1\n"
+        )
     }
 
     fn request(lines: usize) -> LogsRequest {
@@ -211,10 +217,10 @@ mod tests {
         let log = Log { name: "main".to_owned(), source: LogSource::File(path.clone()) };
         let host = Host::new("/nowhere", Box::new(|_| anyhow::bail!("")), Box::new(|_| ()));
         let zone = Zone::of(&host);
-        let mut packed =
-            flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+        let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         packed.write_all(format!("{}{}", access(1, 200), access(2, 500)).as_bytes()).unwrap();
-        std::fs::write(folder.path().join("main_access.log.2.gz"), packed.finish().unwrap()).unwrap();
+        std::fs::write(folder.path().join("main_access.log.2.gz"), packed.finish().unwrap())
+            .unwrap();
         std::fs::write(folder.path().join("main_access.log.1"), access(3, 200)).unwrap();
         std::fs::write(&path, access(4, 200) + &access(5, 404)).unwrap();
         let found = |request: &LogsRequest| {

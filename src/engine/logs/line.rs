@@ -73,7 +73,8 @@ pub(super) fn api_time(line: &str) -> Option<Timestamp> {
 pub(super) fn redis_error(line: &str) -> bool {
     let mut fields = line.split(' ');
     let is_own = fields.next().is_some_and(|head| head.contains(':'));
-    !line.trim().is_empty() && if is_own { fields.nth(4) == Some("#") } else { line.contains("***") }
+    !line.trim().is_empty()
+        && if is_own { fields.nth(4) == Some("#") } else { line.contains("***") }
 }
 
 /// Without its end, and not without end.
@@ -86,7 +87,8 @@ pub(super) fn tidy(bytes: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    const ACCESS: &str = r#"192.0.2.1 - - [24/Nov/2026:05:06:16 +0100] "GET /a\x22] HTTP/1.1" 502 150 "-" "curl""#;
+    const ACCESS: &str =
+        r#"192.0.2.1 - - [24/Nov/2026:05:06:16 +0100] "GET /a\x22] HTTP/1.1" 502 150 "-" "curl""#;
     const ERROR: &str = "2026/11/24 04:06:16 [error] 12#12: *1 access forbidden by rule";
 
     #[test]

@@ -148,6 +148,7 @@ fn received(streamed: &mut UnboundedReceiver<LogLine>) -> Vec<LogLine> {
 impl LogsRequest {
     /// Whether a line is asked for.
     fn wants(&self, line: &LogLine) -> bool {
-        (!self.errors || line.is_error) && self.since.is_none_or(|since| line.time >= line::text_of(since))
+        (!self.errors || line.is_error)
+            && self.since.is_none_or(|since| line.time >= line::text_of(since))
     }
 }

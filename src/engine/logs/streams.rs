@@ -196,7 +196,8 @@ mod tests {
         let json = r#"{"MESSAGE":"{\"time\":\"2026-11-24T04:06:16.123Z\",\"level\":\"info\"}","__REALTIME_TIMESTAMP":"1795493176200000","PRIORITY":"6"}"#;
         let told = entry(json.as_bytes(), &log).unwrap();
         assert_eq!((told.time.as_str(), told.is_error), ("2026-11-24T04:06:16.123000Z", false));
-        let json = r#"{"MESSAGE":[79,107,255],"__REALTIME_TIMESTAMP":"1795493176200000","PRIORITY":"3"}"#;
+        let json =
+            r#"{"MESSAGE":[79,107,255],"__REALTIME_TIMESTAMP":"1795493176200000","PRIORITY":"3"}"#;
         let told = entry(json.as_bytes(), &log).unwrap();
         assert_eq!((told.text.as_str(), told.is_error), ("Ok\u{fffd}", true));
 
@@ -204,6 +205,9 @@ mod tests {
         let told: Vec<_> = printed(bytes, &log).collect();
         assert_eq!(told.len(), 1);
         assert_eq!(told[0].time, "2026-11-24T04:06:16.123456Z");
-        assert_eq!((told[0].text.as_str(), told[0].is_error), ("1:M 24 Nov 2026 04:06:16.123 # down", true));
+        assert_eq!(
+            (told[0].text.as_str(), told[0].is_error),
+            ("1:M 24 Nov 2026 04:06:16.123 # down", true)
+        );
     }
 }

@@ -3,18 +3,21 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 
 use super::Session;
+use crate::engine::backup::{self, MAX_BACKUP};
 use crate::engine::goal;
-use crate::engine::journal;
+use crate::engine::journal::{self, Journal};
 use crate::engine::lock::Lock;
 use crate::engine::logs::{Logs, LogsRequest};
+use crate::engine::manifest::Manifest;
 use crate::engine::plan::Plan;
-use crate::engine::protocol::{Goal, Reply, Request, Restart};
+use crate::engine::protocol::{CHUNK, Goal, Reply, Request, Restart, Restore};
+use crate::engine::redis::RedisPlace;
 use crate::engine::status::{Status, status};
-use crate::event::Check;
-use crate::failure::Failure;
+use crate::event::{Check, RunOutcome};
+use crate::failure::{Exit, Failure};
 use crate::resource::fingerprint;
 
 /// How many changes are named where the host is not as it should be.
@@ -35,6 +38,8 @@ impl Session {
                 Ok(Some(Reply::Status(self.status(&certificate, goal.as_ref()).await)))
             }
             Request::Logs(request) => self.logs(&request).await,
+            Request::Backup { place } => self.backup(&place).await.map(Some),
+            Request::Restore(restore) => self.restore(&restore).await.map(Some),
             _ => Err(anyhow!("that is no request of this kind").into()),
         }
     }
@@ -66,6 +71,42 @@ impl Session {
             logs.follow(&self.halted, tell).await?;
         }
         Ok(None)
+    }
+
+    async fn backup(&self, place: &RedisPlace) -> Result<Reply, Failure> {
+        let (copied, bytes) = backup::backup(&self.host, place).await?;
+        for part in bytes.chunks(CHUNK) {
+            self.reply(Reply::Part { bytes: part.to_vec() });
+        }
+        Ok(Reply::Copied(copied))
+    }
+
+    /// Takes the next bytes of a copy. More than a copy may have ends the session.
+    pub(super) fn take_part(&mut self, bytes: &[u8]) -> Result<()> {
+        if (self.copy.len() + bytes.len()) as u64 > MAX_BACKUP {
+            bail!("the other end is not hwctl: it sends more than a copy may have");
+        }
+        self.copy.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// A run of its own: it is in the journal, and nobody else works on the host meanwhile.
+    async fn restore(&mut self, restore: &Restore) -> Result<Reply, Failure> {
+        let Restore { place, copied, run, patience_s } = restore;
+        let bytes = std::mem::take(&mut self.copy);
+        // Before anything is stopped.
+        backup::check(copied, &bytes)?;
+        self.lock(run, Duration::from_secs(*patience_s)).await?;
+        Manifest::settle(&self.host)?;
+        let journal = Journal::begin(&self.host, run, self.from())?;
+        let restored = backup::restore(&self.host, place, copied, &bytes).await;
+        let (outcome, why) = match &restored {
+            Ok(()) => (RunOutcome::Kept, None),
+            Err(error) => (RunOutcome::Undone, Some(format!("{error:#}"))),
+        };
+        journal.end(&self.host, outcome, why)?;
+        self.lock = None;
+        restored.map(|()| Reply::Closed).map_err(|error| Failure::from_error(Exit::Undone, &error))
     }
 
     async fn status(&self, certificate: &Path, goal: Option<&Goal>) -> Status {
