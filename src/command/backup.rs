@@ -118,7 +118,7 @@ impl Job for RestoreJob {
         engine.restore(request, &bytes, tell).await?;
         engine.hang_up().await;
         tell(What::Restored { file: path.display().to_string(), data });
-        Ok(Outcome::Answered.into())
+        Ok(Outcome::Changed.into())
     }
 }
 

@@ -27,6 +27,9 @@ use crate::stack::CERTIFICATE;
 /// How long one question may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How much of a header's value is shown.
+const SHORT: usize = 36;
+
 /// Headers that every page has, and what each of them has to hold.
 const HEADERS: [(&str, &str); 8] = [
     ("strict-transport-security", "max-age="),
@@ -111,7 +114,7 @@ impl Client {
             let answer = Connection::plain(self.ip, &self.host).await?.get(path).await?;
             leads_to(&answer, &format!("https://{}{path}", self.host))
         };
-        checks.push(Check::of("http:// leads to the same page on https://", seen.await));
+        checks.push(Check::of("http:// leads to https://", seen.await));
         let open = work
             .vars
             .sites
@@ -139,7 +142,7 @@ impl Client {
                 let value = answer.header(name);
                 let seen = match value {
                     "" => Err(anyhow!("it is not sent")),
-                    value if value.contains(holds) => Ok(value.to_owned()),
+                    value if value.contains(holds) => Ok(shortened(value)),
                     value => Err(anyhow!("`{value}` does not hold `{holds}`")),
                 };
                 Check::of(format!("header {name}"), seen)
@@ -215,6 +218,14 @@ impl Client {
         let seen = is(ask("certainly not the password").await, wrong);
         checks.push(Check::of(format!("{name} with a wrong password"), seen));
         checks
+    }
+}
+
+/// As much of a header as tells which it is.
+fn shortened(value: &str) -> String {
+    match value.char_indices().nth(SHORT) {
+        Some((end, _)) => format!("{}…", &value[..end]),
+        None => value.to_owned(),
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use super::redis::{Redis, RedisPlace};
 use crate::event::Data;
-use crate::resource::{Advise as _, Host, sha256};
+use crate::resource::{Advise as _, Host, require_docker, sha256};
 
 /// The largest copy: four times what Redis may hold in memory.
 pub const MAX_BACKUP: u64 = 256 << 20;
@@ -192,13 +192,13 @@ fn switch(live: &Path, aside: &Path) -> Result<bool> {
 
 async fn stop(host: &Host, place: &RedisPlace) -> Result<()> {
     let options = StopContainerOptionsBuilder::new().t(STOP).build();
-    let stopped = host.docker().await?.stop_container(&place.container, Some(options)).await;
+    let stopped = require_docker(host).await?.stop_container(&place.container, Some(options)).await;
     stopped.with_context(|| format!("stop the container `{}`", place.container))
 }
 
 async fn start(host: &Host, place: &RedisPlace) -> Result<()> {
     let options = None::<StartContainerOptions>;
-    let started = host.docker().await?.start_container(&place.container, options).await;
+    let started = require_docker(host).await?.start_container(&place.container, options).await;
     started.with_context(|| format!("start the container `{}`", place.container))
 }
 
@@ -234,7 +234,7 @@ async fn prove(host: &Host, place: &RedisPlace, copied: &Copied) -> Result<()> {
 
 /// A Redis that does not take the copy ends, and is started again and again.
 async fn runs(host: &Host, place: &RedisPlace) -> bool {
-    let Ok(docker) = host.docker().await else { return false };
+    let Ok(docker) = require_docker(host).await else { return false };
     let options = None::<bollard::query_parameters::InspectContainerOptions>;
     let found = docker.inspect_container(&place.container, options).await;
     found.is_ok_and(|found| found.restart_count.unwrap_or_default() == 0)

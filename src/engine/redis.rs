@@ -11,7 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::resource::{Advise as _, Host, Secret};
+use crate::resource::{Advise as _, Host, Secret, require_docker};
 
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,7 +34,7 @@ pub struct RedisPlace {
 impl RedisPlace {
     /// The folder on the host that the container has its data in.
     pub(super) async fn folder(&self, host: &Host) -> Result<PathBuf> {
-        let docker = host.docker().await?;
+        let docker = require_docker(host).await?;
         let options = None::<InspectContainerOptions>;
         let found = docker.inspect_container(&self.container, options).await;
         let found = found.with_context(|| format!("look at the container `{}`", self.container));

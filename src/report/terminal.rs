@@ -117,6 +117,9 @@ impl<W: Write + Send> Sink for Terminal<W> {
             What::Done(summary) => state.done(style, &summary),
             What::Summary { hosts } => state.summary(&hosts),
             daily => {
+                if matches!(daily, What::Restored { .. }) {
+                    state.hosts.entry(host.clone()).or_default().is_answer = true;
+                }
                 if let Some(text) = daily_text(style, &host, &daily) {
                     state.print(&text);
                 }

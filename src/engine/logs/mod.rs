@@ -16,7 +16,7 @@ use tokio::time::sleep;
 
 use super::input::Halted;
 use crate::event::LogLine;
-use crate::resource::Host;
+use crate::resource::{Host, require_docker};
 
 use files::Followed;
 use line::Zone;
@@ -68,6 +68,8 @@ pub(super) struct Logs<'a> {
     files: Vec<Followed>,
     /// The time of the newest line of each log that was told.
     told: HashMap<String, String>,
+    /// Why some of them cannot be read: that is no reason to show none.
+    pub(super) unread: Vec<String>,
 }
 
 impl<'a> Logs<'a> {
@@ -77,7 +79,14 @@ impl<'a> Logs<'a> {
             _ => None,
         });
         let files = files.collect();
-        Self { host, request, zone: Zone::of(host), files, told: HashMap::new() }
+        Self {
+            host,
+            request,
+            zone: Zone::of(host),
+            files,
+            told: HashMap::new(),
+            unread: Vec::new(),
+        }
     }
 
     /// The newest lines that there are, oldest first.
@@ -94,7 +103,15 @@ impl<'a> Logs<'a> {
                     streams::container(self.host, name, log, self.request).await
                 }
             };
-            all.extend(lines.with_context(|| format!("read the log `{}`", log.name))?);
+            match lines {
+                Ok(lines) => all.extend(lines),
+                Err(error) if self.request.logs.len() > 1 => {
+                    self.unread.push(format!("the log `{}` cannot be read: {error:#}", log.name));
+                }
+                Err(error) => {
+                    return Err(error.context(format!("read the log `{}`", log.name)));
+                }
+            }
         }
         // A stable order: what has the same time stays as it was written.
         all.sort_by(|a, b| a.time.cmp(&b.time));
@@ -120,8 +137,11 @@ impl<'a> Logs<'a> {
                     streams.push(stream.follow_unit(self.host, unit, sender.clone())?);
                 }
                 LogSource::Container(name) => {
-                    let docker = self.host.docker().await?.clone();
-                    streams.push(stream.follow_container(docker, name.clone(), sender.clone()));
+                    // Told above where it does not run.
+                    if let Ok(docker) = require_docker(self.host).await {
+                        let docker = docker.clone();
+                        streams.push(stream.follow_container(docker, name.clone(), sender.clone()));
+                    }
                 }
             }
         }

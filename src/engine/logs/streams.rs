@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::{Log, LogsRequest, line};
 use crate::event::LogLine;
-use crate::resource::{Host, last_lines};
+use crate::resource::{Host, last_lines, require_docker};
 
 /// The newest lines of a unit's journal, oldest first.
 pub(super) async fn unit(
@@ -160,7 +160,7 @@ pub(super) async fn container(
         .since(since)
         .tail(&tail)
         .build();
-    let mut chunks = host.docker().await?.logs(name, Some(options));
+    let mut chunks = require_docker(host).await?.logs(name, Some(options));
     let mut lines = Vec::new();
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.with_context(|| format!("the container `{name}`"))?;

@@ -16,7 +16,7 @@ use crate::engine::plan::Plan;
 use crate::engine::protocol::{CHUNK, Goal, Reply, Request, Restart, Restore};
 use crate::engine::redis::RedisPlace;
 use crate::engine::status::{Status, status};
-use crate::event::{Check, RunOutcome};
+use crate::event::{Check, RunOutcome, What};
 use crate::failure::{Exit, Failure};
 use crate::resource::fingerprint;
 
@@ -61,6 +61,9 @@ impl Session {
     async fn logs(&self, request: &LogsRequest) -> Result<Option<Reply>, Failure> {
         let mut logs = Logs::open(&self.host, request);
         let lines = logs.newest().await?;
+        for message in std::mem::take(&mut logs.unread) {
+            self.teller.tell(What::Warning { message });
+        }
         let (rest, last) = lines.split_at(lines.len().saturating_sub(BATCH));
         for batch in rest.chunks(BATCH) {
             self.reply(Reply::Log { lines: batch.to_vec(), is_all: false });
