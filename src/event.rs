@@ -287,6 +287,8 @@ pub enum Outcome {
     Changed,
     /// A service was restarted and is healthy.
     Restarted,
+    /// It was asked something and has answered.
+    Answered,
     /// It failed.
     Failed,
     /// It failed and what it had done was taken back.

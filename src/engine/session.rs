@@ -74,6 +74,8 @@ struct Session {
     planned: Option<(PlanRequest, Wanted, Plan)>,
     run: Option<Run>,
     lock: Option<Lock>,
+    /// A copy of Redis's data, as far as it has come.
+    copy: Vec<u8>,
 }
 
 impl Session {
@@ -96,6 +98,7 @@ impl Session {
             planned: None,
             run: None,
             lock: None,
+            copy: Vec::new(),
         }
     }
 
@@ -134,6 +137,10 @@ impl Session {
             let request = request?;
             self.require_in_order(&request)?;
             let answer = match request {
+                Request::Part { bytes } => {
+                    self.take_part(&bytes)?;
+                    Ok(None)
+                }
                 Request::Plan(request) => self.plan(request).await.map(Some),
                 Request::Chunk { key, bytes, last } => {
                     if let Err(error) = self.blobs.borrow_mut().receive(&key, &bytes, last) {
@@ -171,6 +178,7 @@ impl Session {
         let planned = self.planned.as_ref().is_some_and(|(request, ..)| request.run.is_some());
         let (fits, what) = match request {
             Request::Plan(_) => (self.run.is_none(), "a plan within a run"),
+            Request::Restore(_) => (self.run.is_none(), "a restore within a run"),
             Request::Chunk { .. } => (planned, "a chunk of a blob before a plan"),
             Request::Keep => (self.run.is_some(), "a run to keep before a run"),
             Request::Undo { .. } => (self.run.is_some(), "a run to undo before a run"),

@@ -187,7 +187,7 @@ impl Engine {
         }
     }
 
-    async fn close(&mut self, request: &Request, tell: Tell<'_>) -> Result<(), Failure> {
+    pub(super) async fn close(&mut self, request: &Request, tell: Tell<'_>) -> Result<(), Failure> {
         self.send(request).await?;
         match self.answer(tell).await? {
             Reply::Closed => Ok(()),

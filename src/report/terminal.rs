@@ -120,7 +120,9 @@ impl<W: Write + Send> Sink for Terminal<W> {
             What::Done(summary) => state.done(style, &summary),
             What::Summary { hosts } => state.summary(&hosts),
             daily => {
-                state.hosts.entry(host.clone()).or_default().is_answer = true;
+                if matches!(daily, What::Restored { .. }) {
+                    state.hosts.entry(host.clone()).or_default().is_answer = true;
+                }
                 if let Some(text) = daily_text(style, &host, &daily) {
                     state.print(&text);
                 }
@@ -211,6 +213,7 @@ impl<W: Write> State<W> {
             Outcome::Changed if style.check => (format!("{changes} planned, none made"), "33"),
             Outcome::Changed => (format!("changed, {changes}"), "33"),
             Outcome::Restarted => ("restarted and healthy".to_owned(), "32"),
+            Outcome::Answered => return,
             Outcome::Failed => ("failed".to_owned(), "31;1"),
             Outcome::Undone => {
                 (format!("failed and undone, {} taken back", count(known.undone, "change")), "31;1")
@@ -234,7 +237,8 @@ impl<W: Write> State<W> {
     fn summary(&mut self, hosts: &[HostSummary]) {
         // What still moves belongs to hosts that will say nothing more.
         let _ = self.bars.clear();
-        if hosts.len() < 2 {
+        let is_answer = hosts.iter().all(|host| host.outcome == Outcome::Answered);
+        if hosts.len() < 2 || is_answer {
             return;
         }
         let mut text = String::from("summary:");
@@ -247,6 +251,7 @@ impl<W: Write> State<W> {
             Outcome::Changed,
             Outcome::Restarted,
             Outcome::Unchanged,
+            Outcome::Answered,
         ] {
             let names: Vec<_> =
                 hosts.iter().filter(|h| h.outcome == outcome).map(|h| h.host.as_str()).collect();

@@ -43,6 +43,7 @@ pub use change::{Action, Back, Change, Detail};
 pub use container::{Container, ContainerState, Mount, MountSource, PublishedPort};
 pub use content::{Blob, Content, HashScheme, Part, hex, sha256};
 pub use directory::{Directory, DirectoryState};
+pub use docker::require as require_docker;
 pub use entry::{MAX_FILE, sweep};
 pub use facts::{Facts, Version};
 pub use file::{Absent, File, PathState};
