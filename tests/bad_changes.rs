@@ -34,6 +34,8 @@ struct Site<'lab> {
     target: Target,
 }
 
+type Case = fn(&Site<'_>);
+
 #[test]
 fn a_bad_change_is_refused_or_undone_and_the_site_answers_on() {
     let lab = host::lab();
@@ -47,7 +49,7 @@ fn a_bad_change_is_refused_or_undone_and_the_site_answers_on() {
     let target = Target::new(host.host.address, &certificate, &fields(&answer, "token"));
     let site = Site { host, target };
 
-    let cases: [(&str, fn(&Site<'_>)); 9] = [
+    let cases: [(&str, Case); 9] = [
         ("nginx templates", nginx_templates),
         ("an API that does not start", an_api_that_does_not_start),
         ("a container that does not start", a_container_that_does_not_start),

@@ -82,13 +82,12 @@ impl Target {
                 Err(error) => return Err(error.into()),
             },
         };
-        let (mut open, response) = match used {
-            Some(used) => used,
-            None => {
-                let mut open = self.connect().await?;
-                let answer = open.send_request(request()?).await?;
-                (open, answer)
-            }
+        let (mut open, response) = if let Some(used) = used {
+            used
+        } else {
+            let mut open = self.connect().await?;
+            let answer = open.send_request(request()?).await?;
+            (open, answer)
         };
         let status = response.status().as_u16();
         let stays = response.headers().get(CONNECTION).is_none_or(|value| value != "close");

@@ -51,11 +51,11 @@ impl Trial {
         let text =
             fs::read(host.path(&path)).with_context(|| format!("read `{}`", path.display()))?;
         let folder = Path::new(FOLDER).file_name().unwrap_or_default().display();
-        let environment: String =
-            unit.beside.iter().map(|pair| format!("Environment={pair}\n")).collect();
+        let environment = unit.beside.join(" ");
         // A folder of the first would go with the second.
         let settings = format!(
-            "[Service]\nRestart=no\nRuntimeDirectory=\nRuntimeDirectory={folder}\n{environment}"
+            "[Service]\nRestart=no\nRuntimeDirectory=\nRuntimeDirectory={folder}\n\
+             Environment={environment}\n"
         );
         let parent = self.settings.parent().context("the folder of the trial's settings")?;
         fs::create_dir_all(parent).with_context(|| format!("make `{}`", parent.display()))?;
