@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 pub use crate::failure::{Exit, Failure};
-pub use crate::resource::{Action, Change, Detail, Id};
+pub use crate::resource::{Action, CertificateInfo, Change, Detail, Id};
 
 /// One thing that happened on one host, or to the whole run when `host` is absent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,6 +64,13 @@ pub enum What {
         /// The runs.
         runs: Vec<Run>,
     },
+    /// What a host's certificate says of itself.
+    Certificate {
+        /// The certificate.
+        certificate: CertificateInfo,
+        /// What is served.
+        served: Served,
+    },
     /// A change begins.
     ChangeStarted {
         /// Its place in the plan, from 0.
@@ -115,6 +122,24 @@ pub enum What {
     Summary {
         /// One entry a host, in inventory order.
         hosts: Vec<HostSummary>,
+    },
+}
+
+/// The certificate that a client gets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+pub enum Served {
+    /// This one.
+    This,
+    /// Another one.
+    Other {
+        /// SHA-256 of it (DER), in hex.
+        sha256: String,
+    },
+    /// None.
+    Nothing {
+        /// Why.
+        why: String,
     },
 }
 

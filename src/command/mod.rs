@@ -1,9 +1,11 @@
 //! One file for each verb: from parsed arguments to an exit code.
 
 mod back;
+pub mod cert;
 pub mod destroy;
 pub mod engine;
 mod fleet;
+mod here;
 pub mod history;
 mod hosts;
 pub mod lab;

@@ -13,6 +13,7 @@ mod lock;
 mod manifest;
 mod plan;
 pub mod protocol;
+mod renewal;
 mod service;
 mod session;
 mod validate;

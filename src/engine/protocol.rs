@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWrite
 use super::Service;
 use crate::event::{Planned, Run, What};
 use crate::failure::Failure;
-use crate::resource::{Blob, Declared, Facts, Id};
+use crate::resource::{Blob, CertificateInfo, Declared, Facts, Id};
 
 /// The line that the operator's side begins with. What comes before it (a password that sudo did
 /// not want) is passed over.
@@ -86,6 +86,8 @@ pub enum Request {
         /// At most so many.
         lines: usize,
     },
+    /// What the certificate of the stack says of itself; answered by [`Reply::Certificate`].
+    Certificate,
 }
 
 /// What a plan is asked for.
@@ -137,6 +139,13 @@ pub enum Goal {
     Original {
         /// Whether data goes too.
         purge_data: bool,
+    },
+    /// With a new certificate and key in the place of those that hwctl made.
+    NewCertificate {
+        /// Life of the new one, in days; that of the last one when not given.
+        days: Option<u16>,
+        /// Only if the old one ends within so many days.
+        if_expires_within: Option<u16>,
     },
 }
 
@@ -199,6 +208,8 @@ pub enum Reply {
     },
     /// Lines of a log, oldest first.
     Lines(Vec<String>),
+    /// Answers [`Request::Certificate`].
+    Certificate(CertificateInfo),
     /// The request failed.
     Failed {
         /// Why.

@@ -18,6 +18,7 @@ use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::resource::sha256;
 
@@ -156,19 +157,38 @@ async fn redirects(ip: IpAddr, host: &str) -> Result<String> {
     Ok(format!("{} to {location}", status.as_u16()))
 }
 
-async fn answers(
+/// SHA-256 of the certificate (DER) that is served at `address`, in hex.
+pub async fn served_certificate(address: &str) -> Result<String> {
+    let ip = resolve(address).await?;
+    let look = async {
+        let stream = connect(ip, address, None).await?;
+        let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        chain.first().map(|own| sha256(own)).context("it serves no certificate")
+    };
+    timeout(PATIENCE, look).await.map_err(|_| anyhow!("no answer within 5 s"))?
+}
+
+async fn connect(
     ip: IpAddr,
     host: &str,
-    page: &Page,
     certificate: Option<&String>,
-) -> Result<String> {
+) -> Result<TlsStream<TcpStream>> {
     let config = ClientConfig::builder()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Pinned(certificate.cloned())))
         .with_no_client_auth();
     let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())?;
     let stream = TcpStream::connect(SocketAddr::new(ip, 443)).await?;
-    let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+    Ok(TlsConnector::from(Arc::new(config)).connect(name, stream).await?)
+}
+
+async fn answers(
+    ip: IpAddr,
+    host: &str,
+    page: &Page,
+    certificate: Option<&String>,
+) -> Result<String> {
+    let stream = connect(ip, host, certificate).await?;
     let (status, _, body) = get(stream, host, &page.path).await?;
     if !page.statuses.contains(&status.as_u16()) {
         let wanted: Vec<_> = page.statuses.iter().map(u16::to_string).collect();
