@@ -65,6 +65,8 @@ pub enum Verb {
     Destroy(DestroyArgs),
     /// The secrets that hosts make for themselves
     Secret(SecretArgs),
+    /// The certificate that hosts made for themselves
+    Cert(CertArgs),
     /// On the host: serve one session of hwctl on standard input and output
     #[command(hide = true)]
     Engine {
@@ -194,6 +196,17 @@ Examples:
   hwctl destroy --host vm1 --check               show what would go
   hwctl destroy --host vm1                       keep Redis's data and the host's secrets
   hwctl destroy --host vm1 --purge-data --yes    all of it, without a question";
+
+const SHOW_CERT_EXAMPLES: &str = "\
+Examples:
+  hwctl cert show --host vm1                     fingerprint, names, dates, what is served
+  hwctl cert show --json | jq -r 'select(.event == \"certificate\").certificate.sha256'";
+
+const RENEW_EXAMPLES: &str = "\
+Examples:
+  hwctl cert renew --host vm1                    a new key and certificate now
+  hwctl cert renew --if-expires-within 14        only where fewer than 14 days are left
+  hwctl rollback --host vm1                      the key and certificate of before again";
 
 const ROTATE_EXAMPLES: &str = "\
 Examples:
@@ -552,6 +565,56 @@ pub struct RotateArgs {
     /// Only show what would change (exit code 3)
     #[arg(long)]
     pub check: bool,
+}
+
+/// `hwctl cert`.
+#[derive(Debug, Args)]
+pub struct CertArgs {
+    /// What to do with the certificate.
+    #[command(subcommand)]
+    pub command: CertCommand,
+}
+
+/// What to do with the certificate.
+#[derive(Debug, Subcommand)]
+pub enum CertCommand {
+    /// Show its names, dates and fingerprint, and whether it is what is served
+    #[command(after_help = SHOW_CERT_EXAMPLES)]
+    Show(ShowCertArgs),
+    /// Make a new key and certificate on the host and serve them, as a run that can be rolled back
+    #[command(after_help = RENEW_EXAMPLES)]
+    Renew(RenewArgs),
+}
+
+/// `hwctl cert show`.
+#[derive(Clone, Debug, Args)]
+pub struct ShowCertArgs {
+    /// Which hosts.
+    #[command(flatten)]
+    pub hosts: HostArgs,
+    /// One JSON event per line on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `hwctl cert renew`.
+#[derive(Clone, Debug, Args)]
+pub struct RenewArgs {
+    /// What to plan.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// Life of the new certificate, in days [default: as the last one]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    pub days: Option<u16>,
+    /// Only if the certificate ends within so many days
+    #[arg(long, value_name = "DAYS")]
+    pub if_expires_within: Option<u16>,
+    /// Only show what would change (exit code 3)
+    #[arg(long)]
+    pub check: bool,
+    /// On the host itself: its timer calls it
+    #[arg(long, hide = true)]
+    pub here: bool,
 }
 
 /// `hwctl lab`.

@@ -16,6 +16,7 @@ mod manifest;
 mod plan;
 pub mod protocol;
 mod redis;
+mod renewal;
 mod room;
 mod service;
 mod session;

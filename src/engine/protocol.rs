@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWrite
 use super::{Copied, LogsRequest, RedisPlace, Service, Status};
 use crate::event::{LogLine, Planned, Run, What};
 use crate::failure::Failure;
-use crate::resource::{Blob, Declared, Facts, Id};
+use crate::resource::{Blob, CertificateInfo, Declared, Facts, Id};
 
 /// The line that the operator's side begins with. What comes before it (a password that sudo did
 /// not want) is passed over.
@@ -108,6 +108,8 @@ pub enum Request {
     },
     /// Put the copy that was sent in the place of Redis's data; answered by [`Reply::Closed`].
     Restore(Restore),
+    /// What the certificate of the stack says of itself; answered by [`Reply::Certificate`].
+    Certificate,
 }
 
 /// What a plan is asked for.
@@ -177,6 +179,13 @@ pub enum Goal {
         /// Whether data goes too.
         purge_data: bool,
     },
+    /// With a new certificate and key in the place of those that hwctl made.
+    NewCertificate {
+        /// Life of the new one, in days; that of the last one when not given.
+        days: Option<u16>,
+        /// Only if the old one ends within so many days.
+        if_expires_within: Option<u16>,
+    },
 }
 
 /// Who runs it, for the lock and the journal.
@@ -238,6 +247,8 @@ pub enum Reply {
     },
     /// Lines of a log, oldest first.
     Lines(Vec<String>),
+    /// Answers [`Request::Certificate`].
+    Certificate(CertificateInfo),
     /// The request failed.
     Failed {
         /// Why.

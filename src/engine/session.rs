@@ -21,11 +21,12 @@ use super::lock::Lock;
 use super::manifest::Manifest;
 use super::plan::{Plan, Wanted};
 use super::protocol::{ENGINE_GREETING, Goal, PlanRequest, Reply, Request, RunInfo, write_frame};
+use super::renewal;
 use super::room;
 use super::validate::Outside;
 use crate::event::{Action, Planned, RunOutcome, What};
 use crate::failure::{Exit, Failure};
-use crate::resource::{Blob, Host, Id, Resource, fingerprint};
+use crate::resource::{Blob, Host, Id};
 
 /// Serves one session on `input` and `output`; `connection` is sshd's `SSH_CONNECTION`.
 pub async fn serve(
@@ -293,7 +294,7 @@ impl Session {
         match applied {
             Ok(()) => {
                 self.blobs.borrow().clear();
-                Ok(Reply::Applied { certificate: self.certificate() })
+                Ok(Reply::Applied { certificate: self.certificate(&wanted) })
             }
             Err(failure) if request.keep_on_failure => {
                 self.close(RunOutcome::Failed, Some(failure.what.clone()))?;
@@ -396,11 +397,12 @@ impl Session {
     }
 
     /// The fingerprint of the certificate that the stack serves.
-    fn certificate(&self) -> Option<String> {
-        let Goal::Declared { resources, .. } = &self.run.as_ref()?.goal else { return None };
-        resources.iter().find_map(|declared| {
-            let Resource::Certificate(certificate) = &declared.resource else { return None };
-            fingerprint(&self.host.path(&certificate.certificate)).ok()
-        })
+    fn certificate(&self, wanted: &Wanted) -> Option<String> {
+        let meant = wanted.declared.iter().map(|step| &step.resource);
+        let all = match &self.run.as_ref()?.goal {
+            Goal::Declared { resources, .. } => resources.as_slice(),
+            _ => &[],
+        };
+        renewal::fingerprint(meant.chain(all.iter().map(|d| &d.resource)), &self.host)
     }
 }

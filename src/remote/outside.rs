@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use crate::event::Check;
-use crate::https::{Connection, Way};
+use crate::https::{self, Connection, Way};
 
 /// How long one look may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -161,6 +161,13 @@ async fn redirects(way: Way, host: &str) -> Result<String> {
         bail!("{}, to `{location}` instead of HTTPS", status_text(status));
     }
     Ok(format!("{status} to {location}"))
+}
+
+/// SHA-256 of the certificate (DER) that is served at `address`, in hex.
+pub async fn served_certificate(address: &str) -> Result<String> {
+    let way = Way::from(resolve(address).await?);
+    let look = https::served_certificate(way, address);
+    timeout(PATIENCE, look).await.map_err(|_| anyhow!("no answer within 5 s"))?
 }
 
 async fn answers(way: Way, host: &str, page: &Page, certificate: Option<&str>) -> Result<String> {

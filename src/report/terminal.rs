@@ -116,6 +116,9 @@ impl<W: Write + Send> Sink for Terminal<W> {
             What::Kept { id, because } => {
                 state.print(&host_line(&host, &format!("{id} stays: {because}")));
             }
+            What::Certificate { certificate, served } => {
+                state.answer(&host, &super::certificate::text(&certificate, &served));
+            }
             What::History { runs } => state.history(style, &host, &runs),
             What::Done(summary) => state.done(style, &summary),
             What::Summary { hosts } => state.summary(&hosts),
@@ -132,6 +135,16 @@ impl<W: Write + Send> Sink for Terminal<W> {
 }
 
 impl<W: Write> State<W> {
+    /// Prints what was asked for.
+    fn answer(&mut self, host: &str, text: &str) {
+        let known = self.hosts.entry(host.to_owned()).or_default();
+        known.is_answer = known.ids.is_empty();
+        if let Some(bar) = known.bar.take() {
+            bar.finish_and_clear();
+        }
+        self.print(&host_line(host, text));
+    }
+
     /// Prints a line above the progress lines.
     fn print(&mut self, text: &str) {
         let Self { out, bars, .. } = self;
