@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::stack::TAGS;
+
 /// Turns a fresh Ubuntu or Debian VM into a hardened, serving host, and keeps it that way.
 #[derive(Debug, Parser)]
 #[command(name = "hwctl", version, propagate_version = true)]
@@ -21,7 +23,10 @@ pub enum Verb {
     Provision(ProvisionArgs),
     /// Show what provision would change, and change nothing (exit code 3: there are changes)
     #[command(after_help = PLAN_EXAMPLES)]
-    Plan(PlanArgs),
+    Plan(LookArgs),
+    /// Show how hosts are: services, container, API, certificate, disk, last run and drift
+    #[command(after_help = STATUS_EXAMPLES)]
+    Status(StatusArgs),
     /// Restart a service without losing a request, and wait until it is healthy
     #[command(after_help = RESTART_EXAMPLES)]
     Restart(RestartArgs),
@@ -69,12 +74,24 @@ const PROVISION_EXAMPLES: &str = "\
 Examples:
   hwctl provision --lab                          try it on a disposable host
   hwctl provision --host 37.9.53.237             one host, in the inventory or not
-  hwctl provision --limit 'web*' --check --diff  show what would change";
+  hwctl provision --limit 'web*' --check --diff  show what would change
+  hwctl provision --only sites                   only the pages, in no time
+  hwctl provision --skip packages,firewall       all but these parts";
 
 const PLAN_EXAMPLES: &str = "\
 Examples:
   hwctl plan --host vm1                          one host of the inventory
+  hwctl plan --host vm1 --only nginx --only tls  these parts of the stack
   hwctl plan --json | jq -c 'select(.event == \"plan\")'";
+
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  hwctl status                                   all hosts of the inventory
+  hwctl status --host vm1 --watch                a live screen until Ctrl-C
+  hwctl status --json | jq '.hosts[] | select(.healthy | not)'
+
+Exit code 0: all hosts are healthy; 1: one is not; 5: one cannot be reached. On a host itself,
+`check-flask` shows the same, save for the drift: what the host should be is in the inventory.";
 
 const RESTART_EXAMPLES: &str = "\
 Examples:
@@ -87,7 +104,7 @@ Examples:
 
 const ROLLBACK_EXAMPLES: &str = "\
 Examples:
-  hwctl rollback --host vm1                      undo the last run that changed something
+  hwctl rollback --host vm1                      undo the last run whose changes are there
   hwctl rollback 20261124-031432 --host vm1      undo this run and all after it
   hwctl rollback --host vm1 --check              show what that would change";
 
@@ -117,6 +134,16 @@ pub struct HostArgs {
     /// Boot the disposable lab host `lab1`, if it does not run, and use it
     #[arg(long, conflicts_with_all = ["host", "limit"], help_heading = "Hosts")]
     pub lab: bool,
+    /// Work on so many hosts at once
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..), help_heading = "Hosts")]
+    pub parallel: u16,
+    /// Work in batches of so many hosts: the next one begins when all of the last are done
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Hosts")]
+    pub serial: Option<u16>,
+    /// Begin no further host once more than so many have failed [default: with --serial 0, else
+    /// no limit]
+    #[arg(long, value_name = "N", help_heading = "Hosts")]
+    pub max_failures: Option<usize>,
     /// Set a variable, such as redis.port=6380; beats the inventory
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Hosts")]
     pub set: Vec<String>,
@@ -164,12 +191,37 @@ pub struct PlanArgs {
     pub json: bool,
 }
 
+/// Which parts of the stack.
+#[derive(Clone, Debug, Default, Args)]
+pub struct PartArgs {
+    /// Only this part of the stack; may be given several times
+    #[arg(long, value_name = "TAG", value_delimiter = ',', value_parser = TAGS, help_heading = "Parts")]
+    pub only: Vec<String>,
+    /// All but this part of the stack; may be given several times
+    #[arg(long, value_name = "TAG", value_delimiter = ',', value_parser = TAGS, help_heading = "Parts")]
+    pub skip: Vec<String>,
+}
+
+/// `hwctl plan`.
+#[derive(Clone, Debug, Args)]
+pub struct LookArgs {
+    /// What to plan.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// Which parts.
+    #[command(flatten)]
+    pub parts: PartArgs,
+}
+
 /// `hwctl provision`.
 #[derive(Clone, Debug, Args)]
 pub struct ProvisionArgs {
     /// What to plan.
     #[command(flatten)]
     pub plan: PlanArgs,
+    /// Which parts.
+    #[command(flatten)]
+    pub parts: PartArgs,
     /// Change nothing: the same as `hwctl plan`
     #[arg(long)]
     pub check: bool,
@@ -179,6 +231,20 @@ pub struct ProvisionArgs {
     /// Leave a host as a failure left it, for a look, instead of undoing the run
     #[arg(long)]
     pub keep_on_failure: bool,
+}
+
+/// `hwctl status`.
+#[derive(Clone, Debug, Args)]
+pub struct StatusArgs {
+    /// Which hosts.
+    #[command(flatten)]
+    pub hosts: HostArgs,
+    /// Look again every two seconds, on a screen that stays in place, until Ctrl-C
+    #[arg(short, long)]
+    pub watch: bool,
+    /// One JSON document on standard output; with --watch one a line for each look
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `hwctl restart`.
@@ -241,7 +307,7 @@ pub struct BackArgs {
 /// `hwctl rollback`.
 #[derive(Clone, Debug, Args)]
 pub struct RollbackArgs {
-    /// The run before which the host should be [default: the last kept one that changed something]
+    /// The run before which the host should be [default: the last whose changes are still there]
     pub run: Option<String>,
     /// How.
     #[command(flatten)]

@@ -47,7 +47,7 @@ pub enum What {
         /// The changes.
         changes: Vec<Planned>,
     },
-    /// Something of hwctl's stays where the plan takes away what hwctl made.
+    /// Something stays that the plan might be thought to take away.
     Kept {
         /// The resource.
         id: Id,
@@ -116,6 +116,85 @@ pub enum What {
         /// One entry a host, in inventory order.
         hosts: Vec<HostSummary>,
     },
+    /// The health of the host, or what a client sees of it.
+    Health {
+        /// All that was looked at.
+        checks: Vec<Check>,
+    },
+    /// A line of one of the host's logs.
+    Log(LogLine),
+    /// A line that a command on the host printed.
+    Output {
+        /// Whether it was printed to standard error.
+        is_error: bool,
+        /// The line, without its end.
+        text: String,
+    },
+    /// A command on the host has ended.
+    Exited {
+        /// Its exit code; none when a signal ended it.
+        code: Option<i32>,
+    },
+    /// Redis's data was saved to a file of the operator.
+    BackedUp {
+        /// The file.
+        file: String,
+        /// What is in it.
+        data: Data,
+    },
+    /// Redis's data was taken from a file of the operator, and counted there.
+    Restored {
+        /// The file.
+        file: String,
+        /// What was in it.
+        data: Data,
+    },
+}
+
+/// Something that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Check {
+    /// What it is, such as `nginx.service` or `https://203.0.113.7/open/`.
+    pub name: String,
+    /// Whether it was as it should be.
+    pub ok: bool,
+    /// What was seen.
+    pub detail: String,
+}
+
+impl Check {
+    /// What was seen, or why it is not as it should be.
+    pub fn of(name: impl Into<String>, seen: anyhow::Result<String>) -> Self {
+        let (ok, detail) = match seen {
+            Ok(detail) => (true, detail),
+            Err(error) => (false, format!("{error:#}")),
+        };
+        Self { name: name.into(), ok, detail }
+    }
+}
+
+/// A line of a log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogLine {
+    /// When it was written, as RFC 3339 has it, in UTC with six digits: as text it sorts by time.
+    pub time: String,
+    /// Of which log: a site's name, `flask`, `nginx`, `api` or `redis`.
+    pub log: String,
+    /// Whether it tells of something that went wrong.
+    pub is_error: bool,
+    /// The line as it was written.
+    pub text: String,
+}
+
+/// What a copy of Redis's data holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Data {
+    /// Number of keys.
+    pub keys: u64,
+    /// The API's count of visits.
+    pub visits: u64,
+    /// Its size.
+    pub bytes: u64,
 }
 
 /// A change with the part of the stack that it belongs to.
@@ -216,6 +295,8 @@ pub enum Outcome {
     Unreachable,
     /// The operator stopped it.
     Interrupted,
+    /// It was not begun, since too many others failed.
+    Skipped,
 }
 
 /// Takes events as they happen.

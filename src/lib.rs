@@ -9,6 +9,7 @@ pub mod command;
 pub mod engine;
 pub mod event;
 pub mod failure;
+pub mod https;
 pub mod inventory;
 pub mod lab;
 pub mod remote;

@@ -27,6 +27,7 @@ fn verb() -> anyhow::Result<Exit> {
     match Cli::parse().verb {
         Verb::Provision(args) => command::provision::run(args),
         Verb::Plan(args) => command::provision::plan(args),
+        Verb::Status(args) => command::status::run(args),
         Verb::Restart(args) => command::restart::run(args),
         Verb::History(args) => command::history::run(args),
         Verb::Rollback(args) => command::rollback::run(args),

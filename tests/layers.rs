@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A layer, what it may import of ours, and why no more.
-const LAYERS: [(&str, &[&str], &str); 14] = [
+const LAYERS: [(&str, &[&str], &str); 15] = [
     ("resource", &[], "`resource` imports none of ours: it is what a host can have, and no more"),
     ("failure", &["resource"], "`failure` is a leaf: of `resource` it gives on the hints"),
     ("event", &["failure", "resource"], "`event` is a leaf: it gives on what events are made of"),
@@ -19,19 +19,20 @@ const LAYERS: [(&str, &[&str], &str); 14] = [
         &["resource", "inventory", "failure"],
         "`stack` is a function from vars and facts to resources",
     ),
+    ("https", &["resource"], "`https` asks a host, and knows nothing of what it should answer"),
     (
         "engine",
-        &["resource", "event", "failure"],
+        &["resource", "event", "failure", "https"],
         "`engine` runs on the host: it knows resources, and what it tells of them",
     ),
     ("bundle", &["engine"], "`bundle` is the API's binary as the engine takes it"),
     (
         "remote",
-        &["engine", "event", "failure", "resource"],
+        &["engine", "event", "failure", "https", "resource"],
         "`remote` speaks the protocol of `engine` and knows nothing of the stack",
     ),
     ("report", &["event"], "`report` draws events and sees nothing else"),
-    ("cli", &["lab"], "`cli` is clap types only"),
+    ("cli", &["lab", "stack"], "`cli` is clap types only, with a few values from below"),
     ("command", ALL, ""),
     ("main", &["cli", "command", "failure", "report"], "`main` only parses and calls the verb"),
     ("lib", &[], "`lib` only lists the layers"),
@@ -43,6 +44,7 @@ const ALL: &[&str] = &[
     "engine",
     "event",
     "failure",
+    "https",
     "inventory",
     "lab",
     "remote",

@@ -66,7 +66,8 @@ impl Back {
         };
         if outcome == Outcome::Changed && !self.args.check {
             self.confirm(&work.target.name, planned.changes.len(), tell).await?;
-            let carry = Carry { uploads: &[], keep_on_failure: false, outside: None };
+            let carry =
+                Carry { uploads: &[], keep_on_failure: false, is_part: false, outside: None };
             carry_out(&mut engine, planned, carry, tell).await?;
         }
         engine.hang_up().await;

@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::Result;
+use tokio::sync::Semaphore;
 
 use super::hosts::{self, Work};
 use crate::cli::HostArgs;
 use crate::event::{Event, HostSummary, Outcome, Sink, What};
 use crate::failure::{Exit, Failure};
 use crate::remote::{Tell, interrupt};
-use crate::report::{Json, Style, Terminal};
+use crate::report::{HealthReport, Json, Style, Terminal};
 
 /// How a verb is shown.
 #[derive(Clone, Copy, Debug)]
@@ -51,12 +52,21 @@ pub(super) trait Job: Send + Sync + 'static {
 
 /// Does `job` on all the hosts that the command line means.
 pub(super) fn run(args: &HostArgs, show: Show, job: impl Job) -> Result<Exit> {
-    let runtime = tokio::runtime::Runtime::new()?;
-    runtime.block_on(on_all(args, show, job))
+    run_to(args, sink(show), show.check, job)
 }
 
-async fn on_all(args: &HostArgs, show: Show, job: impl Job) -> Result<Exit> {
-    let sink = sink(show);
+/// The same, told to this sink; with `check`, changes that are found are told by the exit code.
+pub(super) fn run_to(
+    args: &HostArgs,
+    sink: Arc<dyn Sink>,
+    check: bool,
+    job: impl Job,
+) -> Result<Exit> {
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(on_all(args, sink, check, job))
+}
+
+async fn on_all(args: &HostArgs, sink: Arc<dyn Sink>, check: bool, job: impl Job) -> Result<Exit> {
     sink.event(Event::of_run(What::Version { version: env!("CARGO_PKG_VERSION").to_owned() }));
     listen(&sink)?;
     let lab_sink = Arc::clone(&sink);
@@ -73,17 +83,29 @@ async fn on_all(args: &HostArgs, show: Show, job: impl Job) -> Result<Exit> {
             return Ok(exit);
         }
     };
-    let job = Arc::new(job);
-    let mut tasks = Vec::new();
-    for work in found {
-        let (sink, job) = (Arc::clone(&sink), Arc::clone(&job));
-        tasks.push(tokio::spawn(async move { one(&work, &*job, &*sink).await }));
-    }
+    let fleet = Arc::new(Fleet {
+        job,
+        sink: Arc::clone(&sink),
+        places: Semaphore::new(args.parallel.into()),
+        failures: AtomicUsize::new(0),
+        max_failures: args.max_failures.or(args.serial.map(|_| 0)),
+    });
+    let batch = args.serial.map_or(usize::MAX, usize::from);
+    let mut found = found.into_iter().peekable();
     let mut summaries = Vec::new();
-    for task in tasks {
-        summaries.push(task.await?);
+    while found.peek().is_some() {
+        let batch = found.by_ref().take(batch);
+        let tasks: Vec<_> = batch
+            .map(|work| {
+                let fleet = Arc::clone(&fleet);
+                tokio::spawn(async move { fleet.one(&work).await })
+            })
+            .collect();
+        for task in tasks {
+            summaries.push(task.await?);
+        }
     }
-    let exit = exit_of(&summaries, show.check);
+    let exit = exit_of(&summaries, check);
     sink.event(Event::of_run(What::Summary { hosts: summaries }));
     Ok(exit)
 }
@@ -110,13 +132,29 @@ fn sink(show: Show) -> Arc<dyn Sink> {
     if show.json {
         return Arc::new(Json::new(std::io::stdout()));
     }
-    let style = Style {
+    let style = Style { diff: show.diff || show.check, check: show.check, ..style() };
+    Arc::new(Terminal::new(std::io::stdout(), style))
+}
+
+/// Takes what is told of the health of hosts.
+pub(super) fn health_report(json: bool) -> Arc<dyn Sink> {
+    Arc::new(HealthReport::new(std::io::stdout(), style(), width(), json))
+}
+
+/// How this terminal is written to.
+pub(super) fn style() -> Style {
+    Style {
         color: console::colors_enabled(),
         live: std::io::stderr().is_terminal(),
-        diff: show.diff || show.check,
-        check: show.check,
-    };
-    Arc::new(Terminal::new(std::io::stdout(), style))
+        diff: false,
+        check: false,
+    }
+}
+
+/// The columns of the terminal; what is piped has lines as long as they are.
+pub(super) fn width() -> usize {
+    let terminal = console::Term::stdout();
+    if terminal.is_term() { terminal.size().1.into() } else { usize::MAX }
 }
 
 /// The worst outcome decides.
@@ -137,38 +175,61 @@ fn exit_of(hosts: &[HostSummary], check: bool) -> Exit {
     }
 }
 
-/// All the work on one host; never an error: that is told as an event.
-async fn one(work: &Work, job: &impl Job, sink: &dyn Sink) -> HostSummary {
-    let start = Instant::now();
-    let name = work.target.name.clone();
-    let changes = AtomicUsize::new(0);
-    let tell = |what| {
-        if let What::Plan { changes: planned } = &what {
-            changes.store(planned.len(), Ordering::Relaxed);
-        }
-        sink.event(Event::on(name.clone(), what));
-    };
-    let ended = match job.on_host(work, &tell).await {
-        Ok(ended) => ended,
-        Err(failure) => {
-            let outcome = match failure.exit {
-                Exit::Unreachable => Outcome::Unreachable,
-                Exit::Undone => Outcome::Undone,
-                Exit::Interrupted => Outcome::Interrupted,
-                _ => Outcome::Failed,
-            };
-            tell(What::Failed { failure });
-            outcome.into()
-        }
-    };
-    let summary = HostSummary {
-        host: name.clone(),
-        outcome: ended.outcome,
-        changes: changes.load(Ordering::Relaxed),
-        elapsed_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
-        urls: ended.urls,
-    };
-    // The summary itself says on which host.
-    sink.event(Event::of_run(What::Done(summary.clone())));
-    summary
+/// The hosts of one verb.
+struct Fleet<J> {
+    job: J,
+    sink: Arc<dyn Sink>,
+    /// How many hosts are worked on at once.
+    places: Semaphore,
+    /// How many hosts have failed.
+    failures: AtomicUsize,
+    /// With how many of them no further host is begun.
+    max_failures: Option<usize>,
+}
+
+impl<J: Job> Fleet<J> {
+    /// All the work on one host; never an error: that is told as an event.
+    async fn one(&self, work: &Work) -> HostSummary {
+        // It is never closed; without a place the work is only less orderly.
+        let _place = self.places.acquire().await;
+        let start = Instant::now();
+        let name = work.target.name.clone();
+        let changes = AtomicUsize::new(0);
+        let tell = |what| {
+            if let What::Plan { changes: planned } = &what {
+                changes.store(planned.len(), Ordering::Relaxed);
+            }
+            self.sink.event(Event::on(name.clone(), what));
+        };
+        let failures = self.failures.load(Ordering::Relaxed);
+        let ended = if self.max_failures.is_some_and(|most| failures > most) {
+            Outcome::Skipped.into()
+        } else {
+            self.job.on_host(work, &tell).await.unwrap_or_else(|failure| {
+                self.failures.fetch_add(1, Ordering::Relaxed);
+                let outcome = outcome_of(&failure);
+                tell(What::Failed { failure });
+                outcome.into()
+            })
+        };
+        let summary = HostSummary {
+            host: name.clone(),
+            outcome: ended.outcome,
+            changes: changes.load(Ordering::Relaxed),
+            elapsed_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+            urls: ended.urls,
+        };
+        // The summary itself says on which host.
+        self.sink.event(Event::of_run(What::Done(summary.clone())));
+        summary
+    }
+}
+
+fn outcome_of(failure: &Failure) -> Outcome {
+    match failure.exit {
+        Exit::Unreachable => Outcome::Unreachable,
+        Exit::Undone => Outcome::Undone,
+        Exit::Interrupted => Outcome::Interrupted,
+        _ => Outcome::Failed,
+    }
 }

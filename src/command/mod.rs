@@ -14,3 +14,5 @@ pub mod restart;
 pub mod rollback;
 mod run;
 pub mod secret;
+pub mod status;
+mod watch;

@@ -7,14 +7,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-use crate::engine::{self, Service};
+use super::fleet;
+use crate::engine::{self, Service, Status};
+use crate::event::Check;
 use crate::failure::{Exit, Failure};
-use crate::remote::{Check, Expected, Page, Way, look, look_by};
+use crate::https::Way;
+use crate::remote::{Expected, Look, Page, look, look_by};
+use crate::report::{HostHealth, document, health_lines};
 use crate::resource::{Host, fingerprint};
 use crate::stack::CERTIFICATE;
 
-const UNITS: [&str; 4] =
-    ["nginx.service", "flask-app.socket", "flask-app.service", "docker.service"];
 /// How long the API may take to answer after a restart.
 const PATIENCE: Duration = Duration::from_secs(15);
 
@@ -48,14 +50,18 @@ pub fn called_by_name() -> Option<Command> {
 pub fn run(command: Command) -> Result<Exit> {
     if !rustix::process::geteuid().is_root() {
         let path = format!("/usr/local/bin/{}", command.name());
-        return Err(std::process::Command::new("sudo").arg(path).exec())
+        let args = std::env::args_os().skip(1);
+        return Err(std::process::Command::new("sudo").arg(path).args(args).exec())
             .context("cannot become root through sudo");
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let host = this_host();
     runtime.block_on(async {
         match command {
-            Command::Check => Ok(shown(&checks(&host).await?)),
+            Command::Check => {
+                let json = std::env::args().any(|argument| argument == "--json");
+                Ok(check(&host, json).await)
+            }
             Command::Restart => restart(&host).await,
         }
     })
@@ -77,64 +83,40 @@ pub fn revert(run: &str) -> Result<Exit> {
 /// expected is read from standard input; what is wrong, and nginx's own doing, is printed.
 pub fn try_out(to: IpAddr, from: Option<IpAddr>, certificate: String) -> Result<Exit> {
     let expected: Expected = serde_json::from_reader(std::io::stdin())?;
-    let expected = Expected { certificate, ..expected };
+    let expected = Expected { certificate: Some(certificate), ..expected };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let look = look_by(Way { to, from }, &expected);
-    let checks = runtime.block_on(async { tokio::time::timeout(PATIENCE, look).await })?;
-    for Check { name, detail, .. } in checks.iter().filter(|check| !check.ok && !check.behind) {
-        println!("{name}: {detail}");
+    let looking = look_by(Way { to, from }, &expected);
+    let seen = runtime.block_on(async { tokio::time::timeout(PATIENCE, looking).await })?;
+    for Look { check, .. } in seen.iter().filter(|look| !look.check.ok && !look.behind) {
+        println!("{}: {}", check.name, check.detail);
     }
     Ok(Exit::Done)
-}
-
-/// Units, then what the API answers through nginx (its health includes Redis).
-async fn checks(host: &Host) -> Result<Vec<Check>> {
-    let args = [&["show", "--property=ActiveState,SubState,NRestarts"], &UNITS[..]].concat();
-    let told = host.run("systemctl", &args).await?;
-    let mut checks = Vec::new();
-    for (name, block) in UNITS.iter().zip(told.split("\n\n")) {
-        let field = |name: &str| {
-            let found = block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-            found.unwrap_or("unknown").to_owned()
-        };
-        let state = field("ActiveState");
-        let restarts = match field("NRestarts").as_str() {
-            // A socket counts none.
-            "unknown" | "0" => String::new(),
-            number => format!(", restarted {number} times"),
-        };
-        let detail = format!("{state} ({}){restarts}", field("SubState"));
-        checks.push(Check::new(*name, state == "active", detail));
-    }
-    let syntax = host.output("nginx", &["-t", "-q"]).await?;
-    let detail = match syntax.status.success() {
-        true => "valid".to_owned(),
-        false => crate::resource::last_lines(&syntax, 1),
-    };
-    checks.push(Check::new("nginx configuration", syntax.status.success(), detail));
-    checks.extend(through_nginx().await?);
-    Ok(checks)
 }
 
 async fn through_nginx() -> Result<Vec<Check>> {
     let page = |path: &str| Page { path: path.to_owned(), statuses: vec![200], holds: None };
     let expected = Expected {
         address: "127.0.0.1".to_owned(),
-        certificate: fingerprint(Path::new(CERTIFICATE))?,
+        certificate: Some(fingerprint(Path::new(CERTIFICATE))?),
         pages: vec![page("/"), page("/flask/api/ping"), page("/flask/api/health")],
         closed: Vec::new(),
     };
     Ok(look(&expected).await)
 }
 
-fn shown(checks: &[Check]) -> Exit {
-    let color = console::colors_enabled();
-    for Check { name, ok, detail, .. } in checks {
-        let (sign, code) = if *ok { ("✓", "32") } else { ("✗", "31;1") };
-        let sign = if color { format!("\x1b[{code}m{sign}\x1b[0m") } else { sign.to_owned() };
-        println!("{sign} {name:<36} {detail}");
+/// The same as `hwctl status`, save for the drift: what the host should be is not known here.
+async fn check(host: &Host, json: bool) -> Exit {
+    let Status { checks, .. } = engine::status(host, Path::new(CERTIFICATE)).await;
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let found = [HostHealth::new(name, checks)];
+    if json {
+        println!("{}", document(&found));
+    } else {
+        for line in health_lines(fleet::style(), fleet::width(), &found) {
+            println!("{line}");
+        }
     }
-    if checks.iter().all(|check| check.ok) { Exit::Done } else { Exit::Failed }
+    if found[0].healthy { Exit::Done } else { Exit::Failed }
 }
 
 async fn restart(host: &Host) -> Result<Exit> {

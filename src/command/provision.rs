@@ -9,7 +9,7 @@ use super::hosts::{Work, template_folder};
 use super::outside::{expected, urls};
 use super::run::{Carry, carry_out, run_info, show_plan};
 use crate::bundle;
-use crate::cli::{PlanArgs, ProvisionArgs};
+use crate::cli::{LookArgs, PartArgs, ProvisionArgs};
 use crate::engine::protocol::{Goal, PlanRequest};
 use crate::event::{Outcome, What};
 use crate::failure::{Exit, Failure};
@@ -18,23 +18,47 @@ use crate::remote::{Engine, Expected, Tell};
 use crate::resource::{Blob, Facts};
 use crate::stack::{Context, Stack, TAGS, Templates, stack};
 
+/// The parts of the stack that open and close ports; after others they are not knocked at.
+const PORT_TAGS: [&str; 4] = ["packages", "firewall", "redis", "api"];
+
 /// Runs `hwctl provision`.
 pub fn run(args: ProvisionArgs) -> Result<Exit> {
     let show = Show { json: args.plan.json, diff: args.diff, check: args.check };
     let hosts = args.plan.hosts.clone();
-    fleet::run(&hosts, show, Provision(args))
+    let tags = tags(&args.parts)?;
+    fleet::run(&hosts, show, Provision { args, tags })
 }
 
 /// Runs `hwctl plan`.
-pub fn plan(args: PlanArgs) -> Result<Exit> {
-    run(ProvisionArgs { plan: args, check: true, diff: true, keep_on_failure: false })
+pub fn plan(args: LookArgs) -> Result<Exit> {
+    let LookArgs { plan, parts } = args;
+    run(ProvisionArgs { plan, parts, check: true, diff: true, keep_on_failure: false })
 }
 
-struct Provision(ProvisionArgs);
+/// The parts of the stack that are meant.
+fn tags(parts: &PartArgs) -> Result<Vec<String>, Failure> {
+    let is_meant = |tag: &&str| {
+        let named = |tags: &[String]| tags.iter().any(|named| named == tag);
+        (parts.only.is_empty() || named(&parts.only)) && !named(&parts.skip)
+    };
+    let tags: Vec<_> = TAGS.into_iter().filter(is_meant).map(str::to_owned).collect();
+    match tags.is_empty() {
+        true => {
+            Err(Failure::usage("`--skip` leaves nothing of `--only`")
+                .not_done("no host was contacted"))
+        }
+        false => Ok(tags),
+    }
+}
+
+struct Provision {
+    args: ProvisionArgs,
+    tags: Vec<String>,
+}
 
 impl Job for Provision {
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
-        let Self(args) = self;
+        let Self { args, tags } = self;
         for warning in &work.warnings {
             tell(What::Warning { message: warning.clone() });
         }
@@ -44,16 +68,25 @@ impl Job for Provision {
         let mut engine = Engine::start(&work.target, tell).await?;
         let made = make_stack(work, &engine, &templates)?;
         tell(What::Step { message: "reading the host".to_owned(), fraction: None });
-        let tags = TAGS.map(str::to_owned).to_vec();
-        let outside =
-            |facts: &_, certificate| expected(&work.target.address, &work.vars, facts, certificate);
+        let is_part = tags.len() < TAGS.len();
+        let opens_ports = tags.iter().any(|tag| PORT_TAGS.contains(&tag.as_str()));
+        let serves = tags.iter().any(|tag| tag == "nginx");
+        let outside = |facts: &_, certificate: Option<_>| {
+            // nginx serves a new certificate once its own part tells it so.
+            let certificate = certificate.filter(|_| serves);
+            let mut expected = expected(&work.target.address, &work.vars, facts, certificate);
+            if !opens_ports {
+                expected.closed.clear();
+            }
+            expected
+        };
         let request = PlanRequest {
-            goal: Goal::Declared { resources: made.resources, tags },
+            goal: Goal::Declared { resources: made.resources, tags: tags.clone() },
             run: (!args.check).then(|| run_info("provision")),
             patience_s: args.plan.wait.into(),
             keep_on_failure: args.keep_on_failure,
             confirm_timeout_s: args.plan.confirm_timeout.into(),
-            outside: Some(trial(outside(&engine.facts, String::new()))?),
+            outside: Some(trial(outside(&engine.facts, None))?),
         };
         let planned = engine.plan(request, tell).await?;
         show_plan(&planned, tell);
@@ -65,6 +98,7 @@ impl Job for Provision {
             let carry = Carry {
                 uploads: &made.uploads,
                 keep_on_failure: args.keep_on_failure,
+                is_part,
                 outside: Some(&outside),
             };
             carry_out(&mut engine, planned, carry, tell).await?;

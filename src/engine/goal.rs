@@ -11,22 +11,29 @@ use super::manifest::Manifest;
 use super::plan::{Step, Wanted};
 use super::protocol::{BINARY_FOLDER, Goal};
 use crate::event::RunOutcome;
-use crate::resource::{Advise, Host};
+use crate::resource::{Advise, Host, Id};
 
 /// What a plan for `goal` has to look at.
 pub(super) fn wanted(goal: &Goal, host: &Host) -> Result<Wanted> {
     let manifest = Manifest::load(host)?;
+    let mut passed_over = Vec::new();
     let (declared, removals, because) = match goal {
-        Goal::Declared { resources, tags } => (
-            resources.iter().cloned().map(Step::from).collect(),
-            manifest.removals(resources, tags),
-            Some("no longer in the inventory"),
-        ),
+        Goal::Declared { resources, tags } => {
+            let (meant, others): (Vec<_>, Vec<_>) =
+                resources.iter().partition(|declared| tags.contains(&declared.tag));
+            let inputs: HashSet<&Id> = meant.iter().flat_map(|d| d.resource.inputs()).collect();
+            let read = others.into_iter().filter(|other| inputs.contains(&other.resource.id()));
+            passed_over.extend(read.map(|other| other.resource.clone()));
+            let because = Some("no longer in the inventory");
+            let declared = meant.into_iter().cloned().map(Step::from).collect();
+            (declared, manifest.removals(resources, tags), because)
+        }
         Goal::Before { run } => (Vec::new(), before_run(run.as_deref(), host)?, None),
         Goal::Original { .. } => (Vec::new(), manifest.originals(), None),
     };
     Ok(Wanted {
         declared,
+        passed_over,
         removals,
         because,
         purge_data: matches!(goal, Goal::Original { purge_data: true }),
@@ -62,7 +69,7 @@ fn before_run(run: Option<&str>, host: &Host) -> Result<Vec<Step>> {
         None => {
             let last = runs
                 .iter()
-                .rposition(|run| run.outcome == RunOutcome::Kept && !run.changes.is_empty());
+                .rposition(|run| run.outcome != RunOutcome::Undone && !run.changes.is_empty());
             last.ok_or_else(|| anyhow!("there is no run to roll back"))
                 .hint("`hwctl history` shows what the host's journal has")?
         }

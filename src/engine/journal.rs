@@ -133,7 +133,7 @@ pub(super) fn settle(host: &Host, id: &str) -> Result<()> {
     let run = folder(host).join(id);
     remove_reserve(&run)?;
     if let Ok(head) = read_head(&run) {
-        let changes = entries(host, id)?.iter().map(changed).collect();
+        let changes = known_entries(host, id)?.iter().map(changed).collect();
         write_head(&run, &Run { outcome: RunOutcome::Interrupted, changes, ..head })?;
     }
     close(host)
@@ -146,7 +146,7 @@ pub(super) fn runs(host: &Host, is_locked: bool) -> Result<Vec<Run>> {
         // A folder without a head is a run that died before it began.
         let Ok(mut run) = read_head(&path) else { continue };
         if run.outcome == RunOutcome::Running {
-            run.changes = entries(host, &run.id)?.iter().map(changed).collect();
+            run.changes = known_entries(host, &run.id)?.iter().map(changed).collect();
             if !is_locked {
                 run.outcome = RunOutcome::Interrupted;
             }
@@ -158,15 +158,23 @@ pub(super) fn runs(host: &Host, is_locked: bool) -> Result<Vec<Run>> {
 
 /// What a run changed, oldest first.
 pub(super) fn entries(host: &Host, id: &str) -> Result<Vec<Entry>> {
-    let run = folder(host).join(id);
-    let mut entries = Vec::new();
-    for path in folders(&run)?.iter().filter(|path| path.extension().is_none()) {
-        let bytes = fs::read(path).with_context(|| format!("read `{}`", path.display()))?;
-        let entry = rmp_serde::from_slice(&bytes);
-        let entry = entry.with_context(|| format!("make sense of `{}`", path.display()));
-        entries.push(entry.hint("another version of hwctl wrote it: use that version")?);
-    }
-    Ok(entries)
+    read_entries(host, id)?.collect()
+}
+
+/// Of what a run changed that which this version of hwctl understands.
+pub(super) fn known_entries(host: &Host, id: &str) -> Result<Vec<Entry>> {
+    Ok(read_entries(host, id)?.flatten().collect())
+}
+
+fn read_entries(host: &Host, id: &str) -> Result<impl Iterator<Item = Result<Entry>>> {
+    let paths = folders(&folder(host).join(id))?;
+    let entries = paths.into_iter().filter(|path| path.extension().is_none());
+    Ok(entries.map(|path| {
+        let bytes = fs::read(&path).with_context(|| format!("read `{}`", path.display()))?;
+        rmp_serde::from_slice(&bytes)
+            .with_context(|| format!("make sense of `{}`", path.display()))
+            .hint("another version of hwctl wrote it: use that version")
+    }))
 }
 
 fn changed(entry: &Entry) -> Changed {

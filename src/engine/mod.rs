@@ -16,9 +16,11 @@ pub mod protocol;
 mod room;
 mod service;
 mod session;
+mod status;
 mod validate;
 
 pub use blobs::Bundle;
 pub use deadman::revert;
 pub use service::Service;
 pub use session::serve;
+pub use status::{Status, status};

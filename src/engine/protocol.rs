@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::Service;
+use super::{Service, Status};
 use crate::event::{Planned, Run, What};
 use crate::failure::Failure;
 use crate::resource::{Blob, Declared, Facts, Id};
@@ -86,6 +86,13 @@ pub enum Request {
         /// At most so many.
         lines: usize,
     },
+    /// How the host is; answered by [`Reply::Status`].
+    Status {
+        /// Where the certificate is that nginx serves.
+        certificate: PathBuf,
+        /// What the host should be: how far it is from that is told too.
+        goal: Option<Goal>,
+    },
 }
 
 /// What a plan is asked for.
@@ -127,14 +134,14 @@ pub struct Restart {
 pub enum Goal {
     /// As declared. What hwctl made in these parts of the stack and is no longer declared goes.
     Declared {
-        /// What the host should have.
+        /// What the host should have, the whole stack.
         resources: Vec<Declared>,
-        /// The parts of the stack that are meant, whole.
+        /// The parts of it that are meant; the others stay as they are.
         tags: Vec<String>,
     },
     /// As it was before a run.
     Before {
-        /// The run; the last one that changed something when it is not named.
+        /// The run; when it is not named, the last one whose changes are still there.
         run: Option<String>,
     },
     /// As it was before hwctl first came.
@@ -208,6 +215,8 @@ pub enum Reply {
         /// Why.
         failure: Failure,
     },
+    /// Answers [`Request::Status`].
+    Status(Status),
 }
 
 /// Reads up to the greeting of the operator's side, passing over the little that may come before.

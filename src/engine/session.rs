@@ -1,5 +1,7 @@
 //! One session of the engine: hello, then requests until the operator's side hangs up.
 
+mod daily;
+
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::time::Duration;
@@ -14,13 +16,11 @@ use super::deadman;
 use super::facts::{self, Connection};
 use super::goal::{self, leave};
 use super::input::{Halted, read_requests};
-use super::journal::{self, Journal};
+use super::journal::Journal;
 use super::lock::Lock;
 use super::manifest::Manifest;
 use super::plan::{Plan, Wanted};
-use super::protocol::{
-    ENGINE_GREETING, Goal, PlanRequest, Reply, Request, Restart, RunInfo, write_frame,
-};
+use super::protocol::{ENGINE_GREETING, Goal, PlanRequest, Reply, Request, RunInfo, write_frame};
 use super::room;
 use super::validate::Outside;
 use crate::event::{Action, Planned, RunOutcome, What};
@@ -151,16 +151,11 @@ impl Session {
                 }
                 // Heard by the reader.
                 Request::Alive | Request::Stop | Request::LockedOut { .. } => Ok(None),
-                Request::History => self.history().map(Some).map_err(Into::into),
                 Request::Keep => self.close(RunOutcome::Kept, None).map(Some).map_err(Into::into),
                 Request::Undo { why } => {
                     self.undo(&why).await.map(|left| Some(Reply::Undone { left }))
                 }
-                Request::Restart(restart) => self.restart(&restart).await.map(Some),
-                Request::LastWords { service, lines } => {
-                    let words = service.last_words(&self.host, lines).await;
-                    words.map(|lines| Some(Reply::Lines(lines))).map_err(Into::into)
-                }
+                daily => self.daily(daily).await,
             };
             match answer {
                 Ok(Some(reply)) => self.reply(reply),
@@ -199,6 +194,7 @@ impl Session {
             self.lock(run, patience).await?;
             // Left by a run that died; this session has logged in since.
             deadman::disarm(&self.host).await?;
+            Manifest::settle(&self.host)?;
         }
         let wanted = goal::wanted(&request.goal, &self.host)?;
         if wanted.strange > 0 {
@@ -237,13 +233,6 @@ impl Session {
         Ok(())
     }
 
-    async fn restart(&mut self, restart: &Restart) -> Result<Reply, Failure> {
-        self.lock(&restart.run, Duration::from_secs(restart.patience_s)).await?;
-        restart.service.restart(&self.host).await?;
-        let certificate = fingerprint(&self.host.path(&restart.certificate))?;
-        Ok(Reply::Restarted { certificate })
-    }
-
     /// The end of what would have been a run: what is hwctl's no more is forgotten.
     fn nothing_to_do(&self, goal: &Goal, plan: &Plan) -> Result<()> {
         if !plan.settled.is_empty() {
@@ -252,13 +241,6 @@ impl Session {
             manifest.save(&self.host)?;
         }
         leave(goal, &self.host)
-    }
-
-    /// Who holds the host does not matter to those who only look at its journal.
-    fn history(&self) -> Result<Reply> {
-        let mut runs = journal::runs(&self.host, Lock::is_held(&self.host))?;
-        runs.reverse();
-        Ok(Reply::History { runs })
     }
 
     /// Where the session comes from, for the lock and the journal.
@@ -276,7 +258,6 @@ impl Session {
         if plan.fingerprint != fingerprint {
             return Err(anyhow!("the plan to apply is not the one that was shown").into());
         }
-        Manifest::settle(&self.host)?;
         let mut journal = Journal::begin(&self.host, run, self.from())?;
         self.teller.tell(What::RunBegan { run: journal.id().to_owned() });
         let carrier = Carrier {
@@ -304,7 +285,7 @@ impl Session {
         match applied {
             Ok(()) => {
                 self.blobs.borrow().clear();
-                Ok(Reply::Applied { certificate: self.certificate(&wanted) })
+                Ok(Reply::Applied { certificate: self.certificate() })
             }
             Err(failure) if request.keep_on_failure => {
                 self.close(RunOutcome::Failed, Some(failure.what.clone()))?;
@@ -407,9 +388,10 @@ impl Session {
     }
 
     /// The fingerprint of the certificate that the stack serves.
-    fn certificate(&self, wanted: &Wanted) -> Option<String> {
-        wanted.declared.iter().find_map(|step| {
-            let Resource::Certificate(certificate) = &step.resource else { return None };
+    fn certificate(&self) -> Option<String> {
+        let Goal::Declared { resources, .. } = &self.run.as_ref()?.goal else { return None };
+        resources.iter().find_map(|declared| {
+            let Resource::Certificate(certificate) = &declared.resource else { return None };
             fingerprint(&self.host.path(&certificate.certificate)).ok()
         })
     }

@@ -83,7 +83,8 @@ impl Engine {
 
     async fn begin(target: &Target, tell: Tell<'_>) -> Result<Self, Failure> {
         tell(What::Step { message: "connecting".to_owned(), fraction: None });
-        let session = target.connect(tell).await?;
+        let (session, ()) = tokio::join!(target.connect(tell), bootstrap::prepare(target));
+        let session = session?;
         let step = |message, fraction| tell(What::Step { message, fraction });
         let mut child = bootstrap::start(&session, target, step).await?;
         let binary = bootstrap::host_path(target)?;
@@ -227,7 +228,7 @@ impl Engine {
         }
     }
 
-    async fn send(&mut self, request: &Request) -> Result<(), Failure> {
+    pub(super) async fn send(&mut self, request: &Request) -> Result<(), Failure> {
         match send(&self.stdin, request).await {
             Ok(()) => Ok(()),
             Err(error) => {
@@ -249,6 +250,11 @@ impl Engine {
                 return Ok(reply);
             }
         }
+    }
+
+    /// The same, for what changes nothing.
+    pub(super) async fn answer_unless_stopped(&mut self, tell: Tell<'_>) -> Result<Reply, Failure> {
+        interrupt::or_stopped(self.answer(tell)).await
     }
 
     /// The same, for a run: it ends early when the operator wants it to, and may ask for a new
@@ -325,7 +331,7 @@ impl Engine {
             .hint("run again: a run finishes what an interrupted one has begun")
     }
 
-    fn nonsense(&self, reply: &Reply) -> Failure {
+    pub(super) fn nonsense(&self, reply: &Reply) -> Failure {
         // Only the kind of the reply: its content may be long.
         let kind = format!("{:?}", std::mem::discriminant(reply));
         Failure::new(

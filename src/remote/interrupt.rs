@@ -34,7 +34,7 @@ async fn either(interrupt: &mut Signal, terminate: &mut Signal) {
 }
 
 /// Ends at the first one.
-pub(super) async fn wanted() {
+pub async fn wanted() {
     let mut wanted = WANTED.subscribe();
     // The sender is never dropped.
     let _ = wanted.wait_for(|wanted| *wanted).await;

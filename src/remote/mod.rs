@@ -2,11 +2,12 @@
 //! there, and looking at the host from outside.
 
 mod bootstrap;
+mod daily;
 mod engine;
 pub mod interrupt;
 mod outside;
 mod ssh;
 
 pub use engine::{Engine, Planned, Tell};
-pub use outside::{Check, Expected, Page, Way, look, look_by};
+pub use outside::{Expected, Look, Page, look, look_by};
 pub use ssh::Target;

@@ -1,9 +1,13 @@
 //! Events in, pixels or JSON out; to a given writer, so that both are tested without a terminal.
 
+mod daily;
 mod harmless;
+mod health;
 mod history;
 mod json;
 mod terminal;
 
+use crate::event::Failure;
+pub use health::{HealthReport, HostHealth, document, lines as health_lines};
 pub use json::Json;
 pub use terminal::{Style, Terminal, failure_text};

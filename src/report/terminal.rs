@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use super::daily::daily_text;
 use super::harmless::harmless;
 use super::history;
 use crate::event::{
@@ -26,6 +27,9 @@ pub struct Style {
     /// Whether nothing is changed.
     pub check: bool,
 }
+
+/// So many hosts that are well are named in a summary.
+const NAMED: usize = 8;
 
 /// Draws events for a person.
 #[derive(Debug)]
@@ -115,6 +119,12 @@ impl<W: Write + Send> Sink for Terminal<W> {
             What::History { runs } => state.history(style, &host, &runs),
             What::Done(summary) => state.done(style, &summary),
             What::Summary { hosts } => state.summary(&hosts),
+            daily => {
+                state.hosts.entry(host.clone()).or_default().is_answer = true;
+                if let Some(text) = daily_text(style, &host, &daily) {
+                    state.print(&text);
+                }
+            }
         }
     }
 }
@@ -207,6 +217,7 @@ impl<W: Write> State<W> {
             }
             Outcome::Unreachable => ("unreachable".to_owned(), "31;1"),
             Outcome::Interrupted => ("stopped".to_owned(), "33"),
+            Outcome::Skipped => ("not begun: too many others failed".to_owned(), "33"),
         };
         let mut line = format!("{}  {}", style.paint(&word, color), seconds(summary.elapsed_ms));
         if known.checks.1 > 0 {
@@ -232,15 +243,23 @@ impl<W: Write> State<W> {
             Outcome::Undone,
             Outcome::Unreachable,
             Outcome::Interrupted,
+            Outcome::Skipped,
             Outcome::Changed,
             Outcome::Restarted,
             Outcome::Unchanged,
         ] {
             let names: Vec<_> =
                 hosts.iter().filter(|h| h.outcome == outcome).map(|h| h.host.as_str()).collect();
-            if !names.is_empty() {
-                let word = format!("{outcome:?}").to_lowercase();
-                let _ = write!(text, "\n  {:<11} {:>3}  {}", word, names.len(), names.join(" "));
+            if names.is_empty() {
+                continue;
+            }
+            let word = format!("{outcome:?}").to_lowercase();
+            let _ = write!(text, "\n  {:<11} {:>4}", word, names.len());
+            // Of those that are well, only a few are worth a name.
+            let is_well =
+                matches!(outcome, Outcome::Changed | Outcome::Restarted | Outcome::Unchanged);
+            if !is_well || names.len() <= NAMED {
+                let _ = write!(text, "  {}", names.join(" "));
             }
         }
         self.print(&text);
@@ -248,16 +267,16 @@ impl<W: Write> State<W> {
 }
 
 impl Style {
-    fn paint(self, text: &str, code: &str) -> String {
+    pub(super) fn paint(self, text: &str, code: &str) -> String {
         if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
 
-fn host_line(host: &str, text: &str) -> String {
+pub(super) fn host_line(host: &str, text: &str) -> String {
     if host.is_empty() { text.to_owned() } else { format!("{host}: {text}") }
 }
 
-fn count(number: usize, thing: &str) -> String {
+pub(super) fn count(number: usize, thing: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {thing}{plural}")
 }
@@ -311,7 +330,7 @@ fn change_text(style: Style, change: &Change) -> String {
     text
 }
 
-fn count_bytes(bytes: u64) -> String {
+pub(super) fn count_bytes(bytes: u64) -> String {
     match bytes {
         0..10_000 => format!("{bytes} bytes"),
         10_000..10_000_000 => format!("{:.0} kB", bytes as f64 / 1e3),
@@ -358,73 +377,4 @@ pub fn failure_text(style: Style, host: &str, failure: &Failure) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::Id;
-
-    fn shown(diff: bool, events: Vec<What>) -> String {
-        let style = Style { color: false, live: false, diff, check: diff };
-        let terminal = Terminal::new(Vec::new(), style);
-        for what in events {
-            terminal.event(Event::on("vm1", what));
-        }
-        String::from_utf8(terminal.into_inner()).unwrap()
-    }
-
-    fn changes() -> Vec<Planned> {
-        let id = Id::new("file", "/etc/motd");
-        let text = Detail::Text { before: "a\nb\n".into(), after: "a\nc\n".into() };
-        let change = Change::new(id, Action::Update)
-            .attribute("mode", Some("0600".into()), Some("0644".into()))
-            .detail(text);
-        let unit = Change::new(Id::new("unit", "nginx.service"), Action::Reload)
-            .attribute("configuration", None, Some("reloaded".into()))
-            .because("file /etc/motd changes");
-        let planned = |change| Planned { tag: "nginx".into(), change };
-        vec![planned(change), planned(unit)]
-    }
-
-    #[test]
-    fn a_plan_with_its_diff() {
-        insta::assert_snapshot!(shown(true, vec![What::Plan { changes: changes() }]), @"
-        vm1: 2 changes to make
-        ~ file /etc/motd  update
-            mode: 0600 → 0644
-            @@ -1,2 +1,2 @@
-             a
-            -b
-            +c
-        ~ unit nginx.service  reload (file /etc/motd changes)
-            configuration: absent → reloaded
-        ");
-    }
-
-    #[test]
-    fn a_run_that_fails_and_is_undone() {
-        let failure =
-            Failure::new(Exit::Undone, "cannot apply `unit x`").why("it exits").hint("look");
-        let summary = HostSummary {
-            host: "vm1".into(),
-            outcome: Outcome::Undone,
-            changes: 2,
-            elapsed_ms: 1234,
-            urls: vec![],
-        };
-        let events = vec![
-            What::Plan { changes: changes() },
-            What::Check { name: "https://x/".into(), ok: false, detail: "502".into() },
-            What::ChangeUndone { id: Id::new("file", "/etc/motd") },
-            What::Failed { failure },
-            What::Done(summary),
-        ];
-        insta::assert_snapshot!(shown(false, events), @"
-        vm1: 2 changes: nginx 2
-        vm1: ✗ https://x/: 502
-        vm1: error: cannot apply `unit x`
-          because: it exits
-          the run was undone: the host is as it was before
-          hint: look
-        vm1: failed and undone, 1 change taken back  1.2 s  0 of 1 checks from outside pass
-        ");
-    }
-}
+mod tests;

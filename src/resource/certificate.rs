@@ -59,6 +59,16 @@ pub fn fingerprint(path: &Path) -> Result<String> {
     Ok(sha256(&pem.contents))
 }
 
+/// When the certificate in the PEM file at `path` ends to be valid.
+pub fn expiry(path: &Path) -> Result<SystemTime> {
+    let shown = path.display();
+    let pem = std::fs::read(path).with_context(|| format!("cannot read `{shown}`"))?;
+    let (_, pem) = x509_parser::pem::parse_x509_pem(&pem)
+        .with_context(|| format!("`{shown}` is not a certificate"))?;
+    let until = pem.parse_x509()?.validity().not_after.timestamp();
+    Ok(UNIX_EPOCH + Duration::from_secs(u64::try_from(until)?))
+}
+
 impl CertificateState {
     fn found(&self) -> Option<Found> {
         let pem = self.certificate.bytes()?;
@@ -180,6 +190,10 @@ impl Kind for Certificate {
     fn digest(&self, state: &CertificateState, _: &Host) -> Option<String> {
         let current = self.reason(state).is_none();
         current.then(|| state.certificate.bytes().map(sha256)).flatten()
+    }
+
+    fn digest_now(&self, state: &CertificateState, _: &Host) -> Option<String> {
+        state.certificate.bytes().map(sha256)
     }
 
     fn changed_at(&self, host: &Host) -> Option<SystemTime> {

@@ -24,6 +24,7 @@ mod image;
 mod law_tests;
 mod link;
 mod listeners;
+mod nginx_reload;
 mod packages;
 mod secret;
 mod sysctl;
@@ -37,12 +38,12 @@ use std::time::SystemTime;
 use anyhow::Result;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-pub use certificate::{Certificate, CertificateState, fingerprint};
+pub use certificate::{Certificate, CertificateState, expiry, fingerprint};
 pub use change::{Action, Back, Change, Detail};
 pub use container::{Container, ContainerState, Mount, MountSource, PublishedPort};
 pub use content::{Blob, Content, HashScheme, Part, hex, sha256};
 pub use directory::{Directory, DirectoryState};
-pub use entry::MAX_FILE;
+pub use entry::{MAX_FILE, sweep};
 pub use facts::{Facts, Version};
 pub use file::{Absent, File, PathState};
 pub use firewall::{Firewall, FirewallPort, FirewallState, Transport};
@@ -53,6 +54,7 @@ pub use host_secret::{HostSecret, HostSecretState};
 pub use image::{Image, ImageState};
 pub use link::Link;
 pub use listeners::{Listener, listeners};
+pub use nginx_reload::reload_nginx;
 pub use packages::{Packages, PackagesState, installed_version};
 pub use secret::Secret;
 pub use sysctl::Sysctl;
@@ -101,10 +103,21 @@ pub(crate) trait Kind {
     /// What has to change, if anything.
     fn diff(&self, state: &Self::State, host: &Host) -> Result<Option<Change>>;
 
+    /// What of others is in it and stays.
+    fn stays(&self, _state: &Self::State) -> Result<Option<String>> {
+        Ok(None)
+    }
+
     /// A digest of the content that the resource has once the plan is applied, for the units and
     /// containers that are started with it; `None` when it has none or it is not known yet.
     fn digest(&self, _state: &Self::State, _host: &Host) -> Option<String> {
         None
+    }
+
+    /// The same of what the host has now, for those that are started with it while a plan passes
+    /// this resource over.
+    fn digest_now(&self, state: &Self::State, host: &Host) -> Option<String> {
+        self.digest(state, host)
     }
 
     /// When what the resource has on disk last changed.
@@ -150,8 +163,12 @@ pub struct Examined {
     pub before: Saved,
     /// What has to change.
     pub change: Option<Change>,
+    /// See [`Kind::stays`].
+    pub stays: Option<String>,
     /// See [`Kind::digest`].
     pub digest: Option<String>,
+    /// See [`Kind::digest_now`].
+    pub digest_now: Option<String>,
     /// See [`Kind::changed_at`].
     pub changed_at: Option<SystemTime>,
 }
@@ -160,7 +177,9 @@ async fn examine<K: Kind>(kind: &K, host: &Host) -> Result<Examined> {
     let state = kind.read(host).await?;
     Ok(Examined {
         change: kind.diff(&state, host)?,
+        stays: kind.stays(&state)?,
         digest: kind.digest(&state, host),
+        digest_now: kind.digest_now(&state, host),
         changed_at: kind.changed_at(host),
         before: Saved(rmp_serde::to_vec_named(&state)?),
     })
@@ -272,6 +291,17 @@ impl Resource {
             Self::File(kind) => Some(&kind.path),
             Self::Link(kind) => Some(&kind.path),
             _ => None,
+        }
+    }
+
+    /// The resources that it is started with.
+    #[must_use]
+    pub fn inputs(&self) -> &[Id] {
+        match self {
+            Self::Container(kind) => &kind.inputs,
+            Self::Firewall(kind) => &kind.inputs,
+            Self::Unit(kind) => &kind.inputs,
+            _ => &[],
         }
     }
 

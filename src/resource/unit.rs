@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Advise, Back, Change, Host, Id, Kind, listeners, write_atomic};
+use super::{Action, Advise, Back, Change, Host, Id, Kind, listeners, reload_nginx, write_atomic};
 
 pub use trial::FOLDER as TRIAL_FOLDER;
 
@@ -167,6 +167,13 @@ impl Unit {
             .hint(format!("`journalctl -u {}` on the host has the rest", self.name))
     }
 
+    async fn reload(&self, host: &Host) -> Result<()> {
+        match self.name.as_str() {
+            "nginx.service" => reload_nginx(host).await,
+            _ => self.systemctl(host, "reload").await,
+        }
+    }
+
     /// A socket unit does not start while its service runs: the service is stopped around it.
     async fn restart(&self, host: &Host) -> Result<()> {
         let Some(name) = self.name.strip_suffix(".socket") else {
@@ -288,7 +295,7 @@ impl Kind for Unit {
                     trial::run(self, host).await?;
                     self.restart(host).await?;
                 }
-                OnChange::Reload => self.systemctl(host, "reload").await?,
+                OnChange::Reload => self.reload(host).await?,
             },
             _ => return Ok(()),
         }
@@ -312,7 +319,7 @@ impl Kind for Unit {
             // Its files are as before again: it has to read them.
             (true, true) if !self.inputs.is_empty() => match self.on_change {
                 OnChange::Restart => self.restart(host).await,
-                OnChange::Reload => self.systemctl(host, "reload").await,
+                OnChange::Reload => self.reload(host).await,
             },
             _ => Ok(()),
         }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::Serialize;
 
+use super::redis::SOCKET as REDIS_SOCKET;
 use super::{Builder, JWT_KEY};
 use crate::failure::Failure;
 use crate::inventory::Workers;
@@ -17,6 +18,7 @@ const FOLDER: &str = "/usr/local/lib/hwctl/api";
 #[derive(Serialize)]
 struct Environment<'a> {
     redis_port: u16,
+    redis_socket: &'a str,
     users: Vec<&'a str>,
     token_ttl: u32,
     workers: u16,
@@ -86,6 +88,7 @@ fn settings(builder: &mut Builder<'_>, environment: &Path) -> Result<Id> {
     }
     let context = Environment {
         redis_port: builder.vars.redis.port,
+        redis_socket: REDIS_SOCKET,
         users: api.users.keys().map(String::as_str).collect(),
         token_ttl: api.token_ttl,
         workers: match api.workers {

@@ -1,0 +1,185 @@
+//! An HTTP client that knows a host by its certificate's fingerprint and trusts no other.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use anyhow::Result;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1::{SendRequest, handshake};
+use hyper::header::HOST;
+use hyper::http::request::Builder;
+use hyper::{HeaderMap, Request};
+use hyper_util::rt::TokioIo;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+
+use crate::resource::sha256;
+
+/// The way to a host.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    /// Its address.
+    pub to: IpAddr,
+    /// The address to come from; the system's choice when absent.
+    pub from: Option<IpAddr>,
+}
+
+impl From<IpAddr> for Way {
+    fn from(to: IpAddr) -> Self {
+        Self { to, from: None }
+    }
+}
+
+impl Way {
+    /// Connects to a TCP port.
+    pub async fn open(self, port: u16) -> Result<TcpStream> {
+        let socket = match self.to {
+            IpAddr::V4(_) => TcpSocket::new_v4()?,
+            IpAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        if let Some(from) = self.from {
+            socket.bind(SocketAddr::new(from, 0))?;
+        }
+        Ok(socket.connect(SocketAddr::new(self.to, port)).await?)
+    }
+}
+
+/// One connection to a host; requests go one after the other.
+#[derive(Debug)]
+pub struct Connection {
+    host: String,
+    sender: SendRequest<Full<Bytes>>,
+    driver: JoinHandle<()>,
+}
+
+/// What was answered.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// A header's text; empty when it is not there.
+    #[must_use]
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
+    }
+}
+
+impl Connection {
+    /// HTTP on port 80, asked for as `host`.
+    pub async fn plain(way: impl Into<Way>, host: &str) -> Result<Self> {
+        Self::over(way.into().open(80).await?, host).await
+    }
+
+    /// HTTPS on port 443, asked for as `host`; `certificate` is the SHA-256 of the only
+    /// certificate (DER) that is accepted, in hex; without it any is.
+    pub async fn secure(
+        way: impl Into<Way>,
+        host: &str,
+        certificate: Option<&str>,
+    ) -> Result<Self> {
+        let config = ClientConfig::builder()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Pinned(certificate.map(str::to_owned))))
+            .with_no_client_auth();
+        let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())?;
+        let stream = way.into().open(443).await?;
+        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+        Self::over(stream, host).await
+    }
+
+    async fn over(
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        host: &str,
+    ) -> Result<Self> {
+        let (sender, connection) = handshake(TokioIo::new(stream)).await?;
+        let driver = tokio::spawn(async move {
+            // An error of the connection is that of the request on it.
+            let _ = connection.await;
+        });
+        Ok(Self { host: host.to_owned(), sender, driver })
+    }
+
+    /// Asks for a path.
+    pub async fn get(&mut self, path: &str) -> Result<Answer> {
+        self.send(Request::get(path), Bytes::new()).await
+    }
+
+    /// Sends any request; the host's name is added unless it has one.
+    pub async fn send(&mut self, request: Builder, body: Bytes) -> Result<Answer> {
+        let named = request.headers_ref().is_some_and(|headers| headers.contains_key(HOST));
+        let request = if named { request } else { request.header(HOST, &self.host) };
+        self.sender.ready().await?;
+        let response = self.sender.send_request(request.body(Full::new(body))?).await?;
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let body = response.into_body().collect().await?.to_bytes();
+        Ok(Answer { status, headers, body })
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
+}
+
+/// Accepts one certificate, known by its fingerprint, and no other; without one, any.
+#[derive(Debug)]
+struct Pinned(Option<String>);
+
+fn algorithms() -> WebPkiSupportedAlgorithms {
+    rustls::crypto::ring::default_provider().signature_verification_algorithms
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let found = sha256(end_entity);
+        if self.0.as_ref().is_none_or(|pinned| *pinned == found) {
+            return Ok(ServerCertVerified::assertion());
+        }
+        Err(rustls::Error::General(format!("it serves another certificate (SHA-256 {found})")))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &algorithms())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &algorithms())
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        algorithms().supported_schemes()
+    }
+}

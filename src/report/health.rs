@@ -1,0 +1,273 @@
+//! The health of hosts: a list with ticks for people, one document for programs.
+
+use std::io::Write;
+use std::sync::{Mutex, PoisonError};
+
+use serde::Serialize;
+
+use super::harmless::harmless;
+use super::terminal::{Style, Terminal, failure_text};
+use crate::event::{Check, Event, Exit, Sink, What};
+
+/// What of a healthy host is told among others, in this order.
+const TOLD: [&str; 3] = ["certificate", "disk", "drift"];
+/// Names longer than this do not push all details to the right.
+const WIDEST_NAME: usize = 36;
+
+/// One host with all that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct HostHealth {
+    /// Its name.
+    pub host: String,
+    /// Whether all is as it should be.
+    pub healthy: bool,
+    /// All that was looked at.
+    pub checks: Vec<Check>,
+}
+
+impl HostHealth {
+    /// A host is healthy when each check is.
+    #[must_use]
+    pub fn new(host: impl Into<String>, checks: Vec<Check>) -> Self {
+        let healthy = checks.iter().all(|check| check.ok);
+        Self { host: host.into(), healthy, checks }
+    }
+
+    /// What is known of a host that could not be looked at.
+    #[must_use]
+    pub fn unknown(host: impl Into<String>, failure: &super::Failure) -> Self {
+        let name = if failure.exit == Exit::Unreachable { "ssh" } else { "hwctl" };
+        let detail: Vec<_> = std::iter::once(&failure.what).chain(&failure.why).cloned().collect();
+        let check = Check { name: name.to_owned(), ok: false, detail: detail.join(": ") };
+        Self::new(host, vec![check])
+    }
+
+    fn failing(&self) -> usize {
+        self.checks.iter().filter(|check| !check.ok).count()
+    }
+}
+
+/// `{"hosts":[{"host":…,"healthy":…,"checks":[{"name":…,"ok":…,"detail":…}]}]}`
+#[must_use]
+pub fn document(hosts: &[HostHealth]) -> String {
+    serde_json::json!({ "hosts": hosts }).to_string()
+}
+
+/// The lines of a list: one host whole, of several each in a line with what is wrong below it.
+#[must_use]
+pub fn lines(style: Style, width: usize, hosts: &[HostHealth]) -> Vec<String> {
+    let mut lines = Vec::new();
+    let widest = hosts.iter().map(|host| host.host.chars().count()).max().unwrap_or_default();
+    for host in hosts {
+        let HostHealth { host: name, healthy, checks } = host;
+        let all = checks.len();
+        let state = match healthy {
+            true if hosts.len() == 1 => style.paint("healthy", "32"),
+            true => format!("healthy  {}", told(checks)),
+            false => style.paint(&format!("{} of {all} checks fail", host.failing()), "31;1"),
+        };
+        if let [_] = hosts {
+            lines.push(format!("{}  {state}", style.paint(name, "1")));
+            lines.extend(listed(style, width, checks.iter()));
+        } else {
+            let line = format!("{} {name:<widest$}  {state}", sign(style, *healthy));
+            lines.push(line.trim_end().to_owned());
+            lines.extend(listed(style, width, checks.iter().filter(|check| !check.ok)));
+        }
+    }
+    lines
+}
+
+fn told(checks: &[Check]) -> String {
+    let found = TOLD.iter().filter_map(|name| {
+        let check = checks.iter().find(|check| check.name == *name)?;
+        Some(format!("{name} {}", check.detail.split([',', ':']).next()?))
+    });
+    found.collect::<Vec<_>>().join(", ")
+}
+
+fn sign(style: Style, ok: bool) -> String {
+    if ok { style.paint("✓", "32") } else { style.paint("✗", "31;1") }
+}
+
+fn listed<'a>(
+    style: Style,
+    width: usize,
+    checks: impl Iterator<Item = &'a Check> + Clone,
+) -> Vec<String> {
+    let names = checks.clone().map(|check| check.name.chars().count());
+    let widest = names.filter(|length| *length <= WIDEST_NAME).max().unwrap_or(WIDEST_NAME);
+    let indent = widest + 6;
+    let mut lines = Vec::new();
+    for Check { name, ok, detail } in checks {
+        let mut head = format!("  {} {name:<widest$}  ", sign(style, *ok));
+        let room = width.saturating_sub(indent).max(20);
+        let mut parts = wrapped(detail, room).into_iter();
+        if name.chars().count() > widest {
+            lines.push(head.trim_end().to_owned());
+            head = " ".repeat(indent);
+        }
+        lines.push(format!("{head}{}", parts.next().unwrap_or_default()).trim_end().to_owned());
+        lines.extend(parts.map(|part| format!("{}{part}", " ".repeat(indent))));
+    }
+    lines
+}
+
+/// Text in lines of at most `room` characters, broken between words where that is possible.
+fn wrapped(text: &str, room: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    for word in text.split_whitespace() {
+        let mut word: Vec<char> = word.chars().collect();
+        loop {
+            let Some(line) = lines.last_mut() else { return lines };
+            let used = line.chars().count();
+            let gap = usize::from(used > 0);
+            if used + gap + word.len() <= room {
+                line.extend(" ".repeat(gap).chars().chain(word));
+                break;
+            }
+            if used == 0 {
+                let rest = word.split_off(room);
+                line.extend(std::mem::replace(&mut word, rest));
+            }
+            lines.push(String::new());
+        }
+    }
+    lines
+}
+
+/// Gathers what is told of each host's health and shows it at the end; failures are told beside
+/// it, and all else as usual.
+#[derive(Debug)]
+pub struct HealthReport<W> {
+    style: Style,
+    width: usize,
+    /// One document instead of a list.
+    json: bool,
+    progress: Terminal<std::io::Sink>,
+    state: Mutex<(W, Vec<HostHealth>)>,
+}
+
+impl<W: Write + Send> HealthReport<W> {
+    /// To this writer, in lines of at most `width` columns.
+    pub fn new(out: W, style: Style, width: usize, json: bool) -> Self {
+        let progress = Terminal::new(std::io::sink(), style);
+        Self { style, width, json, progress, state: Mutex::new((out, Vec::new())) }
+    }
+}
+
+impl<W: Write + Send> Sink for HealthReport<W> {
+    fn event(&self, event: Event) {
+        // What comes from the host is made harmless here, too, since it is shown later.
+        let Ok(event) = (if self.json { Ok(event) } else { harmless(&event) }) else { return };
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let (out, hosts) = &mut *state;
+        match (event.host, event.what) {
+            (Some(host), What::Health { checks }) => hosts.push(HostHealth::new(host, checks)),
+            (Some(host), What::Failed { failure }) => {
+                hosts.push(HostHealth::unknown(host, &failure));
+            }
+            (None, What::Failed { failure }) => {
+                eprintln!("{}", failure_text(self.style, "", &failure));
+            }
+            (None, What::Summary { hosts: summaries }) => {
+                self.progress.event(Event::of_run(What::Summary { hosts: Vec::new() }));
+                let place = |health: &HostHealth| {
+                    summaries.iter().position(|summary| summary.host == health.host)
+                };
+                hosts.sort_by_key(place);
+                // A reader that went away (`| head`) is no error.
+                let _ = if self.json {
+                    writeln!(out, "{}", document(hosts))
+                } else {
+                    lines(self.style, self.width, hosts)
+                        .iter()
+                        .try_for_each(|line| writeln!(out, "{line}"))
+                };
+                let _ = out.flush();
+            }
+            (_, What::Done(_)) => {}
+            (host, what) if !self.json => self.progress.event(Event { host, what }),
+            _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Failure, HostSummary, Outcome};
+
+    const PLAIN: Style = Style { color: false, live: false, diff: false, check: false };
+
+    fn check(name: &str, ok: bool, detail: &str) -> Check {
+        Check { name: name.to_owned(), ok, detail: detail.to_owned() }
+    }
+
+    fn healthy() -> Vec<Check> {
+        vec![
+            check("nginx.service", true, "up 3 d 4 h, 12.4 MB, no restarts"),
+            check("https://127.0.0.1/flask/api/health", true, "200 in 2 ms"),
+            check("certificate", true, "89 days left, until 2027-02-21"),
+            check("disk", true, "70 % used, 30.1 GB free"),
+            check("drift", true, "none"),
+        ]
+    }
+
+    fn broken() -> Vec<Check> {
+        let detail = "2026/11/24 04:06:16 [emerg] 1234#1234: unknown directive \"lisen\" in \
+                      /etc/nginx/sites-enabled/homework:7";
+        let mut checks = healthy();
+        checks.push(check("nginx configuration", false, detail));
+        checks.push(check("flask-app.service", false, "failed"));
+        checks
+    }
+
+    fn shown(hosts: &[HostHealth]) -> String {
+        let lines = lines(PLAIN, 80, hosts);
+        assert!(lines.iter().all(|line| line.chars().count() <= 80), "{lines:#?}");
+        lines.join("\n")
+    }
+
+    #[test]
+    fn one_host_is_a_whole_list() {
+        insta::assert_snapshot!(shown(&[HostHealth::new("vm1", broken())]));
+    }
+
+    #[test]
+    fn several_hosts_are_a_line_each() {
+        let gone = Failure::new(Exit::Unreachable, "cannot reach `192.0.2.7`")
+            .why("it does not answer in time");
+        insta::assert_snapshot!(shown(&[
+            HostHealth::new("web1", healthy()),
+            HostHealth::new("web2", broken()),
+            HostHealth::unknown("db-backup", &gone),
+        ]));
+    }
+
+    #[test]
+    fn the_document_has_its_shape_and_the_order_of_the_inventory() {
+        let report = HealthReport::new(Vec::new(), PLAIN, 80, true);
+        let summary = |host: &str| HostSummary {
+            host: host.to_owned(),
+            outcome: Outcome::Unchanged,
+            changes: 0,
+            elapsed_ms: 1,
+            urls: vec![],
+        };
+        for (host, ok) in [("b", true), ("a", false)] {
+            let checks = vec![check("disk", ok, "full")];
+            report.event(Event::on(host, What::Health { checks }));
+        }
+        let hosts = vec![summary("a"), summary("b")];
+        report.event(Event::of_run(What::Summary { hosts }));
+        let (out, _) = report.state.into_inner().unwrap();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            "{\"hosts\":[\
+             {\"host\":\"a\",\"healthy\":false,\"checks\":[{\"name\":\"disk\",\"ok\":false,\"detail\":\"full\"}]},\
+             {\"host\":\"b\",\"healthy\":true,\"checks\":[{\"name\":\"disk\",\"ok\":true,\"detail\":\"full\"}]}\
+             ]}\n"
+        );
+    }
+}
