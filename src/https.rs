@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -19,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::resource::sha256;
 
@@ -91,13 +92,7 @@ impl Connection {
         host: &str,
         certificate: Option<&str>,
     ) -> Result<Self> {
-        let config = ClientConfig::builder()
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Pinned(certificate.map(str::to_owned))))
-            .with_no_client_auth();
-        let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())?;
-        let stream = way.into().open(443).await?;
-        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+        let stream = connect(way.into(), host, certificate).await?;
         Self::over(stream, host).await
     }
 
@@ -135,6 +130,23 @@ impl Drop for Connection {
     fn drop(&mut self) {
         self.driver.abort();
     }
+}
+
+async fn connect(way: Way, host: &str, certificate: Option<&str>) -> Result<TlsStream<TcpStream>> {
+    let config = ClientConfig::builder()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Pinned(certificate.map(str::to_owned))))
+        .with_no_client_auth();
+    let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())?;
+    let stream = way.open(443).await?;
+    Ok(TlsConnector::from(Arc::new(config)).connect(name, stream).await?)
+}
+
+/// SHA-256 of the certificate (DER) that is served to those who ask for `host`, in hex.
+pub async fn served_certificate(way: Way, host: &str) -> Result<String> {
+    let stream = connect(way, host, None).await?;
+    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    chain.first().map(|own| sha256(own)).context("it serves no certificate")
 }
 
 /// Accepts one certificate, known by its fingerprint, and no other; without one, any.

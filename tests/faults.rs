@@ -158,13 +158,13 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect(name))
 }
 
-fn table(tally: &BTreeMap<(Fault, bool), [usize; 2]>) -> String {
+fn table(tally: &BTreeMap<(Fault, bool), [usize; 3]>) -> String {
     let mut text =
-        String::from("fault         host          runs  cut off  mended by the next run\n");
-    for ((fault, fresh), [runs, cut]) in tally {
+        String::from("fault         host          runs  cut off  mended\n");
+    for ((fault, fresh), [runs, cut, mended]) in tally {
         let host = if *fresh { "fresh" } else { "provisioned" };
         let fault = format!("{fault:?}");
-        let _ = writeln!(text, "{fault:<12}  {host:<12}  {runs:>4}  {cut:>7}  {runs:>4}");
+        let _ = writeln!(text, "{fault:<12}  {host:<12}  {runs:>4}  {cut:>7}  {mended:>6}");
     }
     text
 }
@@ -180,16 +180,19 @@ fn run_all(lab: &Lab, runs: usize, random: &mut Random) {
         // Each kind in turn; five runs a host bring another one to each fresh host.
         let fault = FAULTS[run % FAULTS.len()];
         let fresh = host.is_untouched();
+        let [all, ..] = tally.entry((fault, fresh)).or_insert([0, 0, 0]);
+        *all += 1;
         let start = Instant::now();
         let under_way = one(host, token, fault, VARIANTS[run % 2], random);
         let seconds = start.elapsed().as_secs();
         println!("run {run}: {fault:?}, fresh: {fresh}, cut off: {under_way}, {seconds} s");
-        let [all, cut] = tally.entry((fault, fresh)).or_insert([0, 0]);
-        *all += 1;
-        *cut += usize::from(under_way);
+        if let Some([_, cut, mended]) = tally.get_mut(&(fault, fresh)) {
+            *cut += usize::from(under_way);
+            *mended += 1;
+        }
     }
     println!("{}", table(&tally));
-    let cut: usize = tally.values().map(|[_, cut]| cut).sum();
+    let cut: usize = tally.values().map(|[_, cut, _]| cut).sum();
     assert!(cut * 2 > runs, "most runs have to be under way when they are cut off");
 }
 

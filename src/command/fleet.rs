@@ -42,6 +42,14 @@ impl From<Outcome> for Ended {
 
 /// What a verb does on each host.
 pub(super) trait Job: Send + Sync + 'static {
+    /// Whether it changes hosts, so that a stop waits for the change in hand.
+    const CHANGES: bool = true;
+
+    /// Hears which hosts there are, before the work begins.
+    fn begins(&self, _works: &[Work]) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// Does it on one host; `tell` hears what happens there.
     fn on_host(
         &self,
@@ -66,14 +74,22 @@ pub(super) fn run_to(
     runtime.block_on(on_all(args, sink, check, job))
 }
 
+fn changes<J: Job>(_: &J) -> bool {
+    J::CHANGES
+}
+
 async fn on_all(args: &HostArgs, sink: Arc<dyn Sink>, check: bool, job: impl Job) -> Result<Exit> {
     sink.event(Event::of_run(What::Version { version: env!("CARGO_PKG_VERSION").to_owned() }));
-    listen(&sink)?;
+    listen(&sink, changes(&job))?;
     let lab_sink = Arc::clone(&sink);
     let step = move |line: &str| {
         lab_sink.event(Event::of_run(What::Step { message: line.to_owned(), fraction: None }));
     };
-    let found = match hosts::find(args, step) {
+    let found = hosts::find(args, step).and_then(|works| {
+        job.begins(&works)?;
+        Ok(works)
+    });
+    let found = match found {
         Ok(found) => found,
         Err(error) => {
             let failure = Failure::from(error);
@@ -111,9 +127,12 @@ async fn on_all(args: &HostArgs, sink: Arc<dyn Sink>, check: bool, job: impl Job
 }
 
 /// Ctrl-C stops the work after the change in hand, a second one at once.
-fn listen(sink: &Arc<dyn Sink>) -> Result<()> {
+fn listen(sink: &Arc<dyn Sink>, changes: bool) -> Result<()> {
     let (first_sink, second_sink) = (Arc::clone(sink), Arc::clone(sink));
     let first = move || {
+        if !changes {
+            return;
+        }
         let message = "stopping after the change in hand; Ctrl-C again stops at once".to_owned();
         first_sink.event(Event::of_run(What::Warning { message }));
     };
@@ -128,7 +147,7 @@ fn listen(sink: &Arc<dyn Sink>) -> Result<()> {
     Ok(interrupt::listen(first, second)?)
 }
 
-fn sink(show: Show) -> Arc<dyn Sink> {
+pub(super) fn sink(show: Show) -> Arc<dyn Sink> {
     if show.json {
         return Arc::new(Json::new(std::io::stdout()));
     }

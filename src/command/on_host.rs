@@ -68,7 +68,7 @@ pub fn run(command: Command) -> Result<Exit> {
 }
 
 /// The host that this process runs on.
-fn this_host() -> Host {
+pub(super) fn this_host() -> Host {
     let blobs = Box::new(|_: &_| anyhow::bail!("no blob is needed here"));
     Host::new("/", blobs, Box::new(|_| ()))
 }

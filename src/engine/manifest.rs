@@ -86,6 +86,11 @@ impl Manifest {
         self.strange.len()
     }
 
+    /// What hwctl has made: the part of the stack, and the resource as it was declared last.
+    pub(super) fn known(&self) -> impl Iterator<Item = (&str, &Resource)> {
+        self.owned.iter().map(|owned| (owned.tag.as_str(), &owned.resource))
+    }
+
     /// Takes in what a run has done; what it has brought back to its original state is hwctl's no
     /// more, if the run `is_whole`.
     pub(super) fn take_in(&mut self, entries: &[Entry], is_whole: bool) {

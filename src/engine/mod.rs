@@ -3,6 +3,7 @@
 //! It speaks frames on its standard input and output and ends with its session.
 
 mod apply;
+mod backup;
 mod blobs;
 mod deadman;
 mod facts;
@@ -10,17 +11,23 @@ mod goal;
 mod input;
 mod journal;
 mod lock;
+mod logs;
 mod manifest;
 mod plan;
 pub mod protocol;
+mod redis;
+mod renewal;
 mod room;
 mod service;
 mod session;
 mod status;
 mod validate;
 
+pub use backup::{Copied, MAX_BACKUP, check as check_copy};
 pub use blobs::Bundle;
 pub use deadman::revert;
+pub use logs::{Log, LogSource, LogsRequest};
+pub use redis::{RedisPlace, host_secret};
 pub use service::Service;
 pub use session::serve;
 pub use status::{Status, status};

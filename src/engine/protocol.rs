@@ -10,10 +10,10 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::{Service, Status};
-use crate::event::{Planned, Run, What};
+use super::{Copied, LogsRequest, RedisPlace, Service, Status};
+use crate::event::{LogLine, Planned, Run, What};
 use crate::failure::Failure;
-use crate::resource::{Blob, Declared, Facts, Id};
+use crate::resource::{Blob, CertificateInfo, Declared, Facts, Id};
 
 /// The line that the operator's side begins with. What comes before it (a password that sudo did
 /// not want) is passed over.
@@ -93,6 +93,23 @@ pub enum Request {
         /// What the host should be: how far it is from that is told too.
         goal: Option<Goal>,
     },
+    /// Lines of the logs; answered by [`Reply::Log`], again and again where they are followed.
+    Logs(LogsRequest),
+    /// Copy Redis's data; answered by [`Reply::Part`]s, then [`Reply::Copied`].
+    Backup {
+        /// Where it is.
+        place: RedisPlace,
+    },
+    /// The next bytes of a copy that [`Request::Restore`] will name; not answered.
+    Part {
+        /// The bytes.
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
+    /// Put the copy that was sent in the place of Redis's data; answered by [`Reply::Closed`].
+    Restore(Restore),
+    /// What the certificate of the stack says of itself; answered by [`Reply::Certificate`].
+    Certificate,
 }
 
 /// What a plan is asked for.
@@ -129,6 +146,19 @@ pub struct Restart {
     pub certificate: PathBuf,
 }
 
+/// What a restore is asked for.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Restore {
+    /// Where Redis is.
+    pub place: RedisPlace,
+    /// What the copy is known by.
+    pub copied: Copied,
+    /// Who asks, for the lock and the journal.
+    pub run: RunInfo,
+    /// See [`PlanRequest::patience_s`].
+    pub patience_s: u64,
+}
+
 /// What a host is to become.
 #[derive(Debug, Serialize, Deserialize)]
 pub enum Goal {
@@ -148,6 +178,13 @@ pub enum Goal {
     Original {
         /// Whether data goes too.
         purge_data: bool,
+    },
+    /// With a new certificate and key in the place of those that hwctl made.
+    NewCertificate {
+        /// Life of the new one, in days; that of the last one when not given.
+        days: Option<u16>,
+        /// Only if the old one ends within so many days.
+        if_expires_within: Option<u16>,
     },
 }
 
@@ -210,6 +247,8 @@ pub enum Reply {
     },
     /// Lines of a log, oldest first.
     Lines(Vec<String>),
+    /// Answers [`Request::Certificate`].
+    Certificate(CertificateInfo),
     /// The request failed.
     Failed {
         /// Why.
@@ -217,6 +256,21 @@ pub enum Reply {
     },
     /// Answers [`Request::Status`].
     Status(Status),
+    /// Answers [`Request::Logs`].
+    Log {
+        /// Oldest first.
+        lines: Vec<LogLine>,
+        /// Whether there are no more, save for those that are written from now on.
+        is_all: bool,
+    },
+    /// The next bytes of a copy of Redis's data.
+    Part {
+        /// The bytes.
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+    },
+    /// The copy is whole.
+    Copied(Copied),
 }
 
 /// Reads up to the greeting of the operator's side, passing over the little that may come before.

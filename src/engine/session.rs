@@ -21,11 +21,12 @@ use super::lock::Lock;
 use super::manifest::Manifest;
 use super::plan::{Plan, Wanted};
 use super::protocol::{ENGINE_GREETING, Goal, PlanRequest, Reply, Request, RunInfo, write_frame};
+use super::renewal;
 use super::room;
 use super::validate::Outside;
 use crate::event::{Action, Planned, RunOutcome, What};
 use crate::failure::{Exit, Failure};
-use crate::resource::{Blob, Host, Id, Resource, fingerprint};
+use crate::resource::{Blob, Host, Id};
 
 /// Serves one session on `input` and `output`; `connection` is sshd's `SSH_CONNECTION`.
 pub async fn serve(
@@ -74,6 +75,8 @@ struct Session {
     planned: Option<(PlanRequest, Wanted, Plan)>,
     run: Option<Run>,
     lock: Option<Lock>,
+    /// A copy of Redis's data, as far as it has come.
+    copy: Vec<u8>,
 }
 
 impl Session {
@@ -96,6 +99,7 @@ impl Session {
             planned: None,
             run: None,
             lock: None,
+            copy: Vec::new(),
         }
     }
 
@@ -134,6 +138,10 @@ impl Session {
             let request = request?;
             self.require_in_order(&request)?;
             let answer = match request {
+                Request::Part { bytes } => {
+                    self.take_part(&bytes)?;
+                    Ok(None)
+                }
                 Request::Plan(request) => self.plan(request).await.map(Some),
                 Request::Chunk { key, bytes, last } => {
                     if let Err(error) = self.blobs.borrow_mut().receive(&key, &bytes, last) {
@@ -171,6 +179,7 @@ impl Session {
         let planned = self.planned.as_ref().is_some_and(|(request, ..)| request.run.is_some());
         let (fits, what) = match request {
             Request::Plan(_) => (self.run.is_none(), "a plan within a run"),
+            Request::Restore(_) => (self.run.is_none(), "a restore within a run"),
             Request::Chunk { .. } => (planned, "a chunk of a blob before a plan"),
             Request::Keep => (self.run.is_some(), "a run to keep before a run"),
             Request::Undo { .. } => (self.run.is_some(), "a run to undo before a run"),
@@ -285,7 +294,7 @@ impl Session {
         match applied {
             Ok(()) => {
                 self.blobs.borrow().clear();
-                Ok(Reply::Applied { certificate: self.certificate() })
+                Ok(Reply::Applied { certificate: self.certificate(&wanted) })
             }
             Err(failure) if request.keep_on_failure => {
                 self.close(RunOutcome::Failed, Some(failure.what.clone()))?;
@@ -388,11 +397,12 @@ impl Session {
     }
 
     /// The fingerprint of the certificate that the stack serves.
-    fn certificate(&self) -> Option<String> {
-        let Goal::Declared { resources, .. } = &self.run.as_ref()?.goal else { return None };
-        resources.iter().find_map(|declared| {
-            let Resource::Certificate(certificate) = &declared.resource else { return None };
-            fingerprint(&self.host.path(&certificate.certificate)).ok()
-        })
+    fn certificate(&self, wanted: &Wanted) -> Option<String> {
+        let meant = wanted.declared.iter().map(|step| &step.resource);
+        let all = match &self.run.as_ref()?.goal {
+            Goal::Declared { resources, .. } => resources.as_slice(),
+            _ => &[],
+        };
+        renewal::fingerprint(meant.chain(all.iter().map(|d| &d.resource)), &self.host)
     }
 }

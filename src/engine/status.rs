@@ -17,7 +17,7 @@ use super::lock::Lock;
 use super::manifest::Manifest;
 use crate::event::{Check, RunOutcome};
 use crate::https::Connection;
-use crate::resource::{Host, expiry, fingerprint, last_lines};
+use crate::resource::{Host, expiry, fingerprint, last_lines, require_docker};
 
 const UNITS: [&str; 4] =
     ["nginx.service", "flask-app.socket", "flask-app.service", "docker.service"];
@@ -43,6 +43,8 @@ pub struct Status {
 
 /// Reads how the host is; `certificate` is where the certificate is that nginx serves.
 pub async fn status(host: &Host, certificate: &Path) -> Status {
+    // A session may ask again and again.
+    host.forget();
     let path = host.path(certificate);
     let pinned = fingerprint(&path);
     let (services, syntax, firewall, answers) = tokio::join!(
@@ -68,21 +70,14 @@ async fn services(host: &Host) -> Vec<Check> {
         Ok(told) => told,
         Err(error) => return vec![Check::of("systemd", Err(error))],
     };
-    let blocks = || UNITS.iter().zip(told.split("\n\n"));
-    let mut checks: Vec<_> = blocks().map(|(name, block)| Check::of(*name, unit(block))).collect();
+    let blocks = UNITS.iter().zip(told.split("\n\n"));
+    let mut checks: Vec<_> = blocks.map(|(name, block)| Check::of(*name, unit(block))).collect();
     let containers = match Manifest::load(host) {
         Ok(manifest) => manifest.containers(),
         Err(error) => return [checks, vec![Check::of("manifest", Err(error))]].concat(),
     };
-    // A mere look at the socket of a docker that is down would start it.
-    let docker_runs = blocks().any(|(name, block)| {
-        *name == "docker.service" && field(block, "ActiveState") == Some("active")
-    });
     for name in containers {
-        let seen = match docker_runs {
-            true => container(host, &name).await,
-            false => Err(anyhow!("docker does not run")),
-        };
+        let seen = container(host, &name).await;
         checks.push(Check::of(format!("container {name}"), seen));
     }
     checks
@@ -125,7 +120,7 @@ fn unit(block: &str) -> Result<String> {
 }
 
 async fn container(host: &Host, name: &str) -> Result<String> {
-    let docker = host.docker().await?;
+    let docker = require_docker(host).await?;
     let found = docker.inspect_container(name, None::<InspectContainerOptions>).await;
     let found: ContainerInspectResponse = match found {
         Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => {

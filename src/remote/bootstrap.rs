@@ -105,6 +105,15 @@ fn become_root(target: &Target) -> &'static str {
     }
 }
 
+/// The same, as words before a command's.
+pub(super) fn root_words(target: &Target) -> Vec<String> {
+    let words: &[&str] = match target.become_password {
+        Some(_) => &["sudo", "-S", "-p", "", "--"],
+        None => &["sudo", "-n", "--"],
+    };
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
 /// The script that starts the engine, for the login shell: it holds nothing from the inventory.
 fn start_script(target: &Target, path: &str) -> String {
     let root = become_root(target);
@@ -176,7 +185,7 @@ async fn try_start(
     Err(refused(target, &String::from_utf8_lossy(&told)))
 }
 
-fn password_line(target: &Target) -> Vec<u8> {
+pub(super) fn password_line(target: &Target) -> Vec<u8> {
     let password = target.become_password.as_ref();
     password.map(|password| format!("{}\n", password.expose()).into_bytes()).unwrap_or_default()
 }

@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use super::engine::{Engine, Tell};
-use crate::engine::Status;
-use crate::engine::protocol::{Goal, Reply, Request};
-use crate::failure::Failure;
+use crate::engine::protocol::{CHUNK, Goal, Reply, Request, Restore};
+use crate::engine::{Copied, LogsRequest, MAX_BACKUP, RedisPlace, Status, check_copy};
+use crate::event::LogLine;
+use crate::failure::{Exit, Failure};
 
 impl Engine {
     /// How the host is, and with a goal how far it is from that.
@@ -20,6 +21,68 @@ impl Engine {
         match self.answer_unless_stopped(tell).await? {
             Reply::Status(status) => Ok(status),
             other => Err(self.nonsense(&other)),
+        }
+    }
+
+    /// A copy of Redis's data.
+    pub async fn backup(
+        &mut self,
+        place: RedisPlace,
+        tell: Tell<'_>,
+    ) -> Result<(Copied, Vec<u8>), Failure> {
+        self.send(&Request::Backup { place }).await?;
+        let mut copy = Vec::new();
+        loop {
+            match self.answer_unless_stopped(tell).await? {
+                Reply::Part { bytes } if (copy.len() + bytes.len()) as u64 <= MAX_BACKUP => {
+                    copy.extend_from_slice(&bytes);
+                }
+                Reply::Copied(copied) => {
+                    check_copy(&copied, &copy)?;
+                    return Ok((copied, copy));
+                }
+                other => return Err(self.nonsense(&other)),
+            }
+        }
+    }
+
+    /// Puts a copy in the place of Redis's data; once begun it goes to its end.
+    pub async fn restore(
+        &mut self,
+        restore: Restore,
+        bytes: &[u8],
+        tell: Tell<'_>,
+    ) -> Result<(), Failure> {
+        for part in bytes.chunks(CHUNK) {
+            self.send(&Request::Part { bytes: part.to_vec() }).await?;
+        }
+        self.close(&Request::Restore(restore), tell).await
+    }
+
+    /// Lines of the logs: `take` gets them, and whether they are all that there are until now.
+    /// Where they are followed it goes on until the operator stops it.
+    pub async fn logs(
+        &mut self,
+        request: LogsRequest,
+        take: impl Fn(Vec<LogLine>, bool),
+        tell: Tell<'_>,
+    ) -> Result<(), Failure> {
+        let follow = request.follow;
+        self.send(&Request::Logs(request)).await?;
+        loop {
+            let reply = match self.answer_unless_stopped(tell).await {
+                Err(failure) if follow && failure.exit == Exit::Interrupted => return Ok(()),
+                reply => reply?,
+            };
+            match reply {
+                Reply::Log { lines, is_all } => {
+                    take(lines, is_all);
+                    if is_all && !follow {
+                        return Ok(());
+                    }
+                }
+                other => return Err(self.nonsense(&other)),
+            }
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::engine::protocol::{
 };
 use crate::event::{self, What};
 use crate::failure::{Exit, Failure};
-use crate::resource::{Blob, Facts, Id};
+use crate::resource::{Blob, CertificateInfo, Facts, Id};
 
 /// How long the last words of an engine that is gone are waited for.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -187,7 +187,7 @@ impl Engine {
         }
     }
 
-    async fn close(&mut self, request: &Request, tell: Tell<'_>) -> Result<(), Failure> {
+    pub(super) async fn close(&mut self, request: &Request, tell: Tell<'_>) -> Result<(), Failure> {
         self.send(request).await?;
         match self.answer(tell).await? {
             Reply::Closed => Ok(()),
@@ -200,6 +200,15 @@ impl Engine {
         self.send(&Request::Restart(restart)).await?;
         match self.answer(tell).await? {
             Reply::Restarted { certificate } => Ok(certificate),
+            other => Err(self.nonsense(&other)),
+        }
+    }
+
+    /// What the certificate of the stack says of itself.
+    pub async fn certificate(&mut self, tell: Tell<'_>) -> Result<CertificateInfo, Failure> {
+        self.send(&Request::Certificate).await?;
+        match self.answer(tell).await? {
+            Reply::Certificate(info) => Ok(info),
             other => Err(self.nonsense(&other)),
         }
     }

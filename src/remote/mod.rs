@@ -4,10 +4,12 @@
 mod bootstrap;
 mod daily;
 mod engine;
+mod exec;
 pub mod interrupt;
 mod outside;
 mod ssh;
 
 pub use engine::{Engine, Planned, Tell};
-pub use outside::{Expected, Look, Page, look, look_by};
+pub use exec::exec;
+pub use outside::{Expected, Look, Page, look, look_by, resolve, served_certificate, shown};
 pub use ssh::Target;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use crate::event::Check;
-use crate::https::{Connection, Way};
+use crate::https::{self, Connection, Way};
 
 /// How long one look may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -73,18 +73,10 @@ impl std::error::Error for Behind {}
 const PORTS: &str = "undeclared ports";
 
 impl Expected {
-    /// The address as it stands in a URL.
-    fn shown(&self) -> String {
-        match self.address.parse::<std::net::Ipv6Addr>() {
-            Ok(address) => format!("[{address}]"),
-            Err(_) => self.address.clone(),
-        }
-    }
-
     /// The names of all checks.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
-        let shown = self.shown();
+        let shown = shown(&self.address);
         let pages = self.pages.iter().map(|page| format!("https://{shown}{}", page.path));
         [format!("http://{shown}/"), PORTS.to_owned()].into_iter().chain(pages).collect()
     }
@@ -103,7 +95,7 @@ pub async fn look(expected: &Expected) -> Vec<Check> {
 
 /// The same by a given way.
 pub async fn look_by(way: Way, expected: &Expected) -> Vec<Look> {
-    let shown = expected.shown();
+    let shown = shown(&expected.address);
     let redirect = async {
         let name = format!("http://{shown}/");
         vec![Look::of(name, within(redirects(way, &shown)).await)]
@@ -142,8 +134,17 @@ async fn within(look: impl Future<Output = Result<String>>) -> Result<String> {
     timeout(PATIENCE, look).await.map_err(|_| Behind("no answer within 5 s".to_owned()))?
 }
 
+/// An address or name as it stands in a URL.
+#[must_use]
+pub fn shown(address: &str) -> String {
+    match address.parse::<std::net::Ipv6Addr>() {
+        Ok(address) => format!("[{address}]"),
+        Err(_) => address.to_owned(),
+    }
+}
+
 /// The address of a name: the resolver's, since a static binary cannot load libc's.
-pub(super) async fn resolve(address: &str) -> Result<IpAddr> {
+pub async fn resolve(address: &str) -> Result<IpAddr> {
     if let Ok(ip) = address.parse() {
         return Ok(ip);
     }
@@ -160,6 +161,13 @@ async fn redirects(way: Way, host: &str) -> Result<String> {
         bail!("{}, to `{location}` instead of HTTPS", status_text(status));
     }
     Ok(format!("{status} to {location}"))
+}
+
+/// SHA-256 of the certificate (DER) that is served at `address`, in hex.
+pub async fn served_certificate(address: &str) -> Result<String> {
+    let way = Way::from(resolve(address).await?);
+    let look = https::served_certificate(way, address);
+    timeout(PATIENCE, look).await.map_err(|_| anyhow!("no answer within 5 s"))?
 }
 
 async fn answers(way: Way, host: &str, page: &Page, certificate: Option<&str>) -> Result<String> {

@@ -87,7 +87,7 @@ impl Target {
     }
 
     /// ssh's own arguments for a connection outside the session.
-    fn arguments(&self) -> Vec<String> {
+    pub(super) fn arguments(&self) -> Vec<String> {
         let mut args =
             vec!["-o".to_owned(), format!("ConnectTimeout={}", self.connect_timeout.as_secs())];
         let known = self.known_hosts.as_ref();

@@ -1,5 +1,9 @@
 //! What the daily verbs tell, as a person reads it.
 
+use std::fmt::Write as _;
+
+use serde_json::{Map, Value};
+
 use super::terminal::{Style, count, count_bytes, host_line};
 use crate::event::{Check, Data, LogLine, What};
 
@@ -12,8 +16,14 @@ pub(super) fn daily_text(style: Style, host: &str, what: &What) -> Option<String
             Some(host_line(host, &texts.collect::<Vec<_>>().join("\n")))
         }
         What::Log(LogLine { log, is_error, text, .. }) => {
+            let text = &flat(text).unwrap_or_else(|| text.clone());
             let text = if *is_error { style.paint(text, "31") } else { text.clone() };
-            Some(format!("{} {text}", style.paint(&format!("{host} {log}:"), "36")))
+            let names = [host, log].into_iter().filter(|name| !name.is_empty());
+            let names = names.collect::<Vec<_>>().join(" ");
+            Some(match names.as_str() {
+                "" => text,
+                names => format!("{} {text}", style.paint(&format!("{names}:"), "36")),
+            })
         }
         What::Output { text, .. } => Some(host_line(host, text)),
         What::BackedUp { file, data } => {
@@ -32,4 +42,61 @@ fn data_text(data: &Data) -> String {
     let Data { keys, visits, bytes } = data;
     let size = count_bytes(*bytes);
     format!("{}, {} ({size})", number(*keys, "key"), number(*visits, "visit"))
+}
+
+/// A line that is one JSON object with a time, as `04:06:16.123 info request method=GET …`.
+fn flat(text: &str) -> Option<String> {
+    let fields: Map<String, Value> =
+        text.starts_with('{').then(|| serde_json::from_str(text).ok())??;
+    let time = fields.get("time")?.as_str()?.split_once('T')?.1.trim_end_matches('Z');
+    let mut flat = time.to_owned();
+    for (name, value) in fields.iter().filter(|(name, _)| *name != "time") {
+        let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let _ = match name.as_str() {
+            "level" | "message" => write!(flat, " {value}"),
+            name if value.contains([' ', '"']) => write!(flat, " {name}={value:?}"),
+            name => write!(flat, " {name}={value}"),
+        };
+    }
+    Some(flat)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(host: &str, what: &What) -> String {
+        let style = Style { color: false, live: false, diff: false, check: false };
+        daily_text(style, host, what).unwrap_or_default()
+    }
+
+    fn line(log: &str, text: &str) -> What {
+        let time = "2026-11-24T04:06:16.123000Z".to_owned();
+        What::Log(LogLine { time, log: log.to_owned(), is_error: false, text: text.to_owned() })
+    }
+
+    #[test]
+    fn lines_of_logs() {
+        let api = r#"{"time":"2026-11-24T04:06:16.123Z","level":"info","message":"request","method":"GET","path":"/flask/a b","status":200}"#;
+        let redis = "1:M 24 Nov 2026 04:06:16.123 * Ready to accept connections";
+        let lines = [
+            shown("web1", &line("api", api)),
+            shown("web2", &line("redis", redis)),
+            shown("", &line("redis", redis)),
+            shown("", &line("", r#"{"no":"time"}"#)),
+        ];
+        insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    #[test]
+    fn data_saved_and_put_back() {
+        let data = Data { keys: 1, visits: 4100, bytes: 104 };
+        let file = "visits.backup".to_owned();
+        let lines = [
+            shown("vm1", &What::BackedUp { file: file.clone(), data: data.clone() }),
+            shown("vm1", &What::Restored { file, data }),
+            shown("vm1", &What::Output { is_error: false, text: "4100".to_owned() }),
+        ];
+        insta::assert_snapshot!(lines.join("\n"));
+    }
 }

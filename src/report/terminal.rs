@@ -116,11 +116,16 @@ impl<W: Write + Send> Sink for Terminal<W> {
             What::Kept { id, because } => {
                 state.print(&host_line(&host, &format!("{id} stays: {because}")));
             }
+            What::Certificate { certificate, served } => {
+                state.answer(&host, &super::certificate::text(&certificate, &served));
+            }
             What::History { runs } => state.history(style, &host, &runs),
             What::Done(summary) => state.done(style, &summary),
             What::Summary { hosts } => state.summary(&hosts),
             daily => {
-                state.hosts.entry(host.clone()).or_default().is_answer = true;
+                if matches!(daily, What::Restored { .. }) {
+                    state.hosts.entry(host.clone()).or_default().is_answer = true;
+                }
                 if let Some(text) = daily_text(style, &host, &daily) {
                     state.print(&text);
                 }
@@ -130,6 +135,16 @@ impl<W: Write + Send> Sink for Terminal<W> {
 }
 
 impl<W: Write> State<W> {
+    /// Prints what was asked for.
+    fn answer(&mut self, host: &str, text: &str) {
+        let known = self.hosts.entry(host.to_owned()).or_default();
+        known.is_answer = known.ids.is_empty();
+        if let Some(bar) = known.bar.take() {
+            bar.finish_and_clear();
+        }
+        self.print(&host_line(host, text));
+    }
+
     /// Prints a line above the progress lines.
     fn print(&mut self, text: &str) {
         let Self { out, bars, .. } = self;
@@ -211,6 +226,7 @@ impl<W: Write> State<W> {
             Outcome::Changed if style.check => (format!("{changes} planned, none made"), "33"),
             Outcome::Changed => (format!("changed, {changes}"), "33"),
             Outcome::Restarted => ("restarted and healthy".to_owned(), "32"),
+            Outcome::Answered => return,
             Outcome::Failed => ("failed".to_owned(), "31;1"),
             Outcome::Undone => {
                 (format!("failed and undone, {} taken back", count(known.undone, "change")), "31;1")
@@ -234,7 +250,8 @@ impl<W: Write> State<W> {
     fn summary(&mut self, hosts: &[HostSummary]) {
         // What still moves belongs to hosts that will say nothing more.
         let _ = self.bars.clear();
-        if hosts.len() < 2 {
+        let is_answer = hosts.iter().all(|host| host.outcome == Outcome::Answered);
+        if hosts.len() < 2 || is_answer {
             return;
         }
         let mut text = String::from("summary:");
@@ -247,6 +264,7 @@ impl<W: Write> State<W> {
             Outcome::Changed,
             Outcome::Restarted,
             Outcome::Unchanged,
+            Outcome::Answered,
         ] {
             let names: Vec<_> =
                 hosts.iter().filter(|h| h.outcome == outcome).map(|h| h.host.as_str()).collect();

@@ -62,8 +62,8 @@ async fn runs(host: &Host) -> Result<bool> {
     Ok(matches!(state.trim(), "active" | "reloading"))
 }
 
-/// The host's docker, for a change that needs it.
-pub(super) async fn require(host: &Host) -> Result<&Docker> {
+/// The host's docker; an error where it does not run, instead of starting it.
+pub async fn require(host: &Host) -> Result<&Docker> {
     match daemon(host).await? {
         Daemon::Up(docker) => Ok(docker),
         Daemon::Absent => bail!("docker is not installed on the host"),

@@ -38,11 +38,14 @@ use std::time::SystemTime;
 use anyhow::Result;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-pub use certificate::{Certificate, CertificateState, expiry, fingerprint};
+pub use certificate::{
+    Certificate, CertificateInfo, CertificateState, certificate_info, expiry, fingerprint,
+};
 pub use change::{Action, Back, Change, Detail};
 pub use container::{Container, ContainerState, Mount, MountSource, PublishedPort};
 pub use content::{Blob, Content, HashScheme, Part, hex, sha256};
 pub use directory::{Directory, DirectoryState};
+pub use docker::require as require_docker;
 pub use entry::{MAX_FILE, sweep};
 pub use facts::{Facts, Version};
 pub use file::{Absent, File, PathState};
@@ -321,6 +324,8 @@ impl Resource {
         match self {
             Self::File(File { content: Content::Blob(_), .. }) => self.clone(),
             Self::File(file) => File { content: Content::Parts(Vec::new()), ..file.clone() }.into(),
+            // What it replaced is done with.
+            Self::Certificate(kind) => Certificate { replaces: None, ..kind.clone() }.into(),
             other => other.clone(),
         }
     }

@@ -17,6 +17,10 @@ const ERROR_LOG: &str = "/var/log/nginx/error.log";
 
 /// Reloads nginx and waits until no worker of before takes requests.
 pub async fn reload_nginx(host: &Host) -> Result<()> {
+    let test = host.output("nginx", &["-t", "-q"]).await?;
+    if !test.status.success() {
+        bail!("nginx does not accept its configuration: {}", last_lines(&test, 2));
+    }
     let main = host.run("systemctl", &["show", "--property=MainPID", "--value", "nginx"]).await?;
     let main: u32 = main.trim().parse().context("`systemctl show` names no process of nginx")?;
     let old = workers(main);

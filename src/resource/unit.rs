@@ -269,7 +269,8 @@ impl Kind for Unit {
 
     async fn apply(&self, state: &UnitState, host: &Host) -> Result<()> {
         let mut state = state.clone();
-        if state.needs_daemon_reload || !state.loaded {
+        // Whether the service behind a timer is newer than what systemd has read is not told here.
+        if state.needs_daemon_reload || !state.loaded || self.name.ends_with(".timer") {
             host.run("systemctl", &["daemon-reload"]).await?;
             host.forget();
             state = self.read(host).await?;

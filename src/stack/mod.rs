@@ -35,7 +35,7 @@ pub const TAGS: [&str; 8] =
 /// The key that signs the API's tokens.
 pub const JWT_KEY: &str = "jwt-key";
 /// The password between the API and Redis.
-const REDIS_PASSWORD: &str = "redis-password";
+pub const REDIS_PASSWORD: &str = "redis-password";
 /// What the host makes for itself: name and number of random bytes.
 const HOST_SECRETS: [(&str, usize); 2] = [(JWT_KEY, 32), (REDIS_PASSWORD, 32)];
 
@@ -94,7 +94,7 @@ pub fn stack(
         Ok(())
     })?;
     builder.part("firewall", firewall::declare)?;
-    let certificate = builder.part("tls", |b| Ok(tls::declare(b, &names)))?;
+    let certificate = builder.part("tls", |b| tls::declare(b, &names))?;
     builder.part("sites", |b| sites::declare(b, &names))?;
     builder.part("nginx", |b| nginx::declare(b, &names, certificate))?;
     builder.part("redis", redis::declare)?;

@@ -3,21 +3,28 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Result, anyhow, bail};
 
 use super::Session;
+use crate::engine::backup::{self, MAX_BACKUP};
 use crate::engine::goal;
-use crate::engine::journal;
+use crate::engine::journal::{self, Journal};
 use crate::engine::lock::Lock;
+use crate::engine::logs::{Logs, LogsRequest};
+use crate::engine::manifest::Manifest;
 use crate::engine::plan::Plan;
-use crate::engine::protocol::{Goal, Reply, Request, Restart};
+use crate::engine::protocol::{CHUNK, Goal, Reply, Request, Restart, Restore};
+use crate::engine::redis::RedisPlace;
+use crate::engine::renewal;
 use crate::engine::status::{Status, status};
-use crate::event::Check;
-use crate::failure::Failure;
+use crate::event::{Check, RunOutcome, What};
+use crate::failure::{Exit, Failure};
 use crate::resource::fingerprint;
 
 /// How many changes are named where the host is not as it should be.
 const NAMED: usize = 3;
+/// How many lines of a log are sent at once: with the longest of lines they fit in a frame.
+const BATCH: usize = 1000;
 
 impl Session {
     /// Answers one.
@@ -31,6 +38,10 @@ impl Session {
             Request::Status { certificate, goal } => {
                 Ok(Some(Reply::Status(self.status(&certificate, goal.as_ref()).await)))
             }
+            Request::Certificate => Ok(Some(Reply::Certificate(renewal::info(&self.host)?))),
+            Request::Logs(request) => self.logs(&request).await,
+            Request::Backup { place } => self.backup(&place).await.map(Some),
+            Request::Restore(restore) => self.restore(&restore).await.map(Some),
             _ => Err(anyhow!("that is no request of this kind").into()),
         }
     }
@@ -47,6 +58,60 @@ impl Session {
         let mut runs = journal::runs(&self.host, Lock::is_held(&self.host))?;
         runs.reverse();
         Ok(Reply::History { runs })
+    }
+
+    async fn logs(&self, request: &LogsRequest) -> Result<Option<Reply>, Failure> {
+        let mut logs = Logs::open(&self.host, request);
+        let lines = logs.newest().await?;
+        for message in std::mem::take(&mut logs.unread) {
+            self.teller.tell(What::Warning { message });
+        }
+        let (rest, last) = lines.split_at(lines.len().saturating_sub(BATCH));
+        for batch in rest.chunks(BATCH) {
+            self.reply(Reply::Log { lines: batch.to_vec(), is_all: false });
+        }
+        self.reply(Reply::Log { lines: last.to_vec(), is_all: true });
+        if request.follow {
+            let tell = |lines| self.reply(Reply::Log { lines, is_all: true });
+            logs.follow(&self.halted, tell).await?;
+        }
+        Ok(None)
+    }
+
+    async fn backup(&self, place: &RedisPlace) -> Result<Reply, Failure> {
+        let (copied, bytes) = backup::backup(&self.host, place).await?;
+        for part in bytes.chunks(CHUNK) {
+            self.reply(Reply::Part { bytes: part.to_vec() });
+        }
+        Ok(Reply::Copied(copied))
+    }
+
+    /// Takes the next bytes of a copy. More than a copy may have ends the session.
+    pub(super) fn take_part(&mut self, bytes: &[u8]) -> Result<()> {
+        if (self.copy.len() + bytes.len()) as u64 > MAX_BACKUP {
+            bail!("the other end is not hwctl: it sends more than a copy may have");
+        }
+        self.copy.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// A run of its own: it is in the journal, and nobody else works on the host meanwhile.
+    async fn restore(&mut self, restore: &Restore) -> Result<Reply, Failure> {
+        let Restore { place, copied, run, patience_s } = restore;
+        let bytes = std::mem::take(&mut self.copy);
+        // Before anything is stopped.
+        backup::check(copied, &bytes)?;
+        self.lock(run, Duration::from_secs(*patience_s)).await?;
+        Manifest::settle(&self.host)?;
+        let journal = Journal::begin(&self.host, run, self.from())?;
+        let restored = backup::restore(&self.host, place, copied, &bytes).await;
+        let (outcome, why) = match &restored {
+            Ok(()) => (RunOutcome::Kept, None),
+            Err(error) => (RunOutcome::Undone, Some(format!("{error:#}"))),
+        };
+        journal.end(&self.host, outcome, why)?;
+        self.lock = None;
+        restored.map(|()| Reply::Closed).map_err(|error| Failure::from_error(Exit::Undone, &error))
     }
 
     async fn status(&self, certificate: &Path, goal: Option<&Goal>) -> Status {

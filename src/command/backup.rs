@@ -1,0 +1,127 @@
+//! `hwctl backup` and `hwctl restore`: Redis's data to a file and back, counted both times.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context as _, Result};
+
+use super::backup_file::{self, Head};
+use super::fleet::{self, Ended, Job, Show};
+use super::hosts::Work;
+use super::run::run_info;
+use crate::cli::{BackupArgs, RestoreArgs};
+use crate::engine::RedisPlace;
+use crate::engine::protocol::Restore;
+use crate::event::{Outcome, What};
+use crate::failure::{Exit, Failure};
+use crate::inventory::Vars;
+use crate::remote::{Engine, Tell};
+use crate::stack::REDIS_PASSWORD;
+
+/// Runs `hwctl backup`.
+pub fn backup(args: BackupArgs) -> Result<Exit> {
+    let hosts = args.hosts.clone();
+    let show = Show { json: args.json, diff: false, check: false };
+    fleet::run(&hosts, show, Backup { file: args.file, several: AtomicBool::new(false) })
+}
+
+/// Runs `hwctl restore`.
+pub fn restore(args: RestoreArgs) -> Result<Exit> {
+    let hosts = args.hosts.clone();
+    let show = Show { json: args.json, diff: false, check: false };
+    fleet::run(&hosts, show, RestoreJob { args, several: AtomicBool::new(false) })
+}
+
+/// Where Redis is on a host with these vars.
+pub(super) fn place(vars: &Vars) -> RedisPlace {
+    RedisPlace {
+        container: vars.redis.container.clone(),
+        port: vars.redis.port,
+        password: REDIS_PASSWORD.to_owned(),
+    }
+}
+
+struct Backup {
+    file: PathBuf,
+    several: AtomicBool,
+}
+
+impl Job for Backup {
+    const CHANGES: bool = false;
+
+    fn begins(&self, works: &[Work]) -> Result<(), Failure> {
+        if works.len() < 2 {
+            return Ok(());
+        }
+        self.several.store(true, Ordering::Relaxed);
+        let made = std::fs::create_dir_all(&self.file);
+        let made = made.with_context(|| format!("make the folder `{}`", self.file.display()));
+        made.map_err(|error| Failure::from_error(Exit::Usage, &error))
+    }
+
+    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+        let name = &work.target.name;
+        let path = backup_file::path_of(&self.file, name, self.several.load(Ordering::Relaxed));
+        let mut engine = Engine::start(&work.target, tell).await?;
+        tell(What::Step { message: "copying Redis's data".to_owned(), fraction: None });
+        let (copied, bytes) = engine.backup(place(&work.vars), tell).await?;
+        engine.hang_up().await;
+        let data = copied.data.clone();
+        let head = Head {
+            host: name.clone(),
+            made: jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+            hwctl: env!("CARGO_PKG_VERSION").to_owned(),
+            copied,
+        };
+        backup_file::write(&path, &head, &bytes)?;
+        // What is told to be there is there.
+        backup_file::read(&path)?;
+        tell(What::BackedUp { file: path.display().to_string(), data });
+        Ok(Outcome::Answered.into())
+    }
+}
+
+struct RestoreJob {
+    args: RestoreArgs,
+    several: AtomicBool,
+}
+
+impl RestoreJob {
+    fn path(&self, host: &str) -> PathBuf {
+        backup_file::path_of(&self.args.file, host, self.several.load(Ordering::Relaxed))
+    }
+}
+
+impl Job for RestoreJob {
+    /// A file that is missing or damaged is known before any host is contacted.
+    fn begins(&self, works: &[Work]) -> Result<(), Failure> {
+        self.several.store(works.len() > 1, Ordering::Relaxed);
+        if works.len() > 1 && self.args.file.is_file() {
+            return Err(Failure::usage("one file is not restored on several hosts")
+                .not_done("no host was contacted")
+                .hint("name one with `--host`, or give the folder with a file for each host"));
+        }
+        works.iter().try_for_each(|work| read(&self.path(&work.target.name)).map(drop))
+    }
+
+    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+        let path = self.path(&work.target.name);
+        let (head, bytes) = read(&path)?;
+        let mut engine = Engine::start(&work.target, tell).await?;
+        let data = head.copied.data.clone();
+        let request = Restore {
+            place: place(&work.vars),
+            copied: head.copied,
+            run: run_info("restore"),
+            patience_s: self.args.wait.into(),
+        };
+        engine.restore(request, &bytes, tell).await?;
+        engine.hang_up().await;
+        tell(What::Restored { file: path.display().to_string(), data });
+        Ok(Outcome::Changed.into())
+    }
+}
+
+fn read(path: &Path) -> Result<(Head, Vec<u8>), Failure> {
+    backup_file::read(path)
+}

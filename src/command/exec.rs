@@ -1,0 +1,94 @@
+//! `hwctl exec`: a command on many hosts at once, each line told as it comes.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Result;
+
+use super::fleet::{self, Ended, Job, Show};
+use super::hosts::Work;
+use crate::cli::ExecArgs;
+use crate::event::{Outcome, What};
+use crate::failure::{Exit, Failure};
+use crate::remote::{Tell, exec};
+
+/// Runs `hwctl exec`.
+pub fn run(args: ExecArgs) -> Result<Exit> {
+    let show = Show { json: args.json, diff: false, check: false };
+    let hosts = args.hosts.clone();
+    fleet::run(&hosts, show, ExecJob { exec: Exec::new(args.json), args })
+}
+
+struct ExecJob {
+    args: ExecArgs,
+    exec: Exec,
+}
+
+impl Job for ExecJob {
+    const CHANGES: bool = false;
+
+    fn begins(&self, works: &[Work]) -> Result<(), Failure> {
+        self.exec.begins(works)
+    }
+
+    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+        self.exec.command(work, &self.args.command, self.args.sudo, tell).await
+    }
+}
+
+/// How the output of commands is told.
+pub(super) struct Exec {
+    json: bool,
+    /// Whether there is one host: its lines can be piped on as they are.
+    is_one: AtomicBool,
+}
+
+impl Exec {
+    pub(super) fn new(json: bool) -> Self {
+        Self { json, is_one: AtomicBool::new(false) }
+    }
+
+    pub(super) fn begins(&self, works: &[Work]) -> Result<(), Failure> {
+        self.is_one.store(works.len() == 1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Runs a command on one host.
+    pub(super) async fn command(
+        &self,
+        work: &Work,
+        command: &[String],
+        sudo: bool,
+        tell: Tell<'_>,
+    ) -> Result<Ended, Failure> {
+        let is_plain = self.is_one.load(Ordering::Relaxed) && !self.json;
+        let tell_line = |what| match what {
+            What::Output { is_error: false, text } if is_plain => put(&text, std::io::stdout()),
+            What::Output { is_error: true, text } if is_plain => put(&text, std::io::stderr()),
+            what => tell(what),
+        };
+        let code = exec(&work.target, command, sudo, &tell_line).await?;
+        tell(What::Exited { code });
+        match code {
+            Some(0) => Ok(Outcome::Answered.into()),
+            code => Err(failure(command, code)),
+        }
+    }
+}
+
+fn put(text: &str, mut out: impl std::io::Write) {
+    // A reader that went away (`| head`) is no error.
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
+fn failure(command: &[String], code: Option<i32>) -> Failure {
+    let name = command.first().map(String::as_str).unwrap_or_default();
+    let what = match code {
+        Some(code) => format!("`{name}` ends with exit code {code}"),
+        None => format!("`{name}` is ended by a signal"),
+    };
+    let failure = Failure::new(Exit::Failed, what);
+    match code {
+        Some(127) => failure.hint("for pipes and variables: `hwctl exec -- sh -c '…'`"),
+        _ => failure,
+    }
+}

@@ -1,0 +1,173 @@
+//! `hwctl logs`: the lines of many logs on many hosts, merged by time.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::fleet::{self, Ended, Job, Show};
+use super::hosts::Work;
+use super::since;
+use crate::cli::LogsArgs;
+use crate::engine::{Log, LogSource, LogsRequest};
+use crate::event::{Event, LogLine, Outcome, Sink, What};
+use crate::failure::{Exit, Failure};
+use crate::inventory::Vars;
+use crate::remote::{Engine, Tell};
+
+/// How many lines are shown when nothing else is said.
+const LINES: usize = 50;
+/// No host is asked for more lines than this.
+const MOST: usize = 1_000_000;
+/// How long followed lines wait for earlier ones of other hosts.
+const HOLD: Duration = Duration::from_millis(300);
+
+/// Runs `hwctl logs`.
+pub fn run(args: LogsArgs) -> Result<Exit> {
+    let since = args.since.as_deref().map(since::parse).transpose()?;
+    let sink = fleet::sink(Show { json: args.json, diff: false, check: false });
+    let merger =
+        Arc::new(Merger { sink: Arc::clone(&sink), json: args.json, state: Mutex::default() });
+    let hosts = args.hosts.clone();
+    fleet::run_to(&hosts, sink, false, Logs { args, since, merger })
+}
+
+struct Logs {
+    args: LogsArgs,
+    since: Option<i64>,
+    merger: Arc<Merger>,
+}
+
+impl Job for Logs {
+    const CHANGES: bool = false;
+
+    fn begins(&self, works: &[Work]) -> Result<(), Failure> {
+        let mut logs = HashSet::new();
+        for work in works {
+            logs.extend(chosen(&self.args.logs, &work.vars)?.into_iter().map(|log| log.name));
+        }
+        let names = works.iter().map(|work| work.target.name.clone()).collect();
+        self.merger.begin(names, logs.len() > 1);
+        if self.args.follow {
+            tokio::spawn(Arc::clone(&self.merger).show_again_and_again());
+        }
+        Ok(())
+    }
+
+    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+        let told = self.tell_all(work, tell).await;
+        // Others do not wait for a host that has nothing more to say.
+        self.merger.take(&work.target.name, Vec::new(), true);
+        told.map(|()| Outcome::Answered.into())
+    }
+}
+
+impl Logs {
+    async fn tell_all(&self, work: &Work, tell: Tell<'_>) -> Result<(), Failure> {
+        let all = if self.since.is_some() { MOST } else { LINES };
+        let request = LogsRequest {
+            logs: chosen(&self.args.logs, &work.vars)?,
+            lines: self.args.lines.unwrap_or(all).min(MOST),
+            since: self.since,
+            errors: self.args.errors,
+            follow: self.args.follow,
+        };
+        let mut engine = Engine::start(&work.target, tell).await?;
+        // No progress is drawn from here on.
+        tell(What::Asking);
+        let name = &work.target.name;
+        engine.logs(request, |lines, is_all| self.merger.take(name, lines, is_all), tell).await?;
+        engine.hang_up().await;
+        Ok(())
+    }
+}
+
+/// The logs of these names on a host with these vars.
+fn chosen(names: &[String], vars: &Vars) -> Result<Vec<Log>, Failure> {
+    let all = all(vars);
+    for name in names {
+        if name != "all" && !all.iter().any(|log| log.name == *name) {
+            let mut known: Vec<_> = all.iter().map(|log| log.name.as_str()).collect();
+            known.dedup();
+            return Err(Failure::usage(format!("there is no log `{name}`"))
+                .not_done("no host was contacted")
+                .hint(format!("there are {} and all", known.join(", "))));
+        }
+    }
+    let is_chosen = |log: &Log| names.iter().any(|name| name == "all" || *name == log.name);
+    Ok(all.into_iter().filter(is_chosen).collect())
+}
+
+fn all(vars: &Vars) -> Vec<Log> {
+    let log = |name: &str, source| Log { name: name.to_owned(), source };
+    let files = |name: &str, prefix: &str| {
+        ["access", "error"].map(|kind| {
+            let path = PathBuf::from(format!("/var/log/nginx/{prefix}{kind}.log"));
+            log(name, LogSource::File(path))
+        })
+    };
+    let mut logs = Vec::new();
+    for name in vars.sites.keys().map(String::as_str).chain(["flask"]) {
+        logs.extend(files(name, &format!("{name}_")));
+    }
+    logs.extend(files("nginx", ""));
+    logs.push(log("api", LogSource::Unit("flask-app.service".to_owned())));
+    logs.push(log("redis", LogSource::Container(vars.redis.container.clone())));
+    logs
+}
+
+/// Holds the lines of all hosts until each has told what it has, and shows them by time.
+struct Merger {
+    sink: Arc<dyn Sink>,
+    json: bool,
+    state: Mutex<Merging>,
+}
+
+#[derive(Default)]
+struct Merging {
+    /// Hosts that have not told all that they have.
+    waiting: HashSet<String>,
+    held: Vec<(String, LogLine)>,
+    /// Whether a person needs to be told of which host, and of which log, a line is.
+    several: (bool, bool),
+}
+
+impl Merger {
+    fn begin(&self, hosts: HashSet<String>, several_logs: bool) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.several = (hosts.len() > 1 || self.json, several_logs || self.json);
+        state.waiting = hosts;
+    }
+
+    fn take(&self, host: &str, lines: Vec<LogLine>, is_all: bool) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.held.extend(lines.into_iter().map(|line| (host.to_owned(), line)));
+        if is_all && state.waiting.remove(host) && state.waiting.is_empty() {
+            self.show(&mut state);
+        }
+    }
+
+    async fn show_again_and_again(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(HOLD).await;
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if state.waiting.is_empty() {
+                self.show(&mut state);
+            }
+        }
+    }
+
+    fn show(&self, state: &mut Merging) {
+        let (several_hosts, several_logs) = state.several;
+        state.held.sort_by(|(_, a), (_, b)| a.time.cmp(&b.time));
+        for (host, mut line) in state.held.drain(..) {
+            if !several_logs {
+                line.log.clear();
+            }
+            let host = several_hosts.then_some(host);
+            self.sink.event(Event { host, what: What::Log(line) });
+        }
+    }
+}

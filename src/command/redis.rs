@@ -1,0 +1,83 @@
+//! `hwctl redis`: redis-cli in the container, with the password in nobody's sight.
+
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use super::backup::place;
+use super::exec::Exec;
+use super::fleet::{self, Ended, Job, Show};
+use super::hosts::{self, Work};
+use super::on_host::this_host;
+use crate::cli::{RedisArgs, RedisCliArgs};
+use crate::engine::host_secret;
+use crate::failure::{Exit, Failure};
+use crate::remote::{Engine, Tell};
+use crate::stack::REDIS_PASSWORD;
+
+/// Runs `hwctl redis`: a session on one host, or one command on many.
+pub fn run(args: RedisArgs) -> Result<Exit> {
+    if !args.command.is_empty() {
+        let show = Show { json: args.json, diff: false, check: false };
+        let hosts = args.hosts.clone();
+        return fleet::run(&hosts, show, Asking { exec: Exec::new(args.json), args });
+    }
+    let works = hosts::find(&args.hosts, |line| eprintln!("{line}"))?;
+    let [work] = works.as_slice() else {
+        return Err(Failure::usage("a session is on one host")
+            .not_done("no host was contacted")
+            .hint("name it with `--host`, or give a command: `hwctl redis -- GET visits`")
+            .into());
+    };
+    let runtime = tokio::runtime::Runtime::new()?;
+    let words = runtime.block_on(words(work, &[], &|_| ()))?;
+    // Ends the session of ssh that the words were made in.
+    drop(runtime);
+    let words: Vec<_> = std::iter::once("sudo".to_owned()).chain(words).collect();
+    Err(work.target.ssh(&words, true)?.exec().into())
+}
+
+/// One command on each host.
+struct Asking {
+    args: RedisArgs,
+    exec: Exec,
+}
+
+impl Job for Asking {
+    const CHANGES: bool = false;
+
+    fn begins(&self, works: &[Work]) -> Result<(), Failure> {
+        self.exec.begins(works)
+    }
+
+    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+        let words = words(work, &self.args.command, tell).await?;
+        self.exec.command(work, &words, true, tell).await
+    }
+}
+
+/// hwctl's own part on the host, which is put there first if need be.
+async fn words(work: &Work, command: &[String], tell: Tell<'_>) -> Result<Vec<String>, Failure> {
+    let engine = Engine::start(&work.target, tell).await?;
+    let binary = engine.binary.display().to_string();
+    engine.hang_up().await;
+    let head = [binary, "redis-cli".to_owned(), place(&work.vars).container, "--".to_owned()];
+    Ok(head.into_iter().chain(command.iter().cloned()).collect())
+}
+
+/// On the host, as root: becomes redis-cli in the container. The password is in the environment of
+/// processes of root and of Redis alone: an argument could be seen by everybody.
+pub fn on_host(args: &RedisCliArgs) -> Result<Exit> {
+    use std::io::IsTerminal as _;
+
+    let password = host_secret(&this_host(), REDIS_PASSWORD)?;
+    let mut docker = Command::new("docker");
+    docker.args(["exec", "--interactive"]);
+    if args.command.is_empty() && std::io::stdin().is_terminal() {
+        docker.arg("--tty");
+    }
+    docker.args(["--env", "REDISCLI_AUTH", &args.container, "redis-cli"]).args(&args.command);
+    docker.env("REDISCLI_AUTH", password.expose());
+    Err(docker.exec()).context("run `docker`")
+}

@@ -1,0 +1,24 @@
+//! `hwctl ssh`: a login on one host of the inventory, with its user, port and key.
+
+use std::os::unix::process::CommandExt as _;
+
+use anyhow::Result;
+
+use super::hosts;
+use crate::cli::SshArgs;
+use crate::failure::{Exit, Failure};
+
+/// Runs `hwctl ssh`: becomes ssh, whose exit code it has.
+pub fn run(mut args: SshArgs) -> Result<Exit> {
+    args.hosts.host.extend(args.name);
+    let works = hosts::find(&args.hosts, |line| eprintln!("{line}"))?;
+    let [work] = works.as_slice() else {
+        let names: Vec<_> = works.iter().map(|work| work.target.name.as_str()).collect();
+        return Err(Failure::usage("a login is on one host")
+            .not_done("no host was contacted")
+            .hint(format!("name one of {}", names.join(", ")))
+            .into());
+    };
+    let is_login = args.command.is_empty();
+    Err(work.target.ssh(&args.command, is_login)?.exec().into())
+}

@@ -1,0 +1,174 @@
+//! The host's logs: nginx's files, the API's journal and the container's output, as lines with
+//! their time.
+
+mod files;
+mod line;
+mod streams;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
+use tokio::time::sleep;
+
+use super::input::Halted;
+use crate::event::LogLine;
+use crate::resource::{Host, require_docker};
+
+use files::Followed;
+use line::Zone;
+use streams::Stream;
+
+/// How often followed files are looked at.
+const EVERY: Duration = Duration::from_millis(200);
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LogsRequest {
+    /// The logs.
+    pub logs: Vec<Log>,
+    /// At most so many of the newest lines.
+    pub lines: usize,
+    /// None from before this time: seconds since 1970.
+    pub since: Option<i64>,
+    /// Only what went wrong.
+    pub errors: bool,
+    /// Go on with what is written from now on, until the session ends.
+    pub follow: bool,
+}
+
+/// A log by the name that people know it by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Log {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub source: LogSource,
+}
+
+/// Where a log is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LogSource {
+    /// A file of nginx's, and those that it was rotated to.
+    File(PathBuf),
+    /// The journal of a unit.
+    Unit(String),
+    /// What a container prints.
+    Container(String),
+}
+
+/// The logs of one request, opened at their ends.
+pub(super) struct Logs<'a> {
+    host: &'a Host,
+    request: &'a LogsRequest,
+    zone: Zone,
+    files: Vec<Followed>,
+    /// The time of the newest line of each log that was told.
+    told: HashMap<String, String>,
+    /// Why some of them cannot be read: that is no reason to show none.
+    pub(super) unread: Vec<String>,
+}
+
+impl<'a> Logs<'a> {
+    pub(super) fn open(host: &'a Host, request: &'a LogsRequest) -> Self {
+        let files = request.logs.iter().filter_map(|log| match &log.source {
+            LogSource::File(path) => Some(Followed::at_end(host.path(path), log)),
+            _ => None,
+        });
+        let files = files.collect();
+        Self {
+            host,
+            request,
+            zone: Zone::of(host),
+            files,
+            told: HashMap::new(),
+            unread: Vec::new(),
+        }
+    }
+
+    /// The newest lines that there are, oldest first.
+    pub(super) async fn newest(&mut self) -> Result<Vec<LogLine>> {
+        let mut all = Vec::new();
+        for file in &self.files {
+            all.extend(file.newest(self.request, &self.zone).context("read a log of nginx")?);
+        }
+        for log in &self.request.logs {
+            let lines = match &log.source {
+                LogSource::File(_) => continue,
+                LogSource::Unit(unit) => streams::unit(self.host, unit, log, self.request).await,
+                LogSource::Container(name) => {
+                    streams::container(self.host, name, log, self.request).await
+                }
+            };
+            match lines {
+                Ok(lines) => all.extend(lines),
+                Err(error) if self.request.logs.len() > 1 => {
+                    self.unread.push(format!("the log `{}` cannot be read: {error:#}", log.name));
+                }
+                Err(error) => {
+                    return Err(error.context(format!("read the log `{}`", log.name)));
+                }
+            }
+        }
+        // A stable order: what has the same time stays as it was written.
+        all.sort_by(|a, b| a.time.cmp(&b.time));
+        self.told.extend(all.iter().map(|line| (line.log.clone(), line.time.clone())));
+        all.drain(..all.len().saturating_sub(self.request.lines));
+        Ok(all)
+    }
+
+    /// Tells what is written from then on, until the session ends.
+    pub(super) async fn follow(
+        mut self,
+        halted: &Halted,
+        mut tell: impl FnMut(Vec<LogLine>),
+    ) -> Result<()> {
+        let (sender, mut streamed) = mpsc::unbounded_channel();
+        let mut streams = Vec::new();
+        for log in &self.request.logs {
+            let told = self.told.get(&log.name).cloned().unwrap_or_default();
+            let stream = Stream { log: log.clone(), told, request: self.request.clone() };
+            match &log.source {
+                LogSource::File(_) => {}
+                LogSource::Unit(unit) => {
+                    streams.push(stream.follow_unit(self.host, unit, sender.clone())?);
+                }
+                LogSource::Container(name) => {
+                    // Told above where it does not run.
+                    if let Ok(docker) = require_docker(self.host).await {
+                        let docker = docker.clone();
+                        streams.push(stream.follow_container(docker, name.clone(), sender.clone()));
+                    }
+                }
+            }
+        }
+        while halted.get().is_none() {
+            let mut new = received(&mut streamed);
+            for file in &mut self.files {
+                new.extend(file.more(self.request, &self.zone)?);
+            }
+            if !new.is_empty() {
+                new.sort_by(|a, b| a.time.cmp(&b.time));
+                tell(new);
+            }
+            sleep(EVERY).await;
+        }
+        streams.iter().for_each(tokio::task::JoinHandle::abort);
+        Ok(())
+    }
+}
+
+fn received(streamed: &mut UnboundedReceiver<LogLine>) -> Vec<LogLine> {
+    std::iter::from_fn(|| streamed.try_recv().ok()).collect()
+}
+
+impl LogsRequest {
+    /// Whether a line is asked for.
+    fn wants(&self, line: &LogLine) -> bool {
+        (!self.errors || line.is_error)
+            && self.since.is_none_or(|since| line.time >= line::text_of(since))
+    }
+}

@@ -1,0 +1,213 @@
+//! The journal of a unit, and what a container prints.
+
+use anyhow::{Context, Result, bail};
+use bollard::Docker;
+use bollard::query_parameters::LogsOptionsBuilder;
+use futures_util::StreamExt as _;
+use jiff::Timestamp;
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::task::JoinHandle;
+
+use super::{Log, LogsRequest, line};
+use crate::event::LogLine;
+use crate::resource::{Host, last_lines, require_docker};
+
+/// The newest lines of a unit's journal, oldest first.
+pub(super) async fn unit(
+    host: &Host,
+    unit: &str,
+    log: &Log,
+    request: &LogsRequest,
+) -> Result<Vec<LogLine>> {
+    let mut args = arguments(unit);
+    // Which of them went wrong is known only here.
+    if !request.errors {
+        args.push(format!("--lines={}", request.lines));
+    }
+    args.extend(request.since.map(|since| format!("--since=@{since}")));
+    let output = host.output("journalctl", &args).await?;
+    if !output.status.success() {
+        bail!("`journalctl` fails: {}", last_lines(&output, 2));
+    }
+    let lines = output.stdout.split(|byte| *byte == b'\n').filter_map(|line| entry(line, log));
+    let mut lines: Vec<_> = lines.filter(|line| request.wants(line)).collect();
+    lines.drain(..lines.len().saturating_sub(request.lines));
+    Ok(lines)
+}
+
+fn arguments(unit: &str) -> Vec<String> {
+    vec![format!("--unit={unit}"), "--output=json".to_owned(), "--no-pager".to_owned()]
+}
+
+/// A log that is followed as its program tells it.
+pub(super) struct Stream {
+    pub(super) log: Log,
+    /// The time of the newest line that was told.
+    pub(super) told: String,
+    pub(super) request: LogsRequest,
+}
+
+impl Stream {
+    /// Sends a line if it is new and asked for; false when nobody listens any more.
+    fn pass_on(&mut self, line: LogLine, lines: &UnboundedSender<LogLine>) -> bool {
+        if line.time <= self.told {
+            return true;
+        }
+        self.told.clone_from(&line.time);
+        !self.request.wants(&line) || lines.send(line).is_ok()
+    }
+
+    /// Follows a unit's journal.
+    pub(super) fn follow_unit(
+        mut self,
+        host: &Host,
+        unit: &str,
+        lines: UnboundedSender<LogLine>,
+    ) -> Result<JoinHandle<()>> {
+        let mut args = arguments(unit);
+        args.extend(["--follow".to_owned(), format!("--since=@{}", moments_ago())]);
+        let mut child = host
+            .command("journalctl")
+            .args(args)
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .context("run `journalctl`")?;
+        let stdout = child.stdout.take().context("the output of `journalctl`")?;
+        Ok(tokio::spawn(async move {
+            // Killed when this task ends.
+            let _child = child;
+            let mut read = BufReader::new(stdout).split(b'\n');
+            while let Ok(Some(bytes)) = read.next_segment().await {
+                if entry(&bytes, &self.log).is_some_and(|line| !self.pass_on(line, &lines)) {
+                    return;
+                }
+            }
+        }))
+    }
+
+    /// Follows what a container prints, also after it was made anew.
+    pub(super) fn follow_container(
+        mut self,
+        docker: Docker,
+        name: String,
+        lines: UnboundedSender<LogLine>,
+    ) -> JoinHandle<()> {
+        tokio::spawn(async move {
+            loop {
+                let options = LogsOptionsBuilder::new()
+                    .stdout(true)
+                    .stderr(true)
+                    .timestamps(true)
+                    .follow(true)
+                    .since(moments_ago())
+                    .build();
+                let mut chunks = docker.logs(&name, Some(options));
+                while let Some(Ok(chunk)) = chunks.next().await {
+                    let new: Vec<_> = printed(&chunk.into_bytes(), &self.log).collect();
+                    for line in new {
+                        if !self.pass_on(line, &lines) {
+                            return;
+                        }
+                    }
+                }
+                // It has ended, or is being made anew.
+                tokio::time::sleep(super::EVERY).await;
+            }
+        })
+    }
+}
+
+/// Early enough for what was written while the newest lines were read.
+fn moments_ago() -> i32 {
+    i32::try_from(Timestamp::now().as_second() - 5).unwrap_or_default()
+}
+
+/// A line of the journal as `journalctl --output=json` has it.
+fn entry(json: &[u8], log: &Log) -> Option<LogLine> {
+    let fields: serde_json::Value = serde_json::from_slice(json).ok()?;
+    let text = match &fields["MESSAGE"] {
+        serde_json::Value::String(text) => line::tidy(text.as_bytes()),
+        // What is no UTF-8.
+        serde_json::Value::Array(bytes) => {
+            let bytes = bytes.iter().filter_map(|byte| u8::try_from(byte.as_u64()?).ok());
+            line::tidy(&bytes.collect::<Vec<_>>())
+        }
+        _ => return None,
+    };
+    let written = fields["__REALTIME_TIMESTAMP"].as_str()?.parse().ok()?;
+    let written = Timestamp::from_microsecond(written).ok()?;
+    let time = line::text(line::api_time(&text).unwrap_or(written));
+    let priority = fields["PRIORITY"].as_str().and_then(|text| text.parse::<u8>().ok());
+    let is_error = priority.is_some_and(|priority| priority <= 4) || line::api_error(&text);
+    Some(LogLine { time, log: log.name.clone(), is_error, text })
+}
+
+/// The newest lines of what a container printed, oldest first.
+pub(super) async fn container(
+    host: &Host,
+    name: &str,
+    log: &Log,
+    request: &LogsRequest,
+) -> Result<Vec<LogLine>> {
+    let tail = if request.errors { "all".to_owned() } else { request.lines.to_string() };
+    let since = request.since.and_then(|since| i32::try_from(since).ok()).unwrap_or_default();
+    let options = LogsOptionsBuilder::new()
+        .stdout(true)
+        .stderr(true)
+        .timestamps(true)
+        .since(since)
+        .tail(&tail)
+        .build();
+    let mut chunks = require_docker(host).await?.logs(name, Some(options));
+    let mut lines = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        let chunk = chunk.with_context(|| format!("the container `{name}`"))?;
+        lines.extend(printed(&chunk.into_bytes(), log).filter(|line| request.wants(line)));
+    }
+    lines.drain(..lines.len().saturating_sub(request.lines));
+    Ok(lines)
+}
+
+/// Lines as docker gives them, each after its time.
+fn printed(bytes: &[u8], log: &Log) -> impl Iterator<Item = LogLine> {
+    bytes.split(|byte| *byte == b'\n').filter_map(|line| {
+        let line = line::tidy(line);
+        let (time, text) = line.split_once(' ')?;
+        Some(LogLine {
+            time: line::text(time.parse().ok()?),
+            log: log.name.clone(),
+            is_error: line::redis_error(text),
+            text: text.to_owned(),
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::logs::LogSource;
+
+    #[test]
+    fn the_journal_and_docker_tell_the_time() {
+        let source = LogSource::Unit("flask-app.service".to_owned());
+        let log = Log { name: "api".to_owned(), source };
+        let json = r#"{"MESSAGE":"{\"time\":\"2026-11-24T04:06:16.123Z\",\"level\":\"info\"}","__REALTIME_TIMESTAMP":"1795493176200000","PRIORITY":"6"}"#;
+        let told = entry(json.as_bytes(), &log).unwrap();
+        assert_eq!((told.time.as_str(), told.is_error), ("2026-11-24T04:06:16.123000Z", false));
+        let json =
+            r#"{"MESSAGE":[79,107,255],"__REALTIME_TIMESTAMP":"1795493176200000","PRIORITY":"3"}"#;
+        let told = entry(json.as_bytes(), &log).unwrap();
+        assert_eq!((told.text.as_str(), told.is_error), ("Ok\u{fffd}", true));
+
+        let bytes = b"2026-11-24T04:06:16.123456789Z 1:M 24 Nov 2026 04:06:16.123 # down\n";
+        let told: Vec<_> = printed(bytes, &log).collect();
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].time, "2026-11-24T04:06:16.123456Z");
+        assert_eq!(
+            (told[0].text.as_str(), told[0].is_error),
+            ("1:M 24 Nov 2026 04:06:16.123 # down", true)
+        );
+    }
+}
