@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use bollard::Docker;
 use bollard::exec::{CreateExecOptions, StartExecOptions};
-use bollard::models::{ContainerCreateBody, HealthStatusEnum};
+use bollard::models::{ContainerCreateBody, HealthStatusEnum, MountType};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, LogsOptionsBuilder,
     RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder, RestartContainerOptionsBuilder,
@@ -86,37 +86,28 @@ impl Container {
         Err(error.context(format!("the container `{}` of before is back in its place", self.name)))
     }
 
-    /// Starts the new container beside the one that runs, without its ports and with empty volumes:
-    /// one that cannot live is known before the other is stopped.
+    /// Starts the new container beside the one that runs, without its ports and with empty volumes
+    /// of its own: one that cannot live is known before the other is stopped.
     async fn try_beside(&self, docker: &Docker, digest: &str, host: &Host) -> Result<()> {
-        let volumes = self.mounts.iter().filter(|mount| mount.is_volume());
-        let trial = Self {
-            name: format!("{}.hwctl-trial", self.name),
-            ports: Vec::new(),
-            mounts: self.mounts.iter().filter(|mount| !mount.is_volume()).cloned().collect(),
-            tmpfs: self.tmpfs.iter().chain(volumes.map(|mount| &mount.target)).cloned().collect(),
-            ..self.clone()
-        };
+        let name = format!("{}.hwctl-trial", self.name);
+        let trial = Self { name, ports: Vec::new(), ..self.clone() };
         let mut body = trial.body(digest);
         if let Some(config) = &mut body.host_config {
             // One that a crash leaves behind does not come back with the next boot.
             config.restart_policy = None;
-            // In place of a volume, whoever it runs as has to be able to write.
-            for options in config.tmpfs.iter_mut().flat_map(|tmpfs| tmpfs.values_mut()) {
-                options.push_str(",mode=1777");
+            // Without a name docker makes a new one, which goes with the container.
+            let mounts = config.mounts.iter_mut().flatten();
+            for mount in mounts.filter(|mount| mount.typ == Some(MountType::VOLUME)) {
+                mount.source = None;
             }
         }
-        remove(docker, &trial.name).await?;
+        remove_trial(docker, &trial.name).await?;
         let lived = trial.make(docker, body, host).await;
-        remove(docker, &trial.name).await?;
-        lived
-            .with_context(|| {
-                format!(
-                    "the new container `{}` does not live; the one that runs was not touched",
-                    self.name
-                )
-            })
-            .hint("mend the template or the variable it comes from, and run again")
+        remove_trial(docker, &trial.name).await?;
+        lived.with_context(|| {
+            let name = &self.name;
+            format!("the new container `{name}` does not live; the one that runs was not touched")
+        })
     }
 
     async fn make(&self, docker: &Docker, body: ContainerCreateBody, host: &Host) -> Result<()> {
@@ -150,8 +141,8 @@ impl Container {
                 let name = &self.name;
                 return Err(anyhow!("container `{name}` {how} right after its start: {lines}"))
                     .hint(
-                        "its log says why; where it does not, `free -m` and `dmesg` on the host \
-                         tell of memory",
+                        "mend what its log names; where it says nothing, `free -m` and `dmesg` on \
+                         the host tell of memory",
                     );
             }
             match &self.healthcheck {
@@ -290,7 +281,16 @@ async fn rename(docker: &Docker, from: &str, to: &str) -> Result<()> {
 
 /// Removes a container and none of its volumes; absent is as good.
 async fn remove(docker: &Docker, name: &str) -> Result<()> {
-    let options = RemoveContainerOptionsBuilder::new().force(true).v(false).build();
+    remove_with(docker, name, false).await
+}
+
+/// Removes a container and the volumes that have no name.
+async fn remove_trial(docker: &Docker, name: &str) -> Result<()> {
+    remove_with(docker, name, true).await
+}
+
+async fn remove_with(docker: &Docker, name: &str, volumes: bool) -> Result<()> {
+    let options = RemoveContainerOptionsBuilder::new().force(true).v(volumes).build();
     found(docker.remove_container(name, Some(options)).await)
         .with_context(|| format!("remove container `{name}`"))?;
     Ok(())

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::super::{Advise, Host, write_atomic};
+use super::super::{Host, write_atomic};
 use super::Unit;
 
 /// A folder of its own that the second one can write into while it runs.
@@ -24,11 +24,9 @@ pub(super) async fn run(unit: &Unit, host: &Host) -> Result<()> {
     let trial = Trial::of(unit, host);
     let started = trial.start(unit, host).await;
     let removed = trial.remove(host).await;
-    started
-        .with_context(|| {
-            format!("`{}` does not become ready; the one that serves was not touched", unit.name)
-        })
-        .hint("mend the template or the variable it comes from, and run again")?;
+    started.with_context(|| {
+        format!("`{}` does not become ready; the one that serves was not touched", unit.name)
+    })?;
     removed
 }
 
