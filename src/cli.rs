@@ -67,6 +67,9 @@ pub enum Verb {
     Secret(SecretArgs),
     /// The certificate that hosts made for themselves
     Cert(CertArgs),
+    /// Put another version of the API beside the running one and switch, or switch back
+    #[command(after_help = DEPLOY_EXAMPLES)]
+    Deploy(DeployArgs),
     /// On the host: serve one session of hwctl on standard input and output
     #[command(hide = true)]
     Engine {
@@ -212,6 +215,16 @@ const ROTATE_EXAMPLES: &str = "\
 Examples:
   hwctl secret rotate --host vm1                 tokens given out before end at once
   hwctl rollback --host vm1                      the key of before, and its tokens, again";
+
+const DEPLOY_EXAMPLES: &str = "\
+Examples:
+  hwctl deploy --host vm1                        hwctl's own version of the API
+  hwctl deploy --binary ./flask-app --host vm1   a build of yours
+  hwctl deploy --rollback --host vm1             the version before the last deploy
+
+The new version has to become ready beside the old one first, and the host has to look right from
+outside afterwards; else the old one goes on. Requests wait in the socket meanwhile. To keep a
+build of yours, name it in the inventory as `api.binary`: `provision` goes by that.";
 
 /// Which hosts, and how they are reached.
 #[derive(Clone, Debug, Args)]
@@ -460,6 +473,23 @@ pub struct RestoreArgs {
     /// One JSON event per line on standard output
     #[arg(long)]
     pub json: bool,
+}
+
+/// `hwctl deploy`.
+#[derive(Clone, Debug, Args)]
+pub struct DeployArgs {
+    /// A Linux build of the API for the hosts' architecture [default: hwctl's own]
+    #[arg(long, value_name = "PATH")]
+    pub binary: Option<PathBuf>,
+    /// Bring back the version before the last deploy
+    #[arg(long, conflicts_with = "binary")]
+    pub rollback: bool,
+    /// Only show what would change (exit code 3)
+    #[arg(long)]
+    pub check: bool,
+    /// What to plan.
+    #[command(flatten)]
+    pub plan: PlanArgs,
 }
 
 /// `hwctl restart`.

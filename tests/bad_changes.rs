@@ -156,10 +156,10 @@ fn nginx_templates(site: &Site<'_>) {
     let template = "nginx/homework";
     // Known before anybody is asked: no ssh is at that port.
     site.template(template, "{{ certificate | nginx }}", "{{ certificate | }}");
-    site.bad("a template that does not parse", 1, &["--port", "9"], &["nginx/homework:"]);
+    site.bad("a template that does not parse", 2, &["--port", "9"], &["nginx/homework:"]);
     site.template(template, "{{ certificate | nginx }}", "{{ certificat | nginx }}");
     let says = ["nginx/homework:", "certificat"];
-    site.bad("a template that does not render", 1, &["--port", "9"], &says);
+    site.bad("a template that does not render", 2, &["--port", "9"], &says);
 
     site.template(template, "return 301 /flask/;", "return 301 /flask/; no_such_directive;");
     let says = ["nginx does not accept the new configuration", "no_such_directive", "homework:"];

@@ -159,8 +159,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 fn table(tally: &BTreeMap<(Fault, bool), [usize; 3]>) -> String {
-    let mut text =
-        String::from("fault         host          runs  cut off  mended\n");
+    let mut text = String::from("fault         host          runs  cut off  mended\n");
     for ((fault, fresh), [runs, cut, mended]) in tally {
         let host = if *fresh { "fresh" } else { "provisioned" };
         let fault = format!("{fault:?}");

@@ -139,7 +139,7 @@ fn a_run_that_fails_is_undone_and_a_broken_template_never_reaches_the_host() {
     fs::write(templates.join("homework"), "server {\n  {{ nothing.of_that_name }}\n}\n").unwrap();
     let (code, events) = host.hwctl("provision", &[]);
     let told = failure(&events);
-    assert_eq!(code, 1, "{told}");
+    assert_eq!(code, 2, "{told}");
     assert!(told.contains("nginx/homework:2:"), "{told}");
     assert!(host.is_untouched());
 

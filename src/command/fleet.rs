@@ -104,6 +104,7 @@ async fn on_all(args: &HostArgs, sink: Arc<dyn Sink>, check: bool, job: impl Job
         sink: Arc::clone(&sink),
         places: Semaphore::new(args.parallel.into()),
         failures: AtomicUsize::new(0),
+        misuses: AtomicUsize::new(0),
         max_failures: args.max_failures.or(args.serial.map(|_| 0)),
     });
     let batch = args.serial.map_or(usize::MAX, usize::from);
@@ -121,7 +122,10 @@ async fn on_all(args: &HostArgs, sink: Arc<dyn Sink>, check: bool, job: impl Job
             summaries.push(task.await?);
         }
     }
-    let exit = exit_of(&summaries, check);
+    let exit = match fleet.misuses.load(Ordering::Relaxed) {
+        misuses @ 1.. if misuses == fleet.failures.load(Ordering::Relaxed) => Exit::Usage,
+        _ => exit_of(&summaries, check),
+    };
     sink.event(Event::of_run(What::Summary { hosts: summaries }));
     Ok(exit)
 }
@@ -202,7 +206,9 @@ struct Fleet<J> {
     places: Semaphore,
     /// How many hosts have failed.
     failures: AtomicUsize,
-    /// With how many of them no further host is begun.
+    /// How many of them since the command line or what belongs to the inventory is wrong.
+    misuses: AtomicUsize,
+    /// With how many failures no further host is begun.
     max_failures: Option<usize>,
 }
 
@@ -226,6 +232,9 @@ impl<J: Job> Fleet<J> {
         } else {
             self.job.on_host(work, &tell).await.unwrap_or_else(|failure| {
                 self.failures.fetch_add(1, Ordering::Relaxed);
+                if failure.exit == Exit::Usage {
+                    self.misuses.fetch_add(1, Ordering::Relaxed);
+                }
                 let outcome = outcome_of(&failure);
                 tell(What::Failed { failure });
                 outcome.into()

@@ -4,6 +4,7 @@ mod back;
 pub mod backup;
 mod backup_file;
 pub mod cert;
+pub mod deploy;
 pub mod destroy;
 pub mod engine;
 pub mod exec;

@@ -23,10 +23,15 @@ const PORT_TAGS: [&str; 4] = ["packages", "firewall", "redis", "api"];
 
 /// Runs `hwctl provision`.
 pub fn run(args: ProvisionArgs) -> Result<Exit> {
+    run_as("provision", args)
+}
+
+/// The same as a run by another name, of some parts only.
+pub(super) fn run_as(verb: &'static str, args: ProvisionArgs) -> Result<Exit> {
     let show = Show { json: args.plan.json, diff: args.diff, check: args.check };
     let hosts = args.plan.hosts.clone();
     let tags = tags(&args.parts)?;
-    fleet::run(&hosts, show, Provision { args, tags })
+    fleet::run(&hosts, show, Provision { verb, args, tags })
 }
 
 /// Runs `hwctl plan`.
@@ -52,13 +57,14 @@ fn tags(parts: &PartArgs) -> Result<Vec<String>, Failure> {
 }
 
 struct Provision {
+    verb: &'static str,
     args: ProvisionArgs,
     tags: Vec<String>,
 }
 
 impl Job for Provision {
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
-        let Self { args, tags } = self;
+        let Self { verb, args, tags } = self;
         for warning in &work.warnings {
             tell(What::Warning { message: warning.clone() });
         }
@@ -82,7 +88,7 @@ impl Job for Provision {
         };
         let request = PlanRequest {
             goal: Goal::Declared { resources: made.resources, tags: tags.clone() },
-            run: (!args.check).then(|| run_info("provision")),
+            run: (!args.check).then(|| run_info(verb)),
             patience_s: args.plan.wait.into(),
             keep_on_failure: args.keep_on_failure,
             confirm_timeout_s: args.plan.confirm_timeout.into(),

@@ -11,7 +11,7 @@ use super::manifest::Manifest;
 use super::plan::{Step, Wanted};
 use super::protocol::{BINARY_FOLDER, Goal};
 use super::renewal;
-use crate::event::RunOutcome;
+use crate::event::{Run, RunOutcome};
 use crate::resource::{Advise, Declared, Host, Id, Resource};
 
 /// What a plan for `goal` has to look at.
@@ -34,6 +34,10 @@ pub(super) fn wanted(goal: &Goal, host: &Host) -> Result<Wanted> {
             (meant.into_iter().map(Step::from).collect(), Vec::new(), None)
         }
         Goal::Before { run } => (Vec::new(), before_run(run.as_deref(), host)?, None),
+        Goal::BeforeLast { verb } => {
+            let run = last_of(verb, host)?;
+            (Vec::new(), before_run(Some(&run), host)?, None)
+        }
         Goal::Original { .. } => (Vec::new(), manifest.originals(), None),
     };
     Ok(Wanted {
@@ -72,6 +76,23 @@ pub(super) fn leave(goal: &Goal, host: &Host) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The last run that changed something, if it is of this verb.
+fn last_of(verb: &str, host: &Host) -> Result<String> {
+    let runs = journal::runs(host, false)?;
+    let left_something = |run: &&Run| run.outcome != RunOutcome::Undone && !run.changes.is_empty();
+    match runs.iter().rfind(left_something) {
+        Some(run) if run.verb == verb => Ok(run.id.clone()),
+        Some(Run { id, verb: other, .. }) => {
+            Err(anyhow!("the last run that changed this host is `{other}` ({id}), no `{verb}`"))
+                .hint(
+                    "`hwctl rollback RUN` goes back to before any run; `hwctl history` names them",
+                )
+        }
+        None => Err(anyhow!("there is no run to roll back"))
+            .hint("`hwctl history` shows what the host's journal has"),
+    }
 }
 
 /// The way back to before a run, newest change first: of all that it and later ones have changed,

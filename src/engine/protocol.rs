@@ -174,6 +174,11 @@ pub enum Goal {
         /// The run; when it is not named, the last one whose changes are still there.
         run: Option<String>,
     },
+    /// As it was before the last run that changed something, which has to be of this verb.
+    BeforeLast {
+        /// Such as `deploy`.
+        verb: String,
+    },
     /// As it was before hwctl first came.
     Original {
         /// Whether data goes too.

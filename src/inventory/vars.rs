@@ -115,6 +115,8 @@ pub struct Api {
     pub workers: Workers,
     /// Life of a token, in seconds.
     pub token_ttl: u32,
+    /// Local binary that takes the place of hwctl's own API.
+    pub binary: Option<PathBuf>,
 }
 
 /// How many worker threads the API has.

@@ -84,6 +84,19 @@ pub(super) fn content(path: &Path) -> Result<Content> {
     })
 }
 
+/// A local program for hosts: a Linux executable.
+pub(super) fn program(path: &Path) -> Result<Blob> {
+    let size = fs::metadata(path)
+        .map_err(|error| wrong(path, "cannot be read").why(error.to_string()))?
+        .len();
+    let mut magic = [0; 4];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+    if read.is_err() || magic != *b"\x7fELF" {
+        return Err(wrong(path, "is no Linux program (an ELF file)").into());
+    }
+    Ok(Blob { key: digest(path)?, size })
+}
+
 /// A large local file that only has to travel: known by name, size and time, not read.
 pub(super) fn archive(path: &Path) -> Result<Blob> {
     let found =
