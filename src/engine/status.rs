@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::InspectContainerOptions;
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::journal;
 use super::lock::Lock;
@@ -27,6 +27,8 @@ const PROPERTIES: &str =
 const PATHS: [&str; 3] = ["/", "/flask/api/ping", "/flask/api/health"];
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long an API that is not ready has until it is asked again.
+const AGAIN: Duration = Duration::from_millis(300);
 /// With fewer days left than this the host's own renewal, which begins at 30, does not work.
 const DAYS_LEFT: u64 = 7;
 /// With less space than this the next run, log or write of Redis may fail.
@@ -165,7 +167,12 @@ async fn through_nginx(certificate: Option<String>) -> Vec<Check> {
         let mut checks = Vec::new();
         for path in PATHS {
             let start = Instant::now();
-            let answer = connection.get(path).await?;
+            let mut answer = connection.get(path).await?;
+            if answer.status == 503 {
+                // The API may find out with this very request that Redis was restarted.
+                sleep(AGAIN).await;
+                answer = connection.get(path).await?;
+            }
             let told = format!("{} in {} ms", answer.status, start.elapsed().as_millis());
             let ok = answer.status == 200;
             checks.push(Check::of(named(path), if ok { Ok(told) } else { Err(anyhow!(told)) }));
