@@ -150,9 +150,14 @@ async fn container(host: &Host, name: &str) -> Result<String> {
 
 async fn nginx_syntax(host: &Host) -> Result<String> {
     let output = host.output("nginx", &["-t", "-q"]).await?;
-    match output.status.success() {
-        true => Ok("valid".to_owned()),
-        false => Err(anyhow!("{}", last_lines(&output, 1))),
+    if output.status.success() {
+        return Ok("valid".to_owned());
+    }
+    // The last line only says that it failed.
+    let told = String::from_utf8_lossy(&output.stderr);
+    match told.lines().find_map(|line| line.split_once("[emerg] ")) {
+        Some((_, why)) => bail!("{}", why.trim()),
+        None => bail!("{}", last_lines(&output, 1)),
     }
 }
 
@@ -215,7 +220,7 @@ async fn firewall(host: &Host) -> Result<String> {
 }
 
 fn disk(host: &Host) -> Result<String> {
-    let found = rustix::fs::statvfs(&host.path(Path::new("/var")))?;
+    let found = rustix::fs::statvfs(host.path(Path::new("/var")))?;
     let (all, free) = (found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize);
     let used = 100 - (free * 100).checked_div(all).unwrap_or(100);
     let told = format!("{used} % used, {} free", size(free));

@@ -153,7 +153,7 @@ pub(super) fn is_watched_until_it_is_stopped(host: &Provisioned<'_>) {
             break found;
         }
     };
-    assert_eq!(check(&last, "drift").0, true);
+    assert!(check(&last, "drift").0);
     let stopped = Command::new("kill").args(["-INT", &watching.id().to_string()]).status();
     assert!(stopped.unwrap().success());
     assert_eq!(watching.wait().unwrap().code(), Some(0), "the last look was good");
