@@ -18,7 +18,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     let out = PathBuf::from(env::var("OUT_DIR")?);
     println!("cargo::rerun-if-env-changed=HWCTL_API_BINARY");
-    for path in ["build.rs", "Cargo.lock", "app/Cargo.toml", "app/src", "templates"] {
+    for path in [
+        "build.rs",
+        "Cargo.lock",
+        "app/Cargo.toml",
+        "app/build.rs",
+        "app/assets",
+        "app/src",
+        "templates",
+    ] {
         println!("cargo::rerun-if-changed={path}");
     }
     let target = env::var("TARGET")?;

@@ -8,6 +8,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use daily::*;
 
+use crate::stack::TAGS;
+
 /// Turns a fresh Ubuntu or Debian VM into a hardened, serving host, and keeps it that way.
 #[derive(Debug, Parser)]
 #[command(name = "hwctl", version, propagate_version = true)]
@@ -25,7 +27,7 @@ pub enum Verb {
     Provision(ProvisionArgs),
     /// Show what provision would change, and change nothing (exit code 3: there are changes)
     #[command(after_help = PLAN_EXAMPLES)]
-    Plan(PlanArgs),
+    Plan(LookArgs),
     /// Show how hosts are: services, container, API, certificate, disk, last run and drift
     #[command(after_help = daily::STATUS_EXAMPLES)]
     Status(StatusArgs),
@@ -67,6 +69,8 @@ pub enum Verb {
     Destroy(DestroyArgs),
     /// The secrets that hosts make for themselves
     Secret(SecretArgs),
+    /// The certificate that hosts made for themselves
+    Cert(CertArgs),
     /// On the host: serve one session of hwctl on standard input and output
     #[command(hide = true)]
     Engine {
@@ -79,6 +83,19 @@ pub enum Verb {
         /// The run's id
         run: String,
     },
+    /// On the host: look at nginx as a client would, before its configuration goes live
+    #[command(hide = true)]
+    Look {
+        /// The address that is looked at
+        #[arg(long)]
+        to: std::net::IpAddr,
+        /// The address that is looked from
+        #[arg(long)]
+        from: Option<std::net::IpAddr>,
+        /// The SHA-256 of the certificate
+        #[arg(long)]
+        certificate: String,
+    },
     /// Disposable real hosts on this Linux machine, for trying things out and for tests
     Lab(LabArgs),
 }
@@ -87,11 +104,14 @@ const PROVISION_EXAMPLES: &str = "\
 Examples:
   hwctl provision --lab                          try it on a disposable host
   hwctl provision --host 37.9.53.237             one host, in the inventory or not
-  hwctl provision --limit 'web*' --check --diff  show what would change";
+  hwctl provision --limit 'web*' --check --diff  show what would change
+  hwctl provision --only sites                   only the pages, in no time
+  hwctl provision --skip packages,firewall       all but these parts";
 
 const PLAN_EXAMPLES: &str = "\
 Examples:
   hwctl plan --host vm1                          one host of the inventory
+  hwctl plan --host vm1 --only nginx --only tls  these parts of the stack
   hwctl plan --json | jq -c 'select(.event == \"plan\")'";
 
 const RESTART_EXAMPLES: &str = "\
@@ -105,7 +125,7 @@ Examples:
 
 const ROLLBACK_EXAMPLES: &str = "\
 Examples:
-  hwctl rollback --host vm1                      undo the last run that changed something
+  hwctl rollback --host vm1                      undo the last run whose changes are there
   hwctl rollback 20261124-031432 --host vm1      undo this run and all after it
   hwctl rollback --host vm1 --check              show what that would change";
 
@@ -114,6 +134,17 @@ Examples:
   hwctl destroy --host vm1 --check               show what would go
   hwctl destroy --host vm1                       keep Redis's data and the host's secrets
   hwctl destroy --host vm1 --purge-data --yes    all of it, without a question";
+
+const SHOW_CERT_EXAMPLES: &str = "\
+Examples:
+  hwctl cert show --host vm1                     fingerprint, names, dates, what is served
+  hwctl cert show --json | jq -r 'select(.event == \"certificate\").certificate.sha256'";
+
+const RENEW_EXAMPLES: &str = "\
+Examples:
+  hwctl cert renew --host vm1                    a new key and certificate now
+  hwctl cert renew --if-expires-within 14        only where fewer than 14 days are left
+  hwctl rollback --host vm1                      the key and certificate of before again";
 
 const ROTATE_EXAMPLES: &str = "\
 Examples:
@@ -135,6 +166,16 @@ pub struct HostArgs {
     /// Boot the disposable lab host `lab1`, if it does not run, and use it
     #[arg(long, conflicts_with_all = ["host", "limit"], help_heading = "Hosts")]
     pub lab: bool,
+    /// Work on so many hosts at once
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..), help_heading = "Hosts")]
+    pub parallel: u16,
+    /// Work in batches of so many hosts: the next one begins when all of the last are done
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Hosts")]
+    pub serial: Option<u16>,
+    /// Begin no further host once more than so many have failed [default: with --serial 0, else
+    /// no limit]
+    #[arg(long, value_name = "N", help_heading = "Hosts")]
+    pub max_failures: Option<usize>,
     /// Set a variable, such as redis.port=6380; beats the inventory
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Hosts")]
     pub set: Vec<String>,
@@ -182,12 +223,37 @@ pub struct PlanArgs {
     pub json: bool,
 }
 
+/// Which parts of the stack.
+#[derive(Clone, Debug, Default, Args)]
+pub struct PartArgs {
+    /// Only this part of the stack; may be given several times
+    #[arg(long, value_name = "TAG", value_delimiter = ',', value_parser = TAGS, help_heading = "Parts")]
+    pub only: Vec<String>,
+    /// All but this part of the stack; may be given several times
+    #[arg(long, value_name = "TAG", value_delimiter = ',', value_parser = TAGS, help_heading = "Parts")]
+    pub skip: Vec<String>,
+}
+
+/// `hwctl plan`.
+#[derive(Clone, Debug, Args)]
+pub struct LookArgs {
+    /// What to plan.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// Which parts.
+    #[command(flatten)]
+    pub parts: PartArgs,
+}
+
 /// `hwctl provision`.
 #[derive(Clone, Debug, Args)]
 pub struct ProvisionArgs {
     /// What to plan.
     #[command(flatten)]
     pub plan: PlanArgs,
+    /// Which parts.
+    #[command(flatten)]
+    pub parts: PartArgs,
     /// Change nothing: the same as `hwctl plan`
     #[arg(long)]
     pub check: bool,
@@ -259,7 +325,7 @@ pub struct BackArgs {
 /// `hwctl rollback`.
 #[derive(Clone, Debug, Args)]
 pub struct RollbackArgs {
-    /// The run before which the host should be [default: the last kept one that changed something]
+    /// The run before which the host should be [default: the last whose changes are still there]
     pub run: Option<String>,
     /// How.
     #[command(flatten)]
@@ -302,6 +368,56 @@ pub struct RotateArgs {
     /// Only show what would change (exit code 3)
     #[arg(long)]
     pub check: bool,
+}
+
+/// `hwctl cert`.
+#[derive(Debug, Args)]
+pub struct CertArgs {
+    /// What to do with the certificate.
+    #[command(subcommand)]
+    pub command: CertCommand,
+}
+
+/// What to do with the certificate.
+#[derive(Debug, Subcommand)]
+pub enum CertCommand {
+    /// Show its names, dates and fingerprint, and whether it is what is served
+    #[command(after_help = SHOW_CERT_EXAMPLES)]
+    Show(ShowCertArgs),
+    /// Make a new key and certificate on the host and serve them, as a run that can be rolled back
+    #[command(after_help = RENEW_EXAMPLES)]
+    Renew(RenewArgs),
+}
+
+/// `hwctl cert show`.
+#[derive(Clone, Debug, Args)]
+pub struct ShowCertArgs {
+    /// Which hosts.
+    #[command(flatten)]
+    pub hosts: HostArgs,
+    /// One JSON event per line on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `hwctl cert renew`.
+#[derive(Clone, Debug, Args)]
+pub struct RenewArgs {
+    /// What to plan.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// Life of the new certificate, in days [default: as the last one]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    pub days: Option<u16>,
+    /// Only if the certificate ends within so many days
+    #[arg(long, value_name = "DAYS")]
+    pub if_expires_within: Option<u16>,
+    /// Only show what would change (exit code 3)
+    #[arg(long)]
+    pub check: bool,
+    /// On the host itself: its timer calls it
+    #[arg(long, hide = true)]
+    pub here: bool,
 }
 
 /// `hwctl lab`.

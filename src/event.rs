@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 pub use crate::failure::{Exit, Failure};
-pub use crate::resource::{Action, Change, Detail, Id};
+pub use crate::resource::{Action, CertificateInfo, Change, Detail, Id};
 
 /// One thing that happened on one host, or to the whole run when `host` is absent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,7 +47,7 @@ pub enum What {
         /// The changes.
         changes: Vec<Planned>,
     },
-    /// Something of hwctl's stays where the plan takes away what hwctl made.
+    /// Something stays that the plan might be thought to take away.
     Kept {
         /// The resource.
         id: Id,
@@ -63,6 +63,13 @@ pub enum What {
     History {
         /// The runs.
         runs: Vec<Run>,
+    },
+    /// What a host's certificate says of itself.
+    Certificate {
+        /// The certificate.
+        certificate: CertificateInfo,
+        /// What is served.
+        served: Served,
     },
     /// A change begins.
     ChangeStarted {
@@ -197,6 +204,24 @@ pub struct Data {
     pub bytes: u64,
 }
 
+/// The certificate that a client gets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "is")]
+pub enum Served {
+    /// This one.
+    This,
+    /// Another one.
+    Other {
+        /// SHA-256 of it (DER), in hex.
+        sha256: String,
+    },
+    /// None.
+    Nothing {
+        /// Why.
+        why: String,
+    },
+}
+
 /// A change with the part of the stack that it belongs to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Planned {
@@ -297,6 +322,8 @@ pub enum Outcome {
     Unreachable,
     /// The operator stopped it.
     Interrupted,
+    /// It was not begun, since too many others failed.
+    Skipped,
 }
 
 /// Takes events as they happen.

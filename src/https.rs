@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::{SendRequest, handshake};
@@ -16,11 +16,41 @@ use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::resource::sha256;
+
+/// The way to a host.
+#[derive(Clone, Copy, Debug)]
+pub struct Way {
+    /// Its address.
+    pub to: IpAddr,
+    /// The address to come from; the system's choice when absent.
+    pub from: Option<IpAddr>,
+}
+
+impl From<IpAddr> for Way {
+    fn from(to: IpAddr) -> Self {
+        Self { to, from: None }
+    }
+}
+
+impl Way {
+    /// Connects to a TCP port.
+    pub async fn open(self, port: u16) -> Result<TcpStream> {
+        let socket = match self.to {
+            IpAddr::V4(_) => TcpSocket::new_v4()?,
+            IpAddr::V6(_) => TcpSocket::new_v6()?,
+        };
+        if let Some(from) = self.from {
+            socket.bind(SocketAddr::new(from, 0))?;
+        }
+        Ok(socket.connect(SocketAddr::new(self.to, port)).await?)
+    }
+}
 
 /// One connection to a host; requests go one after the other.
 #[derive(Debug)]
@@ -50,21 +80,19 @@ impl Answer {
 }
 
 impl Connection {
-    /// HTTP on port 80 of `ip`, asked for as `host`.
-    pub async fn plain(ip: IpAddr, host: &str) -> Result<Self> {
-        Self::over(TcpStream::connect(SocketAddr::new(ip, 80)).await?, host).await
+    /// HTTP on port 80, asked for as `host`.
+    pub async fn plain(way: impl Into<Way>, host: &str) -> Result<Self> {
+        Self::over(way.into().open(80).await?, host).await
     }
 
-    /// HTTPS on port 443 of `ip`, asked for as `host`; `certificate` is the SHA-256 of the only
-    /// certificate (DER) that is accepted, in hex.
-    pub async fn secure(ip: IpAddr, host: &str, certificate: &str) -> Result<Self> {
-        let config = ClientConfig::builder()
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Pinned(certificate.to_owned())))
-            .with_no_client_auth();
-        let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())?;
-        let stream = TcpStream::connect(SocketAddr::new(ip, 443)).await?;
-        let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
+    /// HTTPS on port 443, asked for as `host`; `certificate` is the SHA-256 of the only
+    /// certificate (DER) that is accepted, in hex; without it any is.
+    pub async fn secure(
+        way: impl Into<Way>,
+        host: &str,
+        certificate: Option<&str>,
+    ) -> Result<Self> {
+        let stream = connect(way.into(), host, certificate).await?;
         Self::over(stream, host).await
     }
 
@@ -104,9 +132,26 @@ impl Drop for Connection {
     }
 }
 
-/// Accepts one certificate, known by its fingerprint, and no other.
+async fn connect(way: Way, host: &str, certificate: Option<&str>) -> Result<TlsStream<TcpStream>> {
+    let config = ClientConfig::builder()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Pinned(certificate.map(str::to_owned))))
+        .with_no_client_auth();
+    let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())?;
+    let stream = way.open(443).await?;
+    Ok(TlsConnector::from(Arc::new(config)).connect(name, stream).await?)
+}
+
+/// SHA-256 of the certificate (DER) that is served to those who ask for `host`, in hex.
+pub async fn served_certificate(way: Way, host: &str) -> Result<String> {
+    let stream = connect(way, host, None).await?;
+    let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+    chain.first().map(|own| sha256(own)).context("it serves no certificate")
+}
+
+/// Accepts one certificate, known by its fingerprint, and no other; without one, any.
 #[derive(Debug)]
-struct Pinned(String);
+struct Pinned(Option<String>);
 
 fn algorithms() -> WebPkiSupportedAlgorithms {
     rustls::crypto::ring::default_provider().signature_verification_algorithms
@@ -122,7 +167,7 @@ impl ServerCertVerifier for Pinned {
         _now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let found = sha256(end_entity);
-        if found == self.0 {
+        if self.0.as_ref().is_none_or(|pinned| *pinned == found) {
             return Ok(ServerCertVerified::assertion());
         }
         Err(rustls::Error::General(format!("it serves another certificate (SHA-256 {found})")))

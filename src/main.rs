@@ -41,7 +41,9 @@ fn verb() -> anyhow::Result<Exit> {
         Verb::Rollback(args) => command::rollback::run(args),
         Verb::Destroy(args) => command::destroy::run(args),
         Verb::Secret(args) => command::secret::run(args),
+        Verb::Cert(args) => command::cert::run(args),
         Verb::Engine { connection } => command::engine::run(connection.as_deref()),
+        Verb::Look { to, from, certificate } => command::on_host::try_out(to, from, certificate),
         Verb::Revert { run } => command::on_host::revert(&run),
         Verb::Lab(args) => command::lab::run(args),
     }

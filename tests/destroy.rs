@@ -2,7 +2,7 @@
 
 mod host;
 
-use host::{Provisioned, action, changes, kept, outcome};
+use host::{Provisioned, action, changes, failure, kept, outcome, runs};
 use serde_json::Value;
 
 fn ok(told: (i32, Vec<Value>)) -> Vec<Value> {
@@ -148,4 +148,26 @@ fn what_others_made_survives() {
     assert!(!rules.contains("443/tcp"), "{rules}");
     host.sh("ufw delete allow 7777/tcp");
     assert_eq!(host.sh(&digests), before, "files of before are as they were");
+}
+
+#[test]
+fn a_destroy_that_cannot_finish_says_so_and_the_next_one_finishes_it() {
+    let lab = host::lab();
+    let host = Provisioned::fresh(&lab, "trixie");
+    ok(host.hwctl("provision", &[]));
+    let hook = "/etc/apt/apt.conf.d/99-no";
+    host.sh(&format!(r#"echo 'DPkg::Pre-Invoke {{"false";}};' > {hook}"#));
+    let (code, events) = host.hwctl("destroy", &["--yes"]);
+    let told = failure(&events);
+    assert_eq!(code, 1, "{told}");
+    assert!(told.contains("cannot apply `packages apt`"), "{told}");
+    assert!(told.contains("cannot be brought back") && told.contains("run it again"), "{told}");
+    assert_eq!(runs(&ok(host.hwctl("history", &[])))[0].1, "failed");
+
+    host.sh(&format!("rm {hook}"));
+    let events = ok(host.hwctl("destroy", &["--yes"]));
+    assert_eq!(changes(&events), ["packages apt"]);
+    assert_eq!(changes(&ok(host.hwctl("destroy", &["--yes"]))), [""; 0]);
+    ok(host.hwctl("provision", &[]));
+    assert_eq!(host.hwctl("plan", &[]).0, 0);
 }

@@ -170,10 +170,8 @@ fn a_run_whose_engine_is_killed_is_interrupted_and_can_be_taken_back() {
     let folder = "/etc/systemd/system/nginx.service.d";
     let kill = "[Service]\nExecReload=\nExecReload=/usr/bin/pkill -9 -f 'hwctl-[0-9a-f]* engine'\n";
     host.sh(&format!("mkdir {folder}; printf '{kill}' > {folder}/x.conf; systemctl daemon-reload"));
-    std::fs::create_dir_all(host.folder().join("templates/nginx")).unwrap();
-    let own = include_str!("../templates/nginx/nginx.conf")
-        .replace("keepalive_timeout 65s", "keepalive_timeout 66s");
-    std::fs::write(host.folder().join("templates/nginx/nginx.conf"), own).unwrap();
+    let own = include_str!("../templates/nginx/nginx.conf");
+    template(&host, &own.replace("keepalive_timeout 65s", "keepalive_timeout 66s"));
     let (code, events) = host.hwctl("provision", &[]);
     assert_eq!(code, 5, "{events:#?}");
     host.sh(&format!("rm -r {folder}; systemctl daemon-reload"));
@@ -181,13 +179,39 @@ fn a_run_whose_engine_is_killed_is_interrupted_and_can_be_taken_back() {
 
     let told = runs(&ok(host.hwctl("history", &[])));
     assert_eq!((told[0].0.as_str(), told[0].1.as_str()), ("provision", "interrupted"), "{told:?}");
-    let events = ok(host.hwctl("history", &[]));
-    let history = events.iter().find(|event| event["event"] == "history").expect("a history");
-    let id = history["runs"][0]["id"].as_str().unwrap().to_owned();
-    ok(host.hwctl("rollback", &[&id, "--yes"]));
+    ok(host.hwctl("rollback", &["--yes"]));
     assert!(!host.sh_ok("grep -q 'keepalive_timeout 66s' /etc/nginx/nginx.conf"));
     let told = runs(&ok(host.hwctl("history", &[])));
     assert_eq!(told[1].1, "interrupted");
     std::fs::remove_dir_all(host.folder().join("templates")).unwrap();
     assert_eq!(host.hwctl("plan", &[]).0, 0);
+}
+
+#[test]
+fn a_way_back_that_nginx_does_not_accept_is_undone() {
+    let lab = host::lab();
+    let host = Provisioned::fresh(&lab, "trixie");
+    ok(host.hwctl("provision", &[]));
+    let own = include_str!("../templates/nginx/nginx.conf");
+    template(&host, &own.replace("worker_rlimit_nofile 16384;", ""));
+    ok(host.hwctl("provision", &[]));
+    // Since then another file has the directive that the earlier text has too.
+    host.sh("echo 'worker_rlimit_nofile 9;' > /etc/nginx/modules-enabled/50-other.conf");
+    host.sh("systemctl reload nginx");
+    let now = host.sh("sha256sum /etc/nginx/nginx.conf");
+
+    let (code, events) = host.hwctl("rollback", &["--yes"]);
+    assert_eq!(code, 4, "{events:#?}");
+    assert!(failure(&events).contains("does not accept the new configuration"), "{events:#?}");
+    assert_eq!(host.sh("sha256sum /etc/nginx/nginx.conf"), now);
+    assert_eq!(runs(&ok(host.hwctl("history", &[])))[0].1, "undone");
+    host.sh("nginx -t -q");
+    assert!(host.answers(443));
+}
+
+/// An own template of nginx's configuration beside the inventory.
+fn template(host: &Provisioned<'_>, text: &str) {
+    let folder = host.folder().join("templates/nginx");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("nginx.conf"), text).unwrap();
 }

@@ -32,7 +32,7 @@ const LAYERS: [(&str, &[&str], &str); 15] = [
         "`remote` speaks the protocol of `engine` and knows nothing of the stack",
     ),
     ("report", &["event"], "`report` draws events and sees nothing else"),
-    ("cli", &["lab"], "`cli` is clap types only"),
+    ("cli", &["lab", "stack"], "`cli` is clap types only, with a few values from below"),
     ("command", ALL, ""),
     ("main", &["cli", "command", "failure", "report"], "`main` only parses and calls the verb"),
     ("lib", &[], "`lib` only lists the layers"),

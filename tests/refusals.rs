@@ -153,8 +153,10 @@ fn a_run_that_fails_is_undone_and_a_broken_template_never_reaches_the_host() {
     assert!(!host.sh_ok("test -e /etc/nginx/sites-available/homework"));
 
     // One that it accepts, but that does not serve: seen from outside, and undone.
-    fs::write(templates.join("homework"), "server { listen 80 default_server; return 204; }\n")
-        .unwrap();
+    let broken = "server {\n  listen 80 default_server;\n  return 301 https://$host$request_uri;\n}\n\
+                  server {\n  listen 443 ssl;\n  ssl_certificate {{ certificate | nginx }};\n  \
+                  ssl_certificate_key {{ key | nginx }};\n  return 500;\n}\n";
+    fs::write(templates.join("homework"), broken).unwrap();
     let (code, events) = host.hwctl("provision", &[]);
     let told = failure(&events);
     assert_eq!(code, 4, "{told}");

@@ -43,6 +43,8 @@ fn a_firewall_that_cuts_the_operator_off_is_taken_back() {
     let (code, events) = host.hwctl("provision", &["--host", "vm", "--connect-timeout", "3"]);
     assert_eq!((code, outcome(&events).as_str()), (4, "undone"));
     assert!(failure(&events).contains("a new login does not work"), "{events:#?}");
+    let stays = events.iter().find(|event| event["event"] == "kept").expect("what stays");
+    assert_eq!(stays["because"], format!("rules that others made: deny any from {us}"));
     assert!(host.sh("ufw status").contains("inactive"));
 
     // No word from the operator's side: the host's own timer takes it back.
@@ -68,6 +70,17 @@ fn a_firewall_that_cuts_the_operator_off_is_taken_back() {
     assert!(host.sh_ok("systemctl is-active hwctl-revert.timer"));
     wait_for(&host, "ufw status | grep -q 'Status: inactive'");
     wait_for(&host, "! test -e /etc/systemd/system/hwctl-revert.timer");
+
+    // Nor after the power has gone and come back in the middle.
+    let timeouts = ["--host", "vm", "--connect-timeout", "30", "--confirm-timeout", "6"];
+    let mut child = host.command("provision", &timeouts).spawn().unwrap();
+    wait_for(&host, "ufw status | grep -q 'Status: active'");
+    host.host.power_off_hard().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    host.host.boot_unreachable().unwrap();
+    wait_for(&host, "ufw status | grep -q 'Status: inactive'");
+    host.host.wait_until_reachable().unwrap();
 
     // With the rule gone, the next run does all of it.
     host.sh(&format!("ufw delete deny from {us}"));

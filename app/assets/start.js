@@ -5,6 +5,7 @@ window.ui = SwaggerUIBundle({
   deepLinking: true,
   tryItOutEnabled: true,
   persistAuthorization: false,
+  defaultModelsExpandDepth: -1,
   // The public validator would be a request to someone else's server.
   validatorUrl: "none",
 });

@@ -1,16 +1,18 @@
 //! The visits counter in Redis, over one connection that mends itself.
 //!
-//! Redis's reply is the acknowledgement: a visitor is told a number only after Redis has written
-//! it down (its `appendfsync always` is set where Redis is configured). A write to the disk takes
-//! longer than all else, so visitors who come during one share the next: one `INCRBY` for all,
-//! and to each a number of their own.
+//! Redis's reply is the acknowledgement: a visitor is told a number only after Redis has handed it to
+//! the kernel. In a rush the work of a round trip to Redis exceeds that of all else, so visitors who
+//! come within a moment share one: one `INCRBY` for all, and to each a number of their own.
 
 use std::{
-    fmt,
+    collections::HashMap,
+    fmt, io,
+    os::fd::OwnedFd,
     sync::{
-        Arc, Mutex, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
     },
+    thread::{self, ThreadId},
     time::{Duration, Instant},
 };
 
@@ -19,7 +21,14 @@ use redis::{
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 
-use tokio::sync::{Notify, oneshot};
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
+    timerfd_settime,
+};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::{Notify, oneshot},
+};
 
 use crate::{
     error::ApiError,
@@ -32,9 +41,13 @@ pub const KEY: &str = "visits";
 /// A command that takes longer has failed; well within the second that a visitor is promised.
 const ANSWER: Duration = Duration::from_millis(800);
 const CONNECT: Duration = Duration::from_millis(400);
-/// A write that takes as long as this waits for a disk.
-const SLOW_WRITE: Duration = Duration::from_millis(2);
-const MAX_GATHER: Duration = Duration::from_millis(2);
+/// The most that a power cut takes.
+const FSYNC_EVERY: Duration = Duration::from_secs(1);
+/// How long visitors gather in a rush. At 30 µs the commands for Redis cost twice as much for each
+/// visitor; beyond 250 µs the CPUs wait for visitors.
+const GATHER: Duration = Duration::from_micros(250);
+/// After so many visits with nobody beside, a visitor waits for nobody.
+const LONE: u32 = 8;
 /// How often a lost Redis is looked for.
 const MEND: Duration = Duration::from_millis(200);
 
@@ -42,15 +55,35 @@ const MEND: Duration = Duration::from_millis(200);
 pub struct Counter {
     info: ConnectionInfo,
     manager: RwLock<ConnectionManager>,
-    waiting: Mutex<Vec<Visitor>>,
+    waiting: Mutex<Waiting>,
     arrived: Notify,
     /// Redis is known to be away, and is being looked for.
     away: AtomicBool,
     metrics: Arc<Metrics>,
 }
 
+/// Who waits for a number, by thread.
+type Waiting = HashMap<ThreadId, Vec<Visitor>>;
 /// Who waits for a number; without one when Redis is away.
-type Visitor = oneshot::Sender<u64>;
+type Visitor = oneshot::Sender<Ticket>;
+
+/// A visitor's number, and the visitors on the same thread who get the next ones.
+///
+/// To wake a visitor on another thread takes a system call. So the first on each thread is handed
+/// the others, and hands out their numbers when it drops its ticket, on the thread where they wait.
+struct Ticket {
+    number: u64,
+    others: Vec<Visitor>,
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        for (number, visitor) in (self.number + 1..).zip(self.others.drain(..)) {
+            // Who has gone was counted all the same.
+            drop(visitor.send(Ticket { number, others: Vec::new() }));
+        }
+    }
+}
 
 enum Failure {
     TimedOut,
@@ -77,7 +110,7 @@ impl Counter {
             away: AtomicBool::new(false),
             metrics,
         });
-        tokio::spawn(Arc::clone(&counter).serve_visitors());
+        tokio::spawn(Arc::clone(&counter).serve_visitors(Pause::new()?));
         Ok(counter)
     }
 
@@ -88,51 +121,62 @@ impl Counter {
         }
         let (visitor, number) = oneshot::channel();
         let first = {
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            waiting.push(visitor);
-            waiting.len() == 1
+            let mut waiting = self.waiting();
+            let first = waiting.is_empty();
+            waiting.entry(thread::current().id()).or_default().push(visitor);
+            first
         };
         if first {
             self.arrived.notify_one();
         }
-        number.await.map_err(|_| ApiError::RedisAway)
+        number.await.map(|ticket| ticket.number).map_err(|_| ApiError::RedisAway)
     }
 
-    async fn serve_visitors(self: Arc<Self>) {
-        let mut gather = Duration::ZERO;
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn serve_visitors(self: Arc<Self>, pause: Pause) {
+        let mut fsync = Fsync::new();
+        let mut lone = LONE;
         loop {
-            self.arrived.notified().await;
-            // Requests that are ready now come along.
-            tokio::task::yield_now().await;
-            if !gather.is_zero() {
-                tokio::time::sleep(gather).await;
+            let arrived = self.arrived.notified();
+            match fsync.due() {
+                Some(due) => drop(tokio::time::timeout_at(due.into(), arrived).await),
+                None => arrived.await,
             }
-            let visitors = self.take_waiting();
-            if visitors.is_empty() {
+            if lone < LONE && pause.gather().await.is_err() {
+                tokio::task::yield_now().await;
+            }
+            let mut threads = std::mem::take(&mut *self.waiting());
+            for visitors in threads.values_mut() {
+                visitors.retain(|visitor| !visitor.is_closed());
+            }
+            let visits = threads.values().map(Vec::len).sum();
+            lone = if visits > 1 { 0 } else { lone.saturating_add(1) };
+            if visits == 0 && fsync.due().is_none_or(|due| Instant::now() < due) {
                 continue;
             }
-            let began = Instant::now();
-            let mut command = redis::cmd("INCRBY");
-            match self.answer::<u64>(command.arg(KEY).arg(visitors.len())).await {
-                Ok(last) => {
-                    gather = worth_gathering(visitors.len(), began.elapsed());
-                    let before = last.saturating_sub(visitors.len() as u64);
-                    for (number, visitor) in (before + 1..).zip(visitors) {
-                        // Who has gone was counted all the same.
-                        let _ = visitor.send(number);
-                    }
-                }
+            match self.count(visits, &mut fsync).await {
+                Ok(last) => hand_out(last.saturating_sub(visits as u64) + 1, threads),
                 // Those who came meanwhile have waited long enough: dropping tells them.
-                Err(_) => drop((visitors, self.take_waiting())),
+                Err(_) => drop((threads, std::mem::take(&mut *self.waiting()))),
             }
         }
     }
 
-    fn take_waiting(&self) -> Vec<Visitor> {
-        let mut visitors =
-            std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        visitors.retain(|visitor| !visitor.is_closed());
-        visitors
+    /// Counts so many visits, and returns the number of the last.
+    async fn count(self: &Arc<Self>, visits: usize, fsync: &mut Fsync) -> Result<u64, ApiError> {
+        // Unknown until both commands are answered.
+        let before = fsync.mode.take();
+        let mode = fsync.wanted();
+        if before != Some(mode) {
+            let set = redis::cmd("CONFIG").arg("SET").arg("appendfsync").arg(mode).to_owned();
+            self.answer::<()>(&set).await?;
+        }
+        let last = self.answer(redis::cmd("INCRBY").arg(KEY).arg(visits)).await?;
+        fsync.is_now(mode);
+        Ok(last)
     }
 
     /// The number of visits, without counting one.
@@ -196,12 +240,85 @@ impl Counter {
     }
 }
 
-/// How long to let visitors gather before the next write, after one for so many took so long.
+/// Gives a number to everyone, from `number` on.
+fn hand_out(mut number: u64, threads: Waiting) {
+    for mut others in threads.into_values() {
+        let next = number + others.len() as u64;
+        if let Some(first) = others.pop() {
+            // Who has gone drops the ticket, and so passes on the others' numbers.
+            drop(first.send(Ticket { number, others }));
+        }
+        number = next;
+    }
+}
+
+/// When Redis brings its log to the disk.
 ///
-/// On a slow disk those just served would come back a moment after the next write has begun, and
-/// half of them would always wait for two; a lone visitor waits for nobody.
-fn worth_gathering(visitors: usize, took: Duration) -> Duration {
-    if visitors < 2 || took < SLOW_WRITE { Duration::ZERO } else { (took / 4).min(MAX_GATHER) }
+/// It always hands a change to the kernel before it answers, so that no kill loses a number that was
+/// told. (Its own `everysec` would not: it answers first whenever an fsync takes long.) To a power
+/// cut, the first visit in a second is safe once its number is told, and in a rush the others within
+/// that second: an fsync takes longer than all else of a visit, up to some milliseconds.
+struct Fsync {
+    /// The setting in force; unknown after a failure.
+    mode: Option<&'static str>,
+    /// When Redis last brought all to the disk.
+    last: Option<Instant>,
+}
+
+const ALWAYS: &str = "always";
+const RELAXED: &str = "no";
+
+impl Fsync {
+    fn new() -> Self {
+        // One who was killed in a rush leaves it so.
+        Self { mode: Some(RELAXED), last: Some(Instant::now()) }
+    }
+
+    fn is_relaxed(&self) -> bool {
+        self.mode == Some(RELAXED)
+    }
+
+    /// When what was counted last has to go to the disk, if it is not there.
+    fn due(&self) -> Option<Instant> {
+        self.last.filter(|_| self.is_relaxed()).map(|last| last + FSYNC_EVERY)
+    }
+
+    /// The setting for what is counted now.
+    fn wanted(&self) -> &'static str {
+        let recent = self.last.is_some_and(|last| last.elapsed() < FSYNC_EVERY);
+        if recent { RELAXED } else { ALWAYS }
+    }
+
+    fn is_now(&mut self, mode: &'static str) {
+        self.mode = Some(mode);
+        if mode == ALWAYS {
+            self.last = Some(Instant::now());
+        }
+    }
+}
+
+/// Lets visitors gather, so that they share one command.
+///
+/// The runtime's own clock ticks once in a millisecond, which is as long as a whole visit.
+struct Pause(AsyncFd<OwnedFd>);
+
+impl Pause {
+    #[allow(unsafe_code, reason = "tokio offers no safe call that is not deprecated")]
+    fn new() -> io::Result<Self> {
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK)?;
+        // SAFETY: an `OwnedFd` is one open descriptor for as long as it lives.
+        Ok(Self(unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE) }?))
+    }
+
+    async fn gather(&self) -> io::Result<()> {
+        let once = Itimerspec {
+            it_interval: Timespec::default(),
+            it_value: Timespec { tv_sec: 0, tv_nsec: GATHER.subsec_nanos().into() },
+        };
+        timerfd_settime(self.0.get_ref(), TimerfdTimerFlags::empty(), &once)?;
+        self.0.readable().await?.clear_ready();
+        Ok(())
+    }
 }
 
 fn connect(info: &ConnectionInfo) -> anyhow::Result<ConnectionManager> {

@@ -11,7 +11,7 @@ use std::{
         atomic::{AtomicU8, Ordering},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How important a line is.
@@ -52,12 +52,19 @@ impl Level {
 
 /// Lines wait here at most this long.
 const GATHER: Duration = Duration::from_millis(50);
+/// Beyond so many info and debug lines within a while, lines are dropped and counted.
+const MOST: u32 = 10_000;
+const WINDOW: Duration = Duration::from_secs(10);
 /// Beyond this, when stdout takes nothing, lines are dropped and counted.
 const FULL: usize = 256 * 1024;
 
 static LEVEL: AtomicU8 = AtomicU8::new(Level::Info as u8);
 static PREFIX: AtomicU8 = AtomicU8::new(0);
-static WAITING: Mutex<Waiting> = Mutex::new(Waiting { lines: String::new(), dropped: 0 });
+static WAITING: Mutex<Waiting> = Mutex::new(Waiting {
+    lines: String::new(),
+    dropped: 0,
+    burst: Burst { began: None, lines: 0 },
+});
 static ARRIVED: Condvar = Condvar::new();
 /// Held while lines go out, so that they keep their order.
 static OUTPUT: Mutex<String> = Mutex::new(String::new());
@@ -65,6 +72,25 @@ static OUTPUT: Mutex<String> = Mutex::new(String::new());
 struct Waiting {
     lines: String,
     dropped: u64,
+    burst: Burst,
+}
+
+/// How many everyday lines there were lately. The journal throws most of a flood away as well, and
+/// spends more on it than the requests cost; nginx's own log has a line for each of them.
+struct Burst {
+    began: Option<Instant>,
+    lines: u32,
+}
+
+impl Burst {
+    /// Whether one more fits.
+    fn admits(&mut self, now: Instant) -> bool {
+        if self.began.is_none_or(|began| now.duration_since(began) >= WINDOW) {
+            *self = Self { began: Some(now), lines: 0 };
+        }
+        self.lines += 1;
+        self.lines <= MOST
+    }
 }
 
 /// Sets the level and starts the thread that writes.
@@ -119,8 +145,9 @@ pub fn line(level: Level, message: &str, fields: impl FnOnce(&mut Line<'_>)) {
     if !wants(level) {
         return;
     }
+    let everyday = level >= Level::Info;
     let mut waiting = lock(&WAITING);
-    if waiting.lines.len() >= FULL {
+    if waiting.lines.len() >= FULL || (everyday && !waiting.burst.admits(Instant::now())) {
         waiting.dropped += 1;
         return;
     }
@@ -213,6 +240,15 @@ mod tests {
         assert_eq!(value["path"], hostile);
         assert_eq!(value["status"], 200);
         assert_eq!(value["level"], "warn");
+    }
+
+    #[test]
+    fn a_flood_is_cut_and_the_next_while_begins_anew() {
+        let mut burst = Burst { began: None, lines: 0 };
+        let now = Instant::now();
+        assert_eq!((0..2 * MOST).filter(|_| burst.admits(now)).count(), MOST as usize);
+        assert!(!burst.admits(now + WINDOW / 2));
+        assert!(burst.admits(now + WINDOW));
     }
 
     #[test]

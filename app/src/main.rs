@@ -17,6 +17,8 @@ Settings are environment variables:
   API_USERS   NAME:HASH entries separated by spaces, argon2id in PHC form;
               in single quotes where a shell or systemd reads them from a file
   REDIS_URL   redis://[:PASSWORD@]HOST:PORT/DB          [redis://127.0.0.1:6379/0]
+  REDIS_SOCKET
+              Redis's unix socket; goes before the host and port of REDIS_URL
   TOKEN_TTL   seconds that a token holds                [3600]
   WORKERS     threads that serve, or `auto`             [auto: the number of CPUs]
   LOG_LEVEL   error, warn, info or debug                [info]

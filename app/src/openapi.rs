@@ -4,7 +4,7 @@ use utoipa::{
     Modify, OpenApi,
     openapi::{
         self, Content, HeaderBuilder, ObjectBuilder, OpenApi as Document, Ref, RefOr, Response,
-        ResponseBuilder, Server,
+        ResponseBuilder,
         path::Operation,
         schema::{SchemaType, Type},
         security::{Http, HttpAuthScheme, SecurityScheme},
@@ -52,7 +52,7 @@ const ERRORS: [(&str, &[ApiError]); 3] = [
             ApiError::IncompleteBody,
             ApiError::BodyTooLarge,
             ApiError::NotJson,
-            ApiError::WrongShape(""),
+            ApiError::WrongShape("the body must be a JSON object"),
             ApiError::TooManyAttempts(0),
             ApiError::TooBusy,
         ],
@@ -62,20 +62,24 @@ const ERRORS: [(&str, &[ApiError]); 3] = [
 const EVERYWHERE: [ApiError; 4] =
     [ApiError::MalformedBody, ApiError::NotFound, ApiError::MethodNotAllowed, ApiError::Internal];
 
-/// The name and description of an error's response.
-fn described(error: &ApiError) -> (&'static str, &'static str) {
-    match error.status().as_u16() {
-        400 => ("BadRequest", "The request or its body is malformed."),
-        401 => ("Unauthorized", "The credentials or the token are missing or not valid."),
-        404 => ("NotFound", "Nothing is at this path."),
-        405 => ("MethodNotAllowed", "The path takes other methods."),
-        408 => ("RequestTimeout", "The body did not arrive in full and in time."),
-        413 => ("PayloadTooLarge", "The body is longer than 16 KiB."),
-        415 => ("UnsupportedMediaType", "The body is not said to be JSON."),
-        422 => ("UnprocessableEntity", "The body is JSON of another shape."),
-        429 => ("TooManyRequests", "Too many attempts; wait as long as the header says."),
-        503 => ("ServiceUnavailable", "Redis is away, or too many logins wait."),
-        _ => ("InternalServerError", "The service failed."),
+/// What an error's response is for.
+fn description(error: &ApiError) -> &'static str {
+    match error {
+        ApiError::MalformedBody => "The request or its body is malformed.",
+        ApiError::IncompleteBody => "The body did not arrive in full and in time.",
+        ApiError::WrongCredentials => "The name or the password is wrong.",
+        ApiError::MissingToken | ApiError::InvalidToken | ApiError::ExpiredToken => {
+            "The token is missing, not valid, or has expired."
+        }
+        ApiError::NotFound => "Nothing is at this path.",
+        ApiError::MethodNotAllowed => "The path takes other methods.",
+        ApiError::BodyTooLarge => "The body is longer than 16 KiB.",
+        ApiError::NotJson => "The body is not said to be JSON.",
+        ApiError::WrongShape(_) => "The body is JSON of another shape.",
+        ApiError::TooManyAttempts(_) => "Too many attempts; wait as long as the header says.",
+        ApiError::Internal => "The service failed.",
+        ApiError::RedisAway => "Redis does not answer.",
+        ApiError::TooBusy => "Too many logins wait.",
     }
 }
 
@@ -85,14 +89,13 @@ impl Modify for Errors {
     fn modify(&self, document: &mut Document) {
         let components = document.components.get_or_insert_default();
         for error in ERRORS.iter().flat_map(|(_, errors)| *errors).chain(&EVERYWHERE) {
-            let (name, _) = described(error);
-            components.responses.insert(name.to_owned(), response(error).into());
+            components.responses.insert(error.code().to_owned(), response(error).into());
         }
         for (path, item) in &mut document.paths.paths {
             let own = ERRORS.iter().find(|(of, _)| of == path).map_or(&[][..], |(_, own)| own);
             for operation in [&mut item.get, &mut item.post].into_iter().flatten() {
                 for error in own.iter().chain(&EVERYWHERE) {
-                    let reference = Ref::from_response_name(described(error).0);
+                    let reference = Ref::from_response_name(error.code());
                     add(operation, error, reference);
                 }
                 for answer in operation.responses.responses.values_mut() {
@@ -112,9 +115,10 @@ fn add(operation: &mut Operation, error: &ApiError, reference: Ref) {
 
 fn response(error: &ApiError) -> Response {
     let text = |description| header(description, Type::String);
-    let body = Content::new(Some(Ref::from_schema_name("ErrorBody")));
+    let mut body = Content::new(Some(Ref::from_schema_name("ErrorBody")));
+    body.example = serde_json::from_slice(&error.body("9f86d081884c7d659a2feaa0c55ad015")).ok();
     let built = ResponseBuilder::new()
-        .description(described(error).1)
+        .description(description(error))
         .content("application/json", body)
         .header("x-request-id", request_id());
     match error.status().as_u16() {
@@ -150,8 +154,7 @@ impl Modify for Surroundings {
         components
             .security_schemes
             .insert("bearer".to_owned(), SecurityScheme::Http(scheme).into());
-        let mut server = Server::new("/");
-        server.description = Some("The host that this document came from.".to_owned());
-        document.servers = Some(vec![server]);
+        // It would be shown as a link to one licence of this name, which does not exist.
+        document.info.license = None;
     }
 }

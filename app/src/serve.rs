@@ -1,4 +1,8 @@
-//! Serving: the socket, the connections, and an end that loses no request.
+//! Serving: the socket, the threads, the connections, and an end that loses no request.
+//!
+//! Each thread takes connections from the one socket and keeps them, as nginx's workers do. A runtime
+//! that moves requests between threads wakes one to hand it what the other could have done itself:
+//! 15 µs of CPU for a ping instead of 10.
 
 use std::{
     fs, io,
@@ -9,6 +13,7 @@ use std::{
     path::{Path, PathBuf},
     pin::pin,
     sync::{Arc, atomic::Ordering},
+    thread,
     time::Duration,
 };
 
@@ -19,6 +24,7 @@ use listenfd::ListenFd;
 use sd_notify::NotifyState;
 use tokio::{
     net::{UnixListener, UnixStream},
+    runtime::{Builder, Runtime},
     signal::unix::{SignalKind, signal},
     sync::{Semaphore, watch},
 };
@@ -39,7 +45,7 @@ const DRAIN: Duration = Duration::from_millis(300);
 /// After that, how long requests in flight may take.
 const FINISH: Duration = Duration::from_secs(10);
 /// Connections beyond this wait in the listening socket.
-const MAX_CONNECTIONS: usize = 1024;
+const MAX_CONNECTIONS: u32 = 1024;
 /// A request's head must fit.
 const MAX_HEAD: usize = 64 * 1024;
 
@@ -47,18 +53,19 @@ const MAX_HEAD: usize = 64 * 1024;
 pub fn run(settings: Settings) -> Result<()> {
     log::start(settings.log_level);
     edge::log_panics();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(settings.workers)
-        .max_blocking_threads(2)
-        .thread_name("worker")
-        .thread_stack_size(1024 * 1024)
-        .enable_all()
-        .build()
-        .context("cannot start the runtime")?;
+    let runtime = runtime()?;
     let result = runtime.block_on(serve(settings));
     runtime.shutdown_timeout(Duration::from_millis(100));
     log::flush();
     result
+}
+
+fn runtime() -> Result<Runtime> {
+    Builder::new_current_thread()
+        .max_blocking_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
 }
 
 async fn serve(settings: Settings) -> Result<()> {
@@ -68,84 +75,162 @@ async fn serve(settings: Settings) -> Result<()> {
     let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
 
+    let (phase, told) = watch::channel(Phase::Serving);
+    let door =
+        Door { edge, state, places: Arc::new(Semaphore::new(MAX_CONNECTIONS as usize)), told };
+    for _ in 1..settings.workers {
+        spawn_worker(
+            socket.listener.try_clone().context("cannot share the socket")?,
+            door.clone(),
+        )?;
+    }
+    let own = socket.listener.try_clone().context("cannot share the socket")?;
+    tokio::spawn(door.clone().accept(UnixListener::from_std(own)?));
+
     log::line(Level::Info, "serving", |line| {
         line.text("version", env!("CARGO_PKG_VERSION")).text("settings", &settings.summary());
     });
     drop(settings);
     systemd::tell(NotifyState::Ready);
     tokio::spawn(systemd::feed_watchdog());
+    tokio::spawn(tick());
 
-    let (close, closing) = watch::channel(false);
     tokio::select! {
-        () = accept(&socket.listener, &edge, &state, &closing) => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
     systemd::tell(NotifyState::Stopping);
     drop(socket);
-    drop(closing);
-    finish(&state, &close).await;
+    finish(&door, &phase).await;
     Ok(())
 }
 
+/// Starts a thread that takes connections until the service ends.
+fn spawn_worker(listener: StdListener, mut door: Door) -> Result<()> {
+    let runtime = runtime()?;
+    let listener = {
+        let _inside = runtime.enter();
+        UnixListener::from_std(listener)?
+    };
+    let serve = move || {
+        runtime.block_on(async {
+            tokio::spawn(tick());
+            door.clone().accept(listener).await;
+            // Its connections live on until all have ended.
+            door.reached(Phase::Ended).await;
+        });
+    };
+    let worker = thread::Builder::new().name("worker".into()).stack_size(1024 * 1024).spawn(serve);
+    worker.context("cannot start a thread").map(drop)
+}
+
+/// Keeps a timer that ends before those of the connections: when one ends before all others, the
+/// runtime makes a system call to wake itself, which was so for half of all requests.
+async fn tick() {
+    let mut beat = tokio::time::interval(IDLE / 3);
+    loop {
+        beat.tick().await;
+    }
+}
+
+/// How far the service is on its way to the end.
+#[derive(Clone, Copy, PartialEq, PartialOrd)]
+enum Phase {
+    /// It takes connections.
+    Serving,
+    /// It takes none, and each answer closes its connection.
+    Draining,
+    /// It closes those that are idle.
+    Closing,
+    /// Its threads end.
+    Ended,
+}
+
+/// What a thread needs to take connections.
+#[derive(Clone)]
+struct Door {
+    edge: Edge,
+    state: Arc<State>,
+    places: Arc<Semaphore>,
+    told: watch::Receiver<Phase>,
+}
+
 /// Lets what is in flight end: politely first, then by closing idle connections, then by force.
-async fn finish(state: &State, close: &watch::Sender<bool>) {
+async fn finish(door: &Door, phase: &watch::Sender<Phase>) {
     log::line(Level::Info, "stopping", |_| {});
-    state.drain();
-    if tokio::time::timeout(DRAIN, close.closed()).await.is_err() {
-        close.send_replace(true);
-        if tokio::time::timeout(FINISH, close.closed()).await.is_err() {
-            let left = state.metrics.connections.load(Ordering::Relaxed);
+    door.state.drain();
+    phase.send_replace(Phase::Draining);
+    if tokio::time::timeout(DRAIN, door.empty()).await.is_err() {
+        phase.send_replace(Phase::Closing);
+        if tokio::time::timeout(FINISH, door.empty()).await.is_err() {
+            let left = door.state.metrics.connections.load(Ordering::Relaxed);
             log::line(Level::Error, "requests cut off", |line| {
                 line.number("connections", left);
             });
         }
     }
+    phase.send_replace(Phase::Ended);
     log::line(Level::Info, "stopped", |_| {});
 }
 
-async fn accept(
-    listener: &UnixListener,
-    edge: &Edge,
-    state: &Arc<State>,
-    closing: &watch::Receiver<bool>,
-) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        match listener.accept().await {
-            Ok((stream, _)) => {
-                let (edge, state, closing) = (edge.clone(), Arc::clone(state), closing.clone());
-                tokio::spawn(async move {
-                    state.metrics.connections.fetch_add(1, Ordering::Relaxed);
-                    connection(stream, edge, closing).await;
-                    state.metrics.connections.fetch_sub(1, Ordering::Relaxed);
-                    drop(place);
-                });
-            }
-            Err(error) => {
-                log::line(Level::Error, "cannot accept a connection", |line| {
-                    line.text("reason", &error.to_string());
-                });
-                // Most likely out of descriptors, which takes a while to change.
-                tokio::time::sleep(Duration::from_millis(50)).await;
+impl Door {
+    /// Takes connections until told to take no more.
+    async fn accept(self, listener: UnixListener) {
+        let mut told = self.clone();
+        tokio::select! {
+            () = self.take_connections(&listener) => {}
+            () = told.reached(Phase::Draining) => {}
+        }
+    }
+
+    async fn take_connections(&self, listener: &UnixListener) {
+        loop {
+            let Ok(place) = Arc::clone(&self.places).acquire_owned().await else { return };
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    let door = self.clone();
+                    tokio::spawn(async move {
+                        let connections = &Arc::clone(&door.state).metrics.connections;
+                        connections.fetch_add(1, Ordering::Relaxed);
+                        connection(stream, door).await;
+                        connections.fetch_sub(1, Ordering::Relaxed);
+                        drop(place);
+                    });
+                }
+                Err(error) => {
+                    log::line(Level::Error, "cannot accept a connection", |line| {
+                        line.text("reason", &error.to_string());
+                    });
+                    // Most likely out of descriptors, which takes a while to change.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
             }
         }
     }
+
+    /// Ends when no connection is left.
+    async fn empty(&self) {
+        let _ = self.places.acquire_many(MAX_CONNECTIONS).await;
+    }
+
+    /// Ends when the service is as far as `phase`.
+    async fn reached(&mut self, phase: Phase) {
+        let _ = self.told.wait_for(|now| *now >= phase).await;
+    }
 }
 
-async fn connection(stream: UnixStream, edge: Edge, mut closing: watch::Receiver<bool>) {
+async fn connection(stream: UnixStream, mut door: Door) {
     // No `pipeline_flush`: it lifts the bound on what is buffered of a long answer.
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE)
         .max_buf_size(MAX_HEAD)
-        .serve_connection(TokioIo::new(stream), edge);
+        .serve_connection(TokioIo::new(stream), door.edge.clone());
     let mut serving = pin!(serving);
     let ended = tokio::select! {
         biased;
         ended = serving.as_mut() => ended,
-        () = told(&mut closing) => {
+        () = door.reached(Phase::Closing) => {
             serving.as_mut().graceful_shutdown();
             serving.await
         }
@@ -157,14 +242,9 @@ async fn connection(stream: UnixStream, edge: Edge, mut closing: watch::Receiver
     }
 }
 
-/// Ends when connections are told to close.
-async fn told(closing: &mut watch::Receiver<bool>) {
-    let _ = closing.wait_for(|close| *close).await;
-}
-
 /// The listening socket: systemd's, or one of our own that goes when we go.
 struct Socket {
-    listener: UnixListener,
+    listener: StdListener,
     own: Option<PathBuf>,
 }
 
@@ -178,7 +258,7 @@ impl Socket {
             None => (bind(path)?, Some(path.to_owned())),
         };
         listener.set_nonblocking(true).context("cannot make the socket non-blocking")?;
-        Ok(Self { listener: UnixListener::from_std(listener)?, own })
+        Ok(Self { listener, own })
     }
 }
 

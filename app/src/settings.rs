@@ -5,6 +5,7 @@
 //! | `SECRET_KEY` | signs tokens; at least 32 bytes; the credential `secret-key` goes first | none |
 //! | `API_USERS` | `NAME:HASH` entries separated by spaces; argon2id in PHC form | none |
 //! | `REDIS_URL` | `redis://[:PASSWORD@]HOST:PORT/DB` | `redis://127.0.0.1:6379/0` |
+//! | `REDIS_SOCKET` | Redis's unix socket; goes before `REDIS_URL`'s host and port | none |
 //! | `TOKEN_TTL` | seconds that a token holds | `3600` |
 //! | `WORKERS` | threads that serve, or `auto` for the number of CPUs | `auto` |
 //! | `LOG_LEVEL` | `error`, `warn`, `info` or `debug` | `info` |
@@ -15,7 +16,7 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, thread, time::Duration};
 
-use redis::IntoConnectionInfo;
+use redis::{ConnectionAddr, IntoConnectionInfo};
 
 use crate::{auth::password::Hash, log::Level};
 
@@ -100,7 +101,7 @@ impl Settings {
         let text = |name| Ok(lookup(name)?.filter(|value| !value.is_empty()));
         Ok(Self {
             secret_key: secret_key(text("SECRET_KEY")?, text("CREDENTIALS_DIRECTORY")?)?,
-            redis: redis_info(text("REDIS_URL")?)?,
+            redis: redis_info(text("REDIS_URL")?, text("REDIS_SOCKET")?)?,
             users: users(text("API_USERS")?)?,
             token_ttl: token_ttl(text("TOKEN_TTL")?)?,
             workers: workers(text("WORKERS")?)?,
@@ -149,10 +150,15 @@ fn secret_key(variable: Option<String>, credentials: Option<String>) -> Result<S
     }
 }
 
-fn redis_info(url: Option<String>) -> Result<redis::ConnectionInfo> {
+fn redis_info(url: Option<String>, socket: Option<String>) -> Result<redis::ConnectionInfo> {
     // The library's message may quote the URL, which holds the password.
-    url.unwrap_or_else(|| DEFAULT_REDIS.to_owned()).into_connection_info().map_err(|_| {
+    let info = url.unwrap_or_else(|| DEFAULT_REDIS.to_owned()).into_connection_info();
+    let info = info.map_err(|_| {
         BadSetting::new("REDIS_URL", "is not of the form `redis://[:PASSWORD@]HOST:PORT/DB`")
+    })?;
+    Ok(match socket {
+        Some(path) => info.set_addr(ConnectionAddr::Unix(path.into())),
+        None => info,
     })
 }
 

@@ -68,3 +68,12 @@ fn a_key_in_the_credentials_directory_goes_first() {
     let settings = read(&[("CREDENTIALS_DIRECTORY", path)]).expect("good");
     assert_eq!(settings.secret_key.reveal(), key.as_bytes());
 }
+
+#[test]
+fn a_socket_goes_before_the_address_and_keeps_the_password() {
+    let url = ("REDIS_URL", "redis://:s3cr3t@127.0.0.1:6379/2");
+    let settings = read(&[url, ("REDIS_SOCKET", "/run/redis.sock")]).expect("good");
+    assert_eq!(*settings.redis.addr(), ConnectionAddr::Unix("/run/redis.sock".into()));
+    assert_eq!(settings.redis.redis_settings().password(), Some("s3cr3t"));
+    assert_eq!(settings.redis.redis_settings().db(), 2);
+}

@@ -55,6 +55,7 @@ impl Back {
             patience_s: self.args.plan.wait.into(),
             keep_on_failure: false,
             confirm_timeout_s: self.args.plan.confirm_timeout.into(),
+            outside: None,
         };
         tell(What::Step { message: "reading the host".to_owned(), fraction: None });
         let planned = engine.plan(request, tell).await?;
@@ -65,7 +66,8 @@ impl Back {
         };
         if outcome == Outcome::Changed && !self.args.check {
             self.confirm(&work.target.name, planned.changes.len(), tell).await?;
-            let carry = Carry { uploads: &[], keep_on_failure: false, outside: None };
+            let carry =
+                Carry { uploads: &[], keep_on_failure: false, is_part: false, outside: None };
             carry_out(&mut engine, planned, carry, tell).await?;
         }
         engine.hang_up().await;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::Result;
+use tokio::sync::Semaphore;
 
 use super::hosts::{self, Work};
 use crate::cli::HostArgs;
@@ -98,15 +99,27 @@ async fn on_all(args: &HostArgs, sink: Arc<dyn Sink>, check: bool, job: impl Job
             return Ok(exit);
         }
     };
-    let job = Arc::new(job);
-    let mut tasks = Vec::new();
-    for work in found {
-        let (sink, job) = (Arc::clone(&sink), Arc::clone(&job));
-        tasks.push(tokio::spawn(async move { one(&work, &*job, &*sink).await }));
-    }
+    let fleet = Arc::new(Fleet {
+        job,
+        sink: Arc::clone(&sink),
+        places: Semaphore::new(args.parallel.into()),
+        failures: AtomicUsize::new(0),
+        max_failures: args.max_failures.or(args.serial.map(|_| 0)),
+    });
+    let batch = args.serial.map_or(usize::MAX, usize::from);
+    let mut found = found.into_iter().peekable();
     let mut summaries = Vec::new();
-    for task in tasks {
-        summaries.push(task.await?);
+    while found.peek().is_some() {
+        let batch = found.by_ref().take(batch);
+        let tasks: Vec<_> = batch
+            .map(|work| {
+                let fleet = Arc::clone(&fleet);
+                tokio::spawn(async move { fleet.one(&work).await })
+            })
+            .collect();
+        for task in tasks {
+            summaries.push(task.await?);
+        }
     }
     let exit = exit_of(&summaries, check);
     sink.event(Event::of_run(What::Summary { hosts: summaries }));
@@ -181,38 +194,61 @@ fn exit_of(hosts: &[HostSummary], check: bool) -> Exit {
     }
 }
 
-/// All the work on one host; never an error: that is told as an event.
-async fn one(work: &Work, job: &impl Job, sink: &dyn Sink) -> HostSummary {
-    let start = Instant::now();
-    let name = work.target.name.clone();
-    let changes = AtomicUsize::new(0);
-    let tell = |what| {
-        if let What::Plan { changes: planned } = &what {
-            changes.store(planned.len(), Ordering::Relaxed);
-        }
-        sink.event(Event::on(name.clone(), what));
-    };
-    let ended = match job.on_host(work, &tell).await {
-        Ok(ended) => ended,
-        Err(failure) => {
-            let outcome = match failure.exit {
-                Exit::Unreachable => Outcome::Unreachable,
-                Exit::Undone => Outcome::Undone,
-                Exit::Interrupted => Outcome::Interrupted,
-                _ => Outcome::Failed,
-            };
-            tell(What::Failed { failure });
-            outcome.into()
-        }
-    };
-    let summary = HostSummary {
-        host: name.clone(),
-        outcome: ended.outcome,
-        changes: changes.load(Ordering::Relaxed),
-        elapsed_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
-        urls: ended.urls,
-    };
-    // The summary itself says on which host.
-    sink.event(Event::of_run(What::Done(summary.clone())));
-    summary
+/// The hosts of one verb.
+struct Fleet<J> {
+    job: J,
+    sink: Arc<dyn Sink>,
+    /// How many hosts are worked on at once.
+    places: Semaphore,
+    /// How many hosts have failed.
+    failures: AtomicUsize,
+    /// With how many of them no further host is begun.
+    max_failures: Option<usize>,
+}
+
+impl<J: Job> Fleet<J> {
+    /// All the work on one host; never an error: that is told as an event.
+    async fn one(&self, work: &Work) -> HostSummary {
+        // It is never closed; without a place the work is only less orderly.
+        let _place = self.places.acquire().await;
+        let start = Instant::now();
+        let name = work.target.name.clone();
+        let changes = AtomicUsize::new(0);
+        let tell = |what| {
+            if let What::Plan { changes: planned } = &what {
+                changes.store(planned.len(), Ordering::Relaxed);
+            }
+            self.sink.event(Event::on(name.clone(), what));
+        };
+        let failures = self.failures.load(Ordering::Relaxed);
+        let ended = if self.max_failures.is_some_and(|most| failures > most) {
+            Outcome::Skipped.into()
+        } else {
+            self.job.on_host(work, &tell).await.unwrap_or_else(|failure| {
+                self.failures.fetch_add(1, Ordering::Relaxed);
+                let outcome = outcome_of(&failure);
+                tell(What::Failed { failure });
+                outcome.into()
+            })
+        };
+        let summary = HostSummary {
+            host: name.clone(),
+            outcome: ended.outcome,
+            changes: changes.load(Ordering::Relaxed),
+            elapsed_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
+            urls: ended.urls,
+        };
+        // The summary itself says on which host.
+        self.sink.event(Event::of_run(What::Done(summary.clone())));
+        summary
+    }
+}
+
+fn outcome_of(failure: &Failure) -> Outcome {
+    match failure.exit {
+        Exit::Unreachable => Outcome::Unreachable,
+        Exit::Undone => Outcome::Undone,
+        Exit::Interrupted => Outcome::Interrupted,
+        _ => Outcome::Failed,
+    }
 }

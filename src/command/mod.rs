@@ -3,10 +3,12 @@
 mod back;
 pub mod backup;
 mod backup_file;
+pub mod cert;
 pub mod destroy;
 pub mod engine;
 pub mod exec;
 mod fleet;
+mod here;
 pub mod history;
 mod hosts;
 pub mod lab;

@@ -1,5 +1,6 @@
 //! `check-flask` and `restart-flask`: the commands on the host itself, links to this binary.
 
+use std::net::IpAddr;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,7 +11,8 @@ use super::fleet;
 use crate::engine::{self, Service, Status};
 use crate::event::Check;
 use crate::failure::{Exit, Failure};
-use crate::remote::{Expected, Page, look};
+use crate::https::Way;
+use crate::remote::{Expected, Look, Page, look, look_by};
 use crate::report::{HostHealth, document, health_lines};
 use crate::resource::{Host, fingerprint};
 use crate::stack::CERTIFICATE;
@@ -77,11 +79,25 @@ pub fn revert(run: &str) -> Result<Exit> {
     runtime.block_on(engine::revert(&this_host(), run)).map(|()| Exit::Done)
 }
 
+/// Runs `hwctl look`: the engine's part in trying nginx's configuration before it goes live. What is
+/// expected is read from standard input; what is wrong, and nginx's own doing, is printed.
+pub fn try_out(to: IpAddr, from: Option<IpAddr>, certificate: String) -> Result<Exit> {
+    let expected: Expected = serde_json::from_reader(std::io::stdin())?;
+    let expected = Expected { certificate: Some(certificate), ..expected };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let looking = look_by(Way { to, from }, &expected);
+    let seen = runtime.block_on(async { tokio::time::timeout(PATIENCE, looking).await })?;
+    for Look { check, .. } in seen.iter().filter(|look| !look.check.ok && !look.behind) {
+        println!("{}: {}", check.name, check.detail);
+    }
+    Ok(Exit::Done)
+}
+
 async fn through_nginx() -> Result<Vec<Check>> {
     let page = |path: &str| Page { path: path.to_owned(), statuses: vec![200], holds: None };
     let expected = Expected {
         address: "127.0.0.1".to_owned(),
-        certificate: fingerprint(Path::new(CERTIFICATE))?,
+        certificate: Some(fingerprint(Path::new(CERTIFICATE))?),
         pages: vec![page("/"), page("/flask/api/ping"), page("/flask/api/health")],
         closed: Vec::new(),
     };

@@ -20,7 +20,12 @@ pub(super) fn urls(address: &str, vars: &Vars) -> Vec<String> {
 }
 
 /// What a client sees of such a host.
-pub(super) fn expected(address: &str, vars: &Vars, facts: &Facts, certificate: String) -> Expected {
+pub(super) fn expected(
+    address: &str,
+    vars: &Vars,
+    facts: &Facts,
+    certificate: Option<String>,
+) -> Expected {
     let mut pages: Vec<_> = vars.sites.values().map(|site| site_page(site, facts)).collect();
     let page = |path: &str, status, holds: Option<&str>| Page {
         path: path.to_owned(),

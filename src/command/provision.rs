@@ -1,5 +1,7 @@
 //! `hwctl provision` and `hwctl plan`: plan, apply, verify from outside, keep or undo.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use super::fleet::{self, Ended, Job, Show};
@@ -7,46 +9,84 @@ use super::hosts::{Work, template_folder};
 use super::outside::{expected, urls};
 use super::run::{Carry, carry_out, run_info, show_plan};
 use crate::bundle;
-use crate::cli::{PlanArgs, ProvisionArgs};
+use crate::cli::{LookArgs, PartArgs, ProvisionArgs};
 use crate::engine::protocol::{Goal, PlanRequest};
 use crate::event::{Outcome, What};
 use crate::failure::{Exit, Failure};
-use crate::remote::{Engine, Tell};
-use crate::resource::Blob;
+use crate::inventory::Vars;
+use crate::remote::{Engine, Expected, Tell};
+use crate::resource::{Blob, Facts};
 use crate::stack::{Context, Stack, TAGS, Templates, stack};
+
+/// The parts of the stack that open and close ports; after others they are not knocked at.
+const PORT_TAGS: [&str; 4] = ["packages", "firewall", "redis", "api"];
 
 /// Runs `hwctl provision`.
 pub fn run(args: ProvisionArgs) -> Result<Exit> {
     let show = Show { json: args.plan.json, diff: args.diff, check: args.check };
     let hosts = args.plan.hosts.clone();
-    fleet::run(&hosts, show, Provision(args))
+    let tags = tags(&args.parts)?;
+    fleet::run(&hosts, show, Provision { args, tags })
 }
 
 /// Runs `hwctl plan`.
-pub fn plan(args: PlanArgs) -> Result<Exit> {
-    run(ProvisionArgs { plan: args, check: true, diff: true, keep_on_failure: false })
+pub fn plan(args: LookArgs) -> Result<Exit> {
+    let LookArgs { plan, parts } = args;
+    run(ProvisionArgs { plan, parts, check: true, diff: true, keep_on_failure: false })
 }
 
-struct Provision(ProvisionArgs);
+/// The parts of the stack that are meant.
+fn tags(parts: &PartArgs) -> Result<Vec<String>, Failure> {
+    let is_meant = |tag: &&str| {
+        let named = |tags: &[String]| tags.iter().any(|named| named == tag);
+        (parts.only.is_empty() || named(&parts.only)) && !named(&parts.skip)
+    };
+    let tags: Vec<_> = TAGS.into_iter().filter(is_meant).map(str::to_owned).collect();
+    match tags.is_empty() {
+        true => {
+            Err(Failure::usage("`--skip` leaves nothing of `--only`")
+                .not_done("no host was contacted"))
+        }
+        false => Ok(tags),
+    }
+}
+
+struct Provision {
+    args: ProvisionArgs,
+    tags: Vec<String>,
+}
 
 impl Job for Provision {
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
-        let Self(args) = self;
+        let Self { args, tags } = self;
         for warning in &work.warnings {
             tell(What::Warning { message: warning.clone() });
         }
         // A broken template is known before the host is contacted.
         let templates = load_templates(work)?;
+        try_templates(work, &templates)?;
         let mut engine = Engine::start(&work.target, tell).await?;
         let made = make_stack(work, &engine, &templates)?;
         tell(What::Step { message: "reading the host".to_owned(), fraction: None });
-        let tags = TAGS.map(str::to_owned).to_vec();
+        let is_part = tags.len() < TAGS.len();
+        let opens_ports = tags.iter().any(|tag| PORT_TAGS.contains(&tag.as_str()));
+        let serves = tags.iter().any(|tag| tag == "nginx");
+        let outside = |facts: &_, certificate: Option<_>| {
+            // nginx serves a new certificate once its own part tells it so.
+            let certificate = certificate.filter(|_| serves);
+            let mut expected = expected(&work.target.address, &work.vars, facts, certificate);
+            if !opens_ports {
+                expected.closed.clear();
+            }
+            expected
+        };
         let request = PlanRequest {
-            goal: Goal::Declared { resources: made.resources, tags },
+            goal: Goal::Declared { resources: made.resources, tags: tags.clone() },
             run: (!args.check).then(|| run_info("provision")),
             patience_s: args.plan.wait.into(),
             keep_on_failure: args.keep_on_failure,
             confirm_timeout_s: args.plan.confirm_timeout.into(),
+            outside: Some(trial(outside(&engine.facts, None))?),
         };
         let planned = engine.plan(request, tell).await?;
         show_plan(&planned, tell);
@@ -55,12 +95,10 @@ impl Job for Provision {
             false => Outcome::Changed,
         };
         if outcome == Outcome::Changed && !args.check {
-            let outside = |facts: &_, certificate| {
-                expected(&work.target.address, &work.vars, facts, certificate)
-            };
             let carry = Carry {
                 uploads: &made.uploads,
                 keep_on_failure: args.keep_on_failure,
+                is_part,
                 outside: Some(&outside),
             };
             carry_out(&mut engine, planned, carry, tell).await?;
@@ -71,10 +109,26 @@ impl Job for Provision {
     }
 }
 
+/// What a client should see, for the host's own look at nginx before a change of it goes live.
+fn trial(outside: Expected) -> Result<String, Failure> {
+    let nginx_alone = Expected { closed: Vec::new(), ..outside };
+    serde_json::to_string(&nginx_alone).map_err(|error| anyhow::Error::from(error).into())
+}
+
 /// The templates: hwctl's own, and those beside the inventory.
 pub(super) fn load_templates(work: &Work) -> Result<Templates, Failure> {
     Templates::load(&template_folder(&work.folder))
         .map_err(|error| Failure::from_error(Exit::Usage, &error))
+}
+
+/// Renders all templates for a host of which nothing is known.
+fn try_templates(work: &Work, templates: &Templates) -> Result<(), Failure> {
+    let mut vars = work.vars.clone();
+    // Reading what is uploaded would take its time, twice.
+    vars.sites.values_mut().for_each(|site| site.source = None);
+    vars.redis.image_archive = None;
+    let made = stack_of(work, &vars, &Facts::unknown(), Path::new("/"), templates);
+    made.map(|_| ()).map_err(|failure| failure.not_done("no host was contacted"))
 }
 
 /// What the host should have.
@@ -83,14 +137,19 @@ pub(super) fn make_stack(
     engine: &Engine,
     templates: &Templates,
 ) -> Result<Stack, Failure> {
+    stack_of(work, &work.vars, &engine.facts, &engine.binary, templates)
+}
+
+fn stack_of(
+    work: &Work,
+    vars: &Vars,
+    facts: &Facts,
+    binary: &Path,
+    templates: &Templates,
+) -> Result<Stack, Failure> {
     let api = bundle::API.map(|api| Blob { key: api.key.to_owned(), size: api.size });
     let api = api.ok_or_else(|| Failure::usage("this build of hwctl carries no API binary"))?;
-    let context = Context {
-        address: &work.target.address,
-        folder: &work.folder,
-        binary: &engine.binary,
-        api: &api,
-    };
-    stack(&work.vars, &engine.facts, context, templates)
-        .map_err(|error| Failure::from_error(Exit::Usage, &error))
+    let context =
+        Context { address: &work.target.address, folder: &work.folder, binary, api: &api };
+    stack(vars, facts, context, templates).map_err(|error| Failure::from_error(Exit::Usage, &error))
 }

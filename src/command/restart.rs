@@ -65,9 +65,9 @@ async fn restart(
     };
     let certificate = engine.restart(request, tell).await?;
     step("looking from outside".to_owned());
-    let expected = expected(&work.target.address, &work.vars, &engine.facts, certificate);
+    let expected = expected(&work.target.address, &work.vars, &engine.facts, Some(certificate));
     let mut wrong = Vec::new();
-    for check in settled(&expected).await {
+    for check in settled(&expected, &[]).await {
         if !check.ok {
             wrong.push(format!("{}: {}", check.name, check.detail));
         }

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::time::timeout;
+
 use crate::engine::protocol::RunInfo;
 use crate::event::{Check, What};
 use crate::failure::{Exit, Failure};
@@ -12,8 +14,11 @@ use crate::stack::Upload;
 /// How long services may take until they look right from outside.
 const SETTLE: Duration = Duration::from_secs(8);
 
+/// How long a host that may not serve at all is looked at before a run of a part.
+const GLANCE: Duration = Duration::from_secs(3);
+
 /// What the host should look like from outside, given what it is and its certificate.
-pub(super) type Outside<'a> = &'a (dyn Fn(&Facts, String) -> Expected + Sync);
+pub(super) type Outside<'a> = &'a (dyn Fn(&Facts, Option<String>) -> Expected + Sync);
 
 /// How a plan is carried out.
 #[derive(Clone, Copy)]
@@ -22,6 +27,9 @@ pub(super) struct Carry<'a> {
     pub(super) uploads: &'a [Upload],
     /// Leave the host as a failure left it.
     pub(super) keep_on_failure: bool,
+    /// Whether only a part of the stack is meant: what is wrong from outside before the run may
+    /// still be so after it.
+    pub(super) is_part: bool,
     /// What is looked at before the run is kept.
     pub(super) outside: Option<Outside<'a>>,
 }
@@ -49,18 +57,15 @@ pub(super) async fn carry_out(
         })?;
         engine.send_blob(blob, &upload.path, tell).await?;
     }
+    let wrong_before = match carry.outside {
+        Some(outside) if carry.is_part => wrong_now(&outside(&engine.facts, None)).await,
+        _ => Vec::new(),
+    };
     let certificate = engine.apply(planned.fingerprint, tell).await?;
     let (Some(certificate), Some(outside)) = (certificate, carry.outside) else {
         return engine.keep(tell).await;
     };
-    tell(What::Step { message: "looking from outside".to_owned(), fraction: None });
-    let mut wrong = Vec::new();
-    for check in settled(&outside(&engine.facts, certificate)).await {
-        if !check.ok {
-            wrong.push(format!("{}: {}", check.name, check.detail));
-        }
-        tell(What::Check { name: check.name, ok: check.ok, detail: check.detail });
-    }
+    let wrong = look_after(&outside(&engine.facts, Some(certificate)), &wrong_before, tell).await;
     if wrong.is_empty() {
         return engine.keep(tell).await;
     }
@@ -77,12 +82,45 @@ pub(super) async fn carry_out(
     Err(left.into_iter().fold(failure, Failure::why))
 }
 
-/// Services that were just started may need a moment: the API finds Redis again within 2 s.
-pub(super) async fn settled(expected: &Expected) -> Vec<Check> {
+/// The names of what is not as it should be from outside before a run.
+async fn wrong_now(expected: &Expected) -> Vec<String> {
+    match timeout(GLANCE, look(expected)).await {
+        Ok(checks) => {
+            checks.into_iter().filter(|check| !check.ok).map(|check| check.name).collect()
+        }
+        Err(_) => expected.names(),
+    }
+}
+
+/// Looks from outside and says what is wrong that was not `wrong_before`.
+async fn look_after(expected: &Expected, wrong_before: &[String], tell: Tell<'_>) -> Vec<String> {
+    tell(What::Step { message: "looking from outside".to_owned(), fraction: None });
+    let (mut wrong, mut still) = (Vec::new(), Vec::new());
+    for check in settled(expected, wrong_before).await {
+        if !check.ok && wrong_before.contains(&check.name) {
+            still.push(format!("{} ({})", check.name, check.detail));
+            continue;
+        }
+        if !check.ok {
+            wrong.push(format!("{}: {}", check.name, check.detail));
+        }
+        tell(What::Check { name: check.name, ok: check.ok, detail: check.detail });
+    }
+    if !still.is_empty() {
+        let message = format!("wrong before this run, and still: {}", still.join(", "));
+        tell(What::Warning { message });
+    }
+    wrong
+}
+
+/// Services that were just started may need a moment: the API finds Redis again within 2 s. What
+/// was `wrong_before` is not waited for.
+pub(super) async fn settled(expected: &Expected, wrong_before: &[String]) -> Vec<Check> {
     let deadline = Instant::now() + SETTLE;
     loop {
         let checks = look(expected).await;
-        if checks.iter().all(|check| check.ok) || Instant::now() >= deadline {
+        let settled = |check: &Check| check.ok || wrong_before.contains(&check.name);
+        if checks.iter().all(settled) || Instant::now() >= deadline {
             return checks;
         }
         tokio::time::sleep(Duration::from_millis(250)).await;

@@ -34,10 +34,6 @@ impl Job for Rotate {
         let templates = load_templates(work)?;
         let mut engine = Engine::start(&work.target, tell).await?;
         let mut made = make_stack(work, &engine, &templates)?;
-        // The certificate is what the look from outside knows the host by.
-        made.resources.retain(|declared| {
-            declared.tag == TAG || matches!(declared.resource, Resource::Certificate(_))
-        });
         for declared in &mut made.resources {
             if let Resource::HostSecret(secret) = &mut declared.resource {
                 secret.renew = secret.name == JWT_KEY;
@@ -50,6 +46,7 @@ impl Job for Rotate {
             patience_s: args.plan.wait.into(),
             keep_on_failure: false,
             confirm_timeout_s: args.plan.confirm_timeout.into(),
+            outside: None,
         };
         let planned = engine.plan(request, tell).await?;
         let secret = planned.changes.iter().find(|p| p.change.id.as_str() == "secret jwt-key");
@@ -63,8 +60,12 @@ impl Job for Rotate {
             let outside = |facts: &_, certificate| {
                 expected(&work.target.address, &work.vars, facts, certificate)
             };
-            let carry =
-                Carry { uploads: &made.uploads, keep_on_failure: false, outside: Some(&outside) };
+            let carry = Carry {
+                uploads: &made.uploads,
+                keep_on_failure: false,
+                is_part: false,
+                outside: Some(&outside),
+            };
             carry_out(&mut engine, planned, carry, tell).await?;
         }
         engine.hang_up().await;

@@ -68,7 +68,7 @@ impl Job for VerifyArgs {
             host: shown(address),
             certificate: certificate.clone(),
         };
-        let mut seen = look(&expected(address, &work.vars, &facts, certificate)).await;
+        let mut seen = look(&expected(address, &work.vars, &facts, Some(certificate))).await;
         seen.extend(checks.into_iter().filter(|check| check.name == "certificate"));
         seen.extend(client.redirects(work).await);
         seen.extend(client.headers().await);
@@ -101,7 +101,8 @@ impl Client {
     /// One question on a connection of its own.
     async fn ask(&self, request: hyper::http::request::Builder, body: Bytes) -> Result<Answer> {
         let asked = async {
-            let mut connection = Connection::secure(self.ip, &self.host, &self.certificate).await?;
+            let mut connection =
+                Connection::secure(self.ip, &self.host, Some(&self.certificate)).await?;
             connection.send(request, body).await
         };
         tokio::time::timeout(PATIENCE, asked).await.context("no answer within 10 s")?

@@ -12,7 +12,7 @@ use super::input::{Halt, Halted};
 use super::journal::Journal;
 use super::plan::{Plan, Step, Wanted};
 use super::protocol::Reply;
-use super::validate;
+use super::validate::{self, Outside};
 use crate::event::What;
 use crate::resource::{Advise, Back, Change, Detail, Host, Resource, Saved};
 
@@ -35,6 +35,8 @@ pub(super) struct Carrier<'a> {
     pub(super) halted: &'a Halted,
     /// How long a risky change waits for a new login.
     pub(super) confirm_timeout: Duration,
+    /// What a client should see of nginx.
+    pub(super) outside: Option<Outside<'a>>,
 }
 
 /// How far a plan was carried.
@@ -74,6 +76,9 @@ impl Carrier<'_> {
             let start = Instant::now();
             self.teller.tell(What::ChangeStarted { index, id: id.clone() });
             self.current.set(Some(index));
+            if let Some(outside) = self.outside.filter(|_| validate::is_nginx(&step.resource)) {
+                validate::nginx_serves(wanted, outside, self.host).await?;
+            }
             self.one(step, journal).await.with_context(|| format!("cannot apply `{id}`"))?;
             let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.teller.tell(What::ChangeDone { index, id, elapsed_ms });
@@ -209,6 +214,7 @@ fn not_kept(change: &Change) -> Result<()> {
 /// the files are back.
 pub(super) async fn undo(journal: &Journal, host: &Host, teller: &Teller) -> Result<()> {
     host.forget();
+    journal.free_reserve()?;
     let mut failed = Vec::new();
     for entry in journal.entries().iter().rev() {
         let id = entry.resource.id();

@@ -13,6 +13,7 @@ use crate::resource::{Facts, Host, Version, installed_version, listeners};
 /// `SSH_CONNECTION`: client address and port, own address and port.
 pub(super) struct Connection {
     pub(super) client: IpAddr,
+    pub(super) own: IpAddr,
     pub(super) own_port: u16,
 }
 
@@ -20,7 +21,8 @@ impl Connection {
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut fields = text.split_whitespace();
         let client = fields.next()?.parse().ok()?;
-        Some(Self { client, own_port: fields.nth(2)?.parse().ok()? })
+        let own = fields.nth(1)?.parse().ok()?;
+        Some(Self { client, own, own_port: fields.next()?.parse().ok()? })
     }
 }
 

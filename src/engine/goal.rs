@@ -10,28 +10,48 @@ use super::journal;
 use super::manifest::Manifest;
 use super::plan::{Step, Wanted};
 use super::protocol::{BINARY_FOLDER, Goal};
+use super::renewal;
 use crate::event::RunOutcome;
-use crate::resource::{Advise, Host};
+use crate::resource::{Advise, Declared, Host, Id, Resource};
 
 /// What a plan for `goal` has to look at.
 pub(super) fn wanted(goal: &Goal, host: &Host) -> Result<Wanted> {
     let manifest = Manifest::load(host)?;
+    let mut passed_over = Vec::new();
     let (declared, removals, because) = match goal {
-        Goal::Declared { resources, tags } => (
-            resources.iter().cloned().map(Step::from).collect(),
-            manifest.removals(resources, tags),
-            Some("no longer in the inventory"),
-        ),
+        Goal::Declared { resources, tags } => {
+            let is_meant = |declared: &&Declared| tags.contains(&declared.tag);
+            let (meant, others): (Vec<_>, Vec<_>) =
+                resources.iter().cloned().partition(|d| is_meant(&d));
+            passed_over = inputs_of(&meant, others.iter().map(|other| &other.resource));
+            let because = Some("no longer in the inventory");
+            let declared = meant.into_iter().map(Step::from).collect();
+            (declared, manifest.removals(resources, tags), because)
+        }
+        Goal::NewCertificate { days, if_expires_within } => {
+            let meant = renewal::wanted(&manifest, *days, *if_expires_within, host)?;
+            passed_over = inputs_of(&meant, manifest.known().map(|(_, resource)| resource));
+            (meant.into_iter().map(Step::from).collect(), Vec::new(), None)
+        }
         Goal::Before { run } => (Vec::new(), before_run(run.as_deref(), host)?, None),
         Goal::Original { .. } => (Vec::new(), manifest.originals(), None),
     };
     Ok(Wanted {
         declared,
+        passed_over,
         removals,
         because,
         purge_data: matches!(goal, Goal::Original { purge_data: true }),
         strange: manifest.strange(),
     })
+}
+
+/// What of `others` the `meant` resources are started with.
+fn inputs_of<'a>(meant: &[Declared], others: impl Iterator<Item = &'a Resource>) -> Vec<Resource> {
+    let own: HashSet<Id> = meant.iter().map(|declared| declared.resource.id()).collect();
+    let inputs: HashSet<&Id> = meant.iter().flat_map(|d| d.resource.inputs()).collect();
+    let is_read = |id: &Id| inputs.contains(id) && !own.contains(id);
+    others.filter(|other| is_read(&other.id())).cloned().collect()
 }
 
 /// Once the goal is reached: after hwctl has taken away what it made, its own folders go. Secrets
@@ -62,7 +82,7 @@ fn before_run(run: Option<&str>, host: &Host) -> Result<Vec<Step>> {
         None => {
             let last = runs
                 .iter()
-                .rposition(|run| run.outcome == RunOutcome::Kept && !run.changes.is_empty());
+                .rposition(|run| run.outcome != RunOutcome::Undone && !run.changes.is_empty());
             last.ok_or_else(|| anyhow!("there is no run to roll back"))
                 .hint("`hwctl history` shows what the host's journal has")?
         }

@@ -21,6 +21,10 @@ const KEPT_FOR: Duration = Duration::from_hours(24 * 180);
 /// How many of the newest are kept however old they are.
 const ALWAYS_KEPT: usize = 5;
 
+/// Room that a run keeps for its way back, should somebody else fill the disk meanwhile.
+const RESERVE: usize = 256 << 10;
+const RESERVE_NAME: &str = "reserve.bin";
+
 /// A run's folder on the host, `/var/lib/hwctl/runs/<id>`.
 #[derive(Debug)]
 pub(super) struct Journal {
@@ -63,6 +67,7 @@ impl Journal {
             changes: Vec::new(),
         };
         write_head(&folder, &head)?;
+        write_atomic(&folder.join(RESERVE_NAME), &vec![0; RESERVE], 0o600, None)?;
         write_atomic(&open_path(host), head.id.as_bytes(), 0o600, None)?;
         Ok(Self { folder, head, entries: Vec::new() })
     }
@@ -103,10 +108,16 @@ impl Journal {
         &self.entries
     }
 
+    /// Gives up the room that was kept for the way back.
+    pub(super) fn free_reserve(&self) -> Result<()> {
+        remove_reserve(&self.folder)
+    }
+
     /// Ends the run.
     pub(super) fn end(self, host: &Host, outcome: RunOutcome, why: Option<String>) -> Result<()> {
         let changes = self.entries.iter().map(changed).collect();
         let ended = Some(text(Timestamp::now()));
+        self.free_reserve()?;
         write_head(&self.folder, &Run { ended, outcome, why, changes, ..self.head })?;
         close(host)
     }
@@ -120,8 +131,9 @@ pub(super) fn open_run(host: &Host) -> Option<String> {
 /// Ends a run that went away in the middle; nothing of it is under way any more.
 pub(super) fn settle(host: &Host, id: &str) -> Result<()> {
     let run = folder(host).join(id);
+    remove_reserve(&run)?;
     if let Ok(head) = read_head(&run) {
-        let changes = entries(host, id)?.iter().map(changed).collect();
+        let changes = known_entries(host, id)?.iter().map(changed).collect();
         write_head(&run, &Run { outcome: RunOutcome::Interrupted, changes, ..head })?;
     }
     close(host)
@@ -134,7 +146,7 @@ pub(super) fn runs(host: &Host, is_locked: bool) -> Result<Vec<Run>> {
         // A folder without a head is a run that died before it began.
         let Ok(mut run) = read_head(&path) else { continue };
         if run.outcome == RunOutcome::Running {
-            run.changes = entries(host, &run.id)?.iter().map(changed).collect();
+            run.changes = known_entries(host, &run.id)?.iter().map(changed).collect();
             if !is_locked {
                 run.outcome = RunOutcome::Interrupted;
             }
@@ -146,15 +158,23 @@ pub(super) fn runs(host: &Host, is_locked: bool) -> Result<Vec<Run>> {
 
 /// What a run changed, oldest first.
 pub(super) fn entries(host: &Host, id: &str) -> Result<Vec<Entry>> {
-    let run = folder(host).join(id);
-    let mut entries = Vec::new();
-    for path in folders(&run)?.iter().filter(|path| path.extension().is_none()) {
-        let bytes = fs::read(path).with_context(|| format!("read `{}`", path.display()))?;
-        let entry = rmp_serde::from_slice(&bytes);
-        let entry = entry.with_context(|| format!("make sense of `{}`", path.display()));
-        entries.push(entry.hint("another version of hwctl wrote it: use that version")?);
-    }
-    Ok(entries)
+    read_entries(host, id)?.collect()
+}
+
+/// Of what a run changed that which this version of hwctl understands.
+pub(super) fn known_entries(host: &Host, id: &str) -> Result<Vec<Entry>> {
+    Ok(read_entries(host, id)?.flatten().collect())
+}
+
+fn read_entries(host: &Host, id: &str) -> Result<impl Iterator<Item = Result<Entry>>> {
+    let paths = folders(&folder(host).join(id))?;
+    let entries = paths.into_iter().filter(|path| path.extension().is_none());
+    Ok(entries.map(|path| {
+        let bytes = fs::read(&path).with_context(|| format!("read `{}`", path.display()))?;
+        rmp_serde::from_slice(&bytes)
+            .with_context(|| format!("make sense of `{}`", path.display()))
+            .hint("another version of hwctl wrote it: use that version")
+    }))
 }
 
 fn changed(entry: &Entry) -> Changed {
@@ -171,8 +191,18 @@ fn open_path(host: &Host) -> PathBuf {
 }
 
 fn close(host: &Host) -> Result<()> {
-    match fs::remove_file(open_path(host)) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+    remove_file(&open_path(host))
+}
+
+fn remove_reserve(run: &Path) -> Result<()> {
+    remove_file(&run.join(RESERVE_NAME))
+}
+
+fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove `{}`", path.display()))
+        }
         _ => Ok(()),
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -10,7 +10,7 @@ use serde_bytes::ByteBuf;
 
 use super::journal::{self, Entry};
 use super::plan::Step;
-use crate::resource::{Declared, Host, Id, Resource, Saved, write_atomic};
+use crate::resource::{Advise, Declared, Host, Id, Resource, Saved, sweep, write_atomic};
 
 /// All of it, oldest first.
 #[derive(Debug, Default)]
@@ -37,7 +37,9 @@ impl Manifest {
             bytes => {
                 let bytes = bytes.with_context(|| format!("read `{}`", path.display()))?;
                 let written = rmp_serde::from_slice(&bytes);
-                written.with_context(|| format!("make sense of `{}`", path.display()))?
+                written
+                    .with_context(|| format!("make sense of `{}`", path.display()))
+                    .hint("move that file away: hwctl then leaves what it has made so far")?
             }
         };
         let mut manifest = Self::default();
@@ -48,7 +50,7 @@ impl Manifest {
             }
         }
         if let Some(run) = journal::open_run(host) {
-            manifest.take_in(&journal::entries(host, &run)?, false);
+            manifest.take_in(&journal::known_entries(host, &run)?, false);
         }
         Ok(manifest)
     }
@@ -65,6 +67,7 @@ impl Manifest {
     /// Takes in a run that went away before it could end, if there is one, and ends it.
     pub(super) fn settle(host: &Host) -> Result<()> {
         let Some(run) = journal::open_run(host) else { return Ok(()) };
+        sweep_after(&journal::entries(host, &run)?, host)?;
         Self::load(host)?.save(host)?;
         journal::settle(host, &run)
     }
@@ -81,6 +84,11 @@ impl Manifest {
     /// How many things another version has made that this one does not know.
     pub(super) fn strange(&self) -> usize {
         self.strange.len()
+    }
+
+    /// What hwctl has made: the part of the stack, and the resource as it was declared last.
+    pub(super) fn known(&self) -> impl Iterator<Item = (&str, &Resource)> {
+        self.owned.iter().map(|owned| (owned.tag.as_str(), &owned.resource))
     }
 
     /// Takes in what a run has done; what it has brought back to its original state is hwctl's no
@@ -152,6 +160,21 @@ impl Owned {
             is_surplus: false,
         }
     }
+}
+
+/// Removes the files that a run which was killed has begun and not finished.
+fn sweep_after(entries: &[Entry], host: &Host) -> Result<()> {
+    let own = host.state_dir();
+    let inner = fs::read_dir(&own).into_iter().flatten().flatten().map(|found| found.path());
+    let runs = fs::read_dir(own.join("runs")).into_iter().flatten().flatten();
+    let touched = entries.iter().filter_map(|entry| Some(host.path(entry.resource.path()?)));
+    let touched = touched.filter_map(|path| Some(path.parent()?.to_owned()));
+    let units = host.path(Path::new("/etc/systemd/system"));
+    let mut folders: Vec<_> = inner.chain(runs.map(|found| found.path())).chain(touched).collect();
+    folders.extend([own, units]);
+    folders.sort();
+    folders.dedup();
+    folders.iter().try_for_each(|folder| sweep(folder))
 }
 
 fn path(host: &Host) -> PathBuf {

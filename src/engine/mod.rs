@@ -16,6 +16,8 @@ mod manifest;
 mod plan;
 pub mod protocol;
 mod redis;
+mod renewal;
+mod room;
 mod service;
 mod session;
 mod status;

@@ -3,7 +3,7 @@
 use crate::event::Planned;
 use crate::failure::{Exit, Failure};
 use crate::resource::{
-    Action, Back, Blob, Change, Declared, Host, Id, Outcome, Resource, Saved, sha256,
+    Action, Back, Blob, Change, Declared, Examined, Host, Id, Outcome, Resource, Saved, sha256,
 };
 
 /// One resource and where it is to be brought.
@@ -28,6 +28,8 @@ impl From<Declared> for Step {
 pub(super) struct Wanted {
     /// In the order in which it is made.
     pub(super) declared: Vec<Step>,
+    /// What those are started with of parts of the stack that are passed over: read, not changed.
+    pub(super) passed_over: Vec<Resource>,
     /// What is brought back to an earlier state, newest first.
     pub(super) removals: Vec<Step>,
     /// Why that is.
@@ -64,6 +66,9 @@ impl Plan {
         }
         let mut maker =
             Maker { host, wanted, plan: Self::empty(), states: vec![], obstacles: vec![] };
+        for resource in &wanted.passed_over {
+            maker.passed_over(resource).await;
+        }
         for step in &wanted.declared {
             maker.declared(step).await;
         }
@@ -132,6 +137,17 @@ struct Maker<'a> {
 }
 
 impl Maker<'_> {
+    /// Leaves a resource as it is, for those that are started with it.
+    async fn passed_over(&mut self, resource: &Resource) {
+        match resource.examine(self.host).await {
+            Ok(Examined { before, digest_now, changed_at, .. }) => {
+                let outcome = Outcome { changed: false, digest: digest_now, changed_at };
+                self.record(resource, &before, outcome);
+            }
+            Err(error) => self.obstacle(resource, error),
+        }
+    }
+
     /// Brings a resource to what it declares.
     async fn declared(&mut self, step: &Step) {
         let resource = &step.resource;
@@ -149,6 +165,7 @@ impl Maker<'_> {
             },
         );
         if let Some(change) = examined.change {
+            self.plan.kept.extend(examined.stays.map(|stays| (resource.id(), stays)));
             self.plan.blobs.extend(resource.blob().cloned());
             self.plan.push(step, change);
         }

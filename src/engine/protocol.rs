@@ -13,7 +13,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWrite
 use super::{Copied, LogsRequest, RedisPlace, Service, Status};
 use crate::event::{LogLine, Planned, Run, What};
 use crate::failure::Failure;
-use crate::resource::{Blob, Declared, Facts, Id};
+use crate::resource::{Blob, CertificateInfo, Declared, Facts, Id};
 
 /// The line that the operator's side begins with. What comes before it (a password that sudo did
 /// not want) is passed over.
@@ -108,6 +108,8 @@ pub enum Request {
     },
     /// Put the copy that was sent in the place of Redis's data; answered by [`Reply::Closed`].
     Restore(Restore),
+    /// What the certificate of the stack says of itself; answered by [`Reply::Certificate`].
+    Certificate,
 }
 
 /// What a plan is asked for.
@@ -125,6 +127,10 @@ pub struct PlanRequest {
     /// How long a change that could lock the operator out waits for a new login, in seconds,
     /// before it is taken back.
     pub confirm_timeout_s: u64,
+    /// What a client should see of nginx, as `hwctl look` reads it: a changed configuration is tried
+    /// with it before it goes live.
+    #[serde(default)]
+    pub outside: Option<String>,
 }
 
 /// What a restart is asked for.
@@ -158,20 +164,27 @@ pub struct Restore {
 pub enum Goal {
     /// As declared. What hwctl made in these parts of the stack and is no longer declared goes.
     Declared {
-        /// What the host should have.
+        /// What the host should have, the whole stack.
         resources: Vec<Declared>,
-        /// The parts of the stack that are meant, whole.
+        /// The parts of it that are meant; the others stay as they are.
         tags: Vec<String>,
     },
     /// As it was before a run.
     Before {
-        /// The run; the last one that changed something when it is not named.
+        /// The run; when it is not named, the last one whose changes are still there.
         run: Option<String>,
     },
     /// As it was before hwctl first came.
     Original {
         /// Whether data goes too.
         purge_data: bool,
+    },
+    /// With a new certificate and key in the place of those that hwctl made.
+    NewCertificate {
+        /// Life of the new one, in days; that of the last one when not given.
+        days: Option<u16>,
+        /// Only if the old one ends within so many days.
+        if_expires_within: Option<u16>,
     },
 }
 
@@ -234,6 +247,8 @@ pub enum Reply {
     },
     /// Lines of a log, oldest first.
     Lines(Vec<String>),
+    /// Answers [`Request::Certificate`].
+    Certificate(CertificateInfo),
     /// The request failed.
     Failed {
         /// Why.

@@ -21,9 +21,12 @@ use super::lock::Lock;
 use super::manifest::Manifest;
 use super::plan::{Plan, Wanted};
 use super::protocol::{ENGINE_GREETING, Goal, PlanRequest, Reply, Request, RunInfo, write_frame};
+use super::renewal;
+use super::room;
+use super::validate::Outside;
 use crate::event::{Action, Planned, RunOutcome, What};
 use crate::failure::{Exit, Failure};
-use crate::resource::{Blob, Host, Id, Resource, fingerprint};
+use crate::resource::{Blob, Host, Id};
 
 /// Serves one session on `input` and `output`; `connection` is sshd's `SSH_CONNECTION`.
 pub async fn serve(
@@ -200,6 +203,7 @@ impl Session {
             self.lock(run, patience).await?;
             // Left by a run that died; this session has logged in since.
             deadman::disarm(&self.host).await?;
+            Manifest::settle(&self.host)?;
         }
         let wanted = goal::wanted(&request.goal, &self.host)?;
         if wanted.strange > 0 {
@@ -210,6 +214,11 @@ impl Session {
             self.teller.tell(What::Warning { message });
         }
         let plan = Plan::make(&wanted, &self.host).await?;
+        if request.run.is_some() && !plan.changes.is_empty() {
+            room::require(&plan, &self.host).map_err(|error| {
+                Failure::from(error).not_done("nothing was changed on the host")
+            })?;
+        }
         let reply = Reply::Plan {
             changes: plan.changes.clone(),
             kept: plan.kept.clone(),
@@ -258,7 +267,6 @@ impl Session {
         if plan.fingerprint != fingerprint {
             return Err(anyhow!("the plan to apply is not the one that was shown").into());
         }
-        Manifest::settle(&self.host)?;
         let mut journal = Journal::begin(&self.host, run, self.from())?;
         self.teller.tell(What::RunBegan { run: journal.id().to_owned() });
         let carrier = Carrier {
@@ -267,6 +275,13 @@ impl Session {
             current: &self.current,
             halted: &self.halted,
             confirm_timeout: Duration::from_secs(request.confirm_timeout_s),
+            outside: self.connection.as_ref().zip(request.outside.as_deref()).map(
+                |(connection, expected)| Outside {
+                    expected,
+                    to: connection.own,
+                    from: connection.client,
+                },
+            ),
         };
         let applied = carrier.apply(&wanted, &plan, &mut journal).await;
         self.current.set(None);
@@ -383,9 +398,11 @@ impl Session {
 
     /// The fingerprint of the certificate that the stack serves.
     fn certificate(&self, wanted: &Wanted) -> Option<String> {
-        wanted.declared.iter().find_map(|step| {
-            let Resource::Certificate(certificate) = &step.resource else { return None };
-            fingerprint(&self.host.path(&certificate.certificate)).ok()
-        })
+        let meant = wanted.declared.iter().map(|step| &step.resource);
+        let all = match &self.run.as_ref()?.goal {
+            Goal::Declared { resources, .. } => resources.as_slice(),
+            _ => &[],
+        };
+        renewal::fingerprint(meant.chain(all.iter().map(|d| &d.resource)), &self.host)
     }
 }

@@ -168,7 +168,7 @@ async fn through_nginx(certificate: Option<String>) -> Vec<Check> {
     };
     let ask = async {
         let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let mut connection = Connection::secure(ip, "127.0.0.1", &certificate).await?;
+        let mut connection = Connection::secure(ip, "127.0.0.1", Some(&certificate)).await?;
         let mut checks = Vec::new();
         for path in PATHS {
             let start = Instant::now();

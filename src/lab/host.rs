@@ -138,8 +138,15 @@ impl Host {
         boot::kill(&self.dir, Some(&self.record.network))
     }
 
-    /// Boots the host again on its same root, at its same address.
+    /// Boots the host again on its same root, at its same address, and waits until it can be
+    /// logged in to.
     pub fn boot(&self) -> Result<()> {
+        self.boot_unreachable()?;
+        self.wait_until_reachable()
+    }
+
+    /// Boots the host again though nobody may be able to log in to it.
+    pub fn boot_unreachable(&self) -> Result<()> {
         let lock = self.state.lock(&self.name)?;
         if !self.is_running() {
             boot::kill(&self.dir, Some(&self.record.network))?;
@@ -148,7 +155,14 @@ impl Host {
             boot::start(&self.dir, &self.record.network)?;
         }
         drop(lock);
-        self.wait_until_reachable()
+        let deadline = Instant::now() + BOOT_TIME;
+        while !self.exec(&["true"]).is_ok_and(|output| output.status.success()) {
+            if Instant::now() > deadline {
+                return Err(self.unreachable().into());
+            }
+            sleep(Duration::from_millis(20));
+        }
+        Ok(())
     }
 
     /// Reboots the host as `systemctl reboot` does, and waits until it can be logged in to.

@@ -69,6 +69,13 @@ impl Binary {
     }
 }
 
+/// Reads the binary and its hash, which takes a moment: beside the login, and once for all hosts.
+pub(super) async fn prepare(target: &Target) {
+    let named = target.host_binary.clone();
+    // An error is told to who asks for it next.
+    let _ = tokio::task::spawn_blocking(move || Binary::load(named.as_deref()).map(drop)).await;
+}
+
 /// The path of hwctl's binary on hosts.
 pub(super) fn host_path(target: &Target) -> Result<PathBuf, Failure> {
     Ok(Binary::load(target.host_binary.as_deref())?.path().into())

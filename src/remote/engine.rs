@@ -20,7 +20,7 @@ use crate::engine::protocol::{
 };
 use crate::event::{self, What};
 use crate::failure::{Exit, Failure};
-use crate::resource::{Blob, Facts, Id};
+use crate::resource::{Blob, CertificateInfo, Facts, Id};
 
 /// How long the last words of an engine that is gone are waited for.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -83,7 +83,8 @@ impl Engine {
 
     async fn begin(target: &Target, tell: Tell<'_>) -> Result<Self, Failure> {
         tell(What::Step { message: "connecting".to_owned(), fraction: None });
-        let session = target.connect(tell).await?;
+        let (session, ()) = tokio::join!(target.connect(tell), bootstrap::prepare(target));
+        let session = session?;
         let step = |message, fraction| tell(What::Step { message, fraction });
         let mut child = bootstrap::start(&session, target, step).await?;
         let binary = bootstrap::host_path(target)?;
@@ -199,6 +200,15 @@ impl Engine {
         self.send(&Request::Restart(restart)).await?;
         match self.answer(tell).await? {
             Reply::Restarted { certificate } => Ok(certificate),
+            other => Err(self.nonsense(&other)),
+        }
+    }
+
+    /// What the certificate of the stack says of itself.
+    pub async fn certificate(&mut self, tell: Tell<'_>) -> Result<CertificateInfo, Failure> {
+        self.send(&Request::Certificate).await?;
+        match self.answer(tell).await? {
+            Reply::Certificate(info) => Ok(info),
             other => Err(self.nonsense(&other)),
         }
     }

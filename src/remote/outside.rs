@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use hyper::StatusCode;
-use tokio::net::TcpStream;
+use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use crate::event::Check;
-use crate::https::Connection;
+use crate::https::{self, Connection, Way};
 
 /// How long one look may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -18,12 +18,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const KNOCK: Duration = Duration::from_millis(400);
 
 /// What a host should look like from outside.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Expected {
     /// Address or name that it is reached by.
     pub address: String,
-    /// SHA-256 of the certificate (DER) in hex.
-    pub certificate: String,
+    /// SHA-256 of the certificate (DER) in hex; none: any.
+    pub certificate: Option<String>,
     /// Paths on HTTPS and what they answer.
     pub pages: Vec<Page>,
     /// TCP ports that must not answer.
@@ -31,7 +31,7 @@ pub struct Expected {
 }
 
 /// A path and what it answers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Page {
     /// Such as `/open/`.
     pub path: String,
@@ -41,23 +41,72 @@ pub struct Page {
     pub holds: Option<String>,
 }
 
+/// What was looked at and seen.
+#[derive(Clone, Debug)]
+pub struct Look {
+    /// What was seen.
+    pub check: Check,
+    /// Whether what is wrong may lie behind nginx: an answer of 500 or more, or none in time.
+    pub behind: bool,
+}
+
+impl Look {
+    fn of(name: String, seen: Result<String>) -> Self {
+        let behind = seen.as_ref().is_err_and(|error| error.downcast_ref::<Behind>().is_some());
+        Self { check: Check::of(name, seen), behind }
+    }
+}
+
+/// What is wrong may lie behind nginx.
+#[derive(Debug)]
+struct Behind(String);
+
+impl std::fmt::Display for Behind {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Behind {}
+
+/// The check of the ports that must not answer.
+const PORTS: &str = "undeclared ports";
+
+impl Expected {
+    /// The names of all checks.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let shown = shown(&self.address);
+        let pages = self.pages.iter().map(|page| format!("https://{shown}{}", page.path));
+        [format!("http://{shown}/"), PORTS.to_owned()].into_iter().chain(pages).collect()
+    }
+}
+
 /// Looks at everything at once.
 pub async fn look(expected: &Expected) -> Vec<Check> {
-    let ip = match resolve(&expected.address).await {
-        Ok(ip) => ip,
-        Err(error) => return vec![Check::of(expected.address.clone(), Err(error))],
-    };
+    match resolve(&expected.address).await {
+        Ok(to) => {
+            let looks = look_by(to.into(), expected).await;
+            looks.into_iter().map(|look| look.check).collect()
+        }
+        Err(error) => vec![Check::of(expected.address.clone(), Err(error))],
+    }
+}
+
+/// The same by a given way.
+pub async fn look_by(way: Way, expected: &Expected) -> Vec<Look> {
     let shown = shown(&expected.address);
     let redirect = async {
         let name = format!("http://{shown}/");
-        vec![Check::of(name, within(redirects(ip, &shown)).await)]
+        vec![Look::of(name, within(redirects(way, &shown)).await)]
     };
     let pages = async {
         let mut checks = Vec::new();
         for page in &expected.pages {
             let name = format!("https://{shown}{}", page.path);
-            let seen = within(answers(ip, &shown, page, &expected.certificate)).await;
-            checks.push(Check::of(name, seen));
+            let certificate = expected.certificate.as_deref();
+            let seen = within(answers(way, &shown, page, certificate)).await;
+            checks.push(Look::of(name, seen));
         }
         checks
     };
@@ -66,7 +115,7 @@ pub async fn look(expected: &Expected) -> Vec<Check> {
             return Vec::new();
         }
         let knocks = expected.closed.iter().map(|port| async move {
-            let answer = timeout(KNOCK, TcpStream::connect((ip, *port))).await;
+            let answer = timeout(KNOCK, way.open(*port)).await;
             matches!(answer, Ok(Ok(_))).then_some(*port)
         });
         let open: Vec<_> = futures_util::future::join_all(knocks).await;
@@ -75,14 +124,14 @@ pub async fn look(expected: &Expected) -> Vec<Check> {
             true => Ok(format!("{} ports do not answer", expected.closed.len())),
             false => Err(anyhow!("port {} answers", open.join(", "))),
         };
-        vec![Check::of("undeclared ports".to_owned(), seen)]
+        vec![Look::of(PORTS.to_owned(), seen)]
     };
     let (redirect, pages, closed) = tokio::join!(redirect, pages, closed);
     [redirect, pages, closed].concat()
 }
 
 async fn within(look: impl Future<Output = Result<String>>) -> Result<String> {
-    timeout(PATIENCE, look).await.map_err(|_| anyhow!("no answer within 5 s"))?
+    timeout(PATIENCE, look).await.map_err(|_| Behind("no answer within 5 s".to_owned()))?
 }
 
 /// An address or name as it stands in a URL.
@@ -105,8 +154,8 @@ pub async fn resolve(address: &str) -> Result<IpAddr> {
     found.iter().next().with_context(|| format!("`{address}` has no address"))
 }
 
-async fn redirects(ip: IpAddr, host: &str) -> Result<String> {
-    let answer = Connection::plain(ip, host).await?.get("/").await?;
+async fn redirects(way: Way, host: &str) -> Result<String> {
+    let answer = Connection::plain(way, host).await?.get("/").await?;
     let (status, location) = (answer.status, answer.header("location"));
     if !(300..400).contains(&status) || location != format!("https://{host}/") {
         bail!("{}, to `{location}` instead of HTTPS", status_text(status));
@@ -114,12 +163,23 @@ async fn redirects(ip: IpAddr, host: &str) -> Result<String> {
     Ok(format!("{status} to {location}"))
 }
 
-async fn answers(ip: IpAddr, host: &str, page: &Page, certificate: &str) -> Result<String> {
-    let answer = Connection::secure(ip, host, certificate).await?.get(&page.path).await?;
+/// SHA-256 of the certificate (DER) that is served at `address`, in hex.
+pub async fn served_certificate(address: &str) -> Result<String> {
+    let way = Way::from(resolve(address).await?);
+    let look = https::served_certificate(way, address);
+    timeout(PATIENCE, look).await.map_err(|_| anyhow!("no answer within 5 s"))?
+}
+
+async fn answers(way: Way, host: &str, page: &Page, certificate: Option<&str>) -> Result<String> {
+    let answer = Connection::secure(way, host, certificate).await?.get(&page.path).await?;
     let status = status_text(answer.status);
     if !page.statuses.contains(&answer.status) {
         let wanted: Vec<_> = page.statuses.iter().map(u16::to_string).collect();
-        bail!("{status} instead of {}", wanted.join(" or "));
+        let wrong = format!("{status} instead of {}", wanted.join(" or "));
+        return Err(match answer.status >= 500 {
+            true => Behind(wrong).into(),
+            false => anyhow!(wrong),
+        });
     }
     if let Some(text) = &page.holds
         && !String::from_utf8_lossy(&answer.body).contains(text)

@@ -8,10 +8,10 @@ const WIDTH: usize = 80;
 
 /// The runs, one a line; columns are as wide as they have to be.
 pub(super) fn table(runs: &[Run]) -> String {
-    let head = ["RUN (UTC)", "OUTCOME", "CHANGES", "VERB", "VERSION", "BY"].map(str::to_owned);
-    let rows: Vec<[String; 6]> = std::iter::once(head).chain(runs.iter().map(cells)).collect();
+    let head = ["RUN (UTC)", "OUTCOME", "CHANGES", "HWCTL", "BY"].map(str::to_owned);
+    let rows: Vec<[String; 5]> = std::iter::once(head).chain(runs.iter().map(cells)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: [usize; 6] = std::array::from_fn(|column| width(column).unwrap_or_default());
+    let widths: [usize; 5] = std::array::from_fn(|column| width(column).unwrap_or_default());
     let lines = rows.iter().map(|row| {
         let cells = row.iter().zip(widths);
         let padded: Vec<_> = cells.map(|(cell, width)| format!("{cell:<width$}")).collect();
@@ -20,14 +20,13 @@ pub(super) fn table(runs: &[Run]) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-fn cells(run: &Run) -> [String; 6] {
+fn cells(run: &Run) -> [String; 5] {
     let from = run.from.as_ref().map(|from| format!(" from {from}")).unwrap_or_default();
     [
         run.id.clone(),
         word(run.outcome).to_owned(),
         run.changes.len().to_string(),
-        run.verb.clone(),
-        run.version.clone(),
+        format!("{} {}", run.version, run.verb),
         format!("{}{from}", run.operator),
     ]
 }
@@ -97,9 +96,9 @@ mod tests {
             run("20261124-031432-2", RunOutcome::Kept, "me@here"),
         ];
         insta::assert_snapshot!(table(&runs), @"
-        RUN (UTC)          OUTCOME      CHANGES  VERB       VERSION  BY
-        20261124-031432    interrupted  1        provision  0.1.0    somebody-with-a-…
-        20261124-031432-2  kept         1        provision  0.1.0    me@here from 203…
+        RUN (UTC)          OUTCOME      CHANGES  HWCTL            BY
+        20261124-031432    interrupted  1        0.1.0 provision  somebody-with-a-lon…
+        20261124-031432-2  kept         1        0.1.0 provision  me@here from 203.0.…
         ");
         assert!(table(&runs).lines().all(|line| line.chars().count() <= WIDTH));
     }

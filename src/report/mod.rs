@@ -1,5 +1,6 @@
 //! Events in, pixels or JSON out; to a given writer, so that both are tested without a terminal.
 
+mod certificate;
 mod daily;
 mod harmless;
 mod health;

@@ -28,6 +28,9 @@ pub struct Style {
     pub check: bool,
 }
 
+/// So many hosts that are well are named in a summary.
+const NAMED: usize = 8;
+
 /// Draws events for a person.
 #[derive(Debug)]
 pub struct Terminal<W> {
@@ -113,6 +116,9 @@ impl<W: Write + Send> Sink for Terminal<W> {
             What::Kept { id, because } => {
                 state.print(&host_line(&host, &format!("{id} stays: {because}")));
             }
+            What::Certificate { certificate, served } => {
+                state.answer(&host, &super::certificate::text(&certificate, &served));
+            }
             What::History { runs } => state.history(style, &host, &runs),
             What::Done(summary) => state.done(style, &summary),
             What::Summary { hosts } => state.summary(&hosts),
@@ -129,6 +135,16 @@ impl<W: Write + Send> Sink for Terminal<W> {
 }
 
 impl<W: Write> State<W> {
+    /// Prints what was asked for.
+    fn answer(&mut self, host: &str, text: &str) {
+        let known = self.hosts.entry(host.to_owned()).or_default();
+        known.is_answer = known.ids.is_empty();
+        if let Some(bar) = known.bar.take() {
+            bar.finish_and_clear();
+        }
+        self.print(&host_line(host, text));
+    }
+
     /// Prints a line above the progress lines.
     fn print(&mut self, text: &str) {
         let Self { out, bars, .. } = self;
@@ -217,6 +233,7 @@ impl<W: Write> State<W> {
             }
             Outcome::Unreachable => ("unreachable".to_owned(), "31;1"),
             Outcome::Interrupted => ("stopped".to_owned(), "33"),
+            Outcome::Skipped => ("not begun: too many others failed".to_owned(), "33"),
         };
         let mut line = format!("{}  {}", style.paint(&word, color), seconds(summary.elapsed_ms));
         if known.checks.1 > 0 {
@@ -243,6 +260,7 @@ impl<W: Write> State<W> {
             Outcome::Undone,
             Outcome::Unreachable,
             Outcome::Interrupted,
+            Outcome::Skipped,
             Outcome::Changed,
             Outcome::Restarted,
             Outcome::Unchanged,
@@ -250,9 +268,16 @@ impl<W: Write> State<W> {
         ] {
             let names: Vec<_> =
                 hosts.iter().filter(|h| h.outcome == outcome).map(|h| h.host.as_str()).collect();
-            if !names.is_empty() {
-                let word = format!("{outcome:?}").to_lowercase();
-                let _ = write!(text, "\n  {:<11} {:>3}  {}", word, names.len(), names.join(" "));
+            if names.is_empty() {
+                continue;
+            }
+            let word = format!("{outcome:?}").to_lowercase();
+            let _ = write!(text, "\n  {:<11} {:>4}", word, names.len());
+            // Of those that are well, only a few are worth a name.
+            let is_well =
+                matches!(outcome, Outcome::Changed | Outcome::Restarted | Outcome::Unchanged);
+            if !is_well || names.len() <= NAMED {
+                let _ = write!(text, "  {}", names.join(" "));
             }
         }
         self.print(&text);
@@ -370,73 +395,4 @@ pub fn failure_text(style: Style, host: &str, failure: &Failure) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::Id;
-
-    fn shown(diff: bool, events: Vec<What>) -> String {
-        let style = Style { color: false, live: false, diff, check: diff };
-        let terminal = Terminal::new(Vec::new(), style);
-        for what in events {
-            terminal.event(Event::on("vm1", what));
-        }
-        String::from_utf8(terminal.into_inner()).unwrap()
-    }
-
-    fn changes() -> Vec<Planned> {
-        let id = Id::new("file", "/etc/motd");
-        let text = Detail::Text { before: "a\nb\n".into(), after: "a\nc\n".into() };
-        let change = Change::new(id, Action::Update)
-            .attribute("mode", Some("0600".into()), Some("0644".into()))
-            .detail(text);
-        let unit = Change::new(Id::new("unit", "nginx.service"), Action::Reload)
-            .attribute("configuration", None, Some("reloaded".into()))
-            .because("file /etc/motd changes");
-        let planned = |change| Planned { tag: "nginx".into(), change };
-        vec![planned(change), planned(unit)]
-    }
-
-    #[test]
-    fn a_plan_with_its_diff() {
-        insta::assert_snapshot!(shown(true, vec![What::Plan { changes: changes() }]), @"
-        vm1: 2 changes to make
-        ~ file /etc/motd  update
-            mode: 0600 → 0644
-            @@ -1,2 +1,2 @@
-             a
-            -b
-            +c
-        ~ unit nginx.service  reload (file /etc/motd changes)
-            configuration: absent → reloaded
-        ");
-    }
-
-    #[test]
-    fn a_run_that_fails_and_is_undone() {
-        let failure =
-            Failure::new(Exit::Undone, "cannot apply `unit x`").why("it exits").hint("look");
-        let summary = HostSummary {
-            host: "vm1".into(),
-            outcome: Outcome::Undone,
-            changes: 2,
-            elapsed_ms: 1234,
-            urls: vec![],
-        };
-        let events = vec![
-            What::Plan { changes: changes() },
-            What::Check { name: "https://x/".into(), ok: false, detail: "502".into() },
-            What::ChangeUndone { id: Id::new("file", "/etc/motd") },
-            What::Failed { failure },
-            What::Done(summary),
-        ];
-        insta::assert_snapshot!(shown(false, events), @"
-        vm1: 2 changes: nginx 2
-        vm1: ✗ https://x/: 502
-        vm1: error: cannot apply `unit x`
-          because: it exits
-          the run was undone: the host is as it was before
-          hint: look
-        vm1: failed and undone, 1 change taken back  1.2 s  0 of 1 checks from outside pass
-        ");
-    }
-}
+mod tests;

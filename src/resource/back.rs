@@ -82,3 +82,44 @@ fn content(now: &PathState, to: &PathState) -> Detail {
     let size = |state: &PathState| state.bytes().map(|bytes| bytes.len() as u64);
     Detail::Binary { before: size(now), after: size(to) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(mode: u32, text: &str) -> PathState {
+        PathState::File { mode, uid: 0, gid: 0, bytes: text.into() }
+    }
+
+    fn details(now: &PathState, to: &PathState) -> Vec<Detail> {
+        let root = tempfile::tempdir().unwrap();
+        let host = Host::new(root.path(), Box::new(|_| anyhow::bail!("none")), Box::new(|_| ()));
+        let back = path_back(Id::new("file", "/x"), Path::new("/x"), now, to, &host).unwrap();
+        match back {
+            Back::Change(change) => change.details,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn only_what_everybody_may_read_is_shown() {
+        let text = Detail::Text { before: "new\n".into(), after: "old\n".into() };
+        assert_eq!(details(&file(0o644, "new\n"), &file(0o644, "old\n")), [text]);
+        for (now, to) in [(0o600, 0o644), (0o644, 0o640), (0o600, 0o600)] {
+            let details = details(&file(now, "planted"), &file(to, "planted too"));
+            assert!(!format!("{details:?}").contains("planted"), "{details:?}");
+        }
+        let gone = details(&file(0o600, "planted"), &PathState::Absent);
+        assert_eq!(gone, [Detail::Binary { before: Some(7), after: None }]);
+    }
+
+    #[test]
+    fn a_link_in_a_files_place_is_shown_with_its_target() {
+        let link = PathState::Link { target: "/etc/other".into() };
+        let target = |detail: &Detail| {
+            matches!(detail, Detail::Attribute { name, after: Some(after), .. }
+                if name == "target" && after == "/etc/other")
+        };
+        assert!(details(&file(0o644, "x"), &link).iter().any(target));
+    }
+}

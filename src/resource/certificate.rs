@@ -33,6 +33,9 @@ pub struct Certificate {
     pub days: u16,
     /// A new one is made when fewer days than this are left.
     pub renew_before: u16,
+    /// A new one is made in the place of the one with this fingerprint.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
 }
 
 /// The two files.
@@ -43,11 +46,32 @@ pub struct CertificateState {
 }
 
 /// What a certificate on the host says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Found {
-    names: Vec<String>,
-    until: SystemTime,
-    key_matches: bool,
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateInfo {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Names and addresses that it is for.
+    pub names: Vec<String>,
+    /// From when it is valid, in seconds since 1970.
+    pub from: i64,
+    /// Until when it is valid, in seconds since 1970.
+    pub until: i64,
+    /// SHA-256 of it (DER), in hex.
+    pub sha256: String,
+    /// Whether the key beside it is its own.
+    pub key_matches: bool,
+}
+
+/// What `certificate` says of itself on this host.
+pub fn certificate_info(certificate: &Certificate, host: &Host) -> Result<CertificateInfo> {
+    let state = CertificateState {
+        certificate: PathState::read(&host.path(&certificate.certificate))?,
+        key: PathState::read(&host.path(&certificate.key))?,
+    };
+    let path = certificate.certificate.clone();
+    let shown = path.display().to_string();
+    let found = state.found(path);
+    found.with_context(|| format!("`{shown}` is absent or no certificate"))
 }
 
 /// SHA-256 of the certificate (DER) in the PEM file at `path`, in hex.
@@ -70,7 +94,7 @@ pub fn expiry(path: &Path) -> Result<SystemTime> {
 }
 
 impl CertificateState {
-    fn found(&self) -> Option<Found> {
+    fn found(&self, path: PathBuf) -> Option<CertificateInfo> {
         let pem = self.certificate.bytes()?;
         let (_, pem) = x509_parser::pem::parse_x509_pem(pem).ok()?;
         let certificate = pem.parse_x509().ok()?;
@@ -84,12 +108,20 @@ impl CertificateState {
                 }
             }
         }
-        let until = u64::try_from(certificate.validity().not_after.timestamp()).ok()?;
+        let validity = certificate.validity();
+        let (from, until) = (validity.not_before.timestamp(), validity.not_after.timestamp());
         let key = self.key.bytes().and_then(|pem| str::from_utf8(pem).ok());
         let key_matches = key
             .and_then(|pem| KeyPair::from_pem(pem).ok())
             .is_some_and(|key| key.subject_public_key_info() == certificate.public_key().raw);
-        Some(Found { names, until: UNIX_EPOCH + Duration::from_secs(until), key_matches })
+        Some(CertificateInfo {
+            path,
+            names,
+            from,
+            until,
+            sha256: sha256(&pem.contents),
+            key_matches,
+        })
     }
 }
 
@@ -104,7 +136,7 @@ impl Certificate {
     /// Why a new one is needed, as before and after of one property.
     fn reason(&self, state: &CertificateState) -> Option<(&'static str, Option<String>, String)> {
         let days = format!("valid {} days", self.days);
-        let Some(found) = state.found() else {
+        let Some(found) = state.found(self.certificate.clone()) else {
             let before = (state.certificate != PathState::Absent).then(|| "unreadable".to_owned());
             return Some(("validity", before, days));
         };
@@ -115,7 +147,11 @@ impl Certificate {
         if found.names != self.names {
             return Some(("names", Some(found.names.join(" ")), self.names.join(" ")));
         }
-        let left = found.until.duration_since(SystemTime::now()).unwrap_or_default();
+        if self.replaces.as_ref().is_some_and(|replaced| *replaced == found.sha256) {
+            return Some(("validity", Some("valid".to_owned()), days));
+        }
+        let until = UNIX_EPOCH + Duration::from_secs(found.until.try_into().unwrap_or_default());
+        let left = until.duration_since(SystemTime::now()).unwrap_or_default();
         let left_days = left.as_secs() / DAY.as_secs();
         (left < DAY * u32::from(self.renew_before)).then(|| {
             let before = match left.is_zero() {
@@ -192,6 +228,10 @@ impl Kind for Certificate {
         current.then(|| state.certificate.bytes().map(sha256)).flatten()
     }
 
+    fn digest_now(&self, state: &CertificateState, _: &Host) -> Option<String> {
+        state.certificate.bytes().map(sha256)
+    }
+
     fn changed_at(&self, host: &Host) -> Option<SystemTime> {
         super::fs::changed(&host.path(&self.certificate))
     }
@@ -237,10 +277,18 @@ impl Kind for Certificate {
     }
 }
 
-/// The key first: a pair that a crash leaves torn is seen by the next run, which makes a new one.
+/// Both are written beside their places, then put there one right after the other: whoever starts
+/// nginx meanwhile finds the old pair or the new one. A pair that a crash leaves torn is seen by
+/// the next run, which makes a new one.
 fn write_pair(host: &Host, key: (&Path, &[u8]), certificate: (&Path, &[u8])) -> Result<()> {
-    write_atomic(&host.path(key.0), key.1, 0o600, Some((0, 0)))?;
-    write_atomic(&host.path(certificate.0), certificate.1, 0o644, Some((0, 0)))
+    let places = [host.path(key.0), host.path(certificate.0)];
+    let beside = places.each_ref().map(|place| place.with_added_extension("new"));
+    write_atomic(&beside[0], key.1, 0o600, Some((0, 0)))?;
+    write_atomic(&beside[1], certificate.1, 0o644, Some((0, 0)))?;
+    for (from, to) in beside.iter().zip(&places) {
+        std::fs::rename(from, to).with_context(|| format!("write `{}`", to.display()))?;
+    }
+    Ok(())
 }
 
 fn access(state: &PathState) -> Option<String> {
@@ -267,6 +315,7 @@ mod tests {
             names: vec!["203.0.113.7".into(), "example.org".into(), "2001:db8::1".into()],
             days: 90,
             renew_before: 30,
+            replaces: None,
         };
         let (certificate, key) = wanted.make().unwrap();
         let file = |text: &str| PathState::File {

@@ -59,6 +59,12 @@ pub struct Mount {
     pub read_only: bool,
 }
 
+impl Mount {
+    fn is_volume(&self) -> bool {
+        matches!(self.source, MountSource::Volume(_))
+    }
+}
+
 /// What is mounted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MountSource {

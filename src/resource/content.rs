@@ -70,6 +70,24 @@ impl Content {
         Self::Parts(vec![Part::Text(text.into())])
     }
 
+    /// About how many bytes it has.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        let length = |text: &String| text.len() as u64;
+        match self {
+            Self::Blob(blob) => blob.size,
+            Self::Block { text, .. } => length(text),
+            Self::Parts(parts) => parts
+                .iter()
+                .map(|part| match part {
+                    Part::Text(text) => length(text),
+                    // A key or a hash is shorter than this.
+                    Part::HostSecret(_) | Part::Hash { .. } => 256,
+                })
+                .sum(),
+        }
+    }
+
     /// Whether a part of it must not be shown.
     #[must_use]
     pub fn is_secret(&self) -> bool {

@@ -113,7 +113,7 @@ impl Kind for Directory {
             (_, DirectoryState::Other(_)) => return Ok(Back::Nothing),
             (DirectoryState::Absent, _) => Action::Create,
             (_, DirectoryState::Absent) => match self.others(host)? {
-                Some(name) => return Ok(Back::Kept(format!("`{name}` in it is not hwctl's"))),
+                Some(name) => return Ok(Back::Kept(format!("`{name}` in it stays"))),
                 None => Action::Remove,
             },
             _ => Action::Update,

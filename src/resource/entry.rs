@@ -8,6 +8,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -27,6 +28,8 @@ use super::fs::{explain, user_name};
 pub const MAX_FILE: u64 = 256 << 20;
 /// As many links as the kernel follows.
 const MAX_LINKS: usize = 40;
+/// What the names of files begin with until they are whole.
+const UNFINISHED: &str = ".hwctl-";
 const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
@@ -108,18 +111,18 @@ impl Entry {
             set_access(&file, mode, owner)?;
             file.sync_all()
         };
-        explain(self.replace(put), || format!("write `{}`", self.path.display()))
+        explain(self.replace(put), &self.path, || format!("write `{}`", self.path.display()))
     }
 
     /// Puts a link there.
     pub(super) fn link(&self, target: &Path) -> Result<()> {
         let put = |name: &OsStr| Ok(symlinkat(target, &self.folder, name)?);
-        explain(self.replace(put), || format!("link `{}`", self.path.display()))
+        explain(self.replace(put), &self.path, || format!("link `{}`", self.path.display()))
     }
 
     /// Makes something beside the place and renames it there.
     fn replace(&self, put: impl Fn(&OsStr) -> io::Result<()>) -> io::Result<()> {
-        let name = OsString::from(format!(".hwctl-{:016x}", rand::rng().random::<u64>()));
+        let name = OsString::from(format!("{UNFINISHED}{:016x}", rand::rng().random::<u64>()));
         let renamed =
             put(&name).and_then(|()| Ok(renameat(&self.folder, &name, &self.folder, &self.name)?));
         if renamed.is_err() {
@@ -136,14 +139,16 @@ impl Entry {
             set_access(&File::from(directory), mode, Some(owner))?;
             self.sync()
         };
-        explain(set(), || format!("make `{}` with its mode and owner", self.path.display()))
+        explain(set(), &self.path, || {
+            format!("make `{}` with its mode and owner", self.path.display())
+        })
     }
 
     /// Removes a file or a link; an absent one is no error.
     pub(super) fn remove(&self) -> Result<()> {
         let gone = absent_as_none(unlinkat(&self.folder, &self.name, AtFlags::empty()));
         let gone = gone.map_err(io::Error::from).and_then(|_| self.sync());
-        explain(gone, || format!("remove `{}`", self.path.display()))
+        explain(gone, &self.path, || format!("remove `{}`", self.path.display()))
     }
 
     /// Removes a directory if it is empty: what others put into it is theirs.
@@ -152,12 +157,23 @@ impl Entry {
             Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
             gone => absent_as_none(gone).map_err(io::Error::from).and_then(|_| self.sync()),
         };
-        explain(gone, || format!("remove `{}`", self.path.display()))
+        explain(gone, &self.path, || format!("remove `{}`", self.path.display()))
     }
 
     fn sync(&self) -> io::Result<()> {
         Ok(rustix::fs::fsync(&self.folder)?)
     }
+}
+
+/// Removes what writers that were killed have left unfinished in a folder.
+pub fn sweep(folder: &Path) -> Result<()> {
+    let Ok(found) = std::fs::read_dir(folder) else { return Ok(()) };
+    for name in found.flatten().map(|found| found.file_name()) {
+        if name.as_bytes().starts_with(UNFINISHED.as_bytes()) {
+            Entry::find(&folder.join(name))?.map_or(Ok(()), |entry| entry.remove())?;
+        }
+    }
+    Ok(())
 }
 
 /// The way down from the root, one opened directory for each step, for `..` in links.
@@ -303,159 +319,4 @@ fn absent_as_none<T>(found: rustix::io::Result<T>) -> rustix::io::Result<Option<
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
-
-    use super::*;
-
-    /// Whether `path` below `root` is found; links are followed as if `root` were `/`.
-    fn finds(root: &Path, path: &str) -> Result<bool> {
-        let folder = open(root, FOLDER, Mode::empty()).unwrap();
-        Ok(Walk::new(folder).follow(names(Path::new(path))?, false)?.is_some())
-    }
-
-    fn refusal(root: &Path, path: &str) -> String {
-        finds(root, path)
-            .unwrap_err()
-            .chain()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join("; ")
-    }
-
-    /// `/real/below`, and `/home` that somebody else may write into.
-    fn tree() -> tempfile::TempDir {
-        let root = tempfile::tempdir().unwrap();
-        fs::create_dir_all(root.path().join("real/below")).unwrap();
-        fs::create_dir_all(root.path().join("home/ours")).unwrap();
-        fs::set_permissions(root.path().join("home"), fs::Permissions::from_mode(0o777)).unwrap();
-        root
-    }
-
-    #[test]
-    fn links_of_root_are_followed() {
-        let root = tree();
-        let at = |name: &str| root.path().join(name);
-        symlink("real", at("relative")).unwrap();
-        symlink("/real", at("absolute")).unwrap();
-        symlink("../../home/../real/below", at("real/around")).unwrap();
-        symlink("/", at("real/below/root")).unwrap();
-        for path in ["/relative/below", "/absolute/below", "/real/around", "/real/around/root/real"]
-        {
-            assert!(finds(root.path(), path).unwrap(), "{path}");
-        }
-        assert!(!finds(root.path(), "/relative/absent").unwrap());
-        symlink("loop", at("loop")).unwrap();
-        assert!(refusal(root.path(), "/loop/x").contains("too many symbolic links"));
-    }
-
-    #[test]
-    fn links_that_others_may_have_planted_are_refused() {
-        let root = tree();
-        let at = |name: &str| root.path().join(name);
-        symlink("/real", at("home/planted")).unwrap();
-        let told = refusal(root.path(), "/home/planted/below");
-        assert!(told.contains("`/home/planted` is a symbolic link to `/real`"), "{told}");
-        assert!(told.contains("others than root may write into `/home`"), "{told}");
-        assert!(told.contains("find out who made `/home/planted`"), "{told}");
-        // A folder of root's does not make good what is above it: it may have been moved there.
-        symlink("/real", at("home/ours/planted")).unwrap();
-        assert!(
-            refusal(root.path(), "/home/ours/planted/below").contains("may write into `/home`")
-        );
-        // A link of root's that leads through such a folder is no better.
-        symlink("/home/planted", at("through")).unwrap();
-        assert!(refusal(root.path(), "/through/below").contains("`/home/planted`"));
-    }
-
-    #[test]
-    fn the_owner_of_a_planted_link_is_named() {
-        if !geteuid().is_root() {
-            return;
-        }
-        let root = tree();
-        let at = |name: &str| root.path().join(name);
-        fs::create_dir(at("theirs")).unwrap();
-        chown(at("theirs"), Some(12345), None).unwrap();
-        symlink("/real", at("theirs/link")).unwrap();
-        let told = refusal(root.path(), "/theirs/link");
-        assert!(told.contains("`/theirs` belongs to `12345`"), "{told}");
-        symlink("/real", at("given")).unwrap();
-        std::os::unix::fs::lchown(at("given"), Some(12345), None).unwrap();
-        assert!(refusal(root.path(), "/given").contains("it belongs to `12345`"));
-    }
-
-    #[test]
-    fn only_absolute_paths_without_parents_are_taken() {
-        for path in ["etc/passwd", "/var/../etc", "", "/", ".."] {
-            let error = Entry::find(Path::new(path)).unwrap_err().to_string();
-            assert!(error.contains("is not"), "{path}: {error}");
-        }
-    }
-
-    #[test]
-    fn a_file_with_a_huge_hole_is_not_read() {
-        let root = tempfile::tempdir().unwrap();
-        let path = root.path().join("huge");
-        File::create(&path).unwrap().set_len(1 << 40).unwrap();
-        let error = Entry::require(&path).unwrap().read().unwrap_err();
-        assert!(format!("{error:#}").contains("larger than 256 MiB"), "{error:#}");
-    }
-
-    #[test]
-    fn nothing_is_changed_through_a_link_at_the_place_itself() {
-        let root = tree();
-        let at = |name: &str| root.path().join(name);
-        fs::write(at("precious"), "mine").unwrap();
-        for target in ["precious", "real"] {
-            symlink(at(target), at("trap")).unwrap();
-            let entry = Entry::require(&at("trap")).unwrap();
-            assert!(entry.read().is_err());
-            assert!(entry.directory(0o777, (0, 0)).is_err());
-            entry.remove().unwrap();
-        }
-        assert_eq!(fs::read_to_string(at("precious")).unwrap(), "mine");
-        let mode = fs::metadata(at("real")).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o755);
-        let names: Vec<_> = fs::read_dir(root.path()).unwrap().flatten().collect();
-        assert_eq!(names.len(), 3, "{names:?}");
-    }
-
-    #[test]
-    fn a_link_that_is_swapped_in_meanwhile_leads_nowhere() {
-        use std::sync::atomic::{AtomicBool, Ordering};
-
-        let root = tree();
-        let at = |name: &str| root.path().join(name);
-        fs::create_dir(at("home/app")).unwrap();
-        fs::set_permissions(at("real"), fs::Permissions::from_mode(0o700)).unwrap();
-        symlink(at("real"), at("home/link")).unwrap();
-        let done = AtomicBool::new(false);
-        let (mut written, mut refused) = (0, 0);
-        std::thread::scope(|scope| {
-            scope.spawn(|| {
-                let home = open(at("home"), FOLDER, Mode::empty()).unwrap();
-                while !done.load(Ordering::Relaxed) {
-                    let exchange = rustix::fs::RenameFlags::EXCHANGE;
-                    rustix::fs::renameat_with(&home, "app", &home, "link", exchange).unwrap();
-                }
-            });
-            for _ in 0..2000 {
-                let results = [
-                    super::super::write_atomic(&at("home/app/.env"), b"ours", 0o644, None),
-                    Entry::require(&at("home/app")).unwrap().directory(0o755, (0, 0)),
-                ];
-                for result in results {
-                    *if result.is_ok() { &mut written } else { &mut refused } += 1;
-                }
-            }
-            done.store(true, Ordering::Relaxed);
-        });
-        assert!(written > 0 && refused > 0, "{written} written, {refused} refused");
-        let names: Vec<_> =
-            fs::read_dir(at("real")).unwrap().flatten().map(|e| e.file_name()).collect();
-        assert_eq!(names, ["below"]);
-        assert_eq!(fs::metadata(at("real")).unwrap().permissions().mode() & 0o777, 0o700);
-    }
-}
+mod tests;

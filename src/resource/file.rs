@@ -189,6 +189,10 @@ impl Kind for File {
         self.content.render(state.bytes(), host, false).ok()?.bytes.as_deref().map(sha256)
     }
 
+    fn digest_now(&self, state: &PathState, _: &Host) -> Option<String> {
+        state.bytes().map(sha256)
+    }
+
     fn changed_at(&self, host: &Host) -> Option<SystemTime> {
         super::fs::changed(&host.path(&self.path))
     }

@@ -112,6 +112,19 @@ impl Kind for Firewall {
         Ok(Some(change))
     }
 
+    fn stays(&self, state: &FirewallState) -> Result<Option<String>> {
+        let FirewallState::Installed(ufw) = state else { return Ok(None) };
+        if self.exclusive {
+            return Ok(None);
+        }
+        let mut names = ufw.rules(Family::V4)?.others(&self.allow, Family::V4);
+        names.extend(ufw.rules(Family::V6)?.others(&self.allow, Family::V6));
+        names.dedup();
+        let shown =
+            (!names.is_empty()).then(|| format!("rules that others made: {}", names.join(", ")));
+        Ok(shown)
+    }
+
     async fn apply(&self, _: &FirewallState, host: &Host) -> Result<()> {
         // A package of this run may have installed it since the plan was made.
         let Some(ufw) = Ufw::read(host).await? else {

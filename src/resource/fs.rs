@@ -137,15 +137,21 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u3
 }
 
 /// Adds what to do about the errors of a file system that have a remedy.
-pub(super) fn explain<T>(result: io::Result<T>, what: impl Fn() -> String) -> Result<T> {
+pub(super) fn explain<T>(
+    result: io::Result<T>,
+    path: &Path,
+    what: impl Fn() -> String,
+) -> Result<T> {
     result.or_else(|error| {
+        let folder = path.parent().unwrap_or(path).display();
         let hint = match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Some("free some space on the host (`df -h`, `apt-get clean`) and run again")
-            }
-            io::ErrorKind::ReadOnlyFilesystem => {
-                Some("the file system is mounted read-only: `mount`, `dmesg` on the host say why")
-            }
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Some(format!(
+                "free some space on the host (`df -h {folder}`, `apt-get clean`) and run again"
+            )),
+            io::ErrorKind::ReadOnlyFilesystem => Some(format!(
+                "the file system is mounted read-only: `findmnt -T {folder}` and `dmesg` on the \
+                 host say why"
+            )),
             _ => None,
         };
         let error = anyhow::Error::new(error).context(what());

@@ -29,6 +29,16 @@ async fn law(resource: Resource, host: &Host) {
     resource.apply(&before.before, host).await.unwrap();
     let after = resource.examine(host).await.unwrap();
     assert_eq!(after.change, None, "{:?} is not idempotent", resource.id());
+    // The way back is planned, goes there, and is then at its end.
+    host.begin_plan();
+    let (_, back) = resource.examine_back(&before.before, host).await.unwrap();
+    assert!(matches!(back, Back::Change(_)), "{:?} has no way back", resource.id());
+    resource.restore(&before.before, host).await.unwrap();
+    let (_, back) = resource.examine_back(&before.before, host).await.unwrap();
+    assert_eq!(back, Back::Nothing, "{:?} is not back", resource.id());
+    resource.restore(&after.before, host).await.unwrap();
+    let again = resource.examine(host).await.unwrap();
+    assert_eq!(again.change, None, "{:?} does not come back", resource.id());
     resource.undo(&before.before, host).await.unwrap();
     let undone = resource.examine(host).await.unwrap();
     assert_eq!(undone.before, before.before, "{:?} is not undone", resource.id());

@@ -24,6 +24,7 @@ mod image;
 mod law_tests;
 mod link;
 mod listeners;
+mod nginx_reload;
 mod packages;
 mod secret;
 mod sysctl;
@@ -37,13 +38,15 @@ use std::time::SystemTime;
 use anyhow::Result;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-pub use certificate::{Certificate, CertificateState, expiry, fingerprint};
+pub use certificate::{
+    Certificate, CertificateInfo, CertificateState, certificate_info, expiry, fingerprint,
+};
 pub use change::{Action, Back, Change, Detail};
 pub use container::{Container, ContainerState, Mount, MountSource, PublishedPort};
 pub use content::{Blob, Content, HashScheme, Part, hex, sha256};
 pub use directory::{Directory, DirectoryState};
 pub use docker::require as require_docker;
-pub use entry::MAX_FILE;
+pub use entry::{MAX_FILE, sweep};
 pub use facts::{Facts, Version};
 pub use file::{Absent, File, PathState};
 pub use firewall::{Firewall, FirewallPort, FirewallState, Transport};
@@ -54,10 +57,11 @@ pub use host_secret::{HostSecret, HostSecretState};
 pub use image::{Image, ImageState};
 pub use link::Link;
 pub use listeners::{Listener, listeners};
+pub use nginx_reload::reload_nginx;
 pub use packages::{Packages, PackagesState, installed_version};
 pub use secret::Secret;
 pub use sysctl::Sysctl;
-pub use unit::{OnChange, Unit, UnitState};
+pub use unit::{OnChange, TRIAL_FOLDER, Unit, UnitState};
 pub use user::{User, UserState};
 pub use volume::{Volume, VolumeState};
 
@@ -102,10 +106,21 @@ pub(crate) trait Kind {
     /// What has to change, if anything.
     fn diff(&self, state: &Self::State, host: &Host) -> Result<Option<Change>>;
 
+    /// What of others is in it and stays.
+    fn stays(&self, _state: &Self::State) -> Result<Option<String>> {
+        Ok(None)
+    }
+
     /// A digest of the content that the resource has once the plan is applied, for the units and
     /// containers that are started with it; `None` when it has none or it is not known yet.
     fn digest(&self, _state: &Self::State, _host: &Host) -> Option<String> {
         None
+    }
+
+    /// The same of what the host has now, for those that are started with it while a plan passes
+    /// this resource over.
+    fn digest_now(&self, state: &Self::State, host: &Host) -> Option<String> {
+        self.digest(state, host)
     }
 
     /// When what the resource has on disk last changed.
@@ -136,6 +151,14 @@ pub(crate) trait Kind {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Saved(#[serde(with = "serde_bytes")] Vec<u8>);
 
+impl Saved {
+    /// How many bytes it has.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.0.len() as u64
+    }
+}
+
 /// What reading a resource found.
 #[derive(Clone, Debug)]
 pub struct Examined {
@@ -143,8 +166,12 @@ pub struct Examined {
     pub before: Saved,
     /// What has to change.
     pub change: Option<Change>,
+    /// See [`Kind::stays`].
+    pub stays: Option<String>,
     /// See [`Kind::digest`].
     pub digest: Option<String>,
+    /// See [`Kind::digest_now`].
+    pub digest_now: Option<String>,
     /// See [`Kind::changed_at`].
     pub changed_at: Option<SystemTime>,
 }
@@ -153,7 +180,9 @@ async fn examine<K: Kind>(kind: &K, host: &Host) -> Result<Examined> {
     let state = kind.read(host).await?;
     Ok(Examined {
         change: kind.diff(&state, host)?,
+        stays: kind.stays(&state)?,
         digest: kind.digest(&state, host),
+        digest_now: kind.digest_now(&state, host),
         changed_at: kind.changed_at(host),
         before: Saved(rmp_serde::to_vec_named(&state)?),
     })
@@ -268,6 +297,17 @@ impl Resource {
         }
     }
 
+    /// The resources that it is started with.
+    #[must_use]
+    pub fn inputs(&self) -> &[Id] {
+        match self {
+            Self::Container(kind) => &kind.inputs,
+            Self::Firewall(kind) => &kind.inputs,
+            Self::Unit(kind) => &kind.inputs,
+            _ => &[],
+        }
+    }
+
     /// The bytes it needs that travel apart from it.
     #[must_use]
     pub fn blob(&self) -> Option<&Blob> {
@@ -284,6 +324,8 @@ impl Resource {
         match self {
             Self::File(File { content: Content::Blob(_), .. }) => self.clone(),
             Self::File(file) => File { content: Content::Parts(Vec::new()), ..file.clone() }.into(),
+            // What it replaced is done with.
+            Self::Certificate(kind) => Certificate { replaces: None, ..kind.clone() }.into(),
             other => other.clone(),
         }
     }

@@ -1,12 +1,16 @@
 //! A systemd unit: enabled, running, and started with the configuration that is on disk.
 
+mod trial;
+
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Advise, Back, Change, Host, Id, Kind, listeners, write_atomic};
+use super::{Action, Advise, Back, Change, Host, Id, Kind, listeners, reload_nginx, write_atomic};
+
+pub use trial::FOLDER as TRIAL_FOLDER;
 
 const PROPERTIES: &str = "Names,LoadState,ActiveState,UnitFileState,NeedDaemonReload,\
                           InvocationID,StateChangeTimestampMonotonic";
@@ -35,6 +39,10 @@ pub struct Unit {
     pub on_change: OnChange,
     /// TCP ports that it listens on.
     pub ports: Vec<u16>,
+    /// The settings (`NAME=value`) with which a second one can run beside the first. When given, a
+    /// changed configuration is tried so before the one that serves is stopped.
+    #[serde(default)]
+    pub beside: Vec<String>,
 }
 
 /// What systemd says of the unit.
@@ -159,6 +167,13 @@ impl Unit {
             .hint(format!("`journalctl -u {}` on the host has the rest", self.name))
     }
 
+    async fn reload(&self, host: &Host) -> Result<()> {
+        match self.name.as_str() {
+            "nginx.service" => reload_nginx(host).await,
+            _ => self.systemctl(host, "reload").await,
+        }
+    }
+
     /// A socket unit does not start while its service runs: the service is stopped around it.
     async fn restart(&self, host: &Host) -> Result<()> {
         let Some(name) = self.name.strip_suffix(".socket") else {
@@ -254,7 +269,8 @@ impl Kind for Unit {
 
     async fn apply(&self, state: &UnitState, host: &Host) -> Result<()> {
         let mut state = state.clone();
-        if state.needs_daemon_reload || !state.loaded {
+        // Whether the service behind a timer is newer than what systemd has read is not told here.
+        if state.needs_daemon_reload || !state.loaded || self.name.ends_with(".timer") {
             host.run("systemctl", &["daemon-reload"]).await?;
             host.forget();
             state = self.read(host).await?;
@@ -276,8 +292,11 @@ impl Kind for Unit {
                 self.systemctl(host, "start").await?;
             }
             (true, true) if state.stale(self, host).is_some() => match self.on_change {
-                OnChange::Restart => self.restart(host).await?,
-                OnChange::Reload => self.systemctl(host, "reload").await?,
+                OnChange::Restart => {
+                    trial::run(self, host).await?;
+                    self.restart(host).await?;
+                }
+                OnChange::Reload => self.reload(host).await?,
             },
             _ => return Ok(()),
         }
@@ -296,10 +315,12 @@ impl Kind for Unit {
         }
         match (before.is_active(), now.is_active()) {
             (true, false) => self.systemctl(host, "start").await,
+            // It has not read anything else meanwhile.
+            (true, true) if before.start == now.start => Ok(()),
             // Its files are as before again: it has to read them.
             (true, true) if !self.inputs.is_empty() => match self.on_change {
                 OnChange::Restart => self.restart(host).await,
-                OnChange::Reload => self.systemctl(host, "reload").await,
+                OnChange::Reload => self.reload(host).await,
             },
             _ => Ok(()),
         }

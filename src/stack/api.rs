@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::Serialize;
 
+use super::redis::SOCKET as REDIS_SOCKET;
 use super::{Builder, JWT_KEY};
 use crate::failure::Failure;
 use crate::inventory::Workers;
-use crate::resource::{Blob, Content, File, Id, Link, OnChange, Owner, Unit, User};
+use crate::resource::{Blob, Content, File, Id, Link, OnChange, Owner, TRIAL_FOLDER, Unit, User};
 
 const USER: &str = "flask-app";
 /// Root's, and not below a home: the service sees no home, and nobody else can replace it.
@@ -17,6 +18,7 @@ const FOLDER: &str = "/usr/local/lib/hwctl/api";
 #[derive(Serialize)]
 struct Environment<'a> {
     redis_port: u16,
+    redis_socket: &'a str,
     users: Vec<&'a str>,
     token_ttl: u32,
     workers: u16,
@@ -52,10 +54,12 @@ pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
         inputs,
         on_change: OnChange::Restart,
         ports: Vec::new(),
+        beside: Vec::new(),
     };
     // The socket first: what comes while the service restarts waits in it.
     builder.add(unit("flask-app.socket", vec![socket_file]));
-    builder.add(unit("flask-app.service", vec![service_file, settings, binary]));
+    let service = unit("flask-app.service", vec![service_file, settings, binary]);
+    builder.add(Unit { beside: vec![format!("SOCKET={TRIAL_FOLDER}/flask.sock")], ..service });
     Ok(())
 }
 
@@ -84,6 +88,7 @@ fn settings(builder: &mut Builder<'_>, environment: &Path) -> Result<Id> {
     }
     let context = Environment {
         redis_port: builder.vars.redis.port,
+        redis_socket: REDIS_SOCKET,
         users: api.users.keys().map(String::as_str).collect(),
         token_ttl: api.token_ttl,
         workers: match api.workers {

@@ -94,7 +94,7 @@ pub fn stack(
         Ok(())
     })?;
     builder.part("firewall", firewall::declare)?;
-    let certificate = builder.part("tls", |b| Ok(tls::declare(b, &names)))?;
+    let certificate = builder.part("tls", |b| tls::declare(b, &names))?;
     builder.part("sites", |b| sites::declare(b, &names))?;
     builder.part("nginx", |b| nginx::declare(b, &names, certificate))?;
     builder.part("redis", redis::declare)?;

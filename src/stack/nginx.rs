@@ -81,6 +81,7 @@ pub(super) fn declare(builder: &mut Builder<'_>, names: &Names, certificate: Id)
         inputs,
         on_change: OnChange::Reload,
         ports: vec![80, 443],
+        beside: Vec::new(),
     });
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Redis in its container, reachable from the host's loopback alone.
+//! Redis in its container, reachable from the host's loopback and by a socket for the API.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -8,12 +8,16 @@ use serde::Serialize;
 use super::template::Passwords;
 use super::{Builder, REDIS_PASSWORD, Upload, folder};
 use crate::resource::{
-    Container, File, Image, Mount, MountSource, OnChange, Owner, PublishedPort, Sysctl, Unit,
-    Volume,
+    Container, Directory, File, Image, Mount, MountSource, OnChange, Owner, PublishedPort, Sysctl,
+    Unit, Volume,
 };
 
 const FOLDER: &str = "/etc/hwctl/redis";
 const CONFIGURATION: &str = "/etc/hwctl/redis/redis.conf";
+/// On the disk, since Docker wants it at boot; below it nothing but the socket.
+const SOCKET_FOLDER: &str = "/var/lib/redis-flask";
+/// Where the API finds Redis on the host.
+pub(super) const SOCKET: &str = "/var/lib/redis-flask/redis.sock";
 /// The user and group `redis` of the image.
 const OWNER: (&str, &str) = ("999", "1000");
 /// Redis's port inside the container.
@@ -38,10 +42,16 @@ pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
         inputs: Vec::new(),
         on_change: OnChange::Restart,
         ports: Vec::new(),
+        beside: Vec::new(),
     });
     builder.host_secret(REDIS_PASSWORD);
     builder.directory("/etc/hwctl", 0o755);
     builder.directory(FOLDER, 0o700);
+    builder.add(Directory {
+        path: SOCKET_FOLDER.into(),
+        mode: 0o755,
+        owner: Owner::new(OWNER.0, OWNER.1),
+    });
     // In the container's command or environment `docker inspect` would show the password.
     let configuration = builder.secret_file(
         CONFIGURATION,
@@ -80,6 +90,7 @@ fn container(builder: &Builder<'_>) -> Container {
         mounts: vec![
             mount(MountSource::Volume(redis.volume.clone()), "/data", false),
             mount(MountSource::Path(CONFIGURATION.into()), inside, true),
+            mount(MountSource::Path(SOCKET_FOLDER.into()), "/run/redis", false),
         ],
         tmpfs: vec!["/tmp".into()],
         // A port published on all addresses would walk past ufw.

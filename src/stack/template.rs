@@ -208,7 +208,10 @@ fn broken(name: &str, error: &tera::Error) -> anyhow::Error {
         }
         other => Failure::usage(format!("template `{name}` is broken: {other}")),
     };
-    failure.not_done("nothing was changed").into()
+    failure
+        .not_done("nothing was changed")
+        .hint("mend the template beside the inventory, or remove it there to have hwctl's own")
+        .into()
 }
 
 #[cfg(test)]

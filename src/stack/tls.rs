@@ -4,11 +4,12 @@ use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::Result;
+use serde::Serialize;
 
 use super::Builder;
 use crate::failure::Failure;
 use crate::inventory::{TlsMode, Vars};
-use crate::resource::{Certificate, Facts, Id};
+use crate::resource::{Certificate, Facts, Id, OnChange, Unit};
 
 /// Where nginx finds its certificate.
 pub const CERTIFICATE: &str = "/etc/nginx/ssl/homework.crt";
@@ -67,21 +68,55 @@ fn normal(name: &str) -> Option<String> {
     (name.len() <= 253 && name.split('.').all(label)).then(|| name.to_ascii_lowercase())
 }
 
-pub(super) fn declare(builder: &mut Builder<'_>, names: &Names) -> Id {
+#[derive(Serialize)]
+struct Renewal<'a> {
+    binary: &'a Path,
+    days: u16,
+    renew_before: u16,
+}
+
+/// Returns the certificate's id.
+pub(super) fn declare(builder: &mut Builder<'_>, names: &Names) -> Result<Id> {
     let tls = &builder.vars.tls;
     if let Some(folder) = Path::new(KEY).parent() {
         builder.directory(folder, 0o700);
     }
     match tls.mode {
-        // Renewal on the host itself, by a timer, will be declared here.
-        TlsMode::SelfSigned => builder.add(Certificate {
-            certificate: CERTIFICATE.into(),
-            key: KEY.into(),
-            names: names.certificate.clone(),
-            days: tls.days,
-            renew_before: tls.renew_before,
-        }),
+        TlsMode::SelfSigned => {
+            let certificate = builder.add(Certificate {
+                certificate: CERTIFICATE.into(),
+                key: KEY.into(),
+                names: names.certificate.clone(),
+                days: tls.days,
+                renew_before: tls.renew_before,
+                replaces: None,
+            });
+            renewal(builder)?;
+            Ok(certificate)
+        }
     }
+}
+
+/// The host renews by itself: nobody may come by for months.
+fn renewal(builder: &mut Builder<'_>) -> Result<()> {
+    let tls = &builder.vars.tls;
+    let binary = builder.context.binary;
+    let renewal = Renewal { binary, days: tls.days, renew_before: tls.renew_before };
+    let mut inputs = Vec::new();
+    for name in ["hwctl-renew.service", "hwctl-renew.timer"] {
+        let path = format!("/etc/systemd/system/{name}");
+        inputs.push(builder.file(path, &format!("systemd/{name}"), &renewal)?);
+    }
+    builder.add(Unit {
+        name: "hwctl-renew.timer".to_owned(),
+        enabled: true,
+        active: true,
+        inputs,
+        on_change: OnChange::Restart,
+        ports: Vec::new(),
+        beside: Vec::new(),
+    });
+    Ok(())
 }
 
 #[cfg(test)]

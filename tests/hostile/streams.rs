@@ -58,11 +58,12 @@ fn plan(resources: Vec<Resource>, is_run: bool) -> Vec<u8> {
     });
     let declared = resources.into_iter().map(tag).collect();
     frame(&Request::Plan(PlanRequest {
-        goal: Goal::Declared { resources: declared, tags: Vec::new() },
+        goal: Goal::Declared { resources: declared, tags: vec!["test".to_owned()] },
         run,
         patience_s: 1,
         keep_on_failure: false,
         confirm_timeout_s: 30,
+        outside: None,
     }))
 }
 
@@ -102,6 +103,7 @@ fn resources() -> Vec<Resource> {
             inputs: vec![Id::new("file", "/srv/d/env")],
             on_change: OnChange::Restart,
             ports: Vec::new(),
+            beside: Vec::new(),
         }
         .into(),
     ]
@@ -258,9 +260,9 @@ fn hostile_streams_end_the_engine_and_change_nothing() {
         ),
         ("half a blob", session(&[run(), chunk(&wanted.key, b"wan", false)]), ""),
         (
-            "half a huge blob",
+            "a blob that no disk has room for",
             session(&[plan(vec![file_of(&huge)], true), chunk(&huge.key, b"x", false)]),
-            "",
+            "before a plan",
         ),
         // These are answered: what they ask for is refused.
         ("a key that is a path", session(&[plan(vec![file_of(&traversal)], true)]), ""),

@@ -6,6 +6,8 @@ use std::process::Command;
 use hwctl::inventory::{Sources, load};
 use serde_json::{Map, Value};
 
+use crate::python;
+
 /// Inventories that are hard to merge, by name.
 const CASES: [(&str, &str); 10] = [
     (
@@ -270,29 +272,6 @@ fn theirs(ansible: &Path, path: &Path) -> Map<String, Value> {
     }
 }
 
-/// Ansible's own program: the one on the PATH, else one installed once below `target/`.
 fn ansible_inventory() -> PathBuf {
-    static INSTALLED: std::sync::OnceLock<PathBuf> = std::sync::OnceLock::new();
-    let on_path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&on_path).map(|folder| folder.join("ansible-inventory"));
-    if let Some(found) = found.into_iter().find(|path| path.is_file()) {
-        return found;
-    }
-    INSTALLED.get_or_init(install).clone()
-}
-
-fn install() -> PathBuf {
-    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join("ansible");
-    let program = venv.join("bin/ansible-inventory");
-    if !program.is_file() {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&venv));
-        run(Command::new(venv.join("bin/pip")).args(["install", "--quiet", "ansible-core"]));
-    }
-    program
-}
-
-fn run(command: &mut Command) {
-    let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?} fails: {said}");
+    python::program("ansible-inventory", "ansible-core")
 }

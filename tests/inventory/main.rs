@@ -17,6 +17,8 @@ mod hostile;
 mod hosts;
 mod messages;
 mod passwords;
+#[path = "../python/mod.rs"]
+mod python;
 mod values;
 
 /// Reads a text as `inventory.yaml` of an empty folder and gives the vars of its first host.

@@ -20,8 +20,9 @@ use hyper::{
 
 use crate::{error::ApiError, openapi, state::State};
 
-/// The files may be kept, and are asked for again by their tag: a new version shows at once.
-const TAG: &str = concat!("\"", env!("CARGO_PKG_VERSION"), "\"");
+/// The files may be kept, and are asked for again by their tag, made of what they hold: a new version
+/// shows at once.
+const TAG: &str = concat!("\"", env!("SWAGGER_TAG"), "\"");
 
 /// A file of Swagger UI.
 struct File {
@@ -32,12 +33,18 @@ struct File {
 }
 
 const PAGE: &str = "index.html";
-const FILES: [File; 4] = [
+const FILES: [File; 5] = [
     File {
         name: PAGE,
         content_type: "text/html; charset=utf-8",
         packed: false,
         bytes: include_bytes!("../../assets/index.html"),
+    },
+    File {
+        name: "page.css",
+        content_type: "text/css; charset=utf-8",
+        packed: false,
+        bytes: include_bytes!("../../assets/page.css"),
     },
     File {
         name: "start.js",

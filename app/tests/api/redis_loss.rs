@@ -128,3 +128,32 @@ fn a_power_cut_of_the_service_loses_no_acknowledged_count() {
     service.start_again();
     assert_eq!(service.count(&bearer).json()["visits"], kept + 1);
 }
+
+#[test]
+fn visitors_at_the_same_moment_get_a_number_each() {
+    let service = Service::start();
+    let bearer = format!("Bearer {}", service.token());
+    let visit = || service.count(&bearer).json()["visits"].as_u64().expect("number");
+    let mut numbers: Vec<u64> = thread::scope(|scope| {
+        let clients: Vec<_> =
+            (0..8).map(|_| scope.spawn(|| (0..50).map(|_| visit()).collect::<Vec<_>>())).collect();
+        clients.into_iter().flat_map(|client| client.join().expect("client")).collect()
+    });
+    numbers.sort_unstable();
+    assert!(numbers.into_iter().eq(1..=400));
+}
+
+#[test]
+fn after_a_rush_all_is_on_the_disk_within_a_moment() {
+    let mut service = Service::start();
+    let bearer = format!("Bearer {}", service.token());
+    let mut relaxed = false;
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(2500) {
+        assert_eq!(service.count(&bearer).status, 200);
+        relaxed |= service.redis().ask("CONFIG GET appendfsync").ends_with("no");
+    }
+    assert!(relaxed, "each count waited for the disk");
+    thread::sleep(Duration::from_millis(1500));
+    assert!(service.redis().ask("CONFIG GET appendfsync").ends_with("always"));
+}

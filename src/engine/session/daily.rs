@@ -15,6 +15,7 @@ use crate::engine::manifest::Manifest;
 use crate::engine::plan::Plan;
 use crate::engine::protocol::{CHUNK, Goal, Reply, Request, Restart, Restore};
 use crate::engine::redis::RedisPlace;
+use crate::engine::renewal;
 use crate::engine::status::{Status, status};
 use crate::event::{Check, RunOutcome, What};
 use crate::failure::{Exit, Failure};
@@ -37,6 +38,7 @@ impl Session {
             Request::Status { certificate, goal } => {
                 Ok(Some(Reply::Status(self.status(&certificate, goal.as_ref()).await)))
             }
+            Request::Certificate => Ok(Some(Reply::Certificate(renewal::info(&self.host)?))),
             Request::Logs(request) => self.logs(&request).await,
             Request::Backup { place } => self.backup(&place).await.map(Some),
             Request::Restore(restore) => self.restore(&restore).await.map(Some),

@@ -65,6 +65,9 @@ impl Container {
         remove(docker, &self.old_name()).await?;
         let old = matches!(state, ContainerState::Present(_));
         let ran = matches!(state, ContainerState::Present(found) if found.is_up());
+        if ran {
+            self.try_beside(docker, &digest, host).await?;
+        }
         if old {
             host.progress(None, format!("stopping {}", self.name));
             stop(docker, &self.name).await?;
@@ -81,6 +84,39 @@ impl Container {
             start(docker, &self.name).await?;
         }
         Err(error.context(format!("the container `{}` of before is back in its place", self.name)))
+    }
+
+    /// Starts the new container beside the one that runs, without its ports and with empty volumes:
+    /// one that cannot live is known before the other is stopped.
+    async fn try_beside(&self, docker: &Docker, digest: &str, host: &Host) -> Result<()> {
+        let volumes = self.mounts.iter().filter(|mount| mount.is_volume());
+        let trial = Self {
+            name: format!("{}.hwctl-trial", self.name),
+            ports: Vec::new(),
+            mounts: self.mounts.iter().filter(|mount| !mount.is_volume()).cloned().collect(),
+            tmpfs: self.tmpfs.iter().chain(volumes.map(|mount| &mount.target)).cloned().collect(),
+            ..self.clone()
+        };
+        let mut body = trial.body(digest);
+        if let Some(config) = &mut body.host_config {
+            // One that a crash leaves behind does not come back with the next boot.
+            config.restart_policy = None;
+            // In place of a volume, whoever it runs as has to be able to write.
+            for options in config.tmpfs.iter_mut().flat_map(|tmpfs| tmpfs.values_mut()) {
+                options.push_str(",mode=1777");
+            }
+        }
+        remove(docker, &trial.name).await?;
+        let lived = trial.make(docker, body, host).await;
+        remove(docker, &trial.name).await?;
+        lived
+            .with_context(|| {
+                format!(
+                    "the new container `{}` does not live; the one that runs was not touched",
+                    self.name
+                )
+            })
+            .hint("mend the template or the variable it comes from, and run again")
     }
 
     async fn make(&self, docker: &Docker, body: ContainerCreateBody, host: &Host) -> Result<()> {
@@ -103,12 +139,20 @@ impl Container {
             let is_sick = health == Some(HealthStatusEnum::UNHEALTHY);
             let up = state.running == Some(true) && state.restarting != Some(true);
             if !up || inspected.restart_count.unwrap_or(0) > 0 && begin.elapsed() < STAYS {
-                let code = state.exit_code.unwrap_or_default();
+                let how = match state.exit_code.unwrap_or_default() {
+                    _ if state.oom_killed == Some(true) => {
+                        "is killed for want of memory".to_owned()
+                    }
+                    _ if up => "ends and is started again".to_owned(),
+                    code => format!("stops with exit code {code}"),
+                };
                 let lines = logs(docker, &self.name).await;
-                return Err(anyhow!(
-                    "container `{}` stops with exit code {code} right after its start: {lines}",
-                    self.name
-                ));
+                let name = &self.name;
+                return Err(anyhow!("container `{name}` {how} right after its start: {lines}"))
+                    .hint(
+                        "its log says why; where it does not, `free -m` and `dmesg` on the host \
+                         tell of memory",
+                    );
             }
             match &self.healthcheck {
                 None if begin.elapsed() >= STAYS => return Ok(()),
@@ -186,6 +230,11 @@ impl Container {
             "paused" => {
                 start(docker, &self.name).await?;
                 docker.pause_container(&self.name).await.map_err(said)
+            }
+            // Docker waits longer each time before it starts it again.
+            _ if before.is_up() && status.as_deref() == Some("restarting") => {
+                let options = RestartContainerOptionsBuilder::new().t(STOP_SECONDS).build();
+                docker.restart_container(&self.name, Some(options)).await.map_err(said)
             }
             _ if before.is_up() => start(docker, &self.name).await,
             _ => stop(docker, &self.name).await,

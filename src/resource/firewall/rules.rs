@@ -97,6 +97,15 @@ impl RuleFile {
         text
     }
 
+    /// The rules that others made and that are not declared, such as `deny from 192.0.2.7`.
+    pub(super) fn others(&self, allow: &[FirewallPort], family: Family) -> Vec<String> {
+        let is_other = |rule: &&Rule| {
+            !rule.is_own() && !allow.iter().any(|port| rule.is_exactly(*port, family))
+        };
+        let rules = self.rules.iter().filter(is_other);
+        rules.map(|rule| format!("{} {}", rule.action(), rule.name(family))).collect()
+    }
+
     /// Brings the rules to those that are wanted, and says what changes.
     pub(super) fn bring_to(
         &mut self,

@@ -1,0 +1,118 @@
+//! `hwctl cert`: what a host's certificate says and whether it is what is served; a new one.
+
+use anyhow::Result;
+use jiff::Timestamp;
+
+use super::fleet::{self, Ended, Job, Show};
+use super::here;
+use super::hosts::Work;
+use super::outside::expected;
+use super::run::{Carry, carry_out, run_info, show_plan};
+use crate::cli::{CertArgs, CertCommand, RenewArgs, ShowCertArgs};
+use crate::engine::protocol::{Goal, PlanRequest};
+use crate::event::{Outcome, Served, What};
+use crate::failure::{Exit, Failure};
+use crate::remote::{Engine, Tell, served_certificate};
+use crate::resource::CertificateInfo;
+
+/// Runs `hwctl cert`.
+pub fn run(args: CertArgs) -> Result<Exit> {
+    match args.command {
+        CertCommand::Show(args) => {
+            let hosts = args.hosts.clone();
+            fleet::run(&hosts, Show { json: args.json, diff: false, check: false }, args)
+        }
+        CertCommand::Renew(args) if args.here => here::renew(goal(&args)),
+        CertCommand::Renew(args) => {
+            let hosts = args.plan.hosts.clone();
+            fleet::run(
+                &hosts,
+                Show { json: args.plan.json, diff: args.check, check: args.check },
+                args,
+            )
+        }
+    }
+}
+
+fn goal(args: &RenewArgs) -> Goal {
+    Goal::NewCertificate { days: args.days, if_expires_within: args.if_expires_within }
+}
+
+impl Job for ShowCertArgs {
+    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+        let mut engine = Engine::start(&work.target, tell).await?;
+        show(&mut engine, work, tell).await?;
+        engine.hang_up().await;
+        Ok(Outcome::Unchanged.into())
+    }
+}
+
+impl Job for RenewArgs {
+    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+        let mut engine = Engine::start(&work.target, tell).await?;
+        tell(What::Step { message: "reading the host".to_owned(), fraction: None });
+        let request = PlanRequest {
+            goal: goal(self),
+            run: (!self.check).then(|| run_info("cert renew")),
+            patience_s: self.plan.wait.into(),
+            keep_on_failure: false,
+            confirm_timeout_s: self.plan.confirm_timeout.into(),
+            outside: None,
+        };
+        let planned = engine.plan(request, tell).await?;
+        show_plan(&planned, tell);
+        let outcome = match planned.changes.is_empty() {
+            true => Outcome::Unchanged,
+            false => Outcome::Changed,
+        };
+        if outcome == Outcome::Changed && !self.check {
+            let outside = |facts: &_, certificate| {
+                let mut expected = expected(&work.target.address, &work.vars, facts, certificate);
+                // No port is opened or closed.
+                expected.closed.clear();
+                expected
+            };
+            let carry = Carry {
+                uploads: &[],
+                keep_on_failure: false,
+                is_part: true,
+                outside: Some(&outside),
+            };
+            carry_out(&mut engine, planned, carry, tell).await?;
+        }
+        show(&mut engine, work, tell).await?;
+        engine.hang_up().await;
+        Ok(outcome.into())
+    }
+}
+
+/// Tells what the certificate says; one that is over, torn or not served is a failure.
+async fn show(engine: &mut Engine, work: &Work, tell: Tell<'_>) -> Result<(), Failure> {
+    let info = engine.certificate(tell).await?;
+    let served = match served_certificate(&work.target.address).await {
+        Ok(sha256) if sha256 == info.sha256 => Served::This,
+        Ok(sha256) => Served::Other { sha256 },
+        Err(error) => Served::Nothing { why: format!("{error:#}") },
+    };
+    let failure = failure(&info, &served);
+    tell(What::Certificate { certificate: info, served });
+    failure.map_or(Ok(()), Err)
+}
+
+fn failure(info: &CertificateInfo, served: &Served) -> Option<Failure> {
+    let renew = "`hwctl cert renew` makes a new one";
+    let (what, hint) = if info.until <= Timestamp::now().as_second() {
+        ("the certificate has expired", renew)
+    } else if !info.key_matches {
+        ("the key beside the certificate is not its own", renew)
+    } else {
+        match served {
+            Served::This => return None,
+            Served::Other { .. } => {
+                ("the host serves another certificate", "`hwctl restart nginx` takes up this one")
+            }
+            Served::Nothing { .. } => ("the host serves no certificate", "`hwctl doctor` says why"),
+        }
+    };
+    Some(Failure::new(Exit::Failed, what).hint(hint))
+}

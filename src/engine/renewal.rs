@@ -1,0 +1,73 @@
+//! The certificate that hwctl made on this host: what it says, and what makes a new one.
+
+use std::path::Path;
+
+use anyhow::{Result, anyhow};
+
+use super::manifest::Manifest;
+use crate::resource::{
+    Advise, Certificate, CertificateInfo, Declared, Host, Id, Resource, certificate_info,
+};
+
+/// The certificate of the stack, as it was declared last.
+pub(super) fn declared(manifest: &Manifest) -> Result<(String, Certificate)> {
+    let mut known = manifest.known();
+    let found = known.find_map(|(tag, resource)| match resource {
+        Resource::Certificate(certificate) => Some((tag.to_owned(), certificate.clone())),
+        _ => None,
+    });
+    found
+        .ok_or_else(|| anyhow!("hwctl has made no certificate on this host"))
+        .hint("`hwctl provision` makes the stack and its certificate")
+}
+
+/// What the certificate of the stack says of itself.
+pub(super) fn info(host: &Host) -> Result<CertificateInfo> {
+    let (_, certificate) = declared(&Manifest::load(host)?)?;
+    certificate_info(&certificate, host)
+}
+
+/// A certificate to be made anew, and what is started with it. With `within`, only one that ends
+/// within so many days.
+pub(super) fn wanted(
+    manifest: &Manifest,
+    days: Option<u16>,
+    within: Option<u16>,
+    host: &Host,
+) -> Result<Vec<Declared>> {
+    let (tag, mut certificate) = declared(manifest)?;
+    if let Some(days) = days {
+        certificate.days = days;
+    }
+    match within {
+        Some(within) => certificate.renew_before = within,
+        None => {
+            certificate.replaces = certificate_info(&certificate, host).ok().map(|now| now.sha256)
+        }
+    }
+    if certificate.days <= certificate.renew_before {
+        let (days, before) = (certificate.days, certificate.renew_before);
+        return Err(anyhow!(
+            "a certificate for {days} days would be renewed at once: that is done {before} days \
+             before its end"
+        ))
+        .hint("give more days, or set `tls.renew_before` in the inventory and provision first");
+    }
+    let id = Id::new("certificate", certificate.certificate.display());
+    let users = manifest.known().filter(|(_, resource)| resource.inputs().contains(&id));
+    let users = users.map(|(tag, resource)| (tag.to_owned(), resource.clone()));
+    let all = std::iter::once((tag, Resource::Certificate(certificate))).chain(users);
+    Ok(all.map(|(tag, resource)| Declared { tag, resource }).collect())
+}
+
+/// The fingerprint of the first certificate among `resources`.
+pub(super) fn fingerprint<'a>(
+    mut resources: impl Iterator<Item = &'a Resource>,
+    host: &Host,
+) -> Option<String> {
+    resources.find_map(|resource| {
+        let Resource::Certificate(certificate) = resource else { return None };
+        let path: &Path = &certificate.certificate;
+        crate::resource::fingerprint(&host.path(path)).ok()
+    })
+}
