@@ -27,7 +27,8 @@ impl Job for ExecJob {
     const CHANGES: bool = false;
 
     fn begins(&self, works: &[Work]) -> Result<(), Failure> {
-        self.exec.begins(works)
+        self.exec.begins(works);
+        Ok(())
     }
 
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
@@ -47,9 +48,8 @@ impl Exec {
         Self { json, is_one: AtomicBool::new(false) }
     }
 
-    pub(super) fn begins(&self, works: &[Work]) -> Result<(), Failure> {
+    pub(super) fn begins(&self, works: &[Work]) {
         self.is_one.store(works.len() == 1, Ordering::Relaxed);
-        Ok(())
     }
 
     /// Runs a command on one host.

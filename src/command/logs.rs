@@ -31,7 +31,11 @@ pub fn run(args: LogsArgs) -> Result<Exit> {
     let merger =
         Arc::new(Merger { sink: Arc::clone(&sink), json: args.json, state: Mutex::default() });
     let hosts = args.hosts.clone();
-    fleet::run_to(&hosts, sink, false, Logs { args, since, merger })
+    let ended =
+        fleet::run_to(&hosts, sink, false, Logs { args, since, merger: Arc::clone(&merger) });
+    // A host that was never asked, since others failed, holds nobody's lines back.
+    merger.end();
+    ended
 }
 
 struct Logs {
@@ -147,6 +151,10 @@ impl Merger {
         if is_all && state.waiting.remove(host) && state.waiting.is_empty() {
             self.show(&mut state);
         }
+    }
+
+    fn end(&self) {
+        self.show(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     async fn show_again_and_again(self: Arc<Self>) {

@@ -48,7 +48,8 @@ impl Job for Asking {
     const CHANGES: bool = false;
 
     fn begins(&self, works: &[Work]) -> Result<(), Failure> {
-        self.exec.begins(works)
+        self.exec.begins(works);
+        Ok(())
     }
 
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {

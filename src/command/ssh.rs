@@ -19,6 +19,5 @@ pub fn run(mut args: SshArgs) -> Result<Exit> {
             .hint(format!("name one of {}", names.join(", ")))
             .into());
     };
-    let is_login = args.command.is_empty();
-    Err(work.target.ssh(&args.command, is_login)?.exec().into())
+    Err(work.target.ssh(&args.command, false)?.exec().into())
 }

@@ -195,7 +195,7 @@ mod tests {
         let style = Style { color: true, live: true, diff: false, check: false };
         let check = |number: usize| Check {
             name: format!("check {number}"),
-            ok: number % 2 == 0,
+            ok: number.is_multiple_of(2),
             detail: "word ".repeat(number * 9),
         };
         let hosts = [HostHealth::new("vm1", (0..20).map(check).collect())];

@@ -22,7 +22,7 @@ pub const MAX_BACKUP: u64 = 256 << 20;
 /// What a copy begins with.
 const MAGIC: &[u8] = b"REDIS";
 /// How long Redis may take to write a copy, or to load one.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 /// How long writes wait at most while the copy begins, in milliseconds.
 const PAUSE: &str = "2000";
 /// How long Redis has to end, in seconds.

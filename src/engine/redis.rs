@@ -1,5 +1,6 @@
 //! Redis of this host, asked over its port on the loopback: a few commands of RESP are enough.
 
+use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -83,7 +84,7 @@ impl Redis {
     async fn asked(&mut self, words: &[&str]) -> Result<String> {
         let mut text = format!("*{}\r\n", words.len());
         for word in words {
-            text.push_str(&format!("${}\r\n{word}\r\n", word.len()));
+            let _ = write!(text, "${}\r\n{word}\r\n", word.len());
         }
         self.0.write_all(text.as_bytes()).await?;
         let mut line = String::new();

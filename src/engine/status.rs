@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow, bail};
 use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::InspectContainerOptions;
 use serde::{Deserialize, Serialize};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::journal;
 use super::lock::Lock;
@@ -27,6 +27,8 @@ const PROPERTIES: &str =
 const PATHS: [&str; 3] = ["/", "/flask/api/ping", "/flask/api/health"];
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long an API that is not ready has until it is asked again.
+const AGAIN: Duration = Duration::from_millis(300);
 /// With fewer days left than this the host's own renewal, which begins at 30, does not work.
 const DAYS_LEFT: u64 = 7;
 /// With less space than this the next run, log or write of Redis may fail.
@@ -148,9 +150,14 @@ async fn container(host: &Host, name: &str) -> Result<String> {
 
 async fn nginx_syntax(host: &Host) -> Result<String> {
     let output = host.output("nginx", &["-t", "-q"]).await?;
-    match output.status.success() {
-        true => Ok("valid".to_owned()),
-        false => Err(anyhow!("{}", last_lines(&output, 1))),
+    if output.status.success() {
+        return Ok("valid".to_owned());
+    }
+    // The last line only says that it failed.
+    let told = String::from_utf8_lossy(&output.stderr);
+    match told.lines().find_map(|line| line.split_once("[emerg] ")) {
+        Some((_, why)) => bail!("{}", why.trim()),
+        None => bail!("{}", last_lines(&output, 1)),
     }
 }
 
@@ -165,7 +172,12 @@ async fn through_nginx(certificate: Option<String>) -> Vec<Check> {
         let mut checks = Vec::new();
         for path in PATHS {
             let start = Instant::now();
-            let answer = connection.get(path).await?;
+            let mut answer = connection.get(path).await?;
+            if answer.status == 503 {
+                // The API may find out with this very request that Redis was restarted.
+                sleep(AGAIN).await;
+                answer = connection.get(path).await?;
+            }
             let told = format!("{} in {} ms", answer.status, start.elapsed().as_millis());
             let ok = answer.status == 200;
             checks.push(Check::of(named(path), if ok { Ok(told) } else { Err(anyhow!(told)) }));
@@ -208,7 +220,7 @@ async fn firewall(host: &Host) -> Result<String> {
 }
 
 fn disk(host: &Host) -> Result<String> {
-    let found = rustix::fs::statvfs(&host.path(Path::new("/var")))?;
+    let found = rustix::fs::statvfs(host.path(Path::new("/var")))?;
     let (all, free) = (found.f_blocks * found.f_frsize, found.f_bavail * found.f_frsize);
     let used = 100 - (free * 100).checked_div(all).unwrap_or(100);
     let told = format!("{used} % used, {} free", size(free));

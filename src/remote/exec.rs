@@ -49,16 +49,22 @@ pub async fn exec(
     let (stdout, stderr) = (child.stdout().take(), child.stderr().take());
     let ended = interrupt::or_stopped(async {
         tokio::join!(lines(stdout, false, tell), lines(stderr, true, tell));
-        child.wait().await.map_err(|_| {
-            let what = format!("lost `{}` while the command ran", target.name);
-            Failure::new(Exit::Unreachable, what)
-        })
+        match child.wait().await {
+            Ok(status) => Ok(status.code()),
+            // So the library says that the shell found no such command.
+            Err(openssh::Error::Remote(_)) => Ok(Some(127)),
+            Err(openssh::Error::RemoteProcessTerminated) => Ok(None),
+            Err(error) => {
+                let what = format!("lost `{}` while the command ran", target.name);
+                Err(Failure::new(Exit::Unreachable, what).why(error.to_string()))
+            }
+        }
     });
-    let status = ended.await?;
+    let code = ended.await?;
     if let Some(session) = Arc::into_inner(session) {
         let _ = session.close().await;
     }
-    Ok(status.code())
+    Ok(code)
 }
 
 async fn lines(stream: Option<impl AsyncRead + Unpin>, is_error: bool, tell: Tell<'_>) {

@@ -1,5 +1,6 @@
 //! The health of hosts: a list with ticks for people, one document for programs.
 
+use std::fmt::Write as _;
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
@@ -38,7 +39,11 @@ impl HostHealth {
     pub fn unknown(host: impl Into<String>, failure: &super::Failure) -> Self {
         let name = if failure.exit == Exit::Unreachable { "ssh" } else { "hwctl" };
         let detail: Vec<_> = std::iter::once(&failure.what).chain(&failure.why).cloned().collect();
-        let check = Check { name: name.to_owned(), ok: false, detail: detail.join(": ") };
+        let mut detail = detail.join(": ");
+        if let Some(hint) = &failure.hint {
+            let _ = write!(detail, " ({hint})");
+        }
+        let check = Check { name: name.to_owned(), ok: false, detail };
         Self::new(host, vec![check])
     }
 
@@ -237,7 +242,8 @@ mod tests {
     #[test]
     fn several_hosts_are_a_line_each() {
         let gone = Failure::new(Exit::Unreachable, "cannot reach `192.0.2.7`")
-            .why("it does not answer in time");
+            .why("it does not answer in time")
+            .hint("check the address, its power and the firewalls on the way");
         insta::assert_snapshot!(shown(&[
             HostHealth::new("web1", healthy()),
             HostHealth::new("web2", broken()),

@@ -24,7 +24,7 @@ pub(super) fn of_a_host_that_was_never_provisioned(host: &Provisioned<'_>) {
     assert_eq!((code, &found["healthy"]), (1, &Value::Bool(false)), "{found:#}");
     assert_eq!(check(&found, "nginx.service"), (false, "inactive"));
     assert_eq!(check(&found, "last run"), (false, "there was none"));
-    assert!(check(&found, "drift").1.contains("changes to make"), "{found:#}");
+    assert!(check(&found, "drift").1.contains(" changes: "), "{found:#}");
     assert!(host.is_untouched());
 }
 
@@ -153,7 +153,7 @@ pub(super) fn is_watched_until_it_is_stopped(host: &Provisioned<'_>) {
             break found;
         }
     };
-    assert_eq!(check(&last, "drift").0, true);
+    assert!(check(&last, "drift").0);
     let stopped = Command::new("kill").args(["-INT", &watching.id().to_string()]).status();
     assert!(stopped.unwrap().success());
     assert_eq!(watching.wait().unwrap().code(), Some(0), "the last look was good");

@@ -48,10 +48,10 @@ pub(super) fn of_a_broken_host(host: &Provisioned<'_>) {
     let without_header = edit("/X-Frame-Options/d");
     let open_to_all = edit("/deny all;/d");
     let listening = (
-        "ufw allow 8080/tcp; systemd-run --unit=stray busybox nc -lk -p 8080".to_owned(),
-        "systemctl stop stray; ufw delete allow 8080/tcp".to_owned(),
+        "ufw allow 8080/tcp; systemd-run --unit=stray --socket-property=ListenStream=8080 sleep 999"
+            .to_owned(),
+        "systemctl stop stray.socket stray.service; ufw delete allow 8080/tcp".to_owned(),
     );
-    host.sh("command -v busybox || apt-get install -y busybox >/dev/null 2>&1");
     for ((broken, mended), name, detail) in [
         (without_header, "header x-frame-options", "it is not sent"),
         (open_to_all, "site2 with `admin`'s password", "200 instead of 403"),

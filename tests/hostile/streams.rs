@@ -7,9 +7,10 @@ use std::path::Path;
 use std::process::Stdio;
 
 use hwctl::engine::protocol::{
-    CLIENT_GREETING, Goal, PlanRequest, Reply, Request, RunInfo, read_frame, write_frame,
+    CLIENT_GREETING, Goal, PlanRequest, Reply, Request, Restore, RunInfo, read_frame, write_frame,
 };
-use hwctl::event::{Planned, What};
+use hwctl::engine::{Copied, Log, LogSource, LogsRequest, RedisPlace};
+use hwctl::event::{Data, Planned, What};
 use hwctl::failure::{Exit, Failure};
 use hwctl::resource::{
     Action, Blob, Change, Content, Declared, Detail, Directory, Facts, File, HashScheme,
@@ -109,6 +110,42 @@ fn resources() -> Vec<Resource> {
     ]
 }
 
+/// The requests that need no plan.
+fn daily() -> [Vec<u8>; 5] {
+    let place = || RedisPlace {
+        container: "redis".to_owned(),
+        port: 6379,
+        password: "redis-password".to_owned(),
+    };
+    let log = |name: &str, source| Log { name: name.to_owned(), source };
+    let logs = LogsRequest {
+        logs: vec![
+            log("main", LogSource::File("/var/log/nginx/main_access.log".into())),
+            log("api", LogSource::Unit("flask-app.service".to_owned())),
+            log("redis", LogSource::Container("redis".to_owned())),
+        ],
+        lines: 10,
+        since: Some(1_795_000_000),
+        errors: true,
+        follow: false,
+    };
+    let run = RunInfo {
+        operator: "somebody@somewhere".to_owned(),
+        verb: "restore".to_owned(),
+        version: "1.0.0".to_owned(),
+    };
+    let bytes = b"REDIS0011";
+    let data = Data { keys: 1, visits: 2, bytes: bytes.len() as u64 };
+    let copied = Copied { data, sha256: sha256(bytes) };
+    [
+        frame(&Request::Status { certificate: "/etc/nginx/ssl/x.crt".into(), goal: None }),
+        frame(&Request::Logs(logs)),
+        frame(&Request::Backup { place: place() }),
+        frame(&Request::Part { bytes: bytes.to_vec() }),
+        frame(&Request::Restore(Restore { place: place(), copied, run, patience_s: 1 })),
+    ]
+}
+
 fn replies() -> Vec<u8> {
     let change = Change::new(Id::new("file", "/srv/f"), Action::Update)
         .attribute("mode", None, Some("0644".to_owned()))
@@ -152,6 +189,7 @@ fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         ("plan", session(&[plan(resources(), true)])),
         ("run", session(&whole)),
         ("undo", session(&[keep(), undo()])),
+        ("daily", session(&daily())),
         ("replies", replies()),
         ("truncated", session(&whole)[..200].to_vec()),
         ("long-frame", session(&[b"\xff\xff\xff\xff\x81".to_vec()])),

@@ -1,5 +1,7 @@
 //! Load on a host's API through nginx and TLS, on connections that stay: every answer is kept.
 
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -134,9 +134,8 @@ impl Followed {
                 // The newest may just have been rotated, and not be there again.
                 if number == 0 {
                     continue;
-                } else {
-                    break;
-                };
+                }
+                break;
             };
             let room = request.lines.saturating_sub(newest.len());
             let (older, reaches_further) = last(reader, room, &self.log.name, request, zone)?;

@@ -27,7 +27,7 @@ impl Zone {
         if let Some(start) = line.get(..19)
             && let Ok(local) = DateTime::strptime("%Y/%m/%d %H:%M:%S", start)
         {
-            return Some(self.0.to_timestamp(local).ok()?);
+            return self.0.to_timestamp(local).ok();
         }
         let (text, _) = line.split_once('[')?.1.split_once(']')?;
         Timestamp::strptime("%d/%b/%Y:%H:%M:%S %z", text).ok()

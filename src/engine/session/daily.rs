@@ -129,9 +129,9 @@ impl Session {
         let named = ids[..ids.len().min(NAMED)].join(", ");
         Ok(match ids.len() {
             0 => "none".to_owned(),
-            1 => format!("1 change to make: {named}"),
-            all if all > NAMED => format!("{all} changes to make: {named}, …"),
-            all => format!("{all} changes to make: {named}"),
+            1 => format!("1 change: {named}"),
+            all if all > NAMED => format!("{all} changes: {named}, …"),
+            all => format!("{all} changes: {named}"),
         })
     }
 }
