@@ -33,6 +33,7 @@ fn verb() -> anyhow::Result<Exit> {
         Verb::Destroy(args) => command::destroy::run(args),
         Verb::Secret(args) => command::secret::run(args),
         Verb::Cert(args) => command::cert::run(args),
+        Verb::Doctor(args) => command::doctor::run(args),
         Verb::Engine { connection } => command::engine::run(connection.as_deref()),
         Verb::Revert { run } => command::on_host::revert(&run),
         Verb::Lab(args) => command::lab::run(args),

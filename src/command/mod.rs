@@ -3,6 +3,7 @@
 mod back;
 pub mod cert;
 pub mod destroy;
+pub mod doctor;
 pub mod engine;
 mod fleet;
 mod here;

@@ -5,6 +5,7 @@
 mod apply;
 mod blobs;
 mod deadman;
+mod doctor;
 mod facts;
 mod goal;
 mod input;
@@ -20,5 +21,6 @@ mod validate;
 
 pub use blobs::Bundle;
 pub use deadman::revert;
+pub use doctor::Examination;
 pub use service::Service;
 pub use session::serve;

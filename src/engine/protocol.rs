@@ -10,8 +10,8 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::Service;
-use crate::event::{Planned, Run, What};
+use super::{Examination, Service};
+use crate::event::{Finding, Planned, Run, What};
 use crate::failure::Failure;
 use crate::resource::{Blob, CertificateInfo, Declared, Facts, Id};
 
@@ -88,6 +88,8 @@ pub enum Request {
     },
     /// What the certificate of the stack says of itself; answered by [`Reply::Certificate`].
     Certificate,
+    /// Find what is wrong; answered by [`Reply::Findings`].
+    Examine(Examination),
 }
 
 /// What a plan is asked for.
@@ -210,6 +212,8 @@ pub enum Reply {
     Lines(Vec<String>),
     /// Answers [`Request::Certificate`].
     Certificate(CertificateInfo),
+    /// Answers [`Request::Examine`]: the cause first.
+    Findings(Vec<Finding>),
     /// The request failed.
     Failed {
         /// Why.

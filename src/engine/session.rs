@@ -11,6 +11,7 @@ use tokio::sync::mpsc::{self, Receiver, UnboundedSender};
 use super::apply::{self, Carried, Carrier, Teller};
 use super::blobs::{self, Blobs, Bundle};
 use super::deadman;
+use super::doctor;
 use super::facts::{self, Connection};
 use super::goal::{self, leave};
 use super::input::{Halted, read_requests};
@@ -158,6 +159,9 @@ impl Session {
                 Request::Certificate => renewal::info(&self.host)
                     .map(|info| Some(Reply::Certificate(info)))
                     .map_err(Into::into),
+                Request::Examine(asked) => {
+                    doctor::examine(&asked, &self.host).await.map(|all| Some(Reply::Findings(all)))
+                }
                 Request::Restart(restart) => self.restart(&restart).await.map(Some),
                 Request::LastWords { service, lines } => {
                     let words = service.last_words(&self.host, lines).await;

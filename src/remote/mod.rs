@@ -8,5 +8,5 @@ mod outside;
 mod ssh;
 
 pub use engine::{Engine, Planned, Tell};
-pub use outside::{Check, Expected, Page, look, served_certificate};
+pub use outside::{Check, Expected, Page, look, served_certificate, status};
 pub use ssh::Target;

@@ -168,6 +168,16 @@ pub async fn served_certificate(address: &str) -> Result<String> {
     timeout(PATIENCE, look).await.map_err(|_| anyhow!("no answer within 5 s"))?
 }
 
+/// The status that a client gets at `path`, whatever the certificate.
+pub async fn status(address: &str, path: &str) -> Result<u16> {
+    let ip = resolve(address).await?;
+    let look = async {
+        let stream = connect(ip, address, None).await?;
+        get(stream, address, path).await.map(|(status, ..)| status.as_u16())
+    };
+    timeout(PATIENCE, look).await.map_err(|_| anyhow!("no answer within 5 s"))?
+}
+
 async fn connect(
     ip: IpAddr,
     host: &str,

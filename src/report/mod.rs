@@ -1,6 +1,7 @@
 //! Events in, pixels or JSON out; to a given writer, so that both are tested without a terminal.
 
 mod certificate;
+mod diagnosis;
 mod harmless;
 mod history;
 mod json;

@@ -115,6 +115,9 @@ impl<W: Write + Send> Sink for Terminal<W> {
             What::Certificate { certificate, served } => {
                 state.answer(&host, &super::certificate::text(&certificate, &served));
             }
+            What::Diagnosis { findings } => {
+                state.answer(&host, &super::diagnosis::text(style, &findings));
+            }
             What::History { runs } => state.history(style, &host, &runs),
             What::Done(summary) => state.done(style, &summary),
             What::Summary { hosts } => state.summary(&hosts),
@@ -261,7 +264,7 @@ impl<W: Write> State<W> {
 }
 
 impl Style {
-    fn paint(self, text: &str, code: &str) -> String {
+    pub(super) fn paint(self, text: &str, code: &str) -> String {
         if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 }
