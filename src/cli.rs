@@ -69,6 +69,9 @@ pub enum Verb {
     Destroy(DestroyArgs),
     /// The secrets that hosts make for themselves
     Secret(SecretArgs),
+    /// Find why a host does not serve as it should: the cause, the evidence, the next step
+    #[command(after_help = DOCTOR_EXAMPLES)]
+    Doctor(DoctorArgs),
     /// The certificate that hosts made for themselves
     Cert(CertArgs),
     /// Put another version of the API beside the running one and switch, or switch back
@@ -137,6 +140,13 @@ Examples:
   hwctl destroy --host vm1 --check               show what would go
   hwctl destroy --host vm1                       keep Redis's data and the host's secrets
   hwctl destroy --host vm1 --purge-data --yes    all of it, without a question";
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  hwctl doctor --host vm1                        what is wrong, if anything is
+  hwctl doctor --host vm1 --url /close           why this page is refused
+  hwctl doctor --host vm1 --token - < token      why this token is not taken
+  hwctl doctor --host vm1 --fix                  show the plan that mends it, carry it out";
 
 const SHOW_CERT_EXAMPLES: &str = "\
 Examples:
@@ -398,6 +408,37 @@ pub struct RotateArgs {
     /// Only show what would change (exit code 3)
     #[arg(long)]
     pub check: bool,
+}
+
+/// `hwctl doctor`.
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// Look at this path of the host, such as /close
+    #[arg(long, value_name = "PATH", value_parser = url_path)]
+    pub url: Option<String>,
+    /// Look at a token that the API does not take; `-` reads it from standard input
+    #[arg(long)]
+    pub token: Option<String>,
+    /// Do what is safe about it, as a run: provision the part in question, or restart
+    #[arg(long)]
+    pub fix: bool,
+    /// Which hosts.
+    #[command(flatten)]
+    pub hosts: HostArgs,
+    /// Seconds to wait for what is in the way: another run
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub wait: u32,
+    /// One JSON event per line on standard output
+    #[arg(long)]
+    pub json: bool,
+    /// Take this for the time of this machine, in seconds since 1970
+    #[arg(long, hide = true)]
+    pub now: Option<i64>,
+}
+
+fn url_path(text: &str) -> Result<String, &'static str> {
+    let fits = text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic());
+    fits.then(|| text.to_owned()).ok_or("a path begins with `/` and has no spaces")
 }
 
 /// `hwctl cert`.

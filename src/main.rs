@@ -43,6 +43,7 @@ fn verb() -> anyhow::Result<Exit> {
         Verb::Secret(args) => command::secret::run(args),
         Verb::Cert(args) => command::cert::run(args),
         Verb::Deploy(args) => command::deploy::run(args),
+        Verb::Doctor(args) => command::doctor::run(args),
         Verb::Engine { connection } => command::engine::run(connection.as_deref()),
         Verb::Look { to, from, certificate } => command::on_host::try_out(to, from, certificate),
         Verb::Revert { run } => command::on_host::revert(&run),

@@ -1,5 +1,6 @@
 //! From the command line to hosts: the inventory, the lab, and how each is reached.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -24,6 +25,8 @@ pub(super) struct Work {
     pub(super) target: Target,
     pub(super) vars: Vars,
     pub(super) warnings: Vec<String>,
+    /// Where in the inventory the list of addresses of each site is written.
+    pub(super) allow_places: BTreeMap<String, String>,
     /// What relative paths in the vars are relative to.
     pub(super) folder: PathBuf,
 }
@@ -50,6 +53,7 @@ pub(super) fn find(
     let mut works = Vec::new();
     for host in hosts {
         let (vars, warnings) = inventory.vars(&host)?;
+        let allow_places = allow_places(&host, &vars);
         let target = Target {
             name: host.name.clone(),
             address: host.address.clone(),
@@ -63,9 +67,15 @@ pub(super) fn find(
             connect_timeout: Duration::from_secs(args.connect_timeout.into()),
         };
         let warnings = warnings.iter().map(ToString::to_string).collect();
-        works.push(Work { target, vars, warnings, folder: inventory.folder().to_owned() });
+        let folder = inventory.folder().to_owned();
+        works.push(Work { target, vars, warnings, allow_places, folder });
     }
     Ok(works)
+}
+
+fn allow_places(host: &inventory::Host, vars: &Vars) -> BTreeMap<String, String> {
+    let place = |name: &String| Some((name.clone(), host.place(&["sites", name, "allow"])?));
+    vars.sites.keys().filter_map(place).collect()
 }
 
 fn load(path: Option<PathBuf>, sets: Vec<String>) -> Result<Inventory, Failure> {
@@ -106,7 +116,8 @@ fn lab_host(args: &HostArgs, tell: impl Fn(&str) + Send + Sync + 'static) -> Res
         connect_timeout: Duration::from_secs(args.connect_timeout.into()),
     };
     let folder = inventory.folder().to_owned();
-    Ok(Work { target, vars, warnings: Vec::new(), folder })
+    let allow_places = allow_places(known, &vars);
+    Ok(Work { target, vars, warnings: Vec::new(), allow_places, folder })
 }
 
 fn ask_password() -> Result<Secret> {

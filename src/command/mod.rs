@@ -6,6 +6,7 @@ mod backup_file;
 pub mod cert;
 pub mod deploy;
 pub mod destroy;
+pub mod doctor;
 pub mod engine;
 pub mod exec;
 mod fleet;

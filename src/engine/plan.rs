@@ -40,6 +40,20 @@ pub(super) struct Wanted {
     pub(super) strange: usize,
 }
 
+impl Wanted {
+    /// What is declared, all of it.
+    pub(super) fn declared_only(declared: Vec<Step>) -> Self {
+        Self {
+            declared,
+            passed_over: Vec::new(),
+            removals: Vec::new(),
+            because: None,
+            purge_data: false,
+            strange: 0,
+        }
+    }
+}
+
 /// A plan and what it was made from.
 #[derive(Debug)]
 pub(super) struct Plan {

@@ -10,8 +10,8 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::{Copied, LogsRequest, RedisPlace, Service, Status};
-use crate::event::{LogLine, Planned, Run, What};
+use super::{Copied, Examination, LogsRequest, RedisPlace, Service, Status};
+use crate::event::{Finding, LogLine, Planned, Run, What};
 use crate::failure::Failure;
 use crate::resource::{Blob, CertificateInfo, Declared, Facts, Id};
 
@@ -110,6 +110,8 @@ pub enum Request {
     Restore(Restore),
     /// What the certificate of the stack says of itself; answered by [`Reply::Certificate`].
     Certificate,
+    /// Find what is wrong; answered by [`Reply::Findings`].
+    Examine(Examination),
 }
 
 /// What a plan is asked for.
@@ -254,6 +256,8 @@ pub enum Reply {
     Lines(Vec<String>),
     /// Answers [`Request::Certificate`].
     Certificate(CertificateInfo),
+    /// Answers [`Request::Examine`]: the cause first.
+    Findings(Vec<Finding>),
     /// The request failed.
     Failed {
         /// Why.

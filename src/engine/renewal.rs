@@ -39,11 +39,10 @@ pub(super) fn wanted(
     if let Some(days) = days {
         certificate.days = days;
     }
-    match within {
-        Some(within) => certificate.renew_before = within,
-        None => {
-            certificate.replaces = certificate_info(&certificate, host).ok().map(|now| now.sha256)
-        }
+    if let Some(within) = within {
+        certificate.renew_before = within;
+    } else {
+        certificate.replaces = certificate_info(&certificate, host).ok().map(|now| now.sha256);
     }
     if certificate.days <= certificate.renew_before {
         let (days, before) = (certificate.days, certificate.renew_before);

@@ -27,6 +27,8 @@ pub enum Service {
     Nginx,
     /// The container of this name.
     Container(String),
+    /// The API's socket, and the API with it: requests of that moment are refused.
+    ApiSocket,
 }
 
 impl Service {
@@ -35,6 +37,7 @@ impl Service {
     pub fn name(&self) -> &str {
         match self {
             Self::Api => "flask-app",
+            Self::ApiSocket => "flask-app.socket",
             Self::Nginx => "nginx",
             Self::Container(name) => name,
         }
@@ -45,6 +48,7 @@ impl Service {
     pub async fn restart(&self, host: &Host) -> Result<()> {
         let restarted = match self {
             Self::Api => systemctl_restart(host, "flask-app.service").await,
+            Self::ApiSocket => restart_socket(host).await,
             Self::Nginx => restart_nginx(host).await,
             Self::Container(name) => restart_container(host, name).await,
         };
@@ -57,7 +61,7 @@ impl Service {
     pub async fn last_words(&self, host: &Host, lines: usize) -> Result<Vec<String>> {
         let count = lines.to_string();
         let unit = match self {
-            Self::Api => "flask-app.service",
+            Self::Api | Self::ApiSocket => "flask-app.service",
             Self::Nginx => "nginx.service",
             Self::Container(name) => return container_log(host, name, &count).await,
         };
@@ -74,6 +78,13 @@ async fn systemctl_restart(host: &Host, unit: &str) -> Result<()> {
     }
     Err(anyhow!("`systemctl restart {unit}`: {}", last_lines(&output, 2)))
         .hint(format!("`journalctl -u {unit}` on the host has the rest"))
+}
+
+/// A socket does not start while its service runs.
+async fn restart_socket(host: &Host) -> Result<()> {
+    host.run("systemctl", &["stop", "flask-app.service"]).await?;
+    systemctl_restart(host, "flask-app.socket").await?;
+    systemctl_restart(host, "flask-app.service").await
 }
 
 async fn restart_container(host: &Host, name: &str) -> Result<()> {

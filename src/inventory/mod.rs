@@ -79,6 +79,17 @@ pub struct Host {
 
 impl Host {
     /// The merged variables as the inventory says them, before hwctl's defaults: equal to what
+    /// Where the variable at a path of keys is written, if somebody has.
+    #[must_use]
+    pub fn place(&self, path: &[&str]) -> Option<String> {
+        let (last, folders) = path.split_last()?;
+        let mut entries = self.vars.as_slice();
+        for key in folders {
+            entries = node::get(entries, key)?.entries()?;
+        }
+        Some(node::get(entries, last)?.place.to_string())
+    }
+
     /// `ansible-inventory --list` prints. May hold passwords.
     #[must_use]
     pub fn raw(&self) -> Map<String, Json> {

@@ -14,11 +14,11 @@ use tokio::time::sleep;
 use super::bootstrap::{self, Child};
 use super::interrupt;
 use super::ssh::Target;
-use crate::engine::Service;
 use crate::engine::protocol::{
     CHUNK, HEARTBEAT, PlanRequest, Reply, Request, Restart, read_frame, write_frame,
 };
-use crate::event::{self, What};
+use crate::engine::{Examination, Service};
+use crate::event::{self, Finding, What};
 use crate::failure::{Exit, Failure};
 use crate::resource::{Blob, CertificateInfo, Facts, Id};
 
@@ -209,6 +209,19 @@ impl Engine {
         self.send(&Request::Certificate).await?;
         match self.answer(tell).await? {
             Reply::Certificate(info) => Ok(info),
+            other => Err(self.nonsense(&other)),
+        }
+    }
+
+    /// Asks for what is wrong, the cause first.
+    pub async fn examine(
+        &mut self,
+        asked: Examination,
+        tell: Tell<'_>,
+    ) -> Result<Vec<Finding>, Failure> {
+        self.send(&Request::Examine(asked)).await?;
+        match interrupt::or_stopped(self.answer(tell)).await? {
+            Reply::Findings(findings) => Ok(findings),
             other => Err(self.nonsense(&other)),
         }
     }

@@ -11,5 +11,7 @@ mod ssh;
 
 pub use engine::{Engine, Planned, Tell};
 pub use exec::exec;
-pub use outside::{Expected, Look, Page, look, look_by, resolve, served_certificate, shown};
+pub use outside::{
+    Expected, Look, Page, look, look_by, resolve, served_certificate, shown, status,
+};
 pub use ssh::Target;

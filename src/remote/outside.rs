@@ -170,6 +170,16 @@ pub async fn served_certificate(address: &str) -> Result<String> {
     timeout(PATIENCE, look).await.map_err(|_| anyhow!("no answer within 5 s"))?
 }
 
+/// The status that a client gets at `path`, whatever the certificate.
+pub async fn status(address: &str, path: &str) -> Result<u16> {
+    let way = Way::from(resolve(address).await?);
+    let look = async {
+        let answer = Connection::secure(way, &shown(address), None).await?.get(path).await?;
+        Ok(answer.status)
+    };
+    timeout(PATIENCE, look).await.map_err(|_| anyhow!("no answer within 5 s"))?
+}
+
 async fn answers(way: Way, host: &str, page: &Page, certificate: Option<&str>) -> Result<String> {
     let answer = Connection::secure(way, host, certificate).await?.get(&page.path).await?;
     let status = status_text(answer.status);

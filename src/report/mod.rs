@@ -2,6 +2,7 @@
 
 mod certificate;
 mod daily;
+mod diagnosis;
 mod harmless;
 mod health;
 mod history;

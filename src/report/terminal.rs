@@ -119,6 +119,9 @@ impl<W: Write + Send> Sink for Terminal<W> {
             What::Certificate { certificate, served } => {
                 state.answer(&host, &super::certificate::text(&certificate, &served));
             }
+            What::Diagnosis { findings } => {
+                state.answer(&host, &super::diagnosis::text(style, &findings));
+            }
             What::History { runs } => state.history(style, &host, &runs),
             What::Done(summary) => state.done(style, &summary),
             What::Summary { hosts } => state.summary(&hosts),

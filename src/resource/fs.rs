@@ -42,7 +42,7 @@ impl Owner {
     }
 
     /// How `uid:gid` reads beside this owner: one given by number and by name is the same owner.
-    pub(super) fn seen(&self, host: &Host, uid: u32, gid: u32) -> Result<String> {
+    pub fn seen(&self, host: &Host, uid: u32, gid: u32) -> Result<String> {
         if self.resolve(host)? == Some((uid, gid)) {
             return Ok(self.text());
         }
@@ -50,7 +50,8 @@ impl Owner {
     }
 
     /// `user:group` as declared.
-    pub(super) fn text(&self) -> String {
+    #[must_use]
+    pub fn text(&self) -> String {
         format!("{}:{}", self.user, self.group)
     }
 

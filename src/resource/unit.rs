@@ -270,7 +270,8 @@ impl Kind for Unit {
     async fn apply(&self, state: &UnitState, host: &Host) -> Result<()> {
         let mut state = state.clone();
         // Whether the service behind a timer is newer than what systemd has read is not told here.
-        if state.needs_daemon_reload || !state.loaded || self.name.ends_with(".timer") {
+        let is_timer = self.name.rsplit_once('.').is_some_and(|(_, kind)| kind == "timer");
+        if state.needs_daemon_reload || !state.loaded || is_timer {
             host.run("systemctl", &["daemon-reload"]).await?;
             host.forget();
             state = self.read(host).await?;

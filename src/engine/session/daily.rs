@@ -7,6 +7,7 @@ use anyhow::{Result, anyhow, bail};
 
 use super::Session;
 use crate::engine::backup::{self, MAX_BACKUP};
+use crate::engine::doctor;
 use crate::engine::goal;
 use crate::engine::journal::{self, Journal};
 use crate::engine::lock::Lock;
@@ -39,6 +40,9 @@ impl Session {
                 Ok(Some(Reply::Status(self.status(&certificate, goal.as_ref()).await)))
             }
             Request::Certificate => Ok(Some(Reply::Certificate(renewal::info(&self.host)?))),
+            Request::Examine(asked) => {
+                Ok(Some(Reply::Findings(doctor::examine(&asked, &self.host).await?)))
+            }
             Request::Logs(request) => self.logs(&request).await,
             Request::Backup { place } => self.backup(&place).await.map(Some),
             Request::Restore(restore) => self.restore(&restore).await.map(Some),

@@ -1,0 +1,209 @@
+//! `hwctl doctor`: the cause of a fault with its evidence and the next step; mends what is safe.
+
+use anyhow::Result;
+use jiff::Timestamp;
+
+use super::fleet::{self, Ended, Job, Show};
+use super::hosts::Work;
+use super::outside::{expected, urls};
+use super::provision::{load_templates, make_stack};
+use super::run::{Carry, carry_out, run_info, show_plan};
+use crate::cli::DoctorArgs;
+use crate::engine::protocol::{Goal, PlanRequest, Restart};
+use crate::engine::{Examination, Service};
+use crate::event::{Finding, Fix, Outcome, What};
+use crate::failure::{Exit, Failure};
+use crate::inventory::Site;
+use crate::remote::{Engine, Tell, status};
+use crate::resource::Secret;
+use crate::stack::{CERTIFICATE, Stack};
+
+/// How often a mended host is looked at again: one fault may hide the next.
+const ROUNDS: usize = 3;
+
+/// Runs `hwctl doctor`.
+pub fn run(mut args: DoctorArgs) -> Result<Exit> {
+    let token = match args.token.take() {
+        Some(token) if token == "-" => Some(std::io::read_to_string(std::io::stdin())?),
+        token => token,
+    };
+    let token = token.map(Secret::new);
+    let hosts = args.hosts.clone();
+    let show = Show { json: args.json, diff: true, check: false };
+    fleet::run(&hosts, show, Doctor { args, token })
+}
+
+struct Doctor {
+    args: DoctorArgs,
+    token: Option<Secret>,
+}
+
+impl Job for Doctor {
+    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+        let templates = load_templates(work)?;
+        let mut engine = Engine::start(&work.target, tell).await?;
+        let made = make_stack(work, &engine, &templates)?;
+        let mut outcome = Outcome::Unchanged;
+        for round in 0.. {
+            tell(What::Step { message: "examining the host".to_owned(), fraction: None });
+            let findings = self.examine(&mut engine, &made, work, tell).await?;
+            tell(What::Diagnosis { findings: findings.clone() });
+            let Some(first) = findings.first() else { break };
+            let fix = findings.iter().find_map(|finding| finding.fix.clone());
+            match fix {
+                Some(fix) if self.args.fix && round < ROUNDS => {
+                    self.mend(&fix, &mut engine, &made, work, tell).await?;
+                    outcome = Outcome::Changed;
+                }
+                _ => {
+                    engine.hang_up().await;
+                    return Err(failure(first, self.args.fix));
+                }
+            }
+        }
+        engine.hang_up().await;
+        Ok(Ended { outcome, urls: urls(&work.target.address, &work.vars) })
+    }
+}
+
+fn failure(first: &Finding, fixing: bool) -> Failure {
+    let failure = Failure::new(Exit::Failed, first.what.clone());
+    match &first.fix {
+        Some(_) if !fixing => failure.hint("`hwctl doctor --fix` does the step"),
+        _ => failure.hint(first.next.clone()),
+    }
+}
+
+impl Doctor {
+    /// What the host finds, and what only a client of it can see.
+    async fn examine(
+        &self,
+        engine: &mut Engine,
+        made: &Stack,
+        work: &Work,
+        tell: Tell<'_>,
+    ) -> Result<Vec<Finding>, Failure> {
+        let now_ms = self.args.now.map_or_else(
+            || Timestamp::now().as_millisecond(),
+            |seconds| seconds.saturating_mul(1000),
+        );
+        let resources = made.resources.clone();
+        let asked = Examination { resources, now_ms, token: self.token.clone() };
+        let mut findings = engine.examine(asked, tell).await?;
+        if let Some(path) = &self.args.url {
+            let client = engine.facts.ssh_client;
+            findings.extend(at_url(path, client, work, findings.is_empty()).await);
+        }
+        Ok(findings)
+    }
+
+    async fn mend(
+        &self,
+        fix: &Fix,
+        engine: &mut Engine,
+        made: &Stack,
+        work: &Work,
+        tell: Tell<'_>,
+    ) -> Result<(), Failure> {
+        let tags = match fix {
+            Fix::Provision { tags } => tags.clone(),
+            Fix::RestartSocket => {
+                let service = Service::ApiSocket;
+                tell(What::Step {
+                    message: format!("restarting {}", service.name()),
+                    fraction: None,
+                });
+                let restart = Restart {
+                    service,
+                    run: run_info("doctor"),
+                    patience_s: self.args.wait.into(),
+                    certificate: CERTIFICATE.into(),
+                };
+                return engine.restart(restart, tell).await.map(|_| ());
+            }
+        };
+        let request = PlanRequest {
+            goal: Goal::Declared { resources: made.resources.clone(), tags },
+            run: Some(run_info("doctor")),
+            patience_s: self.args.wait.into(),
+            keep_on_failure: false,
+            confirm_timeout_s: 30,
+            outside: None,
+        };
+        let planned = engine.plan(request, tell).await?;
+        show_plan(&planned, tell);
+        let outside = |facts: &_, certificate: Option<_>| {
+            let mut expected = expected(&work.target.address, &work.vars, facts, certificate);
+            expected.closed.clear();
+            expected
+        };
+        let carry = Carry {
+            uploads: &made.uploads,
+            keep_on_failure: false,
+            is_part: true,
+            outside: Some(&outside),
+        };
+        carry_out(engine, planned, carry, tell).await
+    }
+}
+
+/// What is seen at one path from outside, where the host itself explains it or not.
+async fn at_url(
+    path: &str,
+    client: Option<std::net::IpAddr>,
+    work: &Work,
+    is_healthy: bool,
+) -> Option<Finding> {
+    let url = format!("https://{}{path}", work.target.address);
+    let seen = status(&work.target.address, path).await;
+    let site = work.vars.sites.iter().filter(|(_, site)| below(path, &site.path));
+    let site = site.max_by_key(|(_, site)| site.path.len());
+    match (seen, site) {
+        (Ok(403), Some((name, site))) if !site.allow.is_empty() => {
+            Some(not_allowed(&url, name, site, client, work))
+        }
+        (Ok(status @ 400..), _) if is_healthy && status != 401 => Some(
+            Finding::new("answer", format!("`{url}` answers {status}"))
+                .evidence(["the host itself finds no fault".to_owned()])
+                .next("compare the path with `sites` of the inventory; `hwctl history` tells what changed"),
+        ),
+        (Err(error), _) if is_healthy => Some(
+            Finding::new("unreachable", format!("`{url}` does not answer from here"))
+                .evidence([format!("{error:#}"), "the host itself finds no fault".to_owned()])
+                .next("look for a firewall between here and the host, such as the provider's"),
+        ),
+        _ => None,
+    }
+}
+
+fn below(path: &str, site: &str) -> bool {
+    let site = site.trim_end_matches('/');
+    path.strip_prefix(site).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn not_allowed(
+    url: &str,
+    name: &str,
+    site: &Site,
+    client: Option<std::net::IpAddr>,
+    work: &Work,
+) -> Finding {
+    let us = client.map_or("your address".to_owned(), |client| client.to_string());
+    let allowed: Vec<_> = site.allow.iter().map(|network| network.as_str()).collect();
+    let place = work.allow_places.get(name);
+    let written = place.map(|place| format!(" ({place})")).unwrap_or_default();
+    let next = match place {
+        Some(place) => {
+            format!("add `{us}` to the list at {place}, then `hwctl provision --only nginx`")
+        }
+        None => format!(
+            "add `{us}` to `sites.{name}.allow` of the inventory, then `hwctl provision --only nginx`"
+        ),
+    };
+    Finding::new("address-not-allowed", format!("{us} is not on the list of site `{name}`"))
+        .evidence([
+            format!("`{url}` answers 403 to {us}"),
+            format!("`sites.{name}.allow` has {}{written}", allowed.join(", ")),
+        ])
+        .next(next)
+}

@@ -1,0 +1,114 @@
+//! The API: its socket, who may use it, its service, and what it says of its own health.
+
+use std::fs;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use super::{Patient, units};
+use crate::event::{Finding, Fix};
+use crate::resource::Owner;
+
+const SOCKET: &str = "flask-app.socket";
+const SERVICE: &str = "flask-app.service";
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// What is wrong with the API itself; why it is not healthy only when nothing else is `known` to
+/// be the cause.
+pub(super) async fn look(patient: &Patient<'_>, known: bool) -> Result<Option<Finding>> {
+    let start = || Fix::Provision { tags: vec!["api".to_owned()] };
+    for unit in [SOCKET, SERVICE] {
+        // A service that was never asked is started by its socket.
+        if patient.units.is_active(unit) {
+            continue;
+        }
+        let mut evidence = vec![patient.units.state(unit)];
+        evidence.extend(units::last_words(patient.host, unit, "5").await);
+        let (cause, what) = match (patient.units.get(unit, "LoadState"), unit) {
+            ("loaded", SOCKET) => ("api-socket-stopped", "the API's socket is not listening"),
+            ("loaded", _) => ("api-stopped", "the API does not run"),
+            _ => ("api-absent", "the API is not installed"),
+        };
+        let finding = Finding::new(cause, what).evidence(evidence);
+        return Ok(Some(finding.next("`hwctl provision --only api` starts it").fix(start())));
+    }
+    let path = patient.units.get(SOCKET, "Listen");
+    let path = path.split_once(" (").map_or(path, |(path, _)| path);
+    if let Some(finding) = socket_file(patient, path) {
+        return Ok(Some(finding.fix(Fix::RestartSocket)));
+    }
+    if known {
+        return Ok(None);
+    }
+    Ok(match timeout(PATIENCE, health(&patient.host.path(Path::new(path)))).await {
+        Ok(Ok((200, _))) => None,
+        Ok(Ok((status, body))) => Some(
+            Finding::new("api-unhealthy", "the API runs and says that it is not healthy")
+                .evidence([format!("its health: {status} {body}")])
+                .next("its log has the reason: `journalctl -u flask-app` on the host"),
+        ),
+        Ok(Err(error)) => Some(silent(patient, format!("{error:#}")).await),
+        Err(_) => Some(silent(patient, format!("no answer within {} s", PATIENCE.as_secs())).await),
+    })
+}
+
+async fn silent(patient: &Patient<'_>, why: String) -> Finding {
+    let mut evidence = vec![why];
+    evidence.extend(units::last_words(patient.host, SERVICE, "3").await);
+    let finding = Finding::new("api-silent", "the API runs and does not answer");
+    finding.evidence(evidence).next("`hwctl restart api` starts it anew")
+}
+
+/// The file of the socket: systemd does not notice when somebody takes it away.
+fn socket_file(patient: &Patient<'_>, path: &str) -> Option<Finding> {
+    let next = "`hwctl doctor --fix` restarts the socket, which makes it anew";
+    let shown = |what: String| Finding::new("api-socket-absent", what).next(next);
+    let found = match fs::metadata(patient.host.path(Path::new(path))) {
+        Ok(found) => found,
+        Err(error) => {
+            let finding = shown(format!("the API's socket `{path}` is gone"));
+            return Some(finding.evidence([format!("{error}; {}", patient.units.state(SOCKET))]));
+        }
+    };
+    if !found.file_type().is_socket() {
+        return Some(shown(format!("`{path}` is not a socket")));
+    }
+    let wanted = |property| patient.units.get(SOCKET, property);
+    let owner = Owner::new(wanted("SocketUser"), wanted("SocketGroup"));
+    let mode = format!("{:04o}", found.mode() & 0o7777);
+    let seen = owner.seen(patient.host, found.uid(), found.gid()).ok()?;
+    if mode == wanted("SocketMode") && seen == owner.text() {
+        return None;
+    }
+    Some(
+        Finding::new(
+            "api-socket-permissions",
+            format!("nginx may not use the API's socket `{path}`"),
+        )
+        .evidence([format!(
+            "it is {mode} {seen}, declared: {} {}",
+            wanted("SocketMode"),
+            owner.text()
+        )])
+        .next(next),
+    )
+}
+
+/// What the API says of itself, without nginx: status and body.
+async fn health(path: &Path) -> Result<(u16, String)> {
+    let mut stream = UnixStream::connect(path).await.context("connect to its socket")?;
+    let request = "GET /flask/api/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+    stream.write_all(request.as_bytes()).await?;
+    let mut answer = Vec::new();
+    stream.take(64 << 10).read_to_end(&mut answer).await?;
+    let answer = String::from_utf8_lossy(&answer).into_owned();
+    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
+    let Some(status) = status else { bail!("it does not speak HTTP") };
+    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
+    Ok((status, body.trim().chars().take(300).collect()))
+}

@@ -1,0 +1,69 @@
+//! nginx: its configuration, whether it runs, and who else has its ports.
+
+use anyhow::Result;
+
+use super::{Patient, units};
+use crate::event::{Finding, Fix};
+use crate::resource::{last_lines, listeners};
+
+const UNIT: &str = "nginx.service";
+
+pub(super) async fn look(patient: &Patient<'_>) -> Result<Option<Finding>> {
+    let fix = || Fix::Provision { tags: vec!["nginx".to_owned()] };
+    if patient.units.get(UNIT, "LoadState") != "loaded" {
+        return Ok(Some(
+            Finding::new("nginx-absent", "nginx is not installed")
+                .evidence([patient.units.state(UNIT)])
+                .next("`hwctl provision` makes the stack"),
+        ));
+    }
+    let syntax = patient.host.output("nginx", &["-t", "-q"]).await?;
+    if !syntax.status.success() {
+        return Ok(Some(broken(patient, &last_lines(&syntax, 2))));
+    }
+    if patient.units.is_active(UNIT) {
+        return Ok(None);
+    }
+    let mut evidence = vec![patient.units.state(UNIT)];
+    let holder = listeners().into_iter().find(|l| [80, 443].contains(&l.port));
+    if let Some(holder) = holder {
+        let who = holder.processes.first();
+        let who =
+            who.map_or("another program".to_owned(), |(pid, name)| format!("`{name}` (pid {pid})"));
+        evidence.push(format!("port {} is taken by {who}", holder.port));
+        return Ok(Some(
+            Finding::new("nginx-port", "another program has nginx's port")
+                .evidence(evidence)
+                .next("stop that program for good (`systemctl disable --now …`), then `hwctl doctor --fix`"),
+        ));
+    }
+    evidence.extend(units::last_words(patient.host, UNIT, "3").await);
+    Ok(Some(
+        Finding::new("nginx-stopped", "nginx does not run")
+            .evidence(evidence)
+            .next("`hwctl provision --only nginx` starts it")
+            .fix(fix()),
+    ))
+}
+
+/// What is hwctl's own is put back by a run; what others wrote, only they can mend.
+fn broken(patient: &Patient<'_>, told: &str) -> Finding {
+    let place = told.rsplit(" in ").next().and_then(|place| place.split_whitespace().next());
+    let place = place.filter(|place| place.starts_with('/')).unwrap_or("/etc/nginx");
+    let path = place.rsplit_once(':').map_or(place, |(path, _)| path);
+    let runs = match patient.units.is_active(UNIT) {
+        true => "nginx serves its old configuration until it is restarted",
+        false => "nginx does not run",
+    };
+    let finding = Finding::new("nginx-configuration", "nginx does not accept its configuration")
+        .evidence([told.to_owned(), runs.to_owned()]);
+    let is_ours = patient.drift.iter().any(|planned| {
+        planned.change.id.as_str().split_once(' ').is_some_and(|(_, name)| name == path)
+    });
+    match is_ours {
+        true => finding
+            .next(format!("`hwctl provision --only nginx` puts `{path}` back as it was declared"))
+            .fix(Fix::Provision { tags: vec!["nginx".to_owned()] }),
+        false => finding.next(format!("mend or remove `{place}`: it is not hwctl's")),
+    }
+}

@@ -1,0 +1,70 @@
+//! Redis in its container, and docker under it.
+
+use super::{Patient, declared};
+use crate::engine::Service;
+use crate::event::{Finding, Fix};
+use crate::resource::Resource;
+
+pub(super) async fn look(patient: &Patient<'_>) -> Option<Finding> {
+    let container = declared(patient.asked, |resource| match resource {
+        Resource::Container(container) => Some(container),
+        _ => None,
+    })?;
+    let fix = || Fix::Provision { tags: vec!["redis".to_owned()] };
+    let next = "`hwctl provision --only redis` starts it";
+    if !patient.units.is_active("docker.service") {
+        return Some(
+            Finding::new("docker-stopped", "docker does not run, and Redis's container with it")
+                .evidence([patient.units.state("docker.service")])
+                .next(next)
+                .fix(fix()),
+        );
+    }
+    let name = container.name.as_str();
+    let docker = match patient.host.docker().await {
+        Ok(docker) => docker,
+        Err(error) => {
+            return Some(
+                Finding::new("docker-silent", "docker runs and does not answer")
+                    .evidence([format!("{error:#}")])
+                    .next("`systemctl restart docker` on the host; its journal says why"),
+            );
+        }
+    };
+    let inspected = docker.inspect_container(name, None).await;
+    let Ok(inspected) = inspected else {
+        return Some(
+            Finding::new("redis-absent", format!("Redis's container `{name}` is gone"))
+                .evidence(inspected.err().map(|error| error.to_string()))
+                .next("`hwctl provision --only redis` makes it again; its data is in the volume")
+                .fix(fix()),
+        );
+    };
+    let state = inspected.state.unwrap_or_default();
+    if state.paused == Some(true) {
+        return Some(
+            Finding::new("redis-paused", "Redis is paused: somebody has stopped it for a while")
+                .evidence([format!("container `{name}` is paused")])
+                .next(format!("`sudo docker unpause {name}` on the host, once that is over")),
+        );
+    }
+    if state.running == Some(true) {
+        return None;
+    }
+    let status = state.status.map(|status| status.to_string()).unwrap_or_default();
+    let mut evidence = vec![format!(
+        "container `{name}` is {status}, exit status {}",
+        state.exit_code.unwrap_or_default()
+    )];
+    if state.oom_killed == Some(true) {
+        evidence.push("it was killed for using more memory than it may".to_owned());
+    }
+    let words = Service::Container(name.to_owned()).last_words(patient.host, 3).await;
+    evidence.extend(words.unwrap_or_default());
+    Some(
+        Finding::new("redis-stopped", "Redis does not run")
+            .evidence(evidence)
+            .next(next)
+            .fix(fix()),
+    )
+}

@@ -1,0 +1,54 @@
+//! The units of the stack as systemd tells of them, read at once.
+
+use std::collections::HashMap;
+
+use anyhow::Result;
+
+use crate::resource::Host;
+
+const UNITS: [&str; 4] =
+    ["nginx.service", "flask-app.socket", "flask-app.service", "docker.service"];
+const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,Result,ExecMainStatus,\
+                          SocketUser,SocketGroup,SocketMode,Listen";
+
+/// Properties by unit.
+pub(super) struct Units(HashMap<String, HashMap<String, String>>);
+
+impl Units {
+    pub(super) async fn read(host: &Host) -> Result<Self> {
+        let args = [&["show", PROPERTIES], &UNITS[..]].concat();
+        let told = host.run("systemctl", &args).await?;
+        let blocks = told.split("\n\n").map(|block| {
+            let lines = block.lines().filter_map(|line| line.split_once('='));
+            lines.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+        });
+        Ok(Self(UNITS.iter().map(|name| (*name).to_owned()).zip(blocks).collect()))
+    }
+
+    pub(super) fn get(&self, unit: &str, property: &str) -> &str {
+        self.0.get(unit).and_then(|all| all.get(property)).map_or("", String::as_str)
+    }
+
+    pub(super) fn is_active(&self, unit: &str) -> bool {
+        matches!(self.get(unit, "ActiveState"), "active" | "reloading" | "activating")
+    }
+
+    /// Its state in one line.
+    pub(super) fn state(&self, unit: &str) -> String {
+        let get = |property| self.get(unit, property);
+        let result = match (get("Result"), get("ExecMainStatus")) {
+            ("" | "success", _) => String::new(),
+            (result, "" | "0") => format!(", {result}"),
+            (result, status) => format!(", {result}, exit status {status}"),
+        };
+        format!("{unit} is {} ({}){result}", get("ActiveState"), get("SubState"))
+    }
+}
+
+/// The last lines of a unit's journal that are not systemd's own.
+pub(super) async fn last_words(host: &Host, unit: &str, lines: &str) -> Vec<String> {
+    let args = ["-u", unit, "-n", lines, "-o", "cat", "--no-pager", "-q"];
+    let output = host.output("journalctl", &args).await;
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+    text.unwrap_or_default().lines().map(str::to_owned).collect()
+}
