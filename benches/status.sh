@@ -53,17 +53,27 @@ median() { sort -n | awk '{ all[NR] = $1 } END { print all[int((NR + 1) / 2)] }'
 row() { printf '%-32s %8.1f ms\n' "$1" "$(awk "BEGIN { print $2 / 1000 }")"; }
 ratio() { printf '%-32s %8.2f\n' "$1" "$(awk "BEGIN { print $2 / $3 }")"; }
 
-ssh_times=() one_times=() all_times=()
+# What the machine can do at all: its hosts share its processors.
+ssh_to_all() {
+    for name in "${names[@]}"; do "$hwctl" ssh "$name" "${known[@]}" -- true & done
+    wait
+}
+
+ssh_times=() one_times=() all_times=() ssh_all_times=()
 for ((round = 0; round < rounds; round++)); do
     ssh_times+=("$(micros "$hwctl" ssh bench-status1 "${known[@]}" -- true)")
     one_times+=("$(micros "$hwctl" status --host bench-status1 "${known[@]}")")
     all_times+=("$(micros "$hwctl" status "${known[@]}")")
+    ssh_all_times+=("$(micros ssh_to_all)")
 done
 ssh=$(printf '%s\n' "${ssh_times[@]}" | median)
 one=$(printf '%s\n' "${one_times[@]}" | median)
 all=$(printf '%s\n' "${all_times[@]}" | median)
+ssh_all=$(printf '%s\n' "${ssh_all_times[@]}" | median)
 row 'ssh HOST true, cold' "$ssh"
+row "ssh true on $hosts hosts at once" "$ssh_all"
 row 'hwctl status, one host' "$one"
 row "hwctl status, $hosts hosts" "$all"
 ratio 'one host / ssh' "$one" "$ssh"
 ratio "$hosts hosts / one host" "$all" "$one"
+ratio "the same of ssh" "$ssh_all" "$ssh"
