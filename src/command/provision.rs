@@ -23,7 +23,7 @@ pub fn run(args: ProvisionArgs) -> Result<Exit> {
     let show = Show { json: args.plan.json, diff: args.diff, check: args.check };
     let hosts = args.plan.hosts.clone();
     let tags = tags(&args.parts)?;
-    fleet::run(&hosts, show, Provision { args, tags })
+    fleet::run(&hosts, show, Provision { args, tags, verb: "provision" })
 }
 
 /// Runs `hwctl plan`.
@@ -48,14 +48,17 @@ fn tags(parts: &PartArgs) -> Result<Vec<String>, Failure> {
     }
 }
 
-struct Provision {
-    args: ProvisionArgs,
-    tags: Vec<String>,
+/// A run of some parts of the stack, or all.
+pub(super) struct Provision {
+    pub(super) args: ProvisionArgs,
+    pub(super) tags: Vec<String>,
+    /// What the host's journal calls it.
+    pub(super) verb: &'static str,
 }
 
 impl Job for Provision {
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
-        let Self { args, tags } = self;
+        let Self { args, tags, verb } = self;
         for warning in &work.warnings {
             tell(What::Warning { message: warning.clone() });
         }
@@ -66,7 +69,7 @@ impl Job for Provision {
         tell(What::Step { message: "reading the host".to_owned(), fraction: None });
         let request = PlanRequest {
             goal: Goal::Declared { resources: made.resources, tags: tags.clone() },
-            run: (!args.check).then(|| run_info("provision")),
+            run: (!args.check).then(|| run_info(verb)),
             patience_s: args.plan.wait.into(),
             keep_on_failure: args.keep_on_failure,
             confirm_timeout_s: args.plan.confirm_timeout.into(),

@@ -12,6 +12,7 @@ use super::input::{Halt, Halted};
 use super::journal::Journal;
 use super::plan::{Plan, Step, Wanted};
 use super::protocol::Reply;
+use super::trial;
 use super::validate;
 use crate::event::What;
 use crate::resource::{Advise, Back, Change, Detail, Host, Resource, Saved};
@@ -72,6 +73,11 @@ impl Carrier<'_> {
             }
             let id = step.resource.id();
             let start = Instant::now();
+            if trial::is_switch(&step.resource, &plan.changes[index].change) {
+                let message = "trying the new API beside the old one".to_owned();
+                self.teller.tell(What::Step { message, fraction: None });
+                trial::api(self.host).await?;
+            }
             self.teller.tell(What::ChangeStarted { index, id: id.clone() });
             self.current.set(Some(index));
             self.one(step, journal).await.with_context(|| format!("cannot apply `{id}`"))?;

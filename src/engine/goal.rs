@@ -12,7 +12,7 @@ use super::plan::{Step, Wanted};
 use super::protocol::{BINARY_FOLDER, Goal};
 use super::renewal;
 use crate::event::RunOutcome;
-use crate::resource::{Advise, Declared, Host, Id, Resource};
+use crate::resource::{Advise, Declared, Host, Id, Link, Resource};
 
 /// What a plan for `goal` has to look at.
 pub(super) fn wanted(goal: &Goal, host: &Host) -> Result<Wanted> {
@@ -33,6 +33,11 @@ pub(super) fn wanted(goal: &Goal, host: &Host) -> Result<Wanted> {
             passed_over = inputs_of(&meant, manifest.known().map(|(_, resource)| resource));
             (meant.into_iter().map(Step::from).collect(), Vec::new(), None)
         }
+        Goal::PreviousVersion { link } => {
+            let meant = previous_version(&manifest, link, host)?;
+            passed_over = inputs_of(&meant, manifest.known().map(|(_, resource)| resource));
+            (meant.into_iter().map(Step::from).collect(), Vec::new(), None)
+        }
         Goal::Before { run } => (Vec::new(), before_run(run.as_deref(), host)?, None),
         Goal::Original { .. } => (Vec::new(), manifest.originals(), None),
     };
@@ -44,6 +49,35 @@ pub(super) fn wanted(goal: &Goal, host: &Host) -> Result<Wanted> {
         purge_data: matches!(goal, Goal::Original { purge_data: true }),
         strange: manifest.strange(),
     })
+}
+
+/// The link to the version before, and what is started with it.
+fn previous_version(manifest: &Manifest, link: &Path, host: &Host) -> Result<Vec<Declared>> {
+    let now = fs::read_link(host.path(link))
+        .with_context(|| format!("read the link `{}`", link.display()))?;
+    let family = |resource: &Resource| resource.family().map(str::to_owned);
+    let of_now = manifest.known().find(|(_, resource)| resource.path() == Some(&now));
+    let of_now = of_now.and_then(|(_, resource)| family(resource));
+    let others = manifest.known().filter(|(_, resource)| {
+        of_now.is_some() && family(resource) == of_now && resource.path() != Some(&now)
+    });
+    let mut there = others.filter_map(|(tag, resource)| Some((tag, resource.path()?)));
+    let previous = there.rfind(|(_, path)| host.path(path).is_file());
+    let (tag, target) = previous
+        .ok_or_else(|| anyhow!("there is no version before `{}` on the host", now.display()))
+        .hint("`hwctl deploy --binary PATH` deploys one")?;
+    let link = Link { path: link.to_owned(), target: target.to_owned() };
+    let first = Declared { tag: tag.to_owned(), resource: link.into() };
+    Ok(with_users(first, manifest))
+}
+
+/// A resource and what hwctl made that is started with it.
+pub(super) fn with_users(first: Declared, manifest: &Manifest) -> Vec<Declared> {
+    let id = first.resource.id();
+    let users = manifest.known().filter(|(_, resource)| resource.inputs().contains(&id));
+    let users =
+        users.map(|(tag, resource)| Declared { tag: tag.to_owned(), resource: resource.clone() });
+    std::iter::once(first).chain(users).collect()
 }
 
 /// What of `others` the `meant` resources are started with.

@@ -8,6 +8,7 @@ mod deadman;
 mod doctor;
 mod facts;
 mod goal;
+mod health;
 mod input;
 mod journal;
 mod lock;
@@ -17,6 +18,7 @@ pub mod protocol;
 mod renewal;
 mod service;
 mod session;
+mod trial;
 mod validate;
 
 pub use blobs::Bundle;

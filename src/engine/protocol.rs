@@ -149,6 +149,11 @@ pub enum Goal {
         /// Only if the old one ends within so many days.
         if_expires_within: Option<u16>,
     },
+    /// With a program's version before the present one, which is still on the host.
+    PreviousVersion {
+        /// The link that makes a version the one that runs.
+        link: PathBuf,
+    },
 }
 
 /// Who runs it, for the lock and the journal.

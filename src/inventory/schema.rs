@@ -135,7 +135,7 @@ impl<'a> Schema<'a> {
     }
 
     fn api(&mut self, field: &Field) -> Option<Api> {
-        let api = self.reader.fields(field, &["users", "workers", "token_ttl"])?;
+        let api = self.reader.fields(field, &["users", "workers", "token_ttl", "binary"])?;
         let users = if let Some(field) = api.optional("users") {
             self.users(&field)
         } else {
@@ -152,7 +152,12 @@ impl<'a> Schema<'a> {
         });
         let token_ttl = self
             .part(api, "token_ttl", |schema, field| schema.reader.number(field, 1..=31_536_000));
-        Some(Api { users: users?, workers: workers?, token_ttl: token_ttl? })
+        let binary = match api.optional("binary") {
+            Some(field) => self.local(&field, Path::is_file, "a file").map(Some),
+            None => Some(None),
+        };
+        let (users, workers, token_ttl) = (users?, workers?, token_ttl?);
+        Some(Api { users, workers, token_ttl, binary: binary? })
     }
 
     fn redis(&mut self, field: &Field) -> Option<Redis> {

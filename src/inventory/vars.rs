@@ -115,6 +115,9 @@ pub struct Api {
     pub workers: Workers,
     /// Life of a token, in seconds.
     pub token_ttl: u32,
+    /// Local build of the API; hwctl's own when absent.
+    #[serde(default)]
+    pub binary: Option<PathBuf>,
 }
 
 /// How many worker threads the API has.

@@ -2,6 +2,7 @@
 
 mod certificate;
 mod diagnosis;
+mod facts;
 mod harmless;
 mod history;
 mod json;

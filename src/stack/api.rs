@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::redis::SOCKET as REDIS_SOCKET;
-use super::{Builder, JWT_KEY};
+use super::{Builder, JWT_KEY, Upload, folder};
 use crate::failure::Failure;
 use crate::inventory::Workers;
 use crate::resource::{Blob, Content, File, Id, Link, OnChange, Owner, Unit, User};
@@ -14,6 +14,8 @@ use crate::resource::{Blob, Content, File, Id, Link, OnChange, Owner, Unit, User
 const USER: &str = "flask-app";
 /// Root's, and not below a home: the service sees no home, and nobody else can replace it.
 const FOLDER: &str = "/usr/local/lib/hwctl/api";
+/// The link that makes one version of the API the one that runs.
+pub const API_LINK: &str = "/usr/local/lib/hwctl/api/flask-app";
 
 #[derive(Serialize)]
 struct Environment<'a> {
@@ -33,7 +35,7 @@ struct Service<'a> {
 
 pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
     builder.add(User { name: USER.to_owned(), home: builder.vars.app_dir.clone() });
-    let (binary, link) = binary(builder);
+    let (binary, link) = binary(builder)?;
     let environment = builder.vars.app_dir.join(".env");
     let settings = settings(builder, &environment)?;
 
@@ -63,8 +65,16 @@ pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
 
 /// The binary under its version, and the link that makes it the one that runs. Returns the link's
 /// id and path.
-fn binary(builder: &mut Builder<'_>) -> (Id, PathBuf) {
-    let blob: Blob = builder.context.api.clone();
+fn binary(builder: &mut Builder<'_>) -> Result<(Id, PathBuf)> {
+    let blob: Blob = match &builder.vars.api.binary {
+        None => builder.context.api.clone(),
+        Some(path) => {
+            let path = builder.context.folder.join(path);
+            let blob = folder::blob(&path)?;
+            builder.made.uploads.push(Upload { blob: blob.clone(), path });
+            blob
+        }
+    };
     let version: String = blob.key.chars().take(12).collect();
     builder.directory("/usr/local/lib/hwctl", 0o755);
     builder.directory(FOLDER, 0o755);
@@ -75,8 +85,8 @@ fn binary(builder: &mut Builder<'_>) -> (Id, PathBuf) {
         mode: 0o755,
         owner: Owner::root(),
     });
-    let link = Path::new(FOLDER).join("flask-app");
-    (builder.add(Link { path: link.clone(), target: path }), link)
+    let link = PathBuf::from(API_LINK);
+    Ok((builder.add(Link { path: link.clone(), target: path }), link))
 }
 
 fn settings(builder: &mut Builder<'_>, environment: &Path) -> Result<Id> {

@@ -84,6 +84,16 @@ pub(super) fn content(path: &Path) -> Result<Content> {
     })
 }
 
+/// A local file that travels apart, whatever it holds: known by its content.
+pub(super) fn blob(path: &Path) -> Result<Blob> {
+    let size = fs::metadata(path).with_context(|| format!("read `{}`", path.display()))?.len();
+    if size > MAX_FILE {
+        let problem = format!("is larger than {} MiB", MAX_FILE >> 20);
+        return Err(wrong(path, &problem).into());
+    }
+    Ok(Blob { key: digest(path)?, size })
+}
+
 /// A large local file that only has to travel: known by name, size and time, not read.
 pub(super) fn archive(path: &Path) -> Result<Blob> {
     let found =
