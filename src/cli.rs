@@ -80,7 +80,7 @@ pub enum Verb {
 const PROVISION_EXAMPLES: &str = "\
 Examples:
   hwctl provision --lab                           try it on a disposable host
-  hwctl provision --host 37.9.53.237              one host, in the inventory or not
+  hwctl provision --host 37.9.53.237              one host, listed or not
   hwctl provision --limit 'web*' --check --diff   show what would change
   hwctl provision --only sites                    only the pages, in no time
   hwctl provision --skip packages,firewall        all but these parts";
@@ -102,14 +102,14 @@ Examples:
 
 const ROLLBACK_EXAMPLES: &str = "\
 Examples:
-  hwctl rollback --host vm1                   undo the last run whose changes are there
+  hwctl rollback --host vm1                   undo the last run that holds
   hwctl rollback 20261124-031432 --host vm1   undo this run and all after it
   hwctl rollback --host vm1 --check           show what that would change";
 
 const DESTROY_EXAMPLES: &str = "\
 Examples:
   hwctl destroy --host vm1 --check              show what would go
-  hwctl destroy --host vm1                      keep Redis's data and the host's secrets
+  hwctl destroy --host vm1                      keep data and secrets
   hwctl destroy --host vm1 --purge-data --yes   all of it, without a question";
 
 const FACTS_EXAMPLES: &str = "\
@@ -138,8 +138,8 @@ Examples:
 
 const DEPLOY_EXAMPLES: &str = "\
 Examples:
-  hwctl deploy --host vm1 --binary ./flask-app   this build, if it proves healthy
-  hwctl deploy --limit web                       the version that the inventory declares
+  hwctl deploy --host vm1 --binary ./flask-app   this build, if it is healthy
+  hwctl deploy --limit web                       the declared version
   hwctl deploy --host vm1 --rollback             the version before again";
 
 const DOCTOR_EXAMPLES: &str = "\
@@ -147,7 +147,7 @@ Examples:
   hwctl doctor --host vm1                     what is wrong, if anything is
   hwctl doctor --host vm1 --url /close        why this page is refused
   hwctl doctor --host vm1 --token - < token   why this token is not taken
-  hwctl doctor --host vm1 --fix               show the plan that mends it, carry it out";
+  hwctl doctor --host vm1 --fix               mend it, plan shown first";
 
 const SHOW_CERT_EXAMPLES: &str = "\
 Examples:
@@ -157,8 +157,8 @@ Examples:
 const RENEW_EXAMPLES: &str = "\
 Examples:
   hwctl cert renew --host vm1               a new key and certificate now
-  hwctl cert renew --if-expires-within 14   only where fewer than 14 days are left
-  hwctl rollback --host vm1                 the key and certificate of before again";
+  hwctl cert renew --if-expires-within 14   where fewer days are left
+  hwctl rollback --host vm1                 the pair of before again";
 
 const ROTATE_EXAMPLES: &str = "\
 Examples:

@@ -37,7 +37,7 @@ fn verb() -> anyhow::Result<Exit> {
         Verb::Doctor(args) => command::doctor::run(args),
         Verb::Facts(args) => command::facts::run(args),
         Verb::Render(args) => command::render::run(args),
-        Verb::Init(args) => command::init::run(args),
+        Verb::Init(args) => command::init::run(&args),
         Verb::Completions(args) => command::reference::completions(&args),
         Verb::Man(args) => command::reference::man(&args),
         Verb::Engine { connection } => command::engine::run(connection.as_deref()),

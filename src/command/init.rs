@@ -14,7 +14,7 @@ use crate::stack::template_sources;
 const INVENTORY: &str = include_str!("../../inventory.yaml");
 
 /// Runs `hwctl init`.
-pub fn run(args: InitArgs) -> Result<Exit> {
+pub fn run(args: &InitArgs) -> Result<Exit> {
     let mut files = vec![("inventory.yaml".to_owned(), INVENTORY.to_owned())];
     if args.templates {
         let templates = template_sources()?.into_iter();

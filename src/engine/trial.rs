@@ -81,9 +81,9 @@ fn beside(unit: &str) -> String {
         let (name, _) = line.split_once('=').unwrap_or((line, ""));
         match name {
             "[Install]" => break,
-            "[Service]" => text.push_str(&format!("{line}\n{own}")),
+            "[Service]" => text.extend([line, "\n", own]),
             "Requires" | "After" | "Restart" | "RestartSec" | "TimeoutStartSec" => {}
-            _ => text.push_str(&format!("{line}\n")),
+            _ => text.extend([line, "\n"]),
         }
     }
     text
