@@ -69,14 +69,29 @@ pub enum Verb {
     Destroy(DestroyArgs),
     /// The secrets that hosts make for themselves
     Secret(SecretArgs),
+    /// Put a new version of the API beside the old one and switch to it once it is healthy
+    #[command(after_help = DEPLOY_EXAMPLES)]
+    Deploy(DeployArgs),
     /// Find why a host does not serve as it should: the cause, the evidence, the next step
     #[command(after_help = DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
     /// The certificate that hosts made for themselves
     Cert(CertArgs),
-    /// Put another version of the API beside the running one and switch, or switch back
-    #[command(after_help = DEPLOY_EXAMPLES)]
-    Deploy(DeployArgs),
+    /// Show what hosts are: release, architecture, CPUs, memory, versions
+    #[command(after_help = FACTS_EXAMPLES)]
+    Facts(FactsArgs),
+    /// Show the files of the stack as they would be, secrets by their names
+    #[command(after_help = RENDER_EXAMPLES)]
+    Render(RenderArgs),
+    /// Write an inventory to edit; overwrites nothing
+    #[command(after_help = INIT_EXAMPLES)]
+    Init(InitArgs),
+    /// Print the completions for a shell
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
+    Completions(CompletionsArgs),
+    /// Write the man pages into a folder
+    #[command(after_help = MAN_EXAMPLES)]
+    Man(ManArgs),
     /// On the host: serve one session of hwctl on standard input and output
     #[command(hide = true)]
     Engine {
@@ -108,71 +123,91 @@ pub enum Verb {
 
 const PROVISION_EXAMPLES: &str = "\
 Examples:
-  hwctl provision --lab                          try it on a disposable host
-  hwctl provision --host 37.9.53.237             one host, in the inventory or not
-  hwctl provision --limit 'web*' --check --diff  show what would change
-  hwctl provision --only sites                   only the pages, in no time
-  hwctl provision --skip packages,firewall       all but these parts";
+  hwctl provision --lab                           try it on a disposable host
+  hwctl provision --host 37.9.53.237              one host, listed or not
+  hwctl provision --limit 'web*' --check --diff   show what would change
+  hwctl provision --only sites                    only the pages, in no time
+  hwctl provision --skip packages,firewall        all but these parts";
 
 const PLAN_EXAMPLES: &str = "\
 Examples:
-  hwctl plan --host vm1                          one host of the inventory
-  hwctl plan --host vm1 --only nginx --only tls  these parts of the stack
+  hwctl plan --host vm1                           one host of the inventory
+  hwctl plan --host vm1 --only nginx --only tls   these parts of the stack
   hwctl plan --json | jq -c 'select(.event == \"plan\")'";
 
 const RESTART_EXAMPLES: &str = "\
 Examples:
-  hwctl restart --host vm1                       the API
-  hwctl restart nginx --limit web                nginx, on all hosts of the group `web`";
+  hwctl restart --host vm1          the API
+  hwctl restart nginx --limit web   nginx, on all hosts of the group `web`";
 const HISTORY_EXAMPLES: &str = "\
 Examples:
-  hwctl history --host vm1                       all runs, newest first
-  hwctl history 20261124-031432 --host vm1       one run with its changes";
+  hwctl history --host vm1                   all runs, newest first
+  hwctl history 20261124-031432 --host vm1   one run with its changes";
 
 const ROLLBACK_EXAMPLES: &str = "\
 Examples:
-  hwctl rollback --host vm1                      undo the last run whose changes are there
-  hwctl rollback 20261124-031432 --host vm1      undo this run and all after it
-  hwctl rollback --host vm1 --check              show what that would change";
+  hwctl rollback --host vm1                   undo the last run that holds
+  hwctl rollback 20261124-031432 --host vm1   undo this run and all after it
+  hwctl rollback --host vm1 --check           show what that would change";
 
 const DESTROY_EXAMPLES: &str = "\
 Examples:
-  hwctl destroy --host vm1 --check               show what would go
-  hwctl destroy --host vm1                       keep Redis's data and the host's secrets
-  hwctl destroy --host vm1 --purge-data --yes    all of it, without a question";
+  hwctl destroy --host vm1 --check              show what would go
+  hwctl destroy --host vm1                      keep data and secrets
+  hwctl destroy --host vm1 --purge-data --yes   all of it, without a question";
 
-const DOCTOR_EXAMPLES: &str = "\
+const FACTS_EXAMPLES: &str = "\
 Examples:
-  hwctl doctor --host vm1                        what is wrong, if anything is
-  hwctl doctor --host vm1 --url /close           why this page is refused
-  hwctl doctor --host vm1 --token - < token      why this token is not taken
-  hwctl doctor --host vm1 --fix                  show the plan that mends it, carry it out";
+  hwctl facts --host vm1   one host
+  hwctl facts --json | jq 'select(.event == \"facts\").facts.os_version'";
 
-const SHOW_CERT_EXAMPLES: &str = "\
+const RENDER_EXAMPLES: &str = "\
 Examples:
-  hwctl cert show --host vm1                     fingerprint, names, dates, what is served
-  hwctl cert show --json | jq -r 'select(.event == \"certificate\").certificate.sha256'";
+  hwctl render --host vm1 /etc/nginx       all below this folder
+  hwctl render --limit web --to rendered   as files in rendered/HOST/etc/…";
 
-const RENEW_EXAMPLES: &str = "\
+const INIT_EXAMPLES: &str = "\
 Examples:
-  hwctl cert renew --host vm1                    a new key and certificate now
-  hwctl cert renew --if-expires-within 14        only where fewer than 14 days are left
-  hwctl rollback --host vm1                      the key and certificate of before again";
+  hwctl init                    ./inventory.yaml
+  hwctl init site --templates   the templates too, in ./site";
 
-const ROTATE_EXAMPLES: &str = "\
+const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
-  hwctl secret rotate --host vm1                 tokens given out before end at once
-  hwctl rollback --host vm1                      the key of before, and its tokens, again";
+  source <(hwctl completions bash)   for this shell
+  hwctl completions fish > ~/.config/fish/completions/hwctl.fish";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  hwctl man ~/.local/share/man/man1   then `man hwctl`, `man hwctl-plan`";
 
 const DEPLOY_EXAMPLES: &str = "\
 Examples:
-  hwctl deploy --host vm1                        hwctl's own version of the API
-  hwctl deploy --binary ./flask-app --host vm1   a build of yours
-  hwctl deploy --rollback --host vm1             the version before the last deploy
+  hwctl deploy --host vm1 --binary ./flask-app   this build, if it is healthy
+  hwctl deploy --limit web                       the declared version
+  hwctl deploy --host vm1 --rollback             the version before again";
 
-The new version has to become ready beside the old one first, and the host has to look right from
-outside afterwards; else the old one goes on. Requests wait in the socket meanwhile. To keep a
-build of yours, name it in the inventory as `api.binary`: `provision` goes by that.";
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  hwctl doctor --host vm1                     what is wrong, if anything is
+  hwctl doctor --host vm1 --url /close        why this page is refused
+  hwctl doctor --host vm1 --token - < token   why this token is not taken
+  hwctl doctor --host vm1 --fix               mend it, plan shown first";
+
+const SHOW_CERT_EXAMPLES: &str = "\
+Examples:
+  hwctl cert show --host vm1   fingerprint, names, dates, what is served
+  hwctl cert show --json | jq 'select(.event == \"certificate\").served'";
+
+const RENEW_EXAMPLES: &str = "\
+Examples:
+  hwctl cert renew --host vm1               a new key and certificate now
+  hwctl cert renew --if-expires-within 14   where fewer days are left
+  hwctl rollback --host vm1                 the pair of before again";
+
+const ROTATE_EXAMPLES: &str = "\
+Examples:
+  hwctl secret rotate --host vm1   tokens given out before end at once
+  hwctl rollback --host vm1        the key of before, and its tokens, again";
 
 /// Which hosts, and how they are reached.
 #[derive(Clone, Debug, Args)]
@@ -288,23 +323,6 @@ pub struct ProvisionArgs {
     pub keep_on_failure: bool,
 }
 
-/// `hwctl deploy`.
-#[derive(Clone, Debug, Args)]
-pub struct DeployArgs {
-    /// A Linux build of the API for the hosts' architecture [default: hwctl's own]
-    #[arg(long, value_name = "PATH")]
-    pub binary: Option<PathBuf>,
-    /// Bring back the version before the last deploy
-    #[arg(long, conflicts_with = "binary")]
-    pub rollback: bool,
-    /// Only show what would change (exit code 3)
-    #[arg(long)]
-    pub check: bool,
-    /// What to plan.
-    #[command(flatten)]
-    pub plan: PlanArgs,
-}
-
 /// `hwctl restart`.
 #[derive(Clone, Debug, Args)]
 pub struct RestartArgs {
@@ -402,6 +420,78 @@ pub enum SecretCommand {
 /// `hwctl secret rotate`.
 #[derive(Clone, Debug, Args)]
 pub struct RotateArgs {
+    /// What to plan.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// Only show what would change (exit code 3)
+    #[arg(long)]
+    pub check: bool,
+}
+
+/// `hwctl facts`.
+#[derive(Clone, Debug, Args)]
+pub struct FactsArgs {
+    /// Which hosts.
+    #[command(flatten)]
+    pub hosts: HostArgs,
+    /// One JSON event per line on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `hwctl render`.
+#[derive(Clone, Debug, Args)]
+pub struct RenderArgs {
+    /// Only these files, or those below these folders of the host
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Write them below this folder, one folder a host, instead of showing them
+    #[arg(long, value_name = "FOLDER")]
+    pub to: Option<PathBuf>,
+    /// Which hosts.
+    #[command(flatten)]
+    pub hosts: HostArgs,
+    /// One JSON event per line on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `hwctl init`.
+#[derive(Clone, Debug, Args)]
+pub struct InitArgs {
+    /// Where to
+    #[arg(default_value = ".")]
+    pub folder: PathBuf,
+    /// Write hwctl's templates too: each that stays there is used in the place of hwctl's own, also
+    /// when a later hwctl brings a better one
+    #[arg(long)]
+    pub templates: bool,
+}
+
+/// `hwctl completions`.
+#[derive(Clone, Debug, Args)]
+pub struct CompletionsArgs {
+    /// Which shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// `hwctl man`.
+#[derive(Clone, Debug, Args)]
+pub struct ManArgs {
+    /// Where to
+    pub folder: PathBuf,
+}
+
+/// `hwctl deploy`.
+#[derive(Clone, Debug, Args)]
+pub struct DeployArgs {
+    /// A static Linux build of the API [default: `api.binary`, else the one that hwctl carries]
+    #[arg(long, value_name = "PATH")]
+    pub binary: Option<PathBuf>,
+    /// Switch to the version before the present one, which is still on the host
+    #[arg(long, conflicts_with = "binary")]
+    pub rollback: bool,
     /// What to plan.
     #[command(flatten)]
     pub plan: PlanArgs,

@@ -2,10 +2,12 @@
 //!
 //! `--json` prints each event as one line; nothing here is text made for a screen.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 pub use crate::failure::{Exit, Failure};
-pub use crate::resource::{Action, CertificateInfo, Change, Detail, Id};
+pub use crate::resource::{Action, CertificateInfo, Change, Detail, Facts, Id};
 
 /// One thing that happened on one host, or to the whole run when `host` is absent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,6 +77,19 @@ pub enum What {
     Diagnosis {
         /// The findings.
         findings: Vec<Finding>,
+    },
+    /// What a host is.
+    Facts {
+        /// The facts.
+        facts: Facts,
+    },
+    /// A file of the stack as it would be.
+    Rendered {
+        /// Its path on the host.
+        path: PathBuf,
+        /// What it holds, with secrets replaced by their names; none for bytes that are not shown.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
     },
     /// A change begins.
     ChangeStarted {

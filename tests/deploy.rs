@@ -63,7 +63,7 @@ fn a_version_comes_and_goes_without_a_lost_request() {
     assert_eq!((code, outcome(&events).as_str()), (0, "unchanged"), "it is hwctl's own already");
     let (code, events) = host.hwctl("deploy", &["--host", "vm", "--rollback"]);
     assert_eq!(code, 1);
-    assert!(failure(&events).contains("is `provision`"), "{events:#?}");
+    assert!(failure(&events).contains("there is no version before"), "{events:#?}");
 
     let other = build(&host, "9.9.9");
     let other = other.to_str().unwrap();

@@ -8,45 +8,49 @@ use super::HostArgs;
 
 pub(super) const STATUS_EXAMPLES: &str = "\
 Examples:
-  hwctl status                                   all hosts of the inventory
-  hwctl status --host vm1 --watch                a live screen until Ctrl-C
+  hwctl status                     all hosts of the inventory
+  hwctl status --host vm1 --watch  a live screen until Ctrl-C
   hwctl status --json | jq '.hosts[] | select(.healthy | not)'
 
-Exit code 0: all hosts are healthy; 1: one is not; 5: one cannot be reached. On a host itself,
-`check-flask` shows the same, save for the drift: what the host should be is in the inventory.";
+Exit code 0: all hosts are healthy; 1: one is not; 5: one cannot be reached.
+On a host itself, `check-flask` shows the same, save for the drift: what the
+host should be is in the inventory.";
 
 pub(super) const LOGS_EXAMPLES: &str = "\
 Examples:
-  hwctl logs flask -f                            requests to the API, as they come
-  hwctl logs --errors --since 2h                 what went wrong in the last two hours
-  hwctl logs api redis --host vm1 -n 200         two logs of one host
+  hwctl logs flask -f                     requests to the API, as they come
+  hwctl logs --errors --since 2h          what went wrong in the last two hours
+  hwctl logs api redis --host vm1 -n 200  two logs of one host
   hwctl logs --json | jq -r 'select(.event == \"log\") | .text'
 
-Logs: the name of each site (main, site1, site2) and `flask` are nginx's access and error logs of
-that place, `nginx` those of all else, `api` is the API's own log, `redis` the container's.
---errors shows nginx's error logs, answers of 500 and more, and warnings and errors of the others.";
+Logs: the name of each site (main, site1, site2) and `flask` are nginx's
+access and error logs of that place, `nginx` those of all else, `api` is the
+API's own log, `redis` the container's. --errors shows nginx's error logs,
+answers of 500 and more, and warnings and errors of the others.";
 
 pub(super) const VERIFY_EXAMPLES: &str = "\
 Examples:
-  hwctl verify --host vm1                        a list with ticks
+  hwctl verify --host vm1  a list with ticks
   hwctl verify --json | jq '.hosts[].checks[] | select(.ok | not)'
 
-It logs in once on each host, as the first user of `api.users`, and adds two to the count of
-visits. Exit code 0: all checks pass; 1: one does not; 5: a host cannot be reached.";
+It logs in once on each host, as the first user of `api.users`, and adds two
+to the count of visits. Exit code 0: all checks pass; 1: one does not; 5: a
+host cannot be reached.";
 
 pub(super) const SSH_EXAMPLES: &str = "\
 Examples:
-  hwctl ssh vm1                                  a login
-  hwctl ssh vm1 -- journalctl -u nginx -n 20     one command; its exit code is ssh's";
+  hwctl ssh vm1                               a login
+  hwctl ssh vm1 -- journalctl -u nginx -n 20  one command";
 
 pub(super) const EXEC_EXAMPLES: &str = "\
 Examples:
-  hwctl exec -- uptime                           on all hosts of the inventory
+  hwctl exec -- uptime                       on all hosts of the inventory
   hwctl exec --limit web --sudo -- systemctl is-active nginx
-  hwctl exec -- sh -c 'df -h / | tail -n 1'      pipes and variables need a shell: name it
+  hwctl exec -- sh -c 'df -h / | tail -n 1'  pipes need a shell: name it
 
-The command runs as the login user, with its words as you give them: no shell of the host's looks
-at them. It gets no input. Exit code 1: it fails somewhere; 5: a host cannot be reached.";
+The command runs as the login user, with its words as you give them: no shell
+of the host's looks at them. It gets no input. Exit code 1: it fails
+somewhere; 5: a host cannot be reached.";
 
 pub(super) const REDIS_EXAMPLES: &str = "\
 Examples:
@@ -58,19 +62,20 @@ The password is taken on the host and is in no command line.";
 
 pub(super) const BACKUP_EXAMPLES: &str = "\
 Examples:
-  hwctl backup visits.backup --host vm1          one host
-  hwctl backup backups/                          all hosts: backups/vm1.hwctl-backup, ...
+  hwctl backup visits.backup --host vm1  one host
+  hwctl backup backups/                  all hosts: backups/vm1.hwctl-backup, ...
 
-The copy is of one moment, counted at that moment; requests go on. The file is yours alone (0600),
-and an earlier one is replaced only by a whole one.";
+The copy is of one moment, counted at that moment; requests go on. The file is
+yours alone (0600), and an earlier one is replaced only by a whole one.";
 
 pub(super) const RESTORE_EXAMPLES: &str = "\
 Examples:
-  hwctl restore visits.backup --host vm1         one host
-  hwctl restore backups/                         all hosts, each from its own file
+  hwctl restore visits.backup --host vm1  one host
+  hwctl restore backups/                  all hosts, each from its own file
 
-The file's checksum is compared before a host is contacted. Redis is stopped for a moment. What it
-had before is removed only once the restored data is counted; else it is put back (exit code 4).";
+The file's checksum is compared before a host is contacted. Redis is stopped
+for a moment. What it had before is removed only once the restored data is
+counted; else it is put back (exit code 4).";
 
 /// `hwctl status`.
 #[derive(Clone, Debug, Args)]

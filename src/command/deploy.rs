@@ -1,41 +1,110 @@
-//! `hwctl deploy`: another version of the API, or the one of before.
+//! `hwctl deploy`: a new version of the API beside the old one, switched to once it is healthy.
 
-use anyhow::{Context as _, Result};
+use std::path::PathBuf;
 
-use super::back::Back;
-use super::fleet::{self, Ended, Job};
+use anyhow::Result;
+
+use super::fleet::{self, Ended, Job, Show};
 use super::hosts::Work;
-use super::provision;
-use crate::cli::{BackArgs, DeployArgs, PartArgs, ProvisionArgs};
-use crate::engine::protocol::Goal;
+use super::outside::{expected, urls};
+use super::provision::Provision;
+use super::run::{Carry, carry_out, run_info, show_plan};
+use crate::cli::{DeployArgs, PartArgs, ProvisionArgs};
+use crate::engine::protocol::{Goal, PlanRequest};
+use crate::event::{Outcome, What};
 use crate::failure::{Exit, Failure};
-use crate::remote::Tell;
+use crate::remote::{Engine, Tell};
+use crate::stack::API_LINK;
 
-/// The part of the stack that the API is.
+/// The part of the stack that is deployed.
 const TAG: &str = "api";
 
 /// Runs `hwctl deploy`.
 pub fn run(args: DeployArgs) -> Result<Exit> {
-    let DeployArgs { binary, rollback, check, mut plan } = args;
-    if rollback {
-        let hosts = plan.hosts.clone();
-        let job = Rollback(Back::new(BackArgs { plan, check, yes: true }, "deploy --rollback")?);
-        return fleet::run(&hosts, job.0.show(), job);
+    let show = Show { json: args.plan.json, diff: args.check, check: args.check };
+    let hosts = args.plan.hosts.clone();
+    let binary = args.binary.as_ref().map(std::path::absolute).transpose()?;
+    if let Some(path) = binary.as_ref().filter(|path| !path.is_file()) {
+        return Err(Failure::usage(format!("`{}` is not a file", path.display())).into());
     }
-    if let Some(path) = binary {
-        // What is relative in a variable would begin at the inventory's folder.
-        let path = std::path::absolute(path).context("find the binary")?;
-        plan.hosts.set.push(format!("api.binary={}", path.display()));
-    }
-    let parts = PartArgs { only: vec![TAG.to_owned()], skip: Vec::new() };
-    let args = ProvisionArgs { plan, parts, check, diff: check, keep_on_failure: false };
-    provision::run_as("deploy", args)
+    fleet::run(&hosts, show, Deploy { args, binary })
 }
 
-struct Rollback(Back);
+struct Deploy {
+    args: DeployArgs,
+    binary: Option<PathBuf>,
+}
 
-impl Job for Rollback {
+impl Job for Deploy {
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
-        self.0.on_host(work, Goal::BeforeLast { verb: "deploy".to_owned() }, tell).await
+        let Self { args, binary } = self;
+        let declared = work.vars.api.binary.as_ref().map(|path| work.folder.join(path));
+        let lasts = match binary {
+            None => !args.rollback,
+            Some(path) => declared.as_ref() == Some(path),
+        };
+        let ended = match args.rollback {
+            true => self.back(work, tell).await?,
+            false => self.forth(work, tell).await?,
+        };
+        if !lasts && ended.outcome == Outcome::Changed {
+            let message =
+                "the next `provision` goes back to the declared version: name the one to \
+                           keep as `api.binary` in the inventory"
+                    .to_owned();
+            tell(What::Warning { message });
+        }
+        Ok(ended)
+    }
+}
+
+impl Deploy {
+    async fn forth(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+        let mut work = work.clone();
+        if let Some(path) = &self.binary {
+            work.vars.api.binary = Some(path.clone());
+        }
+        let args = ProvisionArgs {
+            plan: self.args.plan.clone(),
+            parts: PartArgs::default(),
+            check: self.args.check,
+            diff: false,
+            keep_on_failure: false,
+        };
+        let provision = Provision { args, tags: vec![TAG.to_owned()], verb: "deploy" };
+        provision.on_host(&work, tell).await
+    }
+
+    /// To the version before, which is still on the host.
+    async fn back(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+        let mut engine = Engine::start(&work.target, tell).await?;
+        tell(What::Step { message: "reading the host".to_owned(), fraction: None });
+        let plan = &self.args.plan;
+        let request = PlanRequest {
+            goal: Goal::PreviousVersion { link: API_LINK.into() },
+            run: (!self.args.check).then(|| run_info("deploy --rollback")),
+            patience_s: plan.wait.into(),
+            keep_on_failure: false,
+            confirm_timeout_s: plan.confirm_timeout.into(),
+            outside: None,
+        };
+        let planned = engine.plan(request, tell).await?;
+        show_plan(&planned, tell);
+        if !self.args.check {
+            let outside = |facts: &_, certificate| {
+                let mut expected = expected(&work.target.address, &work.vars, facts, certificate);
+                expected.closed.clear();
+                expected
+            };
+            let carry = Carry {
+                uploads: &[],
+                keep_on_failure: false,
+                is_part: true,
+                outside: Some(&outside),
+            };
+            carry_out(&mut engine, planned, carry, tell).await?;
+        }
+        engine.hang_up().await;
+        Ok(Ended { outcome: Outcome::Changed, urls: urls(&work.target.address, &work.vars) })
     }
 }

@@ -13,7 +13,7 @@ use crate::engine::protocol::{Goal, PlanRequest, Restart};
 use crate::engine::{Examination, Service};
 use crate::event::{Finding, Fix, Outcome, What};
 use crate::failure::{Exit, Failure};
-use crate::inventory::Site;
+use crate::inventory::{Network, Site};
 use crate::remote::{Engine, Tell, status};
 use crate::resource::Secret;
 use crate::stack::{CERTIFICATE, Stack};
@@ -189,7 +189,7 @@ fn not_allowed(
     work: &Work,
 ) -> Finding {
     let us = client.map_or("your address".to_owned(), |client| client.to_string());
-    let allowed: Vec<_> = site.allow.iter().map(|network| network.as_str()).collect();
+    let allowed: Vec<_> = site.allow.iter().map(Network::as_str).collect();
     let place = work.allow_places.get(name);
     let written = place.map(|place| format!(" ({place})")).unwrap_or_default();
     let next = match place {

@@ -20,7 +20,7 @@ const LAB_HOST: &str = "lab1";
 const LAB_SETS: [&str; 2] = ["sites.site2.users={admin: homework}", "api.users={admin: password}"];
 
 /// One host to work on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Work {
     pub(super) target: Target,
     pub(super) vars: Vars,

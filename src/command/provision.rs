@@ -23,15 +23,10 @@ const PORT_TAGS: [&str; 4] = ["packages", "firewall", "redis", "api"];
 
 /// Runs `hwctl provision`.
 pub fn run(args: ProvisionArgs) -> Result<Exit> {
-    run_as("provision", args)
-}
-
-/// The same as a run by another name, of some parts only.
-pub(super) fn run_as(verb: &'static str, args: ProvisionArgs) -> Result<Exit> {
     let show = Show { json: args.plan.json, diff: args.diff, check: args.check };
     let hosts = args.plan.hosts.clone();
     let tags = tags(&args.parts)?;
-    fleet::run(&hosts, show, Provision { verb, args, tags })
+    fleet::run(&hosts, show, Provision { args, tags, verb: "provision" })
 }
 
 /// Runs `hwctl plan`.
@@ -56,15 +51,17 @@ fn tags(parts: &PartArgs) -> Result<Vec<String>, Failure> {
     }
 }
 
-struct Provision {
-    verb: &'static str,
-    args: ProvisionArgs,
-    tags: Vec<String>,
+/// A run of some parts of the stack, or all.
+pub(super) struct Provision {
+    pub(super) args: ProvisionArgs,
+    pub(super) tags: Vec<String>,
+    /// What the host's journal calls it.
+    pub(super) verb: &'static str,
 }
 
 impl Job for Provision {
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
-        let Self { verb, args, tags } = self;
+        let Self { args, tags, verb } = self;
         for warning in &work.warnings {
             tell(What::Warning { message: warning.clone() });
         }

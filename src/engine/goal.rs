@@ -11,8 +11,8 @@ use super::manifest::Manifest;
 use super::plan::{Step, Wanted};
 use super::protocol::{BINARY_FOLDER, Goal};
 use super::renewal;
-use crate::event::{Run, RunOutcome};
-use crate::resource::{Advise, Declared, Host, Id, Resource};
+use crate::event::RunOutcome;
+use crate::resource::{Advise, Declared, Host, Id, Link, Resource};
 
 /// What a plan for `goal` has to look at.
 pub(super) fn wanted(goal: &Goal, host: &Host) -> Result<Wanted> {
@@ -33,11 +33,12 @@ pub(super) fn wanted(goal: &Goal, host: &Host) -> Result<Wanted> {
             passed_over = inputs_of(&meant, manifest.known().map(|(_, resource)| resource));
             (meant.into_iter().map(Step::from).collect(), Vec::new(), None)
         }
-        Goal::Before { run } => (Vec::new(), before_run(run.as_deref(), host)?, None),
-        Goal::BeforeLast { verb } => {
-            let run = last_of(verb, host)?;
-            (Vec::new(), before_run(Some(&run), host)?, None)
+        Goal::PreviousVersion { link } => {
+            let meant = previous_version(&manifest, link, host)?;
+            passed_over = inputs_of(&meant, manifest.known().map(|(_, resource)| resource));
+            (meant.into_iter().map(Step::from).collect(), Vec::new(), None)
         }
+        Goal::Before { run } => (Vec::new(), before_run(run.as_deref(), host)?, None),
         Goal::Original { .. } => (Vec::new(), manifest.originals(), None),
     };
     Ok(Wanted {
@@ -48,6 +49,35 @@ pub(super) fn wanted(goal: &Goal, host: &Host) -> Result<Wanted> {
         purge_data: matches!(goal, Goal::Original { purge_data: true }),
         strange: manifest.strange(),
     })
+}
+
+/// The link to the version before, and what is started with it.
+fn previous_version(manifest: &Manifest, link: &Path, host: &Host) -> Result<Vec<Declared>> {
+    let now = fs::read_link(host.path(link))
+        .with_context(|| format!("read the link `{}`", link.display()))?;
+    let family = |resource: &Resource| resource.family().map(str::to_owned);
+    let of_now = manifest.known().find(|(_, resource)| resource.path() == Some(&now));
+    let of_now = of_now.and_then(|(_, resource)| family(resource));
+    let others = manifest.known().filter(|(_, resource)| {
+        of_now.is_some() && family(resource) == of_now && resource.path() != Some(&now)
+    });
+    let mut there = others.filter_map(|(tag, resource)| Some((tag, resource.path()?)));
+    let previous = there.rfind(|(_, path)| host.path(path).is_file());
+    let (tag, target) = previous
+        .ok_or_else(|| anyhow!("there is no version before `{}` on the host", now.display()))
+        .hint("`hwctl deploy --binary PATH` deploys one")?;
+    let link = Link { path: link.to_owned(), target: target.to_owned() };
+    let first = Declared { tag: tag.to_owned(), resource: link.into() };
+    Ok(with_users(first, manifest))
+}
+
+/// A resource and what hwctl made that is started with it.
+pub(super) fn with_users(first: Declared, manifest: &Manifest) -> Vec<Declared> {
+    let id = first.resource.id();
+    let users = manifest.known().filter(|(_, resource)| resource.inputs().contains(&id));
+    let users =
+        users.map(|(tag, resource)| Declared { tag: tag.to_owned(), resource: resource.clone() });
+    std::iter::once(first).chain(users).collect()
 }
 
 /// What of `others` the `meant` resources are started with.
@@ -76,23 +106,6 @@ pub(super) fn leave(goal: &Goal, host: &Host) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The last run that changed something, if it is of this verb.
-fn last_of(verb: &str, host: &Host) -> Result<String> {
-    let runs = journal::runs(host, false)?;
-    let left_something = |run: &&Run| run.outcome != RunOutcome::Undone && !run.changes.is_empty();
-    match runs.iter().rfind(left_something) {
-        Some(run) if run.verb == verb => Ok(run.id.clone()),
-        Some(Run { id, verb: other, .. }) => {
-            Err(anyhow!("the last run that changed this host is `{other}` ({id}), no `{verb}`"))
-                .hint(
-                    "`hwctl rollback RUN` goes back to before any run; `hwctl history` names them",
-                )
-        }
-        None => Err(anyhow!("there is no run to roll back"))
-            .hint("`hwctl history` shows what the host's journal has"),
-    }
 }
 
 /// The way back to before a run, newest change first: of all that it and later ones have changed,

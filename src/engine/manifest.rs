@@ -87,7 +87,7 @@ impl Manifest {
     }
 
     /// What hwctl has made: the part of the stack, and the resource as it was declared last.
-    pub(super) fn known(&self) -> impl Iterator<Item = (&str, &Resource)> {
+    pub(super) fn known(&self) -> impl DoubleEndedIterator<Item = (&str, &Resource)> {
         self.owned.iter().map(|owned| (owned.tag.as_str(), &owned.resource))
     }
 

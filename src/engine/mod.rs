@@ -9,6 +9,7 @@ mod deadman;
 mod doctor;
 mod facts;
 mod goal;
+mod health;
 mod input;
 mod journal;
 mod lock;

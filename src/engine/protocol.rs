@@ -176,11 +176,6 @@ pub enum Goal {
         /// The run; when it is not named, the last one whose changes are still there.
         run: Option<String>,
     },
-    /// As it was before the last run that changed something, which has to be of this verb.
-    BeforeLast {
-        /// Such as `deploy`.
-        verb: String,
-    },
     /// As it was before hwctl first came.
     Original {
         /// Whether data goes too.
@@ -192,6 +187,11 @@ pub enum Goal {
         days: Option<u16>,
         /// Only if the old one ends within so many days.
         if_expires_within: Option<u16>,
+    },
+    /// With a program's version before the present one, which is still on the host.
+    PreviousVersion {
+        /// The link that makes a version the one that runs.
+        link: PathBuf,
     },
 }
 

@@ -4,9 +4,10 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow};
 
+use super::goal::with_users;
 use super::manifest::Manifest;
 use crate::resource::{
-    Advise, Certificate, CertificateInfo, Declared, Host, Id, Resource, certificate_info,
+    Advise, Certificate, CertificateInfo, Declared, Host, Resource, certificate_info,
 };
 
 /// The certificate of the stack, as it was declared last.
@@ -52,11 +53,8 @@ pub(super) fn wanted(
         ))
         .hint("give more days, or set `tls.renew_before` in the inventory and provision first");
     }
-    let id = Id::new("certificate", certificate.certificate.display());
-    let users = manifest.known().filter(|(_, resource)| resource.inputs().contains(&id));
-    let users = users.map(|(tag, resource)| (tag.to_owned(), resource.clone()));
-    let all = std::iter::once((tag, Resource::Certificate(certificate))).chain(users);
-    Ok(all.map(|(tag, resource)| Declared { tag, resource }).collect())
+    let first = Declared { tag, resource: certificate.into() };
+    Ok(with_users(first, manifest))
 }
 
 /// The fingerprint of the first certificate among `resources`.

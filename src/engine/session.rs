@@ -403,6 +403,12 @@ impl Session {
             Goal::Declared { resources, .. } => resources.as_slice(),
             _ => &[],
         };
-        renewal::fingerprint(meant.chain(all.iter().map(|d| &d.resource)), &self.host)
+        let known = Manifest::load(&self.host).unwrap_or_default();
+        let known = known.known().map(|(_, resource)| resource);
+        let all = all.iter().map(|declared| &declared.resource);
+        match &self.run.as_ref()?.goal {
+            Goal::Before { .. } | Goal::Original { .. } => None,
+            _ => renewal::fingerprint(meant.chain(all).chain(known), &self.host),
+        }
     }
 }

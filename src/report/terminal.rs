@@ -122,6 +122,12 @@ impl<W: Write + Send> Sink for Terminal<W> {
             What::Diagnosis { findings } => {
                 state.answer(&host, &super::diagnosis::text(style, &findings));
             }
+            What::Facts { facts } => state.answer(&host, &super::facts::text(&facts)),
+            What::Rendered { path, text } => {
+                let head = style.paint(&format!("==> {}", path.display()), "1");
+                let text = text.map(|text| format!("\n{}", text.trim_end())).unwrap_or_default();
+                state.answer(&host, &format!("{head}{text}"));
+            }
             What::History { runs } => state.history(style, &host, &runs),
             What::Done(summary) => state.done(style, &summary),
             What::Summary { hosts } => state.summary(&hosts),

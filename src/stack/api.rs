@@ -14,6 +14,8 @@ use crate::resource::{Content, File, Id, Link, OnChange, Owner, TRIAL_FOLDER, Un
 const USER: &str = "flask-app";
 /// Root's, and not below a home: the service sees no home, and nobody else can replace it.
 const FOLDER: &str = "/usr/local/lib/hwctl/api";
+/// The link that makes one version of the API the one that runs.
+pub const API_LINK: &str = "/usr/local/lib/hwctl/api/flask-app";
 
 #[derive(Serialize)]
 struct Environment<'a> {
@@ -85,7 +87,7 @@ fn binary(builder: &mut Builder<'_>) -> Result<(Id, PathBuf)> {
         mode: 0o755,
         owner: Owner::root(),
     });
-    let link = Path::new(FOLDER).join("flask-app");
+    let link = PathBuf::from(API_LINK);
     Ok((builder.add(Link { path: link.clone(), target: path }), link))
 }
 

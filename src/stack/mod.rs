@@ -24,8 +24,9 @@ use crate::resource::{
     Blob, Content, Declared, Directory, Facts, File, HostSecret, Id, Owner, Part, Resource,
 };
 
+pub use api::API_LINK;
 use template::Passwords;
-pub use template::Templates;
+pub use template::{Templates, template_sources};
 pub use tls::CERTIFICATE;
 
 /// The parts of the stack by the names that `--only` and `--skip` take, in order.

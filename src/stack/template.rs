@@ -92,6 +92,13 @@ impl Templates {
     }
 }
 
+/// hwctl's own templates: name and text.
+pub fn template_sources() -> Result<BTreeMap<String, String>> {
+    let mut sources = BTreeMap::new();
+    embedded(&EMBEDDED, &mut sources)?;
+    Ok(sources)
+}
+
 fn embedded(folder: &Dir<'_>, sources: &mut BTreeMap<String, String>) -> Result<()> {
     for file in folder.files() {
         let name = file.path().to_str().context("a template's name is not UTF-8")?;

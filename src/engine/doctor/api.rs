@@ -3,20 +3,16 @@
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
-use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UnixStream;
-use tokio::time::timeout;
+use anyhow::Result;
 
 use super::{Patient, units};
+use crate::engine::health::health;
 use crate::event::{Finding, Fix};
 use crate::resource::Owner;
 
 const SOCKET: &str = "flask-app.socket";
 const SERVICE: &str = "flask-app.service";
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is wrong with the API itself; why it is not healthy only when nothing else is `known` to
 /// be the cause.
@@ -45,15 +41,14 @@ pub(super) async fn look(patient: &Patient<'_>, known: bool) -> Result<Option<Fi
     if known {
         return Ok(None);
     }
-    Ok(match timeout(PATIENCE, health(&patient.host.path(Path::new(path)))).await {
-        Ok(Ok((200, _))) => None,
-        Ok(Ok((status, body))) => Some(
+    Ok(match health(&patient.host.path(Path::new(path))).await {
+        Ok((200, _)) => None,
+        Ok((status, body)) => Some(
             Finding::new("api-unhealthy", "the API runs and says that it is not healthy")
                 .evidence([format!("its health: {status} {body}")])
                 .next("its log has the reason: `journalctl -u flask-app` on the host"),
         ),
-        Ok(Err(error)) => Some(silent(patient, format!("{error:#}")).await),
-        Err(_) => Some(silent(patient, format!("no answer within {} s", PATIENCE.as_secs())).await),
+        Err(error) => Some(silent(patient, format!("{error:#}")).await),
     })
 }
 
@@ -97,18 +92,4 @@ fn socket_file(patient: &Patient<'_>, path: &str) -> Option<Finding> {
         )])
         .next(next),
     )
-}
-
-/// What the API says of itself, without nginx: status and body.
-async fn health(path: &Path) -> Result<(u16, String)> {
-    let mut stream = UnixStream::connect(path).await.context("connect to its socket")?;
-    let request = "GET /flask/api/health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
-    stream.write_all(request.as_bytes()).await?;
-    let mut answer = Vec::new();
-    stream.take(64 << 10).read_to_end(&mut answer).await?;
-    let answer = String::from_utf8_lossy(&answer).into_owned();
-    let status = answer.split(' ').nth(1).and_then(|status| status.parse().ok());
-    let Some(status) = status else { bail!("it does not speak HTTP") };
-    let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
-    Ok((status, body.trim().chars().take(300).collect()))
 }

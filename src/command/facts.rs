@@ -1,0 +1,25 @@
+//! `hwctl facts`: what a host is.
+
+use anyhow::Result;
+
+use super::fleet::{self, Ended, Job, Show};
+use super::hosts::Work;
+use crate::cli::FactsArgs;
+use crate::event::{Outcome, What};
+use crate::failure::{Exit, Failure};
+use crate::remote::{Engine, Tell};
+
+/// Runs `hwctl facts`.
+pub fn run(args: FactsArgs) -> Result<Exit> {
+    let hosts = args.hosts.clone();
+    fleet::run(&hosts, Show { json: args.json, diff: false, check: false }, args)
+}
+
+impl Job for FactsArgs {
+    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+        let engine = Engine::start(&work.target, tell).await?;
+        tell(What::Facts { facts: engine.facts.clone() });
+        engine.hang_up().await;
+        Ok(Outcome::Unchanged.into())
+    }
+}

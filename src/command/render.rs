@@ -1,0 +1,54 @@
+//! `hwctl render`: the files of the stack as they would be on a host, secrets by their names.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use super::fleet::{self, Ended, Job, Show};
+use super::hosts::Work;
+use super::provision::{load_templates, make_stack};
+use crate::cli::RenderArgs;
+use crate::event::{Outcome, What};
+use crate::failure::{Exit, Failure};
+use crate::remote::{Engine, Tell};
+
+/// Runs `hwctl render`.
+pub fn run(args: RenderArgs) -> Result<Exit> {
+    let hosts = args.hosts.clone();
+    fleet::run(&hosts, Show { json: args.json, diff: false, check: false }, args)
+}
+
+impl Job for RenderArgs {
+    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+        let templates = load_templates(work)?;
+        let engine = Engine::start(&work.target, tell).await?;
+        let made = make_stack(work, &engine, &templates)?;
+        engine.hang_up().await;
+        let mut files = made.render();
+        if !self.paths.is_empty() {
+            files.retain(|file| self.paths.iter().any(|path| file.path.starts_with(path)));
+        }
+        if files.is_empty() {
+            return Err(Failure::usage("the stack has no such file")
+                .hint("`hwctl render` without a path shows all"));
+        }
+        for file in files {
+            if let Some(folder) = &self.to {
+                write(&folder.join(&work.target.name), &file.path, file.text.as_deref())?;
+            }
+            let text = file.text.filter(|_| self.to.is_none() || self.json);
+            tell(What::Rendered { path: file.path, text });
+        }
+        Ok(Outcome::Unchanged.into())
+    }
+}
+
+/// Bytes that are not shown are not written either.
+fn write(root: &Path, path: &Path, text: Option<&str>) -> Result<()> {
+    let Some(text) = text else { return Ok(()) };
+    let path = root.join(path.strip_prefix("/").unwrap_or(path));
+    let folder = path.parent().context("a file's folder")?;
+    std::fs::create_dir_all(folder)
+        .with_context(|| format!("cannot make `{}`", folder.display()))?;
+    std::fs::write(&path, text).with_context(|| format!("cannot write `{}`", path.display()))
+}
