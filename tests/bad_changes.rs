@@ -2,7 +2,6 @@
 //! the site answers on under a light load.
 
 mod host;
-#[allow(dead_code, reason = "each test binary uses a part of it")]
 mod load;
 
 use std::fs;

@@ -63,7 +63,7 @@ The password is taken on the host and is in no command line.";
 pub(super) const BACKUP_EXAMPLES: &str = "\
 Examples:
   hwctl backup visits.backup --host vm1  one host
-  hwctl backup backups/                  all hosts: backups/vm1.hwctl-backup, ...
+  hwctl backup backups/                  all hosts, a file each
 
 The copy is of one moment, counted at that moment; requests go on. The file is
 yours alone (0600), and an earlier one is replaced only by a whole one.";
