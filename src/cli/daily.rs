@@ -191,6 +191,9 @@ pub struct BackupArgs {
     /// Which hosts.
     #[command(flatten)]
     pub hosts: HostArgs,
+    /// Seconds to wait for what is in the way: another run
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub wait: u32,
     /// One JSON event per line on standard output
     #[arg(long)]
     pub json: bool,

@@ -22,7 +22,7 @@ use crate::stack::REDIS_PASSWORD;
 pub fn backup(args: BackupArgs) -> Result<Exit> {
     let hosts = args.hosts.clone();
     let show = Show { json: args.json, diff: false, check: false };
-    fleet::run(&hosts, show, Backup { file: args.file, several: AtomicBool::new(false) })
+    fleet::run(&hosts, show, Backup { args, several: AtomicBool::new(false) })
 }
 
 /// Runs `hwctl restore`.
@@ -42,7 +42,7 @@ pub(super) fn place(vars: &Vars) -> RedisPlace {
 }
 
 struct Backup {
-    file: PathBuf,
+    args: BackupArgs,
     several: AtomicBool,
 }
 
@@ -54,17 +54,19 @@ impl Job for Backup {
             return Ok(());
         }
         self.several.store(true, Ordering::Relaxed);
-        let made = std::fs::create_dir_all(&self.file);
-        let made = made.with_context(|| format!("make the folder `{}`", self.file.display()));
+        let made = std::fs::create_dir_all(&self.args.file);
+        let made = made.with_context(|| format!("make the folder `{}`", self.args.file.display()));
         made.map_err(|error| Failure::from_error(Exit::Usage, &error))
     }
 
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
         let name = &work.target.name;
-        let path = backup_file::path_of(&self.file, name, self.several.load(Ordering::Relaxed));
+        let path =
+            backup_file::path_of(&self.args.file, name, self.several.load(Ordering::Relaxed));
         let mut engine = Engine::start(&work.target, tell).await?;
         tell(What::Step { message: "copying Redis's data".to_owned(), fraction: None });
-        let (copied, bytes) = engine.backup(place(&work.vars), tell).await?;
+        let (run, wait) = (run_info("backup"), self.args.wait.into());
+        let (copied, bytes) = engine.backup(place(&work.vars), run, wait, tell).await?;
         engine.hang_up().await;
         let data = copied.data.clone();
         let head = Head {

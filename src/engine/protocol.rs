@@ -99,6 +99,10 @@ pub enum Request {
     Backup {
         /// Where it is.
         place: RedisPlace,
+        /// Who asks, for the lock.
+        run: RunInfo,
+        /// See [`PlanRequest::patience_s`].
+        patience_s: u64,
     },
     /// The next bytes of a copy that [`Request::Restore`] will name; not answered.
     Part {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::engine::{Engine, Tell};
-use crate::engine::protocol::{CHUNK, Goal, Reply, Request, Restore};
+use crate::engine::protocol::{CHUNK, Goal, Reply, Request, Restore, RunInfo};
 use crate::engine::{Copied, LogsRequest, MAX_BACKUP, RedisPlace, Status, check_copy};
 use crate::event::LogLine;
 use crate::failure::{Exit, Failure};
@@ -28,9 +28,11 @@ impl Engine {
     pub async fn backup(
         &mut self,
         place: RedisPlace,
+        run: RunInfo,
+        patience_s: u64,
         tell: Tell<'_>,
     ) -> Result<(Copied, Vec<u8>), Failure> {
-        self.send(&Request::Backup { place }).await?;
+        self.send(&Request::Backup { place, run, patience_s }).await?;
         let mut copy = Vec::new();
         loop {
             match self.answer_unless_stopped(tell).await? {

@@ -140,7 +140,7 @@ fn daily() -> [Vec<u8>; 5] {
     [
         frame(&Request::Status { certificate: "/etc/nginx/ssl/x.crt".into(), goal: None }),
         frame(&Request::Logs(logs)),
-        frame(&Request::Backup { place: place() }),
+        frame(&Request::Backup { place: place(), run: run.clone(), patience_s: 1 }),
         frame(&Request::Part { bytes: bytes.to_vec() }),
         frame(&Request::Restore(Restore { place: place(), copied, run, patience_s: 1 })),
     ]

@@ -44,7 +44,12 @@ impl Session {
                 Ok(Some(Reply::Findings(doctor::examine(&asked, &self.host).await?)))
             }
             Request::Logs(request) => self.logs(&request).await,
-            Request::Backup { place } => self.backup(&place).await.map(Some),
+            Request::Backup { place, run, patience_s } => {
+                self.lock(&run, Duration::from_secs(patience_s)).await?;
+                let copied = self.backup(&place).await;
+                self.lock = None;
+                copied.map(Some)
+            }
             Request::Restore(restore) => self.restore(&restore).await.map(Some),
             _ => Err(anyhow!("that is no request of this kind").into()),
         }
@@ -82,6 +87,7 @@ impl Session {
         Ok(None)
     }
 
+    /// No run, but nobody else may copy or replace the data meanwhile.
     async fn backup(&self, place: &RedisPlace) -> Result<Reply, Failure> {
         let (copied, bytes) = backup::backup(&self.host, place).await?;
         for part in bytes.chunks(CHUNK) {
