@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::Result;
-use tokio::sync::Semaphore;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::hosts::{self, Work};
 use crate::cli::HostArgs;
@@ -102,26 +102,24 @@ async fn on_all(args: &HostArgs, sink: Arc<dyn Sink>, check: bool, job: impl Job
     let fleet = Arc::new(Fleet {
         job,
         sink: Arc::clone(&sink),
-        places: Semaphore::new(args.parallel.into()),
         failures: AtomicUsize::new(0),
         misuses: AtomicUsize::new(0),
         max_failures: args.max_failures.or(args.serial.map(|_| 0)),
     });
     let batch = args.serial.map_or(usize::MAX, usize::from);
-    let mut found = found.into_iter().peekable();
+    let mut found = found.into_iter().enumerate().peekable();
     let mut summaries = Vec::new();
     while found.peek().is_some() {
-        let batch = found.by_ref().take(batch);
-        let tasks: Vec<_> = batch
-            .map(|work| {
-                let fleet = Arc::clone(&fleet);
-                tokio::spawn(async move { fleet.one(&work).await })
-            })
-            .collect();
-        for task in tasks {
-            summaries.push(task.await?);
-        }
+        // Hosts begin in the order of the inventory; a slow one holds up no other.
+        let tasks = found.by_ref().take(batch).map(|(index, work)| {
+            let fleet = Arc::clone(&fleet);
+            tokio::spawn(async move { (index, fleet.one(&work).await) })
+        });
+        let ended = stream::iter(tasks).buffer_unordered(args.parallel.into());
+        summaries.extend(ended.try_collect::<Vec<_>>().await?);
     }
+    summaries.sort_by_key(|(index, _)| *index);
+    let summaries: Vec<_> = summaries.into_iter().map(|(_, summary)| summary).collect();
     let exit = match fleet.misuses.load(Ordering::Relaxed) {
         misuses @ 1.. if misuses == fleet.failures.load(Ordering::Relaxed) => Exit::Usage,
         _ => exit_of(&summaries, check),
@@ -202,8 +200,6 @@ fn exit_of(hosts: &[HostSummary], check: bool) -> Exit {
 struct Fleet<J> {
     job: J,
     sink: Arc<dyn Sink>,
-    /// How many hosts are worked on at once.
-    places: Semaphore,
     /// How many hosts have failed.
     failures: AtomicUsize,
     /// How many of them since the command line or what belongs to the inventory is wrong.
@@ -215,8 +211,6 @@ struct Fleet<J> {
 impl<J: Job> Fleet<J> {
     /// All the work on one host; never an error: that is told as an event.
     async fn one(&self, work: &Work) -> HostSummary {
-        // It is never closed; without a place the work is only less orderly.
-        let _place = self.places.acquire().await;
         let start = Instant::now();
         let name = work.target.name.clone();
         let changes = AtomicUsize::new(0);
