@@ -26,11 +26,12 @@ HWCTL=$(realpath "$HWCTL")
 lab=${HWCTL_LAB_DIR:-/var/lib/hwctl/lab} peers=$PWD/benches/peers
 folder=$(mktemp -d)
 readonly name=peers-$$
-names=()
 finish() {
     trap '' INT TERM
     rm -rf "$folder"
-    "$HWCTL" lab down "${names[@]}" >/dev/null 2>&1 || echo "benches/peers.sh: hosts are still there" >&2
+    local up
+    mapfile -t up < <("$HWCTL" lab list | awk -v name="$name-" 'index($1, name) == 1 { print $1 }')
+    ((${#up[@]} == 0)) || "$HWCTL" lab down "${up[@]}" >/dev/null || echo "benches/peers.sh: hosts are still there" >&2
 }
 trap finish EXIT
 trap 'exit 130' INT
@@ -52,10 +53,7 @@ declare -A address
 up() {
     local host at
     "$HWCTL" lab up "$@" >"$folder/up" 2>/dev/null || fail "no lab host: see hwctl lab up"
-    while read -r host at _; do
-        address[$host]=$at
-        [[ " ${names[*]} " == *" $host "* ]] || names+=("$host")
-    done <"$folder/up"
+    while read -r host at _; do address[$host]=$at; done <"$folder/up"
 }
 # The hosts that the tools work on from now on, as each of them wants to have it.
 use() {
@@ -123,6 +121,10 @@ measure() {
     local part=$1 tool=$2 start=$EPOCHREALTIME end
     "run_$tool" >"$folder/said" 2>&1 || { tail -n 40 "$folder/said" >&2 && fail "$tool fails ($part)"; }
     end=$EPOCHREALTIME
+    case $part-$tool in
+    noop-hwctl | fleet-hwctl) grep -q ': unchanged' "$folder/said" ;;
+    noop-mitogen | noop-ansible | fleet-mitogen | fleet-ansible) ! grep -q 'changed=[1-9]' "$folder/said" ;;
+    esac || { tail -n 40 "$folder/said" >&2 && fail "$tool finds something to change ($part)"; }
     echo "$part $tool $(((${end/./} - ${start/./}) / 1000))" | tee -a "$folder/figures" >&2
 }
 # Every tool has to have made a host that serves.
