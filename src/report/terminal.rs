@@ -11,8 +11,10 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use super::daily::daily_text;
 use super::harmless::harmless;
 use super::history;
+use super::wrap::hanging;
 use crate::event::{
-    Action, Change, Detail, Event, Exit, Failure, HostSummary, Outcome, Planned, Run, Sink, What,
+    Action, Change, Detail, Event, Exit, Failure, Finding, HostSummary, Outcome, Planned, Run,
+    Sink, What,
 };
 
 /// How it looks.
@@ -22,6 +24,8 @@ pub struct Style {
     pub color: bool,
     /// Whether to draw moving progress lines.
     pub live: bool,
+    /// The columns that text may take.
+    pub width: usize,
     /// Whether each change is shown with its before and after.
     pub diff: bool,
     /// Whether nothing is changed.
@@ -51,6 +55,8 @@ struct HostState {
     ids: Vec<String>,
     checks: (usize, usize),
     undone: usize,
+    /// What was found to be wrong with it.
+    cause: Option<Finding>,
     /// Whether it was asked something and has answered: there is no outcome to tell.
     is_answer: bool,
 }
@@ -78,7 +84,7 @@ impl<W: Write + Send> Sink for Terminal<W> {
             What::Version { .. } | What::RunBegan { .. } => {}
             What::Warning { message } => {
                 let label = style.paint("warning:", "33;1");
-                state.print(&host_line(&host, &format!("{label} {message}")));
+                state.say(style, &host_line(&host, &format!("{label} {message}")));
             }
             What::Asking => {
                 if let Some(bar) = state.hosts.entry(host).or_default().bar.take() {
@@ -112,15 +118,17 @@ impl<W: Write + Send> Sink for Terminal<W> {
             }
             What::Check { name, ok, detail } => state.check(style, &host, &name, ok, &detail),
             What::ChangeUndone { .. } => state.hosts.entry(host).or_default().undone += 1,
-            What::Failed { failure } => state.print(&failure_text(style, &host, &failure)),
+            What::Failed { failure } => state.failed(style, &host, &failure),
             What::Kept { id, because } => {
-                state.print(&host_line(&host, &format!("{id} stays: {because}")));
+                state.say(style, &host_line(&host, &format!("{id} stays: {because}")));
             }
             What::Certificate { certificate, served } => {
                 state.answer(&host, &super::certificate::text(&certificate, &served));
             }
             What::Diagnosis { findings } => {
-                state.answer(&host, &super::diagnosis::text(style, &findings));
+                let text = super::diagnosis::text(style, &findings);
+                state.answer(&host, &hanging(&text, style.width));
+                state.hosts.entry(host).or_default().cause = findings.into_iter().next();
             }
             What::Facts { facts } => state.answer(&host, &super::facts::text(&facts)),
             What::Rendered { path, text } => {
@@ -154,7 +162,12 @@ impl<W: Write> State<W> {
         self.print(&host_line(host, text));
     }
 
-    /// Prints a line above the progress lines.
+    /// Prints prose above the progress lines.
+    fn say(&mut self, style: Style, text: &str) {
+        self.print(&hanging(text, style.width));
+    }
+
+    /// Prints text as it is above the progress lines.
     fn print(&mut self, text: &str) {
         let Self { out, bars, .. } = self;
         // A reader that went away (`| head`) is no error of the run.
@@ -169,7 +182,8 @@ impl<W: Write> State<W> {
         let bar = &mut self.hosts.entry(host.to_owned()).or_default().bar;
         let bar = bar.get_or_insert_with(|| {
             let bar = bars.add(ProgressBar::new(1000));
-            let template = "{spinner:.cyan} {prefix} {wide_msg} {elapsed:>4}";
+            // A line of full width would be left behind by the `^C` that a terminal echoes.
+            let template = "{spinner:.cyan} {prefix} {elapsed:>3}  {wide_msg}";
             bar.set_style(
                 ProgressStyle::with_template(template)
                     .unwrap_or_else(|_| ProgressStyle::default_spinner()),
@@ -178,8 +192,9 @@ impl<W: Write> State<W> {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        let percent = fraction.map(|f| format!(" {:.0} %", f * 100.0)).unwrap_or_default();
-        bar.set_message(format!("{message}{percent}"));
+        // First, since what is too long is cut at its end.
+        let percent = fraction.map(|f| format!("{:>3.0} % ", f * 100.0)).unwrap_or_default();
+        bar.set_message(format!("{percent}{message}"));
     }
 
     fn plan(&mut self, style: Style, host: &str, changes: &[Planned]) {
@@ -196,9 +211,22 @@ impl<W: Write> State<W> {
                 }
                 text
             }
-            (false, false) => host_line(host, &plan_summary(changes)),
+            (false, false) => hanging(&host_line(host, &plan_summary(changes)), style.width),
         };
         self.print(&text);
+    }
+
+    /// A cause that was just told is not told again, only what more there is to do about it.
+    fn failed(&mut self, style: Style, host: &str, failure: &Failure) {
+        let cause = self.hosts.get_mut(host).and_then(|known| known.cause.take());
+        match (cause, &failure.hint) {
+            (Some(cause), Some(hint)) if cause.what == failure.what => {
+                if *hint != cause.next {
+                    self.say(style, &format!("  {} {hint}", style.paint("hint:", "36")));
+                }
+            }
+            _ => self.print(&failure_text(style, host, failure)),
+        }
     }
 
     fn history(&mut self, style: Style, host: &str, runs: &[Run]) {
@@ -217,7 +245,7 @@ impl<W: Write> State<W> {
         checks.1 += 1;
         if !ok {
             let cross = style.paint("✗", "31;1");
-            self.print(&host_line(host, &format!("{cross} {name}: {detail}")));
+            self.say(style, &host_line(host, &format!("{cross} {name}: {detail}")));
         }
     }
 
@@ -400,7 +428,7 @@ pub fn failure_text(style: Style, host: &str, failure: &Failure) -> String {
     if let Some(hint) = &failure.hint {
         let _ = write!(text, "\n  {} {hint}", style.paint("hint:", "36"));
     }
-    text
+    hanging(&text, style.width)
 }
 
 #[cfg(test)]

@@ -13,6 +13,8 @@ use crate::resource::Owner;
 
 const SOCKET: &str = "flask-app.socket";
 const SERVICE: &str = "flask-app.service";
+/// A service that ended too soon waits so until it is started again.
+const RESTARTING: &str = "auto-restart";
 
 /// What is wrong with the API itself; why it is not healthy only when nothing else is `known` to
 /// be the cause.
@@ -22,6 +24,9 @@ pub(super) async fn look(patient: &Patient<'_>, known: bool) -> Result<Option<Fi
         // A service that was never asked is started by its socket.
         if patient.units.is_active(unit) {
             continue;
+        }
+        if patient.units.get(unit, "SubState").starts_with(RESTARTING) {
+            return Ok(Some(failing(patient).await));
         }
         let mut evidence = vec![patient.units.state(unit)];
         evidence.extend(units::last_words(patient.host, unit, "5").await);
@@ -45,11 +50,36 @@ pub(super) async fn look(patient: &Patient<'_>, known: bool) -> Result<Option<Fi
         Ok((200, _)) => None,
         Ok((status, body)) => Some(
             Finding::new("api-unhealthy", "the API runs and says that it is not healthy")
-                .evidence([format!("its health: {status} {body}")])
+                .evidence([format!("its health: {status} {}", why(&body))])
                 .next("its log has the reason: `journalctl -u flask-app` on the host"),
         ),
         Err(error) => Some(silent(patient, format!("{error:#}")).await),
     })
+}
+
+/// What an error of the API says, without its wrapping.
+fn why(body: &str) -> String {
+    let fields: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+    fields["error"]["message"].as_str().unwrap_or(body).to_owned()
+}
+
+/// It was started again and again: what is not as declared is the cause, if anything is.
+async fn failing(patient: &Patient<'_>) -> Finding {
+    let drift = patient.drift.iter().filter(|planned| planned.tag == "api");
+    let ids: Vec<_> = drift.map(|planned| planned.change.id.as_str()).collect();
+    let changed: Vec<_> = ids.iter().filter(|id| !id.starts_with("unit ")).collect();
+    let finding = Finding::new("api-failing", "the API ends as soon as it is started");
+    let differs = changed.iter().map(|id| format!("not as it was declared: {id}"));
+    let finding = finding.evidence(differs).evidence([patient.units.state(SERVICE)]);
+    let finding = finding.evidence(units::last_words(patient.host, SERVICE, "4").await);
+    if changed.is_empty() {
+        return finding.next(
+            "its log has the reason: `journalctl -u flask-app` on the host; `hwctl deploy \
+             --rollback` goes back to the version before",
+        );
+    }
+    let fix = Fix::Provision { tags: vec!["api".to_owned()] };
+    finding.next("`hwctl provision --only api` puts back what is declared").fix(fix)
 }
 
 async fn silent(patient: &Patient<'_>, why: String) -> Finding {

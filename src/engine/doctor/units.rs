@@ -30,7 +30,8 @@ impl Units {
     }
 
     pub(super) fn is_active(&self, unit: &str) -> bool {
-        matches!(self.get(unit, "ActiveState"), "active" | "reloading" | "activating")
+        let is_up = matches!(self.get(unit, "ActiveState"), "active" | "reloading" | "activating");
+        is_up && !self.get(unit, "SubState").starts_with("auto-restart")
     }
 
     /// Its state in one line.
