@@ -69,7 +69,9 @@ impl Job for Doctor {
 fn failure(first: &Finding, fixing: bool) -> Failure {
     let failure = Failure::new(Exit::Failed, first.what.clone());
     match &first.fix {
-        Some(_) if !fixing => failure.hint("`hwctl doctor --fix` does the step"),
+        Some(_) if !fixing && !first.next.contains("doctor --fix") => {
+            failure.hint("`hwctl doctor --fix` does the step")
+        }
         _ => failure.hint(first.next.clone()),
     }
 }

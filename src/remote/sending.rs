@@ -21,11 +21,12 @@ impl Sending {
         self.sent += bytes as u64;
         let Self { what, all, sent, since } = self;
         let rate = *sent as f64 / since.elapsed().as_secs_f64().max(0.001);
+        let (unit, size) = if *all < 1_000_000 { ("kB", 1e3) } else { ("MB", 1e6) };
         let message = format!(
-            "{what}: {:.1} of {:.1} MB, {:.1} MB/s",
-            *sent as f64 / 1e6,
-            *all as f64 / 1e6,
-            rate / 1e6
+            "{what}: {:.1} of {:.1} {unit}, {:.1} {unit}/s",
+            *sent as f64 / size,
+            *all as f64 / size,
+            rate / size
         );
         (message, Some(*sent as f32 / (*all).max(1) as f32))
     }

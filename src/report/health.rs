@@ -132,6 +132,12 @@ impl<W: Write + Send> HealthReport<W> {
         let progress = Terminal::new(std::io::sink(), style);
         Self { style, json, progress, state: Mutex::new((out, Vec::new())) }
     }
+
+    /// What was written.
+    #[cfg(test)]
+    pub fn into_inner(self) -> W {
+        self.state.into_inner().unwrap_or_else(PoisonError::into_inner).0
+    }
 }
 
 impl<W: Write + Send> Sink for HealthReport<W> {

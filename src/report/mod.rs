@@ -8,6 +8,8 @@ mod harmless;
 mod health;
 mod history;
 mod json;
+#[cfg(test)]
+mod screens;
 mod terminal;
 mod wrap;
 

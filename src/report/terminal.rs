@@ -259,6 +259,8 @@ impl<W: Write> State<W> {
         }
         let changes = count(summary.changes, "change");
         let (word, color) = match summary.outcome {
+            // That there is nothing to change is told already.
+            Outcome::Unchanged if style.check => return,
             Outcome::Unchanged => ("unchanged".to_owned(), "32"),
             Outcome::Changed if style.check => (format!("{changes} planned, none made"), "33"),
             Outcome::Changed => (format!("changed, {changes}"), "33"),
