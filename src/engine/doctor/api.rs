@@ -13,8 +13,6 @@ use crate::resource::Owner;
 
 const SOCKET: &str = "flask-app.socket";
 const SERVICE: &str = "flask-app.service";
-/// A service that ended too soon waits so until it is started again.
-const RESTARTING: &str = "auto-restart";
 
 /// What is wrong with the API itself; why it is not healthy only when nothing else is `known` to
 /// be the cause.
@@ -25,7 +23,7 @@ pub(super) async fn look(patient: &Patient<'_>, known: bool) -> Result<Option<Fi
         if patient.units.is_active(unit) {
             continue;
         }
-        if patient.units.get(unit, "SubState").starts_with(RESTARTING) {
+        if patient.units.is_failing(unit) {
             return Ok(Some(failing(patient).await));
         }
         let mut evidence = vec![patient.units.state(unit)];
