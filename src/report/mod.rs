@@ -8,6 +8,7 @@ mod harmless;
 mod health;
 mod history;
 mod json;
+mod narrow;
 #[cfg(test)]
 mod screens;
 mod terminal;

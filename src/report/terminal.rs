@@ -6,11 +6,12 @@ use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::daily::daily_text;
 use super::harmless::harmless;
 use super::history;
+use super::narrow;
 use super::wrap::hanging;
 use crate::event::{
     Action, Change, Detail, Event, Exit, Failure, Finding, HostSummary, Outcome, Planned, Run,
@@ -47,6 +48,8 @@ struct State<W> {
     out: W,
     bars: MultiProgress,
     hosts: HashMap<String, HostState>,
+    /// The host about which the operator is asked something on the terminal.
+    asked_about: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -64,7 +67,9 @@ struct HostState {
 impl<W: Write + Send> Terminal<W> {
     /// To this writer.
     pub fn new(out: W, style: Style) -> Self {
-        let state = State { out, bars: MultiProgress::new(), hosts: HashMap::new() };
+        let target = if style.live { narrow::target() } else { ProgressDrawTarget::hidden() };
+        let bars = MultiProgress::with_draw_target(target);
+        let state = State { out, bars, hosts: HashMap::new(), asked_about: None };
         Self { style, state: Mutex::new(state) }
     }
 
@@ -87,11 +92,15 @@ impl<W: Write + Send> Sink for Terminal<W> {
                 state.say(style, &host_line(&host, &format!("{label} {message}")));
             }
             What::Asking => {
-                if let Some(bar) = state.hosts.entry(host).or_default().bar.take() {
+                for bar in state.hosts.values_mut().filter_map(|known| known.bar.take()) {
                     bar.finish_and_clear();
                 }
+                state.asked_about = Some(host);
             }
-            What::Step { message, fraction } => state.progress(style, &host, &message, fraction),
+            What::Step { message, fraction } => {
+                state.asked_about.take_if(|asked_about| *asked_about == host);
+                state.progress(style, &host, &message, fraction);
+            }
             What::Plan { changes } => state.plan(style, &host, &changes),
             What::ChangeStarted { index, id } => {
                 let all = state.hosts.entry(host.clone()).or_default().ids.len();
@@ -175,14 +184,14 @@ impl<W: Write> State<W> {
     }
 
     fn progress(&mut self, style: Style, host: &str, message: &str, fraction: Option<f32>) {
-        if !style.live {
+        // What moves would be drawn over the question.
+        if !style.live || self.asked_about.is_some() {
             return;
         }
         let bars = &self.bars;
         let bar = &mut self.hosts.entry(host.to_owned()).or_default().bar;
         let bar = bar.get_or_insert_with(|| {
             let bar = bars.add(ProgressBar::new(1000));
-            // A line of full width would be left behind by the `^C` that a terminal echoes.
             let template = "{spinner:.cyan} {prefix} {elapsed:>3}  {wide_msg}";
             bar.set_style(
                 ProgressStyle::with_template(template)

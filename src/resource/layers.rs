@@ -50,14 +50,14 @@ impl Layers {
         let (all, there) = (layers.len(), layers.clone().filter(|l| l.done >= 1.0).count());
         let sum = |pick: fn(&Layer) -> i64| layers.clone().map(pick).sum::<i64>() as f64 / 1e6;
         let (current, total) = (sum(|layer| layer.downloaded.0), sum(|layer| layer.downloaded.1));
-        let mut text = format!("{there} of {all} layers");
-        if total > 0.0 {
-            text += &format!(", {current:.1} of {total:.1} MB");
-        }
+        let size = match total > 0.0 {
+            true => format!(", {current:.1} of {total:.1} MB"),
+            false => String::new(),
+        };
         let done: f64 = layers.map(|layer| layer.done).sum();
         #[allow(clippy::cast_possible_truncation, reason = "a fraction for a progress bar")]
         let fraction = (all > 0).then(|| (done / all as f64).clamp(0.0, 1.0) as f32);
-        (text, fraction)
+        (format!("{there} of {all} layers{size}"), fraction)
     }
 }
 
@@ -68,11 +68,8 @@ mod tests {
     use super::*;
 
     fn told(id: &str, status: &str, size: Option<(i64, i64)>) -> CreateImageInfo {
-        let detail = |(current, total)| ProgressDetail {
-            current: Some(current),
-            total: Some(total),
-            ..ProgressDetail::default()
-        };
+        let detail =
+            |(current, total)| ProgressDetail { current: Some(current), total: Some(total) };
         CreateImageInfo {
             id: Some(id.to_owned()),
             status: Some(status.to_owned()),
