@@ -1,12 +1,14 @@
 //! The whole command line: clap types only.
 
 mod daily;
+mod lab;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use daily::*;
+pub use lab::*;
 
 use crate::stack::TAGS;
 
@@ -138,7 +140,9 @@ Examples:
 const RESTART_EXAMPLES: &str = "\
 Examples:
   hwctl restart --host vm1          the API
-  hwctl restart nginx --limit web   nginx, on all hosts of the group `web`";
+  hwctl restart nginx --limit web   nginx, on all hosts of the group `web`
+  hwctl restart all --serial 1      Redis, the API and nginx, host by host";
+
 const HISTORY_EXAMPLES: &str = "\
 Examples:
   hwctl history --host vm1                   all runs, newest first
@@ -178,7 +182,8 @@ Examples:
 
 const MAN_EXAMPLES: &str = "\
 Examples:
-  hwctl man ~/.local/share/man/man1   then `man hwctl`, `man hwctl-plan`";
+  hwctl man ~/.local/share/man/man1   then `man hwctl`, `man hwctl-plan`
+  hwctl man /tmp/man && man /tmp/man/hwctl-doctor.1";
 
 const DEPLOY_EXAMPLES: &str = "\
 Examples:
@@ -579,48 +584,4 @@ pub struct RenewArgs {
     /// On the host itself: its timer calls it
     #[arg(long, hide = true)]
     pub here: bool,
-}
-
-/// `hwctl lab`.
-#[derive(Debug, Args)]
-pub struct LabArgs {
-    /// What to do with lab hosts.
-    #[command(subcommand)]
-    pub command: LabCommand,
-}
-
-/// What to do with lab hosts.
-#[derive(Debug, Subcommand)]
-pub enum LabCommand {
-    /// Make hosts and boot them; the first of a release takes about a minute, others a second
-    Up {
-        /// Name of the host; with --count, the first of that many names
-        #[arg(default_value = "lab1")]
-        name: String,
-        /// Make this many hosts: lab1, lab2, ...
-        #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=99))]
-        count: u8,
-        /// Debian or Ubuntu release, such as trixie, bookworm or noble
-        #[arg(long, default_value = crate::lab::DEFAULT_RELEASE)]
-        release: String,
-    },
-    /// List the hosts
-    List,
-    /// Log in to a host, or run a command on it
-    Ssh {
-        /// Name of the host
-        name: String,
-        /// Command to run there
-        #[arg(last = true)]
-        command: Vec<String>,
-    },
-    /// Take hosts down and remove all that belongs to them
-    Down {
-        /// Names of the hosts
-        #[arg(required_unless_present = "all", value_name = "NAME")]
-        names: Vec<String>,
-        /// Take all hosts down
-        #[arg(long, conflicts_with = "names")]
-        all: bool,
-    },
 }

@@ -273,6 +273,9 @@ pub enum Fix {
 }
 
 impl Finding {
+    /// The cause of a host that serves, and is not as it was declared.
+    pub const DRIFT: &str = "drift";
+
     /// A finding with its headline.
     pub fn new(cause: &str, what: impl Into<String>) -> Self {
         let (evidence, next) = (Vec::new(), String::new());

@@ -16,7 +16,8 @@ fn main() -> ExitCode {
     let exit = result.unwrap_or_else(|error| {
         let failure = Failure::from(error);
         let color = console::colors_enabled_stderr();
-        let style = Style { color, live: false, diff: false, check: false };
+        let width = hwctl::report::width(&console::Term::stderr());
+        let style = Style { color, live: false, width, diff: false, check: false };
         eprintln!("{}", failure_text(style, "", &failure));
         failure.exit
     });

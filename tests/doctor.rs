@@ -9,12 +9,18 @@ use serde_json::Value;
 
 /// Breaks the host; what doctor names first, a part of its evidence or of its next step; what
 /// mends it. Without that, `--fix` does.
-const FAULTS: [(&str, &str, &str, &str); 15] = [
+const FAULTS: [(&str, &str, &str, &str); 16] = [
     ("systemctl stop flask-app.socket flask-app.service", "api-socket-stopped", "inactive", ""),
     ("systemctl kill -s KILL flask-app; systemctl stop flask-app", "api-stopped", "inactive", ""),
     ("rm /run/gunicorn/flask.sock", "api-socket-absent", "No such file", ""),
     ("chmod 0600 /run/gunicorn/flask.sock", "api-socket-permissions", "it is 0600", ""),
     ("chown root:root /run/gunicorn/flask.sock", "api-socket-permissions", "root:root", ""),
+    (
+        "rm /usr/local/lib/hwctl/api/flask-app; systemctl restart flask-app || sleep 1",
+        "api-failing",
+        "not as it was declared: link /usr/local/lib/hwctl/api/flask-app",
+        "",
+    ),
     ("docker stop redis-flask", "redis-stopped", "is exited", ""),
     ("docker rm -f redis-flask", "redis-absent", "redis-flask", ""),
     ("docker pause redis-flask", "redis-paused", "is paused", "docker unpause redis-flask"),
@@ -162,6 +168,10 @@ fn a_change_by_hand_is_told(host: &Provisioned<'_>) {
     host.sh("chmod 0600 /var/www/site1/index.html");
     let (code, events) = host.hwctl("doctor", &[]);
     assert_eq!((code, cause(&events).as_str()), (1, "drift"), "{events:#?}");
+    // It serves: why an address is let in or not is another matter, and told first.
+    let (code, events) = host.hwctl("doctor", &["--url", "/close/"]);
+    let causes: Vec<_> = findings(&events).iter().map(|found| found["cause"].clone()).collect();
+    assert_eq!((code, causes), (1, vec!["address-not-allowed".into(), "drift".into()]));
     let (code, events) = host.hwctl("doctor", &["--fix"]);
     assert_eq!(code, 0, "{events:#?}");
     assert_eq!(changes(&events), ["file /var/www/site1/index.html"]);

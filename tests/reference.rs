@@ -49,6 +49,15 @@ fn completions_and_man_pages_know_every_verb() {
         let page = std::fs::read_to_string(folder.path().join(format!("man1/{page}.1"))).unwrap();
         assert!(page.contains(".SH NAME"), "{page}");
     }
+    // A shell that there is none of, and a folder that cannot be made.
+    let told = |args: &[&str]| {
+        let output = hwctl(folder.path(), args);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, text) = told(&["completions", "tclsh"]);
+    assert!(code == Some(2) && text.contains("[possible values: bash, "), "{text}");
+    let (code, text) = told(&["man", "man1/hwctl.1/below"]);
+    assert!(code == Some(1) && text.contains("cannot make `man1/hwctl.1/below`"), "{text}");
 }
 
 #[test]

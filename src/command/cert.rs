@@ -43,7 +43,7 @@ impl Job for ShowCertArgs {
         let mut engine = Engine::start(&work.target, tell).await?;
         show(&mut engine, work, tell).await?;
         engine.hang_up().await;
-        Ok(Outcome::Unchanged.into())
+        Ok(Outcome::Answered.into())
     }
 }
 

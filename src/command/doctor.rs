@@ -69,7 +69,9 @@ impl Job for Doctor {
 fn failure(first: &Finding, fixing: bool) -> Failure {
     let failure = Failure::new(Exit::Failed, first.what.clone());
     match &first.fix {
-        Some(_) if !fixing => failure.hint("`hwctl doctor --fix` does the step"),
+        Some(_) if !fixing && !first.next.contains("doctor --fix") => {
+            failure.hint("`hwctl doctor --fix` does the step")
+        }
         _ => failure.hint(first.next.clone()),
     }
 }
@@ -92,7 +94,10 @@ impl Doctor {
         let mut findings = engine.examine(asked, tell).await?;
         if let Some(path) = &self.args.url {
             let client = engine.facts.ssh_client;
-            findings.extend(at_url(path, client, work, findings.is_empty()).await);
+            let seen = at_url(path, client, work, findings.is_empty()).await;
+            // What is not as declared, and yet serves, explains an answer only if nothing else does.
+            let drift = findings.pop_if(|finding| finding.cause == Finding::DRIFT);
+            findings.extend(seen.into_iter().chain(drift));
         }
         Ok(findings)
     }
@@ -159,7 +164,7 @@ async fn at_url(
     let site = work.vars.sites.iter().filter(|(_, site)| below(path, &site.path));
     let site = site.max_by_key(|(_, site)| site.path.len());
     match (seen, site) {
-        (Ok(403), Some((name, site))) if !site.allow.is_empty() => {
+        (Ok(403), Some((name, site))) if is_kept_out(site, client) => {
             Some(not_allowed(&url, name, site, client, work))
         }
         (Ok(status @ 400..), _) if is_healthy && status != 401 => Some(
@@ -174,6 +179,12 @@ async fn at_url(
         ),
         _ => None,
     }
+}
+
+/// Whether the site has a list of addresses, and this one is not on it as far as is known.
+fn is_kept_out(site: &Site, client: Option<std::net::IpAddr>) -> bool {
+    let is_listed = client.is_some_and(|us| site.allow.iter().any(|network| network.contains(us)));
+    !site.allow.is_empty() && !is_listed
 }
 
 fn below(path: &str, site: &str) -> bool {

@@ -20,6 +20,6 @@ impl Job for FactsArgs {
         let engine = Engine::start(&work.target, tell).await?;
         tell(What::Facts { facts: engine.facts.clone() });
         engine.hang_up().await;
-        Ok(Outcome::Unchanged.into())
+        Ok(Outcome::Answered.into())
     }
 }

@@ -13,7 +13,7 @@ use crate::cli::HostArgs;
 use crate::event::{Event, HostSummary, Outcome, Sink, What};
 use crate::failure::{Exit, Failure};
 use crate::remote::{Tell, interrupt};
-use crate::report::{HealthReport, Json, Style, Terminal};
+use crate::report::{HealthReport, Json, Style, Terminal, width};
 
 /// How a verb is shown.
 #[derive(Clone, Copy, Debug)]
@@ -159,7 +159,7 @@ pub(super) fn sink(show: Show) -> Arc<dyn Sink> {
 
 /// Takes what is told of the health of hosts.
 pub(super) fn health_report(json: bool) -> Arc<dyn Sink> {
-    Arc::new(HealthReport::new(std::io::stdout(), style(), width(), json))
+    Arc::new(HealthReport::new(std::io::stdout(), style(), json))
 }
 
 /// How this terminal is written to.
@@ -167,15 +167,10 @@ pub(super) fn style() -> Style {
     Style {
         color: console::colors_enabled(),
         live: std::io::stderr().is_terminal(),
+        width: width(&console::Term::stdout()),
         diff: false,
         check: false,
     }
-}
-
-/// The columns of the terminal; what is piped has lines as long as they are.
-pub(super) fn width() -> usize {
-    let terminal = console::Term::stdout();
-    if terminal.is_term() { terminal.size().1.into() } else { usize::MAX }
 }
 
 /// The worst outcome decides.

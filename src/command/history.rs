@@ -32,6 +32,6 @@ impl Job for History {
             }
         }
         tell(What::History { runs });
-        Ok(Outcome::Unchanged.into())
+        Ok(Outcome::Answered.into())
     }
 }

@@ -112,7 +112,7 @@ async fn check(host: &Host, json: bool) -> Exit {
     if json {
         println!("{}", document(&found));
     } else {
-        for line in health_lines(fleet::style(), fleet::width(), &found) {
+        for line in health_lines(fleet::style(), &found) {
             println!("{line}");
         }
     }

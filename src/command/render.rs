@@ -39,7 +39,7 @@ impl Job for RenderArgs {
             let text = file.text.filter(|_| self.to.is_none() || self.json);
             tell(What::Rendered { path: file.path, text });
         }
-        Ok(Outcome::Unchanged.into())
+        Ok(Outcome::Answered.into())
     }
 }
 

@@ -247,7 +247,11 @@ fn leads_to(answer: &Answer, place: &str) -> Result<String> {
 
 fn visits(answer: &Answer) -> Result<u64> {
     if answer.status != 200 {
-        bail!("{} {}", answer.status, String::from_utf8_lossy(&answer.body));
+        let fields: serde_json::Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+        match fields["error"]["message"].as_str() {
+            Some(why) => bail!("{}: {why}", answer.status),
+            None => bail!("{}", answer.status),
+        }
     }
     let fields: serde_json::Value = serde_json::from_slice(&answer.body)?;
     fields["visits"].as_u64().context("the answer holds no count")

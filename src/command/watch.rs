@@ -125,7 +125,7 @@ impl Screen {
         match self {
             Self::Documents if is_whole => put(&format!("{}\n", document(&hosts))),
             Self::Lists(style) if is_whole => {
-                let lines = health_lines(*style, fleet::width(), &hosts);
+                let lines = health_lines(*style, &hosts);
                 put(&format!("{}\n\n", lines.join("\n")));
             }
             Self::Live(style) => {
@@ -142,7 +142,7 @@ impl Screen {
     fn close(&self, hosts: &[HostHealth]) {
         if let Self::Live(style) = self {
             put(LEAVE);
-            let lines = health_lines(*style, fleet::width(), hosts);
+            let lines = health_lines(*style, hosts);
             put(&format!("{}\n", lines.join("\n")));
         }
     }
@@ -166,7 +166,7 @@ fn frame(
 ) -> String {
     let now = jiff::Timestamp::now().strftime("%H:%M:%S UTC");
     let mut lines = vec![format!("hwctl status  {now}  Ctrl-C ends"), String::new()];
-    lines.extend(health_lines(style, columns, hosts));
+    lines.extend(health_lines(Style { width: columns, ..style }, hosts));
     if !waiting.is_empty() {
         lines.push(format!("… {}", waiting.join(" ")));
     }
@@ -192,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_frame_fits_the_screen_whatever_there_is_to_show() {
-        let style = Style { color: true, live: true, diff: false, check: false };
+        let style = Style { color: true, live: true, width: 80, diff: false, check: false };
         let check = |number: usize| Check {
             name: format!("check {number}"),
             ok: number.is_multiple_of(2),

@@ -1,20 +1,28 @@
 //! What the API says of its own health, asked at its socket.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long an API that is not ready is asked again: it finds a Redis that was restarted anew.
+const AGAIN: Duration = Duration::from_secs(2);
 
 /// Status and body, without nginx.
 pub(super) async fn health(socket: &Path) -> Result<(u16, String)> {
-    timeout(PATIENCE, ask(socket))
-        .await
-        .map_err(|_| anyhow!("no answer within {} s", PATIENCE.as_secs()))?
+    let start = Instant::now();
+    loop {
+        let answer = timeout(PATIENCE, ask(socket)).await;
+        let answer = answer.map_err(|_| anyhow!("no answer within {} s", PATIENCE.as_secs()))??;
+        if answer.0 != 503 || start.elapsed() > AGAIN {
+            return Ok(answer);
+        }
+        sleep(Duration::from_millis(250)).await;
+    }
 }
 
 async fn ask(socket: &Path) -> Result<(u16, String)> {

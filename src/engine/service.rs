@@ -76,8 +76,9 @@ async fn systemctl_restart(host: &Host, unit: &str) -> Result<()> {
     if output.status.success() {
         return Ok(());
     }
-    Err(anyhow!("`systemctl restart {unit}`: {}", last_lines(&output, 2)))
-        .hint(format!("`journalctl -u {unit}` on the host has the rest"))
+    Err(anyhow!("`systemctl restart {unit}`: {}", last_lines(&output, 2))).hint(format!(
+        "`hwctl doctor` looks for the cause; `journalctl -u {unit}` on the host has the rest"
+    ))
 }
 
 /// A socket does not start while its service runs.

@@ -9,6 +9,7 @@ use flate2::{Compression, write::GzEncoder};
 use openssh::{Session, Stdio};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use super::sending::Sending;
 use super::ssh::Target;
 use crate::engine::protocol::{BINARY_FOLDER, CLIENT_GREETING, ENGINE_GREETING};
 use crate::failure::{Exit, Failure};
@@ -247,23 +248,19 @@ async fn upload(
     binary: &Binary,
     tell: impl Fn(String, Option<f32>),
 ) -> Result<(), Failure> {
-    let message = |sent: usize, all: usize| {
-        format!("putting hwctl on the host ({:.1} of {:.1} MB)", megabytes(sent), megabytes(all))
-    };
     tell("packing hwctl".to_owned(), None);
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
     let packed = encoder.write_all(&binary.bytes).and_then(|()| encoder.finish());
     let packed = packed.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     let mut child = spawn(session, target, &upload_script(target, binary)).await?;
     if let Some(mut stdin) = child.stdin().take() {
-        let mut sent = 0;
+        let mut sending = Sending::new("putting hwctl on the host", packed.len() as u64);
         // A host that cannot take it closes the pipe and says why below.
         let mut going = stdin.write_all(&password_line(target)).await.is_ok();
         for chunk in packed.chunks(128 << 10) {
             going = going && stdin.write_all(chunk).await.is_ok();
-            sent += chunk.len();
-            let fraction = sent as f32 / packed.len() as f32;
-            tell(message(sent, packed.len()), Some(fraction));
+            let (message, fraction) = sending.more(chunk.len());
+            tell(message, fraction);
         }
         let _ = stdin.shutdown().await;
     }
@@ -285,10 +282,6 @@ async fn upload(
             .hint("free some space on the host (`df -h`, `apt-get clean`) and run again"));
     }
     Err(failure)
-}
-
-fn megabytes(bytes: usize) -> f64 {
-    bytes as f64 / 1e6
 }
 
 /// Keeps the two newest other versions.

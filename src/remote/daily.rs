@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use super::engine::{Engine, Tell};
+use super::sending::Sending;
 use crate::engine::protocol::{CHUNK, Goal, Reply, Request, Restore, RunInfo};
 use crate::engine::{Copied, LogsRequest, MAX_BACKUP, RedisPlace, Status, check_copy};
-use crate::event::LogLine;
+use crate::event::{LogLine, What};
 use crate::failure::{Exit, Failure};
 
 impl Engine {
@@ -55,8 +56,11 @@ impl Engine {
         bytes: &[u8],
         tell: Tell<'_>,
     ) -> Result<(), Failure> {
+        let mut sending = Sending::new("sending the copy", bytes.len() as u64);
         for part in bytes.chunks(CHUNK) {
             self.send(&Request::Part { bytes: part.to_vec() }).await?;
+            let (message, fraction) = sending.more(part.len());
+            tell(What::Step { message, fraction });
         }
         self.close(&Request::Restore(restore), tell).await
     }

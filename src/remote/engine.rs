@@ -13,6 +13,7 @@ use tokio::time::sleep;
 
 use super::bootstrap::{self, Child};
 use super::interrupt;
+use super::sending::Sending;
 use super::ssh::Target;
 use crate::engine::protocol::{
     CHUNK, HEARTBEAT, PlanRequest, Reply, Request, Restart, read_frame, write_frame,
@@ -133,7 +134,7 @@ impl Engine {
         let mut file = tokio::fs::File::open(path)
             .await
             .with_context(|| format!("cannot open `{}`", path.display()))?;
-        let mut sent = 0_u64;
+        let mut sending = Sending::new(format!("sending {name}"), blob.size);
         loop {
             let mut bytes = vec![0; CHUNK];
             let mut filled = 0;
@@ -146,11 +147,9 @@ impl Engine {
                 filled += read;
             }
             bytes.truncate(filled);
-            sent += filled as u64;
             let last = filled < CHUNK;
             self.send(&Request::Chunk { key: blob.key.clone(), bytes, last }).await?;
-            let fraction = Some(sent as f32 / blob.size.max(1) as f32);
-            let message = format!("sending {name} ({:.1} MB)", blob.size as f64 / 1e6);
+            let (message, fraction) = sending.more(filled);
             tell(What::Step { message, fraction });
             if last {
                 return Ok(());

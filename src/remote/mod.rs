@@ -7,6 +7,7 @@ mod engine;
 mod exec;
 pub mod interrupt;
 mod outside;
+mod sending;
 mod ssh;
 
 pub use engine::{Engine, Planned, Tell};

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use openssh::{ControlPersist, KnownHosts, Session, SessionBuilder};
+use tokio::sync::Mutex;
 
 use super::engine::Tell;
 use crate::event::What;
@@ -54,8 +55,7 @@ impl Target {
             && !told.contains("REMOTE HOST IDENTIFICATION HAS CHANGED")
             || told.contains("requested strict checking");
         if unknown && !self.accept_new_host_key && std::io::stdin().is_terminal() {
-            tell(What::Asking);
-            self.ask_about_host_key().await;
+            self.ask_about_host_key(tell).await;
             tell(What::Step { message: "connecting".to_owned(), fraction: None });
             let again = self.builder().connect_mux(&self.address).await;
             return again.map(Arc::new).map_err(|error| self.explain(&chain(&error), None));
@@ -104,8 +104,11 @@ impl Target {
     }
 
     /// Lets ssh show the fingerprint and ask, on the terminal. Whether the key was accepted is told
-    /// by the next connection.
-    async fn ask_about_host_key(&self) {
+    /// by the next connection. Of several hosts one is asked about at a time.
+    async fn ask_about_host_key(&self, tell: Tell<'_>) {
+        static QUESTION: Mutex<()> = Mutex::const_new(());
+        let _turn = QUESTION.lock().await;
+        tell(What::Asking);
         let _ = tokio::process::Command::new("ssh")
             .args(self.arguments())
             .args(["-o", "StrictHostKeyChecking=ask", "-o", "PasswordAuthentication=no"])

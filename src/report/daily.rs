@@ -66,7 +66,7 @@ mod tests {
     use super::*;
 
     fn shown(host: &str, what: &What) -> String {
-        let style = Style { color: false, live: false, diff: false, check: false };
+        let style = Style { color: false, live: false, width: 80, diff: false, check: false };
         daily_text(style, host, what).unwrap_or_default()
     }
 

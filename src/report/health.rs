@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::harmless::harmless;
 use super::terminal::{Style, Terminal, failure_text};
+use super::wrap::wrapped;
 use crate::event::{Check, Event, Exit, Sink, What};
 
 /// What of a healthy host is told among others, in this order.
@@ -60,7 +61,7 @@ pub fn document(hosts: &[HostHealth]) -> String {
 
 /// The lines of a list: one host whole, of several each in a line with what is wrong below it.
 #[must_use]
-pub fn lines(style: Style, width: usize, hosts: &[HostHealth]) -> Vec<String> {
+pub fn lines(style: Style, hosts: &[HostHealth]) -> Vec<String> {
     let mut lines = Vec::new();
     let widest = hosts.iter().map(|host| host.host.chars().count()).max().unwrap_or_default();
     for host in hosts {
@@ -73,11 +74,11 @@ pub fn lines(style: Style, width: usize, hosts: &[HostHealth]) -> Vec<String> {
         };
         if let [_] = hosts {
             lines.push(format!("{}  {state}", style.paint(name, "1")));
-            lines.extend(listed(style, width, checks.iter()));
+            lines.extend(listed(style, checks.iter()));
         } else {
             let line = format!("{} {name:<widest$}  {state}", sign(style, *healthy));
             lines.push(line.trim_end().to_owned());
-            lines.extend(listed(style, width, checks.iter().filter(|check| !check.ok)));
+            lines.extend(listed(style, checks.iter().filter(|check| !check.ok)));
         }
     }
     lines
@@ -95,18 +96,14 @@ fn sign(style: Style, ok: bool) -> String {
     if ok { style.paint("✓", "32") } else { style.paint("✗", "31;1") }
 }
 
-fn listed<'a>(
-    style: Style,
-    width: usize,
-    checks: impl Iterator<Item = &'a Check> + Clone,
-) -> Vec<String> {
+fn listed<'a>(style: Style, checks: impl Iterator<Item = &'a Check> + Clone) -> Vec<String> {
     let names = checks.clone().map(|check| check.name.chars().count());
     let widest = names.filter(|length| *length <= WIDEST_NAME).max().unwrap_or(WIDEST_NAME);
     let indent = widest + 6;
     let mut lines = Vec::new();
     for Check { name, ok, detail } in checks {
         let mut head = format!("  {} {name:<widest$}  ", sign(style, *ok));
-        let room = width.saturating_sub(indent).max(20);
+        let room = style.width.saturating_sub(indent).max(20);
         let mut parts = wrapped(detail, room).into_iter();
         if name.chars().count() > widest {
             lines.push(head.trim_end().to_owned());
@@ -118,35 +115,11 @@ fn listed<'a>(
     lines
 }
 
-/// Text in lines of at most `room` characters, broken between words where that is possible.
-fn wrapped(text: &str, room: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split_whitespace() {
-        let mut word: Vec<char> = word.chars().collect();
-        loop {
-            let Some(line) = lines.last_mut() else { return lines };
-            let used = line.chars().count();
-            let gap = usize::from(used > 0);
-            if used + gap + word.len() <= room {
-                line.extend(" ".repeat(gap).chars().chain(word));
-                break;
-            }
-            if used == 0 {
-                let rest = word.split_off(room);
-                line.extend(std::mem::replace(&mut word, rest));
-            }
-            lines.push(String::new());
-        }
-    }
-    lines
-}
-
 /// Gathers what is told of each host's health and shows it at the end; failures are told beside
 /// it, and all else as usual.
 #[derive(Debug)]
 pub struct HealthReport<W> {
     style: Style,
-    width: usize,
     /// One document instead of a list.
     json: bool,
     progress: Terminal<std::io::Sink>,
@@ -154,10 +127,16 @@ pub struct HealthReport<W> {
 }
 
 impl<W: Write + Send> HealthReport<W> {
-    /// To this writer, in lines of at most `width` columns.
-    pub fn new(out: W, style: Style, width: usize, json: bool) -> Self {
+    /// To this writer.
+    pub fn new(out: W, style: Style, json: bool) -> Self {
         let progress = Terminal::new(std::io::sink(), style);
-        Self { style, width, json, progress, state: Mutex::new((out, Vec::new())) }
+        Self { style, json, progress, state: Mutex::new((out, Vec::new())) }
+    }
+
+    /// What was written.
+    #[cfg(test)]
+    pub fn into_inner(self) -> W {
+        self.state.into_inner().unwrap_or_else(PoisonError::into_inner).0
     }
 }
 
@@ -185,9 +164,7 @@ impl<W: Write + Send> Sink for HealthReport<W> {
                 let _ = if self.json {
                     writeln!(out, "{}", document(hosts))
                 } else {
-                    lines(self.style, self.width, hosts)
-                        .iter()
-                        .try_for_each(|line| writeln!(out, "{line}"))
+                    lines(self.style, hosts).iter().try_for_each(|line| writeln!(out, "{line}"))
                 };
                 let _ = out.flush();
             }
@@ -203,7 +180,7 @@ mod tests {
     use super::*;
     use crate::event::{Failure, HostSummary, Outcome};
 
-    const PLAIN: Style = Style { color: false, live: false, diff: false, check: false };
+    const PLAIN: Style = Style { color: false, live: false, width: 80, diff: false, check: false };
 
     fn check(name: &str, ok: bool, detail: &str) -> Check {
         Check { name: name.to_owned(), ok, detail: detail.to_owned() }
@@ -229,7 +206,7 @@ mod tests {
     }
 
     fn shown(hosts: &[HostHealth]) -> String {
-        let lines = lines(PLAIN, 80, hosts);
+        let lines = lines(PLAIN, hosts);
         assert!(lines.iter().all(|line| line.chars().count() <= 80), "{lines:#?}");
         lines.join("\n")
     }
@@ -253,7 +230,7 @@ mod tests {
 
     #[test]
     fn the_document_has_its_shape_and_the_order_of_the_inventory() {
-        let report = HealthReport::new(Vec::new(), PLAIN, 80, true);
+        let report = HealthReport::new(Vec::new(), PLAIN, true);
         let summary = |host: &str| HostSummary {
             host: host.to_owned(),
             outcome: Outcome::Unchanged,

@@ -8,9 +8,14 @@ mod harmless;
 mod health;
 mod history;
 mod json;
+mod narrow;
+#[cfg(test)]
+mod screens;
 mod terminal;
+mod wrap;
 
 use crate::event::Failure;
 pub use health::{HealthReport, HostHealth, document, lines as health_lines};
 pub use json::Json;
 pub use terminal::{Style, Terminal, failure_text};
+pub use wrap::width;

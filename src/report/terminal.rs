@@ -6,13 +6,16 @@ use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::daily::daily_text;
 use super::harmless::harmless;
 use super::history;
+use super::narrow;
+use super::wrap::hanging;
 use crate::event::{
-    Action, Change, Detail, Event, Exit, Failure, HostSummary, Outcome, Planned, Run, Sink, What,
+    Action, Change, Detail, Event, Exit, Failure, Finding, HostSummary, Outcome, Planned, Run,
+    Sink, What,
 };
 
 /// How it looks.
@@ -22,6 +25,8 @@ pub struct Style {
     pub color: bool,
     /// Whether to draw moving progress lines.
     pub live: bool,
+    /// The columns that text may take.
+    pub width: usize,
     /// Whether each change is shown with its before and after.
     pub diff: bool,
     /// Whether nothing is changed.
@@ -43,6 +48,8 @@ struct State<W> {
     out: W,
     bars: MultiProgress,
     hosts: HashMap<String, HostState>,
+    /// The host about which the operator is asked something on the terminal.
+    asked_about: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +58,8 @@ struct HostState {
     ids: Vec<String>,
     checks: (usize, usize),
     undone: usize,
+    /// What was found to be wrong with it.
+    cause: Option<Finding>,
     /// Whether it was asked something and has answered: there is no outcome to tell.
     is_answer: bool,
 }
@@ -58,7 +67,9 @@ struct HostState {
 impl<W: Write + Send> Terminal<W> {
     /// To this writer.
     pub fn new(out: W, style: Style) -> Self {
-        let state = State { out, bars: MultiProgress::new(), hosts: HashMap::new() };
+        let target = if style.live { narrow::target() } else { ProgressDrawTarget::hidden() };
+        let bars = MultiProgress::with_draw_target(target);
+        let state = State { out, bars, hosts: HashMap::new(), asked_about: None };
         Self { style, state: Mutex::new(state) }
     }
 
@@ -78,14 +89,18 @@ impl<W: Write + Send> Sink for Terminal<W> {
             What::Version { .. } | What::RunBegan { .. } => {}
             What::Warning { message } => {
                 let label = style.paint("warning:", "33;1");
-                state.print(&host_line(&host, &format!("{label} {message}")));
+                state.say(style, &host_line(&host, &format!("{label} {message}")));
             }
             What::Asking => {
-                if let Some(bar) = state.hosts.entry(host).or_default().bar.take() {
+                for bar in state.hosts.values_mut().filter_map(|known| known.bar.take()) {
                     bar.finish_and_clear();
                 }
+                state.asked_about = Some(host);
             }
-            What::Step { message, fraction } => state.progress(style, &host, &message, fraction),
+            What::Step { message, fraction } => {
+                state.asked_about.take_if(|asked_about| *asked_about == host);
+                state.progress(style, &host, &message, fraction);
+            }
             What::Plan { changes } => state.plan(style, &host, &changes),
             What::ChangeStarted { index, id } => {
                 let all = state.hosts.entry(host.clone()).or_default().ids.len();
@@ -112,15 +127,17 @@ impl<W: Write + Send> Sink for Terminal<W> {
             }
             What::Check { name, ok, detail } => state.check(style, &host, &name, ok, &detail),
             What::ChangeUndone { .. } => state.hosts.entry(host).or_default().undone += 1,
-            What::Failed { failure } => state.print(&failure_text(style, &host, &failure)),
+            What::Failed { failure } => state.failed(style, &host, &failure),
             What::Kept { id, because } => {
-                state.print(&host_line(&host, &format!("{id} stays: {because}")));
+                state.say(style, &host_line(&host, &format!("{id} stays: {because}")));
             }
             What::Certificate { certificate, served } => {
                 state.answer(&host, &super::certificate::text(&certificate, &served));
             }
             What::Diagnosis { findings } => {
-                state.answer(&host, &super::diagnosis::text(style, &findings));
+                let text = super::diagnosis::text(style, &findings);
+                state.answer(&host, &hanging(&text, style.width));
+                state.hosts.entry(host).or_default().cause = findings.into_iter().next();
             }
             What::Facts { facts } => state.answer(&host, &super::facts::text(&facts)),
             What::Rendered { path, text } => {
@@ -154,7 +171,12 @@ impl<W: Write> State<W> {
         self.print(&host_line(host, text));
     }
 
-    /// Prints a line above the progress lines.
+    /// Prints prose above the progress lines.
+    fn say(&mut self, style: Style, text: &str) {
+        self.print(&hanging(text, style.width));
+    }
+
+    /// Prints text as it is above the progress lines.
     fn print(&mut self, text: &str) {
         let Self { out, bars, .. } = self;
         // A reader that went away (`| head`) is no error of the run.
@@ -162,14 +184,15 @@ impl<W: Write> State<W> {
     }
 
     fn progress(&mut self, style: Style, host: &str, message: &str, fraction: Option<f32>) {
-        if !style.live {
+        // What moves would be drawn over the question.
+        if !style.live || self.asked_about.is_some() {
             return;
         }
         let bars = &self.bars;
         let bar = &mut self.hosts.entry(host.to_owned()).or_default().bar;
         let bar = bar.get_or_insert_with(|| {
             let bar = bars.add(ProgressBar::new(1000));
-            let template = "{spinner:.cyan} {prefix} {wide_msg} {elapsed:>4}";
+            let template = "{spinner:.cyan} {prefix} {elapsed:>3}  {wide_msg}";
             bar.set_style(
                 ProgressStyle::with_template(template)
                     .unwrap_or_else(|_| ProgressStyle::default_spinner()),
@@ -178,8 +201,9 @@ impl<W: Write> State<W> {
             bar.enable_steady_tick(Duration::from_millis(120));
             bar
         });
-        let percent = fraction.map(|f| format!(" {:.0} %", f * 100.0)).unwrap_or_default();
-        bar.set_message(format!("{message}{percent}"));
+        // First, since what is too long is cut at its end.
+        let percent = fraction.map(|f| format!("{:>3.0} % ", f * 100.0)).unwrap_or_default();
+        bar.set_message(format!("{percent}{message}"));
     }
 
     fn plan(&mut self, style: Style, host: &str, changes: &[Planned]) {
@@ -196,9 +220,22 @@ impl<W: Write> State<W> {
                 }
                 text
             }
-            (false, false) => host_line(host, &plan_summary(changes)),
+            (false, false) => hanging(&host_line(host, &plan_summary(changes)), style.width),
         };
         self.print(&text);
+    }
+
+    /// A cause that was just told is not told again, only what more there is to do about it.
+    fn failed(&mut self, style: Style, host: &str, failure: &Failure) {
+        let cause = self.hosts.get_mut(host).and_then(|known| known.cause.take());
+        match (cause, &failure.hint) {
+            (Some(cause), Some(hint)) if cause.what == failure.what => {
+                if *hint != cause.next {
+                    self.say(style, &format!("  {} {hint}", style.paint("hint:", "36")));
+                }
+            }
+            _ => self.print(&failure_text(style, host, failure)),
+        }
     }
 
     fn history(&mut self, style: Style, host: &str, runs: &[Run]) {
@@ -217,7 +254,7 @@ impl<W: Write> State<W> {
         checks.1 += 1;
         if !ok {
             let cross = style.paint("✗", "31;1");
-            self.print(&host_line(host, &format!("{cross} {name}: {detail}")));
+            self.say(style, &host_line(host, &format!("{cross} {name}: {detail}")));
         }
     }
 
@@ -231,6 +268,8 @@ impl<W: Write> State<W> {
         }
         let changes = count(summary.changes, "change");
         let (word, color) = match summary.outcome {
+            // That there is nothing to change is told already.
+            Outcome::Unchanged if style.check => return,
             Outcome::Unchanged => ("unchanged".to_owned(), "32"),
             Outcome::Changed if style.check => (format!("{changes} planned, none made"), "33"),
             Outcome::Changed => (format!("changed, {changes}"), "33"),
@@ -400,7 +439,7 @@ pub fn failure_text(style: Style, host: &str, failure: &Failure) -> String {
     if let Some(hint) = &failure.hint {
         let _ = write!(text, "\n  {} {hint}", style.paint("hint:", "36"));
     }
-    text
+    hanging(&text, style.width)
 }
 
 #[cfg(test)]

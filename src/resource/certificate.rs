@@ -147,13 +147,11 @@ impl Certificate {
         if found.names != self.names {
             return Some(("names", Some(found.names.join(" ")), self.names.join(" ")));
         }
-        if self.replaces.as_ref().is_some_and(|replaced| *replaced == found.sha256) {
-            return Some(("validity", Some("valid".to_owned()), days));
-        }
+        let is_asked = self.replaces.as_ref().is_some_and(|replaced| *replaced == found.sha256);
         let until = UNIX_EPOCH + Duration::from_secs(found.until.try_into().unwrap_or_default());
         let left = until.duration_since(SystemTime::now()).unwrap_or_default();
         let left_days = left.as_secs() / DAY.as_secs();
-        (left < DAY * u32::from(self.renew_before)).then(|| {
+        (is_asked || left < DAY * u32::from(self.renew_before)).then(|| {
             let before = match left.is_zero() {
                 true => "expired".to_owned(),
                 false => format!("{left_days} days left"),

@@ -1,7 +1,6 @@
 //! A docker image: loaded from an archive, or pulled. A tag that has moved upstream is not pulled
 //! again, so that a second run changes nothing.
 
-use std::collections::HashMap;
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,6 +16,7 @@ use futures_util::{Stream, StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use super::docker::{self, Daemon, NOT_KNOWN_BEFORE, NOT_RUNNING, found, said};
+use super::layers::Layers;
 use super::{Action, Advise, Back, Blob, Change, Host, Id, Kind};
 
 /// An image.
@@ -145,24 +145,18 @@ async fn pull(docker: &Docker, reference: &str, host: &Host) -> Result<()> {
     } else {
         format!("{reference}:latest")
     };
-    let message = format!("pulling {whole}");
-    host.progress(None, &message);
+    host.progress(None, "asking the registry");
     let options = CreateImageOptionsBuilder::new().from_image(&whole).build();
     let mut answers = Box::pin(docker.create_image(Some(options), None, None));
-    let mut layers = HashMap::new();
+    let mut layers = Layers::default();
     while let Some(answer) = answers.next().await {
         let answer = answer.map_err(said).with_context(|| format!("pull image `{whole}`")).hint(
             "see that the host reaches the registry, or give the image as a file made \
                      by `docker save`: `redis.image_archive` in the inventory",
         )?;
-        let size = answer.progress_detail.and_then(|d| d.current.zip(d.total));
-        if let (Some(layer), Some(size)) = (answer.id, size)
-            && answer.status.as_deref() == Some("Downloading")
-        {
-            layers.insert(layer, size);
-            let done: i64 = layers.values().map(|(current, _)| current).sum();
-            let total: i64 = layers.values().map(|(_, total)| total).sum();
-            host.progress(fraction(done, total), &message);
+        if layers.hear(&answer) {
+            let (told, fraction) = layers.told();
+            host.progress(fraction, told);
         }
     }
     match id_of(docker, reference).await? {
@@ -178,7 +172,6 @@ async fn load(docker: &Docker, reference: &str, archive: &Blob, host: &Host) -> 
     let mut answers = Box::pin(answers);
     let mut tick = tokio::time::interval(Duration::from_millis(200));
     let mut loaded = Vec::new();
-    let message = format!("loading {reference} from its archive");
     let size = i64::try_from(archive.size).unwrap_or(i64::MAX);
     loop {
         tokio::select! {
@@ -193,7 +186,7 @@ async fn load(docker: &Docker, reference: &str, archive: &Blob, host: &Host) -> 
             },
             _ = tick.tick() => {
                 let sent = i64::try_from(sent.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
-                host.progress(fraction(sent, size), &message);
+                host.progress(fraction(sent, size), "loading its archive");
             }
         }
     }

@@ -22,6 +22,7 @@ mod host_secret;
 mod image;
 #[cfg(test)]
 mod law_tests;
+mod layers;
 mod link;
 mod listeners;
 mod nginx_reload;

@@ -263,7 +263,8 @@ impl Kind for Unit {
             OnChange::Restart => (Action::Restart, "restarted"),
             OnChange::Reload => (Action::Reload, "reloaded"),
         };
-        let change = change.attribute("configuration", None, Some(verb.to_owned()));
+        let change =
+            change.attribute("configuration", Some("of before".to_owned()), Some(verb.to_owned()));
         Ok(Some(Change { action, ..change }.because(because)))
     }
 

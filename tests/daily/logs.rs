@@ -64,6 +64,13 @@ pub(super) fn are_followed(host: &Provisioned<'_>) {
     wait_for("Ready to accept connections");
     ask(host, "/flask/api/health");
     wait_for(r#"\"path\":\"/flask/api/health\""#);
+    // Of many in one moment none is left out.
+    let urls = vec![host.url("/flask/api/ping"); 40];
+    let args: Vec<_> = ["-Z"].into_iter().chain(urls.iter().map(String::as_str)).collect();
+    Provisioned::curl(&args);
+    while texts.matches(r#"\"path\":\"/flask/api/ping\""#).count() < urls.len() {
+        texts.push_str(&read.next().expect("a line").unwrap());
+    }
     let stopped = Command::new("kill").args(["-INT", &following.id().to_string()]).status();
     assert!(stopped.unwrap().success());
     assert_eq!(following.wait().unwrap().code(), Some(0), "Ctrl-C is how it ends");

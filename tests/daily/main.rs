@@ -3,10 +3,13 @@
 
 #[path = "../host/mod.rs"]
 mod host;
+#[path = "../load/mod.rs"]
+mod load;
 
 mod commands;
 mod logs;
 mod redis;
+mod restart;
 mod status;
 mod verify;
 
@@ -43,6 +46,9 @@ fn the_daily_verbs() {
     redis::a_damaged_copy_is_refused(&host);
     redis::what_cannot_be_loaded_is_put_back(&host);
     redis::that_is_stopped_is_told(&host);
+    restart::of_nginx_and_the_api_loses_nothing(&host);
+    restart::of_redis_and_of_all_keeps_the_count(&host);
+    restart::that_fails_says_why(&host);
     status::of_a_broken_host(&host);
     verify::of_a_broken_host(&host);
     logs::of_a_broken_host(&host);

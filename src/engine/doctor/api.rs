@@ -23,6 +23,9 @@ pub(super) async fn look(patient: &Patient<'_>, known: bool) -> Result<Option<Fi
         if patient.units.is_active(unit) {
             continue;
         }
+        if patient.units.is_failing(unit) {
+            return Ok(Some(failing(patient).await));
+        }
         let mut evidence = vec![patient.units.state(unit)];
         evidence.extend(units::last_words(patient.host, unit, "5").await);
         let (cause, what) = match (patient.units.get(unit, "LoadState"), unit) {
@@ -45,11 +48,36 @@ pub(super) async fn look(patient: &Patient<'_>, known: bool) -> Result<Option<Fi
         Ok((200, _)) => None,
         Ok((status, body)) => Some(
             Finding::new("api-unhealthy", "the API runs and says that it is not healthy")
-                .evidence([format!("its health: {status} {body}")])
+                .evidence([format!("its health: {status} {}", why(&body))])
                 .next("its log has the reason: `journalctl -u flask-app` on the host"),
         ),
         Err(error) => Some(silent(patient, format!("{error:#}")).await),
     })
+}
+
+/// What an error of the API says, without its wrapping.
+fn why(body: &str) -> String {
+    let fields: serde_json::Value = serde_json::from_str(body).unwrap_or_default();
+    fields["error"]["message"].as_str().unwrap_or(body).to_owned()
+}
+
+/// It was started again and again: what is not as declared is the cause, if anything is.
+async fn failing(patient: &Patient<'_>) -> Finding {
+    let drift = patient.drift.iter().filter(|planned| planned.tag == "api");
+    let ids: Vec<_> = drift.map(|planned| planned.change.id.as_str()).collect();
+    let changed: Vec<_> = ids.iter().filter(|id| !id.starts_with("unit ")).collect();
+    let finding = Finding::new("api-failing", "the API ends as soon as it is started");
+    let differs = changed.iter().map(|id| format!("not as it was declared: {id}"));
+    let finding = finding.evidence(differs).evidence([patient.units.state(SERVICE)]);
+    let finding = finding.evidence(units::last_words(patient.host, SERVICE, "4").await);
+    if changed.is_empty() {
+        return finding.next(
+            "its log has the reason: `journalctl -u flask-app` on the host; `hwctl deploy \
+             --rollback` goes back to the version before",
+        );
+    }
+    let fix = Fix::Provision { tags: vec!["api".to_owned()] };
+    finding.next("`hwctl provision --only api` puts back what is declared").fix(fix)
 }
 
 async fn silent(patient: &Patient<'_>, why: String) -> Finding {

@@ -90,7 +90,7 @@ fn changed_by_hand(drift: &[Planned]) -> Option<Finding> {
     let mut tags: Vec<String> = drift.iter().map(|planned| planned.tag.clone()).collect();
     tags.dedup();
     (!ids.is_empty()).then(|| {
-        Finding::new("drift", "the host is not as it was declared")
+        Finding::new(Finding::DRIFT, "the host is not as it was declared")
             .evidence(ids)
             .next("`hwctl plan` shows the differences, `hwctl provision` takes them away")
             .fix(Fix::Provision { tags })

@@ -8,7 +8,7 @@ use crate::resource::Host;
 
 const UNITS: [&str; 4] =
     ["nginx.service", "flask-app.socket", "flask-app.service", "docker.service"];
-const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,Result,ExecMainStatus,\
+const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,Result,ExecMainStatus,NRestarts,\
                           SocketUser,SocketGroup,SocketMode,Listen";
 
 /// Properties by unit.
@@ -30,7 +30,15 @@ impl Units {
     }
 
     pub(super) fn is_active(&self, unit: &str) -> bool {
-        matches!(self.get(unit, "ActiveState"), "active" | "reloading" | "activating")
+        let state = self.get(unit, "ActiveState");
+        matches!(state, "active" | "reloading" | "activating") && !self.is_failing(unit)
+    }
+
+    /// Whether it ended too soon and is started again and again.
+    pub(super) fn is_failing(&self, unit: &str) -> bool {
+        let get = |property| self.get(unit, property);
+        let is_again = get("SubState").starts_with("auto-restart");
+        get("ActiveState") == "activating" && (is_again || !matches!(get("NRestarts"), "" | "0"))
     }
 
     /// Its state in one line.

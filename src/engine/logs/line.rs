@@ -8,6 +8,15 @@ use jiff::tz::TimeZone;
 
 use crate::resource::Host;
 
+/// What Redis 7 says at each start and end in the voice of a warning.
+const REDIS_STARTS: [&str; 6] = [
+    "oO0OoO0OoO0Oo Redis is starting",
+    "Redis version=",
+    "Configuration loaded",
+    "Server initialized",
+    "User requested shutdown",
+    "Redis is now ready to exit",
+];
 /// A line longer than this is cut.
 const MAX_LINE: usize = 16 << 10;
 
@@ -73,8 +82,11 @@ pub(super) fn api_time(line: &str) -> Option<Timestamp> {
 pub(super) fn redis_error(line: &str) -> bool {
     let mut fields = line.split(' ');
     let is_own = fields.next().is_some_and(|head| head.contains(':'));
-    !line.trim().is_empty()
-        && if is_own { fields.nth(4) == Some("#") } else { line.contains("***") }
+    if !is_own {
+        return line.contains("***");
+    }
+    let is_warning = fields.nth(4) == Some("#");
+    is_warning && !REDIS_STARTS.iter().any(|usual| line.contains(&format!("# {usual}")))
 }
 
 /// Without its end, and not without end.
@@ -115,6 +127,8 @@ mod tests {
         assert!(!api_error("Started flask-app.service"));
         assert!(redis_error("1:M 24 Nov 2026 04:06:16.123 # WARNING Memory overcommit"));
         assert!(!redis_error("1:M 24 Nov 2026 04:06:16.123 * Ready to accept connections"));
+        assert!(!redis_error("1:M 24 Nov 2026 04:06:16.123 # Server initialized"));
+        assert!(!redis_error("Redis 7.0"));
         assert!(redis_error("*** FATAL CONFIG FILE ERROR ***"));
     }
 }

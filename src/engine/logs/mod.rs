@@ -20,7 +20,7 @@ use crate::resource::{Host, require_docker};
 
 use files::Followed;
 use line::Zone;
-use streams::Stream;
+use streams::{Stream, Told};
 
 /// How often followed files are looked at.
 const EVERY: Duration = Duration::from_millis(200);
@@ -66,8 +66,8 @@ pub(super) struct Logs<'a> {
     request: &'a LogsRequest,
     zone: Zone,
     files: Vec<Followed>,
-    /// The time of the newest line of each log that was told.
-    told: HashMap<String, String>,
+    /// How far each log was told.
+    told: HashMap<String, Told>,
     /// Why some of them cannot be read: that is no reason to show none.
     pub(super) unread: Vec<String>,
 }
@@ -98,7 +98,13 @@ impl<'a> Logs<'a> {
         for log in &self.request.logs {
             let lines = match &log.source {
                 LogSource::File(_) => continue,
-                LogSource::Unit(unit) => streams::unit(self.host, unit, log, self.request).await,
+                LogSource::Unit(unit) => {
+                    let read = streams::unit(self.host, unit, log, self.request).await;
+                    read.map(|(lines, cursor)| {
+                        self.told.entry(log.name.clone()).or_default().cursor = cursor;
+                        lines
+                    })
+                }
                 LogSource::Container(name) => {
                     streams::container(self.host, name, log, self.request).await
                 }
@@ -115,7 +121,9 @@ impl<'a> Logs<'a> {
         }
         // A stable order: what has the same time stays as it was written.
         all.sort_by(|a, b| a.time.cmp(&b.time));
-        self.told.extend(all.iter().map(|line| (line.log.clone(), line.time.clone())));
+        for line in &all {
+            self.told.entry(line.log.clone()).or_default().is_new(line);
+        }
         all.drain(..all.len().saturating_sub(self.request.lines));
         Ok(all)
     }

@@ -13,27 +13,35 @@ use super::{Log, LogsRequest, line};
 use crate::event::LogLine;
 use crate::resource::{Host, last_lines, require_docker};
 
-/// The newest lines of a unit's journal, oldest first.
+/// The newest lines of a unit's journal, oldest first, and where the journal goes on after them.
 pub(super) async fn unit(
     host: &Host,
     unit: &str,
     log: &Log,
     request: &LogsRequest,
-) -> Result<Vec<LogLine>> {
+) -> Result<(Vec<LogLine>, Option<String>)> {
     let mut args = arguments(unit);
-    // Which of them went wrong is known only here.
+    // Which of them went wrong is known only here. The last one says where it goes on.
     if !request.errors {
-        args.push(format!("--lines={}", request.lines));
+        args.push(format!("--lines={}", request.lines.max(1)));
     }
     args.extend(request.since.map(|since| format!("--since=@{since}")));
     let output = host.output("journalctl", &args).await?;
     if !output.status.success() {
         bail!("`journalctl` fails: {}", last_lines(&output, 2));
     }
-    let lines = output.stdout.split(|byte| *byte == b'\n').filter_map(|line| entry(line, log));
+    let entries = output.stdout.split(|byte| *byte == b'\n');
+    let cursor = entries.clone().rfind(|line| !line.is_empty()).and_then(cursor);
+    let lines = entries.filter_map(|line| entry(line, log));
     let mut lines: Vec<_> = lines.filter(|line| request.wants(line)).collect();
-    lines.drain(..lines.len().saturating_sub(request.lines));
-    Ok(lines)
+    lines.drain(..lines.len().saturating_sub(request.lines.max(1)));
+    Ok((lines, cursor))
+}
+
+/// The place of an entry in the journal.
+fn cursor(json: &[u8]) -> Option<String> {
+    let fields: serde_json::Value = serde_json::from_slice(json).ok()?;
+    Some(fields["__CURSOR"].as_str()?.to_owned())
 }
 
 fn arguments(unit: &str) -> Vec<String> {
@@ -43,30 +51,54 @@ fn arguments(unit: &str) -> Vec<String> {
 /// A log that is followed as its program tells it.
 pub(super) struct Stream {
     pub(super) log: Log,
-    /// The time of the newest line that was told.
-    pub(super) told: String,
+    pub(super) told: Told,
     pub(super) request: LogsRequest,
 }
 
-impl Stream {
-    /// Sends a line if it is new and asked for; false when nobody listens any more.
-    fn pass_on(&mut self, line: LogLine, lines: &UnboundedSender<LogLine>) -> bool {
-        if line.time <= self.told {
-            return true;
+/// How far a log was told.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Told {
+    /// Where the journal goes on.
+    pub(super) cursor: Option<String>,
+    /// The time of the newest line, and the lines of that very time.
+    newest: (String, Vec<String>),
+}
+
+impl Told {
+    /// Takes a line; whether it is new. Docker tells lines anew where a log is opened again.
+    pub(super) fn is_new(&mut self, line: &LogLine) -> bool {
+        let (time, texts) = &mut self.newest;
+        if line.time < *time || line.time == *time && texts.contains(&line.text) {
+            return false;
         }
-        self.told.clone_from(&line.time);
+        if line.time > *time {
+            time.clone_from(&line.time);
+            texts.clear();
+        }
+        texts.push(line.text.clone());
+        true
+    }
+}
+
+impl Stream {
+    /// Sends a line if it is asked for; false when nobody listens any more.
+    fn pass_on(&self, line: LogLine, lines: &UnboundedSender<LogLine>) -> bool {
         !self.request.wants(&line) || lines.send(line).is_ok()
     }
 
     /// Follows a unit's journal.
     pub(super) fn follow_unit(
-        mut self,
+        self,
         host: &Host,
         unit: &str,
         lines: UnboundedSender<LogLine>,
     ) -> Result<JoinHandle<()>> {
         let mut args = arguments(unit);
-        args.extend(["--follow".to_owned(), format!("--since=@{}", moments_ago())]);
+        args.extend(["--follow".to_owned(), "--no-tail".to_owned()]);
+        args.push(match &self.told.cursor {
+            Some(cursor) => format!("--after-cursor={cursor}"),
+            None => format!("--since=@{}", moments_ago()),
+        });
         let mut child = host
             .command("journalctl")
             .args(args)
@@ -105,8 +137,9 @@ impl Stream {
                     .build();
                 let mut chunks = docker.logs(&name, Some(options));
                 while let Some(Ok(chunk)) = chunks.next().await {
-                    let new: Vec<_> = printed(&chunk.into_bytes(), &self.log).collect();
-                    for line in new {
+                    let bytes = chunk.into_bytes();
+                    let new = printed(&bytes, &self.log).filter(|line| self.told.is_new(line));
+                    for line in new.collect::<Vec<_>>() {
                         if !self.pass_on(line, &lines) {
                             return;
                         }
@@ -151,7 +184,7 @@ pub(super) async fn container(
     log: &Log,
     request: &LogsRequest,
 ) -> Result<Vec<LogLine>> {
-    let tail = if request.errors { "all".to_owned() } else { request.lines.to_string() };
+    let tail = if request.errors { "all".to_owned() } else { request.lines.max(1).to_string() };
     let since = request.since.and_then(|since| i32::try_from(since).ok()).unwrap_or_default();
     let options = LogsOptionsBuilder::new()
         .stdout(true)
@@ -166,7 +199,7 @@ pub(super) async fn container(
         let chunk = chunk.with_context(|| format!("the container `{name}`"))?;
         lines.extend(printed(&chunk.into_bytes(), log).filter(|line| request.wants(line)));
     }
-    lines.drain(..lines.len().saturating_sub(request.lines));
+    lines.drain(..lines.len().saturating_sub(request.lines.max(1)));
     Ok(lines)
 }
 
@@ -200,6 +233,16 @@ mod tests {
             r#"{"MESSAGE":[79,107,255],"__REALTIME_TIMESTAMP":"1795493176200000","PRIORITY":"3"}"#;
         let told = entry(json.as_bytes(), &log).unwrap();
         assert_eq!((told.text.as_str(), told.is_error), ("Ok\u{fffd}", true));
+
+        let (mut told, line) = (Told::default(), |time: &str, text: &str| LogLine {
+            time: time.to_owned(),
+            log: "redis".to_owned(),
+            is_error: false,
+            text: text.to_owned(),
+        });
+        let lines = [("2", "a"), ("2", "b"), ("2", "a"), ("1", "c"), ("3", "a")];
+        let new = lines.map(|(time, text)| told.is_new(&line(time, text)));
+        assert_eq!(new, [true, true, false, false, true], "two lines may have one time");
 
         let bytes = b"2026-11-24T04:06:16.123456789Z 1:M 24 Nov 2026 04:06:16.123 # down\n";
         let told: Vec<_> = printed(bytes, &log).collect();

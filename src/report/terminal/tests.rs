@@ -4,7 +4,7 @@ use super::*;
 use crate::event::Id;
 
 fn shown(diff: bool, events: Vec<What>) -> String {
-    let style = Style { color: false, live: false, diff, check: diff };
+    let style = Style { color: false, live: false, width: 80, diff, check: diff };
     let terminal = Terminal::new(Vec::new(), style);
     for what in events {
         terminal.event(Event::on("vm1", what));
