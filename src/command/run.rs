@@ -72,12 +72,12 @@ pub(super) async fn carry_out(
     let mut failure = Failure::new(Exit::Undone, "the host is not as it should be from outside")
         .hint("`--keep-on-failure` leaves the host as it is for a look");
     failure.why = wrong;
+    let why = failure.what.clone();
     if carry.keep_on_failure {
-        engine.keep(tell).await?;
+        engine.leave(&why, tell).await?;
         let failure = Failure { exit: Exit::Failed, hint: None, ..failure };
         return Err(failure.not_done("the run was not undone (`--keep-on-failure`)"));
     }
-    let why = failure.what.clone();
     let left = engine.undo(&why, tell).await?;
     Err(left.into_iter().fold(failure, Failure::why))
 }

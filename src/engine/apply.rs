@@ -1,6 +1,7 @@
 //! Carries a plan out: journal first, each change verified by reading again; and takes it back.
 
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -14,7 +15,7 @@ use super::plan::{Plan, Step, Wanted};
 use super::protocol::Reply;
 use super::validate::{self, Outside};
 use crate::event::What;
-use crate::resource::{Advise, Back, Change, Detail, Host, Resource, Saved};
+use crate::resource::{Advise, Back, Change, Detail, Host, Id, Resource, Saved};
 
 /// Tells the operator's side what happens.
 pub(super) struct Teller(pub(super) UnboundedSender<Reply>);
@@ -33,6 +34,8 @@ pub(super) struct Carrier<'a> {
     /// The change that is under way.
     pub(super) current: &'a Cell<Option<usize>>,
     pub(super) halted: &'a Halted,
+    /// What the plan's risky changes are loaded with.
+    pub(super) loaded_later: HashSet<Id>,
     /// How long a risky change waits for a new login.
     pub(super) confirm_timeout: Duration,
     /// What a client should see of nginx.
@@ -83,6 +86,10 @@ impl Carrier<'_> {
             let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.teller.tell(What::ChangeDone { index, id, elapsed_ms });
         }
+        // What was armed for a change that turned out not to be needed.
+        if deadman::is_armed(self.host) {
+            self.new_login().await?;
+        }
         Ok(Carried::Out)
     }
 
@@ -90,7 +97,8 @@ impl Carrier<'_> {
     fn is_stopped(&self, done: usize, all: usize) -> Result<bool> {
         match self.halted.get() {
             None => Ok(false),
-            Some(Halt::Stopped) => Ok(true),
+            // A change that is armed is in hand until it is loaded.
+            Some(Halt::Stopped) => Ok(!deadman::is_armed(self.host)),
             Some(_) => bail!("the operator's side is gone after {done} of {all} changes"),
         }
     }
@@ -158,7 +166,7 @@ impl Carrier<'_> {
     }
 
     /// Makes a change that the journal has. One that could lock the operator out is taken back by
-    /// the host itself unless a new login works.
+    /// the host itself, with what it is loaded with, unless a new login works.
     async fn guarded(
         &self,
         resource: &Resource,
@@ -166,7 +174,8 @@ impl Carrier<'_> {
         change: impl Future<Output = Result<()>>,
     ) -> Result<()> {
         let risky = deadman::is_risky(resource);
-        if risky {
+        let is_input = self.loaded_later.contains(&resource.id());
+        if risky || is_input && !deadman::is_armed(self.host) {
             deadman::arm(self.host, journal.id(), self.confirm_timeout).await?;
         }
         let changed = change.await;
@@ -214,8 +223,10 @@ fn not_kept(change: &Change) -> Result<()> {
 /// the files are back.
 pub(super) async fn undo(journal: &Journal, host: &Host, teller: &Teller) -> Result<()> {
     host.forget();
-    journal.free_reserve()?;
     let mut failed = Vec::new();
+    if let Err(error) = journal.free_reserve() {
+        failed.push(format!("{error:#}"));
+    }
     for entry in journal.entries().iter().rev() {
         let id = entry.resource.id();
         let result = match entry.resource.is_unit() {

@@ -3,14 +3,16 @@
 //! A timer on the host is armed before the change, in files, so that it holds across a reboot as
 //! well. Only a login by a new connection disarms it: the one that made the change proves nothing.
 
-use std::fs;
+use std::collections::HashSet;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use tokio::time::{Instant, sleep};
 
-use super::journal;
-use crate::resource::{Host, Resource, write_atomic};
+use super::journal::{self, Entry};
+use crate::resource::{Advise, Host, Id, Resource, write_atomic};
 
 const SERVICE: &str = "hwctl-revert.service";
 const TIMER: &str = "hwctl-revert.timer";
@@ -28,6 +30,13 @@ pub(super) fn is_risky(resource: &Resource) -> bool {
         }
         other => other.path().is_some_and(|path| path.starts_with("/etc/ssh")),
     }
+}
+
+/// What the risky ones among `resources` are loaded with: a boot in the middle of a run loads it
+/// too, so it changes, and goes back, under the same timer.
+pub(super) fn inputs<'a>(resources: impl Iterator<Item = &'a Resource>) -> HashSet<Id> {
+    let risky = resources.filter(|resource| is_risky(resource));
+    risky.flat_map(|resource| resource.inputs().iter().cloned()).collect()
 }
 
 /// Arms the timer: unless it is disarmed within `timeout`, the risky changes of the run `id` are
@@ -54,6 +63,7 @@ pub(super) async fn arm(host: &Host, id: &str, timeout: Duration) -> Result<()> 
     }
     remove_file(&link)?;
     std::os::unix::fs::symlink(Path::new(UNITS).join(TIMER), &link)
+        .and_then(|()| sync_folder_of(&link))
         .with_context(|| format!("make `{}`", link.display()))?;
     host.run("systemctl", &["daemon-reload"]).await?;
     // One that has fired before is still there for systemd: starting it again does nothing.
@@ -75,18 +85,40 @@ pub(super) async fn disarm(host: &Host) -> Result<()> {
     remove(host).await
 }
 
+/// Settles a timer that a run has left: a session that has logged in since it was armed disarms it,
+/// another waits until the host has taken things back.
+pub(super) async fn settle(host: &Host, logged_in: SystemTime, patience: Duration) -> Result<()> {
+    let armed = fs::metadata(unit(host, TIMER)).and_then(|timer| timer.modified());
+    if armed.is_ok_and(|armed| armed < logged_in) {
+        disarm(host).await?;
+    }
+    let start = Instant::now();
+    while is_armed(host) {
+        if start.elapsed() > patience {
+            return Err(anyhow!("the host is still taking back a change of an earlier run"))
+                .hint(format!("`systemctl status {SERVICE}` on the host says what is in its way"));
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
+
 /// Takes back the risky changes of a run: what the timer does.
 pub async fn revert(host: &Host, id: &str) -> Result<()> {
     // First: a login that comes from now on comes too late.
     write_atomic(&mark(host), b"", 0o600, None)?;
     let entries = journal::entries(host, id)?;
-    let risky = entries.iter().rev().filter(|entry| is_risky(&entry.resource));
+    let inputs = inputs(entries.iter().map(|entry| &entry.resource));
+    // What they are loaded with first.
+    let (risky, other): (Vec<_>, Vec<_>) =
+        entries.iter().rev().partition(|entry| is_risky(&entry.resource));
+    let inputs = other.into_iter().filter(|entry| inputs.contains(&entry.resource.id()));
     let mut reverted = Ok(());
-    for entry in risky {
+    for Entry { resource, before, .. } in inputs.chain(risky) {
         // One that cannot be taken back keeps no other from it.
-        let undone = entry.resource.undo(&entry.before, host).await;
+        let undone = resource.undo(before, host).await;
         host.forget();
-        reverted = reverted.and(undone.with_context(|| format!("`{}`", entry.resource.id())));
+        reverted = reverted.and(undone.with_context(|| format!("`{}`", resource.id())));
     }
     // Until it is done, systemd tries again.
     reverted.context("cannot take back what could lock the operator out")?;
@@ -110,13 +142,17 @@ async fn remove(host: &Host) -> Result<()> {
     host.run("systemctl", &["daemon-reload"]).await.map(|_| ())
 }
 
+/// Removes a file for good: one that came back with a power cut would take back what was confirmed.
 fn remove_file(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("remove `{}`", path.display()))
-        }
-        _ => Ok(()),
-    }
+    let removed = match fs::remove_file(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        removed => removed.and_then(|()| sync_folder_of(path)),
+    };
+    removed.with_context(|| format!("remove `{}`", path.display()))
+}
+
+fn sync_folder_of(path: &Path) -> std::io::Result<()> {
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
 fn unit(host: &Host, name: &str) -> PathBuf {
