@@ -3,6 +3,7 @@
 
 mod host;
 
+use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,17 @@ fn wait_for(host: &Provisioned<'_>, script: &str) {
         assert!(start.elapsed() < Duration::from_mins(1), "`{script}` never succeeds: {}", log());
         std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// Reads what a run says until an event holds this text.
+fn until(child: &mut Child, text: &str) -> Value {
+    let mut output = BufReader::new(child.stdout.take().expect("its output"));
+    let mut line = String::new();
+    while output.read_line(&mut line).unwrap() > 0 && !line.contains(text) {
+        line.clear();
+    }
+    child.stdout = Some(output.into_inner());
+    serde_json::from_str(&line).unwrap_or_else(|_| panic!("it never says `{text}`"))
 }
 
 fn end(child: Child) -> (i32, Vec<Value>) {
@@ -87,6 +99,57 @@ fn a_firewall_that_cuts_the_operator_off_is_taken_back() {
     let (code, events) = host.hwctl("provision", PLAIN);
     assert_eq!((code, changes(&events)), (0, vec!["firewall ufw"]));
     assert!(host.sh("ufw status").contains("Status: active"));
+}
+
+/// A boot in the middle of a run loads what the firewall is loaded with, so it is taken back too.
+#[test]
+fn what_the_firewall_is_loaded_with_is_taken_back_with_it() {
+    let lab = lab();
+    let host = Provisioned::fresh(&lab, "trixie");
+    assert_eq!(host.hwctl("provision", PLAIN).0, 0);
+    let timeouts = ["--connect-timeout", "30", "--confirm-timeout", "6"];
+    let open = ["--set", "firewall.allow=[80/tcp, 443/tcp, 8088/tcp]"];
+    let args = [PLAIN, &timeouts, &open].concat();
+    let mut child = host.command("provision", &args).spawn().unwrap();
+    let written = until(&mut child, "change_done");
+    host.host.power_off_hard().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(written["id"], "file /etc/ufw/after.rules");
+    let new = "grep -q 8088 /etc/ufw/after.rules";
+    let file = host.host.root().join("etc/ufw/after.rules");
+    assert!(std::fs::read_to_string(file).unwrap().contains("8088"), "it was not written yet");
+
+    host.host.boot_unreachable().unwrap();
+    wait_for(&host, &format!("! {new} && ! test -e /etc/systemd/system/hwctl-revert.timer"));
+    assert!(host.sh("ufw status").contains("Status: active"));
+    host.host.wait_until_reachable().unwrap();
+    assert_eq!(host.hwctl("plan", PLAIN).0, 0);
+    assert_eq!(host.hwctl("provision", &args).0, 0);
+    assert!(host.sh_ok(new) && !host.sh_ok("test -e /etc/systemd/system/hwctl-revert.timer"));
+}
+
+#[test]
+fn a_second_run_waits_for_the_first_and_goes_on_when_that_is_killed() {
+    let lab = lab();
+    let host = Provisioned::fresh(&lab, "trixie");
+    let mut first = host.command("provision", PLAIN).spawn().unwrap();
+    until(&mut first, "change_started");
+    let mut second = host.command("provision", PLAIN).spawn().unwrap();
+    let told = until(&mut second, "waiting for another run");
+    let told = told["message"].as_str().unwrap_or_default();
+    let us = host.sh("ip -4 route show default | cut -d' ' -f3");
+    assert!(told.contains("`provision` by ") && told.contains(&format!(" from {us}, since ")));
+    // Whoever else can open the lock could hold it.
+    assert!(!host.sh_ok("setpriv --reuid=nobody --clear-groups flock -n /run/hwctl.lock true"));
+
+    // The engine of the first is the one that works.
+    host.sh("kill -9 $(pgrep -x -o -f '/[^ ]*/hwctl-[0-9a-f]* engine .*')");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let (code, events) = end(second);
+    assert_eq!(code, 0, "{events:#?}");
+    assert_eq!(host.hwctl("plan", PLAIN).0, 0);
 }
 
 #[test]

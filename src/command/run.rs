@@ -75,8 +75,10 @@ pub(super) async fn carry_out(
     let why = failure.what.clone();
     if carry.keep_on_failure {
         engine.leave(&why, tell).await?;
-        let failure = Failure { exit: Exit::Failed, hint: None, ..failure };
-        return Err(failure.not_done("the run was not undone (`--keep-on-failure`)"));
+        let failure = Failure { exit: Exit::Failed, ..failure };
+        return Err(failure
+            .not_done("the run was not undone (`--keep-on-failure`)")
+            .hint("`hwctl rollback` takes it back"));
     }
     let left = engine.undo(&why, tell).await?;
     Err(left.into_iter().fold(failure, Failure::why))

@@ -1,7 +1,6 @@
 //! Carries a plan out: journal first, each change verified by reading again; and takes it back.
 
 use std::cell::Cell;
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -15,7 +14,7 @@ use super::plan::{Plan, Step, Wanted};
 use super::protocol::Reply;
 use super::validate::{self, Outside};
 use crate::event::What;
-use crate::resource::{Advise, Back, Change, Detail, Host, Id, Resource, Saved};
+use crate::resource::{Advise, Back, Change, Detail, Host, Resource, Saved};
 
 /// Tells the operator's side what happens.
 pub(super) struct Teller(pub(super) UnboundedSender<Reply>);
@@ -34,8 +33,6 @@ pub(super) struct Carrier<'a> {
     /// The change that is under way.
     pub(super) current: &'a Cell<Option<usize>>,
     pub(super) halted: &'a Halted,
-    /// What the plan's risky changes are loaded with.
-    pub(super) loaded_later: HashSet<Id>,
     /// How long a risky change waits for a new login.
     pub(super) confirm_timeout: Duration,
     /// What a client should see of nginx.
@@ -174,8 +171,7 @@ impl Carrier<'_> {
         change: impl Future<Output = Result<()>>,
     ) -> Result<()> {
         let risky = deadman::is_risky(resource);
-        let is_input = self.loaded_later.contains(&resource.id());
-        if risky || is_input && !deadman::is_armed(self.host) {
+        if risky || deadman::is_loaded(resource) && !deadman::is_armed(self.host) {
             deadman::arm(self.host, journal.id(), self.confirm_timeout).await?;
         }
         let changed = change.await;

@@ -3,7 +3,6 @@
 //! A timer on the host is armed before the change, in files, so that it holds across a reboot as
 //! well. Only a login by a new connection disarms it: the one that made the change proves nothing.
 
-use std::collections::HashSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -12,11 +11,12 @@ use anyhow::{Context, Result, anyhow};
 use tokio::time::{Instant, sleep};
 
 use super::journal::{self, Entry};
-use crate::resource::{Advise, Host, Id, Resource, write_atomic};
+use crate::resource::{Advise, Host, Resource, write_atomic};
 
 const SERVICE: &str = "hwctl-revert.service";
 const TIMER: &str = "hwctl-revert.timer";
 const UNITS: &str = "/etc/systemd/system";
+const UFW: &str = "/etc/ufw";
 /// What starts the timer after a reboot.
 const AT_BOOT: &str = "/etc/systemd/system/timers.target.wants/hwctl-revert.timer";
 
@@ -32,11 +32,10 @@ pub(super) fn is_risky(resource: &Resource) -> bool {
     }
 }
 
-/// What the risky ones among `resources` are loaded with: a boot in the middle of a run loads it
-/// too, so it changes, and goes back, under the same timer.
-pub(super) fn inputs<'a>(resources: impl Iterator<Item = &'a Resource>) -> HashSet<Id> {
-    let risky = resources.filter(|resource| is_risky(resource));
-    risky.flat_map(|resource| resource.inputs().iter().cloned()).collect()
+/// Whether the firewall is loaded with it: a boot in the middle of a run loads it too, so it
+/// changes, and goes back, under the same timer.
+pub(super) fn is_loaded(resource: &Resource) -> bool {
+    resource.path().is_some_and(|path| path.starts_with(UFW))
 }
 
 /// Arms the timer: unless it is disarmed within `timeout`, the risky changes of the run `id` are
@@ -108,17 +107,20 @@ pub async fn revert(host: &Host, id: &str) -> Result<()> {
     // First: a login that comes from now on comes too late.
     write_atomic(&mark(host), b"", 0o600, None)?;
     let entries = journal::entries(host, id)?;
-    let inputs = inputs(entries.iter().map(|entry| &entry.resource));
-    // What they are loaded with first.
-    let (risky, other): (Vec<_>, Vec<_>) =
-        entries.iter().rev().partition(|entry| is_risky(&entry.resource));
-    let inputs = other.into_iter().filter(|entry| inputs.contains(&entry.resource.id()));
+    // What the firewall is loaded with first.
+    let loaded: Vec<_> = entries.iter().filter(|entry| is_loaded(&entry.resource)).collect();
+    let risky: Vec<_> = entries.iter().filter(|entry| is_risky(&entry.resource)).collect();
     let mut reverted = Ok(());
-    for Entry { resource, before, .. } in inputs.chain(risky) {
+    for Entry { resource, before, .. } in loaded.iter().rev().chain(risky.iter().rev()) {
         // One that cannot be taken back keeps no other from it.
         let undone = resource.undo(before, host).await;
         host.forget();
         reverted = reverted.and(undone.with_context(|| format!("`{}`", resource.id())));
+    }
+    if risky.is_empty() && !loaded.is_empty() && host.path(Path::new("/usr/sbin/ufw")).exists() {
+        // A boot has loaded it before the run came to it.
+        let reloaded = host.run("ufw", &["reload"]).await;
+        reverted = reverted.and(reloaded.map(|_| ()).context("load the firewall's rules"));
     }
     // Until it is done, systemd tries again.
     reverted.context("cannot take back what could lock the operator out")?;
@@ -157,4 +159,58 @@ fn sync_folder_of(path: &Path) -> std::io::Result<()> {
 
 fn unit(host: &Host, name: &str) -> PathBuf {
     host.path(Path::new(UNITS)).join(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::journal::Journal;
+    use crate::engine::protocol::RunInfo;
+    use crate::resource::{self, Declared, Firewall};
+
+    #[tokio::test]
+    async fn what_is_loaded_goes_back_with_what_loads_it_and_nothing_else_does() {
+        let root = tempfile::tempdir().unwrap();
+        let host = Host::new(root.path(), Box::new(|_| anyhow::bail!("none")), Box::new(|_| ()));
+        let run = RunInfo { operator: "me@here".into(), verb: "x".into(), version: "1".into() };
+        let mut journal = Journal::begin(&host, &run, None).unwrap();
+        let [rules, page] = ["/etc/ufw/after.rules", "/etc/page"];
+        let firewall = Firewall { allow: vec![], exclusive: false, inputs: vec![] }.into();
+        let file = |path| resource::File::text(path, "new").into();
+        for resource in [file(rules), file(page), firewall] {
+            let examined = resource.examine(&host).await.unwrap();
+            let step = Declared { tag: "x".into(), resource }.into();
+            journal.note(&step, examined.before, examined.change.unwrap()).unwrap();
+        }
+        fs::create_dir_all(root.path().join(&UFW[1..])).unwrap();
+        for path in [rules, page] {
+            fs::write(root.path().join(&path[1..]), "new").unwrap();
+        }
+        // There is no systemd in this root to disarm.
+        let _ = revert(&host, journal.id()).await;
+        assert!(!root.path().join(&rules[1..]).exists());
+        assert!(root.path().join(&page[1..]).exists());
+        assert!(has_fired(&host));
+    }
+
+    #[tokio::test]
+    async fn only_a_later_login_disarms_what_a_run_has_left() {
+        let root = tempfile::tempdir().unwrap();
+        let host = Host::new(root.path(), Box::new(|_| anyhow::bail!("none")), Box::new(|_| ()));
+        let before = SystemTime::now();
+        settle(&host, before, Duration::ZERO).await.unwrap();
+        fs::create_dir_all(root.path().join(&UNITS[1..])).unwrap();
+        let timer = File::create(unit(&host, TIMER)).unwrap();
+        timer.set_modified(before + Duration::from_secs(1)).unwrap();
+        let waited = settle(&host, before, Duration::from_millis(150)).await.unwrap_err();
+        assert!(format!("{waited:#}").contains("still taking back"), "{waited:#}");
+        assert!(is_armed(&host));
+        // Once the host has taken things back it removes the timer.
+        let settled = settle(&host, before, Duration::from_secs(5));
+        let (settled, ()) = tokio::join!(settled, async {
+            sleep(Duration::from_millis(50)).await;
+            fs::remove_file(unit(&host, TIMER)).unwrap();
+        });
+        settled.unwrap();
+    }
 }

@@ -241,7 +241,8 @@ impl Session {
     /// Takes the host's lock for this session, if it has not got it.
     async fn lock(&mut self, run: &RunInfo, patience: Duration) -> Result<()> {
         if self.lock.is_none() {
-            let tell = |message| self.teller.tell(What::Step { message, fraction: None });
+            // Not a step: whoever has no live line to look at should know too.
+            let tell = |message| self.teller.tell(What::Warning { message });
             let lock =
                 Lock::take(&self.host, run, self.from(), patience, &self.halted, tell).await?;
             self.lock = Some(lock);
@@ -281,7 +282,6 @@ impl Session {
             teller: &self.teller,
             current: &self.current,
             halted: &self.halted,
-            loaded_later: deadman::inputs(plan.steps.iter().map(|step| &step.resource)),
             confirm_timeout: Duration::from_secs(request.confirm_timeout_s),
             outside: self.connection.as_ref().zip(request.outside.as_deref()).map(
                 |(connection, expected)| Outside {
