@@ -176,7 +176,7 @@ mod tests {
         let mut journal = Journal::begin(&host, &run, None).unwrap();
         let [rules, page] = ["/etc/ufw/after.rules", "/etc/page"];
         let firewall = Firewall { allow: vec![], exclusive: false, inputs: vec![] }.into();
-        let file = |path| resource::File::text(path, "new").into();
+        let file = |path| Resource::from(resource::File::text(path, "new"));
         for resource in [file(rules), file(page), firewall] {
             let examined = resource.examine(&host).await.unwrap();
             let step = Declared { tag: "x".into(), resource }.into();
