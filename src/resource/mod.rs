@@ -50,7 +50,7 @@ pub use entry::{MAX_FILE, sweep};
 pub use facts::{Facts, Version};
 pub use file::{Absent, File, PathState};
 pub use firewall::{Firewall, FirewallPort, FirewallState, Transport};
-pub use fs::{Owner, write_atomic};
+pub use fs::{Owner, user_name, write_atomic};
 pub use hint::{Advise, Hint};
 pub use host::{BlobSource, Host, Outcome, Progress, last_lines};
 pub use host_secret::{HostSecret, HostSecretState};
