@@ -157,6 +157,32 @@ fn a_second_run_waits_for_the_first_and_goes_on_when_that_is_killed() {
     assert_eq!(host.hwctl("plan", PLAIN).0, 0);
 }
 
+/// A second Redis, a second API and a copy of nginx's configuration that are on trial.
+#[test]
+fn what_was_on_trial_when_a_run_was_cut_off_goes_with_the_next() {
+    let lab = lab();
+    let host = Provisioned::fresh(&lab, "trixie");
+    assert_eq!(host.hwctl("provision", PLAIN).0, 0);
+    host.sh("mkdir /run/hwctl-stage-left; touch /run/hwctl-stage-left/file");
+    let second = "/run/systemd/system/hwctl-trial-flask-app.service";
+    host.sh(&format!(
+        "printf '[Service]\\nExecStart=/bin/sleep infinity\\n' >{second};
+         systemctl daemon-reload; systemctl start hwctl-trial-flask-app"
+    ));
+    let args = [PLAIN, &["--set", "redis.port=6390"]].concat();
+    let mut child = host.command("provision", &args).spawn().unwrap();
+    until(&mut child, "redis-flask.hwctl-trial");
+    wait_for(&host, "docker ps | grep -q hwctl-trial");
+    host.sh("kill -9 $(pgrep -x -o -f '/[^ ]*/hwctl-[0-9a-f]* engine .*')");
+    child.wait().unwrap();
+
+    assert_eq!(host.hwctl("provision", PLAIN).0, 0);
+    assert!(!host.sh_ok("systemctl is-active -q hwctl-trial-flask-app"));
+    let left = host.sh("ls -d /run/hwctl-* /run/systemd/system/hwctl-* 2>/dev/null; \
+                        docker ps -a --format '{{.Names}}'");
+    assert_eq!(left, "redis-flask");
+}
+
 #[test]
 fn ctrl_c_stops_after_the_change_in_hand_and_a_second_one_at_once() {
     let lab = lab();

@@ -10,6 +10,7 @@ use serde_bytes::ByteBuf;
 
 use super::journal::{self, Entry};
 use super::plan::Step;
+use super::validate;
 use crate::resource::{Advise, Declared, Host, Id, Resource, Saved, sweep, write_atomic};
 
 /// All of it, oldest first.
@@ -71,10 +72,15 @@ impl Manifest {
     }
 
     /// Takes in a run that went away before it could end, if there is one, and ends it.
-    pub(super) fn settle(host: &Host) -> Result<()> {
+    pub(super) async fn settle(host: &Host) -> Result<()> {
         let Some(run) = journal::open_run(host) else { return Ok(()) };
         sweep_after(&journal::entries(host, &run)?, host)?;
-        Self::load(host)?.save(host)?;
+        validate::sweep(host)?;
+        let manifest = Self::load(host)?;
+        for owned in &manifest.owned {
+            owned.resource.sweep(host).await?;
+        }
+        manifest.save(host)?;
         journal::settle(host, &run)
     }
 

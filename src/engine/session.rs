@@ -209,7 +209,7 @@ impl Session {
         if let Some(run) = &request.run {
             self.lock(run, patience).await?;
             deadman::settle(&self.host, self.began, patience).await?;
-            Manifest::settle(&self.host)?;
+            Manifest::settle(&self.host).await?;
         }
         let wanted = goal::wanted(&request.goal, &self.host)?;
         if wanted.strange > 0 {

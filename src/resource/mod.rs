@@ -352,6 +352,15 @@ impl Resource {
         matches!(self, Self::Unit(_) | Self::Container(_) | Self::Firewall(_))
     }
 
+    /// Removes what a run that was cut off has left beside it, such as a second one on trial.
+    pub async fn sweep(&self, host: &Host) -> Result<()> {
+        match self {
+            Self::Unit(unit) => Box::pin(unit.sweep(host)).await,
+            Self::Container(container) => Box::pin(container.sweep(host)).await,
+            _ => Ok(()),
+        }
+    }
+
     /// The first step of undoing a unit: one that did not run before is stopped, so that what it
     /// reads can be taken away. So are a container and a firewall that were not there.
     pub async fn release(&self, before: &Saved, host: &Host) -> Result<()> {
