@@ -98,8 +98,22 @@ fn destroy_takes_what_hwctl_made_and_keeps_data_until_it_is_purged() {
 fn data_that_was_kept_is_purged_later() {
     let lab = host::lab();
     let host = Provisioned::fresh(&lab, "bookworm");
+    let list = "dpkg-query -W -f '${binary:Package} ${db:Status-Status}\n' | grep ' installed'";
+    let packages = host.sh(list);
+    // What an undone run leaves is hwctl's as well: its packages.
+    let own = include_str!("../templates/systemd/flask-app.service");
+    let broken = own.replace("ExecStart={{ binary | systemd }}", "ExecStart=/bin/false");
+    let folder = host.folder().join("templates/systemd");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("flask-app.service"), broken).unwrap();
+    assert_eq!(host.hwctl("provision", &[]).0, 4);
+    std::fs::remove_dir_all(host.folder().join("templates")).unwrap();
     ok(host.hwctl("provision", &[]));
     ok(host.hwctl("destroy", &["--yes"]));
+    assert_eq!(host.sh(list), packages);
+    for folder in ["/var/lib/redis-flask", "/etc/nginx/ssl", "/usr/local/lib/hwctl"] {
+        assert!(!exists(&host, folder), "{folder}");
+    }
     let volume = "/var/lib/docker/volumes/flask-app_redis-data";
     assert!(exists(&host, volume));
     ok(host.hwctl("destroy", &["--purge-data", "--yes"]));

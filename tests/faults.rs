@@ -144,8 +144,10 @@ fn one(
     assert_eq!(code, 0, "{events:#?}");
     let (code, events) = host.hwctl("plan", args);
     assert_eq!((code, changes(&events)), (0, vec![]));
-    let left = host.sh("find / -xdev -name '.hwctl-*' -not -path '/proc/*'");
-    assert_eq!(left, "", "files that were never finished are left behind");
+    let left = host.sh("find / -xdev -name '.hwctl-*' -not -path '/proc/*'; ls -d /run/hwctl-* \
+                        /run/systemd/system/hwctl-* 2>/dev/null; \
+                        docker ps -a --format '{{.Names}}' --filter name=hwctl-");
+    assert_eq!(left, "", "what was never finished is left behind");
     let now = kept(host, token.get_or_insert_with(|| log_in(host)));
     if let Some(before) = before {
         assert_eq!(now.secrets, before.secrets, "a secret was made twice");

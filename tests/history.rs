@@ -37,6 +37,8 @@ fn runs_are_told_and_taken_back_one_after_the_other() {
     wrong_questions_are_refused(&host);
     the_key_is_renewed_and_brought_back(&host);
     a_run_that_fails_is_told_as_undone(&host);
+    what_failed_stays_for_a_look(&host);
+    the_version_of_the_hosts_own_commands_stays(&host);
 }
 
 fn a_change_is_rolled_back_and_again(host: &Provisioned<'_>) {
@@ -130,6 +132,47 @@ fn a_run_that_fails_is_told_as_undone(host: &Provisioned<'_>) {
     assert_eq!(code, 1);
     assert!(failure(&events).contains("was undone"), "{events:#?}");
     assert_eq!(host.hwctl("plan", &[]).0, 0);
+}
+
+fn what_failed_stays_for_a_look(host: &Provisioned<'_>) {
+    let failed = |args: &[&str], path: &str| {
+        let (code, events) = host.hwctl("provision", &[&["--keep-on-failure"], args].concat());
+        assert_eq!((code, outcome(&events).as_str()), (1, "failed"), "{events:#?}");
+        assert!(failure(&events).contains("was not undone"), "{events:#?}");
+        assert_eq!(runs(&ok(host.hwctl("history", &[])))[0].1, "failed");
+        assert!(host.sh_ok(path), "it is as it was when it failed");
+    };
+    // A change that cannot be made.
+    let busy = host.sh("systemctl is-active taken");
+    assert_eq!(busy, "active", "the port of the case before is still taken");
+    failed(
+        &["--set", "redis.port=6391", "--set", "sites.site1.allow=[10.9.8.7]"],
+        "grep -q 10.9.8.7 /etc/nginx/sites-available/homework",
+    );
+    ok(host.hwctl("rollback", &["--yes"]));
+    assert_eq!(host.hwctl("plan", &[]).0, 0);
+    // A check from outside.
+    host.sh("iptables -I INPUT -p tcp --dport 443 -j REJECT");
+    failed(&["--set", "redis.port=6392"], "docker port redis-flask | grep -q 6392");
+    host.sh("iptables -D INPUT -p tcp --dport 443 -j REJECT");
+    ok(host.hwctl("rollback", &["--yes"]));
+    assert_eq!(host.hwctl("plan", &[]).0, 0);
+}
+
+/// Other versions of hwctl come to the host when they only look at it.
+fn the_version_of_the_hosts_own_commands_stays(host: &Provisioned<'_>) {
+    use std::io::Write as _;
+
+    let own = env!("CARGO_BIN_EXE_hwctl");
+    let other = host.folder().join("hwctl");
+    std::fs::copy(own, &other).unwrap();
+    for _ in 0..4 {
+        let mut file = std::fs::OpenOptions::new().append(true).open(&other).unwrap();
+        file.write_all(b"another version").unwrap();
+        ok(host.hwctl("history", &["--host-binary", other.to_str().unwrap()]));
+    }
+    assert_eq!(host.sh("ls /usr/local/lib/hwctl/hwctl-* | wc -l"), "4");
+    assert!(host.sh_ok("check-flask"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod host;
 
+use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,22 @@ fn wait_for(host: &Provisioned<'_>, script: &str) {
         assert!(start.elapsed() < Duration::from_mins(1), "`{script}` never succeeds: {}", log());
         std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// What a run says up to the first event that holds this text.
+fn until(child: &mut Child, text: &str) -> Vec<Value> {
+    let mut output = BufReader::new(child.stdout.take().expect("its output"));
+    let mut events = Vec::new();
+    let mut line = String::new();
+    while output.read_line(&mut line).unwrap() > 0 {
+        events.push(serde_json::from_str(&line).expect(&line));
+        if line.contains(text) {
+            child.stdout = Some(output.into_inner());
+            return events;
+        }
+        line.clear();
+    }
+    panic!("it never says `{text}`: {events:#?}");
 }
 
 fn end(child: Child) -> (i32, Vec<Value>) {
@@ -89,11 +106,90 @@ fn a_firewall_that_cuts_the_operator_off_is_taken_back() {
     assert!(host.sh("ufw status").contains("Status: active"));
 }
 
+/// A boot in the middle of a run loads what the firewall is loaded with, so it is taken back too.
+#[test]
+fn what_the_firewall_is_loaded_with_is_taken_back_with_it() {
+    let lab = lab();
+    let host = Provisioned::fresh(&lab, "trixie");
+    assert_eq!(host.hwctl("provision", PLAIN).0, 0);
+    let timeouts = ["--connect-timeout", "30", "--confirm-timeout", "6"];
+    let open = ["--set", "firewall.allow=[80/tcp, 443/tcp, 8088/tcp]"];
+    let args = [PLAIN, &timeouts, &open].concat();
+    let mut child = host.command("provision", &args).spawn().unwrap();
+    let said = until(&mut child, "change_done");
+    host.host.power_off_hard().unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(said.last().unwrap()["id"], "file /etc/ufw/after.rules");
+    let new = "grep -q 8088 /etc/ufw/after.rules";
+    let file = host.host.root().join("etc/ufw/after.rules");
+    assert!(std::fs::read_to_string(file).unwrap().contains("8088"), "it was not written yet");
+
+    host.host.boot_unreachable().unwrap();
+    wait_for(&host, &format!("! {new} && ! test -e /etc/systemd/system/hwctl-revert.timer"));
+    assert!(host.sh("ufw status").contains("Status: active"));
+    host.host.wait_until_reachable().unwrap();
+    assert_eq!(host.hwctl("plan", PLAIN).0, 0);
+    assert_eq!(host.hwctl("provision", &args).0, 0);
+    assert!(host.sh_ok(new) && !host.sh_ok("test -e /etc/systemd/system/hwctl-revert.timer"));
+}
+
+#[test]
+fn a_second_run_waits_for_the_first_and_goes_on_when_that_is_killed() {
+    let lab = lab();
+    let host = Provisioned::fresh(&lab, "trixie");
+    let mut first = host.command("provision", PLAIN).spawn().unwrap();
+    until(&mut first, "change_started");
+    let mut second = host.command("provision", PLAIN).spawn().unwrap();
+    let said = until(&mut second, "waiting for another run");
+    let told = said.last().unwrap()["message"].as_str().unwrap_or_default();
+    let us = host.sh("ip -4 route show default | cut -d' ' -f3");
+    assert!(told.contains("`provision` by ") && told.contains(&format!(" from {us}, since ")));
+    // Whoever else can open the lock could hold it.
+    assert!(!host.sh_ok("setpriv --reuid=nobody --clear-groups flock -n /run/hwctl.lock true"));
+
+    // The engine of the first is the one that works.
+    host.sh("kill -9 $(pgrep -x -o -f '/[^ ]*/hwctl-[0-9a-f]* engine .*')");
+    first.kill().unwrap();
+    first.wait().unwrap();
+    let (code, events) = end(second);
+    assert_eq!(code, 0, "{events:#?}");
+    assert_eq!(host.hwctl("plan", PLAIN).0, 0);
+}
+
+/// A second Redis, a second API and a copy of nginx's configuration that are on trial.
+#[test]
+fn what_was_on_trial_when_a_run_was_cut_off_goes_with_the_next() {
+    let lab = lab();
+    let host = Provisioned::fresh(&lab, "trixie");
+    assert_eq!(host.hwctl("provision", PLAIN).0, 0);
+    host.sh("mkdir /run/hwctl-stage-left; touch /run/hwctl-stage-left/file");
+    let second = "/run/systemd/system/hwctl-trial-flask-app.service";
+    host.sh(&format!(
+        "printf '[Service]\\nExecStart=/bin/sleep infinity\\n' >{second};
+         systemctl daemon-reload; systemctl start hwctl-trial-flask-app"
+    ));
+    let args = [PLAIN, &["--set", "redis.port=6390"]].concat();
+    let mut child = host.command("provision", &args).spawn().unwrap();
+    until(&mut child, "redis-flask.hwctl-trial");
+    wait_for(&host, "docker ps | grep -q hwctl-trial");
+    host.sh("kill -9 $(pgrep -x -o -f '/[^ ]*/hwctl-[0-9a-f]* engine .*')");
+    child.wait().unwrap();
+
+    assert_eq!(host.hwctl("provision", PLAIN).0, 0);
+    assert!(!host.sh_ok("systemctl is-active -q hwctl-trial-flask-app"));
+    let left = host.sh("ls -d /run/hwctl-* /run/systemd/system/hwctl-* 2>/dev/null; \
+                        docker ps -a --format '{{.Names}}'");
+    assert_eq!(left, "redis-flask");
+}
+
 #[test]
 fn ctrl_c_stops_after_the_change_in_hand_and_a_second_one_at_once() {
     let lab = lab();
     let host = Provisioned::fresh(&lab, "trixie");
-    let child = host.command("provision", PLAIN).spawn().unwrap();
+    let mut child = host.command("provision", PLAIN).spawn().unwrap();
+    // What is said before has to be read: there is too much of it for a pipe.
+    let mut said = until(&mut child, "change_started");
     wait_for(&host, "pgrep -x apt-get || pgrep -x dpkg");
 
     // Meanwhile another run waits, and is told for whom.
@@ -107,8 +203,9 @@ fn ctrl_c_stops_after_the_change_in_hand_and_a_second_one_at_once() {
 
     signal(&child, "-INT");
     let (code, events) = end(child);
-    assert_eq!((code, outcome(&events).as_str()), (130, "interrupted"));
-    let said = failure(&events);
+    said.extend(events);
+    assert_eq!((code, outcome(&said).as_str()), (130, "interrupted"));
+    let said = failure(&said);
     assert!(said.contains("stopped after 1 of"), "{said}");
     assert!(said.contains("not made: ") && said.contains(" more"), "{said}");
     assert!(host.sh_ok("dpkg -s nginx && test -z \"$(dpkg --audit)\""), "apt was let finish");

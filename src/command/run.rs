@@ -8,7 +8,7 @@ use crate::engine::protocol::RunInfo;
 use crate::event::{Check, What};
 use crate::failure::{Exit, Failure};
 use crate::remote::{Engine, Expected, Planned, Tell, look};
-use crate::resource::Facts;
+use crate::resource::{Facts, user_name};
 use crate::stack::Upload;
 
 /// How long services may take until they look right from outside.
@@ -72,12 +72,14 @@ pub(super) async fn carry_out(
     let mut failure = Failure::new(Exit::Undone, "the host is not as it should be from outside")
         .hint("`--keep-on-failure` leaves the host as it is for a look");
     failure.why = wrong;
-    if carry.keep_on_failure {
-        engine.keep(tell).await?;
-        let failure = Failure { exit: Exit::Failed, hint: None, ..failure };
-        return Err(failure.not_done("the run was not undone (`--keep-on-failure`)"));
-    }
     let why = failure.what.clone();
+    if carry.keep_on_failure {
+        engine.leave(&why, tell).await?;
+        let failure = Failure { exit: Exit::Failed, ..failure };
+        return Err(failure
+            .not_done("the run was not undone (`--keep-on-failure`)")
+            .hint("`hwctl rollback` takes it back"));
+    }
     let left = engine.undo(&why, tell).await?;
     Err(left.into_iter().fold(failure, Failure::why))
 }
@@ -129,11 +131,32 @@ pub(super) async fn settled(expected: &Expected, wrong_before: &[String]) -> Vec
 
 /// Who runs it, for the host's lock and journal.
 pub(super) fn run_info(verb: &str) -> RunInfo {
-    let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME"));
     let machine = rustix::system::uname().nodename().to_string_lossy().into_owned();
     RunInfo {
-        operator: format!("{}@{machine}", user.unwrap_or_else(|_| "someone".to_owned())),
+        operator: format!("{}@{machine}", user(|name| std::env::var(name).ok())),
         verb: verb.to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+/// The person, also behind sudo; a timer and a service have no such variables.
+fn user(variable: impl Fn(&str) -> Option<String>) -> String {
+    let named = ["SUDO_USER", "USER", "LOGNAME"].into_iter().find_map(variable);
+    named
+        .filter(|name| !name.is_empty())
+        .unwrap_or_else(|| user_name(rustix::process::getuid().as_raw()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_runs_it_is_known_behind_sudo_and_without_variables() {
+        let sudo = |name: &str| (name == "SUDO_USER").then(|| "alice".to_owned());
+        assert_eq!(user(|name| sudo(name).or_else(|| Some("root".to_owned()))), "alice");
+        let own = user_name(rustix::process::getuid().as_raw());
+        assert_eq!(user(|_| None), own);
+        assert_eq!(user(|_| Some(String::new())), own);
     }
 }

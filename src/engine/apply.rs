@@ -83,6 +83,10 @@ impl Carrier<'_> {
             let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
             self.teller.tell(What::ChangeDone { index, id, elapsed_ms });
         }
+        // What was armed for a change that turned out not to be needed.
+        if deadman::is_armed(self.host) {
+            self.new_login().await?;
+        }
         Ok(Carried::Out)
     }
 
@@ -90,7 +94,8 @@ impl Carrier<'_> {
     fn is_stopped(&self, done: usize, all: usize) -> Result<bool> {
         match self.halted.get() {
             None => Ok(false),
-            Some(Halt::Stopped) => Ok(true),
+            // A change that is armed is in hand until it is loaded.
+            Some(Halt::Stopped) => Ok(!deadman::is_armed(self.host)),
             Some(_) => bail!("the operator's side is gone after {done} of {all} changes"),
         }
     }
@@ -158,7 +163,7 @@ impl Carrier<'_> {
     }
 
     /// Makes a change that the journal has. One that could lock the operator out is taken back by
-    /// the host itself unless a new login works.
+    /// the host itself, with what it is loaded with, unless a new login works.
     async fn guarded(
         &self,
         resource: &Resource,
@@ -166,7 +171,7 @@ impl Carrier<'_> {
         change: impl Future<Output = Result<()>>,
     ) -> Result<()> {
         let risky = deadman::is_risky(resource);
-        if risky {
+        if risky || deadman::is_loaded(resource) && !deadman::is_armed(self.host) {
             deadman::arm(self.host, journal.id(), self.confirm_timeout).await?;
         }
         let changed = change.await;
@@ -214,8 +219,10 @@ fn not_kept(change: &Change) -> Result<()> {
 /// the files are back.
 pub(super) async fn undo(journal: &Journal, host: &Host, teller: &Teller) -> Result<()> {
     host.forget();
-    journal.free_reserve()?;
     let mut failed = Vec::new();
+    if let Err(error) = journal.free_reserve() {
+        failed.push(format!("{error:#}"));
+    }
     for entry in journal.entries().iter().rev() {
         let id = entry.resource.id();
         let result = match entry.resource.is_unit() {

@@ -130,7 +130,9 @@ impl Receiving {
         if key.len() == 64 && hex(&self.digest.clone().finalize()) != *key {
             bail!("the blob `{key}` arrived broken: its hash is another");
         }
-        fs::rename(&self.part, path).with_context(|| format!("store the blob `{key}`"))
+        // Its name and size are all that a later run knows it by: no power cut may come between.
+        let stored = self.file.sync_all().and_then(|()| fs::rename(&self.part, path));
+        stored.with_context(|| format!("store the blob `{key}`"))
     }
 }
 

@@ -3,18 +3,20 @@
 //! A timer on the host is armed before the change, in files, so that it holds across a reboot as
 //! well. Only a login by a new connection disarms it: the one that made the change proves nothing.
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use tokio::time::{Instant, sleep};
 
-use super::journal;
-use crate::resource::{Host, Resource, write_atomic};
+use super::journal::{self, Entry};
+use crate::resource::{Advise, Host, Resource, write_atomic};
 
 const SERVICE: &str = "hwctl-revert.service";
 const TIMER: &str = "hwctl-revert.timer";
 const UNITS: &str = "/etc/systemd/system";
+const UFW: &str = "/etc/ufw";
 /// What starts the timer after a reboot.
 const AT_BOOT: &str = "/etc/systemd/system/timers.target.wants/hwctl-revert.timer";
 
@@ -28,6 +30,12 @@ pub(super) fn is_risky(resource: &Resource) -> bool {
         }
         other => other.path().is_some_and(|path| path.starts_with("/etc/ssh")),
     }
+}
+
+/// Whether the firewall is loaded with it: a boot in the middle of a run loads it too, so it
+/// changes, and goes back, under the same timer.
+pub(super) fn is_loaded(resource: &Resource) -> bool {
+    resource.path().is_some_and(|path| path.starts_with(UFW))
 }
 
 /// Arms the timer: unless it is disarmed within `timeout`, the risky changes of the run `id` are
@@ -54,6 +62,7 @@ pub(super) async fn arm(host: &Host, id: &str, timeout: Duration) -> Result<()> 
     }
     remove_file(&link)?;
     std::os::unix::fs::symlink(Path::new(UNITS).join(TIMER), &link)
+        .and_then(|()| sync_folder_of(&link))
         .with_context(|| format!("make `{}`", link.display()))?;
     host.run("systemctl", &["daemon-reload"]).await?;
     // One that has fired before is still there for systemd: starting it again does nothing.
@@ -75,18 +84,43 @@ pub(super) async fn disarm(host: &Host) -> Result<()> {
     remove(host).await
 }
 
+/// Settles a timer that a run has left: a session that has logged in since it was armed disarms it,
+/// another waits until the host has taken things back.
+pub(super) async fn settle(host: &Host, logged_in: SystemTime, patience: Duration) -> Result<()> {
+    let armed = fs::metadata(unit(host, TIMER)).and_then(|timer| timer.modified());
+    if armed.is_ok_and(|armed| armed < logged_in) {
+        disarm(host).await?;
+    }
+    let start = Instant::now();
+    while is_armed(host) {
+        if start.elapsed() > patience {
+            return Err(anyhow!("the host is still taking back a change of an earlier run"))
+                .hint(format!("`systemctl status {SERVICE}` on the host says what is in its way"));
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    Ok(())
+}
+
 /// Takes back the risky changes of a run: what the timer does.
 pub async fn revert(host: &Host, id: &str) -> Result<()> {
     // First: a login that comes from now on comes too late.
     write_atomic(&mark(host), b"", 0o600, None)?;
     let entries = journal::entries(host, id)?;
-    let risky = entries.iter().rev().filter(|entry| is_risky(&entry.resource));
+    // What the firewall is loaded with first.
+    let loaded: Vec<_> = entries.iter().filter(|entry| is_loaded(&entry.resource)).collect();
+    let risky: Vec<_> = entries.iter().filter(|entry| is_risky(&entry.resource)).collect();
     let mut reverted = Ok(());
-    for entry in risky {
+    for Entry { resource, before, .. } in loaded.iter().rev().chain(risky.iter().rev()) {
         // One that cannot be taken back keeps no other from it.
-        let undone = entry.resource.undo(&entry.before, host).await;
+        let undone = resource.undo(before, host).await;
         host.forget();
-        reverted = reverted.and(undone.with_context(|| format!("`{}`", entry.resource.id())));
+        reverted = reverted.and(undone.with_context(|| format!("`{}`", resource.id())));
+    }
+    if risky.is_empty() && !loaded.is_empty() && host.path(Path::new("/usr/sbin/ufw")).exists() {
+        // A boot has loaded it before the run came to it.
+        let reloaded = host.run("ufw", &["reload"]).await;
+        reverted = reverted.and(reloaded.map(|_| ()).context("load the firewall's rules"));
     }
     // Until it is done, systemd tries again.
     reverted.context("cannot take back what could lock the operator out")?;
@@ -110,15 +144,73 @@ async fn remove(host: &Host) -> Result<()> {
     host.run("systemctl", &["daemon-reload"]).await.map(|_| ())
 }
 
+/// Removes a file for good: one that came back with a power cut would take back what was confirmed.
 fn remove_file(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("remove `{}`", path.display()))
-        }
-        _ => Ok(()),
-    }
+    let removed = match fs::remove_file(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        removed => removed.and_then(|()| sync_folder_of(path)),
+    };
+    removed.with_context(|| format!("remove `{}`", path.display()))
+}
+
+fn sync_folder_of(path: &Path) -> std::io::Result<()> {
+    path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
 }
 
 fn unit(host: &Host, name: &str) -> PathBuf {
     host.path(Path::new(UNITS)).join(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::journal::Journal;
+    use crate::engine::protocol::RunInfo;
+    use crate::resource::{self, Declared, Firewall};
+
+    #[tokio::test]
+    async fn what_is_loaded_goes_back_with_what_loads_it_and_nothing_else_does() {
+        let root = tempfile::tempdir().unwrap();
+        let host = Host::new(root.path(), Box::new(|_| anyhow::bail!("none")), Box::new(|_| ()));
+        let run = RunInfo { operator: "me@here".into(), verb: "x".into(), version: "1".into() };
+        let mut journal = Journal::begin(&host, &run, None).unwrap();
+        let [rules, page] = ["/etc/ufw/after.rules", "/etc/page"];
+        let firewall = Firewall { allow: vec![], exclusive: false, inputs: vec![] }.into();
+        let file = |path| Resource::from(resource::File::text(path, "new"));
+        for resource in [file(rules), file(page), firewall] {
+            let examined = resource.examine(&host).await.unwrap();
+            let step = Declared { tag: "x".into(), resource }.into();
+            journal.note(&step, examined.before, examined.change.unwrap()).unwrap();
+        }
+        fs::create_dir_all(root.path().join(&UFW[1..])).unwrap();
+        for path in [rules, page] {
+            fs::write(root.path().join(&path[1..]), "new").unwrap();
+        }
+        // There is no systemd in this root to disarm.
+        let _ = revert(&host, journal.id()).await;
+        assert!(!root.path().join(&rules[1..]).exists());
+        assert!(root.path().join(&page[1..]).exists());
+        assert!(has_fired(&host));
+    }
+
+    #[tokio::test]
+    async fn only_a_later_login_disarms_what_a_run_has_left() {
+        let root = tempfile::tempdir().unwrap();
+        let host = Host::new(root.path(), Box::new(|_| anyhow::bail!("none")), Box::new(|_| ()));
+        let before = SystemTime::now();
+        settle(&host, before, Duration::ZERO).await.unwrap();
+        fs::create_dir_all(root.path().join(&UNITS[1..])).unwrap();
+        let timer = File::create(unit(&host, TIMER)).unwrap();
+        timer.set_modified(before + Duration::from_secs(1)).unwrap();
+        let waited = settle(&host, before, Duration::from_millis(150)).await.unwrap_err();
+        assert!(format!("{waited:#}").contains("still taking back"), "{waited:#}");
+        assert!(is_armed(&host));
+        // Once the host has taken things back it removes the timer.
+        let settled = settle(&host, before, Duration::from_secs(5));
+        let (settled, ()) = tokio::join!(settled, async {
+            sleep(Duration::from_millis(50)).await;
+            fs::remove_file(unit(&host, TIMER)).unwrap();
+        });
+        settled.unwrap();
+    }
 }

@@ -168,13 +168,19 @@ pub(super) fn known_entries(host: &Host, id: &str) -> Result<Vec<Entry>> {
 
 fn read_entries(host: &Host, id: &str) -> Result<impl Iterator<Item = Result<Entry>>> {
     let paths = folders(&folder(host).join(id))?;
-    let entries = paths.into_iter().filter(|path| path.extension().is_none());
+    let entries = paths.into_iter().filter(|path| is_entry(path));
     Ok(entries.map(|path| {
         let bytes = fs::read(&path).with_context(|| format!("read `{}`", path.display()))?;
         rmp_serde::from_slice(&bytes)
             .with_context(|| format!("make sense of `{}`", path.display()))
             .hint("another version of hwctl wrote it: use that version")
     }))
+}
+
+/// Entries are named by their number; a run that was cut off may leave one that is not finished.
+fn is_entry(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+    name.iter().all(u8::is_ascii_digit)
 }
 
 fn changed(entry: &Entry) -> Changed {
@@ -308,6 +314,19 @@ mod tests {
         prune(&folder(&host), at("2027-01-02T00:00:00Z")).unwrap();
         let left = runs(&host, false).unwrap();
         assert_eq!((left.len(), left[0].id.as_str()), (ALWAYS_KEPT - 1, "r56"));
+    }
+
+    #[test]
+    fn an_entry_that_was_not_finished_is_no_entry() {
+        let root = tempfile::tempdir().unwrap();
+        let host = host(root.path());
+        run(&host, "r1", "2026-01-01T00:00:00Z");
+        for name in [".hwctl-0123456789abcdef", "reserve.bin"] {
+            fs::write(folder(&host).join("r1").join(name), "cut o").unwrap();
+        }
+        assert_eq!(entries(&host, "r1").unwrap().len(), 0);
+        fs::write(folder(&host).join("r1/0000"), "cut o").unwrap();
+        assert!(entries(&host, "r1").is_err());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use serde_bytes::ByteBuf;
 
 use super::journal::{self, Entry};
 use super::plan::Step;
+use super::validate;
 use crate::resource::{Advise, Declared, Host, Id, Resource, Saved, sweep, write_atomic};
 
 /// All of it, oldest first.
@@ -29,8 +30,17 @@ struct Owned {
 }
 
 impl Manifest {
-    /// Reads it, with what a run has made that went away before it could end.
+    /// Reads it, with what a run has made that has not ended.
     pub(super) fn load(host: &Host) -> Result<Self> {
+        let mut manifest = Self::read(host)?;
+        if let Some(run) = journal::open_run(host) {
+            manifest.take_in(&journal::known_entries(host, &run)?, false);
+        }
+        Ok(manifest)
+    }
+
+    /// Reads it as it was written last.
+    pub(super) fn read(host: &Host) -> Result<Self> {
         let path = path(host);
         let written: Vec<ByteBuf> = match fs::read(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
@@ -49,9 +59,6 @@ impl Manifest {
                 Err(_) => manifest.strange.push(bytes),
             }
         }
-        if let Some(run) = journal::open_run(host) {
-            manifest.take_in(&journal::known_entries(host, &run)?, false);
-        }
         Ok(manifest)
     }
 
@@ -65,10 +72,15 @@ impl Manifest {
     }
 
     /// Takes in a run that went away before it could end, if there is one, and ends it.
-    pub(super) fn settle(host: &Host) -> Result<()> {
+    pub(super) async fn settle(host: &Host) -> Result<()> {
         let Some(run) = journal::open_run(host) else { return Ok(()) };
         sweep_after(&journal::entries(host, &run)?, host)?;
-        Self::load(host)?.save(host)?;
+        validate::sweep(host)?;
+        let manifest = Self::load(host)?;
+        for owned in &manifest.owned {
+            owned.resource.sweep(host).await?;
+        }
+        manifest.save(host)?;
         journal::settle(host, &run)
     }
 
@@ -113,6 +125,13 @@ impl Manifest {
                     original: entry.before.clone(),
                 }),
             }
+        }
+    }
+
+    /// Takes in what is left of a run that was undone, such as packages.
+    pub(super) fn take_in_left(&mut self, entries: &[Entry]) {
+        for entry in entries.iter().filter(|entry| entry.change.not_undone.is_some()) {
+            self.take_in(std::slice::from_ref(entry), false);
         }
     }
 
@@ -218,7 +237,8 @@ mod tests {
     async fn what_is_no_longer_declared_goes_in_its_part_of_the_stack_alone() {
         let root = tempfile::tempdir().unwrap();
         let host = host(root.path());
-        let folder = Directory { path: "/www".into(), mode: 0o755, owner: Owner::root() };
+        let folder =
+            Directory { path: "/www".into(), mode: 0o755, owner: Owner::root(), sockets: vec![] };
         let page = File::text("/www/page", "x");
         let mut manifest = Manifest::default();
         manifest.take_in(&[made(folder.clone(), "sites", &host).await], true);
@@ -246,6 +266,17 @@ mod tests {
         let read = Manifest::load(&host).unwrap();
         assert_eq!(ids(&read.originals()), ["directory /www"]);
         assert_eq!(read.strange(), 1);
+    }
+
+    #[tokio::test]
+    async fn what_an_undo_leaves_is_hwctls_still() {
+        let root = tempfile::tempdir().unwrap();
+        let host = host(root.path());
+        let mut manifest = Manifest::default();
+        let mut left = made(File::text("/left", "x"), "packages", &host).await;
+        left.change.not_undone = Some("it stays".to_owned());
+        manifest.take_in_left(&[made(File::text("/gone", "x"), "sites", &host).await, left]);
+        assert_eq!(ids(&manifest.originals()), ["file /left"]);
     }
 
     #[tokio::test]

@@ -59,6 +59,11 @@ pub enum Request {
     History,
     /// The run is good; answered by [`Reply::Closed`].
     Keep,
+    /// The run failed, and the host stays as it is for a look; answered by [`Reply::Closed`].
+    Leave {
+        /// Why, for the journal.
+        why: String,
+    },
     /// Take the run back; answered by events, then [`Reply::Undone`].
     Undo {
         /// Why, for the journal.

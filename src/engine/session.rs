@@ -4,7 +4,7 @@ mod daily;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, anyhow};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
@@ -67,6 +67,8 @@ struct Run {
 struct Session {
     teller: Teller,
     connection: Option<Connection>,
+    /// When it was logged in.
+    began: SystemTime,
     blobs: Rc<RefCell<Blobs>>,
     halted: Halted,
     /// The change that is under way, for progress.
@@ -92,6 +94,7 @@ impl Session {
         Self {
             teller: Teller(replies),
             connection: Connection::parse(connection),
+            began: SystemTime::now(),
             blobs,
             halted,
             current,
@@ -160,6 +163,9 @@ impl Session {
                 // Heard by the reader.
                 Request::Alive | Request::Stop | Request::LockedOut { .. } => Ok(None),
                 Request::Keep => self.close(RunOutcome::Kept, None).map(Some).map_err(Into::into),
+                Request::Leave { why } => {
+                    self.close(RunOutcome::Failed, Some(why)).map(Some).map_err(Into::into)
+                }
                 Request::Undo { why } => {
                     self.undo(&why).await.map(|left| Some(Reply::Undone { left }))
                 }
@@ -182,6 +188,7 @@ impl Session {
             Request::Restore(_) => (self.run.is_none(), "a restore within a run"),
             Request::Chunk { .. } => (planned, "a chunk of a blob before a plan"),
             Request::Keep => (self.run.is_some(), "a run to keep before a run"),
+            Request::Leave { .. } => (self.run.is_some(), "a run to leave before a run"),
             Request::Undo { .. } => (self.run.is_some(), "a run to undo before a run"),
             Request::Apply { .. } => (planned, "a plan to apply before a plan"),
             _ => (true, ""),
@@ -201,9 +208,8 @@ impl Session {
         self.host.set_patience(patience);
         if let Some(run) = &request.run {
             self.lock(run, patience).await?;
-            // Left by a run that died; this session has logged in since.
-            deadman::disarm(&self.host).await?;
-            Manifest::settle(&self.host)?;
+            deadman::settle(&self.host, self.began, patience).await?;
+            Manifest::settle(&self.host).await?;
         }
         let wanted = goal::wanted(&request.goal, &self.host)?;
         if wanted.strange > 0 {
@@ -235,8 +241,10 @@ impl Session {
     /// Takes the host's lock for this session, if it has not got it.
     async fn lock(&mut self, run: &RunInfo, patience: Duration) -> Result<()> {
         if self.lock.is_none() {
-            let tell = |message| self.teller.tell(What::Step { message, fraction: None });
-            let lock = Lock::take(&self.host, run, self.from(), patience, tell).await?;
+            // Not a step: whoever has no live line to look at should know too.
+            let tell = |message| self.teller.tell(What::Warning { message });
+            let lock =
+                Lock::take(&self.host, run, self.from(), patience, &self.halted, tell).await?;
             self.lock = Some(lock);
         }
         Ok(())
@@ -379,14 +387,15 @@ impl Session {
     fn close(&mut self, outcome: RunOutcome, why: Option<String>) -> Result<Reply> {
         if let Some(Run { journal, goal, settled }) = self.run.take() {
             let is_whole = outcome == RunOutcome::Kept;
-            if outcome != RunOutcome::Undone {
-                let mut manifest = Manifest::load(&self.host)?;
-                manifest.take_in(journal.entries(), is_whole);
-                if is_whole {
-                    manifest.forget(&settled);
-                }
-                manifest.save(&self.host)?;
+            let mut manifest = Manifest::read(&self.host)?;
+            match outcome {
+                RunOutcome::Undone => manifest.take_in_left(journal.entries()),
+                _ => manifest.take_in(journal.entries(), is_whole),
             }
+            if is_whole {
+                manifest.forget(&settled);
+            }
+            manifest.save(&self.host)?;
             journal.end(&self.host, outcome, why)?;
             if is_whole {
                 leave(&goal, &self.host)?;

@@ -16,6 +16,21 @@ const CONFIGURATION: &str = "/etc/nginx";
 const HINT: &str =
     "mend the template or the variable it comes from; nginx serves the old configuration on";
 
+/// Where a stage is made, and what its name begins with.
+const STAGES: &str = "/run";
+const STAGE: &str = "hwctl-stage-";
+
+/// Removes the stages of a run that was cut off.
+pub(super) fn sweep(host: &Host) -> Result<()> {
+    for found in fs::read_dir(host.path(Path::new(STAGES))).into_iter().flatten().flatten() {
+        if found.file_name().as_encoded_bytes().starts_with(STAGE.as_bytes()) {
+            let path = found.path();
+            fs::remove_dir_all(&path).with_context(|| format!("remove `{}`", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
 /// Whether a resource is a part of nginx's configuration.
 pub(super) fn is_nginx_configuration(resource: &Resource) -> bool {
     resource.path().is_some_and(|path| path.starts_with(CONFIGURATION))
@@ -25,8 +40,8 @@ pub(super) fn is_nginx_configuration(resource: &Resource) -> bool {
 /// real place, seen by the test alone.
 pub(super) async fn nginx_configuration(wanted: &Wanted, host: &Host) -> Result<()> {
     let stage = tempfile::Builder::new()
-        .prefix("hwctl-stage-")
-        .tempdir_in(host.path(Path::new("/run")))
+        .prefix(STAGE)
+        .tempdir_in(host.path(Path::new(STAGES)))
         .context("make a folder to test nginx's configuration in")?;
     let staged = host.staged(stage.path());
     let copy = staged.path(Path::new(CONFIGURATION));

@@ -15,6 +15,8 @@ use crate::engine::protocol::{BINARY_FOLDER, CLIENT_GREETING, ENGINE_GREETING};
 use crate::failure::{Exit, Failure};
 use crate::resource::sha256;
 
+/// A link of the stack to the version that the host's own commands and timers run.
+const LINK: &str = "/usr/local/bin/check-flask";
 /// How much of the host's complaints is read, in bytes.
 pub(super) const MAX_TOLD: usize = 16 << 10;
 
@@ -284,7 +286,7 @@ async fn upload(
     Err(failure)
 }
 
-/// Keeps the two newest other versions.
+/// Keeps the two newest other versions, and the one that the host's own commands and timers run.
 fn upload_script(target: &Target, binary: &Binary) -> String {
     let (path, key) = (binary.path(), &binary.key);
     let root = become_root(target);
@@ -293,6 +295,8 @@ fn upload_script(target: &Target, binary: &Binary) -> String {
          exec \"$@\" sh -c \"set -e; umask 022; mkdir -p {BINARY_FOLDER}; t={path}.\\$\\$; \
          trap \\\"rm -f \\$t\\\" EXIT; gzip -dc > \\$t; \
          echo {key}  \\$t | sha256sum -c --quiet; chmod 755 \\$t; sync \\$t; mv \\$t {path}; \
-         cd {BINARY_FOLDER}; ls -t hwctl-* | tail -n +4 | xargs -r rm -f; echo hwctl uploaded\"'"
+         cd {BINARY_FOLDER}; own=\\$(readlink {LINK} || :); \
+         ls -t hwctl-* | grep -vxF \\\"\\${{own##*/}}\\\" | tail -n +4 | xargs -r rm -f; \
+         echo hwctl uploaded\"'"
     )
 }

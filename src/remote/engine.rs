@@ -123,13 +123,17 @@ impl Engine {
         }
     }
 
-    /// Sends a blob from a local file.
+    /// Sends a blob from a local file. It can be stopped, since it changes nothing.
     pub async fn send_blob(
         &mut self,
         blob: &Blob,
         path: &Path,
         tell: Tell<'_>,
     ) -> Result<(), Failure> {
+        interrupt::or_stopped(self.send_file(blob, path, tell)).await
+    }
+
+    async fn send_file(&mut self, blob: &Blob, path: &Path, tell: Tell<'_>) -> Result<(), Failure> {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut file = tokio::fs::File::open(path)
             .await
@@ -175,6 +179,11 @@ impl Engine {
     /// Ends the run for good.
     pub async fn keep(&mut self, tell: Tell<'_>) -> Result<(), Failure> {
         self.close(&Request::Keep, tell).await
+    }
+
+    /// Ends a run that failed, and leaves the host as it is.
+    pub async fn leave(&mut self, why: &str, tell: Tell<'_>) -> Result<(), Failure> {
+        self.close(&Request::Leave { why: why.to_owned() }, tell).await
     }
 
     /// Takes the run back; says what of it cannot be.

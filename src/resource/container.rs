@@ -187,6 +187,14 @@ impl Kind for Container {
 }
 
 impl Container {
+    /// See `Resource::sweep`.
+    pub(super) async fn sweep(&self, host: &Host) -> Result<()> {
+        match docker::daemon(host).await? {
+            Daemon::Up(docker) => self.sweep_beside(docker).await,
+            _ => Ok(()),
+        }
+    }
+
     /// What the container is started with, as its label has it; `None` while an input is not
     /// known yet.
     fn wanted_digest(&self, host: &Host) -> Option<String> {

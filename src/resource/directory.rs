@@ -1,5 +1,7 @@
 //! A directory with its mode and owner. What is in it is left alone.
 
+use std::fs::DirEntry;
+use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
@@ -20,6 +22,9 @@ pub struct Directory {
     pub mode: u32,
     /// Who owns it.
     pub owner: Owner,
+    /// The names of sockets that a service makes in it: they go with it.
+    #[serde(default)]
+    pub sockets: Vec<String>,
 }
 
 /// What is at the directory's path.
@@ -86,6 +91,10 @@ impl Kind for Directory {
             }
             // Only an empty directory: what others put into it is theirs.
             DirectoryState::Absent => {
+                for socket in self.sockets.iter().map(|name| path.join(name)) {
+                    let entry = Entry::find(&socket)?;
+                    entry.filter(Entry::is_socket).map_or(Ok(()), |entry| entry.remove())?;
+                }
                 Entry::find(&path)?.map_or(Ok(()), |entry| entry.remove_empty_directory())
             }
             DirectoryState::Other(_) => Ok(()),
@@ -139,7 +148,12 @@ impl Directory {
         let path = host.path(&self.path);
         let entries =
             std::fs::read_dir(&path).with_context(|| format!("read `{}`", path.display()))?;
-        let mut names: Vec<_> = entries.flatten().map(|entry| entry.file_name()).collect();
+        let is_own = |entry: &DirEntry| {
+            let is_socket = entry.file_type().is_ok_and(|kind| kind.is_socket());
+            is_socket && self.sockets.iter().any(|name| entry.file_name() == **name)
+        };
+        let others = entries.flatten().filter(|entry| !is_own(entry));
+        let mut names: Vec<_> = others.map(|entry| entry.file_name()).collect();
         names.sort();
         let other = names.into_iter().find(|name| !host.is_leaving(&self.path.join(name)));
         Ok(other.map(|name| name.to_string_lossy().into_owned()))

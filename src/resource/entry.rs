@@ -72,6 +72,12 @@ impl Entry {
         found.with_context(|| format!("look at `{}`", self.path.display()))
     }
 
+    /// Whether a socket is there.
+    pub(super) fn is_socket(&self) -> bool {
+        let found = self.look().ok().flatten();
+        found.is_some_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Socket)
+    }
+
     /// Where a link points.
     pub(super) fn target(&self) -> Result<PathBuf> {
         read_target(&self.folder, &self.name)

@@ -57,7 +57,11 @@ async fn files_directories_and_links_of_any_name_hold_the_law() {
         let host = host(root.path());
         let path = Path::new("/etc").join(name);
         law(file(&path, "one\ntwo ${x} {{ y }}\n"), &host).await;
-        law(Directory { path: path.clone(), mode: 0o750, owner: me() }.into(), &host).await;
+        law(
+            Directory { path: path.clone(), mode: 0o750, owner: me(), sockets: vec![] }.into(),
+            &host,
+        )
+        .await;
         law(Link { path: path.clone(), target: Path::new("/etc").join(name) }.into(), &host).await;
         // The same over an older file, and over its removal.
         fs::write(host.path(&path), "old").unwrap();
@@ -94,9 +98,40 @@ async fn what_is_in_the_way_is_named_and_left_alone() {
     }
     fs::remove_dir(host.path(path)).unwrap();
     fs::write(host.path(path), "a file").unwrap();
-    let directory: Resource = Directory { path: path.to_owned(), mode: 0o755, owner: me() }.into();
+    let directory: Resource =
+        Directory { path: path.to_owned(), mode: 0o755, owner: me(), sockets: vec![] }.into();
     assert!(directory.examine(&host).await.is_err());
     assert_eq!(fs::read_to_string(host.path(path)).unwrap(), "a file");
+}
+
+#[tokio::test]
+async fn a_directory_goes_with_its_own_socket_and_stays_with_anything_else() {
+    use std::os::unix::net::UnixListener;
+
+    let root = tempfile::tempdir().unwrap();
+    let host = host(root.path());
+    let path = Path::new("/etc/run");
+    let sockets = vec!["own".to_owned()];
+    let resource: Resource =
+        Directory { path: path.to_owned(), mode: 0o755, owner: me(), sockets }.into();
+    let before = resource.examine(&host).await.unwrap().before;
+    let at = |name: &str| host.path(path).join(name);
+    let stays = async || {
+        resource.apply(&before, &host).await.unwrap();
+        let kept = matches!(resource.examine_back(&before, &host).await.unwrap().1, Back::Kept(_));
+        resource.undo(&before, &host).await.unwrap();
+        assert_eq!(host.path(path).exists(), kept);
+        kept
+    };
+    fs::create_dir_all(host.path(path)).unwrap();
+    fs::write(at("own"), "no socket").unwrap();
+    assert!(stays().await);
+    fs::remove_file(at("own")).unwrap();
+    drop(UnixListener::bind(at("foreign")).unwrap());
+    assert!(stays().await);
+    fs::remove_file(at("foreign")).unwrap();
+    drop(UnixListener::bind(at("own")).unwrap());
+    assert!(!stays().await);
 }
 
 #[tokio::test]

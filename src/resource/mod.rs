@@ -51,7 +51,7 @@ pub use entry::{MAX_FILE, sweep};
 pub use facts::{Facts, Version};
 pub use file::{Absent, File, PathState};
 pub use firewall::{Firewall, FirewallPort, FirewallState, Transport};
-pub use fs::{Owner, write_atomic};
+pub use fs::{Owner, user_name, write_atomic};
 pub use hint::{Advise, Hint};
 pub use host::{BlobSource, Host, Outcome, Progress, last_lines};
 pub use host_secret::{HostSecret, HostSecretState};
@@ -351,6 +351,15 @@ impl Resource {
     #[must_use]
     pub fn is_unit(&self) -> bool {
         matches!(self, Self::Unit(_) | Self::Container(_) | Self::Firewall(_))
+    }
+
+    /// Removes what a run that was cut off has left beside it, such as a second one on trial.
+    pub async fn sweep(&self, host: &Host) -> Result<()> {
+        match self {
+            Self::Unit(unit) => Box::pin(unit.sweep(host)).await,
+            Self::Container(container) => Box::pin(container.sweep(host)).await,
+            _ => Ok(()),
+        }
     }
 
     /// The first step of undoing a unit: one that did not run before is stopped, so that what it

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use rustix::process::{Flock, FlockType, fcntl_getlk};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
@@ -60,7 +60,18 @@ fn installed(host: &Host) -> Result<(BTreeMap<String, String>, bool)> {
             Some(_) => interrupted = true,
         }
     }
-    Ok((packages, interrupted))
+    Ok((packages, interrupted || has_updates(host)?))
+}
+
+/// Whether dpkg was cut off before it had put its notes into the table: apt then refuses to work.
+fn has_updates(host: &Host) -> Result<bool> {
+    let path = host.path(Path::new("/var/lib/dpkg/updates"));
+    let notes = match std::fs::read_dir(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        notes => notes.with_context(|| format!("read `{}`", path.display()))?,
+    };
+    let is_note = |name: &[u8]| name.iter().all(u8::is_ascii_digit);
+    Ok(notes.flatten().any(|note| is_note(note.file_name().as_encoded_bytes())))
 }
 
 /// The version of one package, when it is installed.
@@ -77,6 +88,8 @@ impl Kind for Packages {
 
     async fn read(&self, host: &Host) -> Result<PackagesState> {
         let (mut installed, interrupted) = installed(host)?;
+        // One that works is not interrupted.
+        let interrupted = interrupted && holder(host, LOCKS[0]).is_none();
         let all = installed.keys().cloned().collect();
         installed.retain(|name, _| self.names.contains(name));
         Ok(PackagesState { installed, interrupted, all })
@@ -101,16 +114,9 @@ impl Kind for Packages {
         Ok(change.unless_empty())
     }
 
-    async fn apply(&self, state: &PackagesState, host: &Host) -> Result<()> {
+    async fn apply(&self, _: &PackagesState, host: &Host) -> Result<()> {
         wait_for_first_boot(host).await?;
-        wait_for_locks(host).await?;
-        if state.interrupted {
-            host.progress(None, "finishing what dpkg was interrupted in");
-            let output = apt_command(host, "dpkg").args(["--configure", "-a"]).output().await?;
-            if !output.status.success() {
-                bail!("`dpkg --configure -a` fails: {}", super::last_lines(&output, 5));
-            }
-        }
+        let state = self.settled(host).await?;
         let missing: Vec<_> = self
             .names
             .iter()
@@ -161,7 +167,7 @@ impl Kind for Packages {
 
     /// Configuration files of removed packages stay, as apt does it.
     async fn restore(&self, to: &PackagesState, host: &Host) -> Result<()> {
-        wait_for_locks(host).await?;
+        self.settled(host).await?;
         self.undo(to, host).await?;
         let now = self.read(host).await?;
         let removal = Removal::of(&without(&now.installed, &to.installed), &to.all, host).await?;
@@ -170,6 +176,27 @@ impl Kind for Packages {
         }
         let names = removal.names.iter().map(String::as_str);
         apt(host, &std::iter::once("remove").chain(names).collect::<Vec<_>>()).await
+    }
+}
+
+impl Packages {
+    /// What there is once nobody else works on packages and dpkg has finished what it was
+    /// interrupted in: that may be the apt of a run that was cut off a moment ago.
+    async fn settled(&self, host: &Host) -> Result<PackagesState> {
+        wait_for_locks(host).await?;
+        let state = self.read(host).await?;
+        if !state.interrupted {
+            return Ok(state);
+        }
+        host.progress(None, "finishing what dpkg was interrupted in");
+        let output = apt_command(host, "dpkg").args(["--configure", "-a"]).output().await?;
+        if !output.status.success() {
+            // What it cannot configure may need a package that was not unpacked any more.
+            let told = super::last_lines(&output, 5);
+            let mended = apt(host, &["install", "--fix-broken", "--no-remove"]).await;
+            mended.with_context(|| format!("`dpkg --configure -a` fails: {told}"))?;
+        }
+        self.read(host).await
     }
 }
 
@@ -330,6 +357,20 @@ fn progress_of(line: &str) -> Option<(f32, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_dpkg_that_was_cut_off_is_known_by_its_notes() {
+        let root = tempfile::tempdir().unwrap();
+        let host =
+            Host::new(root.path(), Box::new(|_| anyhow::bail!("no blobs")), Box::new(|_| ()));
+        assert!(!installed(&host).unwrap().1);
+        let notes = root.path().join("var/lib/dpkg/updates");
+        std::fs::create_dir_all(&notes).unwrap();
+        std::fs::write(notes.join("tmp.i"), "").unwrap();
+        assert!(!installed(&host).unwrap().1);
+        std::fs::write(notes.join("0003"), "").unwrap();
+        assert!(installed(&host).unwrap().1);
+    }
 
     #[test]
     fn apt_progress_is_read() {

@@ -142,6 +142,11 @@ impl Unit {
             .hint("stop that program for good (`systemctl disable --now …`) and run again")
     }
 
+    /// See `Resource::sweep`.
+    pub(super) async fn sweep(&self, host: &Host) -> Result<()> {
+        trial::sweep(self, host).await
+    }
+
     /// See `Resource::release`.
     pub(super) async fn release(&self, before: &UnitState, host: &Host) -> Result<()> {
         let now = self.read(host).await?;

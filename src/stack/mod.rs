@@ -181,7 +181,7 @@ impl Builder<'_> {
 
     /// A directory of root's.
     fn directory(&mut self, path: impl Into<PathBuf>, mode: u32) -> Id {
-        self.add(Directory { path: path.into(), mode, owner: Owner::root() })
+        self.add(Directory { path: path.into(), mode, owner: Owner::root(), sockets: Vec::new() })
     }
 
     /// A file that all may read, from a template.

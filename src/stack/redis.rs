@@ -16,6 +16,7 @@ const FOLDER: &str = "/etc/hwctl/redis";
 const CONFIGURATION: &str = "/etc/hwctl/redis/redis.conf";
 /// On the disk, since Docker wants it at boot; below it nothing but the socket.
 const SOCKET_FOLDER: &str = "/var/lib/redis-flask";
+const SOCKET_NAME: &str = "redis.sock";
 /// Where the API finds Redis on the host.
 pub(super) const SOCKET: &str = "/var/lib/redis-flask/redis.sock";
 /// The user and group `redis` of the image.
@@ -51,6 +52,7 @@ pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
         path: SOCKET_FOLDER.into(),
         mode: 0o755,
         owner: Owner::new(OWNER.0, OWNER.1),
+        sockets: vec![SOCKET_NAME.to_owned()],
     });
     // In the container's command or environment `docker inspect` would show the password.
     let configuration = builder.secret_file(

@@ -88,7 +88,13 @@ fn resources() -> Vec<Resource> {
     let parts = vec![Part::Text("KEY=".to_owned()), Part::HostSecret("key".to_owned()), secret];
     vec![
         HostSecret { name: "key".to_owned(), bytes: 32, renew: false }.into(),
-        Directory { path: "/srv/d".into(), mode: 0o755, owner: Owner::new("0", "root") }.into(),
+        Directory {
+            path: "/srv/d".into(),
+            mode: 0o755,
+            owner: Owner::new("0", "root"),
+            sockets: vec!["s".to_owned()],
+        }
+        .into(),
         File {
             path: "/srv/d/env".into(),
             content: Content::Parts(parts),

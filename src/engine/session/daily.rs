@@ -112,7 +112,7 @@ impl Session {
         // Before anything is stopped.
         backup::check(copied, &bytes)?;
         self.lock(run, Duration::from_secs(*patience_s)).await?;
-        Manifest::settle(&self.host)?;
+        Manifest::settle(&self.host).await?;
         let journal = Journal::begin(&self.host, run, self.from())?;
         let restored = backup::restore(&self.host, place, copied, &bytes).await;
         let (outcome, why) = match &restored {

@@ -31,6 +31,20 @@ impl Container {
         format!("{}.hwctl-old", self.name)
     }
 
+    fn trial_name(&self) -> String {
+        format!("{}.hwctl-trial", self.name)
+    }
+
+    /// Removes what a run that was cut off has left beside the container.
+    pub(super) async fn sweep_beside(&self, docker: &Docker) -> Result<()> {
+        remove_trial(docker, &self.trial_name()).await?;
+        // Without a new one, the old one is what the next run begins with.
+        match Found::read(docker, &self.name, &self.image).await? {
+            Some(_) => remove(docker, &self.old_name()).await,
+            None => Ok(()),
+        }
+    }
+
     /// Starts the container that is there.
     pub(super) async fn start(
         &self,
@@ -89,8 +103,7 @@ impl Container {
     /// Starts the new container beside the one that runs, without its ports and with empty volumes
     /// of its own: one that cannot live is known before the other is stopped.
     async fn try_beside(&self, docker: &Docker, digest: &str, host: &Host) -> Result<()> {
-        let name = format!("{}.hwctl-trial", self.name);
-        let trial = Self { name, ports: Vec::new(), ..self.clone() };
+        let trial = Self { name: self.trial_name(), ports: Vec::new(), ..self.clone() };
         let mut body = trial.body(digest);
         if let Some(config) = &mut body.host_config {
             // One that a crash leaves behind does not come back with the next boot.

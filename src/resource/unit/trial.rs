@@ -30,6 +30,15 @@ pub(super) async fn run(unit: &Unit, host: &Host) -> Result<()> {
     removed
 }
 
+/// Removes a second one that a run which was cut off has left running.
+pub(super) async fn sweep(unit: &Unit, host: &Host) -> Result<()> {
+    let trial = Trial::of(unit, host);
+    if unit.beside.is_empty() || !trial.file.exists() {
+        return Ok(());
+    }
+    trial.remove(host).await
+}
+
 struct Trial {
     second: Unit,
     file: PathBuf,
