@@ -227,6 +227,7 @@ impl Session {
         };
         if request.run.is_some() && plan.changes.is_empty() {
             self.nothing_to_do(&request.goal, &plan)?;
+            self.lock = None;
         }
         self.planned = Some((request, wanted, plan));
         Ok(reply)
@@ -249,6 +250,7 @@ impl Session {
             manifest.forget(&plan.settled);
             manifest.save(&self.host)?;
         }
+        self.host.keep_vouchers()?;
         leave(goal, &self.host)
     }
 
@@ -389,6 +391,7 @@ impl Session {
             }
             journal.end(&self.host, outcome, why)?;
             if is_whole {
+                self.host.keep_vouchers()?;
                 leave(&goal, &self.host)?;
             }
         }
