@@ -65,7 +65,8 @@ fn build(root: &Path, out: &Path, target: &str) -> Result<PathBuf, Box<dyn Error
     }
     let status = cargo
         .current_dir(root)
-        .args(["build", "--release", "--locked", "--package", "flask-app", "--target", target])
+        .args(["build", "--profile", "api", "--locked"])
+        .args(["--package", "flask-app", "--target", target])
         .arg("--target-dir")
         .arg(&folder)
         .env("CARGO_BUILD_BUILD_DIR", &folder)
@@ -74,7 +75,7 @@ fn build(root: &Path, out: &Path, target: &str) -> Result<PathBuf, Box<dyn Error
     if !status.success() {
         return Err("the API in app/ does not build".into());
     }
-    Ok(folder.join(target).join("release/flask-app"))
+    Ok(folder.join(target).join("api/flask-app"))
 }
 
 /// Writes the compressed binary and gives the source of the constant that holds it.

@@ -266,6 +266,10 @@ pub struct HostArgs {
     /// Seconds that a connection may take
     #[arg(long, value_name = "SECONDS", default_value_t = 10, help_heading = "Connection")]
     pub connect_timeout: u16,
+    /// Use the connection of an earlier command and leave it for the next one, for so many seconds
+    /// [default without a number: 300]
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "300", value_parser = clap::value_parser!(u16).range(1..), env = "HWCTL_PERSIST", hide_env_values = true, help_heading = "Connection")]
+    pub persist: Option<u16>,
 }
 
 /// What a plan takes into account, and how it is shown.

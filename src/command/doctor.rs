@@ -128,7 +128,7 @@ impl Doctor {
             }
         };
         let request = PlanRequest {
-            goal: Goal::Declared { resources: made.resources.clone(), tags },
+            goal: Goal::Declared { resources: made.resources.clone(), tags, vouch: None },
             run: Some(run_info("doctor")),
             patience_s: self.args.wait.into(),
             keep_on_failure: false,

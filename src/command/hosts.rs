@@ -1,6 +1,7 @@
 //! From the command line to hosts: the inventory, the lab, and how each is reached.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -65,6 +66,7 @@ pub(super) fn find(
             become_password: password.clone(),
             host_binary: args.host_binary.clone(),
             connect_timeout: Duration::from_secs(args.connect_timeout.into()),
+            persist: persist(args),
         };
         let warnings = warnings.iter().map(ToString::to_string).collect();
         let folder = inventory.folder().to_owned();
@@ -114,10 +116,16 @@ fn lab_host(args: &HostArgs, tell: impl Fn(&str) + Send + Sync + 'static) -> Res
         become_password: None,
         host_binary: args.host_binary.clone(),
         connect_timeout: Duration::from_secs(args.connect_timeout.into()),
+        persist: persist(args),
     };
     let folder = inventory.folder().to_owned();
     let allow_places = allow_places(known, &vars);
     Ok(Work { target, vars, warnings: Vec::new(), allow_places, folder })
+}
+
+/// For how many seconds connections are kept.
+fn persist(args: &HostArgs) -> Option<NonZeroUsize> {
+    args.persist.and_then(|seconds| NonZeroUsize::new(seconds.into()))
 }
 
 fn ask_password() -> Result<Secret> {

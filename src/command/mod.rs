@@ -31,4 +31,5 @@ mod since;
 pub mod ssh;
 pub mod status;
 pub mod verify;
+mod vouch;
 mod watch;

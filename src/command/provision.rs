@@ -8,6 +8,7 @@ use super::fleet::{self, Ended, Job, Show};
 use super::hosts::{Work, template_folder};
 use super::outside::{expected, urls};
 use super::run::{Carry, carry_out, run_info, show_plan};
+use super::vouch;
 use crate::bundle;
 use crate::cli::{LookArgs, PartArgs, ProvisionArgs};
 use crate::engine::protocol::{Goal, PlanRequest};
@@ -84,7 +85,11 @@ impl Job for Provision {
             expected
         };
         let request = PlanRequest {
-            goal: Goal::Declared { resources: made.resources, tags: tags.clone() },
+            goal: Goal::Declared {
+                resources: made.resources,
+                tags: tags.clone(),
+                vouch: vouch::key(work),
+            },
             run: (!args.check).then(|| run_info(verb)),
             patience_s: args.plan.wait.into(),
             keep_on_failure: args.keep_on_failure,
@@ -106,7 +111,7 @@ impl Job for Provision {
             };
             carry_out(&mut engine, planned, carry, tell).await?;
         }
-        engine.hang_up().await;
+        engine.let_go().await;
         let urls = if args.check { vec![] } else { urls(&work.target.address, &work.vars) };
         Ok(Ended { outcome, urls })
     }

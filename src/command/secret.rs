@@ -41,7 +41,11 @@ impl Job for Rotate {
         }
         tell(What::Step { message: "reading the host".to_owned(), fraction: None });
         let request = PlanRequest {
-            goal: Goal::Declared { resources: made.resources, tags: vec![TAG.to_owned()] },
+            goal: Goal::Declared {
+                resources: made.resources,
+                tags: vec![TAG.to_owned()],
+                vouch: None,
+            },
             run: (!args.check).then(|| run_info("secret rotate")),
             patience_s: args.plan.wait.into(),
             keep_on_failure: false,

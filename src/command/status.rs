@@ -7,6 +7,7 @@ use anyhow::Result;
 use super::fleet::{self, Ended, Job};
 use super::hosts::Work;
 use super::provision::{load_templates, make_stack};
+use super::vouch;
 use super::watch;
 use crate::cli::StatusArgs;
 use crate::engine::Status;
@@ -32,7 +33,7 @@ impl Job for StatusArgs {
         let mut engine = Engine::start(&work.target, tell).await?;
         let goal = goal(work, &engine)?;
         let Status { checks, .. } = engine.status(Path::new(CERTIFICATE), Some(goal), tell).await?;
-        engine.hang_up().await;
+        engine.let_go().await;
         let outcome = match checks.iter().all(|check| check.ok) {
             true => Outcome::Answered,
             false => Outcome::Failed,
@@ -45,5 +46,9 @@ impl Job for StatusArgs {
 /// What the host should be, for its drift.
 pub(super) fn goal(work: &Work, engine: &Engine) -> Result<Goal, Failure> {
     let resources = make_stack(work, engine, &load_templates(work)?)?.resources;
-    Ok(Goal::Declared { resources, tags: TAGS.map(str::to_owned).to_vec() })
+    Ok(Goal::Declared {
+        resources,
+        tags: TAGS.map(str::to_owned).to_vec(),
+        vouch: vouch::key(work),
+    })
 }

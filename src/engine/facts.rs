@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::resource::{Facts, Host, Version, installed_version, listeners};
+use crate::resource::{Facts, Host, Version, installed_version, listeners_of};
 
 /// Where the ssh session of this engine comes from and arrives at, as `sshd` tells it in
 /// `SSH_CONNECTION`: client address and port, own address and port.
@@ -38,11 +38,7 @@ pub(super) async fn gather(host: &Host, connection: Option<&Connection>) -> Resu
         .unwrap_or_default();
     let mut ssh_ports: Vec<u16> = connection.map(|known| known.own_port).into_iter().collect();
     ssh_ports.extend(
-        listeners()
-            .into_iter()
-            .filter(|l| !l.address.is_loopback())
-            .filter(|l| l.processes.iter().any(|(_, name)| name == "sshd"))
-            .map(|l| l.port),
+        listeners_of("sshd").into_iter().filter(|l| !l.address.is_loopback()).map(|l| l.port),
     );
     ssh_ports.sort_unstable();
     ssh_ports.dedup();

@@ -19,7 +19,10 @@ pub(super) fn wanted(goal: &Goal, host: &Host) -> Result<Wanted> {
     let manifest = Manifest::load(host)?;
     let mut passed_over = Vec::new();
     let (declared, removals, because) = match goal {
-        Goal::Declared { resources, tags } => {
+        Goal::Declared { resources, tags, vouch } => {
+            if let Some(key) = vouch {
+                host.vouch_with(key.clone());
+            }
             let is_meant = |declared: &&Declared| tags.contains(&declared.tag);
             let (meant, others): (Vec<_>, Vec<_>) =
                 resources.iter().cloned().partition(|d| is_meant(&d));

@@ -1,9 +1,12 @@
 //! Reads every resource and says what has to change.
 
+use anyhow::Result;
+use futures_util::future::join_all;
+
 use crate::event::Planned;
 use crate::failure::{Exit, Failure};
 use crate::resource::{
-    Action, Back, Blob, Change, Declared, Examined, Host, Id, Outcome, Resource, Saved, sha256,
+    Action, Back, Blob, Change, Declared, Host, Id, Outcome, Reading, Resource, Saved, sha256,
 };
 
 /// One resource and where it is to be brought.
@@ -79,12 +82,16 @@ impl Plan {
             step.resource.expect(host);
         }
         let mut maker =
-            Maker { host, wanted, plan: Self::empty(), states: vec![], obstacles: vec![] };
-        for resource in &wanted.passed_over {
-            maker.passed_over(resource).await;
+            Maker { host, wanted, plan: Self::empty(), states: String::new(), obstacles: vec![] };
+        // Most of them wait: for systemd, docker, iptables.
+        let passed_over = join_all(wanted.passed_over.iter().map(|other| other.pass_over(host)));
+        let declared = join_all(wanted.declared.iter().map(|step| step.resource.read(host)));
+        let (passed_over, declared) = tokio::join!(passed_over, declared);
+        for (resource, found) in wanted.passed_over.iter().zip(passed_over) {
+            maker.passed_over(resource, found);
         }
-        for step in &wanted.declared {
-            maker.declared(step).await;
+        for (step, reading) in wanted.declared.iter().zip(declared) {
+            maker.declared(step, reading);
         }
         // Units come after what they read, and packages after what others might use of them.
         let mut removals: Vec<&Step> = wanted.removals.iter().collect();
@@ -98,7 +105,7 @@ impl Plan {
             return Err(failure);
         }
         plan.packages_first(first);
-        plan.fingerprint = sha256(&states);
+        plan.fingerprint = sha256(states.as_bytes());
         Ok(plan)
     }
 
@@ -146,32 +153,32 @@ struct Maker<'a> {
     host: &'a Host,
     wanted: &'a Wanted,
     plan: Plan,
-    states: Vec<u8>,
+    states: String,
     obstacles: Vec<Failure>,
 }
 
 impl Maker<'_> {
     /// Leaves a resource as it is, for those that are started with it.
-    async fn passed_over(&mut self, resource: &Resource) {
-        match resource.examine(self.host).await {
-            Ok(Examined { before, digest_now, changed_at, .. }) => {
-                let outcome = Outcome { changed: false, digest: digest_now, changed_at };
-                self.record(resource, &before, outcome);
+    fn passed_over(&mut self, resource: &Resource, found: Result<Outcome>) {
+        match found {
+            Ok(found) => {
+                let now = found.digest.clone().unwrap_or_default();
+                self.record(resource, &now, found);
             }
             Err(error) => self.obstacle(resource, error),
         }
     }
 
     /// Brings a resource to what it declares.
-    async fn declared(&mut self, step: &Step) {
+    fn declared(&mut self, step: &Step, reading: Result<Reading<'_>>) {
         let resource = &step.resource;
-        let examined = match resource.examine(self.host).await {
+        let examined = match reading.and_then(|reading| reading(self.host)) {
             Ok(examined) => examined,
             Err(error) => return self.obstacle(resource, error),
         };
         self.record(
             resource,
-            &examined.before,
+            &examined.before.digest(),
             Outcome {
                 changed: examined.change.is_some(),
                 digest: examined.digest,
@@ -194,7 +201,7 @@ impl Maker<'_> {
         };
         let back = self.keep_data(resource, back);
         let changed = matches!(back, Back::Change(_));
-        self.record(resource, &now, Outcome { changed, digest: None, changed_at: None });
+        self.record(resource, &now.digest(), Outcome { changed, digest: None, changed_at: None });
         match back {
             Back::Nothing => self.plan.settled.push(resource.id()),
             Back::Kept(because) => {
@@ -229,9 +236,9 @@ impl Maker<'_> {
         }
     }
 
-    fn record(&mut self, resource: &Resource, state: &Saved, outcome: Outcome) {
+    fn record(&mut self, resource: &Resource, state: &str, outcome: Outcome) {
         let id = resource.id();
-        self.states.extend(rmp_serde::to_vec(&(&id, state)).unwrap_or_default());
+        self.states.push_str(&format!("{id}\0{state}\n"));
         self.host.record(id, outcome);
     }
 

@@ -1,19 +1,22 @@
 //! The frames that the operator's side and the engine exchange: a big-endian `u32` length, then
-//! that many bytes of `MessagePack`.
+//! that many bytes of `MessagePack`, deflated where the length's first bit is set.
 //!
 //! Both ends are the same binary, found by its hash, so there are no versions to negotiate.
 
+use std::io::Read as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use flate2::Compression;
+use flate2::read::{DeflateDecoder, DeflateEncoder};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::{Copied, Examination, LogsRequest, RedisPlace, Service, Status};
 use crate::event::{Finding, LogLine, Planned, Run, What};
 use crate::failure::Failure;
-use crate::resource::{Blob, CertificateInfo, Declared, Facts, Id};
+use crate::resource::{Blob, CertificateInfo, Declared, Facts, Id, Secret};
 
 /// The line that the operator's side begins with. What comes before it (a password that sudo did
 /// not want) is passed over.
@@ -25,6 +28,10 @@ pub const ENGINE_GREETING: &str = "hwctl engine";
 pub const BINARY_FOLDER: &str = "/usr/local/lib/hwctl";
 /// The longest frame, in bytes: a larger one is a broken or hostile stream.
 pub const MAX_FRAME: u32 = 32 << 20;
+/// The bit of a frame's length that says that it is deflated.
+const DEFLATED: u32 = 1 << 31;
+/// A shorter message travels in one packet anyway.
+const WORTH_DEFLATING: usize = 1200;
 /// How deep a message may be nested: ours are not half as deep, and a stack is finite.
 const MAX_DEPTH: usize = 64;
 /// The size of a blob's chunks, in bytes.
@@ -179,6 +186,9 @@ pub enum Goal {
         resources: Vec<Declared>,
         /// The parts of it that are meant; the others stay as they are.
         tags: Vec<String>,
+        /// The operator's key to what this host knows of password hashes, if there is one.
+        #[serde(default)]
+        vouch: Option<Secret>,
     },
     /// As it was before a run.
     Before {
@@ -314,10 +324,33 @@ pub async fn write_frame<T: Serialize>(
     let length = length.with_context(|| {
         format!("a message of {} bytes is longer than a frame may be", bytes.len())
     })?;
-    output.write_all(&length.to_be_bytes()).await?;
-    output.write_all(&bytes).await?;
+    let (length, bytes) = match deflated(&bytes)? {
+        Some(small) => (u32::try_from(small.len())? | DEFLATED, small),
+        None => (length, bytes),
+    };
+    output.write_all(&[&length.to_be_bytes()[..], &bytes].concat()).await?;
     output.flush().await?;
     Ok(())
+}
+
+/// The bytes deflated, where that makes them much fewer: a new connection has room for few.
+fn deflated(bytes: &[u8]) -> Result<Option<Vec<u8>>> {
+    if bytes.len() < WORTH_DEFLATING {
+        return Ok(None);
+    }
+    let mut small = Vec::new();
+    DeflateEncoder::new(bytes, Compression::fast()).read_to_end(&mut small)?;
+    Ok((small.len() < bytes.len() / 4 * 3).then_some(small))
+}
+
+fn inflated(small: &[u8]) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let most = u64::from(MAX_FRAME);
+    DeflateDecoder::new(small).take(most + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > most {
+        bail!("a frame of more than {MAX_FRAME} bytes: the stream is broken");
+    }
+    Ok(bytes)
 }
 
 /// Reads one frame; `None` at the end of the stream between frames.
@@ -330,6 +363,7 @@ pub async fn read_frame<T: DeserializeOwned>(
     }
     input.read_exact(&mut length[1..]).await.context("the stream ends within a frame")?;
     let length = u32::from_be_bytes(length);
+    let (is_deflated, length) = (length & DEFLATED != 0, length & !DEFLATED);
     if length > MAX_FRAME {
         bail!("a frame of {length} bytes is longer than {MAX_FRAME}: the stream is broken");
     }
@@ -337,6 +371,9 @@ pub async fn read_frame<T: DeserializeOwned>(
     input.take(length.into()).read_to_end(&mut bytes).await?;
     if bytes.len() != length as usize {
         bail!("the stream ends within a frame");
+    }
+    if is_deflated {
+        bytes = inflated(&bytes).context("a frame that cannot be inflated")?;
     }
     decode(&bytes).context("a frame that makes no sense").map(Some)
 }

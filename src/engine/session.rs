@@ -233,6 +233,7 @@ impl Session {
         };
         if request.run.is_some() && plan.changes.is_empty() {
             self.nothing_to_do(&request.goal, &plan)?;
+            self.lock = None;
         }
         self.planned = Some((request, wanted, plan));
         Ok(reply)
@@ -257,6 +258,7 @@ impl Session {
             manifest.forget(&plan.settled);
             manifest.save(&self.host)?;
         }
+        self.host.keep_vouchers()?;
         leave(goal, &self.host)
     }
 
@@ -398,6 +400,7 @@ impl Session {
             manifest.save(&self.host)?;
             journal.end(&self.host, outcome, why)?;
             if is_whole {
+                self.host.keep_vouchers()?;
                 leave(&goal, &self.host)?;
             }
         }

@@ -1,19 +1,21 @@
 //! Starts the engine on the host, putting hwctl there first when the host lacks this version.
 
-use std::io::Write as _;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context as _;
 use flate2::{Compression, write::GzEncoder};
 use openssh::{Session, Stdio};
+use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::timeout;
 
 use super::sending::Sending;
-use super::ssh::Target;
+use super::ssh::{Connection, Target};
 use crate::engine::protocol::{BINARY_FOLDER, CLIENT_GREETING, ENGINE_GREETING};
 use crate::failure::{Exit, Failure};
-use crate::resource::sha256;
+use crate::resource::hex;
 
 /// A link of the stack to the version that the host's own commands and timers run.
 const LINK: &str = "/usr/local/bin/check-flask";
@@ -26,8 +28,9 @@ pub(super) type Child = openssh::Child<Arc<Session>>;
 /// The binary to put on hosts, and what it is known by.
 #[derive(Debug)]
 pub(super) struct Binary {
-    bytes: Vec<u8>,
+    source: PathBuf,
     key: String,
+    machine: Option<&'static str>,
 }
 
 impl Binary {
@@ -37,7 +40,7 @@ impl Binary {
         if let Some(binary) = BINARY.get() {
             return Ok(Arc::clone(binary));
         }
-        let path = match named {
+        let source = match named {
             Some(path) => path.to_owned(),
             None if cfg!(target_os = "linux") => PathBuf::from("/proc/self/exe"),
             None => {
@@ -45,34 +48,53 @@ impl Binary {
                     .hint("give the Linux build with `--host-binary PATH`"));
             }
         };
-        let bytes = std::fs::read(&path)
-            .with_context(|| format!("cannot read hwctl's binary `{}`", path.display()))
+        let (key, machine) = look_at(&source)
+            .with_context(|| format!("cannot read hwctl's binary `{}`", source.display()))
             .map_err(|error| Failure::from_error(Exit::Usage, &error))?;
-        let key = sha256(&bytes);
-        Ok(Arc::clone(BINARY.get_or_init(|| Arc::new(Self { bytes, key }))))
+        Ok(Arc::clone(BINARY.get_or_init(|| Arc::new(Self { source, key, machine }))))
     }
 
     /// Its path on the host.
     fn path(&self) -> String {
         format!("{BINARY_FOLDER}/hwctl-{}", &self.key[..16])
     }
+}
 
-    /// The machine it runs on, as `uname -m` names it; read from its ELF header.
-    fn machine(&self) -> Option<&'static str> {
-        if !self.bytes.starts_with(b"\x7fELF") {
-            return None;
+/// SHA-256 of a file in hex, and the machine that it runs on. Piece by piece: most hosts have it
+/// already, and memory for all of it costs more time than its hash.
+fn look_at(path: &Path) -> std::io::Result<(String, Option<&'static str>)> {
+    let mut file = std::fs::File::open(path)?;
+    let mut digest = Sha256::new();
+    let mut piece = vec![0; 64 << 10];
+    let mut machine = None;
+    let mut is_first = true;
+    loop {
+        let read = file.read(&mut piece)?;
+        if read == 0 {
+            return Ok((hex(&digest.finalize()), machine));
         }
-        // e_machine: https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html
-        match self.bytes.get(18..20)? {
-            [0x3e, 0] => Some("x86_64"),
-            [0xb7, 0] => Some("aarch64"),
-            [0xf3, 0] => Some("riscv64"),
-            _ => None,
+        if std::mem::take(&mut is_first) {
+            machine = machine_of(&piece[..read]);
         }
+        digest.update(&piece[..read]);
     }
 }
 
-/// Reads the binary and its hash, which takes a moment: beside the login, and once for all hosts.
+/// The machine that a program runs on, as `uname -m` names it; read from its ELF header.
+fn machine_of(bytes: &[u8]) -> Option<&'static str> {
+    if !bytes.starts_with(b"\x7fELF") {
+        return None;
+    }
+    // e_machine: https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html
+    match bytes.get(18..20)? {
+        [0x3e, 0] => Some("x86_64"),
+        [0xb7, 0] => Some("aarch64"),
+        [0xf3, 0] => Some("riscv64"),
+        _ => None,
+    }
+}
+
+/// Hashes the binary, which takes a moment: beside the login, and once for all hosts.
 pub(super) async fn prepare(target: &Target) {
     let named = target.host_binary.clone();
     // An error is told to who asks for it next.
@@ -86,12 +108,20 @@ pub(super) fn host_path(target: &Target) -> Result<PathBuf, Failure> {
 
 /// Starts the engine; `tell` hears of the upload when there is one.
 pub(super) async fn start(
-    session: &Arc<Session>,
+    connection: &Connection,
     target: &Target,
     tell: impl Fn(String, Option<f32>),
 ) -> Result<Child, Failure> {
+    let session = &connection.session;
     let binary = Binary::load(target.host_binary.as_deref())?;
-    if let Some(child) = try_start(session, target, &binary).await? {
+    let first = try_start(session, target, &binary);
+    let first = match connection.is_old {
+        true => timeout(target.connect_timeout, first)
+            .await
+            .unwrap_or_else(|_| Err(target.unreachable("the connection that was kept is dead"))),
+        false => first.await,
+    };
+    if let Some(child) = first? {
         return Ok(child);
     }
     upload(session, target, &binary, tell).await?;
@@ -118,10 +148,11 @@ pub(super) fn root_words(target: &Target) -> Vec<String> {
 }
 
 /// The script that starts the engine, for the login shell: it holds nothing from the inventory.
+/// Who owns `/` is root, which the shell finds out without another process.
 fn start_script(target: &Target, path: &str) -> String {
     let root = become_root(target);
     format!(
-        "sh -c 'LC_ALL=C; export LC_ALL; set -- {root}; [ \"$(id -u)\" = 0 ] && set --; \
+        "sh -c 'LC_ALL=C; export LC_ALL; set -- {root}; [ -O / ] && set --; \
          if [ ! -x {path} ]; then echo \"hwctl missing $(uname -s) $(uname -m)\"; exit 0; fi; \
          exec \"$@\" {path} engine \"$SSH_CONNECTION\"'"
     )
@@ -206,7 +237,7 @@ async fn spawn(session: &Arc<Session>, target: &Target, script: &str) -> Result<
 
 fn require_machine(target: &Target, binary: &Binary, told: &str) -> Result<(), Failure> {
     let told = told.trim();
-    let wanted = match binary.machine() {
+    let wanted = match binary.machine {
         Some(machine) => format!("Linux {machine}"),
         None => "no Linux machine".to_owned(),
     };
@@ -252,7 +283,9 @@ async fn upload(
 ) -> Result<(), Failure> {
     tell("packing hwctl".to_owned(), None);
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    let packed = encoder.write_all(&binary.bytes).and_then(|()| encoder.finish());
+    let packed = std::fs::File::open(&binary.source)
+        .and_then(|mut source| std::io::copy(&mut source, &mut encoder))
+        .and_then(|_| encoder.finish());
     let packed = packed.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
     let mut child = spawn(session, target, &upload_script(target, binary)).await?;
     if let Some(mut stdin) = child.stdin().take() {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
-use openssh::{ChildStdin, ChildStdout, Session};
+use openssh::{ChildStdin, ChildStdout};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::Mutex;
 use tokio::time::sleep;
@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use super::bootstrap::{self, Child};
 use super::interrupt;
 use super::sending::Sending;
-use super::ssh::Target;
+use super::ssh::{Connection, Target};
 use crate::engine::protocol::{
     CHUNK, HEARTBEAT, PlanRequest, Reply, Request, Restart, read_frame, write_frame,
 };
@@ -56,7 +56,7 @@ pub struct Engine {
     stdin: Arc<Mutex<Option<ChildStdin>>>,
     stdout: ChildStdout,
     // Kept open: the engine's channel belongs to it.
-    session: Arc<Session>,
+    connection: Connection,
     /// What the host is.
     pub facts: Facts,
     /// Where hwctl's binary is on the host.
@@ -84,10 +84,18 @@ impl Engine {
 
     async fn begin(target: &Target, tell: Tell<'_>) -> Result<Self, Failure> {
         tell(What::Step { message: "connecting".to_owned(), fraction: None });
-        let (session, ()) = tokio::join!(target.connect(tell), bootstrap::prepare(target));
-        let session = session?;
+        let (connection, ()) = tokio::join!(target.connect(tell), bootstrap::prepare(target));
+        let mut connection = connection?;
         let step = |message, fraction| tell(What::Step { message, fraction });
-        let mut child = bootstrap::start(&session, target, step).await?;
+        let mut child = match bootstrap::start(&connection, target, step).await {
+            // ssh may not know yet that a kept connection leads nowhere any more.
+            Err(failure) if connection.is_old && failure.exit == Exit::Unreachable => {
+                connection.end().await;
+                connection = target.log_in(tell).await?;
+                bootstrap::start(&connection, target, step).await?
+            }
+            started => started?,
+        };
         let binary = bootstrap::host_path(target)?;
         let stdin = Arc::new(Mutex::new(child.stdin().take()));
         tokio::spawn(say_alive(Arc::downgrade(&stdin)));
@@ -95,7 +103,7 @@ impl Engine {
         let stdout = stdout.ok_or_else(|| target.unreachable("ssh gives no stream of the host"))?;
         let target = target.clone();
         let facts = Facts::unknown();
-        let mut engine = Self { target, child, stdin, stdout, session, facts, binary };
+        let mut engine = Self { target, child, stdin, stdout, connection, facts, binary };
         match engine.answer(tell).await? {
             Reply::Hello { facts } => engine.facts = facts,
             other => return Err(engine.nonsense(&other)),
@@ -248,14 +256,20 @@ impl Engine {
         }
     }
 
-    /// Ends the session.
+    /// Ends the session and waits until the engine is gone.
     pub async fn hang_up(self) {
         drop(self.stdin.lock().await.take());
-        // The engine ends with its input; a host that is gone is not waited for.
+        // A host that is gone is not waited for.
         let _ = tokio::time::timeout(Duration::from_secs(2), self.child.wait()).await;
-        if let Some(session) = Arc::into_inner(self.session) {
-            let _ = session.close().await;
-        }
+        self.connection.close().await;
+    }
+
+    /// Ends a session that leaves nothing to wait for: the engine holds no lock and has said all.
+    /// It ends by itself, as its input does.
+    pub async fn let_go(self) {
+        drop(self.stdin.lock().await.take());
+        drop(self.child);
+        self.connection.close().await;
     }
 
     pub(super) async fn send(&mut self, request: &Request) -> Result<(), Failure> {
@@ -333,7 +347,7 @@ impl Engine {
     async fn log_in_anew(&mut self, tell: Tell<'_>) -> Result<(), Failure> {
         tell(What::Step { message: "logging in anew".to_owned(), fraction: None });
         let proof = async {
-            let mut again = Self::begin(&self.target, &|_| ()).await?;
+            let mut again = Self::begin(&self.target.anew(), &|_| ()).await?;
             again.close(&Request::LoggedIn, &|_| ()).await?;
             again.hang_up().await;
             Ok::<_, Failure>(())

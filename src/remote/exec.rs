@@ -25,7 +25,7 @@ pub async fn exec(
     tell: Tell<'_>,
 ) -> Result<Option<i32>, Failure> {
     tell(What::Step { message: "connecting".to_owned(), fraction: None });
-    let session = interrupt::or_stopped(target.connect(tell)).await?;
+    let connection = interrupt::or_stopped(target.connect(tell)).await?;
     tell(What::Asking);
     let mut words = command.to_vec();
     if sudo {
@@ -34,7 +34,7 @@ pub async fn exec(
     let failed = |error: openssh::Error| {
         target.unreachable("ssh starts no command there").why(error.to_string())
     };
-    let mut child = Arc::clone(&session)
+    let mut child = Arc::clone(&connection.session)
         .arc_raw_command(quoted(&words)?)
         .stdin(RemoteStdio::piped())
         .stdout(RemoteStdio::piped())
@@ -61,9 +61,7 @@ pub async fn exec(
         }
     });
     let code = ended.await?;
-    if let Some(session) = Arc::into_inner(session) {
-        let _ = session.close().await;
-    }
+    connection.close().await;
     Ok(code)
 }
 

@@ -6,6 +6,7 @@ mod daily;
 mod engine;
 mod exec;
 pub mod interrupt;
+mod kept;
 mod outside;
 mod sending;
 mod ssh;

@@ -11,6 +11,7 @@ use openssh::{ControlPersist, KnownHosts, Session, SessionBuilder};
 use tokio::sync::Mutex;
 
 use super::engine::Tell;
+use super::kept;
 use crate::event::What;
 use crate::failure::{Exit, Failure};
 use crate::resource::Secret;
@@ -41,13 +42,72 @@ pub struct Target {
     pub host_binary: Option<PathBuf>,
     /// How long a connection may take.
     pub connect_timeout: Duration,
+    /// For how many seconds after its last use the connection stays, for the next command; a kept
+    /// one is used. When absent there is a login of its own, which ends with the command.
+    pub persist: Option<NonZeroUsize>,
+}
+
+/// A connection to a host.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) session: Arc<Session>,
+    /// Whether it was kept by an earlier command.
+    pub(super) is_old: bool,
+    /// Whether it stays for the next command.
+    stays: bool,
+}
+
+impl Connection {
+    fn new(session: Session, stays: bool) -> Self {
+        Self { session: Arc::new(session), is_old: false, stays }
+    }
+
+    /// Ends it, unless it stays for the next command.
+    pub(super) async fn close(self) {
+        if !self.stays {
+            self.end().await;
+        }
+    }
+
+    /// Ends it, so that no command uses it any more.
+    pub(super) async fn end(self) {
+        if let Some(session) = Arc::into_inner(self.session) {
+            let _ = session.close().await;
+        }
+    }
 }
 
 impl Target {
-    /// Opens the session.
-    pub(super) async fn connect(&self, tell: Tell<'_>) -> Result<Arc<Session>, Failure> {
-        let error = match self.builder().connect_mux(&self.address).await {
-            Ok(session) => return Ok(Arc::new(session)),
+    /// The same host by a login of its own.
+    pub(super) fn anew(&self) -> Self {
+        Self { persist: None, ..self.clone() }
+    }
+
+    /// Takes the connection that an earlier command has kept, or opens one.
+    pub(super) async fn connect(&self, tell: Tell<'_>) -> Result<Connection, Failure> {
+        if self.persist.is_some()
+            && let Some(session) = kept::find(&kept::place(self)?).await
+        {
+            return Ok(Connection { is_old: true, ..Connection::new(session, true) });
+        }
+        self.log_in(tell).await
+    }
+
+    async fn open(&self) -> Result<Result<Connection, openssh::Error>, Failure> {
+        let mut builder = self.builder();
+        let Some(seconds) = self.persist else {
+            let session = builder.connect_mux(&self.address).await;
+            return Ok(session.map(|session| Connection::new(session, false)));
+        };
+        builder.control_persist(ControlPersist::IdleFor(seconds));
+        let session = kept::log_in(&builder, &self.address, &kept::place(self)?).await;
+        Ok(session.map(|(session, stays)| Connection::new(session, stays)))
+    }
+
+    /// Opens a connection.
+    pub(super) async fn log_in(&self, tell: Tell<'_>) -> Result<Connection, Failure> {
+        let error = match self.open().await? {
+            Ok(connection) => return Ok(connection),
             Err(error) => error,
         };
         let told = chain(&error);
@@ -57,8 +117,7 @@ impl Target {
         if unknown && !self.accept_new_host_key && std::io::stdin().is_terminal() {
             self.ask_about_host_key(tell).await;
             tell(What::Step { message: "connecting".to_owned(), fraction: None });
-            let again = self.builder().connect_mux(&self.address).await;
-            return again.map(Arc::new).map_err(|error| self.explain(&chain(&error), None));
+            return self.open().await?.map_err(|error| self.explain(&chain(&error), None));
         }
         let fingerprint = if unknown { self.offered_host_key().await } else { None };
         Err(self.explain(&told, fingerprint))

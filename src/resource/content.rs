@@ -88,6 +88,35 @@ impl Content {
         }
     }
 
+    /// Looks for the hashes of passwords in the live file beside other reads: by design each takes
+    /// its time. What is found is noted, since it is asked for more than once.
+    pub(super) async fn look_for_hashes(&self, live: &[u8], host: &Host) -> Result<()> {
+        let Self::Parts(parts) = self else { return Ok(()) };
+        for part in parts {
+            let Part::Hash { user, password, scheme } = part.clone() else { continue };
+            let live = String::from_utf8_lossy(live).into_owned();
+            let search = scheme.search(&live, &user, &password);
+            if host.noted_hash(&search).is_some() {
+                continue;
+            }
+            let is_vouched = |hash: &&str| host.is_vouched(scheme, &password, hash);
+            let vouched = HashScheme::candidates(&live, &user).find(is_vouched);
+            let found = match vouched.map(str::to_owned) {
+                Some(hash) => Some(hash),
+                None => {
+                    let password = password.clone();
+                    let find = move || scheme.find(&live, &user, &password);
+                    tokio::task::spawn_blocking(find).await?
+                }
+            };
+            if let Some(hash) = &found {
+                host.vouch(scheme, &password, hash);
+            }
+            host.note_hash(search, found);
+        }
+        Ok(())
+    }
+
     /// Whether a part of it must not be shown.
     #[must_use]
     pub fn is_secret(&self) -> bool {
@@ -138,7 +167,11 @@ fn render_parts(parts: &[Part], live: Option<&[u8]>, host: &Host, make: bool) ->
             }
             Part::Hash { user, password, scheme } => {
                 write!(shown, "<hash of {user}'s password>")?;
-                match live.as_deref().and_then(|live| scheme.find(live, user, password)) {
+                let kept = live.as_deref().and_then(|live| {
+                    let noted = host.noted_hash(&scheme.search(live, user, password));
+                    noted.unwrap_or_else(|| scheme.find(live, user, password))
+                });
+                match kept {
                     None if make => Some(scheme.hash(password)?),
                     kept => kept,
                 }

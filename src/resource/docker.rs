@@ -2,17 +2,24 @@
 
 use std::io::ErrorKind;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use bollard::Docker;
 use bollard::errors::Error;
 use bollard::query_parameters::ListContainersOptionsBuilder;
+use bollard::{ClientVersion, Docker};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixStream;
+use tokio::time::timeout;
 
 use super::volume::LABEL;
 use super::{Advise, Host};
 
 const SOCKET: &str = "/run/docker.sock";
+/// How long docker may take to answer.
+const PATIENCE: Duration = Duration::from_mins(2);
+/// No answer to a ping is that long, in bytes.
+const MAX_PING: u64 = 16 << 10;
 
 /// The host's docker as it is found.
 pub(super) enum Daemon<'a> {
@@ -42,6 +49,36 @@ pub(super) async fn daemon(host: &Host) -> Result<Daemon<'_>> {
         Err(e) if e.kind() == ErrorKind::ConnectionRefused => Ok(Daemon::Down),
         Err(error) => Err(error).with_context(|| format!("connect to `{SOCKET}`")),
     }
+}
+
+/// The API on docker's own socket, in a version that both know.
+pub(super) async fn connect() -> Result<Docker> {
+    // Not bollard's own way: for `/version` docker starts runc to ask for its version.
+    let theirs = timeout(PATIENCE, api_version()).await.context("docker does not answer")??;
+    let ours = bollard::API_DEFAULT_VERSION;
+    let version = if theirs < *ours { &theirs } else { ours };
+    Ok(Docker::connect_with_unix(SOCKET, PATIENCE.as_secs(), version)?)
+}
+
+/// The newest version of the API that docker speaks, as its answer to a ping has it.
+async fn api_version() -> Result<ClientVersion> {
+    let mut stream = UnixStream::connect(SOCKET).await?;
+    stream.write_all(b"GET /_ping HTTP/1.0\r\nHost: docker\r\n\r\n").await?;
+    let mut answer = Vec::new();
+    stream.take(MAX_PING).read_to_end(&mut answer).await?;
+    let answer = String::from_utf8_lossy(&answer);
+    let version =
+        answer.lines().filter_map(|line| line.split_once(':')).find_map(|(name, value)| {
+            let (major, minor) = value.trim().split_once('.')?;
+            let is_it = name.eq_ignore_ascii_case("api-version");
+            is_it.then_some(ClientVersion {
+                major_version: major.parse().ok()?,
+                minor_version: minor.parse().ok()?,
+            })
+        });
+    version.with_context(|| {
+        format!("docker's answer has no version: {}", answer.lines().next().unwrap_or_default())
+    })
 }
 
 async fn runs(host: &Host) -> Result<bool> {

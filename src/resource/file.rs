@@ -119,6 +119,11 @@ impl File {
 
     fn details(&self, state: &PathState, host: &Host) -> Result<Vec<Detail>> {
         let live = state.bytes();
+        if let (Content::Blob(blob), Some(live)) = (&self.content, live)
+            && sha256(live) == blob.key
+        {
+            return Ok(Vec::new());
+        }
         let rendered = self.content.render(live, host, false)?;
         if live.is_some() && rendered.bytes.as_deref() == live {
             return Ok(Vec::new());
@@ -149,7 +154,11 @@ impl Kind for File {
     }
 
     async fn read(&self, host: &Host) -> Result<PathState> {
-        PathState::read(&host.path(&self.path))
+        let state = PathState::read(&host.path(&self.path))?;
+        if let Some(live) = state.bytes() {
+            self.content.look_for_hashes(live, host).await?;
+        }
+        Ok(state)
     }
 
     fn diff(&self, state: &PathState, host: &Host) -> Result<Option<Change>> {

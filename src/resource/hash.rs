@@ -5,7 +5,7 @@ use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 use rand::TryRng as _;
 use serde::{Deserialize, Serialize};
 
-use super::Secret;
+use super::{Secret, sha256};
 
 /// 16 characters in the hash's text: libcrypt, which nginx asks, reads no more of a salt
 /// (<https://www.akkadia.org/drepper/SHA-crypt.txt>), while the crate's own default is 22.
@@ -70,16 +70,27 @@ impl HashScheme {
         }
     }
 
-    /// The hash in `text` that stands after `user:` and matches the password.
-    pub(super) fn find(self, text: &str, user: &str, password: &Secret) -> Option<String> {
+    /// What names a search for a hash, without telling the password.
+    pub(super) fn search(self, text: &str, user: &str, password: &Secret) -> String {
+        sha256(format!("{self:?} {user:?} {:?} {text}", password.expose()).as_bytes())
+    }
+
+    /// What stands after `user:` in `text` and may be a hash.
+    pub(super) fn candidates<'a>(text: &'a str, user: &str) -> impl Iterator<Item = &'a str> {
         let label = format!("{user}:");
-        text.match_indices(&label).take(MOST_HASHES).find_map(|(start, _)| {
+        let starts: Vec<_> =
+            text.match_indices(&label).take(MOST_HASHES).map(|(at, _)| at).collect();
+        starts.into_iter().filter_map(move |start| {
             let whole_name = text[..start].chars().next_back().is_none_or(|c| !is_name(c));
             let rest = &text[start + label.len()..];
             let end = rest.find(|c: char| !(c.is_ascii_alphanumeric() || "$./=,+-_".contains(c)));
-            let hash = &rest[..end.unwrap_or(rest.len())];
-            (whole_name && self.verify(password, hash)).then(|| hash.to_owned())
+            whole_name.then_some(&rest[..end.unwrap_or(rest.len())])
         })
+    }
+
+    /// The hash in `text` that stands after `user:` and matches the password.
+    pub(super) fn find(self, text: &str, user: &str, password: &Secret) -> Option<String> {
+        Self::candidates(text, user).find(|hash| self.verify(password, hash)).map(str::to_owned)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The host as resources see it: its file system, its programs, and what is already known of it.
 
-use std::cell::{OnceCell, RefCell};
+use std::cell::RefCell;
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::io::Read;
@@ -10,8 +10,10 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
+use tokio::sync::OnceCell;
 
-use super::{Blob, Id};
+use super::vouch::Vouchers;
+use super::{Blob, Id, docker};
 
 /// What a plan leaves of one resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,10 +45,12 @@ pub struct Host {
     progress: Box<dyn Fn(Progress)>,
     outcomes: RefCell<HashMap<Id, Outcome>>,
     docker: OnceCell<bollard::Docker>,
-    cache: RefCell<HashMap<String, Rc<str>>>,
+    cache: RefCell<HashMap<String, Rc<OnceCell<Rc<str>>>>>,
     units: RefCell<Vec<String>>,
     leaving: RefCell<HashSet<PathBuf>>,
     renewals: RefCell<HashMap<String, bool>>,
+    hashes: RefCell<HashMap<String, Option<String>>>,
+    pub(super) vouchers: Vouchers,
     patience: Duration,
 }
 
@@ -68,6 +72,8 @@ impl Host {
             units: RefCell::default(),
             leaving: RefCell::default(),
             renewals: RefCell::default(),
+            hashes: RefCell::default(),
+            vouchers: Vouchers::default(),
             patience: Duration::from_mins(10),
         }
     }
@@ -127,6 +133,16 @@ impl Host {
     /// Whether a secret of the host is getting another value (`false`) or has got it (`true`).
     pub(super) fn renewal(&self, name: &str) -> Option<bool> {
         self.renewals.borrow().get(name).copied()
+    }
+
+    /// Notes what a search for the hash of a password has found.
+    pub(super) fn note_hash(&self, search: String, found: Option<String>) {
+        self.hashes.borrow_mut().insert(search, found);
+    }
+
+    /// What a search for the hash of a password has found, if there was one.
+    pub(super) fn noted_hash(&self, search: &str) -> Option<Option<String>> {
+        self.hashes.borrow().get(search).cloned()
     }
 
     /// When the newest of `inputs` changed on disk.
@@ -198,16 +214,8 @@ impl Host {
 
     /// The Docker API on the host's own socket. The connection is made once.
     pub async fn docker(&self) -> Result<&bollard::Docker> {
-        if let Some(docker) = self.docker.get() {
-            return Ok(docker);
-        }
-        let docker = bollard::Docker::connect_with_unix(
-            "/run/docker.sock",
-            120,
-            bollard::API_DEFAULT_VERSION,
-        )?;
-        let docker = docker.negotiate_version().await.context("reach docker on its socket")?;
-        Ok(self.docker.get_or_init(|| docker))
+        let connect = async || docker::connect().await.context("reach docker on its socket");
+        self.docker.get_or_try_init(connect).await
     }
 
     /// Runs a program without a shell and waits for it. `LC_ALL=C`, no standard input.
@@ -249,12 +257,10 @@ impl Host {
     where
         F: AsyncFnOnce() -> Result<String>,
     {
-        if let Some(text) = self.cache.borrow().get(key) {
-            return Ok(Rc::clone(text));
-        }
-        let text: Rc<str> = read().await?.into();
-        self.cache.borrow_mut().insert(key.to_owned(), Rc::clone(&text));
-        Ok(text)
+        // Several may want it at once: one of them reads.
+        let cell = Rc::clone(self.cache.borrow_mut().entry(key.to_owned()).or_default());
+        let text = cell.get_or_try_init(async || read().await.map(Rc::from)).await?;
+        Ok(Rc::clone(text))
     }
 
     /// Forgets what was read, after a change.

@@ -19,6 +19,18 @@ pub struct Listener {
 /// All listening TCP sockets of the host.
 #[must_use]
 pub fn listeners() -> Vec<Listener> {
+    look(&|_| true)
+}
+
+/// Those of programs by this name: other processes, of which there may be many, are not looked at.
+#[must_use]
+pub fn listeners_of(program: &str) -> Vec<Listener> {
+    let mut found = look(&|name| name == program);
+    found.retain(|listener| !listener.processes.is_empty());
+    found
+}
+
+fn look(is_meant: &dyn Fn(&str) -> bool) -> Vec<Listener> {
     let mut found = Vec::new();
     for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
         let text = fs::read_to_string(table).unwrap_or_default();
@@ -27,7 +39,7 @@ pub fn listeners() -> Vec<Listener> {
     if found.is_empty() {
         return Vec::new();
     }
-    let processes = processes_by_socket();
+    let processes = processes_by_socket(is_meant);
     found
         .into_iter()
         .map(|(address, port, inode)| Listener {
@@ -64,20 +76,24 @@ fn address_of(hex: &str) -> Option<IpAddr> {
     }
 }
 
-fn processes_by_socket() -> HashMap<u64, Vec<(u32, String)>> {
+fn processes_by_socket(is_meant: &dyn Fn(&str) -> bool) -> HashMap<u64, Vec<(u32, String)>> {
     let mut sockets: HashMap<u64, Vec<(u32, String)>> = HashMap::new();
     for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
         let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+        let name = name.trim();
+        if !is_meant(name) {
+            continue;
+        }
         for fd in fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten() {
             let Ok(target) = fs::read_link(fd.path()) else { continue };
             let inode = target
                 .to_str()
                 .and_then(|text| text.strip_prefix("socket:[")?.strip_suffix(']')?.parse().ok());
             if let Some(inode) = inode {
-                sockets.entry(inode).or_default().push((pid, name.trim().to_owned()));
+                sockets.entry(inode).or_default().push((pid, name.to_owned()));
             }
         }
     }
@@ -98,5 +114,10 @@ mod tests {
         let found = all.iter().find(|l| l.port == address.port() && l.address == address.ip());
         let pids: Vec<_> = found.unwrap().processes.iter().map(|(pid, _)| *pid).collect();
         assert!(pids.contains(&std::process::id()));
+
+        let own = found.unwrap().processes[0].1.clone();
+        let of_us = listeners_of(&own);
+        assert!(of_us.iter().any(|l| l.port == address.port()));
+        assert_eq!(listeners_of("no such program"), []);
     }
 }

@@ -32,6 +32,7 @@ mod sysctl;
 mod unit;
 mod user;
 mod volume;
+mod vouch;
 
 use std::fmt;
 use std::time::SystemTime;
@@ -57,7 +58,7 @@ pub use host::{BlobSource, Host, Outcome, Progress, last_lines};
 pub use host_secret::{HostSecret, HostSecretState};
 pub use image::{Image, ImageState};
 pub use link::Link;
-pub use listeners::{Listener, listeners};
+pub use listeners::{Listener, listeners, listeners_of};
 pub use nginx_reload::reload_nginx;
 pub use packages::{Packages, PackagesState, installed_version};
 pub use secret::Secret;
@@ -158,12 +159,18 @@ impl Saved {
     pub fn size(&self) -> u64 {
         self.0.len() as u64
     }
+
+    /// SHA-256 of it, in hex.
+    #[must_use]
+    pub fn digest(&self) -> String {
+        sha256(&self.0)
+    }
 }
 
 /// What reading a resource found.
 #[derive(Clone, Debug)]
 pub struct Examined {
-    /// What the host has.
+    /// What the host has, where something has to change.
     pub before: Saved,
     /// What has to change.
     pub change: Option<Change>,
@@ -171,22 +178,35 @@ pub struct Examined {
     pub stays: Option<String>,
     /// See [`Kind::digest`].
     pub digest: Option<String>,
-    /// See [`Kind::digest_now`].
-    pub digest_now: Option<String>,
     /// See [`Kind::changed_at`].
     pub changed_at: Option<SystemTime>,
 }
 
-async fn examine<K: Kind>(kind: &K, host: &Host) -> Result<Examined> {
+/// A state that was read and has yet to be compared: reads can be done together, while what one
+/// resource changes can be a reason for the next.
+pub type Reading<'a> = Box<dyn FnOnce(&Host) -> Result<Examined> + 'a>;
+
+async fn read<'a, K: Kind>(kind: &'a K, host: &Host) -> Result<Reading<'a>> {
     let state = kind.read(host).await?;
-    Ok(Examined {
-        change: kind.diff(&state, host)?,
-        stays: kind.stays(&state)?,
-        digest: kind.digest(&state, host),
-        digest_now: kind.digest_now(&state, host),
-        changed_at: kind.changed_at(host),
-        before: Saved(rmp_serde::to_vec_named(&state)?),
-    })
+    Ok(Box::new(move |host| {
+        let change = kind.diff(&state, host)?;
+        let before = match change {
+            Some(_) => Saved(rmp_serde::to_vec_named(&state)?),
+            None => Saved(Vec::new()),
+        };
+        Ok(Examined {
+            change,
+            before,
+            stays: kind.stays(&state)?,
+            digest: kind.digest(&state, host),
+            changed_at: kind.changed_at(host),
+        })
+    }))
+}
+
+async fn pass_over<K: Kind>(kind: &K, host: &Host) -> Result<Outcome> {
+    let digest = kind.digest_now(&kind.read(host).await?, host);
+    Ok(Outcome { changed: false, digest, changed_at: kind.changed_at(host) })
 }
 
 async fn examine_back<K: Kind>(kind: &K, to: &Saved, host: &Host) -> Result<(Saved, Back)> {
@@ -224,9 +244,20 @@ macro_rules! kinds {
                 match self { $(Self::$name(kind) => kind.expect(host),)* }
             }
 
+            /// Reads what the host has.
+            pub async fn read(&self, host: &Host) -> Result<Reading<'_>> {
+                match self { $(Self::$name(kind) => Box::pin(read(kind, host)).await,)* }
+            }
+
+            /// Reads what the host has, for those that are started with it while a plan passes this
+            /// resource over.
+            pub async fn pass_over(&self, host: &Host) -> Result<Outcome> {
+                match self { $(Self::$name(kind) => Box::pin(pass_over(kind, host)).await,)* }
+            }
+
             /// Reads what the host has and says what has to change.
             pub async fn examine(&self, host: &Host) -> Result<Examined> {
-                match self { $(Self::$name(kind) => Box::pin(examine(kind, host)).await,)* }
+                self.read(host).await?(host)
             }
 
             /// Reads what the host has, and says what brings it back to the state `to`.

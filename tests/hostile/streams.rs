@@ -59,7 +59,7 @@ fn plan(resources: Vec<Resource>, is_run: bool) -> Vec<u8> {
     });
     let declared = resources.into_iter().map(tag).collect();
     frame(&Request::Plan(PlanRequest {
-        goal: Goal::Declared { resources: declared, tags: vec!["test".to_owned()] },
+        goal: Goal::Declared { resources: declared, tags: vec!["test".to_owned()], vouch: None },
         run,
         patience_s: 1,
         keep_on_failure: false,

@@ -34,6 +34,31 @@ async fn frames_come_through_and_broken_ones_are_errors() {
     assert!(error.contains("1 bytes follow the message"), "{error}");
 }
 
+#[tokio::test]
+async fn long_frames_travel_deflated_and_a_bomb_is_refused() {
+    let lines = vec!["server_name example.org;".to_owned(); 10_000];
+    let mut stream = Vec::new();
+    write_frame(&mut stream, &Reply::Lines(lines.clone())).await.unwrap();
+    assert!(stream.len() < 10_000, "{}", stream.len());
+    let read: Option<Reply> = read_frame(&mut &stream[..]).await.unwrap();
+    assert!(matches!(read, Some(Reply::Lines(read)) if read == lines));
+    for cut in [stream.len() - 1, stream.len() / 2] {
+        assert!(read_frame::<Reply>(&mut &stream[..cut]).await.is_err(), "cut at {cut}");
+    }
+
+    let deflated = |small: &[u8]| {
+        let length = u32::try_from(small.len()).unwrap() | DEFLATED;
+        [&length.to_be_bytes(), small].concat()
+    };
+    let mut bomb = Vec::new();
+    let zeros = vec![0; MAX_FRAME as usize + 1];
+    DeflateEncoder::new(&zeros[..], Compression::best()).read_to_end(&mut bomb).unwrap();
+    let error = refusal::<Reply>(&deflated(&bomb)).await;
+    assert!(error.contains("a frame of more than"), "{error}");
+    let error = refusal::<Reply>(&deflated(b"\xff\xff\xff")).await;
+    assert!(error.contains("cannot be inflated"), "{error}");
+}
+
 /// A test's stack is as small as those that hwctl decodes on.
 #[tokio::test]
 async fn deep_nesting_is_refused_and_needs_no_stack() {

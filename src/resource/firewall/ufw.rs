@@ -57,12 +57,12 @@ impl Ufw {
                 _ => None,
             },
         };
-        let v4 = kernel(host, "iptables").await?;
+        let (v4, v6) = tokio::join!(kernel(host, "iptables"), kernel(host, "ip6tables"));
+        let (v4, v6) = (v4?, v6?);
         ufw.running = v4.as_ref().is_some_and(|kernel| kernel.contains("-N ufw-user-input\n"));
         ufw.loaded = match v4 {
             Some(v4) if ufw.running => {
                 // A host without IPv6 has nothing to load there.
-                let v6 = kernel(host, "ip6tables").await?;
                 ufw.is_in(&v4, Family::V4)?
                     && (!ufw.has_ipv6() || v6.map_or(Ok(true), |v6| ufw.is_in(&v6, Family::V6))?)
             }

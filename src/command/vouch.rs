@@ -1,0 +1,46 @@
+//! The operator's key to what hosts know of password hashes; see `resource/vouch.rs`.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::PathBuf;
+
+use rand::TryRng as _;
+
+use super::hosts::Work;
+use crate::resource::{Secret, hex, sha256};
+
+/// The key for one host; each has its own, so that a host learns nothing about another. Without a
+/// home to keep it in there is none: then hashes are computed each time.
+pub(super) fn key(work: &Work) -> Option<Secret> {
+    let key = read().or_else(make)?;
+    let host = &work.target.address;
+    Some(Secret::new(sha256(format!("{key} {host}").as_bytes())))
+}
+
+fn path() -> Option<PathBuf> {
+    let home = || std::env::home_dir().map(|home| home.join(".local/state"));
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(home)?;
+    Some(state.join("hwctl/key"))
+}
+
+fn read() -> Option<String> {
+    let key = fs::read_to_string(path()?).ok()?;
+    (key.len() == 64).then_some(key)
+}
+
+fn make() -> Option<String> {
+    let path = path()?;
+    let mut bytes = [0; 32];
+    rand::rngs::SysRng.try_fill_bytes(&mut bytes).ok()?;
+    let key = hex(&bytes);
+    DirBuilder::new().recursive(true).mode(0o700).create(path.parent()?).ok()?;
+    // Whole at once: several of hwctl may begin at the same time.
+    let unfinished = path.with_extension(std::process::id().to_string());
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished).ok()?;
+    file.write_all(key.as_bytes()).ok()?;
+    let linked = fs::hard_link(&unfinished, &path);
+    let _ = fs::remove_file(&unfinished);
+    linked.ok().map(|()| key).or_else(read)
+}

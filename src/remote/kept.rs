@@ -1,0 +1,80 @@
+//! Connections that stay for a while after their command (`--persist`), so that the next one needs no
+//! login.
+//!
+//! Each is an ssh master whose control socket lies in a private folder, under a name that stands
+//! for how the host is reached. ssh itself ends it when nobody has used it for its time.
+
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow};
+use openssh::{Session, SessionBuilder};
+
+use super::ssh::Target;
+use crate::resource::{Advise as _, sha256};
+
+/// Where ssh's control socket is in the folder of a connection.
+const SOCKET: &str = "master";
+
+/// The folder of kept connections. Who reaches a socket in it is logged in to that host.
+fn folder() -> Result<PathBuf> {
+    let base = ["XDG_RUNTIME_DIR", "XDG_STATE_HOME"].iter().find_map(std::env::var_os);
+    let home = || std::env::home_dir().map(|home| home.join(".local/state"));
+    let base = base.map(PathBuf::from).or_else(home).context("find a folder for connections")?;
+    let folder = base.join("hwctl");
+    let shown = folder.display();
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+    made.with_context(|| format!("make the folder `{shown}`"))?;
+    let found = fs::symlink_metadata(&folder).with_context(|| format!("look at `{shown}`"))?;
+    let is_ours = found.uid() == rustix::process::geteuid().as_raw();
+    if !found.is_dir() || !is_ours || found.mode() & 0o077 != 0 {
+        return Err(anyhow!("`{shown}` is not a folder that only you can enter"))
+            .hint(format!("`chmod 700 {shown}`, or run without `--persist`"));
+    }
+    Ok(folder)
+}
+
+/// The place of the connection to a target.
+pub(super) fn place(target: &Target) -> Result<PathBuf> {
+    let Target { address, user, port, identity, known_hosts, .. } = target;
+    let way = format!("{:?}", (address, user, port, identity, known_hosts));
+    Ok(folder()?.join(&sha256(way.as_bytes())[..16]))
+}
+
+/// The connection that is kept at `place`, if ssh still has it.
+pub(super) async fn find(place: &Path) -> Option<Session> {
+    let session = Session::resume_mux(place.join(SOCKET).into(), None);
+    session.check().await.is_ok().then_some(session)
+}
+
+/// Logs in and keeps the connection at `place`; whether it could be kept.
+pub(super) async fn log_in(
+    builder: &SessionBuilder,
+    address: &str,
+    place: &Path,
+) -> Result<(Session, bool), openssh::Error> {
+    let folder = place.parent().unwrap_or(place);
+    sweep(folder);
+    let mut builder = builder.clone();
+    let made = builder.control_directory(folder).launch_master(address).await?;
+    // A socket is reached by any name of it. Should another command have been faster, its
+    // connection stays and this one ends with this command.
+    if fs::rename(made.path(), place).is_err() {
+        return Ok((Session::new_native_mux(made), false));
+    }
+    let _ = made.keep();
+    Ok((Session::resume_mux(place.join(SOCKET).into(), None), true))
+}
+
+/// Removes what connections that are over have left.
+fn sweep(folder: &Path) {
+    for found in fs::read_dir(folder).into_iter().flatten().flatten() {
+        // A name that begins with a dot is of a login that is under way.
+        let is_ours = found.file_name().to_string_lossy().chars().all(|c| c.is_ascii_hexdigit());
+        if is_ours && UnixStream::connect(found.path().join(SOCKET)).is_err() {
+            let _ = fs::remove_dir_all(found.path());
+        }
+    }
+}
