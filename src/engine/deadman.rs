@@ -86,10 +86,18 @@ pub(super) async fn disarm(host: &Host) -> Result<()> {
 
 /// Settles a timer that a run has left: a session that has logged in since it was armed disarms it,
 /// another waits until the host has taken things back.
-pub(super) async fn settle(host: &Host, logged_in: SystemTime, patience: Duration) -> Result<()> {
+pub(super) async fn settle(
+    host: &Host,
+    logged_in: SystemTime,
+    patience: Duration,
+    tell: impl FnOnce(String),
+) -> Result<()> {
     let armed = fs::metadata(unit(host, TIMER)).and_then(|timer| timer.modified());
     if armed.is_ok_and(|armed| armed < logged_in) {
         disarm(host).await?;
+    }
+    if is_armed(host) {
+        tell("waiting until the host has taken back a change of an earlier run".to_owned());
     }
     let start = Instant::now();
     while is_armed(host) {
@@ -198,15 +206,19 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let host = Host::new(root.path(), Box::new(|_| anyhow::bail!("none")), Box::new(|_| ()));
         let before = SystemTime::now();
-        settle(&host, before, Duration::ZERO).await.unwrap();
+        let silent = |told: String| panic!("{told}");
+        settle(&host, before, Duration::ZERO, silent).await.unwrap();
         fs::create_dir_all(root.path().join(&UNITS[1..])).unwrap();
         let timer = File::create(unit(&host, TIMER)).unwrap();
         timer.set_modified(before + Duration::from_secs(1)).unwrap();
-        let waited = settle(&host, before, Duration::from_millis(150)).await.unwrap_err();
-        assert!(format!("{waited:#}").contains("still taking back"), "{waited:#}");
+        let mut told = String::new();
+        let waited = settle(&host, before, Duration::from_millis(150), |line| told = line).await;
+        let waited = format!("{:#}", waited.unwrap_err());
+        assert!(waited.contains("still taking back"), "{waited}");
+        assert!(told.starts_with("waiting until the host has taken back"), "{told}");
         assert!(is_armed(&host));
         // Once the host has taken things back it removes the timer.
-        let settled = settle(&host, before, Duration::from_secs(5));
+        let settled = settle(&host, before, Duration::from_secs(5), drop);
         let (settled, ()) = tokio::join!(settled, async {
             sleep(Duration::from_millis(50)).await;
             fs::remove_file(unit(&host, TIMER)).unwrap();

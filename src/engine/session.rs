@@ -208,7 +208,8 @@ impl Session {
         self.host.set_patience(patience);
         if let Some(run) = &request.run {
             self.lock(run, patience).await?;
-            deadman::settle(&self.host, self.began, patience).await?;
+            let tell = |message| self.teller.tell(What::Warning { message });
+            deadman::settle(&self.host, self.began, patience, tell).await?;
             Manifest::settle(&self.host).await?;
         }
         let wanted = goal::wanted(&request.goal, &self.host)?;
