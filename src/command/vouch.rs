@@ -1,13 +1,14 @@
 //! The operator's key to what hosts know of password hashes; see `resource/vouch.rs`.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
 
 use rand::TryRng as _;
 
 use super::hosts::Work;
+use crate::remote::state_folder;
 use crate::resource::{Secret, hex, sha256};
 
 /// The key for one host; each has its own, so that a host learns nothing about another. Without a
@@ -19,9 +20,7 @@ pub(super) fn key(work: &Work) -> Option<Secret> {
 }
 
 fn path() -> Option<PathBuf> {
-    let home = || std::env::home_dir().map(|home| home.join(".local/state"));
-    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(home)?;
-    Some(state.join("hwctl/key"))
+    Some(state_folder()?.join("key"))
 }
 
 fn read() -> Option<String> {
@@ -34,7 +33,6 @@ fn make() -> Option<String> {
     let mut bytes = [0; 32];
     rand::rngs::SysRng.try_fill_bytes(&mut bytes).ok()?;
     let key = hex(&bytes);
-    DirBuilder::new().recursive(true).mode(0o700).create(path.parent()?).ok()?;
     // Whole at once: several of hwctl may begin at the same time.
     let unfinished = path.with_extension(std::process::id().to_string());
     let mut file =

@@ -1,12 +1,15 @@
 //! Reads every resource and says what has to change.
 
+use std::fmt::Write as _;
+
 use anyhow::Result;
 use futures_util::future::join_all;
 
 use crate::event::Planned;
 use crate::failure::{Exit, Failure};
 use crate::resource::{
-    Action, Back, Blob, Change, Declared, Host, Id, Outcome, Reading, Resource, Saved, sha256,
+    Action, Back, Blob, Change, Declared, Host, Id, Outcome, Reading, Resource, Saved, read_units,
+    sha256,
 };
 
 /// One resource and where it is to be brought.
@@ -86,7 +89,7 @@ impl Plan {
         // Most of them wait: for systemd, docker, iptables.
         let passed_over = join_all(wanted.passed_over.iter().map(|other| other.pass_over(host)));
         let declared = join_all(wanted.declared.iter().map(|step| step.resource.read(host)));
-        let (passed_over, declared) = tokio::join!(passed_over, declared);
+        let ((), passed_over, declared) = tokio::join!(read_units(host), passed_over, declared);
         for (resource, found) in wanted.passed_over.iter().zip(passed_over) {
             maker.passed_over(resource, found);
         }
@@ -238,7 +241,7 @@ impl Maker<'_> {
 
     fn record(&mut self, resource: &Resource, state: &str, outcome: Outcome) {
         let id = resource.id();
-        self.states.push_str(&format!("{id}\0{state}\n"));
+        let _ = writeln!(self.states, "{id}\0{state}");
         self.host.record(id, outcome);
     }
 

@@ -1,8 +1,10 @@
 //! Starts the engine on the host, putting hwctl there first when the host lacks this version.
 
 use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use flate2::{Compression, write::GzEncoder};
@@ -11,11 +13,12 @@ use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 
+use super::kept::state_folder;
 use super::sending::Sending;
 use super::ssh::{Connection, Target};
 use crate::engine::protocol::{BINARY_FOLDER, CLIENT_GREETING, ENGINE_GREETING};
 use crate::failure::{Exit, Failure};
-use crate::resource::hex;
+use crate::resource::{hex, write_atomic};
 
 /// A link of the stack to the version that the host's own commands and timers run.
 const LINK: &str = "/usr/local/bin/check-flask";
@@ -48,7 +51,7 @@ impl Binary {
                     .hint("give the Linux build with `--host-binary PATH`"));
             }
         };
-        let (key, machine) = look_at(&source)
+        let (key, machine) = known(&source)
             .with_context(|| format!("cannot read hwctl's binary `{}`", source.display()))
             .map_err(|error| Failure::from_error(Exit::Usage, &error))?;
         Ok(Arc::clone(BINARY.get_or_init(|| Arc::new(Self { source, key, machine }))))
@@ -58,6 +61,38 @@ impl Binary {
     fn path(&self) -> String {
         format!("{BINARY_FOLDER}/hwctl-{}", &self.key[..16])
     }
+}
+
+/// What is known of a binary: from the last time, unless the file is another one since. As git does
+/// it: who replaces or writes a file cannot keep all of these.
+fn known(path: &Path) -> std::io::Result<(String, Option<&'static str>)> {
+    let found = std::fs::metadata(path)?;
+    let stamp = format!(
+        "{} {} {} {}.{} {}.{}",
+        found.dev(),
+        found.ino(),
+        found.len(),
+        found.mtime(),
+        found.mtime_nsec(),
+        found.ctime(),
+        found.ctime_nsec(),
+    );
+    let note = state_folder().map(|folder| folder.join("binary"));
+    let noted = note.as_ref().and_then(|note| std::fs::read_to_string(note).ok());
+    let noted = noted.as_deref().and_then(|noted| noted.strip_prefix(&stamp)?.strip_prefix('\n'));
+    if let Some(key) = noted.filter(|key| key.len() == 64) {
+        let mut head = [0; 20];
+        std::fs::File::open(path)?.read_exact(&mut head)?;
+        return Ok((key.to_owned(), machine_of(&head)));
+    }
+    let (key, machine) = look_at(path)?;
+    // One that was written a moment ago may be written to again with the same times.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let is_settled = i64::try_from(now.as_secs()).is_ok_and(|now| now > found.ctime() + 2);
+    if let Some(note) = note.filter(|_| is_settled) {
+        let _ = write_atomic(&note, format!("{stamp}\n{key}").as_bytes(), 0o600, None);
+    }
+    Ok((key, machine))
 }
 
 /// SHA-256 of a file in hex, and the machine that it runs on. Piece by piece: most hosts have it

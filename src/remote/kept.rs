@@ -18,12 +18,19 @@ use crate::resource::{Advise as _, sha256};
 /// Where ssh's control socket is in the folder of a connection.
 const SOCKET: &str = "master";
 
+/// The operator's own folder for what hwctl remembers; made if it is not there.
+pub fn state_folder() -> Option<PathBuf> {
+    let home = || std::env::home_dir().map(|home| home.join(".local/state"));
+    let state = std::env::var_os("XDG_STATE_HOME").map(PathBuf::from).or_else(home)?;
+    let folder = state.join("hwctl");
+    DirBuilder::new().recursive(true).mode(0o700).create(&folder).ok()?;
+    Some(folder)
+}
+
 /// The folder of kept connections. Who reaches a socket in it is logged in to that host.
 fn folder() -> Result<PathBuf> {
-    let base = ["XDG_RUNTIME_DIR", "XDG_STATE_HOME"].iter().find_map(std::env::var_os);
-    let home = || std::env::home_dir().map(|home| home.join(".local/state"));
-    let base = base.map(PathBuf::from).or_else(home).context("find a folder for connections")?;
-    let folder = base.join("hwctl");
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(|base| PathBuf::from(base).join("hwctl"));
+    let folder = runtime.or_else(state_folder).context("find a folder for connections")?;
     let shown = folder.display();
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&folder);
     made.with_context(|| format!("make the folder `{shown}`"))?;

@@ -13,6 +13,7 @@ mod ssh;
 
 pub use engine::{Engine, Planned, Tell};
 pub use exec::exec;
+pub use kept::state_folder;
 pub use outside::{
     Expected, Look, Page, look, look_by, resolve, served_certificate, shown, status,
 };

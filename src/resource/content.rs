@@ -96,18 +96,17 @@ impl Content {
             let Part::Hash { user, password, scheme } = part.clone() else { continue };
             let live = String::from_utf8_lossy(live).into_owned();
             let search = scheme.search(&live, &user, &password);
-            if host.noted_hash(&search).is_some() {
+            if host.has_noted(&search) {
                 continue;
             }
             let is_vouched = |hash: &&str| host.is_vouched(scheme, &password, hash);
             let vouched = HashScheme::candidates(&live, &user).find(is_vouched);
-            let found = match vouched.map(str::to_owned) {
-                Some(hash) => Some(hash),
-                None => {
-                    let password = password.clone();
-                    let find = move || scheme.find(&live, &user, &password);
-                    tokio::task::spawn_blocking(find).await?
-                }
+            let found = if let Some(hash) = vouched.map(str::to_owned) {
+                Some(hash)
+            } else {
+                let password = password.clone();
+                let find = move || scheme.find(&live, &user, &password);
+                tokio::task::spawn_blocking(find).await?
             };
             if let Some(hash) = &found {
                 host.vouch(scheme, &password, hash);
@@ -168,8 +167,8 @@ fn render_parts(parts: &[Part], live: Option<&[u8]>, host: &Host, make: bool) ->
             Part::Hash { user, password, scheme } => {
                 write!(shown, "<hash of {user}'s password>")?;
                 let kept = live.as_deref().and_then(|live| {
-                    let noted = host.noted_hash(&scheme.search(live, user, password));
-                    noted.unwrap_or_else(|| scheme.find(live, user, password))
+                    let search = scheme.search(live, user, password);
+                    host.noted_hash(&search, || scheme.find(live, user, password))
                 });
                 match kept {
                     None if make => Some(scheme.hash(password)?),

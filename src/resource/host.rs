@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, bail};
 use tokio::sync::OnceCell;
 
+use super::packages::LastTable;
 use super::vouch::Vouchers;
 use super::{Blob, Id, docker};
 
@@ -51,6 +52,7 @@ pub struct Host {
     renewals: RefCell<HashMap<String, bool>>,
     hashes: RefCell<HashMap<String, Option<String>>>,
     pub(super) vouchers: Vouchers,
+    pub(super) last_table: LastTable,
     patience: Duration,
 }
 
@@ -74,6 +76,7 @@ impl Host {
             renewals: RefCell::default(),
             hashes: RefCell::default(),
             vouchers: Vouchers::default(),
+            last_table: LastTable::default(),
             patience: Duration::from_mins(10),
         }
     }
@@ -140,9 +143,18 @@ impl Host {
         self.hashes.borrow_mut().insert(search, found);
     }
 
-    /// What a search for the hash of a password has found, if there was one.
-    pub(super) fn noted_hash(&self, search: &str) -> Option<Option<String>> {
-        self.hashes.borrow().get(search).cloned()
+    /// Whether such a search was made.
+    pub(super) fn has_noted(&self, search: &str) -> bool {
+        self.hashes.borrow().contains_key(search)
+    }
+
+    /// What a search for the hash of a password has found, or finds now.
+    pub(super) fn noted_hash(
+        &self,
+        search: &str,
+        find: impl FnOnce() -> Option<String>,
+    ) -> Option<String> {
+        self.hashes.borrow().get(search).cloned().unwrap_or_else(find)
     }
 
     /// When the newest of `inputs` changed on disk.

@@ -1,8 +1,13 @@
-//! Which TCP ports are listened on, and by which process: straight from `/proc`.
+//! Which TCP ports are listened on, and by which process: straight from the kernel.
+
+mod diag;
 
 use std::collections::HashMap;
 use std::fs;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use rustix::net::AddressFamily;
 
 /// A listening TCP socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,11 +36,10 @@ pub fn listeners_of(program: &str) -> Vec<Listener> {
 }
 
 fn look(is_meant: &dyn Fn(&str) -> bool) -> Vec<Listener> {
-    let mut found = Vec::new();
-    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
-        let text = fs::read_to_string(table).unwrap_or_default();
-        found.extend(text.lines().skip(1).filter_map(listening));
-    }
+    let families = [AddressFamily::INET, AddressFamily::INET6];
+    let asked: io::Result<Vec<_>> = families.into_iter().map(diag::listening).collect();
+    // A kernel can be without the answer to that.
+    let found = asked.map_or_else(|_| from_proc(), |found| found.concat());
     if found.is_empty() {
         return Vec::new();
     }
@@ -48,6 +52,15 @@ fn look(is_meant: &dyn Fn(&str) -> bool) -> Vec<Listener> {
             processes: processes.get(&inode).cloned().unwrap_or_default(),
         })
         .collect()
+}
+
+fn from_proc() -> Vec<(IpAddr, u16, u64)> {
+    let mut found = Vec::new();
+    for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        let text = fs::read_to_string(table).unwrap_or_default();
+        found.extend(text.lines().skip(1).filter_map(listening));
+    }
+    found
 }
 
 /// Reads a line of `/proc/net/tcp`, such as
@@ -105,6 +118,25 @@ mod tests {
     use std::net::TcpListener;
 
     use super::*;
+
+    #[test]
+    fn both_ways_find_the_same() {
+        let sockets: Vec<_> = ["127.0.0.1:0", "[::1]:0", "[::]:0"]
+            .iter()
+            .filter_map(|address| TcpListener::bind(address).ok())
+            .collect();
+        let families = [AddressFamily::INET, AddressFamily::INET6];
+        let asked = families.map(|family| diag::listening(family).unwrap()).concat();
+        let read = from_proc();
+        for socket in sockets {
+            let address = socket.local_addr().unwrap();
+            let is_it = |found: &&(IpAddr, u16, u64)| {
+                found.1 == address.port() && found.0 == address.ip().to_canonical()
+            };
+            assert!(asked.iter().any(|found| is_it(&found)), "{address}: {asked:?}");
+            assert_eq!(asked.iter().find(is_it), read.iter().find(is_it));
+        }
+    }
 
     #[test]
     fn our_own_listener_is_found_with_our_pid() {

@@ -63,7 +63,7 @@ pub use nginx_reload::reload_nginx;
 pub use packages::{Packages, PackagesState, installed_version};
 pub use secret::Secret;
 pub use sysctl::Sysctl;
-pub use unit::{OnChange, TRIAL_FOLDER, Unit, UnitState};
+pub use unit::{OnChange, TRIAL_FOLDER, Unit, UnitState, read_units};
 pub use user::{User, UserState};
 pub use volume::{Volume, VolumeState};
 

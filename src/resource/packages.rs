@@ -2,10 +2,14 @@
 
 mod removal;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::process::Stdio;
-use std::time::Duration;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use rustix::process::{Flock, FlockType, fcntl_getlk};
@@ -39,28 +43,58 @@ pub struct PackagesState {
     all: BTreeSet<String>,
 }
 
-/// Reads dpkg's table: name to version of each installed package, and whether one is half done.
-fn installed(host: &Host) -> Result<(BTreeMap<String, String>, bool)> {
+/// dpkg's table.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    /// The version of each installed package.
+    installed: BTreeMap<String, String>,
+    /// Whether one is half done.
+    interrupted: bool,
+}
+
+/// The table as it was read last, and which file that was: dpkg puts a new one in its place.
+pub(super) type LastTable = RefCell<Option<((u64, SystemTime), Rc<Table>)>>;
+
+/// Reads dpkg's table, unless it is the one that was read last.
+fn table(host: &Host) -> Result<Rc<Table>> {
     let path = host.path(Path::new("/var/lib/dpkg/status"));
-    let text = match std::fs::read_to_string(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        read => read.with_context(|| format!("read `{}`", path.display()))?,
+    let read = || -> std::io::Result<_> {
+        let mut file = std::fs::File::open(&path)?;
+        let found = file.metadata()?;
+        let version = (found.ino(), found.modified()?);
+        if let Some((last, table)) = &*host.last_table.borrow()
+            && *last == version
+        {
+            return Ok(Rc::clone(table));
+        }
+        let mut text = String::new();
+        file.read_to_string(&mut text)?;
+        let table = Rc::new(parse(&text));
+        *host.last_table.borrow_mut() = Some((version, Rc::clone(&table)));
+        Ok(table)
     };
-    let mut packages = BTreeMap::new();
-    let mut interrupted = false;
+    match read() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Rc::default()),
+        read => read.with_context(|| format!("read `{}`", path.display())),
+    }
+}
+
+fn parse(text: &str) -> Table {
+    let mut table = Table::default();
     for paragraph in text.split("\n\n") {
         let field = |name: &str| paragraph.lines().find_map(|line| line.strip_prefix(name));
         let Some(name) = field("Package: ") else { continue };
         let status = field("Status: ").unwrap_or_default();
         match status.rsplit(' ').next() {
             Some("installed") => {
-                packages.insert(name.to_owned(), field("Version: ").unwrap_or("").to_owned());
+                let version = field("Version: ").unwrap_or("").to_owned();
+                table.installed.insert(name.to_owned(), version);
             }
             Some("not-installed" | "config-files") | None => {}
-            Some(_) => interrupted = true,
+            Some(_) => table.interrupted = true,
         }
     }
-    Ok((packages, interrupted || has_updates(host)?))
+    table
 }
 
 /// Whether dpkg was cut off before it had put its notes into the table: apt then refuses to work.
@@ -76,7 +110,7 @@ fn has_updates(host: &Host) -> Result<bool> {
 
 /// The version of one package, when it is installed.
 pub fn installed_version(host: &Host, name: &str) -> Result<Option<String>> {
-    Ok(installed(host)?.0.remove(name))
+    Ok(table(host)?.installed.get(name).cloned())
 }
 
 impl Kind for Packages {
@@ -87,10 +121,12 @@ impl Kind for Packages {
     }
 
     async fn read(&self, host: &Host) -> Result<PackagesState> {
-        let (mut installed, interrupted) = installed(host)?;
+        let table = table(host)?;
         // One that works is not interrupted.
-        let interrupted = interrupted && holder(host, LOCKS[0]).is_none();
-        let all = installed.keys().cloned().collect();
+        let interrupted =
+            (table.interrupted || has_updates(host)?) && holder(host, LOCKS[0]).is_none();
+        let all = table.installed.keys().cloned().collect();
+        let mut installed = table.installed.clone();
         installed.retain(|name, _| self.names.contains(name));
         Ok(PackagesState { installed, interrupted, all })
     }
@@ -363,13 +399,13 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let host =
             Host::new(root.path(), Box::new(|_| anyhow::bail!("no blobs")), Box::new(|_| ()));
-        assert!(!installed(&host).unwrap().1);
+        assert!(!has_updates(&host).unwrap());
         let notes = root.path().join("var/lib/dpkg/updates");
         std::fs::create_dir_all(&notes).unwrap();
         std::fs::write(notes.join("tmp.i"), "").unwrap();
-        assert!(!installed(&host).unwrap().1);
+        assert!(!has_updates(&host).unwrap());
         std::fs::write(notes.join("0003"), "").unwrap();
-        assert!(installed(&host).unwrap().1);
+        assert!(has_updates(&host).unwrap());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod trial;
 
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -196,6 +197,26 @@ impl Unit {
     }
 }
 
+/// What systemd says of all the units that are expected, in one call.
+async fn show(host: &Host) -> Result<Rc<str>> {
+    let names = host.expected_units();
+    let property = format!("--property={PROPERTIES}");
+    host.once("units", async || {
+        let mut args = vec!["show", &property];
+        args.extend(names.iter().map(String::as_str));
+        host.run("systemctl", &args).await
+    })
+    .await
+}
+
+/// Asks systemd before anything else is read: its answer takes longest.
+pub async fn read_units(host: &Host) {
+    if !host.expected_units().is_empty() {
+        // An error is told to who asks for it next.
+        let _ = show(host).await;
+    }
+}
+
 impl Kind for Unit {
     type State = UnitState;
 
@@ -210,14 +231,7 @@ impl Kind for Unit {
     async fn read(&self, host: &Host) -> Result<UnitState> {
         host.expect_unit(&self.name);
         let names = host.expected_units();
-        let property = format!("--property={PROPERTIES}");
-        let shown = host
-            .once("units", async || {
-                let mut args = vec!["show", &property];
-                args.extend(names.iter().map(String::as_str));
-                host.run("systemctl", &args).await
-            })
-            .await?;
+        let shown = show(host).await?;
         let block = shown
             .split("\n\n")
             .zip(&names)

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use futures_util::future::join;
 use serde::{Deserialize, Serialize};
 
 use super::super::{Host, PathState, write_atomic};
@@ -57,7 +58,7 @@ impl Ufw {
                 _ => None,
             },
         };
-        let (v4, v6) = tokio::join!(kernel(host, "iptables"), kernel(host, "ip6tables"));
+        let (v4, v6) = join(kernel(host, "iptables"), kernel(host, "ip6tables")).await;
         let (v4, v6) = (v4?, v6?);
         ufw.running = v4.as_ref().is_some_and(|kernel| kernel.contains("-N ufw-user-input\n"));
         ufw.loaded = match v4 {
