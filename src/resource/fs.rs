@@ -90,6 +90,7 @@ fn name(table: &Path, number: u32) -> Result<Option<String>> {
 }
 
 /// The name of a user of this machine, or the number.
+#[must_use]
 pub fn user_name(uid: u32) -> String {
     let known = name(Path::new("/etc/passwd"), uid).ok().flatten();
     known.unwrap_or_else(|| uid.to_string())
