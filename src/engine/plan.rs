@@ -8,8 +8,8 @@ use futures_util::future::join_all;
 use crate::event::Planned;
 use crate::failure::{Exit, Failure};
 use crate::resource::{
-    Action, Back, Blob, Change, Declared, Host, Id, Outcome, Reading, Resource, Saved, read_units,
-    sha256,
+    Action, Back, Blob, Change, Declared, Host, Id, Outcome, Reading, Resource, Saved, Weighed,
+    read_units, sha256,
 };
 
 /// One resource and where it is to be brought.
@@ -175,21 +175,15 @@ impl Maker<'_> {
     /// Brings a resource to what it declares.
     fn declared(&mut self, step: &Step, reading: Result<Reading<'_>>) {
         let resource = &step.resource;
-        let examined = match reading.and_then(|reading| reading(self.host)) {
-            Ok(examined) => examined,
+        let weighed = match reading.and_then(|reading| reading(self.host)) {
+            Ok(weighed) => weighed,
             Err(error) => return self.obstacle(resource, error),
         };
-        self.record(
-            resource,
-            &examined.before.digest(),
-            Outcome {
-                changed: examined.change.is_some(),
-                digest: examined.digest,
-                changed_at: examined.changed_at,
-            },
-        );
-        if let Some(change) = examined.change {
-            self.plan.kept.extend(examined.stays.map(|stays| (resource.id(), stays)));
+        let Weighed { change, fingerprint, stays, digest, changed_at } = weighed;
+        let changed = change.is_some();
+        self.record(resource, &fingerprint, Outcome { changed, digest, changed_at });
+        if let Some(change) = change {
+            self.plan.kept.extend(stays.map(|stays| (resource.id(), stays)));
             self.plan.blobs.extend(resource.blob().cloned());
             self.plan.push(step, change);
         }

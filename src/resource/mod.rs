@@ -170,10 +170,33 @@ impl Saved {
 /// What reading a resource found.
 #[derive(Clone, Debug)]
 pub struct Examined {
-    /// What the host has, where something has to change.
+    /// What the host has.
     pub before: Saved,
     /// What has to change.
     pub change: Option<Change>,
+    /// See [`Kind::digest`].
+    pub digest: Option<String>,
+    /// See [`Kind::changed_at`].
+    pub changed_at: Option<SystemTime>,
+}
+
+async fn examine<K: Kind>(kind: &K, host: &Host) -> Result<Examined> {
+    let state = kind.read(host).await?;
+    Ok(Examined {
+        change: kind.diff(&state, host)?,
+        digest: kind.digest(&state, host),
+        changed_at: kind.changed_at(host),
+        before: Saved(rmp_serde::to_vec_named(&state)?),
+    })
+}
+
+/// What a plan needs of a resource: not the state itself, which may be long.
+#[derive(Clone, Debug)]
+pub struct Weighed {
+    /// What has to change.
+    pub change: Option<Change>,
+    /// Of the state that is changed; empty where none is.
+    pub fingerprint: String,
     /// See [`Kind::stays`].
     pub stays: Option<String>,
     /// See [`Kind::digest`].
@@ -184,19 +207,19 @@ pub struct Examined {
 
 /// A state that was read and has yet to be compared: reads can be done together, while what one
 /// resource changes can be a reason for the next.
-pub type Reading<'a> = Box<dyn FnOnce(&Host) -> Result<Examined> + 'a>;
+pub type Reading<'a> = Box<dyn FnOnce(&Host) -> Result<Weighed> + 'a>;
 
 async fn read<'a, K: Kind>(kind: &'a K, host: &Host) -> Result<Reading<'a>> {
     let state = kind.read(host).await?;
     Ok(Box::new(move |host| {
         let change = kind.diff(&state, host)?;
-        let before = match change {
-            Some(_) => Saved(rmp_serde::to_vec_named(&state)?),
-            None => Saved(Vec::new()),
+        let fingerprint = match change {
+            Some(_) => sha256(&rmp_serde::to_vec_named(&state)?),
+            None => String::new(),
         };
-        Ok(Examined {
+        Ok(Weighed {
             change,
-            before,
+            fingerprint,
             stays: kind.stays(&state)?,
             digest: kind.digest(&state, host),
             changed_at: kind.changed_at(host),
@@ -244,7 +267,7 @@ macro_rules! kinds {
                 match self { $(Self::$name(kind) => kind.expect(host),)* }
             }
 
-            /// Reads what the host has.
+            /// Reads what the host has, for a plan.
             pub async fn read(&self, host: &Host) -> Result<Reading<'_>> {
                 match self { $(Self::$name(kind) => Box::pin(read(kind, host)).await,)* }
             }
@@ -257,7 +280,7 @@ macro_rules! kinds {
 
             /// Reads what the host has and says what has to change.
             pub async fn examine(&self, host: &Host) -> Result<Examined> {
-                self.read(host).await?(host)
+                match self { $(Self::$name(kind) => Box::pin(examine(kind, host)).await,)* }
             }
 
             /// Reads what the host has, and says what brings it back to the state `to`.
