@@ -172,7 +172,6 @@ async fn load(docker: &Docker, reference: &str, archive: &Blob, host: &Host) -> 
     let mut answers = Box::pin(answers);
     let mut tick = tokio::time::interval(Duration::from_millis(200));
     let mut loaded = Vec::new();
-    let size = i64::try_from(archive.size).unwrap_or(i64::MAX);
     loop {
         tokio::select! {
             answer = answers.next() => match answer {
@@ -185,8 +184,8 @@ async fn load(docker: &Docker, reference: &str, archive: &Blob, host: &Host) -> 
                 }
             },
             _ = tick.tick() => {
-                let sent = i64::try_from(sent.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
-                host.progress(fraction(sent, size), "loading its archive");
+                let sent = sent.load(Ordering::Relaxed) as f64;
+                host.progress(fraction(sent, archive.size as f64), "loading its archive");
             }
         }
     }
@@ -197,15 +196,17 @@ async fn load(docker: &Docker, reference: &str, archive: &Blob, host: &Host) -> 
     Err(anyhow!("the image archive has `{had}`, and not `{reference}`"))
         .hint("set `redis.image` to the name in the archive, or save the right image")
 }
+
 /// `Loaded image: redis:7` and `Loaded image ID: sha256:…`, as docker says it.
 fn loaded_name(line: &str) -> Option<String> {
     let name = line.trim().strip_prefix("Loaded image")?;
     Some(name.strip_prefix(" ID").unwrap_or(name).strip_prefix(": ")?.to_owned())
 }
 
+/// Which part of `total` is done; `None` where there is nothing to do.
 #[allow(clippy::cast_possible_truncation, reason = "a fraction for a progress bar")]
-fn fraction(done: i64, total: i64) -> Option<f32> {
-    (total > 0).then(|| (done as f64 / total as f64).clamp(0.0, 1.0) as f32)
+pub(super) fn fraction(done: f64, total: f64) -> Option<f32> {
+    (total > 0.0).then(|| (done / total).clamp(0.0, 1.0) as f32)
 }
 
 /// A reader's bytes, read piece by piece on a thread that may block.

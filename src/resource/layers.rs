@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use bollard::models::CreateImageInfo;
 
+use super::image::fraction;
+
 /// What docker has told of each layer until now.
 #[derive(Debug, Default)]
 pub(super) struct Layers(BTreeMap<String, Layer>);
@@ -55,9 +57,7 @@ impl Layers {
             false => String::new(),
         };
         let done: f64 = layers.map(|layer| layer.done).sum();
-        #[allow(clippy::cast_possible_truncation, reason = "a fraction for a progress bar")]
-        let fraction = (all > 0).then(|| (done / all as f64).clamp(0.0, 1.0) as f32);
-        (format!("{there} of {all} layers{size}"), fraction)
+        (format!("{there} of {all} layers{size}"), fraction(done, all as f64))
     }
 }
 
