@@ -43,9 +43,9 @@ const ANSWER: Duration = Duration::from_millis(800);
 const CONNECT: Duration = Duration::from_millis(400);
 /// The most that a power cut takes.
 const FSYNC_EVERY: Duration = Duration::from_secs(1);
-/// How long visitors gather in a rush. At 30 µs the commands for Redis cost twice as much for each
-/// visitor; beyond 250 µs the CPUs wait for visitors.
-const GATHER: Duration = Duration::from_micros(250);
+/// How long visitors gather in a rush. Of 20, 60, 120 and 250 µs those in the middle count the most
+/// visits (`benches/api.sh`): below, each visitor pays for more of the commands, above, the CPUs wait.
+const GATHER: Duration = Duration::from_micros(100);
 /// After so many visits with nobody beside, a visitor waits for nobody.
 const LONE: u32 = 8;
 /// How often a lost Redis is looked for.
