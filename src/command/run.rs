@@ -49,19 +49,20 @@ pub(super) async fn carry_out(
     carry: Carry<'_>,
     tell: Tell<'_>,
 ) -> Result<(), Failure> {
-    for blob in &planned.wants {
-        let upload = carry.uploads.iter().find(|upload| upload.blob == *blob);
+    let mut uploads = Vec::new();
+    for blob in planned.wants {
+        let upload = carry.uploads.iter().find(|upload| upload.blob == blob);
         let upload = upload.ok_or_else(|| {
             let what = format!("the host asks for `{}`, which is not ours", blob.key);
             Failure::new(Exit::Failed, what)
         })?;
-        engine.send_blob(blob, &upload.path, tell).await?;
+        uploads.push((blob, upload.path.clone()));
     }
     let wrong_before = match carry.outside {
         Some(outside) if carry.is_part => wrong_now(&outside(&engine.facts, None)).await,
         _ => Vec::new(),
     };
-    let certificate = engine.apply(planned.fingerprint, tell).await?;
+    let certificate = engine.apply(planned.fingerprint, &uploads, tell).await?;
     let (Some(certificate), Some(outside)) = (certificate, carry.outside) else {
         return engine.keep(tell).await;
     };

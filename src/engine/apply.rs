@@ -1,12 +1,13 @@
 //! Carries a plan out: journal first, each change verified by reading again; and takes it back.
 
-use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
 
+use super::aside::{Aside, Hand, InHand};
+use super::blobs::Uploads;
 use super::deadman;
 use super::input::{Halt, Halted};
 use super::journal::Journal;
@@ -14,7 +15,7 @@ use super::plan::{Plan, Step, Wanted};
 use super::protocol::Reply;
 use super::validate::{self, Outside};
 use crate::event::What;
-use crate::resource::{Advise, Back, Change, Detail, Host, Resource, Saved};
+use crate::resource::{Advise, Back, Change, Detail, Host, Resource, Saved, require_docker};
 
 /// Tells the operator's side what happens.
 pub(super) struct Teller(pub(super) UnboundedSender<Reply>);
@@ -30,8 +31,10 @@ impl Teller {
 pub(super) struct Carrier<'a> {
     pub(super) host: &'a Host,
     pub(super) teller: &'a Teller,
-    /// The change that is under way.
-    pub(super) current: &'a Cell<Option<usize>>,
+    /// What is under way.
+    pub(super) hand: &'a Hand,
+    /// The blobs that the plan needs, on their way.
+    pub(super) uploads: &'a Uploads,
     pub(super) halted: &'a Halted,
     /// How long a risky change waits for a new login.
     pub(super) confirm_timeout: Duration,
@@ -43,8 +46,8 @@ pub(super) struct Carrier<'a> {
 pub(super) enum Carried {
     /// Out.
     Out,
-    /// The operator stopped it after so many changes.
-    Stopped(usize),
+    /// The operator stopped it. These changes, by their place in the plan, were not made.
+    Stopped(Vec<usize>),
 }
 
 impl Carrier<'_> {
@@ -59,35 +62,99 @@ impl Carrier<'_> {
         // What goes is stopped first: what comes may need its place, and its files are in use.
         for step in plan.steps.iter().filter(|step| step.to.is_some() && step.resource.is_unit()) {
             if self.is_stopped(0, all)? {
-                return Ok(Carried::Stopped(0));
+                return Ok(Carried::Stopped((0..all).collect()));
             }
             self.release(step, journal).await?;
         }
-        let mut validated = false;
-        for (index, step) in plan.steps.iter().enumerate() {
-            if self.is_stopped(index, all)? {
-                return Ok(Carried::Stopped(index));
-            }
-            if !validated && validate::is_nginx_configuration(&step.resource) {
-                validate::nginx_configuration(wanted, self.host).await?;
-                validated = true;
-            }
-            let id = step.resource.id();
-            let start = Instant::now();
-            self.teller.tell(What::ChangeStarted { index, id: id.clone() });
-            self.current.set(Some(index));
-            if let Some(outside) = self.outside.filter(|_| validate::is_nginx(&step.resource)) {
-                validate::nginx_serves(wanted, outside, self.host).await?;
-            }
-            self.one(step, journal).await.with_context(|| format!("cannot apply `{id}`"))?;
-            let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-            self.teller.tell(What::ChangeDone { index, id, elapsed_ms });
+        let mut aside = Aside::none(self.hand);
+        let carried = self.steps(wanted, plan, journal, &mut aside).await;
+        // It is in the journal, and must not come after it was taken back.
+        aside.end(self.halted).await;
+        if let Carried::Stopped(left) = carried? {
+            let left = left.into_iter().filter(|index| !aside.is_made(*index)).collect();
+            return Ok(Carried::Stopped(left));
         }
         // What was armed for a change that turned out not to be needed.
         if deadman::is_armed(self.host) {
             self.new_login().await?;
         }
         Ok(Carried::Out)
+    }
+
+    /// Makes the changes in their order, save for an image: it comes in beside the others as soon as
+    /// there is a docker.
+    async fn steps<'p>(
+        &'p self,
+        wanted: &Wanted,
+        plan: &'p Plan,
+        journal: &mut Journal,
+        aside: &mut Aside<'p>,
+    ) -> Result<Carried> {
+        let all = plan.steps.len();
+        let mut validated = false;
+        let mut packages_done = false;
+        for (index, step) in plan.steps.iter().enumerate() {
+            // Uploads come in beside the packages, which take longest; nothing else is begun before
+            // they are whole.
+            if !packages_done && !matches!(step.resource, Resource::Packages(_)) {
+                packages_done = true;
+                while self.uploads.are_coming()? && !self.is_stopped(index, all)? {
+                    sleep(Duration::from_millis(10)).await;
+                }
+                self.begin_aside(plan, index, journal, aside).await?;
+            }
+            if self.is_stopped(index, all)? {
+                return Ok(Carried::Stopped((index..all).collect()));
+            }
+            if !validated && validate::is_nginx_configuration(&step.resource) {
+                aside.beside(validate::nginx_configuration(wanted, self.host)).await?;
+                validated = true;
+            }
+            let id = step.resource.id();
+            let start = Instant::now();
+            self.teller.tell(What::ChangeStarted { index, id: id.clone() });
+            self.hand.set(InHand::Change(index));
+            if let Some(outside) = self.outside.filter(|_| validate::is_nginx(&step.resource)) {
+                aside.beside(validate::nginx_serves(wanted, outside, self.host)).await?;
+            }
+            let made = match aside.is_of(index) {
+                true => aside.finish().await,
+                false => aside.beside(self.one(step, journal)).await,
+            };
+            made.with_context(|| format!("cannot apply `{id}`"))?;
+            let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+            self.teller.tell(What::ChangeDone { index, id, elapsed_ms });
+        }
+        Ok(Carried::Out)
+    }
+
+    /// Begins with the first image that comes after `from`, if docker runs already.
+    async fn begin_aside<'p>(
+        &'p self,
+        plan: &'p Plan,
+        from: usize,
+        journal: &mut Journal,
+        aside: &mut Aside<'p>,
+    ) -> Result<()> {
+        let is_image = |step: &Step| matches!(step.resource, Resource::Image(_));
+        let mut rest = plan.steps.iter().enumerate().skip(from);
+        let Some((index, step)) = rest.find(|(_, step)| is_image(step) && step.to.is_none()) else {
+            return Ok(());
+        };
+        self.host.forget();
+        let (host, resource) = (self.host, &step.resource);
+        // What is wrong with docker is told when its turn comes.
+        if require_docker(host).await.is_err() {
+            return Ok(());
+        }
+        let examined = resource.examine(host).await?;
+        let Some(change) = examined.change else { return Ok(()) };
+        journal.note(step, examined.before.clone(), change)?;
+        aside.begin(index, async move {
+            Box::pin(resource.apply(&examined.before, host)).await?;
+            self.verify(resource).await
+        });
+        Ok(())
     }
 
     /// Whether the operator wants it to end here, after `done` of `all` changes.
@@ -128,8 +195,13 @@ impl Carrier<'_> {
             let applied = Box::pin(resource.apply(&examined.before, host));
             self.guarded(resource, journal, applied).await?;
         }
-        let after = resource.examine(host).await?;
-        host.record_applied(resource.id(), after.digest, after.changed_at);
+        self.verify(resource).await
+    }
+
+    /// Reads a resource again: the host has to have what it declares.
+    async fn verify(&self, resource: &Resource) -> Result<()> {
+        let after = resource.examine(self.host).await?;
+        self.host.record_applied(resource.id(), after.digest, after.changed_at);
         after.change.map_or(Ok(()), |change| not_kept(&change))
     }
 

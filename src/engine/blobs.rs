@@ -1,13 +1,17 @@
 //! Bytes that travel apart from the plan: asked for, received, kept until the run has used them.
 
+use std::cell::{OnceCell, RefCell};
 use std::fs::{self, File};
 use std::io::{Cursor, Read, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc::Receiver;
 
+use super::protocol::Request;
 use crate::resource::{Blob, hex};
 
 /// What the binary carries for the host: bytes by the key of their blob.
@@ -64,6 +68,11 @@ impl Blobs {
         Ok(self.wanted.clone())
     }
 
+    /// Whether some that were asked for are not whole yet.
+    fn are_coming(&self) -> bool {
+        self.receiving.is_some() || !self.wanted.is_empty()
+    }
+
     /// Opens a blob for reading.
     pub(super) fn open(&self, blob: &Blob) -> Result<Box<dyn Read + Send>> {
         if let Some(bundle) = self.bundle.filter(|bundle| bundle.key == blob.key) {
@@ -107,6 +116,46 @@ impl Blobs {
     /// Removes all blobs: the run has used them.
     pub(super) fn clear(&self) {
         let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// The blobs of a run, taken in while it goes on.
+#[derive(Debug)]
+pub(super) struct Uploads {
+    blobs: Rc<RefCell<Blobs>>,
+    broken: OnceCell<String>,
+}
+
+impl Uploads {
+    /// Of what was asked for nothing is here yet.
+    pub(super) fn new(blobs: Rc<RefCell<Blobs>>) -> Self {
+        Self { blobs, broken: OnceCell::new() }
+    }
+
+    /// Takes in what was asked for, and no request of another kind.
+    pub(super) async fn receive(&self, requests: &mut Receiver<Result<Request>>) {
+        while self.blobs.borrow().are_coming() {
+            let taken = match requests.recv().await {
+                Some(Ok(Request::Chunk { key, bytes, last })) => {
+                    self.blobs.borrow_mut().receive(&key, &bytes, last)
+                }
+                Some(Ok(_)) => Err(anyhow!("the other end is not hwctl: it owes a blob")),
+                Some(Err(error)) => Err(error),
+                None => Err(anyhow!("the operator's side is gone before it has sent all")),
+            };
+            if let Err(error) = taken {
+                let _ = self.broken.set(format!("{error:#}"));
+                return;
+            }
+        }
+    }
+
+    /// Whether some are not whole yet; an error when they will never be.
+    pub(super) fn are_coming(&self) -> Result<bool> {
+        match self.broken.get() {
+            Some(why) => bail!("{why}"),
+            None => Ok(self.blobs.borrow().are_coming()),
+        }
     }
 }
 

@@ -1,10 +1,9 @@
 //! What the operator's side says: requests in their order, and what cannot wait for its turn.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use anyhow::{Result, anyhow};
 use tokio::io::{AsyncRead, BufReader};
 use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::protocol::{Request, SILENCE, read_frame, skip_to_greeting};
@@ -25,16 +24,22 @@ pub(super) enum Halt {
 
 /// Whether the work has to end; shared between who reads and who works.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Halted(Arc<Mutex<Option<Halt>>>);
+pub(super) struct Halted(watch::Sender<Option<Halt>>);
 
 impl Halted {
     /// Why, if it has to.
     pub(super) fn get(&self) -> Option<Halt> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.borrow().clone()
+    }
+
+    /// Ends when the operator's side is gone.
+    pub(super) async fn gone(&self) {
+        // The sender is never dropped.
+        let _ = self.0.subscribe().wait_for(|halt| *halt == Some(Halt::Gone)).await;
     }
 
     fn set(&self, halt: Halt) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(halt);
+        self.0.send_replace(Some(halt));
     }
 }
 

@@ -3,6 +3,7 @@
 //! It speaks frames on its standard input and output and ends with its session.
 
 mod apply;
+mod aside;
 mod backup;
 mod blobs;
 mod deadman;

@@ -3,15 +3,18 @@
 mod daily;
 
 use std::cell::{Cell, RefCell};
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Result, anyhow};
+use futures_util::future::{Either, select};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc::{self, Receiver, UnboundedSender};
 
 use super::apply::{self, Carried, Carrier, Teller};
-use super::blobs::{self, Blobs, Bundle};
+use super::aside::{Hand, InHand};
+use super::blobs::{self, Blobs, Bundle, Uploads};
 use super::deadman;
 use super::facts::{self, Connection};
 use super::goal::{self, leave};
@@ -71,8 +74,7 @@ struct Session {
     began: SystemTime,
     blobs: Rc<RefCell<Blobs>>,
     halted: Halted,
-    /// The change that is under way, for progress.
-    current: Rc<Cell<Option<usize>>>,
+    hand: Hand,
     host: Host,
     planned: Option<(PlanRequest, Wanted, Plan)>,
     run: Option<Run>,
@@ -88,16 +90,16 @@ impl Session {
         bundle: Option<Bundle>,
         halted: Halted,
     ) -> Self {
-        let current = Rc::new(Cell::new(None));
+        let hand = Rc::new(Cell::new(InHand::Nothing));
         let blobs = Rc::new(RefCell::new(Blobs::new(blobs::FOLDER, bundle)));
-        let host = Self::host(&replies, &current, &blobs);
+        let host = Self::host(&replies, &hand, &blobs);
         Self {
             teller: Teller(replies),
             connection: Connection::parse(connection),
             began: SystemTime::now(),
             blobs,
             halted,
-            current,
+            hand,
             host,
             planned: None,
             run: None,
@@ -106,17 +108,14 @@ impl Session {
         }
     }
 
-    fn host(
-        replies: &UnboundedSender<Reply>,
-        current: &Rc<Cell<Option<usize>>>,
-        blobs: &Rc<RefCell<Blobs>>,
-    ) -> Host {
-        let (replies, current, blobs) = (replies.clone(), Rc::clone(current), Rc::clone(blobs));
+    fn host(replies: &UnboundedSender<Reply>, hand: &Hand, blobs: &Rc<RefCell<Blobs>>) -> Host {
+        let (replies, hand, blobs) = (replies.clone(), Rc::clone(hand), Rc::clone(blobs));
         let progress = move |progress: crate::resource::Progress| {
             let crate::resource::Progress { fraction, message } = progress;
-            let what = match current.get() {
-                Some(index) => What::ChangeProgress { index, fraction, message },
-                None => What::Step { message, fraction },
+            let what = match hand.get() {
+                InHand::Change(index) => What::ChangeProgress { index, fraction, message },
+                InHand::Nothing => What::Step { message, fraction },
+                InHand::Aside => return,
             };
             let _ = replies.send(Reply::Event(what));
         };
@@ -125,8 +124,13 @@ impl Session {
     }
 
     async fn run(&mut self, requests: Receiver<Result<Request>>) -> Result<()> {
-        let facts = facts::gather(&self.host, self.connection.as_ref()).await?;
-        self.reply(Reply::Hello { facts });
+        tokio::select! {
+            facts = facts::gather(&self.host, self.connection.as_ref()) => {
+                self.reply(Reply::Hello { facts: facts? });
+            }
+            // Nobody waits for them.
+            () = self.halted.gone() => {}
+        }
         let answered = self.answer(requests).await;
         // Nobody has said that the run is good.
         if self.run.is_some() {
@@ -146,22 +150,32 @@ impl Session {
                     Ok(None)
                 }
                 Request::Plan(request) => self.plan(request).await.map(Some),
-                Request::Chunk { key, bytes, last } => {
-                    if let Err(error) = self.blobs.borrow_mut().receive(&key, &bytes, last) {
-                        // Nothing answers a chunk: that the rest is not taken tells the sender.
-                        let failure = Failure::from(error);
+                Request::Apply { fingerprint } => {
+                    let uploads = Uploads::new(Rc::clone(&self.blobs));
+                    let answer = {
+                        let receiving = pin!(uploads.receive(&mut requests));
+                        let applying = pin!(self.apply(&fingerprint, &uploads));
+                        // What has come is taken in before the end of the input is seen.
+                        match select(receiving, applying).await {
+                            Either::Left(((), applying)) => applying.await,
+                            Either::Right((answer, _)) => answer,
+                        }
+                    };
+                    if let (Err(failure), Err(error)) = (&answer, uploads.are_coming()) {
+                        // What comes next makes no sense.
                         self.reply(Reply::Failed { failure: failure.clone() });
-                        return Err(failure.into());
+                        return Err(error);
                     }
-                    Ok(None)
+                    answer.map(Some)
                 }
-                Request::Apply { fingerprint } => self.apply(&fingerprint).await.map(Some),
                 Request::LoggedIn => {
                     let disarmed = deadman::disarm(&self.host).await;
                     disarmed.map(|()| Some(Reply::Closed)).map_err(Into::into)
                 }
                 // Heard by the reader.
                 Request::Alive | Request::Stop | Request::LockedOut { .. } => Ok(None),
+                // Taken in by the run that asked for it.
+                Request::Chunk { .. } => Ok(None),
                 Request::Keep => self.close(RunOutcome::Kept, None).map(Some).map_err(Into::into),
                 Request::Leave { why } => {
                     self.close(RunOutcome::Failed, Some(why)).map(Some).map_err(Into::into)
@@ -186,7 +200,7 @@ impl Session {
         let (fits, what) = match request {
             Request::Plan(_) => (self.run.is_none(), "a plan within a run"),
             Request::Restore(_) => (self.run.is_none(), "a restore within a run"),
-            Request::Chunk { .. } => (planned, "a chunk of a blob before a plan"),
+            Request::Chunk { .. } => (false, "a chunk of a blob that no run waits for"),
             Request::Keep => (self.run.is_some(), "a run to keep before a run"),
             Request::Leave { .. } => (self.run.is_some(), "a run to leave before a run"),
             Request::Undo { .. } => (self.run.is_some(), "a run to undo before a run"),
@@ -268,7 +282,7 @@ impl Session {
         self.connection.as_ref().map(|known| known.client.to_string())
     }
 
-    async fn apply(&mut self, fingerprint: &str) -> Result<Reply, Failure> {
+    async fn apply(&mut self, fingerprint: &str, uploads: &Uploads) -> Result<Reply, Failure> {
         let Some((request, wanted, plan)) = self.planned.take() else {
             return Err(anyhow!("there is no plan to apply").into());
         };
@@ -283,7 +297,8 @@ impl Session {
         let carrier = Carrier {
             host: &self.host,
             teller: &self.teller,
-            current: &self.current,
+            hand: &self.hand,
+            uploads,
             halted: &self.halted,
             confirm_timeout: Duration::from_secs(request.confirm_timeout_s),
             outside: self.connection.as_ref().zip(request.outside.as_deref()).map(
@@ -295,11 +310,11 @@ impl Session {
             ),
         };
         let applied = carrier.apply(&wanted, &plan, &mut journal).await;
-        self.current.set(None);
+        self.hand.set(InHand::Nothing);
         self.run = Some(Run { journal, goal: request.goal, settled: plan.settled.clone() });
         let applied = match applied {
             Ok(Carried::Out) => self.require_nothing_left(&wanted, &plan).await,
-            Ok(Carried::Stopped(done)) => return Err(self.stopped(&plan.changes, done)),
+            Ok(Carried::Stopped(left)) => return Err(self.stopped(&plan.changes, &left)),
             Err(error) => Err(error.into()),
         };
         match applied {
@@ -324,16 +339,15 @@ impl Session {
     }
 
     /// The operator stopped the run: what was done stays, the lock is given back.
-    fn stopped(&mut self, changes: &[Planned], done: usize) -> Failure {
-        let all = changes.len();
+    fn stopped(&mut self, changes: &[Planned], left: &[usize]) -> Failure {
+        let (all, done) = (changes.len(), changes.len() - left.len());
         let what = format!("stopped after {done} of {all} changes, as you wished");
         let mut failure = Failure::new(Exit::Interrupted, what);
         if let Err(error) = self.close(RunOutcome::Interrupted, None) {
             failure = failure.why(format!("{error:#}"));
         }
-        let left = &changes[done..];
         let mut names: Vec<_> =
-            left.iter().take(NAMED).map(|planned| planned.change.id.to_string()).collect();
+            left.iter().take(NAMED).map(|index| changes[*index].change.id.to_string()).collect();
         if left.len() > NAMED {
             names.push(format!("and {} more", left.len() - NAMED));
         }

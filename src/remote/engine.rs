@@ -1,11 +1,13 @@
 //! The engine of one host as the operator's side sees it: a request, events, an answer.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Result, anyhow};
+use futures_util::future::{Either, select};
 use openssh::{ChildStdin, ChildStdout};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::Mutex;
@@ -13,10 +15,10 @@ use tokio::time::sleep;
 
 use super::bootstrap::{self, Child};
 use super::interrupt;
-use super::sending::Sending;
 use super::ssh::{Connection, Target};
+use super::upload;
 use crate::engine::protocol::{
-    CHUNK, HEARTBEAT, PlanRequest, Reply, Request, Restart, read_frame, write_frame,
+    HEARTBEAT, PlanRequest, Reply, Request, Restart, read_frame, write_frame,
 };
 use crate::engine::{Examination, Service};
 use crate::event::{self, Finding, What};
@@ -29,8 +31,11 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Hears what happens on the host.
 pub type Tell<'a> = &'a (dyn Fn(What) + Send + Sync);
 
+/// Where requests go; one is sent whole before the next.
+pub(super) type Stdin = Mutex<Option<ChildStdin>>;
+
 /// Sends a request whole: another one waits meanwhile.
-async fn send(stdin: &Mutex<Option<ChildStdin>>, request: &Request) -> Result<()> {
+pub(super) async fn send(stdin: &Stdin, request: &Request) -> Result<()> {
     match stdin.lock().await.as_mut() {
         Some(stdin) => write_frame(stdin, request).await,
         None => Err(anyhow!("the session is closed")),
@@ -38,7 +43,7 @@ async fn send(stdin: &Mutex<Option<ChildStdin>>, request: &Request) -> Result<()
 }
 
 /// Says that this side is still there, as long as the session lasts.
-async fn say_alive(stdin: Weak<Mutex<Option<ChildStdin>>>) {
+async fn say_alive(stdin: Weak<Stdin>) {
     loop {
         sleep(HEARTBEAT).await;
         let Some(stdin) = stdin.upgrade() else { return };
@@ -53,7 +58,7 @@ async fn say_alive(stdin: Weak<Mutex<Option<ChildStdin>>>) {
 pub struct Engine {
     target: Target,
     child: Child,
-    stdin: Arc<Mutex<Option<ChildStdin>>>,
+    stdin: Arc<Stdin>,
     stdout: ChildStdout,
     // Kept open: the engine's channel belongs to it.
     connection: Connection,
@@ -131,54 +136,42 @@ impl Engine {
         }
     }
 
-    /// Sends a blob from a local file. It can be stopped, since it changes nothing.
-    pub async fn send_blob(
-        &mut self,
-        blob: &Blob,
-        path: &Path,
-        tell: Tell<'_>,
-    ) -> Result<(), Failure> {
-        interrupt::or_stopped(self.send_file(blob, path, tell)).await
-    }
-
-    async fn send_file(&mut self, blob: &Blob, path: &Path, tell: Tell<'_>) -> Result<(), Failure> {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let mut file = tokio::fs::File::open(path)
-            .await
-            .with_context(|| format!("cannot open `{}`", path.display()))?;
-        let mut sending = Sending::new(format!("sending {name}"), blob.size);
-        loop {
-            let mut bytes = vec![0; CHUNK];
-            let mut filled = 0;
-            while filled < bytes.len() {
-                let read = file.read(&mut bytes[filled..]).await;
-                let read = read.with_context(|| format!("cannot read `{}`", path.display()))?;
-                if read == 0 {
-                    break;
-                }
-                filled += read;
-            }
-            bytes.truncate(filled);
-            let last = filled < CHUNK;
-            self.send(&Request::Chunk { key: blob.key.clone(), bytes, last }).await?;
-            let (message, fraction) = sending.more(filled);
-            tell(What::Step { message, fraction });
-            if last {
-                return Ok(());
-            }
-        }
-    }
-
-    /// Carries the plan out; the operator may stop it after the change in hand. The run then waits
-    /// to be kept or undone; the fingerprint of the served certificate is given, when the stack
-    /// has one.
+    /// Carries the plan out, and sends meanwhile what the host wants of it, from local files; the
+    /// operator may stop it after the change in hand. The run then waits to be kept or undone; the
+    /// fingerprint of the served certificate is given, when the stack has one.
     pub async fn apply(
         &mut self,
         fingerprint: String,
+        uploads: &[(Blob, PathBuf)],
         tell: Tell<'_>,
     ) -> Result<Option<String>, Failure> {
+        let uploads = upload::open(uploads).await?;
         self.send(&Request::Apply { fingerprint }).await?;
-        match self.answer_or_stop(tell).await? {
+        // One thing is told at a time.
+        let is_changing = AtomicBool::new(false);
+        let tell_of_run = |what: What| {
+            match &what {
+                What::ChangeStarted { .. } => is_changing.store(true, Ordering::Relaxed),
+                What::ChangeDone { .. } => is_changing.store(false, Ordering::Relaxed),
+                _ => {}
+            }
+            tell(what);
+        };
+        let tell_of_upload = |what| match is_changing.load(Ordering::Relaxed) {
+            true => {}
+            false => tell(what),
+        };
+        let stdin = Arc::clone(&self.stdin);
+        let answer = {
+            let answering = pin!(self.answer_or_stop(&tell_of_run));
+            let sending = pin!(upload::send(uploads, &stdin, &tell_of_upload));
+            match select(answering, sending).await {
+                Either::Left((answer, _)) => answer?,
+                Either::Right((Ok(()), answering)) => answering.await?,
+                Either::Right((Err(failure), _)) => return Err(failure),
+            }
+        };
+        match answer {
             Reply::Applied { certificate } => Ok(certificate),
             other => Err(self.nonsense(&other)),
         }

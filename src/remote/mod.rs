@@ -10,6 +10,7 @@ mod kept;
 mod outside;
 mod sending;
 mod ssh;
+mod upload;
 
 pub use engine::{Engine, Planned, Tell};
 pub use exec::exec;
