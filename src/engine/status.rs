@@ -17,12 +17,18 @@ use super::lock::Lock;
 use super::manifest::Manifest;
 use crate::event::{Check, RunOutcome};
 use crate::https::Connection;
-use crate::resource::{Host, expiry, fingerprint, last_lines, require_docker};
+use crate::resource::{Host, expiry, fingerprint, last_lines, require_docker, show_units};
 
 const UNITS: [&str; 4] =
     ["nginx.service", "flask-app.socket", "flask-app.service", "docker.service"];
-const PROPERTIES: &str =
-    "--property=ActiveState,SubState,NRestarts,MemoryCurrent,ActiveEnterTimestampMonotonic,MainPID";
+const PROPERTIES: [&str; 6] = [
+    "ActiveState",
+    "SubState",
+    "NRestarts",
+    "MemoryCurrent",
+    "ActiveEnterTimestampMonotonic",
+    "MainPID",
+];
 /// What the API and nginx are asked for.
 const PATHS: [&str; 3] = ["/", "/flask/api/ping", "/flask/api/health"];
 /// How long an answer may take.
@@ -67,8 +73,7 @@ pub async fn status(host: &Host, certificate: &Path) -> Status {
 
 /// The units, and the containers that hwctl has made here.
 async fn services(host: &Host) -> Vec<Check> {
-    let args = [&["show", PROPERTIES], &UNITS[..]].concat();
-    let told = match host.run("systemctl", &args).await {
+    let told = match show_units(host, &UNITS, &PROPERTIES).await {
         Ok(told) => told,
         Err(error) => return vec![Check::of("systemd", Err(error))],
     };

@@ -9,12 +9,20 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Advise, Back, Change, Host, Id, Kind, listeners, reload_nginx, write_atomic};
+use super::{
+    Action, Advise, Back, Change, Host, Id, Kind, listeners, reload_nginx, show_units, write_atomic,
+};
 
 pub use trial::FOLDER as TRIAL_FOLDER;
 
-const PROPERTIES: &str = "Names,LoadState,ActiveState,UnitFileState,NeedDaemonReload,\
-                          InvocationID,StateChangeTimestampMonotonic";
+const PROPERTIES: [&str; 6] = [
+    "LoadState",
+    "ActiveState",
+    "UnitFileState",
+    "NeedDaemonReload",
+    "InvocationID",
+    "StateChangeTimestampMonotonic",
+];
 
 /// How a running unit takes up a changed configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -200,13 +208,7 @@ impl Unit {
 /// What systemd says of all the units that are expected, in one call.
 async fn show(host: &Host) -> Result<Rc<str>> {
     let names = host.expected_units();
-    let property = format!("--property={PROPERTIES}");
-    host.once("units", async || {
-        let mut args = vec!["show", &property];
-        args.extend(names.iter().map(String::as_str));
-        host.run("systemctl", &args).await
-    })
-    .await
+    host.once("units", async || show_units(host, &names, &PROPERTIES).await).await
 }
 
 /// Asks systemd before anything else is read: its answer takes longest.
@@ -236,7 +238,7 @@ impl Kind for Unit {
             .split("\n\n")
             .zip(&names)
             .find_map(|(block, name)| (*name == self.name).then_some(block))
-            .with_context(|| format!("`systemctl show` says nothing of `{}`", self.name))?;
+            .with_context(|| format!("systemd says nothing of `{}`", self.name))?;
         let field = |name: &str| {
             let found = block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
             found.unwrap_or_default().to_owned()

@@ -1,6 +1,7 @@
 //! A container as it is found: enough to compare it, and to make it again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 
 use anyhow::{Context, Result};
 use bollard::Docker;
@@ -197,6 +198,12 @@ async fn no_limits(docker: &Docker, body: &ContainerCreateBody) -> Result<Vec<St
     let has = |limit: Option<i64>| limit.is_some_and(|limit| limit > 0);
     if has(config.memory) && has(config.pids_limit) {
         return Ok(Vec::new());
+    }
+    // Docker looks here, too, and when it is asked it starts runc for its version besides.
+    if let Ok(known) = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers") {
+        let known: Vec<_> = known.split_whitespace().collect();
+        let missing = ["memory", "pids"].into_iter().filter(|limit| !known.contains(limit));
+        return Ok(missing.map(str::to_owned).collect());
     }
     let info = docker.info().await.map_err(said).context("ask docker for the host's limits")?;
     let limits = [("memory", info.memory_limit), ("pids", info.pids_limit)];

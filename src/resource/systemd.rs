@@ -1,0 +1,137 @@
+//! What systemd says of units.
+//!
+//! `systemctl show` fetches some two hundred properties of each unit to print seven: 3 ms a unit, and
+//! 5 to start. So systemd is asked for just those on its own socket, all in one write; where that is
+//! not to be had, by `systemctl` after all.
+
+mod wire;
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixStream;
+use tokio::time::timeout;
+
+use super::Host;
+use wire::{Call, Reply};
+
+/// Where systemd answers to root without a bus between, as `systemctl` knows.
+const SOCKET: &str = "/run/systemd/private";
+/// So long it may take before `systemctl` is asked.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The properties of every unit; others belong to its type.
+const OF_ALL: [&str; 8] = [
+    "ActiveEnterTimestampMonotonic",
+    "ActiveState",
+    "InvocationID",
+    "LoadState",
+    "NeedDaemonReload",
+    "StateChangeTimestampMonotonic",
+    "SubState",
+    "UnitFileState",
+];
+
+/// Properties of units as `systemctl show` prints them: a line `NAME=VALUE` for each that a unit
+/// has, and an empty line between units.
+pub async fn show(host: &Host, units: &[impl AsRef<str>], properties: &[&str]) -> Result<String> {
+    if let Ok(Ok(shown)) = timeout(PATIENCE, ask(host, units, properties)).await {
+        return Ok(shown);
+    }
+    let property = format!("--property={}", properties.join(","));
+    let mut args = vec!["show", &property];
+    args.extend(units.iter().map(AsRef::as_ref));
+    host.run("systemctl", &args).await
+}
+
+async fn ask(host: &Host, units: &[impl AsRef<str>], properties: &[&str]) -> Result<String> {
+    let mut stream = UnixStream::connect(host.path(Path::new(SOCKET))).await?;
+    let mut calls = Vec::new();
+    for unit in units {
+        for property in properties {
+            let path = object_path(unit.as_ref());
+            let interface = interface(unit.as_ref(), property);
+            calls.push(Call { path, interface, property });
+        }
+    }
+    stream.write_all(&wire::session(&calls)?).await?;
+    let mut stream = wire::begin(stream).await?;
+    let mut values = vec![None; calls.len()];
+    let mut waiting = calls.len();
+    while waiting > 0 {
+        let mut head = [0; wire::HEAD];
+        stream.read_exact(&mut head).await?;
+        let mut message = head.to_vec();
+        message.resize(wire::size(&head)?, 0);
+        stream.read_exact(&mut message[wire::HEAD..]).await?;
+        if let Some(Reply { call, value }) = Reply::parse(&message)? {
+            *values.get_mut(call).context("an answer to nothing")? = value;
+            waiting -= 1;
+        }
+    }
+    Ok(text(&values, properties))
+}
+
+/// As `systemctl` prints it.
+fn text(values: &[Option<String>], properties: &[&str]) -> String {
+    let mut text = String::new();
+    for values in values.chunks(properties.len().max(1)) {
+        for (property, value) in properties.iter().zip(values) {
+            if let Some(value) = value {
+                let _ = writeln!(text, "{property}={value}");
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
+fn interface(unit: &str, property: &str) -> String {
+    let kind = if OF_ALL.contains(&property) {
+        "Unit".to_owned()
+    } else {
+        let suffix = unit.rsplit_once('.').map_or("", |(_, suffix)| suffix);
+        suffix[..suffix.len().min(1)].to_uppercase() + suffix.get(1..).unwrap_or_default()
+    };
+    format!("org.freedesktop.systemd1.{kind}")
+}
+
+/// Where systemd has a unit: what is no letter or digit is `_` and two hex digits.
+fn object_path(unit: &str) -> String {
+    let mut path = "/org/freedesktop/systemd1/unit/".to_owned();
+    for (place, byte) in unit.bytes().enumerate() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' => path.push(byte.into()),
+            b'0'..=b'9' if place > 0 => path.push(byte.into()),
+            _ => {
+                let _ = write!(path, "_{byte:02x}");
+            }
+        }
+    }
+    path
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_has_its_path_and_interfaces() {
+        assert_eq!(
+            object_path("7flask-app.socket"),
+            "/org/freedesktop/systemd1/unit/_37flask_2dapp_2esocket"
+        );
+        assert_eq!(interface("a.socket", "SubState"), "org.freedesktop.systemd1.Unit");
+        assert_eq!(interface("a.socket", "MemoryCurrent"), "org.freedesktop.systemd1.Socket");
+        assert_eq!(interface("a", "NRestarts"), "org.freedesktop.systemd1.");
+    }
+
+    #[test]
+    fn it_looks_like_systemctl_show() {
+        let values = [Some("active".to_owned()), None, Some("failed".to_owned()), Some("2".into())];
+        let expected = "ActiveState=active\n\nActiveState=failed\nNRestarts=2\n\n";
+        assert_eq!(text(&values, &["ActiveState", "NRestarts"]), expected);
+    }
+}
