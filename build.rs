@@ -11,7 +11,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use flate2::{Compression, write::GzEncoder};
+use lzma_rust2::{XzOptions, XzWriter};
 use sha2::{Digest, Sha256};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -86,12 +86,13 @@ fn bundle(binary: &Path, out: &Path) -> Result<String, Box<dyn Error>> {
     for byte in Sha256::digest(&bytes) {
         write!(key, "{byte:02x}")?;
     }
-    let mut encoder = GzEncoder::new(fs::File::create(out.join("api.gz"))?, Compression::best());
+    let best = XzOptions::with_preset(9);
+    let mut encoder = XzWriter::new(fs::File::create(out.join("api.xz"))?, best)?;
     encoder.write_all(&bytes)?;
     encoder.finish()?;
     Ok(format!(
         "Some(crate::engine::Bundle {{ key: \"{key}\", size: {}, \
-         gzip: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/api.gz\")) }})",
+         xz: include_bytes!(concat!(env!(\"OUT_DIR\"), \"/api.xz\")) }})",
         bytes.len()
     ))
 }

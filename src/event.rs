@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::failure::{Exit, Failure};
 pub use crate::resource::{Action, CertificateInfo, Change, Detail, Facts, Id};
+pub(crate) use crate::resource::{decode, encode};
 
 /// One thing that happened on one host, or to the whole run when `host` is absent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

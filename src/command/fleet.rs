@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use anyhow::Result;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::future::BoxFuture;
+use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
 use super::hosts::{self, Work};
 use crate::cli::HostArgs;
@@ -58,6 +59,32 @@ pub(super) trait Job: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Ended, Failure>> + Send;
 }
 
+/// Any job: what a fleet does is compiled once and not for each verb.
+trait AnyJob: Send + Sync {
+    fn changes_hosts(&self) -> bool;
+    fn begins_on(&self, works: &[Work]) -> Result<(), Failure>;
+    fn do_on<'a>(&'a self, work: &'a Work, tell: Tell<'a>)
+    -> BoxFuture<'a, Result<Ended, Failure>>;
+}
+
+impl<J: Job> AnyJob for J {
+    fn changes_hosts(&self) -> bool {
+        J::CHANGES
+    }
+
+    fn begins_on(&self, works: &[Work]) -> Result<(), Failure> {
+        self.begins(works)
+    }
+
+    fn do_on<'a>(
+        &'a self,
+        work: &'a Work,
+        tell: Tell<'a>,
+    ) -> BoxFuture<'a, Result<Ended, Failure>> {
+        self.on_host(work, tell).boxed()
+    }
+}
+
 /// Does `job` on all the hosts that the command line means.
 pub(super) fn run(args: &HostArgs, show: Show, job: impl Job) -> Result<Exit> {
     run_to(args, sink(show), show.check, job)
@@ -71,22 +98,23 @@ pub(super) fn run_to(
     job: impl Job,
 ) -> Result<Exit> {
     let runtime = tokio::runtime::Runtime::new()?;
-    runtime.block_on(on_all(args, sink, check, job))
+    runtime.block_on(on_all(args, sink, check, Box::new(job)))
 }
 
-fn changes<J: Job>(_: &J) -> bool {
-    J::CHANGES
-}
-
-async fn on_all(args: &HostArgs, sink: Arc<dyn Sink>, check: bool, job: impl Job) -> Result<Exit> {
+async fn on_all(
+    args: &HostArgs,
+    sink: Arc<dyn Sink>,
+    check: bool,
+    job: Box<dyn AnyJob>,
+) -> Result<Exit> {
     sink.event(Event::of_run(What::Version { version: env!("CARGO_PKG_VERSION").to_owned() }));
-    listen(&sink, changes(&job))?;
+    listen(&sink, job.changes_hosts())?;
     let lab_sink = Arc::clone(&sink);
     let step = move |line: &str| {
         lab_sink.event(Event::of_run(What::Step { message: line.to_owned(), fraction: None }));
     };
     let found = hosts::find(args, step).and_then(|works| {
-        job.begins(&works)?;
+        job.begins_on(&works)?;
         Ok(works)
     });
     let found = match found {
@@ -192,8 +220,8 @@ fn exit_of(hosts: &[HostSummary], check: bool) -> Exit {
 }
 
 /// The hosts of one verb.
-struct Fleet<J> {
-    job: J,
+struct Fleet {
+    job: Box<dyn AnyJob>,
     sink: Arc<dyn Sink>,
     /// How many hosts have failed.
     failures: AtomicUsize,
@@ -203,7 +231,7 @@ struct Fleet<J> {
     max_failures: Option<usize>,
 }
 
-impl<J: Job> Fleet<J> {
+impl Fleet {
     /// All the work on one host; never an error: that is told as an event.
     async fn one(&self, work: &Work) -> HostSummary {
         let start = Instant::now();
@@ -219,7 +247,7 @@ impl<J: Job> Fleet<J> {
         let ended = if self.max_failures.is_some_and(|most| failures > most) {
             Outcome::Skipped.into()
         } else {
-            self.job.on_host(work, &tell).await.unwrap_or_else(|failure| {
+            self.job.do_on(work, &tell).await.unwrap_or_else(|failure| {
                 self.failures.fetch_add(1, Ordering::Relaxed);
                 if failure.exit == Exit::Usage {
                     self.misuses.fetch_add(1, Ordering::Relaxed);

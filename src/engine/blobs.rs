@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::{Context, Result, anyhow, bail};
+use lzma_rust2::XzReader;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc::Receiver;
 
@@ -21,8 +22,8 @@ pub struct Bundle {
     pub key: &'static str,
     /// The number of its bytes.
     pub size: u64,
-    /// Its bytes, compressed with gzip.
-    pub gzip: &'static [u8],
+    /// Its bytes, compressed with xz.
+    pub xz: &'static [u8],
 }
 
 /// Where they are kept, for root alone.
@@ -76,7 +77,7 @@ impl Blobs {
     /// Opens a blob for reading.
     pub(super) fn open(&self, blob: &Blob) -> Result<Box<dyn Read + Send>> {
         if let Some(bundle) = self.bundle.filter(|bundle| bundle.key == blob.key) {
-            return Ok(Box::new(flate2::read::GzDecoder::new(Cursor::new(bundle.gzip))));
+            return Ok(Box::new(XzReader::new(Cursor::new(bundle.xz), false)));
         }
         let path = path(&self.folder, &blob.key)?;
         let file = File::open(&path).with_context(|| format!("open `{}`", path.display()))?;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::plan::Step;
 use super::protocol::RunInfo;
 use crate::event::{Changed, Run, RunOutcome};
-use crate::resource::{Advise, Change, Host, Resource, Saved, write_atomic};
+use crate::resource::{Advise, Change, Host, Resource, Saved, decode, encode, write_atomic};
 
 /// How many runs are kept.
 const KEPT_RUNS: usize = 50;
@@ -89,7 +89,7 @@ impl Journal {
             change,
         };
         let path = self.folder.join(format!("{:04}", self.entries.len()));
-        write_atomic(&path, &rmp_serde::to_vec_named(&entry)?, 0o600, None)
+        write_atomic(&path, &encode(&entry)?, 0o600, None)
             .context("note the state before the change")?;
         self.entries.push(entry);
         Ok(())
@@ -171,7 +171,7 @@ fn read_entries(host: &Host, id: &str) -> Result<impl Iterator<Item = Result<Ent
     let entries = paths.into_iter().filter(|path| is_entry(path));
     Ok(entries.map(|path| {
         let bytes = fs::read(&path).with_context(|| format!("read `{}`", path.display()))?;
-        rmp_serde::from_slice(&bytes)
+        decode(&bytes)
             .with_context(|| format!("make sense of `{}`", path.display()))
             .hint("another version of hwctl wrote it: use that version")
     }))

@@ -11,7 +11,9 @@ use serde_bytes::ByteBuf;
 use super::journal::{self, Entry};
 use super::plan::Step;
 use super::validate;
-use crate::resource::{Advise, Declared, Host, Id, Resource, Saved, sweep, write_atomic};
+use crate::resource::{
+    Advise, Declared, Host, Id, Resource, Saved, decode, encode, sweep, write_atomic,
+};
 
 /// All of it, oldest first.
 #[derive(Debug, Default)]
@@ -46,7 +48,7 @@ impl Manifest {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
             bytes => {
                 let bytes = bytes.with_context(|| format!("read `{}`", path.display()))?;
-                let written = rmp_serde::from_slice(&bytes);
+                let written = decode(&bytes);
                 written
                     .with_context(|| format!("make sense of `{}`", path.display()))
                     .hint("move that file away: hwctl then leaves what it has made so far")?
@@ -54,7 +56,7 @@ impl Manifest {
         };
         let mut manifest = Self::default();
         for bytes in written {
-            match rmp_serde::from_slice(&bytes) {
+            match decode(&bytes) {
                 Ok(owned) => manifest.owned.push(owned),
                 Err(_) => manifest.strange.push(bytes),
             }
@@ -88,9 +90,9 @@ impl Manifest {
     pub(super) fn save(&self, host: &Host) -> Result<()> {
         let mut written = self.strange.clone();
         for owned in &self.owned {
-            written.push(ByteBuf::from(rmp_serde::to_vec_named(owned)?));
+            written.push(ByteBuf::from(encode(owned)?));
         }
-        write_atomic(&path(host), &rmp_serde::to_vec(&written)?, 0o600, None)
+        write_atomic(&path(host), &encode(&written)?, 0o600, None)
     }
 
     /// How many things another version has made that this one does not know.

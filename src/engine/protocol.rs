@@ -16,7 +16,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWrite
 use super::{Copied, Examination, LogsRequest, RedisPlace, Service, Status};
 use crate::event::{Finding, LogLine, Planned, Run, What};
 use crate::failure::Failure;
-use crate::resource::{Blob, CertificateInfo, Declared, Facts, Id, Secret};
+use crate::resource::{Blob, CertificateInfo, Declared, Facts, Id, Secret, decode, encode};
 
 /// The line that the operator's side begins with. What comes before it (a password that sudo did
 /// not want) is passed over.
@@ -32,8 +32,6 @@ pub const MAX_FRAME: u32 = 32 << 20;
 const DEFLATED: u32 = 1 << 31;
 /// A shorter message travels in one packet anyway.
 const WORTH_DEFLATING: usize = 1200;
-/// How deep a message may be nested: ours are not half as deep, and a stack is finite.
-const MAX_DEPTH: usize = 64;
 /// The size of a blob's chunks, in bytes.
 pub const CHUNK: usize = 256 << 10;
 
@@ -319,7 +317,7 @@ pub async fn write_frame<T: Serialize>(
     output: &mut (impl AsyncWrite + Unpin),
     message: &T,
 ) -> Result<()> {
-    let bytes = rmp_serde::to_vec_named(message)?;
+    let bytes = encode(message)?;
     let length = u32::try_from(bytes.len()).ok().filter(|length| *length <= MAX_FRAME);
     let length = length.with_context(|| {
         format!("a message of {} bytes is longer than a frame may be", bytes.len())
@@ -376,17 +374,6 @@ pub async fn read_frame<T: DeserializeOwned>(
         bytes = inflated(&bytes).context("a frame that cannot be inflated")?;
     }
     decode(&bytes).context("a frame that makes no sense").map(Some)
-}
-
-/// The message that a frame holds, all of it and no more.
-fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
-    let mut decoder = rmp_serde::Deserializer::new(bytes);
-    decoder.set_max_depth(MAX_DEPTH);
-    let message = T::deserialize(&mut decoder)?;
-    match decoder.get_ref().len() {
-        0 => Ok(message),
-        left => bail!("{left} bytes follow the message"),
-    }
 }
 
 #[cfg(test)]

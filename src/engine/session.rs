@@ -154,7 +154,7 @@ impl Session {
                     let uploads = Uploads::new(Rc::clone(&self.blobs));
                     let answer = {
                         let receiving = pin!(uploads.receive(&mut requests));
-                        let applying = pin!(self.apply(&fingerprint, &uploads));
+                        let applying = Box::pin(self.apply(&fingerprint, &uploads));
                         // What has come is taken in before the end of the input is seen.
                         match select(receiving, applying).await {
                             Either::Left(((), applying)) => applying.await,
@@ -172,10 +172,11 @@ impl Session {
                     let disarmed = deadman::disarm(&self.host).await;
                     disarmed.map(|()| Some(Reply::Closed)).map_err(Into::into)
                 }
-                // Heard by the reader.
-                Request::Alive | Request::Stop | Request::LockedOut { .. } => Ok(None),
-                // Taken in by the run that asked for it.
-                Request::Chunk { .. } => Ok(None),
+                // Heard by the reader, and taken in by the run that waits for it.
+                Request::Alive
+                | Request::Stop
+                | Request::LockedOut { .. }
+                | Request::Chunk { .. } => Ok(None),
                 Request::Keep => self.close(RunOutcome::Kept, None).map(Some).map_err(Into::into),
                 Request::Leave { why } => {
                     self.close(RunOutcome::Failed, Some(why)).map(Some).map_err(Into::into)

@@ -2,6 +2,8 @@
 //! served certificate, and that ports which are not declared do not answer.
 
 use std::net::IpAddr;
+#[cfg(target_os = "linux")]
+use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -143,15 +145,29 @@ pub fn shown(address: &str) -> String {
     }
 }
 
-/// The address of a name: the resolver's, since a static binary cannot load libc's.
+/// The address of a name, as ssh finds it.
 pub async fn resolve(address: &str) -> Result<IpAddr> {
     if let Ok(ip) = address.parse() {
         return Ok(ip);
     }
-    let resolver = hickory_resolver::TokioResolver::builder_tokio()?.build()?;
-    let found = resolver.lookup_ip(address).await;
+    let found = look_up(address).await;
     let found = found.with_context(|| format!("cannot resolve `{address}`"))?;
-    found.iter().next().with_context(|| format!("`{address}` has no address"))
+    found.with_context(|| format!("`{address}` has no address"))
+}
+
+/// By libc's own program: a static binary cannot load what libc looks names up with.
+#[cfg(target_os = "linux")]
+async fn look_up(name: &str) -> Result<Option<IpAddr>> {
+    let mut getent = tokio::process::Command::new("getent");
+    let output = getent.args(["ahosts", "--", name]).stdin(Stdio::null()).output().await;
+    let output = output.context("run `getent`")?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(text.split_whitespace().next().and_then(|address| address.parse().ok()))
+}
+
+#[cfg(not(target_os = "linux"))]
+async fn look_up(name: &str) -> Result<Option<IpAddr>> {
+    Ok(tokio::net::lookup_host((name, 0)).await?.next().map(|found| found.ip()))
 }
 
 async fn redirects(way: Way, host: &str) -> Result<String> {

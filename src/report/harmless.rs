@@ -1,16 +1,18 @@
 //! What comes from a host and its files is shown and never obeyed: no text steers the terminal.
 
+use anyhow::Result;
 use serde_json::Value;
 
-use crate::event::Event;
+use crate::event::{Event, decode, encode};
 
 /// The event with characters that a terminal obeys, or that turn the order of others around,
 /// written as escapes.
-pub(super) fn harmless(event: &Event) -> serde_json::Result<Event> {
-    let mut what = serde_json::to_value(&event.what)?;
+pub(super) fn harmless(event: &Event) -> Result<Event> {
+    // In the protocol's encoding, which reads and writes events anyway.
+    let mut what: Value = decode(&encode(&event.what)?)?;
     escape_all(&mut what);
     let host = event.host.as_deref().map(escape);
-    Ok(Event { host, what: serde_json::from_value(what)? })
+    Ok(Event { host, what: decode(&encode(&what)?)? })
 }
 
 fn escape_all(value: &mut Value) {

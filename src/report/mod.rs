@@ -3,6 +3,7 @@
 mod certificate;
 mod daily;
 mod diagnosis;
+mod diff;
 mod facts;
 mod harmless;
 mod health;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::daily::daily_text;
+use super::diff::diff_text;
 use super::harmless::harmless;
 use super::history;
 use super::narrow;
@@ -402,24 +403,6 @@ pub(super) fn count_bytes(bytes: u64) -> String {
         10_000..10_000_000 => format!("{:.0} kB", bytes as f64 / 1e3),
         _ => format!("{:.1} MB", bytes as f64 / 1e6),
     }
-}
-
-/// A unified diff, indented, with three lines of context.
-fn diff_text(style: Style, before: &str, after: &str) -> String {
-    let diff = similar::TextDiff::from_lines(before, after);
-    let mut text = String::new();
-    for hunk in diff.unified_diff().context_radius(3).iter_hunks() {
-        for line in hunk.to_string().lines() {
-            let line = match line.as_bytes().first() {
-                Some(b'+') => style.paint(line, "32"),
-                Some(b'-') => style.paint(line, "31"),
-                Some(b'@') => style.paint(line, "36"),
-                _ => line.to_owned(),
-            };
-            let _ = write!(text, "\n    {line}");
-        }
-    }
-    text
 }
 
 /// A failure as it is printed: what, why, what did not happen, what to do.

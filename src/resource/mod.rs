@@ -27,6 +27,7 @@ mod link;
 mod listeners;
 mod nginx_reload;
 mod packages;
+mod saved;
 mod secret;
 mod sysctl;
 mod systemd;
@@ -62,6 +63,7 @@ pub use link::Link;
 pub use listeners::{Listener, listeners, listeners_of};
 pub use nginx_reload::reload_nginx;
 pub use packages::{Packages, PackagesState, installed_version};
+pub use saved::{Saved, decode, encode};
 pub use secret::Secret;
 pub use sysctl::Sysctl;
 pub use systemd::show as show_units;
@@ -151,24 +153,6 @@ pub(crate) trait Kind {
     }
 }
 
-/// A resource's state as the journal keeps it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Saved(#[serde(with = "serde_bytes")] Vec<u8>);
-
-impl Saved {
-    /// How many bytes it has.
-    #[must_use]
-    pub fn size(&self) -> u64 {
-        self.0.len() as u64
-    }
-
-    /// SHA-256 of it, in hex.
-    #[must_use]
-    pub fn digest(&self) -> String {
-        sha256(&self.0)
-    }
-}
-
 /// What reading a resource found.
 #[derive(Clone, Debug)]
 pub struct Examined {
@@ -188,7 +172,7 @@ async fn examine<K: Kind>(kind: &K, host: &Host) -> Result<Examined> {
         change: kind.diff(&state, host)?,
         digest: kind.digest(&state, host),
         changed_at: kind.changed_at(host),
-        before: Saved(rmp_serde::to_vec_named(&state)?),
+        before: Saved::of(&state)?,
     })
 }
 
@@ -216,7 +200,7 @@ async fn read<'a, K: Kind>(kind: &'a K, host: &Host) -> Result<Reading<'a>> {
     Ok(Box::new(move |host| {
         let change = kind.diff(&state, host)?;
         let fingerprint = match change {
-            Some(_) => sha256(&rmp_serde::to_vec_named(&state)?),
+            Some(_) => sha256(&encode(&state)?),
             None => String::new(),
         };
         Ok(Weighed {
@@ -236,8 +220,8 @@ async fn pass_over<K: Kind>(kind: &K, host: &Host) -> Result<Outcome> {
 
 async fn examine_back<K: Kind>(kind: &K, to: &Saved, host: &Host) -> Result<(Saved, Back)> {
     let now = kind.read(host).await?;
-    let back = kind.diff_back(&now, &rmp_serde::from_slice(&to.0)?, host).await?;
-    Ok((Saved(rmp_serde::to_vec_named(&now)?), back))
+    let back = kind.diff_back(&now, &to.state()?, host).await?;
+    Ok((Saved::of(&now)?, back))
 }
 
 /// The kinds as one enum, and each operation handed on to the kind; boxed, since the largest kind's
@@ -294,7 +278,7 @@ macro_rules! kinds {
             pub async fn apply(&self, before: &Saved, host: &Host) -> Result<()> {
                 match self {
                     $(Self::$name(kind) => {
-                        let before = rmp_serde::from_slice(&before.0)?;
+                        let before = before.state()?;
                         Box::pin(kind.apply(&before, host)).await
                     })*
                 }
@@ -304,7 +288,7 @@ macro_rules! kinds {
             pub async fn restore(&self, to: &Saved, host: &Host) -> Result<()> {
                 match self {
                     $(Self::$name(kind) => {
-                        let to = rmp_serde::from_slice(&to.0)?;
+                        let to = to.state()?;
                         Box::pin(kind.restore(&to, host)).await
                     })*
                 }
@@ -314,7 +298,7 @@ macro_rules! kinds {
             pub async fn undo(&self, before: &Saved, host: &Host) -> Result<()> {
                 match self {
                     $(Self::$name(kind) => {
-                        let before = rmp_serde::from_slice(&before.0)?;
+                        let before = before.state()?;
                         Box::pin(kind.undo(&before, host)).await
                     })*
                 }
@@ -423,18 +407,18 @@ impl Resource {
     pub async fn release(&self, before: &Saved, host: &Host) -> Result<()> {
         match self {
             Self::Unit(unit) => {
-                let before = rmp_serde::from_slice(&before.0)?;
+                let before = before.state()?;
                 Box::pin(unit.release(&before, host)).await
             }
             Self::Container(container) => {
-                let before: ContainerState = rmp_serde::from_slice(&before.0)?;
+                let before: ContainerState = before.state()?;
                 match before {
                     ContainerState::Absent => Box::pin(container.undo(&before, host)).await,
                     _ => Ok(()),
                 }
             }
             Self::Firewall(firewall) => {
-                let before: FirewallState = rmp_serde::from_slice(&before.0)?;
+                let before: FirewallState = before.state()?;
                 match before {
                     FirewallState::Absent => Box::pin(firewall.undo(&before, host)).await,
                     FirewallState::Installed(_) => Ok(()),
