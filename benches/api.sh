@@ -2,61 +2,22 @@
 # The API through nginx with TLS, against a plain Flask app under gunicorn and against a second nginx
 # (the ceiling): each in turn on the same socket behind the same nginx. Medians of all rounds; a ratio
 # is the median of the rounds' ratios, since a shared machine is slower in one round than in another.
-# Needs root, as the lab does, and wrk and pip. Usage: benches/api.sh [--json] [ROUNDS [SECONDS]]
-# HWCTL names a ready hwctl. Exit status 1: an answer failed, was not 2xx, or a count was lost.
-set -euo pipefail
+# Needs wrk and pip. Usage: benches/api.sh [--json] [ROUNDS [SECONDS]]; see benches/lab.sh.
+# Exit status 1: an answer failed, was not 2xx, or a count was lost.
 cd "$(dirname "$0")/.."
+. benches/lab.sh
 json=
 if [[ ${1-} == --json ]]; then json=yes && shift; fi
 rounds=${1:-5} seconds=${2:-5}
-if [[ -z ${HWCTL-} ]]; then
-    cargo build --release --quiet
-    HWCTL=$(find target -path '*release/hwctl' -type f -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d' ' -f2)
-fi
-lab=${HWCTL_LAB_DIR:-/var/lib/hwctl/lab}
-readonly name=api-bench-$$
-folder=$(mktemp -d)
-finish() {
-    trap '' INT TERM
-    rm -rf "$folder"
-    for _ in 1 2 3; do
-        "$HWCTL" lab down "$name" >/dev/null && return
-        sleep 1
-    done
-    echo "benches/api.sh: the lab host $name is still there" >&2
-}
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+on_host() { on "$name-1" "$@"; }
 
-fail() { echo "benches/api.sh: $*" >&2 && exit 1; }
-on_host() { ssh -F "$lab/hosts/$name/ssh_config" "$name" -- "$@"; }
-
-# A host, provisioned as any other.
-provision() {
-    local archive password
-    "$HWCTL" lab up "$name" >"$folder/host" 2>/dev/null || fail "no lab host: see hwctl lab up"
-    address=$(awk '{ print $2 }' "$folder/host")
-    archive=$(find "$lab/images" -name 'redis-*.tar' 2>/dev/null | head -n 1)
-    password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
-    cat >"$folder/inventory.yaml" <<INVENTORY
-all:
-  vars:
-    redis: { ${archive:+image_archive: $archive} }
-    api: { users: { bench: $password } }
-    sites: { site2: { users: { bench: $password } } }
-  hosts:
-    bench:
-      ansible_host: $address
-      ansible_user: ubuntu
-      ansible_ssh_private_key_file: $lab/key/id_ed25519
-INVENTORY
-    "$HWCTL" provision --inventory "$folder/inventory.yaml" --host bench \
-        --known-hosts "$lab/hosts/$name/known_hosts" >"$folder/provision" 2>&1 || {
-        cat "$folder/provision" >&2
-        fail "the host cannot be provisioned"
-    }
-    TOKEN=$(curl -sk "https://$address/flask/auth/login" --json @- \
+# A host, provisioned as any other, and a token for its API.
+serve() {
+    up "$name-1"
+    use_hosts "$name-1"
+    provision
+    site=https://${address[$name-1]}
+    TOKEN=$(curl -sk "$site/flask/auth/login" --json @- \
         <<<"{\"username\":\"bench\",\"password\":\"$password\"}" | cut -d'"' -f4)
     echo "Authorization: Bearer $TOKEN" >"$folder/token"
     export TOKEN
@@ -73,7 +34,7 @@ copy_peers() {
         on_host 'sudo mkdir /opt/bench && sudo tar --no-same-owner -C /opt/bench -x'
 }
 
-get() { curl -sk -m 5 -H "@$folder/token" -w ' %{http_code}' "https://$address/flask/api/$1"; }
+get() { curl -sk -m 5 -H "@$folder/token" -w ' %{http_code}' "$site/flask/api/$1"; }
 
 # Puts a backend on the API's socket: hwctl, flask or ceiling.
 use() {
@@ -104,11 +65,11 @@ memory() {
 visits() { get count | tr -dc '0-9 ' | cut -d' ' -f1; }
 
 # One measurement, as a line of $folder/figures: round, backend-route, requests/s, p99, MB, failures.
-measure() {
+load() {
     local backend=$1 route=$2 before=0 requests took p99 failed
     [[ $route == ping ]] || before=$(visits)
     on_host 'sudo truncate -s 0 /var/log/nginx/flask_access.log'
-    wrk -t2 -c32 -d"${seconds}s" -s benches/flask/wrk.lua "https://$address/flask/api/$route" >"$folder/wrk"
+    wrk -t2 -c32 -d"${seconds}s" -s benches/flask/wrk.lua "$site/flask/api/$route" >"$folder/wrk"
     read -r _ requests took p99 failed < <(grep '^figures' "$folder/wrk")
     # What nginx answered; 499 are those that wrk had open when its time was over.
     ((failed += $(on_host "sudo awk '\$9 !~ /^(2..|499)\$/' /var/log/nginx/flask_access.log | wc -l"))) || true
@@ -120,20 +81,12 @@ measure() {
         tee -a "$folder/figures" >&2
 }
 
-median() { sort -n | awk '{ all[NR] = $1 } END { print all[int((NR + 1) / 2)] }'; }
-# The median of a column: 3 requests/s, 4 p99 in ms, 5 MB.
-figure() { awk -v name="$1" -v column="$2" '$2 == name { print $column }' "$folder/figures" | median; }
-ratio() {
-    awk -v a="$1" -v b="$2" '{ rate[$1, $2] = $3; rounds[$1] }
-        END { for (round in rounds) printf "%.2f\n", rate[round, a] / rate[round, b] }' "$folder/figures" | median
-}
-
-provision
+serve
 copy_peers
 for ((round = 1; round <= rounds; round++)); do
-    use ceiling && measure ceiling ping
-    use hwctl && measure hwctl ping && measure hwctl count
-    use flask && measure flask ping && measure flask count
+    use ceiling && load ceiling ping
+    use hwctl && load hwctl ping && load hwctl count
+    use flask && load flask ping && load flask count
 done
 
 failed=$(awk '{ sum += $6 } END { print sum }' "$folder/figures")

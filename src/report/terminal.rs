@@ -89,7 +89,7 @@ impl<W: Write + Send> Sink for Terminal<W> {
         match event.what {
             What::Version { .. } | What::RunBegan { .. } => {}
             What::Warning { message } => {
-                let label = style.paint("warning:", "33;1");
+                let label = style.paint("warning:", "35;1");
                 state.say(style, &host_line(&host, &format!("{label} {message}")));
             }
             What::Asking => {
@@ -272,8 +272,8 @@ impl<W: Write> State<W> {
             // That there is nothing to change is told already.
             Outcome::Unchanged if style.check => return,
             Outcome::Unchanged => ("unchanged".to_owned(), "32"),
-            Outcome::Changed if style.check => (format!("{changes} planned, none made"), "33"),
-            Outcome::Changed => (format!("changed, {changes}"), "33"),
+            Outcome::Changed if style.check => (format!("{changes} planned, none made"), "35"),
+            Outcome::Changed => (format!("changed, {changes}"), "35"),
             Outcome::Restarted => ("restarted and healthy".to_owned(), "32"),
             Outcome::Answered => return,
             Outcome::Failed => ("failed".to_owned(), "31;1"),
@@ -281,8 +281,8 @@ impl<W: Write> State<W> {
                 (format!("failed and undone, {} taken back", count(known.undone, "change")), "31;1")
             }
             Outcome::Unreachable => ("unreachable".to_owned(), "31;1"),
-            Outcome::Interrupted => ("stopped".to_owned(), "33"),
-            Outcome::Skipped => ("not begun: too many others failed".to_owned(), "33"),
+            Outcome::Interrupted => ("stopped".to_owned(), "35"),
+            Outcome::Skipped => ("not begun: too many others failed".to_owned(), "35"),
         };
         let mut line = format!("{}  {}", style.paint(&word, color), seconds(summary.elapsed_ms));
         if known.checks.1 > 0 {
@@ -368,7 +368,7 @@ fn plan_summary(changes: &[Planned]) -> String {
 fn change_text(style: Style, change: &Change) -> String {
     let (sign, color) = match change.action {
         Action::Create | Action::Start => ("+", "32"),
-        Action::Update | Action::Reload | Action::Restart => ("~", "33"),
+        Action::Update | Action::Reload | Action::Restart => ("~", "35"),
         Action::Remove | Action::Stop => ("-", "31"),
     };
     let verb = format!("{:?}", change.action).to_lowercase();

@@ -1,6 +1,7 @@
 //! What a file holds: text with places for secrets that only the host knows, a block inside
 //! somebody else's text, or a blob.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -62,6 +63,8 @@ pub(super) struct Rendered {
     pub(super) bytes: Option<Vec<u8>>,
     /// The text with secrets replaced by their names; `None` for bytes that are not shown.
     pub(super) shown: Option<String>,
+    /// The text as it will be, of one with secrets, as far as it is known yet.
+    pub(super) known: String,
 }
 
 impl Content {
@@ -134,12 +137,13 @@ impl Content {
                     _ if make => Some(host.blob(blob)?),
                     _ => None,
                 };
-                Ok(Rendered { bytes, shown: None })
+                Ok(Rendered { bytes, shown: None, known: String::new() })
             }
             Self::Block { marker, text } => {
                 let live = String::from_utf8_lossy(live.unwrap_or_default());
                 let whole = with_block(&live, marker, text);
-                Ok(Rendered { bytes: Some(whole.clone().into_bytes()), shown: Some(whole) })
+                let bytes = Some(whole.clone().into_bytes());
+                Ok(Rendered { bytes, shown: Some(whole), known: String::new() })
             }
             Self::Parts(parts) => render_parts(parts, live, host, make),
         }
@@ -148,8 +152,8 @@ impl Content {
 
 fn render_parts(parts: &[Part], live: Option<&[u8]>, host: &Host, make: bool) -> Result<Rendered> {
     let live = live.map(String::from_utf8_lossy);
-    let mut whole = Some(String::new());
-    let mut shown = String::new();
+    let mut is_whole = true;
+    let (mut shown, mut known) = (String::new(), String::new());
     for part in parts {
         let text = match part {
             Part::Text(text) => {
@@ -176,18 +180,20 @@ fn render_parts(parts: &[Part], live: Option<&[u8]>, host: &Host, make: bool) ->
                 }
             }
         };
-        whole = whole.zip(text).map(|(whole, text)| whole + &text);
+        is_whole &= text.is_some();
+        known.push_str(text.as_deref().unwrap_or("\0"));
     }
-    Ok(Rendered { bytes: whole.map(String::into_bytes), shown: Some(shown) })
+    let bytes = is_whole.then(|| known.clone().into_bytes());
+    Ok(Rendered { bytes, shown: Some(shown), known })
 }
 
-/// What may be shown of a live file whose desired content `shown` has secrets in it: lines that
-/// stand in `shown` too, and of the others no more than the name before a `=` or `:`.
-pub(super) fn mask_live(live: &str, shown: &str) -> String {
-    let known: Vec<&str> = shown.lines().filter(|line| !line.contains('<')).collect();
+/// What may be shown of a live file whose desired content has secrets in it: lines that it has, too
+/// (`known`), as they are `shown` of it, and of the others no more than the name before a `=` or `:`.
+pub(super) fn mask_live(live: &str, known: &str, shown: &str) -> String {
+    let stays: HashMap<&str, &str> = known.lines().zip(shown.lines()).collect();
     let mut masked = String::new();
     for line in live.lines() {
-        if known.contains(&line) {
+        if let Some(line) = stays.get(line) {
             masked.push_str(line);
         } else {
             let name = line.find(['=', ':']).map_or("", |end| &line[..=end]);
@@ -274,8 +280,11 @@ mod tests {
     fn a_live_file_with_secrets_shows_only_names() {
         let shown = "PORT=1\nKEY=<secret jwt-key>\n";
         let live = "PORT=1\nKEY=planted\nplanted again\nadmin:planted\n";
-        let masked = mask_live(live, shown);
+        let masked = mask_live(live, "PORT=1\nKEY=\0\n", shown);
         assert!(!masked.contains("planted"), "{masked}");
         assert!(masked.starts_with("PORT=1\nKEY=<hidden"), "{masked}");
+        // A secret that stays is no difference.
+        let masked = mask_live(live, "PORT=1\nKEY=planted\n", shown);
+        assert!(masked.starts_with(shown) && !masked.contains("planted"), "{masked}");
     }
 }

@@ -139,7 +139,7 @@ impl File {
         };
         let before = String::from_utf8_lossy(live.unwrap_or_default());
         let before = match self.content.is_secret() {
-            true => mask_live(&before, &after),
+            true => mask_live(&before, &rendered.known, &after),
             false => before.into_owned(),
         };
         Ok(vec![Detail::Text { before, after }])
