@@ -1,13 +1,11 @@
-//! The runs of a host as a table of 80 columns, or one run with its changes.
+//! The runs of a host as a table, or one run with its changes.
 
 use std::fmt::Write as _;
 
 use crate::event::{Run, RunOutcome};
 
-const WIDTH: usize = 80;
-
-/// The runs, one a line; columns are as wide as they have to be.
-pub(super) fn table(runs: &[Run]) -> String {
+/// The runs, a line of at most `room` columns each; columns are as wide as they have to be.
+pub(super) fn table(runs: &[Run], room: usize) -> String {
     let head = ["RUN (UTC)", "OUTCOME", "CHANGES", "HWCTL", "BY"].map(str::to_owned);
     let rows: Vec<[String; 5]> = std::iter::once(head).chain(runs.iter().map(cells)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
@@ -15,7 +13,7 @@ pub(super) fn table(runs: &[Run]) -> String {
     let lines = rows.iter().map(|row| {
         let cells = row.iter().zip(widths);
         let padded: Vec<_> = cells.map(|(cell, width)| format!("{cell:<width$}")).collect();
-        shortened(format!("  {}", padded.join("  ")).trim_end())
+        shortened(format!("  {}", padded.join("  ")).trim_end(), room)
     });
     lines.collect::<Vec<_>>().join("\n")
 }
@@ -61,11 +59,11 @@ fn word(outcome: RunOutcome) -> &'static str {
     }
 }
 
-fn shortened(line: &str) -> String {
-    if line.chars().count() <= WIDTH {
+fn shortened(line: &str, room: usize) -> String {
+    if line.chars().count() <= room {
         return line.to_owned();
     }
-    line.chars().take(WIDTH - 1).chain(['…']).collect()
+    line.chars().take(room.saturating_sub(1)).chain(['…']).collect()
 }
 
 #[cfg(test)]
@@ -95,12 +93,14 @@ mod tests {
             run("20261124-031432", RunOutcome::Interrupted, long),
             run("20261124-031432-2", RunOutcome::Kept, "me@here"),
         ];
-        insta::assert_snapshot!(table(&runs), @"
+        insta::assert_snapshot!(table(&runs, 80), @"
         RUN (UTC)          OUTCOME      CHANGES  HWCTL            BY
         20261124-031432    interrupted  1        0.1.0 provision  somebody-with-a-lon…
         20261124-031432-2  kept         1        0.1.0 provision  me@here from 203.0.…
         ");
-        assert!(table(&runs).lines().all(|line| line.chars().count() <= WIDTH));
+        assert!(table(&runs, 80).lines().all(|line| line.chars().count() <= 80));
+        // Who reads it from a pipe gets all of it.
+        assert!(table(&runs, usize::MAX).contains(&format!("{long} from 203.0.113.9")));
     }
 
     #[test]

@@ -243,7 +243,7 @@ impl<W: Write> State<W> {
         let text = match runs {
             [] => "no runs".to_owned(),
             [run] if style.diff => history::detail(run),
-            runs => format!("{}\n{}", count(runs.len(), "run"), history::table(runs)),
+            runs => format!("{}\n{}", count(runs.len(), "run"), history::table(runs, style.width)),
         };
         self.hosts.entry(host.to_owned()).or_default().is_answer = true;
         self.print(&host_line(host, &text));
