@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow};
@@ -63,44 +64,48 @@ impl Owner {
 
 /// `uid:gid` by the host's names for them.
 pub(super) fn owner_text(host: &Host, uid: u32, gid: u32) -> Result<String> {
-    let user = name(&host.path(Path::new("/etc/passwd")), uid)?.unwrap_or_else(|| uid.to_string());
-    let group = name(&host.path(Path::new("/etc/group")), gid)?.unwrap_or_else(|| gid.to_string());
+    let user = name(&table(host, "/etc/passwd")?, uid).unwrap_or_else(|| uid.to_string());
+    let group = name(&table(host, "/etc/group")?, gid).unwrap_or_else(|| gid.to_string());
     Ok(format!("{user}:{group}"))
 }
 
 /// The third field (uid or gid) of the line whose first field is `name`. libc's own look-up needs
 /// plugins that a static binary cannot load, and hosts of this tool have local users.
-fn number(host: &Host, table: &str, name: &str) -> Result<Option<u32>> {
+fn number(host: &Host, path: &str, name: &str) -> Result<Option<u32>> {
     if let Ok(number) = name.parse() {
         return Ok(Some(number));
     }
-    Ok(read_table(&host.path(Path::new(table)))?.lines().find_map(|line| {
+    Ok(table(host, path)?.lines().find_map(|line| {
         let mut fields = line.split(':');
         (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())?
     }))
 }
 
-fn name(table: &Path, number: u32) -> Result<Option<String>> {
+fn name(table: &str, number: u32) -> Option<String> {
     let number = number.to_string();
-    Ok(read_table(table)?.lines().find_map(|line| {
+    table.lines().find_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next()?;
         (fields.nth(1) == Some(&number)).then(|| name.to_owned())
-    }))
+    })
 }
 
 /// The name of a user of this machine, or the number.
 #[must_use]
 pub fn user_name(uid: u32) -> String {
-    let known = name(Path::new("/etc/passwd"), uid).ok().flatten();
-    known.unwrap_or_else(|| uid.to_string())
+    let table = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    name(&table, uid).unwrap_or_else(|| uid.to_string())
 }
 
-fn read_table(table: &Path) -> Result<String> {
-    match fs::read_to_string(table) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        read => read.with_context(|| format!("read `{}`", table.display())),
-    }
+/// A table of the host's users or groups; every file's owner is looked up there.
+fn table(host: &Host, path: &str) -> Result<Rc<str>> {
+    host.table(path, || {
+        let path = host.path(Path::new(path));
+        match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+            read => read.with_context(|| format!("read `{}`", path.display())),
+        }
+    })
 }
 
 /// Mode bits as `0644`.

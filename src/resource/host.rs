@@ -47,6 +47,7 @@ pub struct Host {
     outcomes: RefCell<HashMap<Id, Outcome>>,
     docker: OnceCell<bollard::Docker>,
     cache: RefCell<HashMap<String, Rc<OnceCell<Rc<str>>>>>,
+    tables: RefCell<HashMap<String, Rc<str>>>,
     units: RefCell<Vec<String>>,
     leaving: RefCell<HashSet<PathBuf>>,
     renewals: RefCell<HashMap<String, bool>>,
@@ -71,6 +72,7 @@ impl Host {
             outcomes: RefCell::default(),
             docker: OnceCell::new(),
             cache: RefCell::default(),
+            tables: RefCell::default(),
             units: RefCell::default(),
             leaving: RefCell::default(),
             renewals: RefCell::default(),
@@ -275,9 +277,24 @@ impl Host {
         Ok(Rc::clone(text))
     }
 
+    /// A file that is read at once, and kept like that.
+    pub(super) fn table(
+        &self,
+        path: &str,
+        read: impl FnOnce() -> Result<String>,
+    ) -> Result<Rc<str>> {
+        if let Some(known) = self.tables.borrow().get(path) {
+            return Ok(Rc::clone(known));
+        }
+        let text = Rc::from(read()?);
+        self.tables.borrow_mut().insert(path.to_owned(), Rc::clone(&text));
+        Ok(text)
+    }
+
     /// Forgets what was read, after a change.
     pub fn forget(&self) {
         self.cache.borrow_mut().clear();
+        self.tables.borrow_mut().clear();
     }
 }
 

@@ -15,14 +15,8 @@ use super::{
 
 pub use trial::FOLDER as TRIAL_FOLDER;
 
-const PROPERTIES: [&str; 6] = [
-    "LoadState",
-    "ActiveState",
-    "UnitFileState",
-    "NeedDaemonReload",
-    "InvocationID",
-    "StateChangeTimestampMonotonic",
-];
+const PROPERTIES: [&str; 5] =
+    ["LoadState", "ActiveState", "UnitFileState", "InvocationID", "StateChangeTimestampMonotonic"];
 
 /// How a running unit takes up a changed configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,8 +57,6 @@ pub struct UnitState {
     active: String,
     /// `enabled`, `disabled`, `static`, `masked`, …
     enabled: String,
-    /// Whether its file is newer than what systemd has read.
-    needs_daemon_reload: bool,
     /// This start of it, and the time of its last change (a reload is one), in µs since boot.
     start: (String, u64),
     /// The digest of the inputs, and the start it was taken at, as noted by hwctl.
@@ -168,6 +160,13 @@ impl Unit {
         Ok(())
     }
 
+    /// Whether its file is newer than what systemd has read. To say so systemd looks at some hundred
+    /// places, which a plan need not wait for.
+    async fn needs_daemon_reload(&self, host: &Host) -> Result<bool> {
+        let told = show_units(host, &[&self.name], &["NeedDaemonReload"]).await?;
+        Ok(told.contains("=yes"))
+    }
+
     async fn systemctl(&self, host: &Host, verb: &str) -> Result<()> {
         let output = host.output("systemctl", &[verb, &self.name]).await?;
         if output.status.success() {
@@ -247,7 +246,6 @@ impl Kind for Unit {
             loaded: matches!(field("LoadState").as_str(), "loaded" | "masked"),
             active: field("ActiveState"),
             enabled: field("UnitFileState"),
-            needs_daemon_reload: field("NeedDaemonReload") == "yes",
             start: (
                 field("InvocationID"),
                 field("StateChangeTimestampMonotonic").parse().unwrap_or_default(),
@@ -293,7 +291,7 @@ impl Kind for Unit {
         let mut state = state.clone();
         // Whether the service behind a timer is newer than what systemd has read is not told here.
         let is_timer = self.name.rsplit_once('.').is_some_and(|(_, kind)| kind == "timer");
-        if state.needs_daemon_reload || !state.loaded || is_timer {
+        if is_timer || !state.loaded || self.needs_daemon_reload(host).await? {
             host.run("systemctl", &["daemon-reload"]).await?;
             host.forget();
             state = self.read(host).await?;

@@ -7,7 +7,8 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::super::docker::foreign_containers;
-use super::{Host, apt_command};
+use super::Host;
+use super::apt::apt_command;
 
 /// What is removed, and what stays.
 #[derive(Debug, Default)]
