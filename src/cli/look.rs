@@ -1,0 +1,125 @@
+//! The verbs that look, explain and help to begin.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::HostArgs;
+
+pub(super) const FACTS_EXAMPLES: &str = "\
+Examples:
+  hwctl facts --host vm1   one host
+  hwctl facts --json | jq 'select(.event == \"facts\").facts.os_version'";
+
+pub(super) const RENDER_EXAMPLES: &str = "\
+Examples:
+  hwctl render --host vm1 /etc/nginx       all below this folder
+  hwctl render --limit web --to rendered   as files in rendered/HOST/etc/…";
+
+pub(super) const INIT_EXAMPLES: &str = "\
+Examples:
+  hwctl init                    ./inventory.yaml
+  hwctl init site --templates   the templates too, in ./site";
+
+pub(super) const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  source <(hwctl completions bash)   for this shell
+  hwctl completions fish > ~/.config/fish/completions/hwctl.fish";
+
+pub(super) const MAN_EXAMPLES: &str = "\
+Examples:
+  hwctl man ~/.local/share/man/man1   then `man hwctl`, `man hwctl-plan`
+  hwctl man /tmp/man && man /tmp/man/hwctl-doctor.1";
+
+pub(super) const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  hwctl doctor --host vm1                     what is wrong, if anything is
+  hwctl doctor --host vm1 --url /close        why this page is refused
+  hwctl doctor --host vm1 --token - < token   why this token is not taken
+  hwctl doctor --host vm1 --fix               mend it, plan shown first";
+
+/// `hwctl facts`.
+#[derive(Clone, Debug, Args)]
+pub struct FactsArgs {
+    /// Which hosts.
+    #[command(flatten)]
+    pub hosts: HostArgs,
+    /// One JSON event per line on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `hwctl render`.
+#[derive(Clone, Debug, Args)]
+pub struct RenderArgs {
+    /// Only these files, or those below these folders of the host
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Write them below this folder, one folder a host, instead of showing them
+    #[arg(long, value_name = "FOLDER")]
+    pub to: Option<PathBuf>,
+    /// Which hosts.
+    #[command(flatten)]
+    pub hosts: HostArgs,
+    /// One JSON event per line on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `hwctl init`.
+#[derive(Clone, Debug, Args)]
+pub struct InitArgs {
+    /// Where to
+    #[arg(default_value = ".")]
+    pub folder: PathBuf,
+    /// Write hwctl's templates too: each that stays there is used in the place of hwctl's own, also
+    /// when a later hwctl brings a better one
+    #[arg(long)]
+    pub templates: bool,
+}
+
+/// `hwctl completions`.
+#[derive(Clone, Debug, Args)]
+pub struct CompletionsArgs {
+    /// Which shell
+    #[arg(value_enum)]
+    pub shell: clap_complete::Shell,
+}
+
+/// `hwctl man`.
+#[derive(Clone, Debug, Args)]
+pub struct ManArgs {
+    /// Where to
+    pub folder: PathBuf,
+}
+
+/// `hwctl doctor`.
+#[derive(Clone, Debug, Args)]
+pub struct DoctorArgs {
+    /// Look at this path of the host, such as /close
+    #[arg(long, value_name = "PATH", value_parser = url_path)]
+    pub url: Option<String>,
+    /// Look at a token that the API does not take; `-` reads it from standard input
+    #[arg(long)]
+    pub token: Option<String>,
+    /// Do what is safe about it, as a run: provision the part in question, or restart
+    #[arg(long)]
+    pub fix: bool,
+    /// Which hosts.
+    #[command(flatten)]
+    pub hosts: HostArgs,
+    /// Seconds to wait for what is in the way: another run
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub wait: u32,
+    /// One JSON event per line on standard output
+    #[arg(long)]
+    pub json: bool,
+    /// Take this for the time of this machine, in seconds since 1970
+    #[arg(long, hide = true)]
+    pub now: Option<i64>,
+}
+
+fn url_path(text: &str) -> Result<String, &'static str> {
+    let fits = text.starts_with('/') && text.bytes().all(|byte| byte.is_ascii_graphic());
+    fits.then(|| text.to_owned()).ok_or("a path begins with `/` and has no spaces")
+}
