@@ -5,7 +5,7 @@
 cd "$(dirname "$0")/.."
 . benches/lab.sh
 rounds=${1:-11} count=8
-up "$name" --count "$count"
+up "$name-1" --count "$count"
 mapfile -t all < <(seq -f "$name-%.0f" "$count")
 use_hosts "${all[@]}"
 provision

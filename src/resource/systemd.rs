@@ -7,20 +7,20 @@
 mod wire;
 
 use std::fmt::Write as _;
-use std::path::Path;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::UnixStream;
-use tokio::time::timeout;
+use anyhow::{Context as _, Result, bail};
+use tokio::task::spawn_blocking;
 
 use super::Host;
 use wire::{Call, Reply};
 
 /// Where systemd answers to root without a bus between, as `systemctl` knows.
 const SOCKET: &str = "/run/systemd/private";
-/// So long it may take before `systemctl` is asked.
+/// So long an answer may take before `systemctl` is asked.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The properties of every unit; others belong to its type.
 const OF_ALL: [&str; 8] = [
@@ -36,8 +36,15 @@ const OF_ALL: [&str; 8] = [
 
 /// Properties of units as `systemctl show` prints them: a line `NAME=VALUE` for each that a unit
 /// has, and an empty line between units.
-pub async fn show(host: &Host, units: &[impl AsRef<str>], properties: &[&str]) -> Result<String> {
-    if let Ok(Ok(shown)) = timeout(PATIENCE, ask(host, units, properties)).await {
+pub async fn show(
+    host: &Host,
+    units: &[impl AsRef<str>],
+    properties: &'static [&'static str],
+) -> Result<String> {
+    let names: Vec<_> = units.iter().map(|unit| unit.as_ref().to_owned()).collect();
+    let socket = host.path(Path::new(SOCKET));
+    // On a thread of its own: it answers while the files are read.
+    if let Ok(shown) = spawn_blocking(move || ask(&socket, &names, properties)).await? {
         return Ok(shown);
     }
     let property = format!("--property={}", properties.join(","));
@@ -46,26 +53,34 @@ pub async fn show(host: &Host, units: &[impl AsRef<str>], properties: &[&str]) -
     host.run("systemctl", &args).await
 }
 
-async fn ask(host: &Host, units: &[impl AsRef<str>], properties: &[&str]) -> Result<String> {
-    let mut stream = UnixStream::connect(host.path(Path::new(SOCKET))).await?;
+fn ask(socket: &PathBuf, units: &[String], properties: &[&str]) -> Result<String> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(wire::LOGIN)?;
+    let mut answers = BufReader::new(stream.try_clone()?);
+    let mut welcome = String::new();
+    answers.read_line(&mut welcome)?;
+    if !welcome.starts_with("OK ") {
+        bail!("systemd refuses the login");
+    }
     let mut calls = Vec::new();
     for unit in units {
         for property in properties {
-            let path = object_path(unit.as_ref());
-            let interface = interface(unit.as_ref(), property);
+            let path = object_path(unit);
+            let interface = interface(unit, property);
             calls.push(Call { path, interface, property });
         }
     }
-    stream.write_all(&wire::session(&calls)?).await?;
-    let mut stream = wire::begin(stream).await?;
+    // Not before the welcome: of what comes with the login systemd takes no notice until more comes.
+    stream.write_all(&wire::messages(&calls)?)?;
     let mut values = vec![None; calls.len()];
     let mut waiting = calls.len();
     while waiting > 0 {
         let mut head = [0; wire::HEAD];
-        stream.read_exact(&mut head).await?;
+        answers.read_exact(&mut head)?;
         let mut message = head.to_vec();
         message.resize(wire::size(&head)?, 0);
-        stream.read_exact(&mut message[wire::HEAD..]).await?;
+        answers.read_exact(&mut message[wire::HEAD..])?;
         if let Some(Reply { call, value }) = Reply::parse(&message)? {
             *values.get_mut(call).context("an answer to nothing")? = value;
             waiting -= 1;

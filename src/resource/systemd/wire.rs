@@ -3,8 +3,9 @@
 //! Source: the D-Bus specification 0.43, "Message Protocol" and "Authentication Protocol".
 
 use anyhow::{Context as _, Result, bail};
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 
+/// Root's login: the user id 0 in ASCII, in hex.
+pub(super) const LOGIN: &[u8] = b"\0AUTH EXTERNAL 30\r\nBEGIN\r\n";
 /// The fixed part of a message's header, with the length of the rest of it.
 pub(super) const HEAD: usize = 16;
 /// No answer to what is asked here is longer.
@@ -37,25 +38,13 @@ pub(super) struct Reply {
     pub(super) value: Option<String>,
 }
 
-/// All that is sent: root's login, and the calls.
-pub(super) fn session(calls: &[Call<'_>]) -> Result<Vec<u8>> {
-    // The user id 0 in ASCII, in hex.
-    let mut bytes = b"\0AUTH EXTERNAL 30\r\nBEGIN\r\n".to_vec();
+/// All calls, the first with the serial 1.
+pub(super) fn messages(calls: &[Call<'_>]) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
     for (place, call) in calls.iter().enumerate() {
         bytes.extend(call.message(u32::try_from(place)? + 1)?);
     }
     Ok(bytes)
-}
-
-/// Reads the answer to the login.
-pub(super) async fn begin<R: AsyncRead + Unpin>(stream: R) -> Result<BufReader<R>> {
-    let mut stream = BufReader::new(stream);
-    let mut line = String::new();
-    stream.read_line(&mut line).await?;
-    if !line.starts_with("OK ") {
-        bail!("systemd refuses the login");
-    }
-    Ok(stream)
 }
 
 /// The size of a message that begins so.
@@ -272,8 +261,7 @@ mod tests {
     #[test]
     fn a_call_is_laid_out_as_specified() {
         let call = Call { path: "/a".to_owned(), interface: "b.c".to_owned(), property: "D" };
-        let bytes = session(&[call]).unwrap();
-        let message = &bytes[b"\0AUTH EXTERNAL 30\r\nBEGIN\r\n".len()..];
+        let message = messages(&[call]).unwrap();
         let head: [u8; HEAD] = message[..HEAD].try_into().unwrap();
         assert_eq!(size(&head).unwrap(), message.len());
         assert!(message.ends_with(b"\x03\0\0\0b.c\0\x01\0\0\0D\0"));
