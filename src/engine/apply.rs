@@ -15,7 +15,9 @@ use super::plan::{Plan, Step, Wanted};
 use super::protocol::Reply;
 use super::validate::{self, Outside};
 use crate::event::What;
-use crate::resource::{Advise, Back, Change, Detail, Host, Resource, Saved, require_docker};
+use crate::resource::{
+    Action, Advise, Back, Change, Detail, Host, Resource, Saved, require_docker,
+};
 
 /// Tells the operator's side what happens.
 pub(super) struct Teller(pub(super) UnboundedSender<Reply>);
@@ -69,9 +71,10 @@ impl Carrier<'_> {
         let mut aside = Aside::none(self.hand);
         let carried = self.steps(wanted, plan, journal, &mut aside).await;
         // It is in the journal, and must not come after it was taken back.
-        aside.end(self.halted).await;
-        if let Carried::Stopped(left) = carried? {
-            let left = left.into_iter().filter(|index| !aside.is_made(*index)).collect();
+        let made = aside.end(self.halted).await;
+        if let Carried::Stopped(mut left) = carried? {
+            let made = made?;
+            left.retain(|index| Some(*index) != made);
             return Ok(Carried::Stopped(left));
         }
         // What was armed for a change that turned out not to be needed.
@@ -81,8 +84,8 @@ impl Carrier<'_> {
         Ok(Carried::Out)
     }
 
-    /// Makes the changes in their order, save for an image: it comes in beside the others as soon as
-    /// there is a docker.
+    /// Makes the changes in their order, save for two: an image comes in beside the others as soon as
+    /// there is a docker, and nothing waits until a new container has shown that it stays.
     async fn steps<'p>(
         &'p self,
         wanted: &Wanted,
@@ -101,7 +104,7 @@ impl Carrier<'_> {
                 while self.uploads.are_coming()? && !self.is_stopped(index, all)? {
                     sleep(Duration::from_millis(10)).await;
                 }
-                self.begin_aside(plan, index, journal, aside).await?;
+                self.begin_image(plan, index, journal, aside).await?;
             }
             if self.is_stopped(index, all)? {
                 return Ok(Carried::Stopped((index..all).collect()));
@@ -110,51 +113,93 @@ impl Carrier<'_> {
                 aside.beside(validate::nginx_configuration(wanted, self.host)).await?;
                 validated = true;
             }
-            let id = step.resource.id();
+            if aside.index() == Some(index) {
+                self.started(index, step);
+                self.finish(plan, aside).await?;
+                continue;
+            }
             let start = Instant::now();
-            self.teller.tell(What::ChangeStarted { index, id: id.clone() });
-            self.hand.set(InHand::Change(index));
+            self.started(index, step);
             if let Some(outside) = self.outside.filter(|_| validate::is_nginx(&step.resource)) {
                 aside.beside(validate::nginx_serves(wanted, outside, self.host)).await?;
             }
-            let made = match aside.is_of(index) {
-                true => aside.finish().await,
-                false => aside.beside(self.one(step, journal)).await,
-            };
-            made.with_context(|| format!("cannot apply `{id}`"))?;
-            let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-            self.teller.tell(What::ChangeDone { index, id, elapsed_ms });
+            let is_container = matches!(step.resource, Resource::Container(_));
+            if is_container
+                && aside.index().is_none()
+                && self.set_aside(index, step, journal, aside).await?
+            {
+                continue;
+            }
+            let made = aside.beside(self.one(step, journal)).await;
+            made.with_context(|| format!("cannot apply `{}`", step.resource.id()))?;
+            self.done(index, step, start);
+        }
+        if aside.index().is_some() {
+            self.finish(plan, aside).await?;
         }
         Ok(Carried::Out)
     }
 
+    fn started(&self, index: usize, step: &Step) {
+        self.teller.tell(What::ChangeStarted { index, id: step.resource.id() });
+        self.hand.set(InHand::Change(index));
+    }
+
+    fn done(&self, index: usize, step: &Step, since: Instant) {
+        let elapsed_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.teller.tell(What::ChangeDone { index, id: step.resource.id(), elapsed_ms });
+    }
+
+    /// Waits for the change that was set aside.
+    async fn finish(&self, plan: &Plan, aside: &mut Aside<'_>) -> Result<()> {
+        let (Some(index), Some(since)) = (aside.index(), aside.since()) else { return Ok(()) };
+        let step = &plan.steps[index];
+        self.hand.set(InHand::Change(index));
+        let made = aside.finish().await;
+        made.with_context(|| format!("cannot apply `{}`", step.resource.id()))?;
+        self.done(index, step, since);
+        Ok(())
+    }
+
     /// Begins with the first image that comes after `from`, if docker runs already.
-    async fn begin_aside<'p>(
+    async fn begin_image<'p>(
         &'p self,
         plan: &'p Plan,
         from: usize,
         journal: &mut Journal,
         aside: &mut Aside<'p>,
     ) -> Result<()> {
-        let is_image = |step: &Step| matches!(step.resource, Resource::Image(_));
+        let is_image =
+            |step: &Step| matches!(step.resource, Resource::Image(_)) && step.to.is_none();
         let mut rest = plan.steps.iter().enumerate().skip(from);
-        let Some((index, step)) = rest.find(|(_, step)| is_image(step) && step.to.is_none()) else {
-            return Ok(());
-        };
+        let Some((index, step)) = rest.find(|(_, step)| is_image(step)) else { return Ok(()) };
+        self.host.forget();
+        // What is wrong with docker is told when its turn comes.
+        if require_docker(self.host).await.is_ok() {
+            self.set_aside(index, step, journal, aside).await?;
+        }
+        Ok(())
+    }
+
+    /// Sets a change aside that makes what is not there; says whether it is one.
+    async fn set_aside<'p>(
+        &'p self,
+        index: usize,
+        step: &'p Step,
+        journal: &mut Journal,
+        aside: &mut Aside<'p>,
+    ) -> Result<bool> {
         self.host.forget();
         let (host, resource) = (self.host, &step.resource);
-        // What is wrong with docker is told when its turn comes.
-        if require_docker(host).await.is_err() {
-            return Ok(());
-        }
         let examined = resource.examine(host).await?;
-        let Some(change) = examined.change else { return Ok(()) };
+        let new = examined.change.filter(|change| change.action == Action::Create);
+        let Some(change) = new.filter(|_| step.to.is_none()) else { return Ok(false) };
         journal.note(step, examined.before.clone(), change)?;
         aside.begin(index, async move {
             Box::pin(resource.apply(&examined.before, host)).await?;
             self.verify(resource).await
         });
-        Ok(())
+        Ok(true)
     }
 
     /// Whether the operator wants it to end here, after `done` of `all` changes.

@@ -1,11 +1,11 @@
-//! A change that is made beside the others: it needs none of them, and takes longer than each.
+//! A change that is made beside the others, since they need not wait for it.
 
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use futures_util::FutureExt as _;
@@ -40,6 +40,7 @@ pub(super) struct Aside<'a> {
 
 struct Beside<'a> {
     index: usize,
+    since: Instant,
     work: LocalBoxFuture<'a, Result<()>>,
     made: Option<Result<()>>,
 }
@@ -52,17 +53,18 @@ impl<'a> Aside<'a> {
 
     /// Begins one; it goes on while [`Self::beside`] does something else.
     pub(super) fn begin(&mut self, index: usize, work: impl Future<Output = Result<()>> + 'a) {
-        self.change = Some(Beside { index, work: work.boxed_local(), made: None });
+        let since = Instant::now();
+        self.change = Some(Beside { index, since, work: work.boxed_local(), made: None });
     }
 
-    /// Whether it is the change with this place in the plan.
-    pub(super) fn is_of(&self, index: usize) -> bool {
-        self.change.as_ref().is_some_and(|change| change.index == index)
+    /// Its place in the plan, if there is one.
+    pub(super) fn index(&self) -> Option<usize> {
+        self.change.as_ref().map(|change| change.index)
     }
 
-    /// Whether the change with this place in the plan was made here.
-    pub(super) fn is_made(&self, index: usize) -> bool {
-        self.is_of(index) && self.change.as_ref().is_some_and(|c| matches!(c.made, Some(Ok(()))))
+    /// When it began.
+    pub(super) fn since(&self) -> Option<Instant> {
+        self.change.as_ref().map(|change| change.since)
     }
 
     /// Does other work, and this beside it.
@@ -92,14 +94,18 @@ impl<'a> Aside<'a> {
     }
 
     /// Lets it end: an undo that comes before it would miss it. It is not waited for long once all has
-    /// to end.
-    pub(super) async fn end(&mut self, halted: &Halted) {
+    /// to end. Its place, if it was made; an error, if it failed.
+    pub(super) async fn end(&mut self, halted: &Halted) -> Result<Option<usize>> {
         let mut left = PATIENCE;
         while !left.is_zero() && self.change.as_ref().is_some_and(|change| change.made.is_none()) {
             self.beside(sleep(TICK)).await;
             if halted.get().is_some() {
                 left = left.saturating_sub(TICK);
             }
+        }
+        match self.change.take() {
+            Some(Beside { index, made: Some(made), .. }) => made.map(|()| Some(index)),
+            _ => Ok(None),
         }
     }
 }
@@ -123,10 +129,9 @@ mod tests {
             seen.set(Some(hand.get()));
             Err(anyhow!("no such image"))
         });
-        assert!(aside.is_of(3) && !aside.is_of(2) && seen.get().is_none());
+        assert!(aside.index() == Some(3) && seen.get().is_none());
         aside.beside(sleep(Duration::from_secs(2))).await;
         assert_eq!((seen.get(), hand.get()), (Some(InHand::Aside), InHand::Change(0)));
-        assert!(!aside.is_made(3));
         assert_eq!(aside.finish().await.unwrap_err().to_string(), "no such image");
     }
 
@@ -141,7 +146,7 @@ mod tests {
         });
         aside.finish().await.unwrap();
         assert_eq!(seen.get(), Some(InHand::Change(0)));
-        aside.end(&Halted::default()).await;
+        assert_eq!(aside.end(&Halted::default()).await.unwrap(), None);
     }
 
     #[tokio::test]
@@ -152,7 +157,8 @@ mod tests {
             sleep(Duration::from_millis(60)).await;
             Ok(())
         });
-        aside.end(&Halted::default()).await;
-        assert!(aside.is_made(3) && !aside.is_made(2));
+        assert_eq!(aside.end(&Halted::default()).await.unwrap(), Some(3));
+        aside.begin(4, async { Err(anyhow!("no such image")) });
+        assert!(aside.end(&Halted::default()).await.is_err());
     }
 }
