@@ -6,8 +6,7 @@
 
 use std::{
     collections::HashMap,
-    fmt, io,
-    os::fd::OwnedFd,
+    fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, Ordering},
@@ -20,15 +19,7 @@ use redis::{
     Client, Cmd, ConnectionInfo, FromRedisValue, RedisError,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
-
-use rustix::time::{
-    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create,
-    timerfd_settime,
-};
-use tokio::{
-    io::{Interest, unix::AsyncFd},
-    sync::{Notify, oneshot},
-};
+use tokio::sync::{Notify, oneshot};
 
 use crate::{
     error::ApiError,
@@ -43,11 +34,6 @@ const ANSWER: Duration = Duration::from_millis(800);
 const CONNECT: Duration = Duration::from_millis(400);
 /// The most that a power cut takes.
 const FSYNC_EVERY: Duration = Duration::from_secs(1);
-/// How long visitors gather in a rush. Of 20, 60, 120 and 250 µs those in the middle count the most
-/// visits (`benches/api.sh`): below, each visitor pays for more of the commands, above, the CPUs wait.
-const GATHER: Duration = Duration::from_micros(100);
-/// After so many visits with nobody beside, a visitor waits for nobody.
-const LONE: u32 = 8;
 /// How often a lost Redis is looked for.
 const MEND: Duration = Duration::from_millis(200);
 
@@ -110,7 +96,7 @@ impl Counter {
             away: AtomicBool::new(false),
             metrics,
         });
-        tokio::spawn(Arc::clone(&counter).serve_visitors(Pause::new()?));
+        tokio::spawn(Arc::clone(&counter).serve_visitors());
         Ok(counter)
     }
 
@@ -136,24 +122,21 @@ impl Counter {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn serve_visitors(self: Arc<Self>, pause: Pause) {
+    async fn serve_visitors(self: Arc<Self>) {
         let mut fsync = Fsync::new();
-        let mut lone = LONE;
         loop {
             let arrived = self.arrived.notified();
             match fsync.due() {
                 Some(due) => drop(tokio::time::timeout_at(due.into(), arrived).await),
                 None => arrived.await,
             }
-            if lone < LONE && pause.gather().await.is_err() {
-                tokio::task::yield_now().await;
-            }
+            // Those who are on their way in share the command; others gather while Redis answers.
+            tokio::task::yield_now().await;
             let mut threads = std::mem::take(&mut *self.waiting());
             for visitors in threads.values_mut() {
                 visitors.retain(|visitor| !visitor.is_closed());
             }
             let visits = threads.values().map(Vec::len).sum();
-            lone = if visits > 1 { 0 } else { lone.saturating_add(1) };
             if visits == 0 && fsync.due().is_none_or(|due| Instant::now() < due) {
                 continue;
             }
@@ -294,30 +277,6 @@ impl Fsync {
         if mode == ALWAYS {
             self.last = Some(Instant::now());
         }
-    }
-}
-
-/// Lets visitors gather, so that they share one command.
-///
-/// The runtime's own clock ticks once in a millisecond, which is as long as a whole visit.
-struct Pause(AsyncFd<OwnedFd>);
-
-impl Pause {
-    #[allow(unsafe_code, reason = "tokio offers no safe call that is not deprecated")]
-    fn new() -> io::Result<Self> {
-        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK)?;
-        // SAFETY: an `OwnedFd` is one open descriptor for as long as it lives.
-        Ok(Self(unsafe { AsyncFd::register_with_interest(timer, Interest::READABLE) }?))
-    }
-
-    async fn gather(&self) -> io::Result<()> {
-        let once = Itimerspec {
-            it_interval: Timespec::default(),
-            it_value: Timespec { tv_sec: 0, tv_nsec: GATHER.subsec_nanos().into() },
-        };
-        timerfd_settime(self.0.get_ref(), TimerfdTimerFlags::empty(), &once)?;
-        self.0.readable().await?.clear_ready();
-        Ok(())
     }
 }
 
