@@ -3,15 +3,18 @@
 # lab hosts, in one run. The peers get hwctl's own files of a provisioned host (benches/peers/), and
 # none of them looks from outside afterwards or can take back what it did, as hwctl does.
 # `far` is `noop` with 30 ms added to each round trip. Needs pip.
-# Usage: benches/peers.sh [--json] [--rounds N] [--hosts N] [noop|far|first|fleet]...; see benches/lab.sh.
+# Usage: benches/peers.sh [--json] [--rounds N] [--hosts N] [--tools 'shell ansible …'] [noop|far|first|fleet]...
+# See benches/lab.sh.
 cd "$(dirname "$0")/.."
 . benches/lab.sh
 json='' rounds=3 count=8 parts=()
+tools=(hwctl shell pyinfra mitogen ansible)
 while (($#)); do
     case $1 in
     --json) json=yes ;;
     --rounds) rounds=$2 && shift ;;
     --hosts) count=$2 && shift ;;
+    --tools) read -ra tools <<<"hwctl $2" && shift ;;
     noop | far | first | fleet) parts+=("$1") ;;
     *) sed -n 's/^# Usage: /usage: /p' "$0" >&2 && exit 2 ;;
     esac
@@ -87,7 +90,6 @@ require_serving() {
     done
 }
 
-tools=(hwctl shell pyinfra mitogen ansible)
 
 # What the peers put there comes from a host that hwctl has provisioned.
 up "$name-1"

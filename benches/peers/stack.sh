@@ -33,7 +33,8 @@ while IFS=$'\t' read -r kind path mode owner group; do
             while [[ ! -e /var/tmp/large.done ]]; do sleep 0.05; done
             source=/var/tmp/large/api
         fi
-        if ! cmp -s "$source" "$path" || [[ $(stat -c '%04a %U %G' "$path") != "$mode $owner $group" ]]; then
+        if ! cmp -s "$source" "$path" ||
+            [[ $(stat -c '%04a %U %u %G %g' "$path") != "$mode "*"$owner "*"$group"* ]]; then
             install -m "$mode" -o "$owner" -g "$group" "$source" "$path.new"
             mv "$path.new" "$path"
             changed[$path]=1
