@@ -99,15 +99,16 @@ impl Carrier<'_> {
         for (index, step) in plan.steps.iter().enumerate() {
             // Uploads come in beside the packages, which take longest; nothing else is begun before
             // they are whole.
-            if !packages_done && !matches!(step.resource, Resource::Packages(_)) {
-                packages_done = true;
-                while self.uploads.are_coming()? && !self.is_stopped(index, all)? {
-                    sleep(Duration::from_millis(10)).await;
-                }
-                self.begin_image(plan, index, journal, aside).await?;
+            let is_first = !packages_done && !matches!(step.resource, Resource::Packages(_));
+            while is_first && self.uploads.are_coming()? && !self.is_stopped(index, all)? {
+                sleep(Duration::from_millis(10)).await;
             }
             if self.is_stopped(index, all)? {
                 return Ok(Carried::Stopped((index..all).collect()));
+            }
+            if is_first {
+                packages_done = true;
+                self.begin_image(plan, index, journal, aside).await?;
             }
             if !validated && validate::is_nginx_configuration(&step.resource) {
                 aside.beside(validate::nginx_configuration(wanted, self.host)).await?;
