@@ -13,9 +13,12 @@ folder=$(mktemp -d)
 readonly name=bench-$$ # and a number, or a word: the names of the hosts
 password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 
+delay=''
 finish() {
     trap '' INT TERM
     local up
+    [[ -z $delay ]] || near
+    [[ ! -S $folder/ssh ]] || ssh -o ControlPath="$folder/ssh" -O exit kept 2>/dev/null || true
     mapfile -t up < <("$HWCTL" lab list | awk -v name="$name-" 'index($1, name) == 1 { print $1 }')
     ((${#up[@]} == 0)) || "$HWCTL" lab down "${up[@]}" >/dev/null || echo "benches/${0##*/}: hosts are still there" >&2
     rm -rf "$folder"
@@ -76,7 +79,10 @@ far() {
     delay=$DELAY_PID
     read -r -t 10 _ <&"${DELAY[0]}" || fail "no delay: see benches/delay.py"
 }
-near() { kill "$delay" && wait "$delay" 2>/dev/null || true; }
+near() {
+    kill "$delay" 2>/dev/null && wait "$delay" 2>/dev/null || true
+    delay=''
+}
 
 # How long a command takes in this $round, in ms, as a line of $folder/figures under a name; what it says
 # is in $folder/said.
@@ -87,7 +93,8 @@ measure() {
     awk "BEGIN { printf \"%d %s %.1f\n\", $round, \"$1\", (${end/./} - ${start/./}) / 1000 }" >>"$folder/figures"
 }
 
-# Figures are lines of round, name, number…; a ratio is the median of the rounds' ratios, since a shared machine is slower in one round than in another.
+# Figures are lines of round, name, number…; a ratio is the median of the rounds' ratios, since a shared
+# machine is slower in one round than in another.
 median() { sort -n | awk '{ all[NR] = $1 } END { print NR ? all[int((NR + 1) / 2)] : "-" }'; }
 figure() { awk -v name="$1" -v column="${2:-3}" '$2 == name { print $column }' "$folder/figures" | median; }
 ratio() {
