@@ -184,6 +184,20 @@ fn what_was_on_trial_when_a_run_was_cut_off_goes_with_the_next() {
 }
 
 #[test]
+fn what_fails_beside_apt_is_undone_once_apt_has_finished() {
+    let lab = lab();
+    let host = Provisioned::fresh(&lab, "trixie");
+    host.sh("printf '#!/bin/sh\necho no more users >&2\nexit 1\n' >/usr/sbin/useradd");
+    let (code, events) = host.hwctl("provision", PLAIN);
+    assert_eq!((code, outcome(&events).as_str()), (4, "undone"), "{events:#?}");
+    let said = failure(&events);
+    assert!(said.contains("user flask-app") && said.contains("no more users"), "{said}");
+    assert!(host.sh_ok("dpkg -s nginx docker.io && test -z \"$(dpkg --audit)\""), "apt finished");
+    let left = "ls -d /var/www/main /etc/hwctl /etc/systemd/system/hwctl-* 2>/dev/null || :";
+    assert_eq!(host.sh(left), "", "what was made beside apt is taken back");
+}
+
+#[test]
 fn ctrl_c_stops_after_the_change_in_hand_and_a_second_one_at_once() {
     let lab = lab();
     let host = Provisioned::fresh(&lab, "trixie");
@@ -206,8 +220,9 @@ fn ctrl_c_stops_after_the_change_in_hand_and_a_second_one_at_once() {
     said.extend(events);
     assert_eq!((code, outcome(&said).as_str()), (130, "interrupted"));
     let said = failure(&said);
-    assert!(said.contains("stopped after 1 of"), "{said}");
+    assert!(said.contains("stopped after ") && said.contains(" of 48 changes"), "{said}");
     assert!(said.contains("not made: ") && said.contains(" more"), "{said}");
+    assert!(!host.sh_ok("test -e /etc/nginx/ssl"), "what comes after apt is not begun");
     assert!(host.sh_ok("dpkg -s nginx && test -z \"$(dpkg --audit)\""), "apt was let finish");
 
     // The lock is free; a second Ctrl-C ends hwctl at once, and the host takes the run back.

@@ -86,12 +86,14 @@ if changes /etc/hwctl/redis || [[ $running != true ]]; then
         -v /var/lib/redis-flask:/run/redis redis:7-alpine redis-server /etc/redis/redis.conf >/dev/null
 fi
 
-systemctl -q is-enabled flask-app.socket flask-app.service nginx docker >/dev/null ||
+# systemctl says yes where one of several is.
+all() { [[ $(systemctl "is-$1" "${@:2}" | sort -u) == "$1" ]]; }
+all enabled flask-app.socket flask-app.service nginx docker ||
     systemctl -q enable flask-app.socket flask-app.service nginx docker
-systemctl -q is-active flask-app.socket nginx docker || systemctl start flask-app.socket nginx docker
+all active flask-app.socket nginx docker || systemctl start flask-app.socket nginx docker
 if changes flask-app || changes Flask-app; then
     systemctl restart flask-app.service
 else
-    systemctl -q is-active flask-app.service || systemctl start flask-app.service
+    all active flask-app.service || systemctl start flask-app.service
 fi
 rm -rf "$here" /var/tmp/large /var/tmp/large.done

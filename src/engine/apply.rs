@@ -1,5 +1,6 @@
 //! Carries a plan out: journal first, each change verified by reading again; and takes it back.
 
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -11,6 +12,7 @@ use super::blobs::Uploads;
 use super::deadman;
 use super::input::{Halt, Halted};
 use super::journal::Journal;
+use super::order::Order;
 use super::plan::{Plan, Step, Wanted};
 use super::protocol::Reply;
 use super::validate::{self, Outside};
@@ -84,8 +86,9 @@ impl Carrier<'_> {
         Ok(Carried::Out)
     }
 
-    /// Makes the changes in their order, save for two: an image comes in beside the others as soon as
-    /// there is a docker, and nothing waits until a new container has shown that it stays.
+    /// Makes the changes in their order, save for what need not wait: beside packages, which take
+    /// longest, comes what needs none of them; then an image comes in beside the others, and nothing
+    /// waits until a new container has shown that it stays.
     async fn steps<'p>(
         &'p self,
         wanted: &Wanted,
@@ -94,20 +97,25 @@ impl Carrier<'_> {
         aside: &mut Aside<'p>,
     ) -> Result<Carried> {
         let all = plan.steps.len();
+        let order = Order::of(plan, |blob| self.uploads.lack(blob));
+        let mut left: VecDeque<usize> = order.packages.into_iter().collect();
+        left.extend(order.beside.iter().chain(&order.rest));
+        let first_of_rest = order.rest.first().copied();
         let mut validated = false;
-        let mut packages_done = false;
-        for (index, step) in plan.steps.iter().enumerate() {
-            // Uploads come in beside the packages, which take longest; nothing else is begun before
-            // they are whole.
-            let is_first = !packages_done && !matches!(step.resource, Resource::Packages(_));
-            while is_first && self.uploads.are_coming()? && !self.is_stopped(index, all)? {
-                sleep(Duration::from_millis(10)).await;
+        while let Some(index) = left.front().copied() {
+            let step = &plan.steps[index];
+            if first_of_rest == Some(index) {
+                self.finish(plan, aside).await?;
+                // Nothing else is begun before uploads are whole.
+                while self.uploads.are_coming()? && !self.is_stopped(all - left.len(), all)? {
+                    sleep(Duration::from_millis(10)).await;
+                }
             }
-            if self.is_stopped(index, all)? {
-                return Ok(Carried::Stopped((index..all).collect()));
+            if self.is_stopped(all - left.len(), all)? {
+                return Ok(Carried::Stopped(left.into()));
             }
-            if is_first {
-                packages_done = true;
+            left.pop_front();
+            if first_of_rest == Some(index) {
                 self.begin_image(plan, index, journal, aside).await?;
             }
             if !validated && validate::is_nginx_configuration(&step.resource) {
@@ -124,20 +132,16 @@ impl Carrier<'_> {
             if let Some(outside) = self.outside.filter(|_| validate::is_nginx(&step.resource)) {
                 aside.beside(validate::nginx_serves(wanted, outside, self.host)).await?;
             }
-            let is_container = matches!(step.resource, Resource::Container(_));
-            if is_container
-                && aside.index().is_none()
-                && self.set_aside(index, step, journal, aside).await?
-            {
+            let may_wait = order.packages == Some(index)
+                || matches!(step.resource, Resource::Container(_)) && aside.index().is_none();
+            if may_wait && self.set_aside(index, step, journal, aside).await? {
                 continue;
             }
             let made = aside.beside(self.one(step, journal)).await;
             made.with_context(|| format!("cannot apply `{}`", step.resource.id()))?;
             self.done(index, step, start);
         }
-        if aside.index().is_some() {
-            self.finish(plan, aside).await?;
-        }
+        self.finish(plan, aside).await?;
         Ok(Carried::Out)
     }
 
@@ -182,7 +186,7 @@ impl Carrier<'_> {
         Ok(())
     }
 
-    /// Sets a change aside that makes what is not there; says whether it is one.
+    /// Sets a change aside that makes what is not there, or installs packages; says whether it is one.
     async fn set_aside<'p>(
         &'p self,
         index: usize,
@@ -193,10 +197,23 @@ impl Carrier<'_> {
         self.host.forget();
         let (host, resource) = (self.host, &step.resource);
         let examined = resource.examine(host).await?;
-        let new = examined.change.filter(|change| change.action == Action::Create);
-        let Some(change) = new.filter(|_| step.to.is_none()) else { return Ok(false) };
+        let is_packages = matches!(resource, Resource::Packages(_));
+        let fits = |change: &Change| change.action == Action::Create || is_packages;
+        let change = examined.change.filter(|change| step.to.is_none() && fits(change));
+        let Some(change) = change else { return Ok(false) };
         journal.note(step, examined.before.clone(), change)?;
-        aside.begin(index, async move {
+        if let Resource::Container(container) = resource {
+            // The firewall is not changed while docker makes its rules.
+            let launched = aside.beside(Box::pin(container.launch(host))).await;
+            launched.with_context(|| format!("cannot apply `{}`", resource.id()))?;
+            aside.begin(index, true, async move {
+                Box::pin(container.settle(host)).await?;
+                self.verify(resource).await
+            });
+            return Ok(true);
+        }
+        // An apt that is broken off leaves dpkg in the middle.
+        aside.begin(index, !is_packages, async move {
             Box::pin(resource.apply(&examined.before, host)).await?;
             self.verify(resource).await
         });

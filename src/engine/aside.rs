@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::input::Halted;
 
-/// How long it may still take when all has to end.
+/// How long one that may be broken off still gets when all has to end.
 const PATIENCE: Duration = Duration::from_secs(10);
 const TICK: Duration = Duration::from_millis(20);
 
@@ -40,6 +40,7 @@ pub(super) struct Aside<'a> {
 
 struct Beside<'a> {
     index: usize,
+    is_breakable: bool,
     since: Instant,
     work: LocalBoxFuture<'a, Result<()>>,
     made: Option<Result<()>>,
@@ -51,10 +52,16 @@ impl<'a> Aside<'a> {
         Self { hand, change: None }
     }
 
-    /// Begins one; it goes on while [`Self::beside`] does something else.
-    pub(super) fn begin(&mut self, index: usize, work: impl Future<Output = Result<()>> + 'a) {
-        let since = Instant::now();
-        self.change = Some(Beside { index, since, work: work.boxed_local(), made: None });
+    /// Begins one; it goes on while [`Self::beside`] does something else. One that is not breakable is
+    /// always waited for.
+    pub(super) fn begin(
+        &mut self,
+        index: usize,
+        is_breakable: bool,
+        work: impl Future<Output = Result<()>> + 'a,
+    ) {
+        let (since, work) = (Instant::now(), work.boxed_local());
+        self.change = Some(Beside { index, is_breakable, since, work, made: None });
     }
 
     /// Its place in the plan, if there is one.
@@ -93,11 +100,20 @@ impl<'a> Aside<'a> {
         }
     }
 
-    /// Lets it end: an undo that comes before it would miss it. It is not waited for long once all has
-    /// to end. Its place, if it was made; an error, if it failed.
+    /// Lets it end: an undo that comes before it would miss it. One that is breakable is not waited for
+    /// long once all has to end. Its place, if it was made; an error, if it failed.
     pub(super) async fn end(&mut self, halted: &Halted) -> Result<Option<usize>> {
         let mut left = PATIENCE;
-        while !left.is_zero() && self.change.as_ref().is_some_and(|change| change.made.is_none()) {
+        while let Some(Beside { index, is_breakable, made: None, .. }) = &self.change {
+            let (index, is_breakable) = (*index, *is_breakable);
+            if !is_breakable {
+                // Who waits for it wants to know how far it is.
+                self.hand.set(InHand::Change(index));
+                return self.finish().await.map(|()| Some(index));
+            }
+            if left.is_zero() {
+                break;
+            }
             self.beside(sleep(TICK)).await;
             if halted.get().is_some() {
                 left = left.saturating_sub(TICK);
@@ -124,7 +140,7 @@ mod tests {
     async fn it_goes_on_beside_other_work_and_is_hushed_meanwhile() {
         let (hand, seen) = (hand(), Cell::new(None));
         let mut aside = Aside::none(&hand);
-        aside.begin(3, async {
+        aside.begin(3, true, async {
             sleep(Duration::from_millis(5)).await;
             seen.set(Some(hand.get()));
             Err(anyhow!("no such image"))
@@ -139,7 +155,7 @@ mod tests {
     async fn at_its_turn_it_is_waited_for() {
         let (hand, seen) = (hand(), Cell::new(None));
         let mut aside = Aside::none(&hand);
-        aside.begin(3, async {
+        aside.begin(3, true, async {
             sleep(Duration::from_millis(5)).await;
             seen.set(Some(hand.get()));
             Ok(())
@@ -153,12 +169,12 @@ mod tests {
     async fn at_the_end_it_is_whole() {
         let hand = hand();
         let mut aside = Aside::none(&hand);
-        aside.begin(3, async {
+        aside.begin(3, true, async {
             sleep(Duration::from_millis(60)).await;
             Ok(())
         });
         assert_eq!(aside.end(&Halted::default()).await.unwrap(), Some(3));
-        aside.begin(4, async { Err(anyhow!("no such image")) });
+        aside.begin(4, true, async { Err(anyhow!("no such image")) });
         assert!(aside.end(&Halted::default()).await.is_err());
     }
 }

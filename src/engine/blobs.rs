@@ -74,6 +74,11 @@ impl Blobs {
         self.receiving.is_some() || !self.wanted.is_empty()
     }
 
+    fn lacks(&self, blob: &Blob) -> bool {
+        self.receiving.as_ref().is_some_and(|receiving| receiving.blob == *blob)
+            || self.wanted.contains(blob)
+    }
+
     /// Opens a blob for reading.
     pub(super) fn open(&self, blob: &Blob) -> Result<Box<dyn Read + Send>> {
         if let Some(bundle) = self.bundle.filter(|bundle| bundle.key == blob.key) {
@@ -149,6 +154,11 @@ impl Uploads {
                 return;
             }
         }
+    }
+
+    /// Whether it was asked for, and is not whole yet.
+    pub(super) fn lack(&self, blob: &Blob) -> bool {
+        self.blobs.borrow().lacks(blob)
     }
 
     /// Whether some are not whole yet; an error when they will never be.

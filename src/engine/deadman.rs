@@ -11,7 +11,7 @@ use anyhow::{Context, Result, anyhow};
 use tokio::time::{Instant, sleep};
 
 use super::journal::{self, Entry};
-use crate::resource::{Advise, Host, Resource, write_atomic};
+use crate::resource::{Advise, Host, Resource, reload_systemd_if_stale, write_atomic};
 
 const SERVICE: &str = "hwctl-revert.service";
 const TIMER: &str = "hwctl-revert.timer";
@@ -64,7 +64,8 @@ pub(super) async fn arm(host: &Host, id: &str, timeout: Duration) -> Result<()> 
     std::os::unix::fs::symlink(Path::new(UNITS).join(TIMER), &link)
         .and_then(|()| sync_folder_of(&link))
         .with_context(|| format!("make `{}`", link.display()))?;
-    host.run("systemctl", &["daemon-reload"]).await?;
+    // New files systemd finds by itself.
+    reload_systemd_if_stale(host, &[TIMER, SERVICE]).await?;
     // One that has fired before is still there for systemd: starting it again does nothing.
     host.run("systemctl", &["restart", TIMER]).await.context("arm the timer that takes it back")?;
     Ok(())
@@ -149,7 +150,8 @@ async fn remove(host: &Host) -> Result<()> {
     for path in [host.path(Path::new(AT_BOOT)), unit(host, TIMER), unit(host, SERVICE)] {
         remove_file(&path)?;
     }
-    host.run("systemctl", &["daemon-reload"]).await.map(|_| ())
+    // What a reload meanwhile has made `timers.target` want would else be started again.
+    reload_systemd_if_stale(host, &[TIMER, SERVICE]).await.map(|_| ())
 }
 
 /// Removes a file for good: one that came back with a power cut would take back what was confirmed.

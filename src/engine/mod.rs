@@ -16,6 +16,7 @@ mod journal;
 mod lock;
 mod logs;
 mod manifest;
+mod order;
 mod plan;
 pub mod protocol;
 mod redis;

@@ -1,6 +1,6 @@
 //! Starts the engine on the host, putting hwctl there first when the host lacks this version.
 
-use std::io::Read as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -11,6 +11,8 @@ use flate2::{Compression, write::GzEncoder};
 use openssh::{Session, Stdio};
 use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::kept::state_folder;
@@ -133,7 +135,7 @@ fn machine_of(bytes: &[u8]) -> Option<&'static str> {
 pub(super) async fn prepare(target: &Target) {
     let named = target.host_binary.clone();
     // An error is told to who asks for it next.
-    let _ = tokio::task::spawn_blocking(move || Binary::load(named.as_deref()).map(drop)).await;
+    let _ = spawn_blocking(move || Binary::load(named.as_deref()).map(drop)).await;
 }
 
 /// The path of hwctl's binary on hosts.
@@ -316,24 +318,24 @@ async fn upload(
     binary: &Binary,
     tell: impl Fn(String, Option<f32>),
 ) -> Result<(), Failure> {
-    tell("packing hwctl".to_owned(), None);
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    let packed = std::fs::File::open(&binary.source)
-        .and_then(|mut source| std::io::copy(&mut source, &mut encoder))
-        .and_then(|_| encoder.finish());
-    let packed = packed.map_err(|error| Failure::new(Exit::Failed, error.to_string()))?;
+    let cannot = |error: std::io::Error| Failure::new(Exit::Failed, error.to_string());
+    let source = std::fs::File::open(&binary.source).map_err(cannot)?;
+    let size = source.metadata().map_err(cannot)?.len();
+    let (sender, mut packed) = mpsc::channel(8);
+    let packing = spawn_blocking(move || pack(source, &sender));
     let mut child = spawn(session, target, &upload_script(target, binary)).await?;
     if let Some(mut stdin) = child.stdin().take() {
-        let mut sending = Sending::new("putting hwctl on the host", packed.len() as u64);
+        let mut sending = Sending::new("putting hwctl on the host", size);
         // A host that cannot take it closes the pipe and says why below.
         let mut going = stdin.write_all(&password_line(target)).await.is_ok();
-        for chunk in packed.chunks(128 << 10) {
-            going = going && stdin.write_all(chunk).await.is_ok();
-            let (message, fraction) = sending.more(chunk.len());
+        while let Some((bytes, of)) = packed.recv().await {
+            going = going && stdin.write_all(&bytes).await.is_ok();
+            let (message, fraction) = sending.more(of);
             tell(message, fraction);
         }
         let _ = stdin.shutdown().await;
     }
+    packing.await.map_err(std::io::Error::other).and_then(|packed| packed).map_err(cannot)?;
     let mut done = String::new();
     if let Some(stdout) = child.stdout().take() {
         let _ = stdout.take(MAX_TOLD as u64).read_to_string(&mut done).await;
@@ -352,6 +354,28 @@ async fn upload(
             .hint("free some space on the host (`df -h`, `apt-get clean`) and run again"));
     }
     Err(failure)
+}
+
+/// Compresses a file piece by piece: each with the number of the file's bytes that it stands for.
+fn pack(
+    mut source: impl std::io::Read,
+    to: &mpsc::Sender<(Vec<u8>, usize)>,
+) -> std::io::Result<()> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    let mut piece = vec![0; 128 << 10];
+    loop {
+        let read = source.read(&mut piece)?;
+        if read == 0 {
+            break;
+        }
+        encoder.write_all(&piece[..read])?;
+        if to.blocking_send((std::mem::take(encoder.get_mut()), read)).is_err() {
+            return Ok(());
+        }
+    }
+    // Who takes them no more knows why.
+    let _ = to.blocking_send((encoder.finish()?, 0));
+    Ok(())
 }
 
 /// Keeps the two newest other versions, and the one that the host's own commands and timers run.

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -147,19 +147,20 @@ impl Engine {
     ) -> Result<Option<String>, Failure> {
         let uploads = upload::open(uploads).await?;
         self.send(&Request::Apply { fingerprint }).await?;
-        // One thing is told at a time.
-        let is_changing = AtomicBool::new(false);
+        // While a change is made, that is told.
+        let changing = AtomicUsize::new(0);
         let tell_of_run = |what: What| {
             match &what {
-                What::ChangeStarted { .. } => is_changing.store(true, Ordering::Relaxed),
-                What::ChangeDone { .. } => is_changing.store(false, Ordering::Relaxed),
-                _ => {}
-            }
+                What::ChangeStarted { .. } => changing.fetch_add(1, Ordering::Relaxed),
+                What::ChangeDone { .. } => changing.fetch_sub(1, Ordering::Relaxed),
+                _ => 0,
+            };
             tell(what);
         };
-        let tell_of_upload = |what| match is_changing.load(Ordering::Relaxed) {
-            true => {}
-            false => tell(what),
+        let tell_of_upload = |what| {
+            if changing.load(Ordering::Relaxed) == 0 {
+                tell(what);
+            }
         };
         let stdin = Arc::clone(&self.stdin);
         let answer = {

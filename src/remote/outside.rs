@@ -4,9 +4,10 @@
 use std::net::IpAddr;
 #[cfg(target_os = "linux")]
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use futures_util::future::join_all;
 use hyper::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
@@ -16,8 +17,10 @@ use crate::https::{self, Connection, Way};
 
 /// How long one look may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a port that should be closed is knocked at.
-const KNOCK: Duration = Duration::from_millis(400);
+/// How long a port that should be closed is knocked at, in times that HTTPS takes to answer a knock.
+const KNOCKS: u32 = 5;
+/// But not shorter and not longer than this.
+const KNOCK: (Duration, Duration) = (Duration::from_millis(150), Duration::from_secs(3));
 
 /// What a host should look like from outside.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -102,25 +105,21 @@ pub async fn look_by(way: Way, expected: &Expected) -> Vec<Look> {
         let name = format!("http://{shown}/");
         vec![Look::of(name, within(redirects(way, &shown)).await)]
     };
-    let pages = async {
-        let mut checks = Vec::new();
-        for page in &expected.pages {
-            let name = format!("https://{shown}{}", page.path);
-            let certificate = expected.certificate.as_deref();
-            let seen = within(answers(way, &shown, page, certificate)).await;
-            checks.push(Look::of(name, seen));
-        }
-        checks
-    };
+    let pages = join_all(expected.pages.iter().map(async |page| {
+        let certificate = expected.certificate.as_deref();
+        let seen = within(answers(way, &shown, page, certificate)).await;
+        Look::of(format!("https://{shown}{}", page.path), seen)
+    }));
     let closed = async {
         if expected.closed.is_empty() {
             return Vec::new();
         }
+        let patience = patience(way).await;
         let knocks = expected.closed.iter().map(|port| async move {
-            let answer = timeout(KNOCK, way.open(*port)).await;
+            let answer = timeout(patience, way.open(*port)).await;
             matches!(answer, Ok(Ok(_))).then_some(*port)
         });
-        let open: Vec<_> = futures_util::future::join_all(knocks).await;
+        let open: Vec<_> = join_all(knocks).await;
         let open: Vec<_> = open.into_iter().flatten().map(|port| port.to_string()).collect();
         let seen = match open.is_empty() {
             true => Ok(format!("{} ports do not answer", expected.closed.len())),
@@ -130,6 +129,16 @@ pub async fn look_by(way: Way, expected: &Expected) -> Vec<Look> {
     };
     let (redirect, pages, closed) = tokio::join!(redirect, pages, closed);
     [redirect, pages, closed].concat()
+}
+
+/// How long to knock at a port: an open one answers a far client later.
+async fn patience(way: Way) -> Duration {
+    let since = Instant::now();
+    let answer = timeout(KNOCK.1 / KNOCKS, way.open(443)).await;
+    match answer {
+        Ok(Ok(_)) => (since.elapsed() * KNOCKS).max(KNOCK.0),
+        _ => KNOCK.1,
+    }
 }
 
 async fn within(look: impl Future<Output = Result<String>>) -> Result<String> {

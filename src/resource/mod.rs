@@ -66,7 +66,7 @@ pub use packages::{Packages, PackagesState, installed_version};
 pub use saved::{Saved, decode, encode};
 pub use secret::Secret;
 pub use sysctl::Sysctl;
-pub use systemd::show as show_units;
+pub use systemd::{reload_systemd_if_stale, show as show_units};
 pub use unit::{OnChange, TRIAL_FOLDER, Unit, UnitState, read_units};
 pub use user::{User, UserState};
 pub use volume::{Volume, VolumeState};

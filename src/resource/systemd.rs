@@ -9,7 +9,7 @@ mod wire;
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -53,7 +53,17 @@ pub async fn show(
     host.run("systemctl", &args).await
 }
 
-fn ask(socket: &PathBuf, units: &[String], properties: &[&str]) -> Result<String> {
+/// Lets systemd read the files of units anew if one is newer than what it has read; says whether it
+/// did. To know it systemd looks at some hundred places, which a plan need not wait for.
+pub async fn reload_systemd_if_stale(host: &Host, units: &[impl AsRef<str>]) -> Result<bool> {
+    let is_stale = show(host, units, &["NeedDaemonReload"]).await?.contains("=yes");
+    if is_stale {
+        host.run("systemctl", &["daemon-reload"]).await?;
+    }
+    Ok(is_stale)
+}
+
+fn ask(socket: &Path, units: &[String], properties: &[&str]) -> Result<String> {
     let mut stream = UnixStream::connect(socket)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(wire::LOGIN)?;

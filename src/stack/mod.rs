@@ -31,7 +31,7 @@ pub use tls::CERTIFICATE;
 
 /// The parts of the stack by the names that `--only` and `--skip` take, in order.
 pub const TAGS: [&str; 8] =
-    ["packages", "firewall", "tls", "sites", "nginx", "redis", "api", "host"];
+    ["packages", "tls", "sites", "nginx", "redis", "api", "host", "firewall"];
 
 /// The key that signs the API's tokens.
 pub const JWT_KEY: &str = "jwt-key";
@@ -94,13 +94,14 @@ pub fn stack(
         packages::declare(b);
         Ok(())
     })?;
-    builder.part("firewall", firewall::declare)?;
     let certificate = builder.part("tls", |b| tls::declare(b, &names))?;
     builder.part("sites", |b| sites::declare(b, &names))?;
     builder.part("nginx", |b| nginx::declare(b, &names, certificate))?;
     builder.part("redis", redis::declare)?;
     builder.part("api", api::declare)?;
     builder.part("host", host::declare)?;
+    // Last: it alone could lock the operator out.
+    builder.part("firewall", firewall::declare)?;
     builder.made.refuse_twins()?;
     Ok(builder.made)
 }

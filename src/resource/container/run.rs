@@ -15,7 +15,7 @@ use bollard::query_parameters::{
 use futures_util::StreamExt;
 use tokio::time::sleep;
 
-use super::super::docker::{found, said};
+use super::super::docker::{self, found, said};
 use super::super::{Advise, image, listeners};
 use super::{Container, ContainerState, Found, Host};
 
@@ -73,9 +73,7 @@ impl Container {
         state: &ContainerState,
         host: &Host,
     ) -> Result<()> {
-        let Some(digest) = self.wanted_digest(host) else {
-            bail!("the configuration of container `{}` is not known", self.name);
-        };
+        let Some(digest) = self.wanted_digest(host) else { bail!(self.unknown()) };
         remove(docker, &self.old_name()).await?;
         let old = matches!(state, ContainerState::Present(_));
         let ran = matches!(state, ContainerState::Present(found) if found.is_up());
@@ -124,10 +122,30 @@ impl Container {
     }
 
     async fn make(&self, docker: &Docker, body: ContainerCreateBody, host: &Host) -> Result<()> {
+        self.begin(docker, body, host).await?;
+        self.wait(docker, host).await
+    }
+
+    async fn begin(&self, docker: &Docker, body: ContainerCreateBody, host: &Host) -> Result<()> {
         create(docker, &self.name, body).await?;
         host.progress(None, format!("starting {}", self.name));
-        start(docker, &self.name).await.map_err(|error| self.explain(error))?;
-        self.wait(docker, host).await
+        start(docker, &self.name).await.map_err(|error| self.explain(error))
+    }
+
+    /// Starts a container that is not there yet, and does not wait until it has shown that it stays.
+    pub async fn launch(&self, host: &Host) -> Result<()> {
+        let docker = docker::require(host).await?;
+        let Some(digest) = self.wanted_digest(host) else { bail!(self.unknown()) };
+        self.begin(docker, self.body(&digest), host).await
+    }
+
+    /// Waits until a container that was launched has shown that it stays.
+    pub async fn settle(&self, host: &Host) -> Result<()> {
+        self.wait(docker::require(host).await?, host).await
+    }
+
+    fn unknown(&self) -> String {
+        format!("the configuration of container `{}` is not known", self.name)
     }
 
     /// Waits until the container runs and is healthy.

@@ -1,0 +1,158 @@
+//! In which order a plan is carried out: what needs none of its packages is made while apt works.
+
+use std::path::Path;
+
+use super::plan::{Plan, Step};
+use crate::resource::{Blob, Id, Resource};
+
+/// Where no package puts anything: by Debian's policy (9.1), or since it is hwctl's own.
+const NO_PACKAGES: [&str; 9] = [
+    "/etc/hwctl",
+    "/etc/systemd/system",
+    "/home",
+    "/opt",
+    "/srv",
+    "/usr/local",
+    "/var/lib/hwctl",
+    "/var/lib/redis-flask",
+    "/var/www",
+];
+
+/// The places in the plan, in the order in which they are made.
+#[derive(Debug)]
+pub(super) struct Order {
+    /// Of packages that are installed.
+    pub(super) packages: Option<usize>,
+    /// What is made while they are; empty without packages.
+    pub(super) beside: Vec<usize>,
+    /// What comes after both.
+    pub(super) rest: Vec<usize>,
+}
+
+impl Order {
+    /// Of a plan; what `lacks` says is still to come is not made beside packages.
+    pub(super) fn of(plan: &Plan, lacks: impl Fn(&Blob) -> bool) -> Self {
+        let packages = plan.steps.iter().position(is_install);
+        let mut order = Self { packages, beside: Vec::new(), rest: Vec::new() };
+        let mut waits: Vec<Id> = Vec::new();
+        for (index, step) in plan.steps.iter().enumerate() {
+            let comes = step.resource.blob().is_none_or(|blob| !lacks(blob));
+            if packages == Some(index) {
+                continue;
+            }
+            if packages.is_some() && comes && needs_no_package(step, &waits) {
+                order.beside.push(index);
+            } else {
+                waits.push(step.resource.id());
+                order.rest.push(index);
+            }
+        }
+        order
+    }
+}
+
+fn is_install(step: &Step) -> bool {
+    step.to.is_none() && matches!(step.resource, Resource::Packages(_))
+}
+
+/// Whether a change needs no package, and nothing of what `waits` for one.
+fn needs_no_package(step: &Step, waits: &[Id]) -> bool {
+    if step.to.is_some() {
+        return false;
+    }
+    let is_apart = |path: &Path| NO_PACKAGES.iter().any(|folder| path.starts_with(folder));
+    let waits_for = |id: &Id| waits.contains(id);
+    match &step.resource {
+        Resource::HostSecret(_) | Resource::User(_) => true,
+        Resource::Unit(unit) => {
+            let file = Id::new("file", format_args!("/etc/systemd/system/{}", unit.name));
+            unit.inputs.contains(&file) && !unit.inputs.iter().any(waits_for)
+        }
+        Resource::Link(link) if waits_for(&Id::new("file", link.target.display())) => false,
+        other => other.path().is_some_and(is_apart),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::{
+        Content, Declared, File, Link, OnChange, Owner, Packages, TRIAL_FOLDER, Unit, User,
+    };
+
+    fn plan(resources: Vec<Resource>) -> Plan {
+        let step = |resource| Step::from(Declared { tag: String::new(), resource });
+        Plan {
+            changes: Vec::new(),
+            steps: resources.into_iter().map(step).collect(),
+            kept: Vec::new(),
+            settled: Vec::new(),
+            fingerprint: String::new(),
+            blobs: Vec::new(),
+        }
+    }
+
+    fn packages() -> Resource {
+        Packages { names: vec!["nginx".to_owned()] }.into()
+    }
+
+    fn file(path: &str) -> Resource {
+        File::text(path, "x").into()
+    }
+
+    fn unit(name: &str, inputs: &[&Resource]) -> Resource {
+        Resource::Unit(Unit {
+            name: name.to_owned(),
+            enabled: true,
+            active: true,
+            inputs: inputs.iter().map(|input| input.id()).collect(),
+            on_change: OnChange::Restart,
+            ports: Vec::new(),
+            beside: vec![TRIAL_FOLDER.to_owned()],
+        })
+    }
+
+    /// The API with its binary, as the stack has it.
+    fn api() -> (Blob, Vec<Resource>) {
+        let blob = Blob { key: "0".repeat(64), size: 9 };
+        let path = "/usr/local/lib/hwctl/api/flask-app-000000000000";
+        let content = Content::Blob(blob.clone());
+        let binary = File { path: path.into(), content, mode: 0o755, owner: Owner::root() };
+        let link = Link { path: "/usr/local/lib/hwctl/api/flask-app".into(), target: path.into() };
+        let (link, file) = (link.into(), file("/etc/systemd/system/flask-app.service"));
+        let service = unit("flask-app.service", &[&file, &link]);
+        (blob, vec![binary.into(), link, file, service])
+    }
+
+    #[test]
+    fn what_needs_no_package_is_made_beside_them() {
+        let nginx = file("/etc/nginx/nginx.conf");
+        let user = User { name: "flask-app".to_owned(), home: "/home/ubuntu/Flask-app".into() };
+        let mut all = vec![
+            packages(),
+            nginx.clone(),
+            unit("nginx.service", &[&nginx]),
+            unit("docker.service", &[]),
+            user.into(),
+        ];
+        all.extend(api().1);
+        let order = Order::of(&plan(all), |_| false);
+        assert_eq!(order.packages, Some(0));
+        assert_eq!(order.beside, [4, 5, 6, 7, 8]);
+        assert_eq!(order.rest, [1, 2, 3]);
+    }
+
+    #[test]
+    fn what_has_yet_to_come_is_waited_for_by_all_that_needs_it() {
+        let (blob, api) = api();
+        let all: Vec<_> = std::iter::once(packages()).chain(api).collect();
+        let order = Order::of(&plan(all), |asked| *asked == blob);
+        assert_eq!((order.beside, order.rest), (vec![3], vec![1, 2, 4]));
+    }
+
+    #[test]
+    fn without_packages_all_comes_in_its_order() {
+        let order = Order::of(&plan(api().1), |_| false);
+        assert_eq!((order.packages, order.beside, order.rest.len()), (None, vec![], 4));
+    }
+}
