@@ -1,4 +1,4 @@
-//! Carries a plan out: journal first, each change verified by reading again; and takes it back.
+//! Carries a plan out: journal first, each change verified by reading again.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -7,12 +7,12 @@ use anyhow::{Context, Result, anyhow, bail};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
 
-use super::aside::{Aside, Hand, InHand};
+use super::aside::{Aside, Hand, InHand, Made};
 use super::blobs::Uploads;
 use super::deadman;
 use super::input::{Halt, Halted};
 use super::journal::Journal;
-use super::order::Order;
+use super::order::{self, Order};
 use super::plan::{Plan, Step, Wanted};
 use super::protocol::Reply;
 use super::validate::{self, Outside};
@@ -20,6 +20,9 @@ use crate::event::What;
 use crate::resource::{
     Action, Advise, Back, Change, Detail, Host, Resource, Saved, require_docker,
 };
+
+/// How often it is looked whether what is waited for is there.
+const TICK: Duration = Duration::from_millis(10);
 
 /// Tells the operator's side what happens.
 pub(super) struct Teller(pub(super) UnboundedSender<Reply>);
@@ -76,7 +79,7 @@ impl Carrier<'_> {
         let made = aside.end(self.halted).await;
         if let Carried::Stopped(mut left) = carried? {
             let made = made?;
-            left.retain(|index| Some(*index) != made);
+            left.retain(|index| !made.contains(index));
             return Ok(Carried::Stopped(left));
         }
         // What was armed for a change that turned out not to be needed.
@@ -87,8 +90,8 @@ impl Carrier<'_> {
     }
 
     /// Makes the changes in their order, save for what need not wait: beside packages, which take
-    /// longest, comes what needs none of them; then an image comes in beside the others, and nothing
-    /// waits until a new container has shown that it stays.
+    /// longest, comes what needs none of them, then what needs one that has come; an image comes in
+    /// beside the others, and nothing waits until a new container has shown that it stays.
     async fn steps<'p>(
         &'p self,
         wanted: &Wanted,
@@ -100,49 +103,74 @@ impl Carrier<'_> {
         let order = Order::of(plan, |blob| self.uploads.lack(blob));
         let mut left: VecDeque<usize> = order.packages.into_iter().collect();
         left.extend(order.beside.iter().chain(&order.rest));
-        let first_of_rest = order.rest.first().copied();
-        let mut validated = false;
+        let (mut validated, mut image_begun) = (false, false);
         while let Some(index) = left.front().copied() {
             let step = &plan.steps[index];
-            if first_of_rest == Some(index) {
-                self.finish(plan, aside).await?;
-                // Nothing else is begun before uploads are whole.
-                while self.uploads.are_coming()? && !self.is_stopped(all - left.len(), all)? {
-                    sleep(Duration::from_millis(10)).await;
-                }
+            if left.len() <= order.rest.len() {
+                self.wait_for_what_it_needs(plan, &order, index, aside).await?;
             }
             if self.is_stopped(all - left.len(), all)? {
                 return Ok(Carried::Stopped(left.into()));
             }
             left.pop_front();
-            if first_of_rest == Some(index) {
-                self.begin_image(plan, index, journal, aside).await?;
+            if !image_begun && left.len() < order.rest.len() {
+                image_begun = self.begin_image(plan, &order, index, journal, aside).await?;
             }
             if !validated && validate::is_nginx_configuration(&step.resource) {
                 aside.beside(validate::nginx_configuration(wanted, self.host)).await?;
                 validated = true;
             }
-            if aside.index() == Some(index) {
-                self.started(index, step);
-                self.finish(plan, aside).await?;
-                continue;
-            }
             let start = Instant::now();
             self.started(index, step);
+            if aside.has(index) {
+                self.finish(plan, index, aside).await?;
+                continue;
+            }
             if let Some(outside) = self.outside.filter(|_| validate::is_nginx(&step.resource)) {
                 aside.beside(validate::nginx_serves(wanted, outside, self.host)).await?;
             }
-            let may_wait = order.packages == Some(index)
-                || matches!(step.resource, Resource::Container(_)) && aside.index().is_none();
+            let may_wait =
+                order.packages == Some(index) || matches!(step.resource, Resource::Container(_));
             if may_wait && self.set_aside(index, step, journal, aside).await? {
                 continue;
             }
             let made = aside.beside(self.one(step, journal)).await;
             made.with_context(|| format!("cannot apply `{}`", step.resource.id()))?;
-            self.done(index, step, start);
+            self.done(index, step, start.elapsed());
         }
-        self.finish(plan, aside).await?;
+        while let Some(index) = aside.first() {
+            self.finish(plan, index, aside).await?;
+        }
         Ok(Carried::Out)
+    }
+
+    /// Waits for the package that a change needs, or for all of them, and for what is uploaded: nothing
+    /// else is begun before that is whole.
+    async fn wait_for_what_it_needs(
+        &self,
+        plan: &Plan,
+        order: &Order,
+        index: usize,
+        aside: &mut Aside<'_>,
+    ) -> Result<()> {
+        if let Some(packages) = order.packages.filter(|packages| aside.has(*packages)) {
+            self.hand.set(InHand::Change(packages));
+            let needed = order::package(&plan.steps[index].resource);
+            let has_come = || needed.is_some_and(|package| self.host.has_come(package));
+            while needed.is_some() && !aside.is_made(packages) && !has_come() {
+                if self.halted.get().is_some() {
+                    return Ok(());
+                }
+                aside.beside(sleep(TICK)).await;
+            }
+            if aside.is_made(packages) || needed.is_none() {
+                self.finish(plan, packages, aside).await?;
+            }
+        }
+        while self.uploads.are_coming()? && self.halted.get().is_none() {
+            aside.beside(sleep(TICK)).await;
+        }
+        Ok(())
     }
 
     fn started(&self, index: usize, step: &Step) {
@@ -150,40 +178,45 @@ impl Carrier<'_> {
         self.hand.set(InHand::Change(index));
     }
 
-    fn done(&self, index: usize, step: &Step, since: Instant) {
-        let elapsed_ms = u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX);
+    fn done(&self, index: usize, step: &Step, took: Duration) {
+        let elapsed_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         self.teller.tell(What::ChangeDone { index, id: step.resource.id(), elapsed_ms });
     }
 
-    /// Waits for the change that was set aside.
-    async fn finish(&self, plan: &Plan, aside: &mut Aside<'_>) -> Result<()> {
-        let (Some(index), Some(since)) = (aside.index(), aside.since()) else { return Ok(()) };
+    /// Waits for a change that was set aside.
+    async fn finish(&self, plan: &Plan, index: usize, aside: &mut Aside<'_>) -> Result<()> {
+        let Some(Made { result, took }) = aside.finish(index).await else { return Ok(()) };
         let step = &plan.steps[index];
-        self.hand.set(InHand::Change(index));
-        let made = aside.finish().await;
-        made.with_context(|| format!("cannot apply `{}`", step.resource.id()))?;
-        self.done(index, step, since);
+        result.with_context(|| format!("cannot apply `{}`", step.resource.id()))?;
+        self.done(index, step, took);
         Ok(())
     }
 
-    /// Begins with the first image that comes after `from`, if docker runs already.
+    /// Begins with the next image from the place `from` on; says that there is no docker for it yet
+    /// by `false`.
     async fn begin_image<'p>(
         &'p self,
         plan: &'p Plan,
+        order: &Order,
         from: usize,
         journal: &mut Journal,
         aside: &mut Aside<'p>,
-    ) -> Result<()> {
+    ) -> Result<bool> {
         let is_image =
             |step: &Step| matches!(step.resource, Resource::Image(_)) && step.to.is_none();
         let mut rest = plan.steps.iter().enumerate().skip(from);
-        let Some((index, step)) = rest.find(|(_, step)| is_image(step)) else { return Ok(()) };
+        let Some((index, step)) = rest.find(|(_, step)| is_image(step)) else { return Ok(true) };
+        let is_early = order.packages.is_some_and(|packages| aside.has(packages));
+        let has_come = order::package(&step.resource).is_some_and(|name| self.host.has_come(name));
+        if is_early && !has_come {
+            return Ok(false);
+        }
         self.host.forget();
         // What is wrong with docker is told when its turn comes.
         if require_docker(self.host).await.is_ok() {
             self.set_aside(index, step, journal, aside).await?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Sets a change aside that makes what is not there, or installs packages; says whether it is one.
@@ -348,42 +381,4 @@ fn not_kept(change: &Change) -> Result<()> {
     });
     let names: Vec<_> = names.collect();
     bail!("the host does not keep the change of {}", names.join(", "));
-}
-
-/// Takes a run back, newest change first. Units that ran before are started again only when all
-/// the files are back.
-pub(super) async fn undo(journal: &Journal, host: &Host, teller: &Teller) -> Result<()> {
-    host.forget();
-    let mut failed = Vec::new();
-    if let Err(error) = journal.free_reserve() {
-        failed.push(format!("{error:#}"));
-    }
-    for entry in journal.entries().iter().rev() {
-        let id = entry.resource.id();
-        let result = match entry.resource.is_unit() {
-            true => entry.resource.release(&entry.before, host).await,
-            false => entry.resource.undo(&entry.before, host).await,
-        };
-        match result {
-            Ok(()) if !entry.resource.is_unit() => teller.tell(What::ChangeUndone { id }),
-            Ok(()) => {}
-            Err(error) => failed.push(format!("`{id}`: {error:#}")),
-        }
-        host.forget();
-    }
-    for entry in journal.entries().iter().filter(|entry| entry.resource.is_unit()) {
-        let id = entry.resource.id();
-        match entry.resource.undo(&entry.before, host).await {
-            Ok(()) => teller.tell(What::ChangeUndone { id }),
-            Err(error) => failed.push(format!("`{id}`: {error:#}")),
-        }
-    }
-    // Nothing is left to take back.
-    if let Err(error) = deadman::disarm(host).await {
-        failed.push(format!("{error:#}"));
-    }
-    if !failed.is_empty() {
-        bail!("not everything could be undone: {}", failed.join("; "));
-    }
-    Ok(())
 }

@@ -1,10 +1,10 @@
-//! A change that is made beside the others, since they need not wait for it.
+//! Changes that are made beside the others, since these need not wait for them.
 
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -32,10 +32,10 @@ pub(super) enum InHand {
 /// What is under way now, shared between who works and who tells.
 pub(super) type Hand = Rc<Cell<InHand>>;
 
-/// At most one change beside the others.
+/// Changes that are made beside the others.
 pub(super) struct Aside<'a> {
     hand: &'a Hand,
-    change: Option<Beside<'a>>,
+    changes: Vec<Beside<'a>>,
 }
 
 struct Beside<'a> {
@@ -43,13 +43,19 @@ struct Beside<'a> {
     is_breakable: bool,
     since: Instant,
     work: LocalBoxFuture<'a, Result<()>>,
-    made: Option<Result<()>>,
+    made: Option<Made>,
+}
+
+/// What became of one, and how long it took.
+pub(super) struct Made {
+    pub(super) result: Result<()>,
+    pub(super) took: Duration,
 }
 
 impl<'a> Aside<'a> {
     /// None yet.
     pub(super) fn none(hand: &'a Hand) -> Self {
-        Self { hand, change: None }
+        Self { hand, changes: Vec::new() }
     }
 
     /// Begins one; it goes on while [`Self::beside`] does something else. One that is not breakable is
@@ -61,57 +67,74 @@ impl<'a> Aside<'a> {
         work: impl Future<Output = Result<()>> + 'a,
     ) {
         let (since, work) = (Instant::now(), work.boxed_local());
-        self.change = Some(Beside { index, is_breakable, since, work, made: None });
+        self.changes.push(Beside { index, is_breakable, since, work, made: None });
     }
 
-    /// Its place in the plan, if there is one.
-    pub(super) fn index(&self) -> Option<usize> {
-        self.change.as_ref().map(|change| change.index)
+    /// Whether the change with this place in the plan was begun here and not finished.
+    pub(super) fn has(&self, index: usize) -> bool {
+        self.changes.iter().any(|change| change.index == index)
     }
 
-    /// When it began.
-    pub(super) fn since(&self) -> Option<Instant> {
-        self.change.as_ref().map(|change| change.since)
+    /// Whether it is made, or has failed.
+    pub(super) fn is_made(&self, index: usize) -> bool {
+        self.changes.iter().any(|change| change.index == index && change.made.is_some())
     }
 
-    /// Does other work, and this beside it.
+    /// The place of one that is not finished, if there is one.
+    pub(super) fn first(&self) -> Option<usize> {
+        self.changes.first().map(|change| change.index)
+    }
+
+    /// Does other work, and these beside it.
     pub(super) async fn beside<T>(&mut self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
-        let Self { hand, change } = self;
         poll_fn(|context| {
-            if let Some(Beside { work, made: made @ None, .. }) = change {
-                let told = hand.replace(InHand::Aside);
-                if let Poll::Ready(result) = work.poll_unpin(context) {
-                    *made = Some(result);
-                }
-                hand.set(told);
-            }
+            self.poll(context);
             work.as_mut().poll(context)
         })
         .await
     }
 
-    /// Waits until it is made: its turn has come.
-    pub(super) async fn finish(&mut self) -> Result<()> {
-        let Some(Beside { work, made, .. }) = self.change.take() else { return Ok(()) };
-        match made {
-            Some(result) => result,
-            None => work.await,
+    /// Each goes on; only one that is in hand tells how far it is.
+    fn poll(&mut self, context: &mut Context<'_>) {
+        for Beside { index, since, work, made, .. } in &mut self.changes {
+            let told = self.hand.get();
+            if told != InHand::Change(*index) {
+                self.hand.set(InHand::Aside);
+            }
+            if made.is_none()
+                && let Poll::Ready(result) = work.poll_unpin(context)
+            {
+                *made = Some(Made { result, took: since.elapsed() });
+            }
+            self.hand.set(told);
         }
     }
 
-    /// Lets it end: an undo that comes before it would miss it. One that is breakable is not waited for
-    /// long once all has to end. Its place, if it was made; an error, if it failed.
-    pub(super) async fn end(&mut self, halted: &Halted) -> Result<Option<usize>> {
-        let mut left = PATIENCE;
-        while let Some(Beside { index, is_breakable, made: None, .. }) = &self.change {
-            let (index, is_breakable) = (*index, *is_breakable);
-            if !is_breakable {
-                // Who waits for it wants to know how far it is.
-                self.hand.set(InHand::Change(index));
-                return self.finish().await.map(|()| Some(index));
+    /// Waits until it is made: its turn has come.
+    pub(super) async fn finish(&mut self, index: usize) -> Option<Made> {
+        self.hand.set(InHand::Change(index));
+        poll_fn(|context| {
+            self.poll(context);
+            match self.has(index) && !self.is_made(index) {
+                true => Poll::Pending,
+                false => Poll::Ready(()),
             }
-            if left.is_zero() {
+        })
+        .await;
+        let place = self.changes.iter().position(|change| change.index == index)?;
+        self.changes.remove(place).made
+    }
+
+    /// Lets all end: an undo that comes before would miss them. Those that are breakable are not waited
+    /// for long once all has to end. The places of what was made; an error, if one failed.
+    pub(super) async fn end(&mut self, halted: &Halted) -> Result<Vec<usize>> {
+        let mut left = PATIENCE;
+        while let Some(open) = self.changes.iter().find(|change| change.made.is_none()) {
+            if !open.is_breakable {
+                // Who waits for it wants to know how far it is.
+                self.hand.set(InHand::Change(open.index));
+            } else if left.is_zero() {
                 break;
             }
             self.beside(sleep(TICK)).await;
@@ -119,10 +142,8 @@ impl<'a> Aside<'a> {
                 left = left.saturating_sub(TICK);
             }
         }
-        match self.change.take() {
-            Some(Beside { index, made: Some(made), .. }) => made.map(|()| Some(index)),
-            _ => Ok(None),
-        }
+        let made = self.changes.drain(..).filter_map(|change| Some((change.index, change.made?)));
+        made.map(|(index, made)| made.result.map(|()| index)).collect()
     }
 }
 
@@ -137,7 +158,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn it_goes_on_beside_other_work_and_is_hushed_meanwhile() {
+    async fn they_go_on_beside_other_work_and_are_hushed_meanwhile() {
         let (hand, seen) = (hand(), Cell::new(None));
         let mut aside = Aside::none(&hand);
         aside.begin(3, true, async {
@@ -145,14 +166,19 @@ mod tests {
             seen.set(Some(hand.get()));
             Err(anyhow!("no such image"))
         });
-        assert!(aside.index() == Some(3) && seen.get().is_none());
-        aside.beside(sleep(Duration::from_secs(2))).await;
+        aside.begin(4, true, async { Ok(()) });
+        assert!(aside.first() == Some(3) && seen.get().is_none());
+        aside.beside(sleep(Duration::from_secs(1))).await;
         assert_eq!((seen.get(), hand.get()), (Some(InHand::Aside), InHand::Change(0)));
-        assert_eq!(aside.finish().await.unwrap_err().to_string(), "no such image");
+        assert!(aside.is_made(3) && aside.is_made(4));
+        let made = aside.finish(3).await.unwrap();
+        assert_eq!(made.result.unwrap_err().to_string(), "no such image");
+        assert!(made.took < Duration::from_millis(900), "the time that it took itself");
+        assert!(!aside.has(3) && aside.first() == Some(4));
     }
 
     #[tokio::test]
-    async fn at_its_turn_it_is_waited_for() {
+    async fn at_its_turn_one_is_waited_for() {
         let (hand, seen) = (hand(), Cell::new(None));
         let mut aside = Aside::none(&hand);
         aside.begin(3, true, async {
@@ -160,20 +186,23 @@ mod tests {
             seen.set(Some(hand.get()));
             Ok(())
         });
-        aside.finish().await.unwrap();
-        assert_eq!(seen.get(), Some(InHand::Change(0)));
-        assert_eq!(aside.end(&Halted::default()).await.unwrap(), None);
+        aside.finish(3).await.unwrap().result.unwrap();
+        assert_eq!(seen.get(), Some(InHand::Change(3)));
+        assert!(aside.finish(3).await.is_none());
+        assert!(aside.end(&Halted::default()).await.unwrap().is_empty());
     }
 
     #[tokio::test]
-    async fn at_the_end_it_is_whole() {
+    async fn at_the_end_all_are_whole() {
         let hand = hand();
         let mut aside = Aside::none(&hand);
-        aside.begin(3, true, async {
-            sleep(Duration::from_millis(60)).await;
-            Ok(())
-        });
-        assert_eq!(aside.end(&Halted::default()).await.unwrap(), Some(3));
+        for index in [3, 5] {
+            aside.begin(index, index == 3, async {
+                sleep(Duration::from_millis(60)).await;
+                Ok(())
+            });
+        }
+        assert_eq!(aside.end(&Halted::default()).await.unwrap(), [3, 5]);
         aside.begin(4, true, async { Err(anyhow!("no such image")) });
         assert!(aside.end(&Halted::default()).await.is_err());
     }

@@ -25,6 +25,7 @@ mod room;
 mod service;
 mod session;
 mod status;
+mod undo;
 mod validate;
 
 pub use backup::{Copied, MAX_BACKUP, check as check_copy};

@@ -6,8 +6,9 @@ use super::plan::{Plan, Step};
 use crate::resource::{Blob, Id, Resource};
 
 /// Where no package puts anything: by Debian's policy (9.1), or since it is hwctl's own.
-const NO_PACKAGES: [&str; 9] = [
+const NO_PACKAGES: [&str; 10] = [
     "/etc/hwctl",
+    "/etc/sysctl.d/60-hwctl.conf",
     "/etc/systemd/system",
     "/home",
     "/opt",
@@ -51,6 +52,26 @@ impl Order {
     }
 }
 
+/// The package that a change needs; `None`: perhaps more than one.
+pub(super) fn package(resource: &Resource) -> Option<&'static str> {
+    let is_of_nginx =
+        |path: &Path| path.starts_with("/etc/nginx") || path.starts_with("/etc/logrotate.d/nginx");
+    match resource {
+        Resource::Container(_) | Resource::Image(_) | Resource::Volume(_) => Some("docker.io"),
+        Resource::Firewall(_) => Some("ufw"),
+        Resource::Unit(unit) => match unit.name.as_str() {
+            "docker.service" => Some("docker.io"),
+            "nginx.service" => Some("nginx"),
+            _ => None,
+        },
+        other => match other.path()? {
+            path if is_of_nginx(path) => Some("nginx"),
+            path if path.starts_with("/etc/ufw") => Some("ufw"),
+            _ => None,
+        },
+    }
+}
+
 fn is_install(step: &Step) -> bool {
     step.to.is_none() && matches!(step.resource, Resource::Packages(_))
 }
@@ -63,7 +84,7 @@ fn needs_no_package(step: &Step, waits: &[Id]) -> bool {
     let is_apart = |path: &Path| NO_PACKAGES.iter().any(|folder| path.starts_with(folder));
     let waits_for = |id: &Id| waits.contains(id);
     match &step.resource {
-        Resource::HostSecret(_) | Resource::User(_) => true,
+        Resource::HostSecret(_) | Resource::Sysctl(_) | Resource::User(_) => true,
         Resource::Unit(unit) => {
             let file = Id::new("file", format_args!("/etc/systemd/system/{}", unit.name));
             unit.inputs.contains(&file) && !unit.inputs.iter().any(waits_for)

@@ -12,7 +12,7 @@ use futures_util::future::{Either, select};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc::{self, Receiver, UnboundedSender};
 
-use super::apply::{self, Carried, Carrier, Teller};
+use super::apply::{Carried, Carrier, Teller};
 use super::aside::{Hand, InHand};
 use super::blobs::{self, Blobs, Bundle, Uploads};
 use super::deadman;
@@ -26,6 +26,7 @@ use super::plan::{Plan, Wanted};
 use super::protocol::{ENGINE_GREETING, Goal, PlanRequest, Reply, Request, RunInfo, write_frame};
 use super::renewal;
 use super::room;
+use super::undo::undo;
 use super::validate::Outside;
 use crate::event::{Action, Planned, RunOutcome, What};
 use crate::failure::{Exit, Failure};
@@ -391,7 +392,7 @@ impl Session {
         let Some(run) = &self.run else {
             return Err(anyhow!("there is no run to undo").into());
         };
-        apply::undo(&run.journal, &self.host, &self.teller).await?;
+        undo(&run.journal, &self.host, &self.teller).await?;
         let changes = run.journal.entries().iter().map(|entry| &entry.change);
         let left = changes.filter_map(|change| {
             Some(format!("not undone: {}: {}", change.id, change.not_undone.as_ref()?))

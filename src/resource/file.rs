@@ -239,8 +239,10 @@ impl Kind for Absent {
         let change = Change::new(self.id(), Action::Remove);
         match state {
             PathState::Absent => Ok(match &self.brought_by {
-                Some(package) if super::installed_version(host, package)?.is_none() => {
-                    Some(change.because(format!("package {package} brings it")))
+                Some(package) if !host.has_come(package) => {
+                    let installed = super::installed_version(host, package)?;
+                    let brings = || change.because(format!("package {package} brings it"));
+                    installed.is_none().then(brings)
                 }
                 _ => None,
             }),

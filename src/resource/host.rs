@@ -52,6 +52,7 @@ pub struct Host {
     leaving: RefCell<HashSet<PathBuf>>,
     renewals: RefCell<HashMap<String, bool>>,
     hashes: RefCell<HashMap<String, Option<String>>>,
+    come: RefCell<HashSet<String>>,
     pub(super) vouchers: Vouchers,
     pub(super) last_table: LastTable,
     patience: Duration,
@@ -77,10 +78,21 @@ impl Host {
             leaving: RefCell::default(),
             renewals: RefCell::default(),
             hashes: RefCell::default(),
+            come: RefCell::default(),
             vouchers: Vouchers::default(),
             last_table: LastTable::default(),
             patience: Duration::from_mins(10),
         }
+    }
+
+    /// Notes that a package is installed and set up, while others may not be yet.
+    pub(super) fn package_has_come(&self, name: &str) {
+        self.come.borrow_mut().insert(name.to_owned());
+    }
+
+    /// Whether a package has been installed in this session.
+    pub fn has_come(&self, package: &str) -> bool {
+        self.come.borrow().contains(package)
     }
 
     /// Sets how long something that is in the way for a while (a held lock, a first boot) is

@@ -134,6 +134,9 @@ pub(super) async fn apt(host: &Host, args: &[&str]) -> Result<()> {
     let read_lines = async {
         let mut last = Vec::new();
         while let Some(line) = lines.next_line().await? {
+            if let Some(name) = installed_of(&line) {
+                host.package_has_come(name);
+            }
             match progress_of(&line) {
                 Some((fraction, message)) => host.progress(Some(fraction), message),
                 None if !line.trim().is_empty() => last.push(line),
@@ -171,6 +174,13 @@ fn progress_of(line: &str) -> Option<(f32, String)> {
     }
 }
 
+/// The package in a line such as `pmstatus:nginx:87.8049:Installed nginx (amd64)`: dpkg has set it up.
+fn installed_of(line: &str) -> Option<&str> {
+    let mut fields = line.strip_prefix("pmstatus:")?.splitn(3, ':');
+    let name = fields.next()?;
+    fields.nth(1)?.starts_with("Installed ").then_some(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -181,5 +191,13 @@ mod tests {
         assert!((fraction - 2.0 / 3.0).abs() < 0.001);
         assert_eq!(message, "Unpacking nginx");
         assert_eq!(progress_of("Setting up nginx (1.26.3-3) ..."), None);
+    }
+
+    #[test]
+    fn a_package_has_come_once_it_is_set_up() {
+        assert_eq!(installed_of("pmstatus:nginx:87.8:Installed nginx (amd64)"), Some("nginx"));
+        assert_eq!(installed_of("pmstatus:docker.io:9.7:Installing docker.io (amd64)"), None);
+        assert_eq!(installed_of("pmstatus:ufw:60.9:Configuring ufw (amd64)"), None);
+        assert_eq!(installed_of("dlstatus:1:9.7:Retrieving file 1 of 3"), None);
     }
 }
