@@ -54,16 +54,22 @@ pub(super) async fn arm(host: &Host, id: &str, timeout: Duration) -> Result<()> 
         timeout.as_millis(),
     );
     remove_file(&mark(host))?;
-    write_atomic(&unit(host, SERVICE), service.as_bytes(), 0o644, None)?;
-    write_atomic(&unit(host, TIMER), timer.as_bytes(), 0o644, None)?;
     let link = host.path(Path::new(AT_BOOT));
-    if let Some(folder) = link.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("make `{}`", folder.display()))?;
+    let is_there =
+        |name, text: &str| fs::read(unit(host, name)).is_ok_and(|has| has == text.as_bytes());
+    let is_again = is_there(SERVICE, &service) && is_there(TIMER, &timer) && link.exists();
+    // Armed by this run already, it only begins to wait anew.
+    if !is_again {
+        write_atomic(&unit(host, SERVICE), service.as_bytes(), 0o644, None)?;
+        write_atomic(&unit(host, TIMER), timer.as_bytes(), 0o644, None)?;
+        if let Some(folder) = link.parent() {
+            fs::create_dir_all(folder).with_context(|| format!("make `{}`", folder.display()))?;
+        }
+        remove_file(&link)?;
+        std::os::unix::fs::symlink(Path::new(UNITS).join(TIMER), &link)
+            .and_then(|()| sync_folder_of(&link))
+            .with_context(|| format!("make `{}`", link.display()))?;
     }
-    remove_file(&link)?;
-    std::os::unix::fs::symlink(Path::new(UNITS).join(TIMER), &link)
-        .and_then(|()| sync_folder_of(&link))
-        .with_context(|| format!("make `{}`", link.display()))?;
     // New files systemd finds by itself.
     reload_systemd_if_stale(host, &[TIMER, SERVICE]).await?;
     // One that has fired before is still there for systemd: starting it again does nothing.

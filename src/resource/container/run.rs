@@ -23,6 +23,10 @@ use super::{Container, ContainerState, Found, Host};
 const STOP_SECONDS: i32 = 10;
 /// How long a container without a health check has to stay up to count as started.
 const STAYS: Duration = Duration::from_secs(1);
+/// The same for one that is new and takes nobody's place: the rest of the run watches it too.
+const STAYS_NEW: Duration = Duration::from_millis(500);
+/// How often it is looked at meanwhile.
+const LOOKS: Duration = Duration::from_millis(100);
 /// How long a health check may fail before the start counts as failed.
 const BECOMES_HEALTHY: Duration = Duration::from_secs(30);
 
@@ -63,7 +67,7 @@ impl Container {
             _ => docker.start_container(&self.name, None::<StartContainerOptions>).await,
         };
         answer.map_err(|error| self.explain(said(error)))?;
-        self.wait(docker, host).await
+        self.wait(docker, STAYS, host).await
     }
 
     /// Makes the container, in the place of the one that is there if any.
@@ -123,7 +127,7 @@ impl Container {
 
     async fn make(&self, docker: &Docker, body: ContainerCreateBody, host: &Host) -> Result<()> {
         self.begin(docker, body, host).await?;
-        self.wait(docker, host).await
+        self.wait(docker, STAYS, host).await
     }
 
     async fn begin(&self, docker: &Docker, body: ContainerCreateBody, host: &Host) -> Result<()> {
@@ -141,15 +145,15 @@ impl Container {
 
     /// Waits until a container that was launched has shown that it stays.
     pub async fn settle(&self, host: &Host) -> Result<()> {
-        self.wait(docker::require(host).await?, host).await
+        self.wait(docker::require(host).await?, STAYS_NEW, host).await
     }
 
     fn unknown(&self) -> String {
         format!("the configuration of container `{}` is not known", self.name)
     }
 
-    /// Waits until the container runs and is healthy.
-    async fn wait(&self, docker: &Docker, host: &Host) -> Result<()> {
+    /// Waits until the container runs and is healthy, or `stays` up without a health check.
+    async fn wait(&self, docker: &Docker, stays: Duration, host: &Host) -> Result<()> {
         let begin = Instant::now();
         loop {
             let inspected = docker
@@ -160,7 +164,7 @@ impl Container {
             let health = state.health.as_ref().and_then(|health| health.status);
             let is_sick = health == Some(HealthStatusEnum::UNHEALTHY);
             let up = state.running == Some(true) && state.restarting != Some(true);
-            if !up || inspected.restart_count.unwrap_or(0) > 0 && begin.elapsed() < STAYS {
+            if !up || inspected.restart_count.unwrap_or(0) > 0 && begin.elapsed() < stays {
                 let how = match state.exit_code.unwrap_or_default() {
                     _ if state.oom_killed == Some(true) => {
                         "is killed for want of memory".to_owned()
@@ -177,7 +181,7 @@ impl Container {
                     );
             }
             match &self.healthcheck {
-                None if begin.elapsed() >= STAYS => return Ok(()),
+                None if begin.elapsed() >= stays => return Ok(()),
                 None => {}
                 // Its own schedule would make everybody wait for the first interval.
                 // But what docker's own last check has found has to be past, too.
@@ -190,7 +194,7 @@ impl Container {
                 }
                 Some(_) => host.progress(None, format!("waiting for {}", self.name)),
             }
-            sleep(Duration::from_millis(150)).await;
+            sleep(LOOKS).await;
         }
     }
 
