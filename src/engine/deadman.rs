@@ -54,22 +54,22 @@ pub(super) async fn arm(host: &Host, id: &str, timeout: Duration) -> Result<()> 
         timeout.as_millis(),
     );
     remove_file(&mark(host))?;
-    let link = host.path(Path::new(AT_BOOT));
-    let is_there =
-        |name, text: &str| fs::read(unit(host, name)).is_ok_and(|has| has == text.as_bytes());
-    let is_again = is_there(SERVICE, &service) && is_there(TIMER, &timer) && link.exists();
-    // Armed by this run already, it only begins to wait anew.
-    if !is_again {
-        write_atomic(&unit(host, SERVICE), service.as_bytes(), 0o644, None)?;
-        write_atomic(&unit(host, TIMER), timer.as_bytes(), 0o644, None)?;
-        if let Some(folder) = link.parent() {
-            fs::create_dir_all(folder).with_context(|| format!("make `{}`", folder.display()))?;
+    // As they are they need no reload of systemd when a run arms it again.
+    for (name, text) in [(SERVICE, service), (TIMER, timer)] {
+        let path = unit(host, name);
+        if fs::read(&path).ok().as_deref() != Some(text.as_bytes()) {
+            write_atomic(&path, text.as_bytes(), 0o644, None)?;
         }
-        remove_file(&link)?;
-        std::os::unix::fs::symlink(Path::new(UNITS).join(TIMER), &link)
-            .and_then(|()| sync_folder_of(&link))
-            .with_context(|| format!("make `{}`", link.display()))?;
     }
+    // The link's time is that of the arming.
+    let link = host.path(Path::new(AT_BOOT));
+    if let Some(folder) = link.parent() {
+        fs::create_dir_all(folder).with_context(|| format!("make `{}`", folder.display()))?;
+    }
+    remove_file(&link)?;
+    std::os::unix::fs::symlink(Path::new(UNITS).join(TIMER), &link)
+        .and_then(|()| sync_folder_of(&link))
+        .with_context(|| format!("make `{}`", link.display()))?;
     // New files systemd finds by itself.
     reload_systemd_if_stale(host, &[TIMER, SERVICE]).await?;
     // One that has fired before is still there for systemd: starting it again does nothing.
@@ -99,7 +99,9 @@ pub(super) async fn settle(
     patience: Duration,
     tell: impl FnOnce(String),
 ) -> Result<()> {
-    let armed = fs::metadata(unit(host, TIMER)).and_then(|timer| timer.modified());
+    let armed = fs::symlink_metadata(host.path(Path::new(AT_BOOT)))
+        .or_else(|_| fs::metadata(unit(host, TIMER)))
+        .and_then(|armed| armed.modified());
     if armed.is_ok_and(|armed| armed < logged_in) {
         disarm(host).await?;
     }
