@@ -52,23 +52,20 @@ impl Order {
     }
 }
 
-/// The package that a change needs; `None`: perhaps more than one.
+/// The package that a change needs; `None`: more than one. A pull needs the certificates as well, and the
+/// firewall is not changed while docker, which starts as it is set up, makes its rules.
 pub(super) fn package(resource: &Resource) -> Option<&'static str> {
     let is_of_nginx =
         |path: &Path| path.starts_with("/etc/nginx") || path.starts_with("/etc/logrotate.d/nginx");
     match resource {
-        Resource::Container(_) | Resource::Image(_) | Resource::Volume(_) => Some("docker.io"),
-        Resource::Firewall(_) => Some("ufw"),
+        Resource::Image(image) => image.archive.as_ref().map(|_| "docker.io"),
+        Resource::Container(_) | Resource::Volume(_) => Some("docker.io"),
         Resource::Unit(unit) => match unit.name.as_str() {
             "docker.service" => Some("docker.io"),
             "nginx.service" => Some("nginx"),
             _ => None,
         },
-        other => match other.path()? {
-            path if is_of_nginx(path) => Some("nginx"),
-            path if path.starts_with("/etc/ufw") => Some("ufw"),
-            _ => None,
-        },
+        other => other.path().is_some_and(is_of_nginx).then_some("nginx"),
     }
 }
 
@@ -98,7 +95,7 @@ fn needs_no_package(step: &Step, waits: &[Id]) -> bool {
 mod tests {
     use super::*;
     use crate::resource::{
-        Content, Declared, File, Link, OnChange, Owner, Packages, TRIAL_FOLDER, Unit, User,
+        Content, Declared, File, Image, Link, OnChange, Owner, Packages, TRIAL_FOLDER, Unit, User,
     };
 
     fn plan(resources: Vec<Resource>) -> Plan {
@@ -169,6 +166,15 @@ mod tests {
         let all: Vec<_> = std::iter::once(packages()).chain(api).collect();
         let order = Order::of(&plan(all), |asked| *asked == blob);
         assert_eq!((order.beside, order.rest), (vec![3], vec![1, 2, 4]));
+    }
+
+    #[test]
+    fn what_needs_more_than_one_package_waits_for_all() {
+        let image = |archive| Image { reference: "redis:7-alpine".to_owned(), archive }.into();
+        assert_eq!(package(&image(Some(api().0))), Some("docker.io"));
+        assert_eq!(package(&image(None)), None, "a pull needs ca-certificates too");
+        assert_eq!(package(&file("/etc/ufw/after.rules")), None, "docker makes rules, too");
+        assert_eq!(package(&file("/etc/nginx/nginx.conf")), Some("nginx"));
     }
 
     #[test]

@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a port that should be closed is knocked at, in times that HTTPS takes to answer a knock.
 const KNOCKS: u32 = 5;
 /// But not shorter and not longer than this.
-const KNOCK: (Duration, Duration) = (Duration::from_millis(150), Duration::from_secs(3));
+const KNOCK: (Duration, Duration) = (Duration::from_millis(150), Duration::from_secs(2));
 
 /// What a host should look like from outside.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -136,8 +136,9 @@ async fn patience(way: Way) -> Duration {
     let since = Instant::now();
     let answer = timeout(KNOCK.1 / KNOCKS, way.open(443)).await;
     match answer {
-        Ok(Ok(_)) => (since.elapsed() * KNOCKS).max(KNOCK.0),
-        _ => KNOCK.1,
+        // A refusal is an answer too.
+        Ok(_) => (since.elapsed() * KNOCKS).clamp(KNOCK.0, KNOCK.1),
+        Err(_) => KNOCK.1,
     }
 }
 

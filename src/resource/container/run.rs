@@ -140,6 +140,8 @@ impl Container {
     pub async fn launch(&self, host: &Host) -> Result<()> {
         let docker = docker::require(host).await?;
         let Some(digest) = self.wanted_digest(host) else { bail!(self.unknown()) };
+        // A run that was cut off may have left it, and docker may have started it again.
+        remove(docker, &self.old_name()).await?;
         self.begin(docker, self.body(&digest), host).await
     }
 
