@@ -5,7 +5,8 @@ use std::path::Path;
 use super::plan::{Plan, Step};
 use crate::resource::{Blob, Id, Resource};
 
-/// Where no package puts anything: by Debian's policy (9.1), or since it is hwctl's own.
+/// Where no package puts anything that the stack declares: by Debian's policy (9.1), or since it is hwctl's
+/// own. (nginx puts a page into `/var/www/html`.)
 const NO_PACKAGES: [&str; 10] = [
     "/etc/hwctl",
     "/etc/sysctl.d/60-hwctl.conf",
