@@ -1,15 +1,13 @@
 //! Starts the engine on the host, putting hwctl there first when the host lacks this version.
 
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::io::Write as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use flate2::{Compression, write::GzEncoder};
 use openssh::{Session, Stdio};
-use sha2::{Digest as _, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
@@ -20,7 +18,7 @@ use super::sending::Sending;
 use super::ssh::{Connection, Target};
 use crate::engine::protocol::{BINARY_FOLDER, CLIENT_GREETING, ENGINE_GREETING};
 use crate::failure::{Exit, Failure};
-use crate::resource::{hex, write_atomic};
+use crate::resource::{file_digest, identity, write_atomic};
 
 /// A link of the stack to the version that the host's own commands and timers run.
 const LINK: &str = "/usr/local/bin/check-flask";
@@ -41,8 +39,9 @@ pub(super) struct Binary {
 impl Binary {
     /// This program, or the build named by `--host-binary`. Read once for all hosts.
     fn load(named: Option<&Path>) -> Result<Arc<Self>, Failure> {
-        static BINARY: OnceLock<Arc<Binary>> = OnceLock::new();
-        if let Some(binary) = BINARY.get() {
+        static BINARY: Mutex<Option<Arc<Binary>>> = Mutex::new(None);
+        let mut loaded = BINARY.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(binary) = &*loaded {
             return Ok(Arc::clone(binary));
         }
         let source = match named {
@@ -56,7 +55,7 @@ impl Binary {
         let (key, machine) = known(&source)
             .with_context(|| format!("cannot read hwctl's binary `{}`", source.display()))
             .map_err(|error| Failure::from_error(Exit::Usage, &error))?;
-        Ok(Arc::clone(BINARY.get_or_init(|| Arc::new(Self { source, key, machine }))))
+        Ok(Arc::clone(loaded.insert(Arc::new(Self { source, key, machine }))))
     }
 
     /// Its path on the host.
@@ -65,56 +64,26 @@ impl Binary {
     }
 }
 
-/// What is known of a binary: from the last time, unless the file is another one since. As git does
-/// it: who replaces or writes a file cannot keep all of these.
+/// SHA-256 of a binary in hex, from the last time unless the file is another one since; and the
+/// machine that it runs on.
 fn known(path: &Path) -> std::io::Result<(String, Option<&'static str>)> {
-    let found = std::fs::metadata(path)?;
-    let stamp = format!(
-        "{} {} {} {}.{} {}.{}",
-        found.dev(),
-        found.ino(),
-        found.len(),
-        found.mtime(),
-        found.mtime_nsec(),
-        found.ctime(),
-        found.ctime_nsec(),
-    );
+    let file = std::fs::File::open(path)?;
+    let mut head = [0; 20];
+    let read = file.read_at(&mut head, 0)?;
+    let machine = machine_of(&head[..read]);
+    let stamp = identity(&file.metadata()?);
     let note = state_folder().map(|folder| folder.join("binary"));
     let noted = note.as_ref().and_then(|note| std::fs::read_to_string(note).ok());
-    let noted = noted.as_deref().and_then(|noted| noted.strip_prefix(&stamp)?.strip_prefix('\n'));
+    let noted = noted.as_deref().zip(stamp.as_ref());
+    let noted = noted.and_then(|(noted, stamp)| noted.strip_prefix(stamp)?.strip_prefix('\n'));
     if let Some(key) = noted.filter(|key| key.len() == 64) {
-        let mut head = [0; 20];
-        std::fs::File::open(path)?.read_exact(&mut head)?;
-        return Ok((key.to_owned(), machine_of(&head)));
+        return Ok((key.to_owned(), machine));
     }
-    let (key, machine) = look_at(path)?;
-    // One that was written a moment ago may be written to again with the same times.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let is_settled = i64::try_from(now.as_secs()).is_ok_and(|now| now > found.ctime() + 2);
-    if let Some(note) = note.filter(|_| is_settled) {
+    let key = file_digest(&file)?;
+    if let Some((note, stamp)) = note.zip(stamp) {
         let _ = write_atomic(&note, format!("{stamp}\n{key}").as_bytes(), 0o600, None);
     }
     Ok((key, machine))
-}
-
-/// SHA-256 of a file in hex, and the machine that it runs on. Piece by piece: most hosts have it
-/// already, and memory for all of it costs more time than its hash.
-fn look_at(path: &Path) -> std::io::Result<(String, Option<&'static str>)> {
-    let mut file = std::fs::File::open(path)?;
-    let mut digest = Sha256::new();
-    let mut piece = vec![0; 64 << 10];
-    let mut machine = None;
-    let mut is_first = true;
-    loop {
-        let read = file.read(&mut piece)?;
-        if read == 0 {
-            return Ok((hex(&digest.finalize()), machine));
-        }
-        if std::mem::take(&mut is_first) {
-            machine = machine_of(&piece[..read]);
-        }
-        digest.update(&piece[..read]);
-    }
 }
 
 /// The machine that a program runs on, as `uname -m` names it; read from its ELF header.

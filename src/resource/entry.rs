@@ -84,16 +84,22 @@ impl Entry {
             .with_context(|| format!("read link `{}`", self.path.display()))
     }
 
+    /// Opens a regular file for reading, and says what it is.
+    pub(super) fn open(&self) -> io::Result<(File, Metadata)> {
+        // Not waiting for a pipe's other end, should somebody put one there.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = File::from(openat(&self.folder, &self.name, flags, Mode::empty())?);
+        let found = file.metadata()?;
+        if !found.is_file() {
+            return Err(io::Error::other("it is no longer a file"));
+        }
+        Ok((file, found))
+    }
+
     /// The content of a regular file, and what it is.
     pub(super) fn read(&self) -> Result<(Vec<u8>, Metadata)> {
         let read = || -> io::Result<_> {
-            // Not waiting for a pipe's other end, should somebody put one there.
-            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            let file = File::from(openat(&self.folder, &self.name, flags, Mode::empty())?);
-            let found = file.metadata()?;
-            if !found.is_file() {
-                return Err(io::Error::other("it is no longer a file"));
-            }
+            let (file, found) = self.open()?;
             if found.len() > MAX_FILE {
                 let most = MAX_FILE >> 20;
                 return Err(io::Error::other(format!("it is larger than {most} MiB")));

@@ -161,6 +161,19 @@ impl Kind for File {
         Ok(state)
     }
 
+    /// A blob may be large, and its bytes are of use only where they change.
+    fn as_declared(&self, host: &Host) -> Result<Option<String>> {
+        let Content::Blob(blob) = &self.content else { return Ok(None) };
+        let Some(entry) = Entry::find(&host.path(&self.path))? else { return Ok(None) };
+        let Ok((file, found)) = entry.open() else { return Ok(None) };
+        let owner = self.owner.resolve(host)?;
+        let is_same = found.len() == blob.size
+            && found.mode() & 0o7777 == self.mode
+            && owner == Some((found.uid(), found.gid()))
+            && host.file_digest(&file, &found).is_ok_and(|digest| digest == blob.key);
+        Ok(is_same.then(|| blob.key.clone()))
+    }
+
     fn diff(&self, state: &PathState, host: &Host) -> Result<Option<Change>> {
         let action = match state {
             PathState::Absent => Action::Create,

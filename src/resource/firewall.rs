@@ -1,6 +1,7 @@
 //! The host's firewall: ufw, with everything closed that is not allowed. ufw's own files are read
 //! and written, so that its commands keep working and rules made by others stay.
 
+mod kernel;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Action, Advise, Back, Change, Host, Id, Kind, write_atomic};
 
+pub(super) use kernel::Listed;
 use rules::{Family, RuleChange, RuleFile};
 use ufw::Ufw;
 

@@ -12,9 +12,14 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, bail};
 use tokio::sync::OnceCell;
 
+use super::firewall::Listed;
+use super::known::Known;
 use super::packages::LastTable;
 use super::vouch::Vouchers;
 use super::{Blob, Id, docker};
+
+/// Where the host's programs are.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// What a plan leaves of one resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,6 +59,8 @@ pub struct Host {
     hashes: RefCell<HashMap<String, Option<String>>>,
     come: RefCell<HashSet<String>>,
     pub(super) vouchers: Vouchers,
+    pub(super) known: Known,
+    pub(super) listed: Listed,
     pub(super) last_table: LastTable,
     patience: Duration,
 }
@@ -80,6 +87,8 @@ impl Host {
             hashes: RefCell::default(),
             come: RefCell::default(),
             vouchers: Vouchers::default(),
+            known: Known::default(),
+            listed: Listed::default(),
             last_table: LastTable::default(),
             patience: Duration::from_mins(10),
         }
@@ -252,10 +261,15 @@ impl Host {
     /// The program to run with the host's environment: clean, in C locale.
     #[must_use]
     pub fn command(&self, program: &str) -> tokio::process::Command {
-        let mut command = tokio::process::Command::new(program);
+        // By its path: a name would be looked for by a copy of this process, which costs more than
+        // what many of them do.
+        let mut places = PATH.split(':').map(|folder| Path::new(folder).join(program));
+        let found = places.find(|path| path.exists());
+        let mut command =
+            tokio::process::Command::new(found.unwrap_or_else(|| PathBuf::from(program)));
         command
             .env_clear()
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("PATH", PATH)
             .env("LC_ALL", "C")
             .env("HOME", "/root")
             .stdin(Stdio::null())
@@ -301,6 +315,14 @@ impl Host {
         let text = Rc::from(read()?);
         self.tables.borrow_mut().insert(path.to_owned(), Rc::clone(&text));
         Ok(text)
+    }
+
+    /// Keeps what was found out and may hold for the next run: hashes of passwords, digests of large
+    /// files, the rules in the kernel.
+    pub fn keep_notes(&self) -> Result<()> {
+        self.keep_vouchers()?;
+        self.keep_known()?;
+        self.keep_listing()
     }
 
     /// Forgets what was read, after a change.

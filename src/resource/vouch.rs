@@ -6,11 +6,11 @@
 //! host's disk nor the operator's alone makes a password easier to guess.
 
 use std::cell::RefCell;
-use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::{HashScheme, Host, Secret, sha256, write_atomic};
+use super::notes::Notes;
+use super::{HashScheme, Host, Secret, sha256};
 
 /// How many vouchers a host keeps: a few for each operator.
 const MOST: usize = 64;
@@ -22,13 +22,7 @@ pub(super) struct Vouchers(RefCell<Option<Known>>);
 #[derive(Debug)]
 struct Known {
     key: Secret,
-    /// Newest last.
-    all: Vec<String>,
-    is_new: bool,
-}
-
-fn path(host: &Host) -> PathBuf {
-    host.state_dir().join("stamps/vouchers")
+    vouchers: Notes,
 }
 
 impl Known {
@@ -42,42 +36,31 @@ impl Known {
 impl Host {
     /// Takes the operator's key to what was vouched for on this host.
     pub fn vouch_with(&self, key: Secret) {
-        let text = std::fs::read_to_string(path(self)).unwrap_or_default();
-        let all = text.lines().map(str::to_owned).collect();
-        *self.vouchers.0.borrow_mut() = Some(Known { key, all, is_new: false });
+        let vouchers = Notes::load(self, "vouchers");
+        *self.vouchers.0.borrow_mut() = Some(Known { key, vouchers });
     }
 
     /// Whether `hash` was found to be one of `password`.
     pub(super) fn is_vouched(&self, scheme: HashScheme, password: &Secret, hash: &str) -> bool {
         let known = self.vouchers.0.borrow();
-        known
-            .as_ref()
-            .is_some_and(|known| known.all.contains(&known.voucher(scheme, password, hash)))
+        known.as_ref().is_some_and(|known| {
+            let wanted = known.voucher(scheme, password, hash);
+            known.vouchers.lines().any(|voucher| voucher == wanted)
+        })
     }
 
     /// Notes that `hash` is one of `password`.
     pub(super) fn vouch(&self, scheme: HashScheme, password: &Secret, hash: &str) {
         if let Some(known) = self.vouchers.0.borrow_mut().as_mut() {
             let voucher = known.voucher(scheme, password, hash);
-            if !known.all.contains(&voucher) {
-                known.all.push(voucher);
-                known.is_new = true;
-            }
+            known.vouchers.add(voucher);
         }
     }
 
     /// Keeps what was vouched for, at the end of a run.
-    pub fn keep_vouchers(&self) -> Result<()> {
+    pub(super) fn keep_vouchers(&self) -> Result<()> {
         let mut known = self.vouchers.0.borrow_mut();
-        let Some(known) = known.as_mut().filter(|known| known.is_new) else { return Ok(()) };
-        let newest = &known.all[known.all.len().saturating_sub(MOST)..];
-        let path = path(self);
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        write_atomic(&path, (newest.join("\n") + "\n").as_bytes(), 0o600, None)?;
-        known.is_new = false;
-        Ok(())
+        known.as_mut().map_or(Ok(()), |known| known.vouchers.keep(MOST))
     }
 }
 
@@ -92,14 +75,15 @@ mod tests {
         let (password, other) = (Secret::new("correct horse"), Secret::new("wrong"));
         let scheme = HashScheme::Argon2id;
 
+        let path = &root.path().join("var/lib/hwctl/stamps/vouchers");
         let first = host();
         first.vouch(scheme, &password, "hash");
         first.keep_vouchers().unwrap();
-        assert!(!path(&first).exists(), "without a key nothing is kept");
+        assert!(!path.exists(), "without a key nothing is kept");
         first.vouch_with(Secret::new("key"));
         first.vouch(scheme, &password, "hash");
         first.keep_vouchers().unwrap();
-        let kept = std::fs::read_to_string(path(&first)).unwrap();
+        let kept = std::fs::read_to_string(path).unwrap();
         assert!(kept.lines().all(|line| line.len() == 64), "{kept}");
 
         let next = host();

@@ -6,10 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use anyhow::{Context as _, Result};
-use sha2::{Digest as _, Sha256};
 
 use crate::failure::Failure;
-use crate::resource::{Blob, Content, MAX_FILE, hex, sha256};
+use crate::resource::{Blob, Content, MAX_FILE, file_digest, sha256};
 
 /// Longer files are not shown as a diff and travel apart, so that they travel once.
 const MAX_TEXT: u64 = 64 * 1024;
@@ -110,16 +109,8 @@ pub(super) fn archive(path: &Path) -> Result<Blob> {
 }
 
 fn digest(path: &Path) -> Result<String> {
-    let reading = || format!("read `{}`", path.display());
-    let mut file = File::open(path).with_context(reading)?;
-    let mut digest = Sha256::new();
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        match file.read(&mut buffer).with_context(reading)? {
-            0 => return Ok(hex(&digest.finalize())),
-            read => digest.update(&buffer[..read]),
-        }
-    }
+    let digest = File::open(path).and_then(|file| file_digest(&file));
+    digest.with_context(|| format!("read `{}`", path.display()))
 }
 
 fn wrong(path: &Path, problem: &str) -> Failure {

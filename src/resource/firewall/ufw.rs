@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use futures_util::future::join;
 use serde::{Deserialize, Serialize};
 
 use super::super::{Host, PathState, write_atomic};
+use super::kernel::{Listing, listing};
 use super::rules::{Family, RuleFile};
 
 const CONF: &str = "/etc/ufw/ufw.conf";
@@ -58,8 +58,7 @@ impl Ufw {
                 _ => None,
             },
         };
-        let (v4, v6) = join(kernel(host, "iptables"), kernel(host, "ip6tables")).await;
-        let (v4, v6) = (v4?, v6?);
+        let Listing { v4, v6, .. } = listing(host).await?;
         ufw.running = v4.as_ref().is_some_and(|kernel| kernel.contains("-N ufw-user-input\n"));
         ufw.loaded = match v4 {
             Some(v4) if ufw.running => {
@@ -226,22 +225,6 @@ fn read_rules(family: Family, host: &Host) -> Result<PathState> {
     }
     let name = rules_path(family).file_name().unwrap_or_default();
     PathState::read(&host.path(&Path::new("/usr/share/ufw/iptables").join(name)))
-}
-
-/// The rules in the kernel; `None` when they cannot be listed.
-async fn kernel(host: &Host, program: &str) -> Result<Option<String>> {
-    let listed = host
-        .once(&format!("{program} -S"), async || {
-            let output = host.command(program).args(["-w", "-S"]).output().await;
-            Ok(match output {
-                Ok(output) if output.status.success() => {
-                    String::from_utf8_lossy(&output.stdout).into_owned()
-                }
-                _ => String::new(),
-            })
-        })
-        .await?;
-    Ok((!listed.is_empty()).then(|| listed.to_string()))
 }
 
 /// Whether the listing has these lines, as many rules of the chain as the file, and those of the

@@ -1,0 +1,51 @@
+//! Lines that a host keeps from run to run. What they say costs time to find out and can be found out
+//! again: a host that loses them is slower once.
+
+use std::fs;
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::{Host, write_atomic};
+
+/// Lines of a file, newest last.
+#[derive(Debug)]
+pub(super) struct Notes {
+    path: PathBuf,
+    lines: Vec<String>,
+    is_new: bool,
+}
+
+impl Notes {
+    /// Those that the host has by this name.
+    pub(super) fn load(host: &Host, name: &str) -> Self {
+        let path = host.state_dir().join("stamps").join(name);
+        let text = fs::read_to_string(&path).unwrap_or_default();
+        Self { path, lines: text.lines().map(str::to_owned).collect(), is_new: false }
+    }
+
+    pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
+        self.lines.iter().map(String::as_str)
+    }
+
+    pub(super) fn add(&mut self, line: String) {
+        if !self.lines.contains(&line) {
+            self.lines.push(line);
+            self.is_new = true;
+        }
+    }
+
+    /// Keeps the newest of them, `most` at most.
+    pub(super) fn keep(&mut self, most: usize) -> Result<()> {
+        if !self.is_new {
+            return Ok(());
+        }
+        let newest = &self.lines[self.lines.len().saturating_sub(most)..];
+        if let Some(folder) = self.path.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        write_atomic(&self.path, (newest.join("\n") + "\n").as_bytes(), 0o600, None)?;
+        self.is_new = false;
+        Ok(())
+    }
+}
