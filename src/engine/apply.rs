@@ -1,28 +1,21 @@
 //! Carries a plan out: journal first, each change verified by reading again.
 
-use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
 
-use super::aside::{Aside, Hand, InHand, Made};
+use super::aside::{Aside, Hand};
 use super::blobs::Uploads;
 use super::deadman;
 use super::input::{Halt, Halted};
 use super::journal::Journal;
-use super::order::{self, Order};
 use super::plan::{Plan, Step, Wanted};
 use super::protocol::Reply;
-use super::validate::{self, Outside};
+use super::validate::Outside;
 use crate::event::What;
-use crate::resource::{
-    Action, Advise, Back, Change, Detail, Host, Resource, Saved, require_docker,
-};
-
-/// How often it is looked whether what is waited for is there.
-const TICK: Duration = Duration::from_millis(10);
+use crate::resource::{Advise, Back, Change, Detail, Host, Resource, Saved};
 
 /// Tells the operator's side what happens.
 pub(super) struct Teller(pub(super) UnboundedSender<Reply>);
@@ -78,8 +71,10 @@ impl Carrier<'_> {
         // It is in the journal, and must not come after it was taken back.
         let made = aside.end(self.halted).await;
         if let Carried::Stopped(mut left) = carried? {
-            let made = made?;
-            left.retain(|index| !made.contains(index));
+            for (index, made) in made {
+                self.made(plan, index, made)?;
+                left.retain(|other| *other != index);
+            }
             return Ok(Carried::Stopped(left));
         }
         // What was armed for a change that turned out not to be needed.
@@ -89,172 +84,8 @@ impl Carrier<'_> {
         Ok(Carried::Out)
     }
 
-    /// Makes the changes in their order, save for what need not wait: beside packages, which take
-    /// longest, comes what needs none of them, then what needs one that has come; an image comes in
-    /// beside the others, and nothing waits until a new container has shown that it stays.
-    async fn steps<'p>(
-        &'p self,
-        wanted: &Wanted,
-        plan: &'p Plan,
-        journal: &mut Journal,
-        aside: &mut Aside<'p>,
-    ) -> Result<Carried> {
-        let all = plan.steps.len();
-        let order = Order::of(plan, |blob| self.uploads.lack(blob));
-        let mut left: VecDeque<usize> = order.packages.into_iter().collect();
-        left.extend(order.beside.iter().chain(&order.rest));
-        let (mut validated, mut image_begun) = (false, false);
-        while let Some(index) = left.front().copied() {
-            let step = &plan.steps[index];
-            if left.len() <= order.rest.len() {
-                self.wait_for_what_it_needs(plan, &order, index, aside).await?;
-            }
-            if self.is_stopped(all - left.len(), all)? {
-                return Ok(Carried::Stopped(left.into()));
-            }
-            left.pop_front();
-            if !image_begun && left.len() < order.rest.len() {
-                image_begun = self.begin_image(plan, &order, index, journal, aside).await?;
-            }
-            if !validated && validate::is_nginx_configuration(&step.resource) {
-                aside.beside(validate::nginx_configuration(wanted, self.host)).await?;
-                validated = true;
-            }
-            let start = Instant::now();
-            self.started(index, step);
-            if aside.has(index) {
-                self.finish(plan, index, aside).await?;
-                continue;
-            }
-            if let Some(outside) = self.outside.filter(|_| validate::is_nginx(&step.resource)) {
-                aside.beside(validate::nginx_serves(wanted, outside, self.host)).await?;
-            }
-            let may_wait =
-                order.packages == Some(index) || matches!(step.resource, Resource::Container(_));
-            if may_wait && self.set_aside(index, step, journal, aside).await? {
-                continue;
-            }
-            let made = aside.beside(self.one(step, journal)).await;
-            made.with_context(|| format!("cannot apply `{}`", step.resource.id()))?;
-            self.done(index, step, start.elapsed());
-        }
-        while let Some(index) = aside.first() {
-            self.finish(plan, index, aside).await?;
-        }
-        Ok(Carried::Out)
-    }
-
-    /// Waits for the package that a change needs, or for all of them, and for what is uploaded: nothing
-    /// else is begun before that is whole.
-    async fn wait_for_what_it_needs(
-        &self,
-        plan: &Plan,
-        order: &Order,
-        index: usize,
-        aside: &mut Aside<'_>,
-    ) -> Result<()> {
-        if let Some(packages) = order.packages.filter(|packages| aside.has(*packages)) {
-            self.hand.set(InHand::Change(packages));
-            let needed = order::package(&plan.steps[index].resource);
-            let has_come = || needed.is_some_and(|package| self.host.has_come(package));
-            while needed.is_some() && !aside.is_made(packages) && !has_come() {
-                if self.halted.get().is_some() {
-                    return Ok(());
-                }
-                aside.beside(sleep(TICK)).await;
-            }
-            if aside.is_made(packages) || needed.is_none() {
-                self.finish(plan, packages, aside).await?;
-            }
-        }
-        while self.uploads.are_coming()? && self.halted.get().is_none() {
-            aside.beside(sleep(TICK)).await;
-        }
-        Ok(())
-    }
-
-    fn started(&self, index: usize, step: &Step) {
-        self.teller.tell(What::ChangeStarted { index, id: step.resource.id() });
-        self.hand.set(InHand::Change(index));
-    }
-
-    fn done(&self, index: usize, step: &Step, took: Duration) {
-        let elapsed_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        self.teller.tell(What::ChangeDone { index, id: step.resource.id(), elapsed_ms });
-    }
-
-    /// Waits for a change that was set aside.
-    async fn finish(&self, plan: &Plan, index: usize, aside: &mut Aside<'_>) -> Result<()> {
-        let Some(Made { result, took }) = aside.finish(index).await else { return Ok(()) };
-        let step = &plan.steps[index];
-        result.with_context(|| format!("cannot apply `{}`", step.resource.id()))?;
-        self.done(index, step, took);
-        Ok(())
-    }
-
-    /// Begins with the next image from the place `from` on; says that there is no docker for it yet
-    /// by `false`.
-    async fn begin_image<'p>(
-        &'p self,
-        plan: &'p Plan,
-        order: &Order,
-        from: usize,
-        journal: &mut Journal,
-        aside: &mut Aside<'p>,
-    ) -> Result<bool> {
-        let is_image =
-            |step: &Step| matches!(step.resource, Resource::Image(_)) && step.to.is_none();
-        let mut rest = plan.steps.iter().enumerate().skip(from);
-        let Some((index, step)) = rest.find(|(_, step)| is_image(step)) else { return Ok(true) };
-        let is_early = order.packages.is_some_and(|packages| aside.has(packages));
-        let has_come = order::package(&step.resource).is_some_and(|name| self.host.has_come(name));
-        if is_early && !has_come {
-            return Ok(false);
-        }
-        self.host.forget();
-        // What is wrong with docker is told when its turn comes.
-        if require_docker(self.host).await.is_ok() {
-            self.set_aside(index, step, journal, aside).await?;
-        }
-        Ok(true)
-    }
-
-    /// Sets a change aside that makes what is not there, or installs packages; says whether it is one.
-    async fn set_aside<'p>(
-        &'p self,
-        index: usize,
-        step: &'p Step,
-        journal: &mut Journal,
-        aside: &mut Aside<'p>,
-    ) -> Result<bool> {
-        self.host.forget();
-        let (host, resource) = (self.host, &step.resource);
-        let examined = resource.examine(host).await?;
-        let is_packages = matches!(resource, Resource::Packages(_));
-        let fits = |change: &Change| change.action == Action::Create || is_packages;
-        let change = examined.change.filter(|change| step.to.is_none() && fits(change));
-        let Some(change) = change else { return Ok(false) };
-        journal.note(step, examined.before.clone(), change)?;
-        if let Resource::Container(container) = resource {
-            // The firewall is not changed while docker makes its rules.
-            let launched = aside.beside(Box::pin(container.launch(host))).await;
-            launched.with_context(|| format!("cannot apply `{}`", resource.id()))?;
-            aside.begin(index, true, async move {
-                Box::pin(container.settle(host)).await?;
-                self.verify(resource).await
-            });
-            return Ok(true);
-        }
-        // An apt that is broken off leaves dpkg in the middle.
-        aside.begin(index, !is_packages, async move {
-            Box::pin(resource.apply(&examined.before, host)).await?;
-            self.verify(resource).await
-        });
-        Ok(true)
-    }
-
     /// Whether the operator wants it to end here, after `done` of `all` changes.
-    fn is_stopped(&self, done: usize, all: usize) -> Result<bool> {
+    pub(super) fn is_stopped(&self, done: usize, all: usize) -> Result<bool> {
         match self.halted.get() {
             None => Ok(false),
             // A change that is armed is in hand until it is loaded.
@@ -263,7 +94,8 @@ impl Carrier<'_> {
         }
     }
 
-    async fn one(&self, step: &Step, journal: &mut Journal) -> Result<()> {
+    /// Makes one change, by its journal.
+    pub(super) async fn one(&self, step: &Step, journal: &mut Journal) -> Result<()> {
         // What came earlier in the plan may have changed it since: a package brings files.
         self.host.forget();
         match &step.to {
@@ -295,7 +127,7 @@ impl Carrier<'_> {
     }
 
     /// Reads a resource again: the host has to have what it declares.
-    async fn verify(&self, resource: &Resource) -> Result<()> {
+    pub(super) async fn verify(&self, resource: &Resource) -> Result<()> {
         let after = resource.examine(self.host).await?;
         self.host.record_applied(resource.id(), after.digest, after.changed_at);
         after.change.map_or(Ok(()), |change| not_kept(&change))

@@ -16,7 +16,8 @@ use super::input::Halted;
 
 /// How long one that may be broken off still gets when all has to end.
 const PATIENCE: Duration = Duration::from_secs(10);
-const TICK: Duration = Duration::from_millis(20);
+/// How often it is looked whether what is waited for is there.
+pub(super) const TICK: Duration = Duration::from_millis(10);
 
 /// What is under way, for progress.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,8 +128,8 @@ impl<'a> Aside<'a> {
     }
 
     /// Lets all end: an undo that comes before would miss them. Those that are breakable are not waited
-    /// for long once all has to end. The places of what was made; an error, if one failed.
-    pub(super) async fn end(&mut self, halted: &Halted) -> Result<Vec<usize>> {
+    /// for long once all has to end. What became of the others, by their places.
+    pub(super) async fn end(&mut self, halted: &Halted) -> Vec<(usize, Made)> {
         let mut left = PATIENCE;
         while let Some(open) = self.changes.iter().find(|change| change.made.is_none()) {
             if !open.is_breakable {
@@ -142,8 +143,7 @@ impl<'a> Aside<'a> {
                 left = left.saturating_sub(TICK);
             }
         }
-        let made = self.changes.drain(..).filter_map(|change| Some((change.index, change.made?)));
-        made.map(|(index, made)| made.result.map(|()| index)).collect()
+        self.changes.drain(..).filter_map(|change| Some((change.index, change.made?))).collect()
     }
 }
 
@@ -189,7 +189,7 @@ mod tests {
         aside.finish(3).await.unwrap().result.unwrap();
         assert_eq!(seen.get(), Some(InHand::Change(3)));
         assert!(aside.finish(3).await.is_none());
-        assert!(aside.end(&Halted::default()).await.unwrap().is_empty());
+        assert!(aside.end(&Halted::default()).await.is_empty());
     }
 
     #[tokio::test]
@@ -202,8 +202,9 @@ mod tests {
                 Ok(())
             });
         }
-        assert_eq!(aside.end(&Halted::default()).await.unwrap(), [3, 5]);
         aside.begin(4, true, async { Err(anyhow!("no such image")) });
-        assert!(aside.end(&Halted::default()).await.is_err());
+        let made = aside.end(&Halted::default()).await;
+        let made: Vec<_> = made.iter().map(|(index, made)| (*index, made.result.is_ok())).collect();
+        assert_eq!(made, [(3, true), (5, true), (4, false)]);
     }
 }

@@ -25,6 +25,7 @@ mod room;
 mod service;
 mod session;
 mod status;
+mod steps;
 mod undo;
 mod validate;
 

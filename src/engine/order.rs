@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use super::deadman;
 use super::plan::{Plan, Step};
-use crate::resource::{Blob, Id, Resource};
+use crate::resource::{Blob, Host, Id, Resource, may_load_rules_any_time};
 
 /// Where no package puts anything that the stack declares: by Debian's policy (9.1), or since it is hwctl's
 /// own. (nginx puts a page into `/var/www/html`.)
@@ -53,9 +54,9 @@ impl Order {
     }
 }
 
-/// The package that a change needs; `None`: more than one. A pull needs the certificates as well, and the
-/// firewall is not changed while docker, which starts as it is set up, makes its rules.
-pub(super) fn package(resource: &Resource) -> Option<&'static str> {
+/// The package that a change needs; `None`: more than one. A pull needs the certificates as well, and
+/// where docker, which starts as it is set up, could hold the lock of the rules, so does the firewall.
+pub(super) fn package(resource: &Resource, host: &Host) -> Option<&'static str> {
     let is_of_nginx =
         |path: &Path| path.starts_with("/etc/nginx") || path.starts_with("/etc/logrotate.d/nginx");
     match resource {
@@ -66,6 +67,8 @@ pub(super) fn package(resource: &Resource) -> Option<&'static str> {
             "nginx.service" => Some("nginx"),
             _ => None,
         },
+        Resource::Firewall(_) => may_load_rules_any_time(host).then_some("ufw"),
+        other if deadman::is_loaded(other) => may_load_rules_any_time(host).then_some("ufw"),
         other => other.path().is_some_and(is_of_nginx).then_some("nginx"),
     }
 }
@@ -171,11 +174,24 @@ mod tests {
 
     #[test]
     fn what_needs_more_than_one_package_waits_for_all() {
+        let root = tempfile::tempdir().unwrap();
+        let host = Host::new(root.path(), Box::new(|_| anyhow::bail!("none")), Box::new(|_| ()));
+        let needed = |resource: Resource| package(&resource, &host);
         let image = |archive| Image { reference: "redis:7-alpine".to_owned(), archive }.into();
-        assert_eq!(package(&image(Some(api().0))), Some("docker.io"));
-        assert_eq!(package(&image(None)), None, "a pull needs ca-certificates too");
-        assert_eq!(package(&file("/etc/ufw/after.rules")), None, "docker makes rules, too");
-        assert_eq!(package(&file("/etc/nginx/nginx.conf")), Some("nginx"));
+        assert_eq!(needed(image(Some(api().0))), Some("docker.io"));
+        assert_eq!(needed(image(None)), None, "a pull needs ca-certificates too");
+        assert_eq!(needed(file("/etc/nginx/nginx.conf")), Some("nginx"));
+        let programs = root.path().join("usr/sbin");
+        std::fs::create_dir_all(&programs).unwrap();
+        for (kind, expected) in [("legacy", None), ("nft", Some("ufw"))] {
+            let program = programs.join(format!("xtables-{kind}-multi"));
+            std::fs::write(&program, "").unwrap();
+            for name in ["iptables", "ip6tables"] {
+                let _ = std::fs::remove_file(programs.join(name));
+                std::os::unix::fs::symlink(&program, programs.join(name)).unwrap();
+            }
+            assert_eq!(needed(file("/etc/ufw/after.rules")), expected, "{kind}");
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use futures_util::future::join_all;
 
+use super::deadman;
 use crate::event::Planned;
 use crate::failure::{Exit, Failure};
 use crate::resource::{
@@ -247,15 +248,18 @@ impl Maker<'_> {
 }
 
 /// When a resource is brought back: what a unit reads before the unit, what may not come again last.
+/// What the firewall is loaded with comes right before it, since the host reverts both unless a new
+/// login confirms them in time.
 fn rank(resource: &Resource) -> u8 {
     match resource {
-        Resource::Firewall(_) => 1,
+        other if deadman::is_loaded(other) => 1,
+        Resource::Firewall(_) => 2,
         // Docker itself, which containers need; the others may need containers.
-        Resource::Unit(unit) if unit.inputs.is_empty() => 1,
-        Resource::Container(_) => 2,
-        Resource::Unit(_) => 3,
-        Resource::Volume(_) | Resource::Image(_) | Resource::HostSecret(_) => 4,
-        Resource::Packages(_) => 5,
+        Resource::Unit(unit) if unit.inputs.is_empty() => 2,
+        Resource::Container(_) => 3,
+        Resource::Unit(_) => 4,
+        Resource::Volume(_) | Resource::Image(_) | Resource::HostSecret(_) => 5,
+        Resource::Packages(_) => 6,
         _ => 0,
     }
 }

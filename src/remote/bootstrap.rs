@@ -1,12 +1,10 @@
 //! Starts the engine on the host, putting hwctl there first when the host lacks this version.
 
-use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
-use flate2::{Compression, write::GzEncoder};
 use openssh::{Session, Stdio};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::mpsc;
@@ -14,6 +12,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::kept::state_folder;
+use super::packed::{self, Packed};
 use super::sending::Sending;
 use super::ssh::{Connection, Target};
 use crate::engine::protocol::{BINARY_FOLDER, CLIENT_GREETING, ENGINE_GREETING};
@@ -100,11 +99,14 @@ fn machine_of(bytes: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// Hashes the binary, which takes a moment: beside the login, and once for all hosts.
+/// Hashes the binary, which takes a moment: beside the login, and once for all hosts. Packing it begins.
 pub(super) async fn prepare(target: &Target) {
     let named = target.host_binary.clone();
     // An error is told to who asks for it next.
-    let _ = spawn_blocking(move || Binary::load(named.as_deref()).map(drop)).await;
+    let binary = spawn_blocking(move || Binary::load(named.as_deref())).await;
+    if let Ok(Ok(binary)) = binary {
+        packed::begin(&binary.source, &binary.key);
+    }
 }
 
 /// The path of hwctl's binary on hosts.
@@ -288,23 +290,25 @@ async fn upload(
     tell: impl Fn(String, Option<f32>),
 ) -> Result<(), Failure> {
     let cannot = |error: std::io::Error| Failure::new(Exit::Failed, error.to_string());
-    let source = std::fs::File::open(&binary.source).map_err(cannot)?;
-    let size = source.metadata().map_err(cannot)?.len();
-    let (sender, mut packed) = mpsc::channel(8);
-    let packing = spawn_blocking(move || pack(source, &sender));
+    let (source, key) = (binary.source.clone(), binary.key.clone());
+    let packed = spawn_blocking(move || Packed::of(&source, &key)).await;
+    let packed = packed.map_err(std::io::Error::other).flatten().map_err(cannot)?;
+    let size = packed.size;
+    let (sender, mut pieces) = mpsc::channel(8);
+    let reading = spawn_blocking(move || packed.send(&sender));
     let mut child = spawn(session, target, &upload_script(target, binary)).await?;
     if let Some(mut stdin) = child.stdin().take() {
         let mut sending = Sending::new("putting hwctl on the host", size);
         // A host that cannot take it closes the pipe and says why below.
         let mut going = stdin.write_all(&password_line(target)).await.is_ok();
-        while let Some((bytes, of)) = packed.recv().await {
-            going = going && stdin.write_all(&bytes).await.is_ok();
-            let (message, fraction) = sending.more(of);
+        while let Some(piece) = pieces.recv().await {
+            going = going && stdin.write_all(&piece).await.is_ok();
+            let (message, fraction) = sending.more(piece.len());
             tell(message, fraction);
         }
         let _ = stdin.shutdown().await;
     }
-    packing.await.map_err(std::io::Error::other).and_then(|packed| packed).map_err(cannot)?;
+    reading.await.map_err(std::io::Error::other).flatten().map_err(cannot)?;
     let mut done = String::new();
     if let Some(stdout) = child.stdout().take() {
         let _ = stdout.take(MAX_TOLD as u64).read_to_string(&mut done).await;
@@ -312,6 +316,7 @@ async fn upload(
     if done.contains("hwctl uploaded") {
         return Ok(());
     }
+    packed::forget(&binary.key);
     let mut told = Vec::new();
     if let Some(stderr) = child.stderr().take() {
         let _ = stderr.take(MAX_TOLD as u64).read_to_end(&mut told).await;
@@ -323,28 +328,6 @@ async fn upload(
             .hint("free some space on the host (`df -h`, `apt-get clean`) and run again"));
     }
     Err(failure)
-}
-
-/// Compresses a file piece by piece: each with the number of the file's bytes that it stands for.
-fn pack(
-    mut source: impl std::io::Read,
-    to: &mpsc::Sender<(Vec<u8>, usize)>,
-) -> std::io::Result<()> {
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    let mut piece = vec![0; 128 << 10];
-    loop {
-        let read = source.read(&mut piece)?;
-        if read == 0 {
-            break;
-        }
-        encoder.write_all(&piece[..read])?;
-        if to.blocking_send((std::mem::take(encoder.get_mut()), read)).is_err() {
-            return Ok(());
-        }
-    }
-    // Who takes them no more knows why.
-    let _ = to.blocking_send((encoder.finish()?, 0));
-    Ok(())
 }
 
 /// Keeps the two newest other versions, and the one that the host's own commands and timers run.

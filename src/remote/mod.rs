@@ -8,6 +8,7 @@ mod exec;
 pub mod interrupt;
 mod kept;
 mod outside;
+mod packed;
 mod sending;
 mod ssh;
 mod upload;

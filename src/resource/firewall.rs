@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::{Action, Advise, Back, Change, Host, Id, Kind, write_atomic};
 
 pub(super) use kernel::Listed;
+pub use kernel::may_load_rules_any_time;
 use rules::{Family, RuleChange, RuleFile};
 use ufw::Ufw;
 

@@ -56,7 +56,7 @@ pub use docker::require as require_docker;
 pub use entry::{MAX_FILE, sweep};
 pub use facts::{Facts, Version};
 pub use file::{Absent, File, PathState};
-pub use firewall::{Firewall, FirewallPort, FirewallState, Transport};
+pub use firewall::{Firewall, FirewallPort, FirewallState, Transport, may_load_rules_any_time};
 pub use fs::{Owner, user_name, write_atomic};
 pub use hint::{Advise, Hint};
 pub use host::{BlobSource, Host, Outcome, Progress, last_lines};

@@ -145,7 +145,7 @@ impl Kind for Packages {
     }
 
     async fn apply(&self, _: &PackagesState, host: &Host) -> Result<()> {
-        wait_for_first_boot(host).await?;
+        self.wait_for_others(host).await?;
         let state = self.settled(host).await?;
         let missing: Vec<_> = self
             .names
@@ -210,6 +210,12 @@ impl Kind for Packages {
 }
 
 impl Packages {
+    /// Waits while cloud-init or another apt works on the host.
+    pub async fn wait_for_others(&self, host: &Host) -> Result<()> {
+        wait_for_first_boot(host).await?;
+        wait_for_locks(host).await
+    }
+
     /// What there is once nobody else works on packages and dpkg has finished what it was
     /// interrupted in: that may be the apt of a run that was cut off a moment ago.
     async fn settled(&self, host: &Host) -> Result<PackagesState> {

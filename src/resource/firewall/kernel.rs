@@ -7,13 +7,13 @@ use std::cell::RefCell;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use anyhow::Result;
 use rustix::net::netlink::NETFILTER;
-use serde::{Deserialize, Serialize};
 
 use super::super::netlink::{ask, broken};
-use super::super::{Host, decode, encode, write_atomic};
+use super::super::{Host, write_atomic};
 
 /// Lists the rules of each family.
 const PROGRAMS: [&str; 2] = ["iptables", "ip6tables"];
@@ -30,19 +30,17 @@ const GENERATION: [u8; 4] = {
 };
 
 /// What iptables lists.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub(super) struct Listing {
-    /// Boot and count of changes that it is of.
-    of: String,
-    /// IPv4's rules; `None` when they cannot be listed.
-    pub(super) v4: Option<String>,
+    /// IPv4's rules; empty when they cannot be listed.
+    pub(super) v4: String,
     /// IPv6's.
-    pub(super) v6: Option<String>,
+    pub(super) v6: String,
 }
 
-/// The listing that was read last, to be kept.
+/// The listing that was read last, to be kept, and what it is of.
 #[derive(Debug, Default)]
-pub(in super::super) struct Listed(RefCell<Option<Listing>>);
+pub(in super::super) struct Listed(RefCell<Option<(String, Listing)>>);
 
 fn path(host: &Host) -> PathBuf {
     host.state_dir().join("stamps/rules")
@@ -52,42 +50,46 @@ fn path(host: &Host) -> PathBuf {
 pub(super) async fn listing(host: &Host) -> Result<Listing> {
     // Before they are listed: a change meanwhile makes the listing old, and not wrong.
     let of = count(host);
-    if let Some(of) = &of
-        && let Ok(kept) = fs::read(path(host))
-        && let Ok(kept) = decode::<Listing>(&kept)
-        && kept.of == *of
-    {
+    let kept = of.as_ref().and_then(|of| kept(&fs::read_to_string(path(host)).ok()?, of));
+    if let Some(kept) = kept {
         return Ok(kept);
     }
     let [v4, v6] = PROGRAMS.map(|program| list(host, program));
     let (v4, v6) = futures_util::future::try_join(v4, v6).await?;
-    let listing = Listing { of: of.clone().unwrap_or_default(), v4, v6 };
-    *host.listed.0.borrow_mut() = of.is_some().then(|| listing.clone());
+    let listing = Listing { v4: v4.to_string(), v6: v6.to_string() };
+    *host.listed.0.borrow_mut() = of.map(|of| (of, listing.clone()));
     Ok(listing)
 }
 
-async fn list(host: &Host, program: &str) -> Result<Option<String>> {
-    let listed = host
-        .once(&format!("{program} -S"), async || {
-            let output = host.command(program).args(["-w", "-S"]).output().await;
-            Ok(match output {
-                Ok(output) if output.status.success() => {
-                    String::from_utf8_lossy(&output.stdout).into_owned()
-                }
-                _ => String::new(),
-            })
-        })
-        .await?;
-    Ok((!listed.is_empty()).then(|| listed.to_string()))
+/// The listing in a kept text, if it is of that.
+fn kept(text: &str, of: &str) -> Option<Listing> {
+    let (v4, v6) = text.strip_prefix(of)?.strip_prefix('\n')?.split_once('\0')?;
+    Some(Listing { v4: v4.to_owned(), v6: v6.to_owned() })
+}
+
+async fn list(host: &Host, program: &str) -> Result<Rc<str>> {
+    let list = async || {
+        let output = host.command(program).args(["-w", "-S"]).output().await;
+        let output = output.ok().filter(|output| output.status.success());
+        let listed = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
+        Ok(listed.unwrap_or_default())
+    };
+    host.once(&format!("{program} -S"), list).await
+}
+
+/// Whether iptables writes to the tables whose changes the kernel counts. It does not need the lock
+/// then for which ufw does not wait: one that meets another's change begins anew.
+#[must_use]
+pub fn may_load_rules_any_time(host: &Host) -> bool {
+    PROGRAMS.into_iter().all(|program| {
+        let path = host.path(&Path::new("/usr/sbin").join(program));
+        fs::canonicalize(path).is_ok_and(|path| path.ends_with(COUNTED))
+    })
 }
 
 /// What a listing is of; none where nothing counts the changes.
 fn count(host: &Host) -> Option<String> {
-    let is_counted = |program| {
-        let path = host.path(&Path::new("/usr/sbin").join(program));
-        fs::canonicalize(path).is_ok_and(|path| path.ends_with(COUNTED))
-    };
-    if !PROGRAMS.into_iter().all(is_counted) {
+    if !may_load_rules_any_time(host) {
         return None;
     }
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
@@ -114,18 +116,31 @@ fn generation_of(answer: &[u8]) -> Option<u32> {
 impl Host {
     /// Keeps the rules that were listed last, at the end of a run.
     pub(in super::super) fn keep_listing(&self) -> Result<()> {
-        let Some(listing) = self.listed.0.borrow_mut().take() else { return Ok(()) };
+        let Some((of, Listing { v4, v6 })) = self.listed.0.borrow_mut().take() else {
+            return Ok(());
+        };
         let path = path(self);
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
-        write_atomic(&path, &encode(&listing)?, 0o600, None)
+        write_atomic(&path, format!("{of}\n{v4}\0{v6}").as_bytes(), 0o600, None)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_listing_is_kept_for_its_own_boot_and_count() {
+        let text = "boot 7\n-P INPUT DROP\n\0";
+        let listing = Listing { v4: "-P INPUT DROP\n".to_owned(), v6: String::new() };
+        assert_eq!(kept(text, "boot 7"), Some(listing));
+        for of in ["boot 8", "boot", "boot 77", "other 7"] {
+            assert_eq!(kept(text, of), None, "{of}");
+        }
+        assert_eq!(kept("boot 7\n-P INPUT DROP\n", "boot 7"), None, "cut off");
+    }
 
     #[test]
     fn the_generation_is_found_among_the_attributes() {

@@ -58,16 +58,13 @@ impl Ufw {
                 _ => None,
             },
         };
-        let Listing { v4, v6, .. } = listing(host).await?;
-        ufw.running = v4.as_ref().is_some_and(|kernel| kernel.contains("-N ufw-user-input\n"));
-        ufw.loaded = match v4 {
-            Some(v4) if ufw.running => {
-                // A host without IPv6 has nothing to load there.
-                ufw.is_in(&v4, Family::V4)?
-                    && (!ufw.has_ipv6() || v6.map_or(Ok(true), |v6| ufw.is_in(&v6, Family::V6))?)
-            }
-            _ => false,
-        };
+        let Listing { v4, v6 } = listing(host).await?;
+        ufw.running = v4.contains("-N ufw-user-input\n");
+        // A host without IPv6 has nothing to load there.
+        let has_v6 = ufw.has_ipv6() && !v6.is_empty();
+        ufw.loaded = ufw.running
+            && ufw.is_in(&v4, Family::V4)?
+            && (!has_v6 || ufw.is_in(&v6, Family::V6)?);
         Ok(Some(ufw))
     }
 

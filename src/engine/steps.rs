@@ -1,0 +1,226 @@
+//! The changes of a plan one after the other, and beside them those that need not be waited for.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use tokio::time::sleep;
+
+use super::apply::{Carried, Carrier};
+use super::aside::{Aside, InHand, Made, TICK};
+use super::journal::Journal;
+use super::order::{self, Order};
+use super::plan::{Plan, Step, Wanted};
+use super::validate;
+use crate::event::What;
+use crate::resource::{Action, Change, Resource, require_docker};
+
+impl Carrier<'_> {
+    /// Makes the changes in their order, save for what need not wait: beside packages, which take
+    /// longest, comes what needs none of them, then what needs one that has come; an image comes in
+    /// beside the others, and nothing waits until a new container has shown that it stays.
+    pub(super) async fn steps<'p>(
+        &'p self,
+        wanted: &Wanted,
+        plan: &'p Plan,
+        journal: &mut Journal,
+        aside: &mut Aside<'p>,
+    ) -> Result<Carried> {
+        let all = plan.steps.len();
+        let order = Order::of(plan, |blob| self.uploads.lack(blob));
+        let mut left: Vec<usize> = order.packages.into_iter().collect();
+        left.extend(order.beside.iter().chain(&order.rest));
+        let (mut validated, mut image_begun) = (false, false);
+        while let Some(place) = self.next(plan, &order, &left, aside).await? {
+            if self.is_stopped(all - left.len(), all)? {
+                return Ok(Carried::Stopped(left));
+            }
+            let index = left.remove(place);
+            let step = &plan.steps[index];
+            if !image_begun && left.len() < order.rest.len() {
+                image_begun =
+                    self.begin_image(plan, &order, (index, &left), journal, aside).await?;
+            }
+            if !validated && validate::is_nginx_configuration(&step.resource) {
+                aside.beside(validate::nginx_configuration(wanted, self.host)).await?;
+                validated = true;
+            }
+            let start = Instant::now();
+            self.started(index, step);
+            if let Resource::Packages(packages) = &step.resource
+                && order.packages == Some(index)
+            {
+                // What they do may be in the way of what is made beside apt as well; and until apt
+                // begins, it may all be stopped.
+                self.unless_halted(packages.wait_for_others(self.host)).await?;
+                if self.is_stopped(0, all)? {
+                    left.insert(0, index);
+                    return Ok(Carried::Stopped(left));
+                }
+            }
+            if aside.has(index) {
+                self.finish(plan, index, aside).await?;
+                continue;
+            }
+            if let Some(outside) = self.outside.filter(|_| validate::is_nginx(&step.resource)) {
+                aside.beside(validate::nginx_serves(wanted, outside, self.host)).await?;
+            }
+            let may_wait =
+                order.packages == Some(index) || matches!(step.resource, Resource::Container(_));
+            if may_wait && self.set_aside(index, step, journal, aside).await? {
+                continue;
+            }
+            let made = aside.beside(self.one(step, journal)).await;
+            made.with_context(|| format!("cannot apply `{}`", step.resource.id()))?;
+            self.done(index, step, start.elapsed());
+        }
+        while let Some(index) = aside.first() {
+            self.finish(plan, index, aside).await?;
+        }
+        Ok(Carried::Out)
+    }
+
+    /// The place among what is `left` of what is made next, once it has what it needs: while packages
+    /// are installed, the first whose own package has come; none at the end. For what is uploaded all
+    /// wait: nothing else is begun before that is whole.
+    async fn next(
+        &self,
+        plan: &Plan,
+        order: &Order,
+        left: &[usize],
+        aside: &mut Aside<'_>,
+    ) -> Result<Option<usize>> {
+        let first = (!left.is_empty()).then_some(0);
+        if left.len() > order.rest.len() {
+            return Ok(first);
+        }
+        let mut come = None;
+        if let Some(packages) = order.packages.filter(|packages| aside.has(*packages)) {
+            self.hand.set(InHand::Change(packages));
+            loop {
+                // Also when all is to end: what is armed is in hand until the firewall is loaded.
+                come = left.iter().position(|index| self.has_come(&plan.steps[*index]));
+                let is_over = aside.is_made(packages) || self.halted.get().is_some();
+                if come.is_some() || is_over {
+                    break;
+                }
+                aside.beside(sleep(TICK)).await;
+            }
+            if aside.is_made(packages) {
+                self.finish(plan, packages, aside).await?;
+            }
+        }
+        while self.uploads.are_coming()? && self.halted.get().is_none() {
+            aside.beside(sleep(TICK)).await;
+        }
+        Ok(come.or(first))
+    }
+
+    /// Whether the one package that a change needs has been set up, while others are yet to come.
+    fn has_come(&self, step: &Step) -> bool {
+        order::package(&step.resource, self.host).is_some_and(|package| self.host.has_come(package))
+    }
+
+    /// Waits for something unless the operator wants it to end.
+    async fn unless_halted(&self, waiting: impl Future<Output = Result<()>>) -> Result<()> {
+        let halted = async {
+            while self.halted.get().is_none() {
+                sleep(TICK).await;
+            }
+        };
+        tokio::select! {
+            waited = waiting => waited,
+            () = halted => Ok(()),
+        }
+    }
+
+    fn started(&self, index: usize, step: &Step) {
+        self.teller.tell(What::ChangeStarted { index, id: step.resource.id() });
+        self.hand.set(InHand::Change(index));
+    }
+
+    fn done(&self, index: usize, step: &Step, took: Duration) {
+        let elapsed_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        self.teller.tell(What::ChangeDone { index, id: step.resource.id(), elapsed_ms });
+    }
+
+    /// Waits for a change that was set aside.
+    async fn finish(&self, plan: &Plan, index: usize, aside: &mut Aside<'_>) -> Result<()> {
+        aside.finish(index).await.map_or(Ok(()), |made| self.made(plan, index, made))
+    }
+
+    /// Tells what became of a change that was set aside.
+    pub(super) fn made(
+        &self,
+        plan: &Plan,
+        index: usize,
+        Made { result, took }: Made,
+    ) -> Result<()> {
+        let step = &plan.steps[index];
+        result.with_context(|| format!("cannot apply `{}`", step.resource.id()))?;
+        self.done(index, step, took);
+        Ok(())
+    }
+
+    /// Begins with the next image among the change in hand and those that are left; says that there is
+    /// no docker for it yet by `false`.
+    async fn begin_image<'p>(
+        &'p self,
+        plan: &'p Plan,
+        order: &Order,
+        (index, left): (usize, &[usize]),
+        journal: &mut Journal,
+        aside: &mut Aside<'p>,
+    ) -> Result<bool> {
+        let is_image =
+            |step: &Step| matches!(step.resource, Resource::Image(_)) && step.to.is_none();
+        let mut coming = std::iter::once(index).chain(left.iter().copied());
+        let Some(index) = coming.find(|index| is_image(&plan.steps[*index])) else {
+            return Ok(true);
+        };
+        let step = &plan.steps[index];
+        let is_early = order.packages.is_some_and(|packages| aside.has(packages));
+        if is_early && !self.has_come(step) {
+            return Ok(false);
+        }
+        self.host.forget();
+        // What is wrong with docker is told when its turn comes.
+        if require_docker(self.host).await.is_ok() {
+            self.set_aside(index, step, journal, aside).await?;
+        }
+        Ok(true)
+    }
+
+    /// Sets a change aside that makes what is not there, or installs packages; says whether it is one.
+    async fn set_aside<'p>(
+        &'p self,
+        index: usize,
+        step: &'p Step,
+        journal: &mut Journal,
+        aside: &mut Aside<'p>,
+    ) -> Result<bool> {
+        self.host.forget();
+        let (host, resource) = (self.host, &step.resource);
+        let examined = resource.examine(host).await?;
+        let is_packages = matches!(resource, Resource::Packages(_));
+        let fits = |change: &Change| change.action == Action::Create || is_packages;
+        let change = examined.change.filter(|change| step.to.is_none() && fits(change));
+        let Some(change) = change else { return Ok(false) };
+        journal.note(step, examined.before.clone(), change)?;
+        if let Resource::Container(container) = resource {
+            // The firewall is not changed while docker makes its rules.
+            let launched = aside.beside(Box::pin(container.launch(host))).await;
+            launched.with_context(|| format!("cannot apply `{}`", resource.id()))?;
+            aside.begin(index, true, async move {
+                Box::pin(container.settle(host)).await?;
+                self.verify(resource).await
+            });
+            return Ok(true);
+        }
+        // An apt that is broken off leaves dpkg in the middle.
+        aside.begin(index, !is_packages, async move {
+            Box::pin(resource.apply(&examined.before, host)).await?;
+            self.verify(resource).await
+        });
+        Ok(true)
+    }
+}
