@@ -275,7 +275,7 @@ impl Session {
             manifest.forget(&plan.settled);
             manifest.save(&self.host)?;
         }
-        self.host.keep_notes()?;
+        self.host.keep_notes();
         leave(goal, &self.host)
     }
 
@@ -417,7 +417,7 @@ impl Session {
             manifest.save(&self.host)?;
             journal.end(&self.host, outcome, why)?;
             if is_whole {
-                self.host.keep_notes()?;
+                self.host.keep_notes();
                 leave(&goal, &self.host)?;
             }
         }

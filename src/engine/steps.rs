@@ -7,6 +7,7 @@ use tokio::time::sleep;
 
 use super::apply::{Carried, Carrier};
 use super::aside::{Aside, InHand, Made, TICK};
+use super::deadman;
 use super::journal::Journal;
 use super::order::{self, Order};
 use super::plan::{Plan, Step, Wanted};
@@ -51,7 +52,8 @@ impl Carrier<'_> {
             {
                 // What they do may be in the way of what is made beside apt as well; and until apt
                 // begins, it may all be stopped.
-                self.unless_halted(packages.wait_for_others(self.host)).await?;
+                let waited = self.unless_halted(packages.wait_for_others(self.host)).await;
+                waited.with_context(|| format!("cannot apply `{}`", step.resource.id()))?;
                 if self.is_stopped(0, all)? {
                     left.insert(0, index);
                     return Ok(Carried::Stopped(left));
@@ -80,7 +82,7 @@ impl Carrier<'_> {
     }
 
     /// The place among what is `left` of what is made next, once it has what it needs: while packages
-    /// are installed, the first whose own package has come; none at the end. For what is uploaded all
+    /// are installed, the first, or the firewall, once its own package has come; none at the end. For what is uploaded all
     /// wait: nothing else is begun before that is whole.
     async fn next(
         &self,
@@ -89,6 +91,11 @@ impl Carrier<'_> {
         left: &[usize],
         aside: &mut Aside<'_>,
     ) -> Result<Option<usize>> {
+        let firewall = left.iter().position(|index| is_of_firewall(&plan.steps[*index]));
+        // The host takes it back unless it is loaded and confirmed in time.
+        if firewall.is_some() && deadman::is_armed(self.host) {
+            return Ok(firewall);
+        }
         let first = (!left.is_empty()).then_some(0);
         if left.len() > order.rest.len() {
             return Ok(first);
@@ -97,8 +104,9 @@ impl Carrier<'_> {
         if let Some(packages) = order.packages.filter(|packages| aside.has(*packages)) {
             self.hand.set(InHand::Change(packages));
             loop {
-                // Also when all is to end: what is armed is in hand until the firewall is loaded.
-                come = left.iter().position(|index| self.has_come(&plan.steps[*index]));
+                // The firewall needs none of the others: it alone overtakes them.
+                let mut next = first.into_iter().chain(firewall);
+                come = next.find(|place| self.has_come(&plan.steps[left[*place]]));
                 let is_over = aside.is_made(packages) || self.halted.get().is_some();
                 if come.is_some() || is_over {
                     break;
@@ -223,4 +231,10 @@ impl Carrier<'_> {
         });
         Ok(true)
     }
+}
+
+/// Whether it is the firewall, or what that is loaded with, in a plan that makes it.
+fn is_of_firewall(step: &Step) -> bool {
+    step.to.is_none()
+        && (matches!(step.resource, Resource::Firewall(_)) || deadman::is_loaded(&step.resource))
 }

@@ -57,7 +57,9 @@ pub(super) async fn listing(host: &Host) -> Result<Listing> {
     let [v4, v6] = PROGRAMS.map(|program| list(host, program));
     let (v4, v6) = futures_util::future::try_join(v4, v6).await?;
     let listing = Listing { v4: v4.to_string(), v6: v6.to_string() };
-    *host.listed.0.borrow_mut() = of.map(|of| (of, listing.clone()));
+    // What could not be listed may be another time.
+    let is_whole = !listing.v4.is_empty() && !listing.v6.is_empty();
+    *host.listed.0.borrow_mut() = of.filter(|_| is_whole).map(|of| (of, listing.clone()));
     Ok(listing)
 }
 
