@@ -41,6 +41,15 @@ fn an_image_is_pulled_layer_by_layer() {
     assert!(told.is_sorted_by_key(|(_, fraction)| *fraction), "{told:?}");
     let (code, events) = host.hwctl("plan", &["--set", IMAGE]);
     assert_eq!((code, changes(&events)), (0, vec![]), "a tag that is there is not pulled again");
+
+    // Where docker itself comes with the run, the container waits for its image, which waits for apt.
+    host.sh("docker rm -f redis-flask >/dev/null && \
+         apt-get purge -qq -y docker.io >/dev/null 2>&1 && rm -rf /var/lib/docker/*");
+    let (code, events) = host.hwctl("provision", &["--set", IMAGE]);
+    assert_eq!(code, 0, "{events:#?}");
+    assert!(changes(&events).contains(&"packages apt"), "{events:#?}");
+    assert!(changes(&events).contains(&"image 127.0.0.1:5000/redis:7"), "{events:#?}");
+    assert!(host.sh_ok("check-flask"));
 }
 
 /// The stand-in with a layer more than docker has already.
