@@ -67,10 +67,14 @@ pub(super) fn package(resource: &Resource, host: &Host) -> Option<&'static str> 
             "nginx.service" => Some("nginx"),
             _ => None,
         },
-        Resource::Firewall(_) => may_load_rules_any_time(host).then_some("ufw"),
-        other if deadman::is_loaded(other) => may_load_rules_any_time(host).then_some("ufw"),
+        other if is_of_firewall(other) => may_load_rules_any_time(host).then_some("ufw"),
         other => other.path().is_some_and(is_of_nginx).then_some("nginx"),
     }
+}
+
+/// Whether it is the firewall, or what that is loaded with.
+pub(super) fn is_of_firewall(resource: &Resource) -> bool {
+    matches!(resource, Resource::Firewall(_)) || deadman::is_loaded(resource)
 }
 
 fn is_install(step: &Step) -> bool {

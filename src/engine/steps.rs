@@ -35,12 +35,11 @@ impl Carrier<'_> {
             if self.is_stopped(all - left.len(), all)? {
                 return Ok(Carried::Stopped(left));
             }
+            if !image_begun && left.len() <= order.rest.len() {
+                image_begun = self.begin_image(plan, &order, &left, journal, aside).await?;
+            }
             let index = left.remove(place);
             let step = &plan.steps[index];
-            if !image_begun && left.len() < order.rest.len() {
-                image_begun =
-                    self.begin_image(plan, &order, (index, &left), journal, aside).await?;
-            }
             if !validated && validate::is_nginx_configuration(&step.resource) {
                 aside.beside(validate::nginx_configuration(wanted, self.host)).await?;
                 validated = true;
@@ -53,7 +52,7 @@ impl Carrier<'_> {
                 // What they do may be in the way of what is made beside apt as well; and until apt
                 // begins, it may all be stopped.
                 let waited = self.unless_halted(packages.wait_for_others(self.host)).await;
-                waited.with_context(|| format!("cannot apply `{}`", step.resource.id()))?;
+                applied(step, waited)?;
                 if self.is_stopped(0, all)? {
                     left.insert(0, index);
                     return Ok(Carried::Stopped(left));
@@ -72,7 +71,7 @@ impl Carrier<'_> {
                 continue;
             }
             let made = aside.beside(self.one(step, journal)).await;
-            made.with_context(|| format!("cannot apply `{}`", step.resource.id()))?;
+            applied(step, made)?;
             self.done(index, step, start.elapsed());
         }
         while let Some(index) = aside.first() {
@@ -82,8 +81,8 @@ impl Carrier<'_> {
     }
 
     /// The place among what is `left` of what is made next, once it has what it needs: while packages
-    /// are installed, the first, or the firewall, once its own package has come; none at the end. For what is uploaded all
-    /// wait: nothing else is begun before that is whole.
+    /// are installed, the first, or the firewall, once its own package has come; none at the end. For
+    /// what is uploaded all wait: nothing else is begun before that is whole.
     async fn next(
         &self,
         plan: &Plan,
@@ -91,6 +90,8 @@ impl Carrier<'_> {
         left: &[usize],
         aside: &mut Aside<'_>,
     ) -> Result<Option<usize>> {
+        let is_of_firewall =
+            |step: &Step| step.to.is_none() && order::is_of_firewall(&step.resource);
         let firewall = left.iter().position(|index| is_of_firewall(&plan.steps[*index]));
         // The host takes it back unless it is loaded and confirmed in time.
         if firewall.is_some() && deadman::is_armed(self.host) {
@@ -164,27 +165,25 @@ impl Carrier<'_> {
         Made { result, took }: Made,
     ) -> Result<()> {
         let step = &plan.steps[index];
-        result.with_context(|| format!("cannot apply `{}`", step.resource.id()))?;
+        applied(step, result)?;
         self.done(index, step, took);
         Ok(())
     }
 
-    /// Begins with the next image among the change in hand and those that are left; says that there is
-    /// no docker for it yet by `false`.
+    /// Begins with the next image among the changes that are left; says that there is no docker for it
+    /// yet by `false`.
     async fn begin_image<'p>(
         &'p self,
         plan: &'p Plan,
         order: &Order,
-        (index, left): (usize, &[usize]),
+        left: &[usize],
         journal: &mut Journal,
         aside: &mut Aside<'p>,
     ) -> Result<bool> {
         let is_image =
             |step: &Step| matches!(step.resource, Resource::Image(_)) && step.to.is_none();
-        let mut coming = std::iter::once(index).chain(left.iter().copied());
-        let Some(index) = coming.find(|index| is_image(&plan.steps[*index])) else {
-            return Ok(true);
-        };
+        let image = left.iter().copied().find(|index| is_image(&plan.steps[*index]));
+        let Some(index) = image else { return Ok(true) };
         let step = &plan.steps[index];
         let is_early = order.packages.is_some_and(|packages| aside.has(packages));
         if is_early && !self.has_come(step) {
@@ -217,7 +216,7 @@ impl Carrier<'_> {
         if let Resource::Container(container) = resource {
             // The firewall is not changed while docker makes its rules.
             let launched = aside.beside(Box::pin(container.launch(host))).await;
-            launched.with_context(|| format!("cannot apply `{}`", resource.id()))?;
+            applied(step, launched)?;
             aside.begin(index, true, async move {
                 Box::pin(container.settle(host)).await?;
                 self.verify(resource).await
@@ -233,8 +232,7 @@ impl Carrier<'_> {
     }
 }
 
-/// Whether it is the firewall, or what that is loaded with, in a plan that makes it.
-fn is_of_firewall(step: &Step) -> bool {
-    step.to.is_none()
-        && (matches!(step.resource, Resource::Firewall(_)) || deadman::is_loaded(&step.resource))
+/// What became of a change, with its name where it failed.
+fn applied<T>(step: &Step, result: Result<T>) -> Result<T> {
+    result.with_context(|| format!("cannot apply `{}`", step.resource.id()))
 }

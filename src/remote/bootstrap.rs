@@ -7,7 +7,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Context as _;
 use openssh::{Session, Stdio};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
@@ -292,23 +291,23 @@ async fn upload(
     let cannot = |error: std::io::Error| Failure::new(Exit::Failed, error.to_string());
     let (source, key) = (binary.source.clone(), binary.key.clone());
     let packed = spawn_blocking(move || Packed::of(&source, &key)).await;
-    let packed = packed.map_err(std::io::Error::other).flatten().map_err(cannot)?;
-    let size = packed.size;
-    let (sender, mut pieces) = mpsc::channel(8);
-    let reading = spawn_blocking(move || packed.send(&sender));
+    let mut packed = packed.map_err(std::io::Error::other).flatten().map_err(cannot)?;
     let mut child = spawn(session, target, &upload_script(target, binary)).await?;
     if let Some(mut stdin) = child.stdin().take() {
-        let mut sending = Sending::new("putting hwctl on the host", size);
+        let mut sending = Sending::new("putting hwctl on the host", packed.size);
         // A host that cannot take it closes the pipe and says why below.
         let mut going = stdin.write_all(&password_line(target)).await.is_ok();
-        while let Some(piece) = pieces.recv().await {
-            going = going && stdin.write_all(&piece).await.is_ok();
+        while going {
+            let piece = packed.piece().await.map_err(cannot)?;
+            if piece.is_empty() {
+                break;
+            }
+            going = stdin.write_all(&piece).await.is_ok();
             let (message, fraction) = sending.more(piece.len());
             tell(message, fraction);
         }
         let _ = stdin.shutdown().await;
     }
-    reading.await.map_err(std::io::Error::other).flatten().map_err(cannot)?;
     let mut done = String::new();
     if let Some(stdout) = child.stdout().take() {
         let _ = stdout.take(MAX_TOLD as u64).read_to_string(&mut done).await;

@@ -1,13 +1,13 @@
 //! hwctl's binary as it travels: packed once for all hosts and runs, beside the first login.
 
 use std::fs::{self, File};
-use std::io::{self, Cursor, Read};
+use std::io::{self, Cursor};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, Once, PoisonError};
 use std::thread;
 
 use flate2::{Compression, write::GzEncoder};
-use tokio::sync::mpsc;
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::kept::state_folder;
 use crate::resource::write_atomic;
@@ -19,7 +19,7 @@ const PIECE: usize = 128 << 10;
 
 /// A binary packed by gzip, which every host can unpack.
 pub(super) struct Packed {
-    bytes: Box<dyn Read + Send>,
+    bytes: Box<dyn AsyncRead + Send + Unpin>,
     /// How many bytes it has.
     pub(super) size: u64,
 }
@@ -54,7 +54,7 @@ impl Packed {
         let path = path(key);
         if let Some(file) = path.as_ref().and_then(|path| File::open(path).ok()) {
             let size = file.metadata()?.len();
-            return Ok(Self { bytes: Box::new(file), size });
+            return Ok(Self { bytes: Box::new(tokio::fs::File::from_std(file)), size });
         }
         let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
         io::copy(&mut File::open(source)?, &mut encoder)?;
@@ -65,17 +65,11 @@ impl Packed {
         Ok(Self { size: bytes.len() as u64, bytes: Box::new(Cursor::new(bytes)) })
     }
 
-    /// Gives it out piece by piece.
-    pub(super) fn send(self, to: &mpsc::Sender<Vec<u8>>) -> io::Result<()> {
-        let mut bytes = self.bytes;
-        loop {
-            let mut piece = Vec::with_capacity(PIECE);
-            bytes.by_ref().take(PIECE as u64).read_to_end(&mut piece)?;
-            // Who takes them no more knows why.
-            if piece.is_empty() || to.blocking_send(piece).is_err() {
-                return Ok(());
-            }
-        }
+    /// Its next piece; empty at its end.
+    pub(super) async fn piece(&mut self) -> io::Result<Vec<u8>> {
+        let mut piece = Vec::with_capacity(PIECE);
+        (&mut self.bytes).take(PIECE as u64).read_to_end(&mut piece).await?;
+        Ok(piece)
     }
 }
 

@@ -12,7 +12,7 @@ use std::fmt;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Advise, Back, Change, Host, Id, Kind, write_atomic};
+use super::{Action, Advise, Back, Change, Host, Id, Kind};
 
 pub(super) use kernel::Listed;
 pub use kernel::may_load_rules_any_time;
@@ -148,12 +148,7 @@ impl Kind for Firewall {
                 .hint("`iptables -S` and `ufw status verbose` on the host say what is loaded");
         }
         if let Some(digest) = host.digest_of(&self.inputs) {
-            let stamp = ufw::stamp_path(host);
-            if let Some(folder) = stamp.parent() {
-                std::fs::create_dir_all(folder)
-                    .with_context(|| format!("make `{}`", folder.display()))?;
-            }
-            write_atomic(&stamp, digest.as_bytes(), 0o600, None)?;
+            host.write_stamp(ufw::STAMP, digest.as_bytes())?;
         }
         Ok(())
     }

@@ -16,7 +16,7 @@ use super::firewall::Listed;
 use super::known::Known;
 use super::packages::LastTable;
 use super::vouch::Vouchers;
-use super::{Blob, Id, docker};
+use super::{Blob, Id, docker, write_atomic};
 
 /// Where the host's programs are.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -202,6 +202,21 @@ impl Host {
     #[must_use]
     pub fn state_dir(&self) -> PathBuf {
         self.path(Path::new("/var/lib/hwctl"))
+    }
+
+    /// Where hwctl keeps between runs what it knows of something.
+    pub(super) fn stamp_path(&self, name: &str) -> PathBuf {
+        self.state_dir().join("stamps").join(name)
+    }
+
+    /// Keeps that.
+    pub(super) fn write_stamp(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.stamp_path(name);
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("make `{}`", folder.display()))?;
+        }
+        write_atomic(&path, bytes, 0o600, None)
     }
 
     /// Opens a blob for reading.

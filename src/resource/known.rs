@@ -73,7 +73,7 @@ impl Host {
 
     /// Keeps what has become known of files, at the end of a run.
     pub(super) fn keep_known(&self) -> Result<()> {
-        self.known.0.borrow_mut().as_mut().map_or(Ok(()), |notes| notes.keep(MOST))
+        self.known.0.borrow_mut().as_mut().map_or(Ok(()), |notes| notes.keep(MOST, self))
     }
 }
 

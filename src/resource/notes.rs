@@ -2,26 +2,24 @@
 //! again: a host that loses them is slower once.
 
 use std::fs;
-use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::{Host, write_atomic};
+use super::Host;
 
 /// Lines of a file, newest last.
 #[derive(Debug)]
 pub(super) struct Notes {
-    path: PathBuf,
+    name: &'static str,
     lines: Vec<String>,
     is_new: bool,
 }
 
 impl Notes {
     /// Those that the host has by this name.
-    pub(super) fn load(host: &Host, name: &str) -> Self {
-        let path = host.state_dir().join("stamps").join(name);
-        let text = fs::read_to_string(&path).unwrap_or_default();
-        Self { path, lines: text.lines().map(str::to_owned).collect(), is_new: false }
+    pub(super) fn load(host: &Host, name: &'static str) -> Self {
+        let text = fs::read_to_string(host.stamp_path(name)).unwrap_or_default();
+        Self { name, lines: text.lines().map(str::to_owned).collect(), is_new: false }
     }
 
     pub(super) fn lines(&self) -> impl Iterator<Item = &str> {
@@ -36,15 +34,12 @@ impl Notes {
     }
 
     /// Keeps the newest of them, `most` at most.
-    pub(super) fn keep(&mut self, most: usize) -> Result<()> {
+    pub(super) fn keep(&mut self, most: usize, host: &Host) -> Result<()> {
         if !self.is_new {
             return Ok(());
         }
         let newest = &self.lines[self.lines.len().saturating_sub(most)..];
-        if let Some(folder) = self.path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        write_atomic(&self.path, (newest.join("\n") + "\n").as_bytes(), 0o600, None)?;
+        host.write_stamp(self.name, (newest.join("\n") + "\n").as_bytes())?;
         self.is_new = false;
         Ok(())
     }

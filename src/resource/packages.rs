@@ -145,7 +145,7 @@ impl Kind for Packages {
     }
 
     async fn apply(&self, _: &PackagesState, host: &Host) -> Result<()> {
-        self.wait_for_others(host).await?;
+        wait_for_first_boot(host).await?;
         let state = self.settled(host).await?;
         let missing: Vec<_> = self
             .names

@@ -2,7 +2,6 @@
 
 mod trial;
 
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
@@ -11,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     Action, Advise, Back, Change, Host, Id, Kind, listeners, reload_nginx, reload_systemd_if_stale,
-    show_units, write_atomic,
+    show_units,
 };
 
 pub use trial::FOLDER as TRIAL_FOLDER;
@@ -111,21 +110,15 @@ fn since_boot(micros: u64) -> Option<SystemTime> {
 }
 
 impl Unit {
-    fn stamp_path(&self, host: &Host) -> PathBuf {
-        host.state_dir().join("stamps").join(&self.name)
-    }
-
     fn read_stamp(&self, host: &Host) -> Option<Stamp> {
-        serde_json::from_slice(&std::fs::read(self.stamp_path(host)).ok()?).ok()
+        serde_json::from_slice(&std::fs::read(host.stamp_path(&self.name)).ok()?).ok()
     }
 
     async fn write_stamp(&self, host: &Host) -> Result<()> {
         let Some(digest) = host.digest_of(&self.inputs) else { return Ok(()) };
         host.forget();
         let stamp = Stamp { digest, start: self.read(host).await?.start };
-        let path = self.stamp_path(host);
-        std::fs::create_dir_all(path.parent().context("the folder of stamps")?)?;
-        write_atomic(&path, &serde_json::to_vec(&stamp)?, 0o600, None)
+        host.write_stamp(&self.name, &serde_json::to_vec(&stamp)?)
     }
 
     /// Another program on a port of this unit is refused before anything is changed.

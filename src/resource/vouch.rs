@@ -60,7 +60,7 @@ impl Host {
     /// Keeps what was vouched for, at the end of a run.
     pub(super) fn keep_vouchers(&self) -> Result<()> {
         let mut known = self.vouchers.0.borrow_mut();
-        known.as_mut().map_or(Ok(()), |known| known.vouchers.keep(MOST))
+        known.as_mut().map_or(Ok(()), |known| known.vouchers.keep(MOST, self))
     }
 }
 

@@ -6,15 +6,17 @@
 use std::cell::RefCell;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 
 use anyhow::Result;
 use rustix::net::netlink::NETFILTER;
 
+use super::super::Host;
 use super::super::netlink::{ask, broken};
-use super::super::{Host, write_atomic};
 
+/// The stamp that is the last listing.
+const STAMP: &str = "rules";
 /// Lists the rules of each family.
 const PROGRAMS: [&str; 2] = ["iptables", "ip6tables"];
 /// What the programs are where they write to the tables that the kernel counts.
@@ -42,15 +44,12 @@ pub(super) struct Listing {
 #[derive(Debug, Default)]
 pub(in super::super) struct Listed(RefCell<Option<(String, Listing)>>);
 
-fn path(host: &Host) -> PathBuf {
-    host.state_dir().join("stamps/rules")
-}
-
 /// The rules in the kernel now.
 pub(super) async fn listing(host: &Host) -> Result<Listing> {
     // Before they are listed: a change meanwhile makes the listing old, and not wrong.
     let of = count(host);
-    let kept = of.as_ref().and_then(|of| kept(&fs::read_to_string(path(host)).ok()?, of));
+    let kept =
+        of.as_ref().and_then(|of| kept(&fs::read_to_string(host.stamp_path(STAMP)).ok()?, of));
     if let Some(kept) = kept {
         return Ok(kept);
     }
@@ -121,11 +120,7 @@ impl Host {
         let Some((of, Listing { v4, v6 })) = self.listed.0.borrow_mut().take() else {
             return Ok(());
         };
-        let path = path(self);
-        if let Some(folder) = path.parent() {
-            fs::create_dir_all(folder)?;
-        }
-        write_atomic(&path, format!("{of}\n{v4}\0{v6}").as_bytes(), 0o600, None)
+        self.write_stamp(STAMP, format!("{of}\n{v4}\0{v6}").as_bytes())
     }
 }
 

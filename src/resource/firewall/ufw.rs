@@ -1,6 +1,6 @@
 //! ufw on the host: its files, what of them is in the kernel, and loading them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,8 @@ use super::rules::{Family, RuleFile};
 
 const CONF: &str = "/etc/ufw/ufw.conf";
 const DEFAULTS: &str = "/etc/default/ufw";
+/// The stamp that is the digest of the inputs.
+pub(super) const STAMP: &str = "firewall";
 const POLICY: &str = "DEFAULT_INPUT_POLICY";
 
 /// ufw as it is found.
@@ -35,11 +37,6 @@ fn rules_path(family: Family) -> &'static Path {
     })
 }
 
-/// Where the digest of the inputs is kept.
-pub(super) fn stamp_path(host: &Host) -> PathBuf {
-    host.state_dir().join("stamps/firewall")
-}
-
 impl Ufw {
     /// What the host has; `None` when ufw is not installed.
     pub(super) async fn read(host: &Host) -> Result<Option<Self>> {
@@ -53,7 +50,7 @@ impl Ufw {
             rules6: read_rules(Family::V6, host)?,
             running: false,
             loaded: false,
-            stamp: match PathState::read(&stamp_path(host))? {
+            stamp: match PathState::read(&host.stamp_path(STAMP))? {
                 PathState::File { bytes, .. } => Some(String::from_utf8_lossy(&bytes).into_owned()),
                 _ => None,
             },
@@ -194,7 +191,7 @@ impl Ufw {
         self.defaults.restore(&host.path(Path::new(DEFAULTS)))?;
         self.rules4.restore(&host.path(rules_path(Family::V4)))?;
         self.rules6.restore(&host.path(rules_path(Family::V6)))?;
-        let stamp = stamp_path(host);
+        let stamp = host.stamp_path(STAMP);
         match &self.stamp {
             Some(digest) => write_atomic(&stamp, digest.as_bytes(), 0o600, None),
             None => PathState::Absent.restore(&stamp),
@@ -210,7 +207,7 @@ impl Ufw {
             }
         }
         host.forget();
-        PathState::Absent.restore(&stamp_path(host))
+        PathState::Absent.restore(&host.stamp_path(STAMP))
     }
 }
 
