@@ -102,6 +102,9 @@ pub enum Verb {
         /// sshd's `SSH_CONNECTION`
         connection: Option<String>,
     },
+    /// On the host: confirm, by a login of its own, what of a run could lock the operator out
+    #[command(hide = true)]
+    Confirm,
     /// On the host: take back what of a run could lock the operator out; a timer calls it
     #[command(hide = true)]
     Revert {

@@ -85,6 +85,15 @@ fn is_right_inside(host: &Provisioned<'_>) {
     for port in ["22/tcp", "80/tcp", "443/tcp"] {
         assert!(rules.contains(port), "{rules}");
     }
+    // nginx was started once, when it was configured: apt has not shown Debian's page to the world.
+    assert_eq!(host.sh("journalctl -u nginx -o cat | grep -cE '^(Start|Reload|Stopp)ing '"), "1");
+    let units = "nginx.service flask-app.socket flask-app.service hwctl-renew.timer";
+    let shown = host.sh(&format!("systemctl show {units} -P NeedDaemonReload -P DropInPaths"));
+    assert_eq!(shown.split_whitespace().collect::<Vec<_>>(), ["no"; 4], "{shown}");
+    for (wanted, by) in [("hwctl-renew.timer", "timers"), ("flask-app.service", "multi-user")] {
+        let wants = host.sh(&format!("systemctl show {by}.target -P Wants"));
+        assert!(wants.split(' ').any(|unit| unit == wanted), "{by}.target wants {wants}");
+    }
     let mode = host.sh("stat -c %a /home/ubuntu/Flask-app/.env");
     assert_eq!(mode, "600");
     let published = host.sh("docker port redis-flask");

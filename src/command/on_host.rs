@@ -79,6 +79,12 @@ pub fn revert(run: &str) -> Result<Exit> {
     runtime.block_on(engine::revert(&this_host(), run)).map(|()| Exit::Done)
 }
 
+/// Runs `hwctl confirm`: a new login's part in a change that could lock the operator out.
+pub fn confirm() -> Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(engine::confirm(&this_host(), tokio::io::stdout())).map(|()| Exit::Done)
+}
+
 /// Runs `hwctl look`: the engine's part in trying nginx's configuration before it goes live. What is
 /// expected is read from standard input; what is wrong, and nginx's own doing, is printed.
 pub fn try_out(to: IpAddr, from: Option<IpAddr>, certificate: String) -> Result<Exit> {

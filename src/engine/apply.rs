@@ -15,7 +15,9 @@ use super::plan::{Plan, Step, Wanted};
 use super::protocol::Reply;
 use super::validate::Outside;
 use crate::event::What;
-use crate::resource::{Advise, Back, Change, Detail, Host, Resource, Saved};
+use crate::resource::{
+    Advise, Back, Change, Detail, Host, Resource, Saved, reload_systemd_if_owed,
+};
 
 /// Tells the operator's side what happens.
 pub(super) struct Teller(pub(super) UnboundedSender<Reply>);
@@ -70,7 +72,9 @@ impl Carrier<'_> {
         let carried = self.steps(wanted, plan, journal, &mut aside).await;
         // It is in the journal, and must not come after it was taken back.
         let made = aside.end(self.halted).await;
-        if let Carried::Stopped(mut left) = carried? {
+        let carried = carried?;
+        reload_systemd_if_owed(self.host).await?;
+        if let Carried::Stopped(mut left) = carried {
             for (index, made) in made {
                 self.made(plan, index, made)?;
                 left.retain(|other| *other != index);

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, anyhow};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep};
 
 use super::journal::{self, Entry};
+use super::protocol::{ENGINE_GREETING, Reply, write_frame};
 use crate::resource::{Advise, Host, Resource, reload_systemd_if_stale, write_atomic};
 
 const SERVICE: &str = "hwctl-revert.service";
@@ -80,6 +82,17 @@ pub(super) async fn arm(host: &Host, id: &str, timeout: Duration) -> Result<()> 
 /// Whether a timer is armed.
 pub(super) fn is_armed(host: &Host) -> bool {
     unit(host, TIMER).exists()
+}
+
+/// In a session that was logged in anew: that works, so what could have locked the operator out may
+/// stay. Answers as the engine does, by [`Reply::Closed`].
+pub async fn confirm(host: &Host, mut output: impl AsyncWrite + Unpin) -> Result<()> {
+    output.write_all(format!("{ENGINE_GREETING}\n").as_bytes()).await?;
+    let reply = match disarm(host).await {
+        Ok(()) => Reply::Closed,
+        Err(error) => Reply::Failed { failure: error.into() },
+    };
+    write_frame(&mut output, &reply).await
 }
 
 /// Disarms the timer. Only to be called by a session that was logged in after the change.

@@ -31,7 +31,7 @@ mod validate;
 
 pub use backup::{Copied, MAX_BACKUP, check as check_copy};
 pub use blobs::Bundle;
-pub use deadman::revert;
+pub use deadman::{confirm, revert};
 pub use doctor::Examination;
 pub use logs::{Log, LogSource, LogsRequest};
 pub use redis::{RedisPlace, host_secret};

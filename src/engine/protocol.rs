@@ -84,9 +84,6 @@ pub enum Request {
         /// What ssh says.
         why: String,
     },
-    /// In a session that was logged in anew: that works, so what could have locked the operator
-    /// out may stay. Answered by [`Reply::Closed`].
-    LoggedIn,
     /// Restart a service; answered by [`Reply::Restarted`] once it says that it is ready.
     Restart(Restart),
     /// The last lines of a service's log; answered by [`Reply::Lines`].
@@ -249,8 +246,8 @@ pub enum Reply {
     },
     /// Something happened.
     Event(What),
-    /// A change was made that could lock the operator out: log in anew and say so there
-    /// ([`Request::LoggedIn`]), or say here that it does not work ([`Request::LockedOut`]).
+    /// A change was made that could lock the operator out: log in anew and confirm it there
+    /// (`hwctl confirm`), or say here that it does not work ([`Request::LockedOut`]).
     LogInAnew,
     /// The plan is carried out and waits to be kept.
     Applied {

@@ -169,10 +169,6 @@ impl Session {
                     }
                     answer.map(Some)
                 }
-                Request::LoggedIn => {
-                    let disarmed = deadman::disarm(&self.host).await;
-                    disarmed.map(|()| Some(Reply::Closed)).map_err(Into::into)
-                }
                 // Heard by the reader, and taken in by the run that waits for it.
                 Request::Alive
                 | Request::Stop

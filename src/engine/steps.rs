@@ -13,7 +13,7 @@ use super::order::{self, Order};
 use super::plan::{Plan, Step, Wanted};
 use super::validate;
 use crate::event::What;
-use crate::resource::{Action, Change, Resource, require_docker};
+use crate::resource::{Action, Change, Resource, reload_systemd_if_owed, require_docker};
 
 impl Carrier<'_> {
     /// Makes the changes in their order, save for what need not wait: beside packages, which take
@@ -74,6 +74,8 @@ impl Carrier<'_> {
             applied(step, made)?;
             self.done(index, step, start.elapsed());
         }
+        // While a new container shows that it stays.
+        aside.beside(reload_systemd_if_owed(self.host)).await?;
         while let Some(index) = aside.first() {
             self.finish(plan, index, aside).await?;
         }

@@ -23,6 +23,11 @@ const LINK: &str = "/usr/local/bin/check-flask";
 /// How much of the host's complaints is read, in bytes.
 pub(super) const MAX_TOLD: usize = 16 << 10;
 
+/// The verb that serves a session.
+pub(super) const ENGINE: &str = "engine \"$SSH_CONNECTION\"";
+/// The verb that confirms what could have locked the operator out: a login of its own works.
+pub(super) const CONFIRM: &str = "confirm";
+
 /// A started engine.
 pub(super) type Child = openssh::Child<Arc<Session>>;
 
@@ -113,15 +118,16 @@ pub(super) fn host_path(target: &Target) -> Result<PathBuf, Failure> {
     Ok(Binary::load(target.host_binary.as_deref())?.path().into())
 }
 
-/// Starts the engine; `tell` hears of the upload when there is one.
+/// Starts the engine with a `verb`; `tell` hears of the upload when there is one.
 pub(super) async fn start(
     connection: &Connection,
     target: &Target,
+    verb: &str,
     tell: impl Fn(String, Option<f32>),
 ) -> Result<Child, Failure> {
     let session = &connection.session;
     let binary = Binary::load(target.host_binary.as_deref())?;
-    let first = try_start(session, target, &binary);
+    let first = try_start(session, target, &binary, verb);
     let first = match connection.is_old {
         true => timeout(target.connect_timeout, first)
             .await
@@ -132,7 +138,7 @@ pub(super) async fn start(
         return Ok(child);
     }
     upload(session, target, &binary, tell).await?;
-    try_start(session, target, &binary)
+    try_start(session, target, &binary, verb)
         .await?
         .ok_or_else(|| target.unreachable("hwctl is not on the host though it was put there"))
 }
@@ -156,12 +162,12 @@ pub(super) fn root_words(target: &Target) -> Vec<String> {
 
 /// The script that starts the engine, for the login shell: it holds nothing from the inventory.
 /// Who owns `/` is root, which the shell finds out without another process.
-fn start_script(target: &Target, path: &str) -> String {
+fn start_script(target: &Target, path: &str, verb: &str) -> String {
     let root = become_root(target);
     format!(
         "sh -c 'LC_ALL=C; export LC_ALL; set -- {root}; [ -O / ] && set --; \
          if [ ! -x {path} ]; then echo \"hwctl missing $(uname -s) $(uname -m)\"; exit 0; fi; \
-         exec \"$@\" {path} engine \"$SSH_CONNECTION\"'"
+         exec \"$@\" {path} {verb}'"
     )
 }
 
@@ -170,8 +176,9 @@ async fn try_start(
     session: &Arc<Session>,
     target: &Target,
     binary: &Binary,
+    verb: &str,
 ) -> Result<Option<Child>, Failure> {
-    let mut child = spawn(session, target, &start_script(target, &binary.path())).await?;
+    let mut child = spawn(session, target, &start_script(target, &binary.path(), verb)).await?;
     let mut greeting = password_line(target);
     greeting.extend_from_slice(format!("{CLIENT_GREETING}\n").as_bytes());
     if let Some(stdin) = child.stdin().as_mut() {

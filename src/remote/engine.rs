@@ -92,12 +92,12 @@ impl Engine {
         let (connection, ()) = tokio::join!(target.connect(tell), bootstrap::prepare(target));
         let mut connection = connection?;
         let step = |message, fraction| tell(What::Step { message, fraction });
-        let mut child = match bootstrap::start(&connection, target, step).await {
+        let mut child = match bootstrap::start(&connection, target, bootstrap::ENGINE, step).await {
             // ssh may not know yet that a kept connection leads nowhere any more.
             Err(failure) if connection.is_old && failure.exit == Exit::Unreachable => {
                 connection.end().await;
                 connection = target.log_in(tell).await?;
-                bootstrap::start(&connection, target, step).await?
+                bootstrap::start(&connection, target, bootstrap::ENGINE, step).await?
             }
             started => started?,
         };
@@ -341,10 +341,25 @@ impl Engine {
     async fn log_in_anew(&mut self, tell: Tell<'_>) -> Result<(), Failure> {
         tell(What::Step { message: "logging in anew".to_owned(), fraction: None });
         let proof = async {
-            let mut again = Self::begin(&self.target.anew(), &|_| ()).await?;
-            again.close(&Request::LoggedIn, &|_| ()).await?;
-            again.hang_up().await;
-            Ok::<_, Failure>(())
+            let target = self.target.anew();
+            let connection = target.connect(&|_| ()).await?;
+            let quiet = |_, _| ();
+            let mut child =
+                bootstrap::start(&connection, &target, bootstrap::CONFIRM, quiet).await?;
+            let confirmed = match child.stdout().as_mut() {
+                Some(stdout) => read_frame::<Reply>(stdout).await,
+                None => Ok(None),
+            };
+            drop(child);
+            connection.close().await;
+            match confirmed {
+                Ok(Some(Reply::Closed)) => Ok(()),
+                Ok(Some(Reply::Failed { failure })) => Err(failure),
+                Ok(_) => Err(target.unreachable("the new login ends early")),
+                Err(error) => {
+                    Err(target.unreachable("the new login ends early").why(format!("{error:#}")))
+                }
+            }
         };
         match proof.await {
             Ok(()) => Ok(()),

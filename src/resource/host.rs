@@ -1,6 +1,6 @@
 //! The host as resources see it: its file system, its programs, and what is already known of it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::io::Read;
@@ -58,6 +58,7 @@ pub struct Host {
     renewals: RefCell<HashMap<String, bool>>,
     hashes: RefCell<HashMap<String, Option<String>>>,
     come: RefCell<HashSet<String>>,
+    owes_reload: Cell<bool>,
     pub(super) vouchers: Vouchers,
     pub(super) known: Known,
     pub(super) listed: Listed,
@@ -86,6 +87,7 @@ impl Host {
             renewals: RefCell::default(),
             hashes: RefCell::default(),
             come: RefCell::default(),
+            owes_reload: Cell::default(),
             vouchers: Vouchers::default(),
             known: Known::default(),
             listed: Listed::default(),
@@ -102,6 +104,15 @@ impl Host {
     /// Whether a package has been installed in this session.
     pub fn has_come(&self, package: &str) -> bool {
         self.come.borrow().contains(package)
+    }
+
+    /// Notes whether units were enabled since systemd has last read all of them.
+    pub(super) fn owe_reload(&self, owed: bool) {
+        self.owes_reload.set(owed);
+    }
+
+    pub(super) fn owes_reload(&self) -> bool {
+        self.owes_reload.get()
     }
 
     /// Sets how long something that is in the way for a while (a held lock, a first boot) is

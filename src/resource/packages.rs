@@ -1,6 +1,7 @@
 //! Packages of the host's own distribution, installed in one apt transaction.
 
 mod apt;
+mod hold;
 mod removal;
 
 use std::cell::RefCell;

@@ -58,9 +58,22 @@ pub async fn show(
 pub async fn reload_systemd_if_stale(host: &Host, units: &[impl AsRef<str>]) -> Result<bool> {
     let is_stale = show(host, units, &["NeedDaemonReload"]).await?.contains("=yes");
     if is_stale {
-        host.run("systemctl", &["daemon-reload"]).await?;
+        reload_systemd(host).await?;
     }
     Ok(is_stale)
+}
+
+/// Lets systemd read the files of all units anew, which takes it 0.15 s.
+pub(super) async fn reload_systemd(host: &Host) -> Result<()> {
+    host.run("systemctl", &["daemon-reload"]).await?;
+    host.owe_reload(false);
+    Ok(())
+}
+
+/// Lets systemd know which units come with which others, where units were enabled since it has last
+/// read that: it starts a new unit without, but only then shows what wants it.
+pub async fn reload_systemd_if_owed(host: &Host) -> Result<()> {
+    if host.owes_reload() { reload_systemd(host).await } else { Ok(()) }
 }
 
 fn ask(socket: &Path, units: &[String], properties: &[&str]) -> Result<String> {

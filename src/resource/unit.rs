@@ -2,15 +2,16 @@
 
 mod trial;
 
+use std::process::Output;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Action, Advise, Back, Change, Host, Id, Kind, listeners, reload_nginx, reload_systemd_if_stale,
-    show_units,
+    Action, Advise, Back, Change, Host, Id, Kind, listeners, reload_nginx, reload_systemd,
+    reload_systemd_if_stale, show_units,
 };
 
 pub use trial::FOLDER as TRIAL_FOLDER;
@@ -164,19 +165,34 @@ impl Unit {
     }
 
     async fn systemctl(&self, host: &Host, verb: &str) -> Result<()> {
-        self.systemctl_with(host, &[verb]).await
+        let output = host.output("systemctl", &[verb, &self.name]).await?;
+        self.require(&output, verb, host).await
     }
 
-    async fn systemctl_with(&self, host: &Host, verb: &[&str]) -> Result<()> {
-        let output = host.output("systemctl", &[verb, &[&self.name]].concat()).await?;
+    async fn read_anew(&self, host: &Host) -> Result<UnitState> {
+        host.forget();
+        self.read(host).await
+    }
+
+    /// Enables it without a reload of systemd, which finds a new unit by itself.
+    async fn enable_on_disk(&self, host: &Host) -> Result<()> {
+        let mut enable = host.command("systemctl");
+        // By its own hands: after `--no-reload` systemd takes all units for stale.
+        enable.env("SYSTEMD_OFFLINE", "1").args(["enable", &self.name]);
+        let output = enable.output().await.context("run `systemctl`")?;
+        self.require(&output, "enable", host).await?;
+        host.owe_reload(true);
+        Ok(())
+    }
+
+    async fn require(&self, output: &Output, verb: &str, host: &Host) -> Result<()> {
         if output.status.success() {
             return Ok(());
         }
         let args = ["-u", &self.name, "-n", "8", "-o", "cat", "--no-pager"];
         let journal = host.output("journalctl", &args).await?;
         let journal = String::from_utf8_lossy(&journal.stdout).trim().replace('\n', "\n    ");
-        let told = super::last_lines(&output, 2);
-        let verb = verb.join(" ");
+        let told = super::last_lines(output, 2);
         Err(anyhow!("`systemctl {verb} {}` fails: {told}\n    {journal}", self.name))
             .hint(format!("`journalctl -u {}` on the host has the rest", self.name))
     }
@@ -293,21 +309,25 @@ impl Kind for Unit {
         if state.enabled.starts_with("masked") {
             self.systemctl(host, "unmask").await?;
         }
-        // systemd takes 0.15 s to read all units anew: it does so once, with the new one enabled.
+        if !state.loaded {
+            reload_systemd(host).await?;
+            state = self.read_anew(host).await?;
+            if !state.loaded {
+                return Err(anyhow!("systemd knows no unit `{}`", self.name))
+                    .hint("the run that brings its file, or the package that has it, comes first");
+            }
+        }
         let comes = self.enabled && !state.is_enabled();
         if comes {
-            self.systemctl_with(host, &["--no-reload", "enable"]).await?;
+            self.enable_on_disk(host).await?;
         }
-        let is_new = comes || !state.loaded;
-        if is_new {
-            host.run("systemctl", &["daemon-reload"]).await?;
+        if reload_systemd_if_stale(host, &self.with_service()).await? || comes {
+            state = self.read_anew(host).await?;
         }
-        if is_new || reload_systemd_if_stale(host, &self.with_service()).await? {
-            host.forget();
-            state = self.read(host).await?;
-            if !state.loaded {
-                bail!("systemd knows no unit `{}`", self.name);
-            }
+        if self.enabled && !state.is_enabled() {
+            // Of a unit that another one holds, systemd has kept what it read before.
+            reload_systemd(host).await?;
+            state = self.read_anew(host).await?;
         }
         if !self.enabled && state.is_enabled() {
             self.systemctl(host, "disable").await?;
@@ -332,9 +352,8 @@ impl Kind for Unit {
     }
 
     async fn undo(&self, before: &UnitState, host: &Host) -> Result<()> {
-        host.run("systemctl", &["daemon-reload"]).await?;
-        host.forget();
-        let now = self.read(host).await?;
+        reload_systemd(host).await?;
+        let now = self.read_anew(host).await?;
         if !now.loaded {
             return Ok(());
         }

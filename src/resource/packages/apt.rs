@@ -10,6 +10,7 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::time::{Instant, sleep};
 
 use super::super::{Advise, Host};
+use super::hold::{self, Hold};
 
 /// Free space that the packages of the stack need to unpack, in bytes.
 const SPACE: u64 = 700 << 20;
@@ -21,6 +22,7 @@ pub(super) async fn install(host: &Host, missing: &[&str]) -> Result<()> {
     if !lists_are_fresh(host) {
         apt(host, &["update"]).await?;
     }
+    let _hold = Hold::of(missing, host);
     let install = [&["install", "--no-install-recommends"], missing].concat();
     // Lists can name versions that the archive no longer has: fetch them and try once more.
     if apt(host, &install).await.is_err() {
@@ -135,6 +137,7 @@ pub(super) async fn apt(host: &Host, args: &[&str]) -> Result<()> {
         let mut last = Vec::new();
         while let Some(line) = lines.next_line().await? {
             if let Some(name) = installed_of(&line) {
+                hold::release(name, host);
                 host.package_has_come(name);
             }
             match progress_of(&line) {

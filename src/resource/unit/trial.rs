@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::super::{Host, write_atomic};
+use super::super::{Host, reload_systemd, write_atomic};
 use super::Unit;
 
 /// A folder of its own that the second one can write into while it runs.
@@ -68,7 +68,7 @@ impl Trial {
         fs::create_dir_all(parent).with_context(|| format!("make `{}`", parent.display()))?;
         write_atomic(&self.file, &text, 0o644, None)?;
         write_atomic(&self.settings, settings.as_bytes(), 0o644, None)?;
-        host.run("systemctl", &["daemon-reload"]).await?;
+        reload_systemd(host).await?;
         self.second.systemctl(host, "start").await?;
         // One that does not say when it is ready may have ended by now.
         self.second.systemctl(host, "is-active").await
