@@ -255,11 +255,11 @@ fn rank(resource: &Resource) -> u8 {
         other if deadman::is_loaded(other) => 1,
         Resource::Firewall(_) => 2,
         // Docker itself, which containers need; the others may need containers.
-        Resource::Unit(unit) if unit.inputs.is_empty() => 2,
-        Resource::Container(_) => 3,
-        Resource::Unit(_) => 4,
-        Resource::Volume(_) | Resource::Image(_) | Resource::HostSecret(_) => 5,
-        Resource::Packages(_) => 6,
+        Resource::Unit(unit) if unit.inputs.is_empty() => 3,
+        Resource::Container(_) => 4,
+        Resource::Unit(_) => 5,
+        Resource::Volume(_) | Resource::Image(_) | Resource::HostSecret(_) => 6,
+        Resource::Packages(_) => 7,
         _ => 0,
     }
 }

@@ -322,12 +322,15 @@ async fn upload(
     if done.contains("hwctl uploaded") {
         return Ok(());
     }
-    packed::forget(&binary.key);
     let mut told = Vec::new();
     if let Some(stderr) = child.stderr().take() {
         let _ = stderr.take(MAX_TOLD as u64).read_to_end(&mut told).await;
     }
-    let failure = refused(target, &String::from_utf8_lossy(&told));
+    let told = String::from_utf8_lossy(&told);
+    if told.contains("gzip: stdin") || told.contains("sha256sum") {
+        packed::forget(&binary.key);
+    }
+    let failure = refused(target, &told);
     if failure.why.iter().any(|why| why.contains("No space left")) {
         let what = format!("there is no room for hwctl on `{}`", target.name);
         return Err(Failure { what, ..failure }

@@ -39,7 +39,7 @@ pub(super) fn begin(source: &Path, key: &str) {
     }
 }
 
-/// Forgets it: a host has not taken it as it is.
+/// Forgets it: on a host it turned out to be broken.
 pub(super) fn forget(key: &str) {
     if let Some(path) = path(key) {
         let _ = fs::remove_file(path);

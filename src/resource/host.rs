@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
+use rustix::fs::{Access, access};
 use tokio::sync::OnceCell;
 
 use super::firewall::Listed;
@@ -290,7 +291,8 @@ impl Host {
         // By its path: a name would be looked for by a copy of this process, which costs more than
         // what many of them do.
         let mut places = PATH.split(':').map(|folder| Path::new(folder).join(program));
-        let found = places.find(|path| path.is_file());
+        let runs = |path: &PathBuf| access(path, Access::EXEC_OK).is_ok() && path.is_file();
+        let found = places.find(runs);
         let mut command =
             tokio::process::Command::new(found.unwrap_or_else(|| PathBuf::from(program)));
         command

@@ -94,7 +94,10 @@ fn count(host: &Host) -> Option<String> {
         return None;
     }
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    Some(format!("{} {}", boot.trim(), generation().ok()?))
+    // A container that is started again has new tables under the same boot: field 22 of proc_pid_stat(5).
+    let init = fs::read_to_string("/proc/1/stat").ok()?;
+    let started = init.rsplit_once(") ")?.1.split(' ').nth(19)?;
+    Some(format!("{} {started} {}", boot.trim(), generation().ok()?))
 }
 
 /// How often the tables were changed since the boot.
