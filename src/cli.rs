@@ -104,7 +104,10 @@ pub enum Verb {
     },
     /// On the host: confirm, by a login of its own, what of a run could lock the operator out
     #[command(hide = true)]
-    Confirm,
+    Confirm {
+        /// The run's id
+        run: String,
+    },
     /// On the host: take back what of a run could lock the operator out; a timer calls it
     #[command(hide = true)]
     Revert {

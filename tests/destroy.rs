@@ -52,6 +52,12 @@ fn what_leaves_the_inventory_leaves_the_host() {
     assert!(host.sh("ufw status").contains("8443"));
     assert_eq!(host.sh("docker ps --format '{{.Names}}'"), "redis-two");
     assert_eq!(host.hwctl("plan", &with).0, 0);
+
+    // An nginx that stays, since it serves a site of another, serves on.
+    let site = "server { listen 8088; location / { return 200 mine; } }";
+    host.sh(&format!("echo '{site}' > /etc/nginx/sites-enabled/mine; systemctl reload nginx"));
+    ok(host.hwctl("destroy", &["--yes"]));
+    assert_eq!(host.sh("curl -s http://127.0.0.1:8088/"), "mine");
 }
 
 #[test]

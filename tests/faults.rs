@@ -145,7 +145,7 @@ fn one(
     let (code, events) = host.hwctl("plan", args);
     assert_eq!((code, changes(&events)), (0, vec![]));
     let left = host.sh("find / -xdev -name '.hwctl-*' -not -path '/proc/*'; ls -d /run/hwctl-* \
-                        /run/systemd/system/hwctl-* 2>/dev/null; \
+                        /run/systemd/system/hwctl-* /run/systemd/system/*.d/hwctl-* 2>/dev/null; \
                         docker ps -a --format '{{.Names}}' --filter name=hwctl-");
     assert_eq!(left, "", "what was never finished is left behind");
     let now = kept(host, token.get_or_insert_with(|| log_in(host)));

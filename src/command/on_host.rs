@@ -80,9 +80,10 @@ pub fn revert(run: &str) -> Result<Exit> {
 }
 
 /// Runs `hwctl confirm`: a new login's part in a change that could lock the operator out.
-pub fn confirm() -> Result<Exit> {
+pub fn confirm(run: &str) -> Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(engine::confirm(&this_host(), tokio::io::stdout())).map(|()| Exit::Done)
+    let confirmed = runtime.block_on(engine::confirm(&this_host(), run, tokio::io::stdout()));
+    confirmed.map(|()| Exit::Done)
 }
 
 /// Runs `hwctl look`: the engine's part in trying nginx's configuration before it goes live. What is

@@ -15,9 +15,7 @@ use super::plan::{Plan, Step, Wanted};
 use super::protocol::Reply;
 use super::validate::Outside;
 use crate::event::What;
-use crate::resource::{
-    Advise, Back, Change, Detail, Host, Resource, Saved, reload_systemd_if_owed,
-};
+use crate::resource::{Advise, Back, Change, Detail, Host, Resource, Saved};
 
 /// Tells the operator's side what happens.
 pub(super) struct Teller(pub(super) UnboundedSender<Reply>);
@@ -72,9 +70,7 @@ impl Carrier<'_> {
         let carried = self.steps(wanted, plan, journal, &mut aside).await;
         // It is in the journal, and must not come after it was taken back.
         let made = aside.end(self.halted).await;
-        let carried = carried?;
-        reload_systemd_if_owed(self.host).await?;
-        if let Carried::Stopped(mut left) = carried {
+        if let Carried::Stopped(mut left) = carried? {
             for (index, made) in made {
                 self.made(plan, index, made)?;
                 left.retain(|other| *other != index);
@@ -83,7 +79,7 @@ impl Carrier<'_> {
         }
         // What was armed for a change that turned out not to be needed.
         if deadman::is_armed(self.host) {
-            self.new_login().await?;
+            self.new_login(journal.id()).await?;
         }
         Ok(Carried::Out)
     }
@@ -181,21 +177,23 @@ impl Carrier<'_> {
         let changed = change.await;
         self.host.forget();
         changed?;
-        if risky { self.new_login().await } else { Ok(()) }
+        if risky { self.new_login(journal.id()).await } else { Ok(()) }
     }
 
     /// Waits until a login by a new connection has disarmed the deadman's timer.
-    async fn new_login(&self) -> Result<()> {
+    async fn new_login(&self, run: &str) -> Result<()> {
         let hint = "look for a rule that denies your address (`ufw status verbose` on the host), \
                     or allow it";
-        let _ = self.teller.0.send(Reply::LogInAnew);
+        // What came too late is of an earlier change.
+        self.halted.take_locked_out();
+        let _ = self.teller.0.send(Reply::LogInAnew { run: run.to_owned() });
         while deadman::is_armed(self.host) {
+            if let Some(why) = self.halted.take_locked_out() {
+                return Err(anyhow!(why))
+                    .hint(hint)
+                    .context("a new login does not work with this change");
+            }
             match self.halted.get() {
-                Some(Halt::LockedOut(why)) => {
-                    return Err(anyhow!(why))
-                        .hint(hint)
-                        .context("a new login does not work with this change");
-                }
                 Some(Halt::Gone) => {
                     bail!("the operator's side is gone before it has logged in anew")
                 }

@@ -40,6 +40,11 @@ pub(super) fn is_loaded(resource: &Resource) -> bool {
     resource.path().is_some_and(|path| path.starts_with(UFW))
 }
 
+/// What takes back the risky changes of a run, as words of hwctl's command line.
+fn reverting(id: &str) -> String {
+    format!(" revert {id}")
+}
+
 /// Arms the timer: unless it is disarmed within `timeout`, the risky changes of the run `id` are
 /// taken back.
 pub(super) async fn arm(host: &Host, id: &str, timeout: Duration) -> Result<()> {
@@ -47,8 +52,9 @@ pub(super) async fn arm(host: &Host, id: &str, timeout: Duration) -> Result<()> 
     let service = format!(
         "[Unit]\nDescription=Takes back what could lock the operator of hwctl out\n\
          StartLimitIntervalSec=0\n\n\
-         [Service]\nType=oneshot\nExecStart={} revert {id}\nRestart=on-failure\nRestartSec=1s\n",
+         [Service]\nType=oneshot\nExecStart={}{}\nRestart=on-failure\nRestartSec=1s\n",
         program.display(),
+        reverting(id),
     );
     let timer = format!(
         "[Unit]\nDescription=Waits for a new login of hwctl's operator\n\n\
@@ -84,13 +90,17 @@ pub(super) fn is_armed(host: &Host) -> bool {
     unit(host, TIMER).exists()
 }
 
-/// In a session that was logged in anew: that works, so what could have locked the operator out may
-/// stay. Answers as the engine does, by [`Reply::Closed`].
-pub async fn confirm(host: &Host, mut output: impl AsyncWrite + Unpin) -> Result<()> {
+/// In a session that was logged in anew: that works, so what of the run `id` could have locked the
+/// operator out may stay. Answers as the engine does, by [`Reply::Closed`].
+pub async fn confirm(host: &Host, id: &str, mut output: impl AsyncWrite + Unpin) -> Result<()> {
     output.write_all(format!("{ENGINE_GREETING}\n").as_bytes()).await?;
-    let reply = match disarm(host).await {
-        Ok(()) => Reply::Closed,
-        Err(error) => Reply::Failed { failure: error.into() },
+    let service = fs::read_to_string(unit(host, SERVICE)).unwrap_or_default();
+    let reply = if !service.lines().any(|line| line.ends_with(&reverting(id))) {
+        Reply::Failed { failure: anyhow!("no change of the run `{id}` waits for it").into() }
+    } else if let Err(error) = disarm(host).await {
+        Reply::Failed { failure: error.into() }
+    } else {
+        Reply::Closed
     };
     write_frame(&mut output, &reply).await
 }
@@ -171,8 +181,10 @@ async fn remove(host: &Host) -> Result<()> {
     for path in [host.path(Path::new(AT_BOOT)), unit(host, TIMER), unit(host, SERVICE)] {
         remove_file(&path)?;
     }
-    // What a reload meanwhile has made `timers.target` want would else be started again.
-    reload_systemd_if_stale(host, &[TIMER, SERVICE]).await.map(|_| ())
+    // What a reload meanwhile has made `timers.target` want would else be started again, to find that
+    // its files are gone.
+    let _ = reload_systemd_if_stale(host, &[TIMER, SERVICE]).await;
+    Ok(())
 }
 
 /// Removes a file for good: one that came back with a power cut would take back what was confirmed.

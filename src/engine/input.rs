@@ -1,5 +1,7 @@
 //! What the operator's side says: requests in their order, and what cannot wait for its turn.
 
+use std::sync::{Arc, Mutex, PoisonError};
+
 use anyhow::{Result, anyhow};
 use tokio::io::{AsyncRead, BufReader};
 use tokio::sync::mpsc::{self, Receiver, Sender};
@@ -18,28 +20,34 @@ pub(super) enum Halt {
     Stopped,
     /// The operator's side is gone.
     Gone,
-    /// The operator could not log in anew, for this reason.
-    LockedOut(String),
 }
 
 /// Whether the work has to end; shared between who reads and who works.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Halted(watch::Sender<Option<Halt>>);
+pub(super) struct Halted {
+    halt: watch::Sender<Option<Halt>>,
+    locked_out: Arc<Mutex<Option<String>>>,
+}
 
 impl Halted {
     /// Why, if it has to.
     pub(super) fn get(&self) -> Option<Halt> {
-        self.0.borrow().clone()
+        self.halt.borrow().clone()
+    }
+
+    /// Why the operator could not log in anew, if that was said since it was asked last.
+    pub(super) fn take_locked_out(&self) -> Option<String> {
+        self.locked_out.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Ends when the operator's side is gone.
     pub(super) async fn gone(&self) {
         // The sender is never dropped.
-        let _ = self.0.subscribe().wait_for(|halt| *halt == Some(Halt::Gone)).await;
+        let _ = self.halt.subscribe().wait_for(|halt| *halt == Some(Halt::Gone)).await;
     }
 
     fn set(&self, halt: Halt) {
-        self.0.send_replace(Some(halt));
+        self.halt.send_replace(Some(halt));
     }
 }
 
@@ -77,7 +85,9 @@ async fn pass_on(
         match request {
             Request::Alive => {}
             Request::Stop => halted.set(Halt::Stopped),
-            Request::LockedOut { why } => halted.set(Halt::LockedOut(why)),
+            Request::LockedOut { why } => {
+                *halted.locked_out.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+            }
             request => {
                 if sender.send(Ok(request)).await.is_err() {
                     return Ok(());

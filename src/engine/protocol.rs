@@ -247,8 +247,11 @@ pub enum Reply {
     /// Something happened.
     Event(What),
     /// A change was made that could lock the operator out: log in anew and confirm it there
-    /// (`hwctl confirm`), or say here that it does not work ([`Request::LockedOut`]).
-    LogInAnew,
+    /// (`hwctl confirm RUN`), or say here that it does not work ([`Request::LockedOut`]).
+    LogInAnew {
+        /// The run's id.
+        run: String,
+    },
     /// The plan is carried out and waits to be kept.
     Applied {
         /// SHA-256 of the served certificate (DER), in hex, when the stack has one.

@@ -30,7 +30,7 @@ use super::undo::undo;
 use super::validate::Outside;
 use crate::event::{Action, Planned, RunOutcome, What};
 use crate::failure::{Exit, Failure};
-use crate::resource::{Blob, Host, Id};
+use crate::resource::{Blob, Host, Id, reload_systemd_if_owed};
 
 /// Serves one session on `input` and `output`; `connection` is sshd's `SSH_CONNECTION`.
 pub async fn serve(
@@ -308,6 +308,7 @@ impl Session {
             ),
         };
         let applied = carrier.apply(&wanted, &plan, &mut journal).await;
+        reload_systemd_if_owed(&self.host).await;
         self.hand.set(InHand::Nothing);
         self.run = Some(Run { journal, goal: request.goal, settled: plan.settled.clone() });
         let applied = match applied {

@@ -75,7 +75,7 @@ impl Carrier<'_> {
             self.done(index, step, start.elapsed());
         }
         // While a new container shows that it stays.
-        aside.beside(reload_systemd_if_owed(self.host)).await?;
+        aside.beside(reload_systemd_if_owed(self.host)).await;
         while let Some(index) = aside.first() {
             self.finish(plan, index, aside).await?;
         }

@@ -14,7 +14,7 @@ use crate::resource::{Advise, Host, Resource, fingerprint, last_lines};
 
 const CONFIGURATION: &str = "/etc/nginx";
 const HINT: &str =
-    "mend the template or the variable it comes from; nginx serves the old configuration on";
+    "mend the template or the variable it comes from; what nginx serves was not changed";
 
 /// Where a stage is made, and what its name begins with.
 const STAGES: &str = "/run";

@@ -25,7 +25,7 @@ pub(super) const MAX_TOLD: usize = 16 << 10;
 
 /// The verb that serves a session.
 pub(super) const ENGINE: &str = "engine \"$SSH_CONNECTION\"";
-/// The verb that confirms what could have locked the operator out: a login of its own works.
+/// The verb, before a run's id, that confirms its risky change: a login of its own works.
 pub(super) const CONFIRM: &str = "confirm";
 
 /// A started engine.

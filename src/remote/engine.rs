@@ -53,6 +53,14 @@ async fn say_alive(stdin: Weak<Stdin>) {
     }
 }
 
+/// What one that is gone has said last on standard error.
+async fn last_line(child: &mut Child) -> Option<String> {
+    let mut stderr = child.stderr().take()?.take(bootstrap::MAX_TOLD as u64);
+    let mut told = String::new();
+    let _ = tokio::time::timeout(LAST_WORDS, stderr.read_to_string(&mut told)).await;
+    told.lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned)
+}
+
 /// A running engine.
 #[derive(Debug)]
 pub struct Engine {
@@ -314,7 +322,7 @@ impl Engine {
                 }
             };
             match self.heard(reply, tell).await? {
-                Some(Reply::LogInAnew) => self.log_in_anew(tell).await?,
+                Some(Reply::LogInAnew { run }) => self.log_in_anew(&run, tell).await?,
                 Some(reply) => return Ok(reply),
                 None => {}
             }
@@ -338,28 +346,32 @@ impl Engine {
     }
 
     /// Proves by a connection of its own that the host can still be logged in to.
-    async fn log_in_anew(&mut self, tell: Tell<'_>) -> Result<(), Failure> {
+    async fn log_in_anew(&mut self, run: &str, tell: Tell<'_>) -> Result<(), Failure> {
+        // It becomes a part of a script for the login shell.
+        if run.contains(|part: char| !part.is_ascii_alphanumeric() && part != '-') {
+            return Err(self.lost("the host gives its run a strange name").await);
+        }
         tell(What::Step { message: "logging in anew".to_owned(), fraction: None });
         let proof = async {
             let target = self.target.anew();
             let connection = target.connect(&|_| ()).await?;
-            let quiet = |_, _| ();
-            let mut child =
-                bootstrap::start(&connection, &target, bootstrap::CONFIRM, quiet).await?;
+            let verb = format!("{} {run}", bootstrap::CONFIRM);
+            let mut child = bootstrap::start(&connection, &target, &verb, |_, _| ()).await?;
             let confirmed = match child.stdout().as_mut() {
                 Some(stdout) => read_frame::<Reply>(stdout).await,
                 None => Ok(None),
             };
-            drop(child);
-            connection.close().await;
-            match confirmed {
+            let confirmed = match confirmed {
                 Ok(Some(Reply::Closed)) => Ok(()),
                 Ok(Some(Reply::Failed { failure })) => Err(failure),
-                Ok(_) => Err(target.unreachable("the new login ends early")),
-                Err(error) => {
-                    Err(target.unreachable("the new login ends early").why(format!("{error:#}")))
+                _ => {
+                    let failure = target.unreachable("the new login ends early");
+                    Err(last_line(&mut child).await.into_iter().fold(failure, Failure::why))
                 }
-            }
+            };
+            drop(child);
+            connection.close().await;
+            confirmed
         };
         match proof.await {
             Ok(()) => Ok(()),
@@ -372,14 +384,9 @@ impl Engine {
 
     /// The engine is gone: its last words on standard error say why.
     async fn lost(&mut self, why: &str) -> Failure {
-        let mut told = String::new();
-        if let Some(stderr) = self.child.stderr().take() {
-            let mut stderr = stderr.take(bootstrap::MAX_TOLD as u64);
-            let _ = tokio::time::timeout(LAST_WORDS, stderr.read_to_string(&mut told)).await;
-        }
-        let last = told.lines().map(str::trim).rfind(|line| !line.is_empty());
+        let last = last_line(&mut self.child).await;
         Failure::new(Exit::Unreachable, format!("lost `{}` during the run", self.target.name))
-            .why(last.unwrap_or(why))
+            .why(last.unwrap_or_else(|| why.to_owned()))
             .not_done("what was under way is unknown; the host's journal has it")
             .hint("run again: a run finishes what an interrupted one has begun")
     }

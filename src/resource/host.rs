@@ -59,6 +59,7 @@ pub struct Host {
     renewals: RefCell<HashMap<String, bool>>,
     hashes: RefCell<HashMap<String, Option<String>>>,
     come: RefCell<HashSet<String>>,
+    held: RefCell<HashSet<String>>,
     owes_reload: Cell<bool>,
     pub(super) vouchers: Vouchers,
     pub(super) known: Known,
@@ -88,6 +89,7 @@ impl Host {
             renewals: RefCell::default(),
             hashes: RefCell::default(),
             come: RefCell::default(),
+            held: RefCell::default(),
             owes_reload: Cell::default(),
             vouchers: Vouchers::default(),
             known: Known::default(),
@@ -105,6 +107,16 @@ impl Host {
     /// Whether a package has been installed in this session.
     pub fn has_come(&self, package: &str) -> bool {
         self.come.borrow().contains(package)
+    }
+
+    /// Notes that a unit would run by now, had this session not held it back.
+    pub(super) fn hold_unit(&self, name: &str) {
+        self.held.borrow_mut().insert(name.to_owned());
+    }
+
+    /// Whether a unit was held back in this session.
+    pub(super) fn is_held(&self, name: &str) -> bool {
+        self.held.borrow().contains(name)
     }
 
     /// Notes whether units were enabled since systemd has last read all of them.

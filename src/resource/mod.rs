@@ -421,6 +421,10 @@ impl Resource {
         match self {
             Self::Unit(unit) => Box::pin(unit.sweep(host)).await,
             Self::Container(container) => Box::pin(container.sweep(host)).await,
+            Self::Packages(packages) => {
+                packages.sweep(host);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }

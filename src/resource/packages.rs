@@ -165,7 +165,14 @@ impl Kind for Packages {
         let now = self.read(host).await?;
         let missing = without(&before.installed, &now.installed);
         let missing: Vec<_> = missing.iter().map(String::as_str).collect();
-        if missing.is_empty() { Ok(()) } else { install(host, &missing).await }
+        if !missing.is_empty() {
+            install(host, &missing).await?;
+        }
+        if host.is_held(hold::UNIT) {
+            // As its package would have; one that runs by now runs on.
+            host.output("systemctl", &["start", hold::UNIT]).await?;
+        }
+        Ok(())
     }
 
     async fn diff_back(
@@ -215,6 +222,11 @@ impl Packages {
     pub async fn wait_for_others(&self, host: &Host) -> Result<()> {
         wait_for_first_boot(host).await?;
         wait_for_locks(host).await
+    }
+
+    /// See `Resource::sweep`.
+    pub(super) fn sweep(&self, host: &Host) {
+        self.names.iter().for_each(|name| hold::release(name, host));
     }
 
     /// What there is once nobody else works on packages and dpkg has finished what it was

@@ -70,10 +70,13 @@ pub(super) async fn reload_systemd(host: &Host) -> Result<()> {
     Ok(())
 }
 
-/// Lets systemd know which units come with which others, where units were enabled since it has last
-/// read that: it starts a new unit without, but only then shows what wants it.
-pub async fn reload_systemd_if_owed(host: &Host) -> Result<()> {
-    if host.owes_reload() { reload_systemd(host).await } else { Ok(()) }
+/// Lets systemd read all units where some were enabled since it last did: they start without that, but
+/// their targets do not know yet that they want them.
+pub async fn reload_systemd_if_owed(host: &Host) {
+    if host.owes_reload() {
+        // A boot reads them as well.
+        let _ = reload_systemd(host).await;
+    }
 }
 
 fn ask(socket: &Path, units: &[String], properties: &[&str]) -> Result<String> {

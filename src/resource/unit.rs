@@ -62,6 +62,9 @@ pub struct UnitState {
     start: (String, u64),
     /// The digest of the inputs, and the start it was taken at, as noted by hwctl.
     stamp: Option<Stamp>,
+    /// Whether its package would have started it, had hwctl not held it back.
+    #[serde(default)]
+    held: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +76,11 @@ struct Stamp {
 impl UnitState {
     fn is_active(&self) -> bool {
         matches!(self.active.as_str(), "active" | "reloading" | "activating")
+    }
+
+    /// The same, for a state of before a run: what its package starts goes back to that.
+    fn was_active(&self) -> bool {
+        self.is_active() || self.held
     }
 
     fn is_enabled(&self) -> bool {
@@ -146,7 +154,7 @@ impl Unit {
     /// See `Resource::release`.
     pub(super) async fn release(&self, before: &UnitState, host: &Host) -> Result<()> {
         let now = self.read(host).await?;
-        if now.loaded && now.is_active() && !before.is_active() {
+        if now.loaded && now.is_active() && !before.was_active() {
             self.systemctl(host, "stop").await?;
         }
         if now.loaded && now.is_enabled() && !before.is_enabled() {
@@ -268,6 +276,7 @@ impl Kind for Unit {
                 field("StateChangeTimestampMonotonic").parse().unwrap_or_default(),
             ),
             stamp: self.read_stamp(host),
+            held: host.is_held(&self.name),
         })
     }
 
@@ -313,8 +322,9 @@ impl Kind for Unit {
             reload_systemd(host).await?;
             state = self.read_anew(host).await?;
             if !state.loaded {
-                return Err(anyhow!("systemd knows no unit `{}`", self.name))
-                    .hint("the run that brings its file, or the package that has it, comes first");
+                // systemd says why.
+                let verb = if self.active { "start" } else { "stop" };
+                return self.systemctl(host, verb).await;
             }
         }
         let comes = self.enabled && !state.is_enabled();
@@ -325,7 +335,7 @@ impl Kind for Unit {
             state = self.read_anew(host).await?;
         }
         if self.enabled && !state.is_enabled() {
-            // Of a unit that another one holds, systemd has kept what it read before.
+            // systemd keeps what it has read of a unit that another one refers to.
             reload_systemd(host).await?;
             state = self.read_anew(host).await?;
         }
@@ -360,7 +370,7 @@ impl Kind for Unit {
         if before.is_enabled() && !now.is_enabled() {
             self.systemctl(host, "enable").await?;
         }
-        match (before.is_active(), now.is_active()) {
+        match (before.was_active(), now.is_active()) {
             (true, false) => self.systemctl(host, "start").await,
             // It has not read anything else meanwhile.
             (true, true) if before.start == now.start => Ok(()),
@@ -378,8 +388,8 @@ impl Kind for Unit {
         let state = |yes| Some(if yes { "active" } else { "inactive" }.to_owned());
         let change = Change::new(self.id(), Action::Update)
             .attribute("at boot", boot(now.is_enabled()), boot(to.is_enabled()))
-            .attribute("state", state(now.is_active()), state(to.is_active()));
-        Ok(match (now.is_active(), to.is_active()) {
+            .attribute("state", state(now.is_active()), state(to.was_active()));
+        Ok(match (now.is_active(), to.was_active()) {
             (true, false) => Back::Change(Change { action: Action::Stop, ..change }),
             (false, true) => Back::Change(Change { action: Action::Start, ..change }),
             (true, true) if let Some(id) = host.first_changed(&self.inputs) => {

@@ -22,7 +22,7 @@ pub(super) async fn install(host: &Host, missing: &[&str]) -> Result<()> {
     if !lists_are_fresh(host) {
         apt(host, &["update"]).await?;
     }
-    let _hold = Hold::of(missing, host);
+    let _hold = Hold::of(missing, host).await;
     let install = [&["install", "--no-install-recommends"], missing].concat();
     // Lists can name versions that the archive no longer has: fetch them and try once more.
     if apt(host, &install).await.is_err() {

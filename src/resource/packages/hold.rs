@@ -1,14 +1,15 @@
-//! Keeps apt from starting nginx before it is configured: what Debian's own page would show to the world
-//! is not what was asked for, and the package's scripts, which then have to restart it, take a second more.
+//! Keeps apt from starting nginx before it is configured: Debian's own page is not what was asked for, and
+//! starting it, as its package does, twice costs a second.
 
 use std::fs;
 use std::path::Path;
 
+use super::super::show_units;
 use super::Host;
 
 const PACKAGE: &str = "nginx";
-const PROGRAM: &str = "/usr/sbin/nginx";
-const UNIT: &str = "nginx.service";
+/// What that package starts.
+pub(super) const UNIT: &str = "nginx.service";
 /// Gone with the next boot, whatever happens.
 const FOLDER: &str = "/run/systemd/system/nginx.service.d";
 const FILE: &str = "hwctl-hold.conf";
@@ -17,16 +18,21 @@ const FILE: &str = "hwctl-hold.conf";
 pub(super) struct Hold<'h>(&'h Host);
 
 impl<'h> Hold<'h> {
-    /// For nginx that is installed and that hwctl itself starts later; with any other, apt does as ever.
-    pub(super) fn of(missing: &[&str], host: &'h Host) -> Option<Self> {
-        let is_ours = host.expected_units().iter().any(|unit| unit == UNIT);
-        let is_there = host.path(Path::new(PROGRAM)).exists();
-        if !missing.contains(&PACKAGE) || is_there || !is_ours {
+    /// Where apt brings nginx, the plan starts it, and no nginx of others has that name.
+    pub(super) async fn of(missing: &[&str], host: &'h Host) -> Option<Self> {
+        let is_planned = host.expected_units().iter().any(|unit| unit == UNIT);
+        if !missing.contains(&PACKAGE) || !is_planned {
             return None;
         }
+        let shown = show_units(host, &[UNIT], &["LoadState"]).await.ok()?;
+        if shown.contains("=not-found") { Self::begin(host) } else { None }
+    }
+
+    fn begin(host: &'h Host) -> Option<Self> {
         let folder = host.path(Path::new(FOLDER));
         // Where it cannot be written, nginx is started twice.
         fs::create_dir_all(&folder).and_then(|()| fs::write(folder.join(FILE), text())).ok()?;
+        host.hold_unit(UNIT);
         Some(Self(host))
     }
 }
@@ -37,7 +43,7 @@ impl Drop for Hold<'_> {
     }
 }
 
-/// Lets nginx be started, once its package is set up. systemd need not read anything anew for it.
+/// Lets nginx be started, once its package is set up; also after a run that was cut off.
 pub(super) fn release(package: &str, host: &Host) {
     if package == PACKAGE {
         let folder = host.path(Path::new(FOLDER));
@@ -47,8 +53,8 @@ pub(super) fn release(package: &str, host: &Host) {
     }
 }
 
-/// systemd skips a start of which no condition marked `|` holds, and calls it a success
-/// (systemd.unit(5)).
+/// systemd skips a start while no condition marked `|` holds, and calls it a success
+/// (systemd.unit(5)). It looks at them at each start, so one without the file needs no reload.
 fn text() -> String {
     format!(
         "[Unit]\nConditionPathExists=|!{FOLDER}/{FILE}\nConditionPathExists=|!/proc/{}\n",
@@ -60,27 +66,22 @@ fn text() -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn nginx_is_held_while_it_is_installed_for_its_unit() {
+    #[tokio::test]
+    async fn nginx_is_held_until_it_is_installed() {
         let root = tempfile::tempdir().unwrap();
         let host =
             Host::new(root.path(), Box::new(|_| anyhow::bail!("no blobs")), Box::new(|_| ()));
         let folder = host.path(Path::new(FOLDER));
-        assert!(Hold::of(&["nginx"], &host).is_none(), "hwctl does not start it");
-        host.expect_unit(UNIT);
-        assert!(Hold::of(&["ufw"], &host).is_none());
-        {
-            let _hold = Hold::of(&["ufw", "nginx"], &host).unwrap();
-            release("ufw", &host);
-            assert_eq!(fs::read_to_string(folder.join(FILE)).unwrap(), text());
-        }
-        assert!(!folder.exists());
-        let _hold = Hold::of(&["nginx"], &host).unwrap();
+        assert!(Hold::of(&["nginx"], &host).await.is_none(), "the plan does not start it");
+        assert!(!host.is_held(UNIT));
+        let hold = Hold::begin(&host).unwrap();
+        release("ufw", &host);
+        assert_eq!(fs::read_to_string(folder.join(FILE)).unwrap(), text());
+        drop(hold);
+        assert!(!folder.exists() && host.is_held(UNIT));
+        let _hold = Hold::begin(&host).unwrap();
         fs::write(folder.join("theirs.conf"), "").unwrap();
         release("nginx", &host);
         assert!(!folder.join(FILE).exists() && folder.join("theirs.conf").exists());
-        fs::create_dir_all(root.path().join("usr/sbin")).unwrap();
-        fs::write(host.path(Path::new(PROGRAM)), "").unwrap();
-        assert!(Hold::of(&["nginx"], &host).is_none(), "one is there that may serve");
     }
 }
