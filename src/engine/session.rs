@@ -1,6 +1,7 @@
 //! One session of the engine: hello, then requests until the operator's side hangs up.
 
 mod daily;
+mod run;
 
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
@@ -12,25 +13,22 @@ use futures_util::future::{Either, select};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc::{self, Receiver, UnboundedSender};
 
-use super::apply::{Carried, Carrier, Teller};
+use super::apply::Teller;
 use super::aside::{Hand, InHand};
 use super::blobs::{self, Blobs, Bundle, Uploads};
 use super::deadman;
 use super::facts::{self, Connection};
 use super::goal::{self, leave};
 use super::input::{Halted, read_requests};
-use super::journal::Journal;
 use super::lock::Lock;
 use super::manifest::Manifest;
 use super::plan::{Plan, Wanted};
 use super::protocol::{ENGINE_GREETING, Goal, PlanRequest, Reply, Request, RunInfo, write_frame};
-use super::renewal;
 use super::room;
-use super::undo::undo;
-use super::validate::Outside;
-use crate::event::{Action, Planned, RunOutcome, What};
-use crate::failure::{Exit, Failure};
-use crate::resource::{Blob, Host, Id, reload_systemd_if_owed};
+use crate::event::{RunOutcome, What};
+use crate::failure::Failure;
+use crate::resource::{Blob, Host};
+use run::Run;
 
 /// Serves one session on `input` and `output`; `connection` is sshd's `SSH_CONNECTION`.
 pub async fn serve(
@@ -56,16 +54,6 @@ pub async fn serve(
         }
     };
     tokio::join!(work, write).0
-}
-
-/// How many changes a stopped run names.
-const NAMED: usize = 6;
-
-/// A run that waits to be kept or undone.
-struct Run {
-    journal: Journal,
-    goal: Goal,
-    settled: Vec<Id>,
 }
 
 struct Session {
@@ -278,163 +266,5 @@ impl Session {
     /// Where the session comes from, for the lock and the journal.
     fn from(&self) -> Option<String> {
         self.connection.as_ref().map(|known| known.client.to_string())
-    }
-
-    async fn apply(&mut self, fingerprint: &str, uploads: &Uploads) -> Result<Reply, Failure> {
-        let Some((request, wanted, plan)) = self.planned.take() else {
-            return Err(anyhow!("there is no plan to apply").into());
-        };
-        let Some(run) = &request.run else {
-            return Err(anyhow!("the plan was made only to be looked at").into());
-        };
-        if plan.fingerprint != fingerprint {
-            return Err(anyhow!("the plan to apply is not the one that was shown").into());
-        }
-        let mut journal = Journal::begin(&self.host, run, self.from())?;
-        self.teller.tell(What::RunBegan { run: journal.id().to_owned() });
-        let carrier = Carrier {
-            host: &self.host,
-            teller: &self.teller,
-            hand: &self.hand,
-            uploads,
-            halted: &self.halted,
-            confirm_timeout: Duration::from_secs(request.confirm_timeout_s),
-            outside: self.connection.as_ref().zip(request.outside.as_deref()).map(
-                |(connection, expected)| Outside {
-                    expected,
-                    to: connection.own,
-                    from: connection.client,
-                },
-            ),
-        };
-        let applied = carrier.apply(&wanted, &plan, &mut journal).await;
-        reload_systemd_if_owed(&self.host).await;
-        self.hand.set(InHand::Nothing);
-        self.run = Some(Run { journal, goal: request.goal, settled: plan.settled.clone() });
-        let applied = match applied {
-            Ok(Carried::Out) => self.require_nothing_left(&wanted, &plan).await,
-            Ok(Carried::Stopped(left)) => return Err(self.stopped(&plan.changes, &left)),
-            Err(error) => Err(error.into()),
-        };
-        match applied {
-            Ok(()) => {
-                self.blobs.borrow().clear();
-                Ok(Reply::Applied { certificate: self.certificate(&wanted) })
-            }
-            Err(failure) if request.keep_on_failure => {
-                self.close(RunOutcome::Failed, Some(failure.what.clone()))?;
-                Err(failure.not_done("the run was not undone (`--keep-on-failure`)"))
-            }
-            Err(failure) if self.run.as_ref().is_some_and(|run| run.journal.is_final()) => {
-                self.close(RunOutcome::Failed, Some(failure.what.clone()))?;
-                Err(failure
-                    .not_done("the run was not undone: what it has removed cannot be brought back")
-                    .hint(
-                        "run it again to finish it, or `hwctl provision` to have the stack again",
-                    ))
-            }
-            Err(failure) => Err(self.undo_after(failure).await),
-        }
-    }
-
-    /// The operator stopped the run: what was done stays, the lock is given back.
-    fn stopped(&mut self, changes: &[Planned], left: &[usize]) -> Failure {
-        let (all, done) = (changes.len(), changes.len() - left.len());
-        let what = format!("stopped after {done} of {all} changes, as you wished");
-        let mut failure = Failure::new(Exit::Interrupted, what);
-        if let Err(error) = self.close(RunOutcome::Interrupted, None) {
-            failure = failure.why(format!("{error:#}"));
-        }
-        let mut names: Vec<_> =
-            left.iter().take(NAMED).map(|index| changes[*index].change.id.to_string()).collect();
-        if left.len() > NAMED {
-            names.push(format!("and {} more", left.len() - NAMED));
-        }
-        failure
-            .not_done(format!("not made: {}", names.join(", ")))
-            .hint("run again to go on from there, or `hwctl rollback` to take back what was done")
-    }
-
-    /// The law of a run: once applied, a plan of the same is empty.
-    async fn require_nothing_left(&self, wanted: &Wanted, done: &Plan) -> Result<(), Failure> {
-        let mut left = Plan::make(wanted, &self.host).await?.changes;
-        if done.removes_packages() {
-            // Their units are gone with them.
-            left.retain(|planned| planned.change.action != Action::Start);
-        }
-        let Some(first) = left.first() else { return Ok(()) };
-        let ids: Vec<_> = left.iter().map(|c| c.change.id.to_string()).collect();
-        let failure =
-            Failure::from(anyhow!("the host does not stay as applied: {}", ids.join(", ")));
-        Err(match &first.change.because {
-            Some(because) => failure.why(because.as_str()),
-            None => failure,
-        })
-    }
-
-    async fn undo_after(&mut self, failure: Failure) -> Failure {
-        self.teller.tell(What::Step { message: "undoing the run".to_owned(), fraction: None });
-        let why = failure.what.clone();
-        match self.undo(&why).await {
-            Ok(left) => {
-                let failure = left.into_iter().fold(failure, Failure::why);
-                Failure { exit: Exit::Undone, ..failure }
-            }
-            Err(second) => second.why.iter().fold(failure.why(second.what), Failure::why),
-        }
-    }
-
-    /// Takes the run back; says what of it cannot be.
-    async fn undo(&mut self, why: &str) -> Result<Vec<String>, Failure> {
-        let Some(run) = &self.run else {
-            return Err(anyhow!("there is no run to undo").into());
-        };
-        undo(&run.journal, &self.host, &self.teller).await?;
-        let changes = run.journal.entries().iter().map(|entry| &entry.change);
-        let left = changes.filter_map(|change| {
-            Some(format!("not undone: {}: {}", change.id, change.not_undone.as_ref()?))
-        });
-        let left = left.collect();
-        self.close(RunOutcome::Undone, Some(why.to_owned()))?;
-        Ok(left)
-    }
-
-    /// Ends the run: what it has made is in the manifest before the journal says that it is done.
-    fn close(&mut self, outcome: RunOutcome, why: Option<String>) -> Result<Reply> {
-        if let Some(Run { journal, goal, settled }) = self.run.take() {
-            let is_whole = outcome == RunOutcome::Kept;
-            let mut manifest = Manifest::read(&self.host)?;
-            match outcome {
-                RunOutcome::Undone => manifest.take_in_left(journal.entries()),
-                _ => manifest.take_in(journal.entries(), is_whole),
-            }
-            if is_whole {
-                manifest.forget(&settled);
-            }
-            manifest.save(&self.host)?;
-            journal.end(&self.host, outcome, why)?;
-            if is_whole {
-                self.host.keep_notes();
-                leave(&goal, &self.host)?;
-            }
-        }
-        self.lock = None;
-        Ok(Reply::Closed)
-    }
-
-    /// The fingerprint of the certificate that the stack serves.
-    fn certificate(&self, wanted: &Wanted) -> Option<String> {
-        let meant = wanted.declared.iter().map(|step| &step.resource);
-        let all = match &self.run.as_ref()?.goal {
-            Goal::Declared { resources, .. } => resources.as_slice(),
-            _ => &[],
-        };
-        let known = Manifest::load(&self.host).unwrap_or_default();
-        let known = known.known().map(|(_, resource)| resource);
-        let all = all.iter().map(|declared| &declared.resource);
-        match &self.run.as_ref()?.goal {
-            Goal::Before { .. } | Goal::Original { .. } => None,
-            _ => renewal::fingerprint(meant.chain(all).chain(known), &self.host),
-        }
     }
 }

@@ -20,6 +20,7 @@ mod hint;
 mod host;
 mod host_secret;
 mod image;
+mod kind;
 mod known;
 #[cfg(test)]
 mod law_tests;
@@ -40,10 +41,9 @@ mod volume;
 mod vouch;
 
 use std::fmt;
-use std::time::SystemTime;
 
 use anyhow::Result;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use serde::{Deserialize, Serialize};
 
 pub use certificate::{
     Certificate, CertificateInfo, CertificateState, certificate_info, expiry, fingerprint,
@@ -62,6 +62,9 @@ pub use hint::{Advise, Hint};
 pub use host::{BlobSource, Host, Outcome, Progress, last_lines};
 pub use host_secret::{HostSecret, HostSecretState};
 pub use image::{Image, ImageState};
+pub(crate) use kind::Kind;
+pub use kind::{Examined, Reading, Weighed};
+use kind::{examine, examine_back, pass_over, read};
 pub use known::{file_digest, identity};
 pub use link::Link;
 pub use listeners::{Listener, listeners, listeners_of};
@@ -98,153 +101,6 @@ impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
-}
-
-/// What every kind of resource can do.
-///
-/// The law that each kind's tests hold: after `apply`, `read` then `diff` finds no change; after
-/// `undo`, `read` gives the state that was before.
-pub(crate) trait Kind {
-    /// What the host has for such a resource now. Kept in the journal, so that `undo` can use it.
-    type State: Serialize + DeserializeOwned;
-
-    /// The resource's name.
-    fn id(&self) -> Id;
-
-    /// Reads what the host has. Changes nothing. Absent is a state; unreadable is an error.
-    async fn read(&self, host: &Host) -> Result<Self::State>;
-
-    /// The digest of a resource that is as it should be, where a look shows that without reading
-    /// all of it; none where it has to be read.
-    fn as_declared(&self, _host: &Host) -> Result<Option<String>> {
-        Ok(None)
-    }
-
-    /// What has to change, if anything.
-    fn diff(&self, state: &Self::State, host: &Host) -> Result<Option<Change>>;
-
-    /// What of others is in it and stays.
-    fn stays(&self, _state: &Self::State) -> Result<Option<String>> {
-        Ok(None)
-    }
-
-    /// A digest of the content that the resource has once the plan is applied, for the units and
-    /// containers that are started with it; `None` when it has none or it is not known yet.
-    fn digest(&self, _state: &Self::State, _host: &Host) -> Option<String> {
-        None
-    }
-
-    /// The same of what the host has now, for those that are started with it while a plan passes
-    /// this resource over.
-    fn digest_now(&self, state: &Self::State, host: &Host) -> Option<String> {
-        self.digest(state, host)
-    }
-
-    /// When what the resource has on disk last changed.
-    fn changed_at(&self, _host: &Host) -> Option<SystemTime> {
-        None
-    }
-
-    /// Says what will be read, so that reads can be done together.
-    fn expect(&self, _host: &Host) {}
-
-    /// Brings the host from `state` to the desired state.
-    async fn apply(&self, state: &Self::State, host: &Host) -> Result<()>;
-
-    /// Takes an `apply` back, after a run that failed: brings the host to the state `before`.
-    async fn undo(&self, before: &Self::State, host: &Host) -> Result<()>;
-
-    /// What has to change to bring the host from `now` back to the state `to`: the plan of
-    /// [`Kind::restore`].
-    async fn diff_back(&self, now: &Self::State, to: &Self::State, host: &Host) -> Result<Back>;
-
-    /// Brings the host back to the state `to` for good: a rollback, a removal.
-    async fn restore(&self, to: &Self::State, host: &Host) -> Result<()> {
-        self.undo(to, host).await
-    }
-}
-
-/// What reading a resource found.
-#[derive(Clone, Debug)]
-pub struct Examined {
-    /// What the host has.
-    pub before: Saved,
-    /// What has to change.
-    pub change: Option<Change>,
-    /// See [`Kind::digest`].
-    pub digest: Option<String>,
-    /// See [`Kind::changed_at`].
-    pub changed_at: Option<SystemTime>,
-}
-
-async fn examine<K: Kind>(kind: &K, host: &Host) -> Result<Examined> {
-    let state = kind.read(host).await?;
-    Ok(Examined {
-        change: kind.diff(&state, host)?,
-        digest: kind.digest(&state, host),
-        changed_at: kind.changed_at(host),
-        before: Saved::of(&state)?,
-    })
-}
-
-/// What a plan needs of a resource: not the state itself, which may be long.
-#[derive(Clone, Debug)]
-pub struct Weighed {
-    /// What has to change.
-    pub change: Option<Change>,
-    /// Of the state that is changed; empty where none is.
-    pub fingerprint: String,
-    /// See [`Kind::stays`].
-    pub stays: Option<String>,
-    /// See [`Kind::digest`].
-    pub digest: Option<String>,
-    /// See [`Kind::changed_at`].
-    pub changed_at: Option<SystemTime>,
-}
-
-/// A state that was read and has yet to be compared: reads can be done together, while what one
-/// resource changes can be a reason for the next.
-pub type Reading<'a> = Box<dyn FnOnce(&Host) -> Result<Weighed> + 'a>;
-
-async fn read<'a, K: Kind>(kind: &'a K, host: &Host) -> Result<Reading<'a>> {
-    if let digest @ Some(_) = kind.as_declared(host)? {
-        return Ok(Box::new(|host| {
-            let changed_at = kind.changed_at(host);
-            Ok(Weighed {
-                change: None,
-                fingerprint: String::new(),
-                stays: None,
-                digest,
-                changed_at,
-            })
-        }));
-    }
-    let state = kind.read(host).await?;
-    Ok(Box::new(move |host| {
-        let change = kind.diff(&state, host)?;
-        let fingerprint = match change {
-            Some(_) => sha256(&encode(&state)?),
-            None => String::new(),
-        };
-        Ok(Weighed {
-            change,
-            fingerprint,
-            stays: kind.stays(&state)?,
-            digest: kind.digest(&state, host),
-            changed_at: kind.changed_at(host),
-        })
-    }))
-}
-
-async fn pass_over<K: Kind>(kind: &K, host: &Host) -> Result<Outcome> {
-    let digest = kind.digest_now(&kind.read(host).await?, host);
-    Ok(Outcome { changed: false, digest, changed_at: kind.changed_at(host) })
-}
-
-async fn examine_back<K: Kind>(kind: &K, to: &Saved, host: &Host) -> Result<(Saved, Back)> {
-    let now = kind.read(host).await?;
-    let back = kind.diff_back(&now, &to.state()?, host).await?;
-    Ok((Saved::of(&now)?, back))
 }
 
 /// The kinds as one enum, and each operation handed on to the kind; boxed, since the largest kind's
