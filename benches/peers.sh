@@ -152,14 +152,18 @@ done
 
 if [[ $json ]]; then
     for part in "${parts[@]}"; do
-        for tool in ssh "${tools[@]}"; do printf '%s %s %s\n' "$part" "$tool" "$(figure "$part-$tool")"; done
+        for tool in ssh "${tools[@]}"; do
+            printf '%s %s %s %s\n' "$part" "$tool" "$(figure "$part-$tool")" "$(ratio "$part-$tool" "$part-hwctl")"
+        done
     done | python3 -c '
 import json, sys
-told = {}
-for part, tool, median in map(str.split, sys.stdin):
+medians, ratios = {}, {}
+for part, tool, median, ratio in map(str.split, sys.stdin):
     if median != "-":
-        told.setdefault(part, {})[tool] = float(median)
-print(json.dumps({"median_ms": told, "rounds": int(sys.argv[1]), "hosts": int(sys.argv[2])}))' "$rounds" "$count"
+        medians.setdefault(part, {})[tool] = float(median)
+        ratios.setdefault(part, {})[tool] = float(ratio)
+told = {"median_ms": medians, "to_hwctl": ratios, "rounds": int(sys.argv[1]), "hosts": int(sys.argv[2])}
+print(json.dumps(told))' "$rounds" "$count"
 else
     printf '%-6s %-10s %10s %12s\n' '' tool seconds 'to hwctl'
     for part in "${parts[@]}"; do
