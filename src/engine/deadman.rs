@@ -208,7 +208,7 @@ fn unit(host: &Host, name: &str) -> PathBuf {
 mod tests {
     use super::*;
     use crate::engine::journal::Journal;
-    use crate::engine::protocol::RunInfo;
+    use crate::engine::protocol::{RunInfo, read_frame};
     use crate::resource::{self, Declared, Firewall};
 
     #[tokio::test]
@@ -259,5 +259,23 @@ mod tests {
             fs::remove_file(unit(&host, TIMER)).unwrap();
         });
         settled.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_late_login_of_another_run_confirms_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let host = Host::new(root.path(), Box::new(|_| anyhow::bail!("none")), Box::new(|_| ()));
+        fs::create_dir_all(host.path(Path::new(UNITS))).unwrap();
+        fs::write(unit(&host, TIMER), "").unwrap();
+        let service = format!("[Service]\nExecStart=/hwctl{}\nRestart=no\n", reverting("r1-2"));
+        fs::write(unit(&host, SERVICE), service).unwrap();
+        for other in ["r1", "1-2", "r1-2-3", ""] {
+            let mut said = Vec::new();
+            confirm(&host, other, &mut said).await.unwrap();
+            let mut frame = said.strip_prefix(format!("{ENGINE_GREETING}\n").as_bytes()).unwrap();
+            let reply: Option<Reply> = read_frame(&mut frame).await.unwrap();
+            assert!(matches!(reply, Some(Reply::Failed { .. })), "{other}: {reply:?}");
+            assert!(is_armed(&host), "{other}");
+        }
     }
 }

@@ -1,7 +1,5 @@
 //! What the operator's side says: requests in their order, and what cannot wait for its turn.
 
-use std::sync::{Arc, Mutex, PoisonError};
-
 use anyhow::{Result, anyhow};
 use tokio::io::{AsyncRead, BufReader};
 use tokio::sync::mpsc::{self, Receiver, Sender};
@@ -14,7 +12,7 @@ use super::protocol::{Request, SILENCE, read_frame, skip_to_greeting};
 const AHEAD: usize = 4;
 
 /// Why the work has to end before it is done.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Halt {
     /// The operator wants it to.
     Stopped,
@@ -26,18 +24,18 @@ pub(super) enum Halt {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Halted {
     halt: watch::Sender<Option<Halt>>,
-    locked_out: Arc<Mutex<Option<String>>>,
+    locked_out: watch::Sender<Option<String>>,
 }
 
 impl Halted {
     /// Why, if it has to.
     pub(super) fn get(&self) -> Option<Halt> {
-        self.halt.borrow().clone()
+        *self.halt.borrow()
     }
 
     /// Why the operator could not log in anew, if that was said since it was asked last.
     pub(super) fn take_locked_out(&self) -> Option<String> {
-        self.locked_out.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.locked_out.send_replace(None)
     }
 
     /// Ends when the operator's side is gone.
@@ -86,7 +84,7 @@ async fn pass_on(
             Request::Alive => {}
             Request::Stop => halted.set(Halt::Stopped),
             Request::LockedOut { why } => {
-                *halted.locked_out.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+                halted.locked_out.send_replace(Some(why));
             }
             request => {
                 if sender.send(Ok(request)).await.is_err() {

@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 use tokio::time::sleep;
 
 use super::bootstrap::{self, Child};
+use super::confirm::confirm;
 use super::interrupt;
 use super::ssh::{Connection, Target};
 use super::upload;
@@ -54,7 +55,7 @@ async fn say_alive(stdin: Weak<Stdin>) {
 }
 
 /// What one that is gone has said last on standard error.
-async fn last_line(child: &mut Child) -> Option<String> {
+pub(super) async fn last_line(child: &mut Child) -> Option<String> {
     let mut stderr = child.stderr().take()?.take(bootstrap::MAX_TOLD as u64);
     let mut told = String::new();
     let _ = tokio::time::timeout(LAST_WORDS, stderr.read_to_string(&mut told)).await;
@@ -352,28 +353,7 @@ impl Engine {
             return Err(self.lost("the host gives its run a strange name").await);
         }
         tell(What::Step { message: "logging in anew".to_owned(), fraction: None });
-        let proof = async {
-            let target = self.target.anew();
-            let connection = target.connect(&|_| ()).await?;
-            let verb = format!("{} {run}", bootstrap::CONFIRM);
-            let mut child = bootstrap::start(&connection, &target, &verb, |_, _| ()).await?;
-            let confirmed = match child.stdout().as_mut() {
-                Some(stdout) => read_frame::<Reply>(stdout).await,
-                None => Ok(None),
-            };
-            let confirmed = match confirmed {
-                Ok(Some(Reply::Closed)) => Ok(()),
-                Ok(Some(Reply::Failed { failure })) => Err(failure),
-                _ => {
-                    let failure = target.unreachable("the new login ends early");
-                    Err(last_line(&mut child).await.into_iter().fold(failure, Failure::why))
-                }
-            };
-            drop(child);
-            connection.close().await;
-            confirmed
-        };
-        match proof.await {
+        match confirm(&self.target.anew(), run).await {
             Ok(()) => Ok(()),
             Err(failure) => {
                 let why: Vec<_> = std::iter::once(failure.what).chain(failure.why).collect();

@@ -2,6 +2,7 @@
 //! there, and looking at the host from outside.
 
 mod bootstrap;
+mod confirm;
 mod daily;
 mod engine;
 mod exec;

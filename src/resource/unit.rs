@@ -59,8 +59,7 @@ impl Unit {
 
     async fn write_stamp(&self, host: &Host) -> Result<()> {
         let Some(digest) = host.digest_of(&self.inputs) else { return Ok(()) };
-        host.forget();
-        let stamp = Stamp { digest, start: self.read(host).await?.start };
+        let stamp = Stamp { digest, start: self.read_anew(host).await?.start };
         host.write_stamp(&self.name, &serde_json::to_vec(&stamp)?)
     }
 
@@ -153,8 +152,7 @@ impl Unit {
         };
         let service = Self { name: format!("{name}.service"), ..self.clone() };
         host.expect_unit(&service.name);
-        host.forget();
-        let runs = service.read(host).await?.is_active();
+        let runs = service.read_anew(host).await?.is_active();
         if runs {
             service.systemctl(host, "stop").await?;
         }

@@ -63,6 +63,7 @@ impl Session {
             ),
         };
         let applied = carrier.apply(&wanted, &plan, &mut journal).await;
+        // Where the run was stopped or has failed; else it is made while a container settles.
         reload_systemd_if_owed(&self.host).await;
         self.hand.set(InHand::Nothing);
         self.run = Some(Run { journal, goal: request.goal, settled: plan.settled.clone() });
