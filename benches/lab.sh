@@ -1,5 +1,6 @@
 # What the benches share: a ready hwctl, lab hosts that serve, medians. To be sourced; needs root, as the
-# lab does. HWCTL names a ready hwctl; the one that was built last is taken otherwise.
+# lab does. HWCTL names a ready hwctl; the one that was built last is taken otherwise. With SSH=hosts the
+# operator's ssh is the one of the hosts' Debian, where this machine's is older.
 set -euo pipefail
 fail() { echo "benches/${0##*/}: $*" >&2 && exit 1; }
 
@@ -33,7 +34,24 @@ up() {
     local host at
     "$HWCTL" lab up "$@" >"$folder/up" 2>/dev/null || fail "no lab host: see hwctl lab up"
     while read -r host at _; do address[$host]=$at; done <"$folder/up"
+    [[ ${SSH-} != hosts || -d $folder/bin ]] || take_ssh_of_hosts
 }
+
+# From now on `ssh` is the one of the hosts' own system, with the libraries it has there.
+take_ssh_of_hosts() {
+    local base loader libraries
+    base=$(find "$lab/base" -maxdepth 1 -name 'trixie-*' -printf '%T@ %p\n' | sort -n | tail -n 1 | cut -d' ' -f2)
+    loader=$(find "$base"/usr/lib*/ -maxdepth 1 -name 'ld-linux*' | head -n 1)
+    libraries=$(find "$base"/usr/lib -maxdepth 1 -name '*-linux-gnu*')
+    mkdir "$folder/bin"
+    printf '#!/bin/sh\nexec "%s" --library-path "%s" --argv0 ssh "%s" "$@"\n' \
+        "$loader" "$libraries" "$base/usr/bin/ssh" >"$folder/bin/ssh"
+    chmod +x "$folder/bin/ssh"
+    PATH=$folder/bin:$PATH
+    ssh -V 2>/dev/null || fail "the ssh of the hosts does not start here"
+}
+# Which ssh it is.
+ssh_version() { ssh -V 2>&1 | cut -d' ' -f1 | tr -d ,; }
 
 # The hosts that are worked on from now on: their inventory and keys.
 use_hosts() {
@@ -56,7 +74,8 @@ use_hosts() {
 # A verb of hwctl on those hosts.
 hwctl() { (cd "$folder" && exec "$HWCTL" "$1" --known-hosts known_hosts "${@:2}"); }
 provision() {
-    hwctl provision >"$folder/said" 2>&1 || { cat "$folder/said" >&2 && fail "the hosts cannot be provisioned"; }
+    # Not more at once than this machine, which is all of the hosts, has the CPU for.
+    hwctl provision --parallel 8 >"$folder/said" 2>&1 || { cat "$folder/said" >&2 && fail "the hosts cannot be provisioned"; }
 }
 # A command on one host, by a connection of its own.
 on() {

@@ -55,8 +55,8 @@ row() { # name, what, added latency, its goal
 }
 trips=$(awk "BEGIN { printf \"%.1f\", ($(figure cold-hwctl-far) - $(figure cold-hwctl) - $(figure cold-ssh-far) + $(figure cold-ssh)) / 30 }")
 if [[ $json ]]; then
-    printf '{%s,%s,%s,%s,"round_trips_beyond_ssh":%s,"rounds":%d}\n' "$(row cold '' '' '')" "$(row kept '' '' '')" \
-        "$(row cold '' -far '')" "$(row kept '' -far '')" "$trips" "$rounds"
+    printf '{%s,%s,%s,%s,"round_trips_beyond_ssh":%s,"rounds":%d,"ssh":"%s"}\n' "$(row cold '' '' '')" "$(row kept '' '' '')" \
+        "$(row cold '' -far '')" "$(row kept '' -far '')" "$trips" "$rounds" "$(ssh_version)"
 else
     printf '%-32s %12s %12s %8s\n' '' 'ssh true, ms' 'no-op, ms' 'ratio'
     row cold 'cold' '' 'goal: ratio 1.3'

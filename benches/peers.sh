@@ -3,17 +3,17 @@
 # lab hosts, in one run. The peers get hwctl's own files of a provisioned host (benches/peers/), and
 # none of them looks from outside afterwards or can take back what it did, as hwctl does.
 # `far` is `noop` with 30 ms added to each round trip. Needs pip.
-# Usage: benches/peers.sh [--json] [--rounds N] [--hosts N] [--tools 'shell ansible …'] [noop|far|first|fleet]...
+# Usage: benches/peers.sh [--json] [--rounds N] [--hosts 'N …'] [--tools 'shell ansible …'] [noop|far|first|fleet]...
 # See benches/lab.sh.
 cd "$(dirname "$0")/.."
 . benches/lab.sh
-json='' rounds=3 count=8 parts=()
+json='' rounds=3 counts=(8) parts=()
 tools=(hwctl shell pyinfra mitogen ansible)
 while (($#)); do
     case $1 in
     --json) json=yes ;;
     --rounds) rounds=$2 && shift ;;
-    --hosts) count=$2 && shift ;;
+    --hosts) read -ra counts <<<"$2" && shift ;;
     --tools) read -ra tools <<<"hwctl $2" && shift ;;
     noop | far | first | fleet) parts+=("$1") ;;
     *) sed -n 's/^# Usage: /usage: /p' "$0" >&2 && exit 2 ;;
@@ -107,8 +107,9 @@ tar -cz -C "$folder" large >"$folder/large.tgz"
 cp "$peers/stack.sh" "$folder/"
 tar -cz -C "$folder" --exclude 'flask-app-*' stack.sh files.tsv files >"$folder/small.tgz"
 
-round=0
+round=0 shown=()
 for part in "${parts[@]}"; do
+    [[ $part == fleet ]] || shown+=("$part")
     case $part in
     noop | far)
         # What each tool would still change is changed once, unmeasured; hwctl comes last, since only
@@ -133,17 +134,25 @@ for part in "${parts[@]}"; do
         use "$name-1"
         ;;
     fleet)
-        up "$name-1" --count "$count"
-        mapfile -t all < <(seq -f "$name-%.0f" "$count")
+        most=$(printf '%s\n' "${counts[@]}" | sort -n | tail -n 1)
+        up "$name-1" --count "$most"
+        mapfile -t all < <(seq -f "$name-%.0f" "$most")
         use "${all[@]}"
         provision
-        for ((round = 1; round <= rounds; round++)); do
-            for tool in ssh hwctl; do one fleet "$tool"; done
+        for count in "${counts[@]}"; do
+            shown+=("fleet$count")
+            use "${all[@]:0:count}"
+            for ((round = 1; round <= rounds; round++)); do
+                for tool in ssh hwctl; do one "fleet$count" "$tool"; done
+            done
         done
         # The peers give every host the secrets of the first one, which hwctl would change back.
-        for tool in "${tools[@]:1}"; do one settle "$tool"; done
-        for ((round = 1; round <= rounds; round++)); do
-            for tool in "${tools[@]:1}"; do one fleet "$tool"; done
+        for count in "${counts[@]}"; do
+            use "${all[@]:0:count}"
+            for tool in "${tools[@]:1}"; do one settle "$tool"; done
+            for ((round = 1; round <= rounds; round++)); do
+                for tool in "${tools[@]:1}"; do one "fleet$count" "$tool"; done
+            done
         done
         use "$name-1"
         ;;
@@ -151,7 +160,7 @@ for part in "${parts[@]}"; do
 done
 
 if [[ $json ]]; then
-    for part in "${parts[@]}"; do
+    for part in "${shown[@]}"; do
         for tool in ssh "${tools[@]}"; do
             printf '%s %s %s %s\n' "$part" "$tool" "$(figure "$part-$tool")" "$(ratio "$part-$tool" "$part-hwctl")"
         done
@@ -162,14 +171,15 @@ for part, tool, median, ratio in map(str.split, sys.stdin):
     if median != "-":
         medians.setdefault(part, {})[tool] = float(median)
         ratios.setdefault(part, {})[tool] = float(ratio)
-told = {"median_ms": medians, "to_hwctl": ratios, "rounds": int(sys.argv[1]), "hosts": int(sys.argv[2])}
-print(json.dumps(told))' "$rounds" "$count"
+rounds, ssh = int(sys.argv[1]), sys.argv[2]
+print(json.dumps({"median_ms": medians, "to_hwctl": ratios, "rounds": rounds, "ssh": ssh}))
+' "$rounds" "$(ssh_version)"
 else
-    printf '%-6s %-10s %10s %12s\n' '' tool seconds 'to hwctl'
-    for part in "${parts[@]}"; do
+    printf '%-8s %-10s %10s %12s\n' '' tool seconds 'to hwctl'
+    for part in "${shown[@]}"; do
         for tool in ssh "${tools[@]}"; do
             took=$(figure "$part-$tool")
-            [[ $took == - ]] || awk "BEGIN { printf \"%-6s %-10s %10.2f %11.1fx\n\", \"$part\", \"$tool\", \
+            [[ $took == - ]] || awk "BEGIN { printf \"%-8s %-10s %10.2f %11.1fx\n\", \"$part\", \"$tool\", \
                 $took / 1000, $(ratio "$part-$tool" "$part-hwctl") }"
         done
     done

@@ -1,6 +1,7 @@
 //! `hwctl provision` and `hwctl plan`: plan, apply, verify from outside, keep or undo.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 
@@ -123,10 +124,21 @@ fn trial(outside: Expected) -> Result<String, Failure> {
     serde_json::to_string(&nginx_alone).map_err(|error| anyhow::Error::from(error).into())
 }
 
-/// The templates: hwctl's own, and those beside the inventory.
-pub(super) fn load_templates(work: &Work) -> Result<Templates, Failure> {
-    Templates::load(&template_folder(&work.folder))
-        .map_err(|error| Failure::from_error(Exit::Usage, &error))
+/// The templates: hwctl's own, and those beside the inventory. Read once for all hosts.
+pub(super) fn load_templates(work: &Work) -> Result<Arc<Templates>, Failure> {
+    static TEMPLATES: Mutex<Option<(PathBuf, Arc<Templates>)>> = Mutex::new(None);
+    let folder = template_folder(&work.folder);
+    let mut loaded = TEMPLATES.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((of, templates)) = &*loaded
+        && *of == folder
+    {
+        return Ok(Arc::clone(templates));
+    }
+    let templates =
+        Templates::load(&folder).map_err(|error| Failure::from_error(Exit::Usage, &error))?;
+    let templates = Arc::new(templates);
+    *loaded = Some((folder, Arc::clone(&templates)));
+    Ok(templates)
 }
 
 /// Renders all templates for a host of which nothing is known.

@@ -45,7 +45,7 @@ impl Job for StatusArgs {
 
 /// What the host should be, for its drift.
 pub(super) fn goal(work: &Work, engine: &Engine) -> Result<Goal, Failure> {
-    let resources = make_stack(work, engine, &load_templates(work)?)?.resources;
+    let resources = make_stack(work, engine, &*load_templates(work)?)?.resources;
     Ok(Goal::Declared {
         resources,
         tags: TAGS.map(str::to_owned).to_vec(),

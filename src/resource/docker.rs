@@ -43,11 +43,14 @@ pub(super) async fn daemon(host: &Host) -> Result<Daemon<'_>> {
         let is_installed = programs.iter().any(|path| Path::new(path).exists());
         return Ok(if is_installed { Daemon::Down } else { Daemon::Absent });
     }
-    match UnixStream::connect(SOCKET).await {
-        Ok(_) => Ok(Daemon::Up(host.docker().await?)),
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(Daemon::Absent),
-        Err(e) if e.kind() == ErrorKind::ConnectionRefused => Ok(Daemon::Down),
-        Err(error) => Err(error).with_context(|| format!("connect to `{SOCKET}`")),
+    let error = match host.docker().await {
+        Ok(docker) => return Ok(Daemon::Up(docker)),
+        Err(error) => error,
+    };
+    match error.downcast_ref::<std::io::Error>().map(std::io::Error::kind) {
+        Some(ErrorKind::NotFound) => Ok(Daemon::Absent),
+        Some(ErrorKind::ConnectionRefused) => Ok(Daemon::Down),
+        _ => Err(error),
     }
 }
 

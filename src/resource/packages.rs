@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result};
+use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
 use super::{Action, Back, Change, Host, Id, Kind};
@@ -63,9 +64,9 @@ fn table(host: &Host) -> Result<Rc<Table>> {
         {
             return Ok(Rc::clone(table));
         }
-        let mut text = String::new();
-        file.read_to_string(&mut text)?;
-        let table = Rc::new(parse(&text));
+        let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or(0) + 1);
+        file.read_to_end(&mut bytes)?;
+        let table = Rc::new(parse(&bytes));
         *host.last_table.borrow_mut() = Some((version, Rc::clone(&table)));
         Ok(table)
     };
@@ -75,16 +76,24 @@ fn table(host: &Host) -> Result<Rc<Table>> {
     }
 }
 
-fn parse(text: &str) -> Table {
+/// Of a package with all its fields three are read, and they stand first.
+fn parse(bytes: &[u8]) -> Table {
     let mut table = Table::default();
-    for paragraph in text.split("\n\n") {
-        let field = |name: &str| paragraph.lines().find_map(|line| line.strip_prefix(name));
+    let mut from = 0;
+    for to in memmem::find_iter(bytes, "\n\n").chain([bytes.len()]) {
+        let paragraph = &bytes[from..to];
+        from = to + 2;
+        let field = |name: &str| {
+            let mut lines = paragraph.split(|byte| *byte == b'\n');
+            let value = lines.find_map(|line| line.strip_prefix(name.as_bytes()))?;
+            Some(String::from_utf8_lossy(value))
+        };
         let Some(name) = field("Package: ") else { continue };
         let status = field("Status: ").unwrap_or_default();
         match status.rsplit(' ').next() {
             Some("installed") => {
-                let version = field("Version: ").unwrap_or("").to_owned();
-                table.installed.insert(name.to_owned(), version);
+                let version = field("Version: ").unwrap_or_default();
+                table.installed.insert(name.into_owned(), version.into_owned());
             }
             Some("not-installed" | "config-files") | None => {}
             Some(_) => table.interrupted = true,
