@@ -268,6 +268,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_table_has_what_is_installed() {
+        let removed = "Package: old\nStatus: deinstall ok config-files\nVersion: 1\n";
+        let nginx = "Package: nginx\nStatus: install ok installed\nVersion: 1.26.3-3\n \n";
+        let mut text = format!("{removed}\n{nginx}Maintainer: J").into_bytes();
+        // Not UTF-8, as in files of old.
+        text.extend(b"\xf6rg\n");
+        let installed = BTreeMap::from([("nginx".to_owned(), "1.26.3-3".to_owned())]);
+        assert_eq!(parse(&text).installed, installed);
+        assert!(!parse(&text).interrupted);
+
+        text.extend(b"\nPackage: docker.io\nStatus: install ok half-configured\nVersion: 26\n\n");
+        assert_eq!(parse(&text).installed, installed);
+        assert!(parse(&text).interrupted);
+        assert!(parse(b"").installed.is_empty());
+    }
+
+    #[test]
     fn a_dpkg_that_was_cut_off_is_known_by_its_notes() {
         let root = tempfile::tempdir().unwrap();
         let host =
