@@ -114,7 +114,12 @@ measure() {
 
 # Figures are lines of round, name, number…; a ratio is the median of the rounds' ratios, since a shared
 # machine is slower in one round than in another.
-median() { sort -n | awk '{ all[NR] = $1 } END { print NR ? all[int((NR + 1) / 2)] : "-" }'; }
+median() {
+    sort -n | awk '{ all[NR] = $1 } END {
+        if (!NR) print "-"
+        else print (all[int((NR + 1) / 2)] + all[int(NR / 2) + 1]) / 2
+    }'
+}
 figure() { awk -v name="$1" -v column="${2:-3}" '$2 == name { print $column }' "$folder/figures" | median; }
 ratio() {
     awk -v a="$1" -v b="$2" '$2 == a || $2 == b { value[$1, $2] = $3; rounds[$1] }
