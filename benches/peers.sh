@@ -2,19 +2,20 @@
 # hwctl against Ansible, pyinfra and a shell script that bring a host to the same stack: each in turn on
 # lab hosts, in one run. The peers get hwctl's own files of a provisioned host (benches/peers/), and
 # none of them looks from outside afterwards or can take back what it did, as hwctl does.
-# `far` is `noop` with 30 ms added to each round trip. Needs pip.
+# `far` is `noop` with 30 ms added to each round trip; `kept` is hwctl over a kept connection (`--persist`).
+# Needs pip.
 # Usage: benches/peers.sh [--json] [--rounds N] [--hosts 'N …'] [--tools 'shell ansible …'] [noop|far|first|fleet]...
 # See benches/lab.sh.
 cd "$(dirname "$0")/.."
 . benches/lab.sh
 json='' rounds=3 counts=(8) parts=()
-tools=(hwctl shell pyinfra mitogen ansible)
+tools=(hwctl kept shell pyinfra mitogen ansible)
 while (($#)); do
     case $1 in
     --json) json=yes ;;
     --rounds) rounds=$2 && shift ;;
     --hosts) read -ra counts <<<"$2" && shift ;;
-    --tools) read -ra tools <<<"hwctl $2" && shift ;;
+    --tools) read -ra tools <<<"hwctl kept $2" && shift ;;
     noop | far | first | fleet) parts+=("$1") ;;
     *) sed -n 's/^# Usage: /usage: /p' "$0" >&2 && exit 2 ;;
     esac
@@ -63,6 +64,7 @@ ansible() {
 }
 run_ssh() { each true_on; }
 run_hwctl() { hwctl provision; }
+run_kept() { hwctl provision --persist; }
 run_shell() { each shell_on; }
 run_pyinfra() {
     STACK=$folder/stack.json ARCHIVE=$archive "$venv/bin/pyinfra" -y "$folder/hosts.py" "$peers/deploy.py"
@@ -77,9 +79,15 @@ one() {
     tail -n 1 "$folder/figures" >&2
     case $part-$tool in
     settle-* | first-*) ;;
-    *-hwctl) grep -q ': unchanged' "$folder/said" ;;
+    *-hwctl | *-kept) grep -q ': unchanged' "$folder/said" ;;
     *-mitogen | *-ansible) ! grep -q 'changed=[1-9]' "$folder/said" ;;
     esac || { tail -n 40 "$folder/said" >&2 && fail "$tool finds something to change ($part)"; }
+}
+# Opens the connections that are kept in this part: those of another know another way.
+keep() {
+    export XDG_RUNTIME_DIR=$folder/kept-$1
+    mkdir -p -m 700 "$XDG_RUNTIME_DIR"
+    one settle kept
 }
 # Every tool has to have made a host that serves.
 require_serving() {
@@ -114,8 +122,9 @@ for part in "${parts[@]}"; do
     noop | far)
         # What each tool would still change is changed once, unmeasured; hwctl comes last, since only
         # its container is known to it as its own.
-        for tool in "${tools[@]:1}" hwctl; do one settle "$tool"; done
+        for tool in "${tools[@]:2}" hwctl; do one settle "$tool"; done
         [[ $part == noop ]] || far "$name-1"
+        keep "$part"
         for ((round = 1; round <= rounds; round++)); do
             for tool in ssh "${tools[@]}"; do one "$part" "$tool"; done
         done
@@ -123,7 +132,7 @@ for part in "${parts[@]}"; do
         ;;
     first)
         for ((round = 1; round <= rounds; round++)); do
-            for tool in "${tools[@]}"; do
+            for tool in hwctl "${tools[@]:2}"; do
                 up "$name-first"
                 use "$name-first"
                 one first "$tool"
@@ -139,19 +148,20 @@ for part in "${parts[@]}"; do
         mapfile -t all < <(seq -f "$name-%.0f" "$most")
         use "${all[@]}"
         provision
+        keep fleet
         for count in "${counts[@]}"; do
             shown+=("fleet$count")
             use "${all[@]:0:count}"
             for ((round = 1; round <= rounds; round++)); do
-                for tool in ssh hwctl; do one "fleet$count" "$tool"; done
+                for tool in ssh hwctl kept; do one "fleet$count" "$tool"; done
             done
         done
         # The peers give every host the secrets of the first one, which hwctl would change back.
         for count in "${counts[@]}"; do
             use "${all[@]:0:count}"
-            for tool in "${tools[@]:1}"; do one settle "$tool"; done
+            for tool in "${tools[@]:2}"; do one settle "$tool"; done
             for ((round = 1; round <= rounds; round++)); do
-                for tool in "${tools[@]:1}"; do one "fleet$count" "$tool"; done
+                for tool in "${tools[@]:2}"; do one "fleet$count" "$tool"; done
             done
         done
         use "$name-1"
