@@ -9,13 +9,13 @@
 cd "$(dirname "$0")/.."
 . benches/lab.sh
 json='' rounds=3 counts=(8) parts=()
-tools=(hwctl kept shell pyinfra mitogen ansible)
+tools=(shell pyinfra mitogen ansible)
 while (($#)); do
     case $1 in
     --json) json=yes ;;
     --rounds) rounds=$2 && shift ;;
     --hosts) read -ra counts <<<"$2" && shift ;;
-    --tools) read -ra tools <<<"hwctl kept $2" && shift ;;
+    --tools) read -ra tools <<<"$2" && shift ;;
     noop | far | first | fleet) parts+=("$1") ;;
     *) sed -n 's/^# Usage: /usage: /p' "$0" >&2 && exit 2 ;;
     esac
@@ -122,17 +122,17 @@ for part in "${parts[@]}"; do
     noop | far)
         # What each tool would still change is changed once, unmeasured; hwctl comes last, since only
         # its container is known to it as its own.
-        for tool in "${tools[@]:2}" hwctl; do one settle "$tool"; done
+        for tool in "${tools[@]}" hwctl; do one settle "$tool"; done
         [[ $part == noop ]] || far "$name-1"
         keep "$part"
         for ((round = 1; round <= rounds; round++)); do
-            for tool in ssh "${tools[@]}"; do one "$part" "$tool"; done
+            for tool in ssh hwctl kept "${tools[@]}"; do one "$part" "$tool"; done
         done
         [[ $part == noop ]] || near
         ;;
     first)
         for ((round = 1; round <= rounds; round++)); do
-            for tool in hwctl "${tools[@]:2}"; do
+            for tool in hwctl "${tools[@]}"; do
                 up "$name-first"
                 use "$name-first"
                 one first "$tool"
@@ -159,9 +159,9 @@ for part in "${parts[@]}"; do
         # The peers give every host the secrets of the first one, which hwctl would change back.
         for count in "${counts[@]}"; do
             use "${all[@]:0:count}"
-            for tool in "${tools[@]:2}"; do one settle "$tool"; done
+            for tool in "${tools[@]}"; do one settle "$tool"; done
             for ((round = 1; round <= rounds; round++)); do
-                for tool in "${tools[@]:2}"; do one "fleet$count" "$tool"; done
+                for tool in "${tools[@]}"; do one "fleet$count" "$tool"; done
             done
         done
         use "$name-1"
@@ -171,7 +171,7 @@ done
 
 if [[ $json ]]; then
     for part in "${shown[@]}"; do
-        for tool in ssh "${tools[@]}"; do
+        for tool in ssh hwctl kept "${tools[@]}"; do
             printf '%s %s %s %s\n' "$part" "$tool" "$(figure "$part-$tool")" "$(ratio "$part-$tool" "$part-hwctl")"
         done
     done | python3 -c '
@@ -187,7 +187,7 @@ print(json.dumps({"median_ms": medians, "to_hwctl": ratios, "rounds": rounds, "s
 else
     printf '%-8s %-10s %10s %12s\n' '' tool seconds 'to hwctl'
     for part in "${shown[@]}"; do
-        for tool in ssh "${tools[@]}"; do
+        for tool in ssh hwctl kept "${tools[@]}"; do
             took=$(figure "$part-$tool")
             [[ $took == - ]] || awk "BEGIN { printf \"%-8s %-10s %10.2f %11.1fx\n\", \"$part\", \"$tool\", \
                 $took / 1000, $(ratio "$part-$tool" "$part-hwctl") }"

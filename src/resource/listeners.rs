@@ -3,14 +3,11 @@
 mod diag;
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, Read as _};
+use std::fs;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use rustix::net::AddressFamily;
-
-/// No process's name is that long, in bytes: the kernel cuts them at 15 (`proc(5)`), its own threads' at 63.
-const MAX_NAME: usize = 64;
 
 /// A listening TCP socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,10 +95,7 @@ fn processes_by_socket(is_meant: &dyn Fn(&str) -> bool) -> HashMap<u64, Vec<(u32
         let Some(pid) = process.file_name().to_str().and_then(|name| name.parse().ok()) else {
             continue;
         };
-        let mut name = [0; MAX_NAME];
-        let read =
-            File::open(process.path().join("comm")).and_then(|mut file| file.read(&mut name));
-        let name = String::from_utf8_lossy(&name[..read.unwrap_or_default()]);
+        let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
         let name = name.trim();
         if !is_meant(name) {
             continue;

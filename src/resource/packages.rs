@@ -64,7 +64,7 @@ fn table(host: &Host) -> Result<Rc<Table>> {
         {
             return Ok(Rc::clone(table));
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or(0) + 1);
+        let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         let table = Rc::new(parse(&bytes));
         *host.last_table.borrow_mut() = Some((version, Rc::clone(&table)));
@@ -76,7 +76,7 @@ fn table(host: &Host) -> Result<Rc<Table>> {
     }
 }
 
-/// Of a package with all its fields three are read, and they stand first.
+/// Of a package's paragraph only its first lines are read: name, status and version stand there.
 fn parse(bytes: &[u8]) -> Table {
     let mut table = Table::default();
     let mut from = 0;
