@@ -53,6 +53,11 @@ fn main() -> Result<(), Box<dyn Error>> {
 fn build(root: &Path, out: &Path, target: &str) -> Result<PathBuf, Box<dyn Error>> {
     // `out` is TARGET_DIR/[TRIPLE/]PROFILE/build/hwctl-HASH/out.
     let folder = out.ancestors().nth(4).ok_or("OUT_DIR has no target directory")?.join("api");
+    // Cargo's folder for a profile bears its name, save that of `dev`.
+    let (profile, subfolder) = match is_optimized()? {
+        true => ("api", "api"),
+        false => ("dev", "debug"),
+    };
     let mut cargo = Command::new(env::var("CARGO")?);
     for (name, _) in env::vars_os() {
         let name = name.to_string_lossy().into_owned();
@@ -65,7 +70,7 @@ fn build(root: &Path, out: &Path, target: &str) -> Result<PathBuf, Box<dyn Error
     }
     let status = cargo
         .current_dir(root)
-        .args(["build", "--profile", "api", "--locked"])
+        .args(["build", "--profile", profile, "--locked"])
         .args(["--package", "flask-app", "--target", target])
         .arg("--target-dir")
         .arg(&folder)
@@ -75,7 +80,13 @@ fn build(root: &Path, out: &Path, target: &str) -> Result<PathBuf, Box<dyn Error
     if !status.success() {
         return Err("the API in app/ does not build".into());
     }
-    Ok(folder.join(target).join("api/flask-app"))
+    Ok(folder.join(target).join(subfolder).join("flask-app"))
+}
+
+/// Returns whether hwctl is built for users (a profile based on `release`) rather than to be tried
+/// and tested.
+fn is_optimized() -> Result<bool, env::VarError> {
+    Ok(env::var("PROFILE")? == "release")
 }
 
 /// Writes the compressed binary and gives the source of the constant that holds it.
@@ -86,8 +97,9 @@ fn bundle(binary: &Path, out: &Path) -> Result<String, Box<dyn Error>> {
     for byte in Sha256::digest(&bytes) {
         write!(key, "{byte:02x}")?;
     }
-    let best = XzOptions::with_preset(9);
-    let mut encoder = XzWriter::new(fs::File::create(out.join("api.xz"))?, best)?;
+    let preset = if is_optimized()? { 9 } else { 0 };
+    let archive = fs::File::create(out.join("api.xz"))?;
+    let mut encoder = XzWriter::new(archive, XzOptions::with_preset(preset))?;
     encoder.write_all(&bytes)?;
     encoder.finish()?;
     Ok(format!(

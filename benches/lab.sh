@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # What the benches share: a ready hwctl, lab hosts that serve, medians. To be sourced; needs root, as the
 # lab does. HWCTL names a ready hwctl; the one that was built last is taken otherwise. With SSH=hosts the
 # operator's ssh is the one of the hosts' Debian, where this machine's is older.
@@ -14,6 +15,7 @@ folder=$(mktemp -d)
 readonly name=bench-$$ # and a number, or a word: the names of the hosts
 password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
 
+round=0 # for which `measure` notes its figures; the benches count it up
 delay=''
 finish() {
     trap '' INT TERM

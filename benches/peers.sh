@@ -86,7 +86,7 @@ one() {
 # Opens the connections that are kept in this part: those of another know another way.
 keep() {
     export XDG_RUNTIME_DIR=$folder/kept-$1
-    mkdir -p -m 700 "$XDG_RUNTIME_DIR"
+    install -d -m 700 "$XDG_RUNTIME_DIR"
     one settle kept
 }
 # Every tool has to have made a host that serves.

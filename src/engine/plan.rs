@@ -180,9 +180,9 @@ impl Maker<'_> {
             Ok(weighed) => weighed,
             Err(error) => return self.obstacle(resource, error),
         };
-        let Weighed { change, fingerprint, stays, digest, changed_at } = weighed;
+        let Weighed { change, fingerprint, stays, digest, before, changed_at } = weighed;
         let changed = change.is_some();
-        self.record(resource, &fingerprint, Outcome { changed, digest, changed_at });
+        self.record(resource, &fingerprint, Outcome { changed, digest, before, changed_at });
         if let Some(change) = change {
             self.plan.kept.extend(stays.map(|stays| (resource.id(), stays)));
             self.plan.blobs.extend(resource.blob().cloned());
@@ -199,7 +199,8 @@ impl Maker<'_> {
         };
         let back = self.keep_data(resource, back);
         let changed = matches!(back, Back::Change(_));
-        self.record(resource, &now.digest(), Outcome { changed, digest: None, changed_at: None });
+        let outcome = Outcome { changed, digest: None, before: None, changed_at: None };
+        self.record(resource, &now.digest(), outcome);
         match back {
             Back::Nothing => self.plan.settled.push(resource.id()),
             Back::Kept(because) => {

@@ -1,3 +1,4 @@
+# shellcheck shell=sh
 # Finishes the base of lab hosts; runs inside it, once for each release. $@: packages to fetch.
 set -eu
 export DEBIAN_FRONTEND=noninteractive
@@ -30,8 +31,8 @@ done
 # Only fetched, so that a host's own apt installs them without the network. A package that a release
 # does not have is part of another one there.
 apt-get update
-known=
-for package in "$@"; do
-    if apt-cache show "$package" > /dev/null 2>&1; then known="$known $package"; fi
+for package; do
+    shift
+    if apt-cache show "$package" > /dev/null 2>&1; then set -- "$@" "$package"; fi
 done
-apt-get install --download-only --yes $known
+apt-get install --download-only --yes "$@"

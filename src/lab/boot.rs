@@ -16,7 +16,7 @@ use super::state::{HostDir, make_dir, write};
 
 const SCRIPT: &str = include_str!("boot.sh");
 /// Folders that cannot lie on an overlay: Docker makes overlays in them.
-const PLAIN_DIRS: [&str; 2] = ["docker", "containerd"];
+pub(super) const PLAIN_DIRS: [&str; 2] = ["docker", "containerd"];
 
 /// Boots the host. Its processes belong to nobody: they stay when this one ends.
 pub(super) fn start(dir: &HostDir, network: &Network) -> Result<()> {
@@ -171,8 +171,8 @@ pub(super) fn exec(network: &Network, argv: &[&str]) -> Result<std::process::Out
     command.stdin(Stdio::null()).output().context("run `nsenter`")
 }
 
-/// Mounts the host's root: its own writes over the base, ready in no time.
-pub(super) fn mount_root(dir: &HostDir, base: &Path) -> Result<()> {
+/// Mounts the host's root: its own writes over read-only layers, ready in no time.
+pub(super) fn mount_root(dir: &HostDir, layers: &[PathBuf]) -> Result<()> {
     if is_mounted(&dir.root()) {
         return Ok(());
     }
@@ -182,7 +182,7 @@ pub(super) fn mount_root(dir: &HostDir, base: &Path) -> Result<()> {
     // With `redirect_dir` a folder of the base can be renamed, as on any other file system.
     let options = format!(
         "redirect_dir=on,lowerdir={},upperdir={},workdir={}",
-        base.display(),
+        layers.iter().map(|layer| layer.display().to_string()).collect::<Vec<_>>().join(":"),
         dir.upper().display(),
         dir.work().display()
     );

@@ -1,5 +1,7 @@
+# shellcheck shell=sh
 # Runs a lab host until it is powered off; made by hwctl for each host. $@: systemd-nspawn's arguments.
 # Out of the cgroup of whoever started it: two hosts in one would meddle with each other's units.
+# shellcheck disable=SC2043 # hwctl puts a list there
 for cgroup in @CGROUPS@; do
     mkdir -p "$cgroup" && echo $$ > "$cgroup/cgroup.procs"
 done

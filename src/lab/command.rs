@@ -38,12 +38,6 @@ pub(super) fn run_words(line: &str) -> Result<String> {
     run(program, &words.collect::<Vec<_>>())
 }
 
-/// Whether a program of this name is in the search path.
-pub(super) fn is_installed(program: &str) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
-}
-
 fn judge(line: &str, output: &Output) -> Result<String> {
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());

@@ -151,7 +151,7 @@ impl Host {
         if !self.is_running() {
             boot::kill(&self.dir, Some(&self.record.network))?;
             self.record.network.rewire()?;
-            boot::mount_root(&self.dir, &self.state.bases().join(&self.record.base))?;
+            boot::mount_root(&self.dir, &self.state.layers(&self.record))?;
             boot::start(&self.dir, &self.record.network)?;
         }
         drop(lock);
@@ -163,6 +163,20 @@ impl Host {
             sleep(Duration::from_millis(20));
         }
         Ok(())
+    }
+
+    /// Shuts the host down as `systemctl poweroff` does: every unit is stopped, all is written. The
+    /// caller holds the lock of its name.
+    pub(super) fn power_off(&self) -> Result<()> {
+        self.exec(&["systemctl", "poweroff"])?;
+        let deadline = Instant::now() + BOOT_TIME;
+        while self.is_running() {
+            if Instant::now() > deadline {
+                bail!("`{}` does not shut down", self.name);
+            }
+            sleep(Duration::from_millis(20));
+        }
+        boot::kill(&self.dir, Some(&self.record.network))
     }
 
     /// Reboots the host as `systemctl reboot` does, and waits until it can be logged in to.

@@ -7,6 +7,7 @@ mod host;
 mod network;
 mod redis_image;
 mod root;
+mod snapshot;
 mod state;
 mod tools;
 
@@ -86,11 +87,7 @@ impl Lab {
     /// returned as it is; what a crash left of one is removed first.
     pub fn up(&self, options: &UpOptions) -> Result<Host> {
         check_name(&options.name)?;
-        tools::ensure(&self.tell)?;
-        self.reap()?;
-        tools::ensure_keyring(base::distribution(&options.release)?.keyring, &self.tell)?;
-        root::ensure_key(&self.state)?;
-        let base = base::ensure(&self.state, &options.release, &self.tell)?;
+        let base = self.prepare(&options.release)?;
         let lock = self.state.lock(&options.name)?;
         let dir = self.state.host_dir(&options.name);
         if let Some(host) = self.host(&options.name).filter(Host::is_running) {
@@ -112,28 +109,38 @@ impl Lab {
         })
     }
 
+    /// Installs and makes what every host of a release needs; the name of its base.
+    fn prepare(&self, release: &str) -> Result<String> {
+        tools::ensure(&self.tell)?;
+        self.reap()?;
+        tools::ensure_keyring(base::distribution(release)?.keyring, &self.tell)?;
+        root::ensure_key(&self.state)?;
+        base::ensure(&self.state, release, &self.tell)
+    }
+
     /// A host of its own for one test, with a name that no other has.
     pub fn temporary(&self, release: &str) -> Result<TemporaryHost<'_>> {
-        static COUNT: AtomicU32 = AtomicU32::new(1);
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("test-{}-{count}", std::process::id());
-        let options =
-            UpOptions { name, release: release.to_owned(), lifetime: Lifetime::ThisProcess };
-        let host = self.up(&options)?;
+        let host = self.up(&temporary(release))?;
         Ok(TemporaryHost { lab: self, host })
     }
 
     fn make(&self, dir: &HostDir, options: &UpOptions, base: String) -> Result<Host> {
+        let record = self.claim(dir, options, base)?;
+        self.start(dir, record)
+    }
+
+    /// Gives the host a folder, a place in the network and a record.
+    fn claim(&self, dir: &HostDir, options: &UpOptions, base: String) -> Result<Record> {
         make_dir(&dir.0)?;
         let owner = match options.lifetime {
             Lifetime::Kept => None,
             Lifetime::ThisProcess => Some(Owner::this_process()?),
         };
-        let base_dir = self.state.bases().join(&base);
         let record = |network: &network::Network| Record {
             name: options.name.clone(),
             release: options.release.clone(),
             base,
+            snapshot: None,
             network: network.clone(),
             owner,
         };
@@ -144,8 +151,12 @@ impl Lab {
             made = Some(record);
             Ok(())
         })?;
-        let record = made.context("the network has a place")?;
-        boot::mount_root(dir, &base_dir)?;
+        made.context("the network has a place")
+    }
+
+    /// Boots a claimed host on its base.
+    fn start(&self, dir: &HostDir, record: Record) -> Result<Host> {
+        boot::mount_root(dir, &self.state.layers(&record))?;
         root::personalise(&self.state, dir, &record)?;
         boot::start(dir, &record.network)?;
         Ok(Host::new(&self.state, dir.clone(), record))
@@ -179,6 +190,17 @@ impl Lab {
         }
         self.state.forget_lock(name)?;
         Ok(is_there)
+    }
+
+    /// Takes down the hosts that live only as long as this process.
+    pub fn down_own(&self) -> Result<()> {
+        let own = Owner::this_process()?;
+        for dir in self.state.host_dirs()? {
+            if read_record(&dir).is_some_and(|record| record.owner.as_ref() == Some(&own)) {
+                self.down(dir.name())?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes all hosts of this lab down; their names.
@@ -239,6 +261,14 @@ impl Lab {
         }
         Ok(())
     }
+}
+
+/// A host for one test, with a name that no other has.
+fn temporary(release: &str) -> UpOptions {
+    static COUNT: AtomicU32 = AtomicU32::new(1);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let name = format!("test-{}-{count}", std::process::id());
+    UpOptions { name, release: release.to_owned(), lifetime: Lifetime::ThisProcess }
 }
 
 fn same_release(host: Host, release: &str) -> Result<Host> {

@@ -72,7 +72,8 @@ fn keygen(path: &Path, kind: &str, comment: &str) -> Result<()> {
     run("ssh-keygen", &["-q", "-t", kind, "-N", "", "-C", comment, "-f", &path]).map(drop)
 }
 
-fn ssh_config(state: &State, dir: &HostDir, record: &Record) -> String {
+/// The configuration that ssh on this machine reaches the host with.
+pub(super) fn ssh_config(state: &State, dir: &HostDir, record: &Record) -> String {
     format!(
         "# Made by hwctl: ssh -F {config} {name}\n\
          Host {name} {address}\n\

@@ -22,6 +22,9 @@ pub(super) struct Record {
     pub(super) release: String,
     /// The folder name of the base that lies below the host's root.
     pub(super) base: String,
+    /// The folder name of the snapshot that lies between the base and the host's root, if any.
+    #[serde(default)]
+    pub(super) snapshot: Option<String>,
     pub(super) network: Network,
     /// The process that the host lives for; without one it lives until it is taken down.
     pub(super) owner: Option<Owner>,
@@ -109,6 +112,17 @@ impl State {
 
     pub(super) fn bases(&self) -> PathBuf {
         self.dir.join("base")
+    }
+
+    pub(super) fn snapshots(&self) -> PathBuf {
+        self.dir.join("snapshots")
+    }
+
+    /// The read-only layers below a host's root, the topmost first.
+    pub(super) fn layers(&self, record: &Record) -> Vec<PathBuf> {
+        let snapshot = record.snapshot.as_ref().map(|name| self.snapshots().join(name));
+        let upper = snapshot.map(|folder| HostDir(folder).upper());
+        upper.into_iter().chain([self.bases().join(&record.base)]).collect()
     }
 
     pub(super) fn images(&self) -> PathBuf {

@@ -1,24 +1,22 @@
 //! What this machine needs to run lab hosts: Linux, root, and a few programs from apt.
 
-use std::path::Path;
+use hwctl_setup::{Error, Tool};
 
-use anyhow::{Context as _, Result};
-
-use super::command::{finish, is_installed};
 use crate::failure::{Exit, Failure};
-use crate::resource::Advise as _;
 
-/// Programs and the packages that have them.
-const TOOLS: [(&str, &str); 8] = [
-    ("mmdebstrap", "mmdebstrap"),
-    ("systemd-nspawn", "systemd-container"),
-    ("ip", "iproute2"),
-    ("iptables", "iptables"),
-    ("ssh", "openssh-client"),
-    ("setsid", "util-linux"),
-    ("nsenter", "util-linux"),
-    ("mount", "mount"),
+/// What a lab host is made and run with.
+const TOOLS: [Tool; 9] = [
+    Tool::new("mmdebstrap", "mmdebstrap", "makes the root file systems of lab hosts"),
+    Tool::new("systemd-nspawn", "systemd-container", "boots lab hosts"),
+    Tool::new("ip", "iproute2", "connects them"),
+    Tool::new("iptables", "iptables", "lets them reach the network"),
+    Tool::new("ssh", "openssh-client", "logs in to them"),
+    Tool::new("setsid", "util-linux", "keeps them running"),
+    Tool::new("nsenter", "util-linux", "enters them"),
+    Tool::new("mount", "mount", "mounts their file systems"),
+    Tool::new(DEBIAN_RELEASES, "distro-info-data", "lists the releases"),
 ];
+const DEBIAN_RELEASES: &str = "/usr/share/distro-info/debian.csv";
 
 /// Refuses, with the reason, where no lab can run. The values are those of this machine.
 pub(super) fn check(os: &str, is_root: bool) -> Result<(), Failure> {
@@ -37,53 +35,26 @@ pub(super) fn check(os: &str, is_root: bool) -> Result<(), Failure> {
 }
 
 /// Installs what is missing to run lab hosts, and tells so.
-pub(super) fn ensure(tell: &dyn Fn(&str)) -> Result<()> {
-    let mut missing: Vec<&str> =
-        TOOLS.iter().filter(|(tool, _)| !is_installed(tool)).map(|(_, package)| *package).collect();
-    if !Path::new("/usr/share/distro-info/debian.csv").exists() {
-        missing.push("distro-info-data");
-    }
-    install(&missing, tell)
+pub(super) fn ensure(tell: &dyn Fn(&str)) -> Result<(), Failure> {
+    hwctl_setup::ensure(&TOOLS, tell).map_err(failure)
 }
 
 /// Installs the package with the keys of a distribution's archive, if its keys are not here.
-pub(super) fn ensure_keyring(package: &str, tell: &dyn Fn(&str)) -> Result<()> {
+pub(super) fn ensure_keyring(package: &'static str, tell: &dyn Fn(&str)) -> Result<(), Failure> {
     // Both distributions name the file so, though Ubuntu's package leaves `archive` out.
     let file = match package {
-        "ubuntu-keyring" => "ubuntu-archive-keyring.gpg",
-        _ => "debian-archive-keyring.gpg",
+        "ubuntu-keyring" => "/usr/share/keyrings/ubuntu-archive-keyring.gpg",
+        _ => "/usr/share/keyrings/debian-archive-keyring.gpg",
     };
-    if Path::new("/usr/share/keyrings").join(file).exists() {
-        return Ok(());
-    }
-    install(&[package], tell)
+    let keyring = Tool::new(file, package, "verifies the packages of lab hosts");
+    hwctl_setup::ensure(&[keyring], tell).map_err(failure)
 }
 
-/// Installs packages on this machine through apt.
-fn install(packages: &[&str], tell: &dyn Fn(&str)) -> Result<()> {
-    if packages.is_empty() {
-        return Ok(());
-    }
-    let names = packages.join(" ");
-    if !is_installed("apt-get") {
-        return Err(Failure::new(Exit::Failed, format!("this machine lacks `{names}`"))
-            .why("and has no apt to install it with")
-            .not_done("no lab host is made")
-            .hint("install them with the package manager of this machine")
-            .into());
-    }
-    tell(&format!("installs `{names}` on this machine"));
-    let apt = |args: &[&str]| {
-        let mut command = std::process::Command::new("apt-get");
-        finish(command.args(args).env("DEBIAN_FRONTEND", "noninteractive"))
-    };
-    let mut install = vec!["install", "--yes", "--no-install-recommends"];
-    install.extend(packages);
-    apt(&["update", "--quiet"])
-        .and_then(|_| apt(&install))
-        .with_context(|| format!("install `{names}` on this machine"))
-        .hint(format!("run `apt-get install {names}` to see what stops it"))
-        .map(drop)
+fn failure(error: Error) -> Failure {
+    Failure::new(Exit::Failed, error.what)
+        .why(error.why)
+        .not_done("no lab host is made")
+        .hint(error.hint)
 }
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ pub struct Outcome {
     pub changed: bool,
     /// See `Kind::digest`.
     pub digest: Option<String>,
+    /// The digest of what the host has now, where the plan changes it.
+    pub before: Option<String>,
     /// See `Kind::changed_at`.
     pub changed_at: Option<SystemTime>,
 }
@@ -51,6 +53,8 @@ pub struct Host {
     blobs: BlobSource,
     progress: Box<dyn Fn(Progress)>,
     outcomes: RefCell<HashMap<Id, Outcome>>,
+    /// Stamps of units by name.
+    starts: RefCell<HashMap<String, Vec<u8>>>,
     docker: OnceCell<bollard::Docker>,
     cache: RefCell<HashMap<String, Rc<OnceCell<Rc<str>>>>>,
     tables: RefCell<HashMap<String, Rc<str>>>,
@@ -81,6 +85,7 @@ impl Host {
             blobs,
             progress,
             outcomes: RefCell::default(),
+            starts: RefCell::default(),
             docker: OnceCell::new(),
             cache: RefCell::default(),
             tables: RefCell::default(),
@@ -233,6 +238,18 @@ impl Host {
         self.state_dir().join("stamps").join(name)
     }
 
+    /// Remembers the stamp of a unit that somebody else started with what is on disk now.
+    pub(super) fn note_start(&self, name: &str, stamp: Vec<u8>) {
+        self.starts.borrow_mut().insert(name.to_owned(), stamp);
+    }
+
+    /// Keeps the stamps of [`Host::note_start`] before anything on disk changes: if the run is
+    /// undone, what is on disk has new times of change, and they would say nothing any more.
+    pub fn keep_starts(&self) -> Result<()> {
+        let starts = self.starts.take();
+        starts.iter().try_for_each(|(name, stamp)| self.write_stamp(name, stamp))
+    }
+
     /// Keeps that.
     pub(super) fn write_stamp(&self, name: &str, bytes: &[u8]) -> Result<()> {
         let path = self.stamp_path(name);
@@ -267,17 +284,33 @@ impl Host {
 
     /// Notes the content of a resource that the plan changed, once it is applied.
     pub fn record_applied(&self, id: Id, digest: Option<String>, changed_at: Option<SystemTime>) {
-        self.record(id, Outcome { changed: true, digest, changed_at });
+        self.record(id, Outcome { changed: true, digest, before: None, changed_at });
     }
 
     /// One digest over the content of `inputs` once the plan is applied; `None` when one of them
     /// is not known yet.
     #[must_use]
     pub fn digest_of(&self, inputs: &[Id]) -> Option<String> {
+        self.digest_over(inputs, |outcome| outcome.digest.as_deref())
+    }
+
+    /// The same over the content that `inputs` have before the plan is applied.
+    pub(super) fn digest_before(&self, inputs: &[Id]) -> Option<String> {
+        self.digest_over(inputs, |outcome| match outcome.changed {
+            true => outcome.before.as_deref(),
+            false => outcome.digest.as_deref(),
+        })
+    }
+
+    fn digest_over(
+        &self,
+        inputs: &[Id],
+        digest: impl Fn(&Outcome) -> Option<&str>,
+    ) -> Option<String> {
         let outcomes = self.outcomes.borrow();
         let mut text = String::new();
         for id in inputs {
-            let digest = outcomes.get(id)?.digest.as_ref()?;
+            let digest = digest(outcomes.get(id)?)?;
             text.push_str(id.as_str());
             text.push('\0');
             text.push_str(digest);

@@ -106,6 +106,8 @@ pub struct Weighed {
     pub stays: Option<String>,
     /// See [`Kind::digest`].
     pub digest: Option<String>,
+    /// See [`Kind::digest_now`]; only where something has to change.
+    pub before: Option<String>,
     /// See [`Kind::changed_at`].
     pub changed_at: Option<SystemTime>,
 }
@@ -123,6 +125,7 @@ pub(super) async fn read<'a, K: Kind>(kind: &'a K, host: &Host) -> Result<Readin
                 fingerprint: String::new(),
                 stays: None,
                 digest,
+                before: None,
                 changed_at,
             })
         }));
@@ -135,6 +138,7 @@ pub(super) async fn read<'a, K: Kind>(kind: &'a K, host: &Host) -> Result<Readin
             None => String::new(),
         };
         Ok(Weighed {
+            before: change.as_ref().and_then(|_| kind.digest_now(&state, host)),
             change,
             fingerprint,
             stays: kind.stays(&state)?,
@@ -146,7 +150,7 @@ pub(super) async fn read<'a, K: Kind>(kind: &'a K, host: &Host) -> Result<Readin
 
 pub(super) async fn pass_over<K: Kind>(kind: &K, host: &Host) -> Result<Outcome> {
     let digest = kind.digest_now(&kind.read(host).await?, host);
-    Ok(Outcome { changed: false, digest, changed_at: kind.changed_at(host) })
+    Ok(Outcome { changed: false, digest, before: None, changed_at: kind.changed_at(host) })
 }
 
 pub(super) async fn examine_back<K: Kind>(

@@ -63,6 +63,13 @@ impl Unit {
         host.write_stamp(&self.name, &serde_json::to_vec(&stamp)?)
     }
 
+    /// Notes what the unit was started with by somebody else.
+    fn note_stamp(&self, stamp: &Stamp, host: &Host) {
+        if let Ok(bytes) = serde_json::to_vec(stamp) {
+            host.note_start(&self.name, bytes);
+        }
+    }
+
     /// Another program on a port of this unit is refused before anything is changed.
     fn require_ports(&self) -> Result<()> {
         if self.ports.is_empty() {

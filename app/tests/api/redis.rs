@@ -1,11 +1,22 @@
 //! A Redis of the test's own, kept as safely as the product keeps its Redis.
 
 use std::{
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
+
+use hwctl_setup::Tool;
+
+/// Debian's `redis-server` is a link to this program, which knows by its name what to be. Its own
+/// package would also start a Redis as a service on this machine.
+const SERVER: &str = "redis-check-rdb";
+const TOOLS: [Tool; 2] = [
+    Tool::new(SERVER, "redis-tools", "is the Redis of the API's tests"),
+    Tool::new("redis-cli", "redis-tools", "asks it"),
+];
 
 /// A running `redis-server` on a unix socket.
 pub(crate) struct Redis {
@@ -16,7 +27,10 @@ pub(crate) struct Redis {
 impl Redis {
     /// Starts one that keeps its data in `directory`.
     pub(crate) fn start(directory: &Path) -> Self {
-        let process = Command::new("redis-server")
+        hwctl_setup::ensure(&TOOLS, &|line| eprintln!("set-up: {line}"))
+            .unwrap_or_else(|error| panic!("{error}"));
+        let process = Command::new(SERVER)
+            .arg0("redis-server")
             .args(["--port", "0", "--save", "", "--appendonly", "yes", "--appendfsync", "always"])
             .arg("--requirepass")
             .arg(super::service::REDIS_PASSWORD)
@@ -26,7 +40,7 @@ impl Redis {
             .arg(directory)
             .stdout(Stdio::null())
             .spawn()
-            .expect("these tests need the program `redis-server`: apt-get install redis-server");
+            .expect("Redis starts");
         let redis = Self { directory: directory.to_owned(), process };
         let began = Instant::now();
         while redis.ask("PING") != "PONG" {
@@ -44,7 +58,7 @@ impl Redis {
             .args(["--no-auth-warning", "-a", super::service::REDIS_PASSWORD])
             .args(command.split(' '))
             .output()
-            .expect("these tests need the program `redis-cli`: apt-get install redis-tools");
+            .expect("redis-cli starts");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
     }
 

@@ -62,6 +62,7 @@ impl Session {
                 },
             ),
         };
+        self.host.keep_starts()?;
         let applied = carrier.apply(&wanted, &plan, &mut journal).await;
         // Where the run was stopped or has failed; else it is made while a container settles.
         reload_systemd_if_owed(&self.host).await;

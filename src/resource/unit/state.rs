@@ -53,18 +53,21 @@ impl UnitState {
         }
         let wanted = host.digest_of(&unit.inputs);
         let stamped = self.stamp.as_ref().filter(|stamp| stamp.start == self.start);
-        if wanted.is_some() && stamped.map(|stamp| &stamp.digest) == wanted.as_ref() {
-            return None;
-        }
-        if let Some(changed) = host.first_changed(&unit.inputs) {
-            return Some(format!("{changed} changes"));
-        }
         // Started by somebody else, or by a boot, after the last change: it has read what is there.
         let read_all = stamped.is_none()
             && host
                 .last_change_of(&unit.inputs)
                 .zip(since_boot(self.start.1))
                 .is_some_and(|(changed, started)| changed < started);
+        if read_all && let Some(digest) = host.digest_before(&unit.inputs) {
+            unit.note_stamp(&Stamp { digest, start: self.start.clone() }, host);
+        }
+        if wanted.is_some() && stamped.map(|stamp| &stamp.digest) == wanted.as_ref() {
+            return None;
+        }
+        if let Some(changed) = host.first_changed(&unit.inputs) {
+            return Some(format!("{changed} changes"));
+        }
         (!read_all).then(|| "its configuration changed since it started".to_owned())
     }
 }

@@ -1,0 +1,50 @@
+# Chores of hwctl's developers. `cargo` alone builds and tests everything; this is for convenience.
+# Install just with `cargo install just`, or take the one that `.ci/check` puts into target/tools/bin.
+
+triple := `rustc --print host-tuple`
+artifacts := "target/dist-artifacts"
+
+# List the chores
+[private]
+default:
+    @just --list
+
+# Run all tests; those on lab hosts need root
+test:
+    cargo test
+
+# Run the tests whose name contains NAME
+test-one NAME:
+    cargo test {{ NAME }}
+
+# Check format, lints, documentation, dependencies and shell scripts
+check:
+    .ci/check
+
+# Run what CI runs, as root
+ci:
+    .ci/run
+
+# Run README's first commands on a bare machine, as root
+bare:
+    tests/bare.sh
+
+# Work with lab hosts, for example `just lab up --count 3`
+lab *ARGS="list":
+    cargo run --quiet -- lab {{ ARGS }}
+
+# Run a bench: noop, status, api or peers
+bench NAME="noop" *ARGS:
+    benches/{{ NAME }}.sh {{ ARGS }}
+
+# Build the release into target/dist-artifacts: hwctl, its SHA-256, completions and man pages
+dist:
+    cargo build --release --locked --package hwctl
+    rm -rf {{ artifacts }}
+    mkdir -p {{ artifacts }}/completions {{ artifacts }}/man
+    cp target/{{ triple }}/release/hwctl {{ artifacts }}/hwctl
+    cd {{ artifacts }} && sha256sum hwctl > hwctl.sha256
+    {{ artifacts }}/hwctl completions bash > {{ artifacts }}/completions/hwctl.bash
+    {{ artifacts }}/hwctl completions zsh > {{ artifacts }}/completions/_hwctl
+    {{ artifacts }}/hwctl completions fish > {{ artifacts }}/completions/hwctl.fish
+    {{ artifacts }}/hwctl man {{ artifacts }}/man

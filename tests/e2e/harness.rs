@@ -1,0 +1,166 @@
+//! Runs the tests: sets this machine up for them, says which cannot run here, and lists the slowest.
+
+use std::fmt::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use hwctl::lab::Lab;
+use hwctl_setup::Tool;
+use libtest_mimic::{Arguments, Trial};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use rand::seq::SliceRandom as _;
+
+/// Shuffles the tests; its value is the seed.
+const SHUFFLE: &str = "HWCTL_TEST_SHUFFLE";
+/// How many of the slowest tests are listed.
+const LISTED: usize = 10;
+
+/// What the tests themselves run on this machine. What lab hosts need, the lab installs.
+const TOOLS: [Tool; 3] = [
+    Tool::new("curl", "curl", "is the client of the tests"),
+    Tool::new("kill", "procps", "sends signals to hwctl"),
+    Tool::new("ssh", "openssh-client", "logs in to hosts"),
+];
+
+/// One test.
+pub(crate) struct Case {
+    /// Its module and function, such as `daily::logs::are_followed`.
+    name: &'static str,
+    needs: Needs,
+    run: fn(),
+}
+
+/// What a test needs of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    Nothing,
+    /// Programs from PyPI.
+    Python,
+    /// Lab hosts, which need Linux and root.
+    Lab,
+}
+
+impl Case {
+    pub(crate) const fn new(name: &'static str, needs: Needs, run: fn()) -> Self {
+        Self { name, needs, run }
+    }
+}
+
+/// Lists the tests of a module by what they need. One that is left out is dead code, which the
+/// compiler reports.
+#[macro_export]
+macro_rules! tests {
+    ($($needs:ident: [$($name:ident),* $(,)?]),* $(,)?) => {
+        pub(crate) const TESTS: &[$crate::harness::Case] = &[$($(
+            $crate::harness::Case::new(
+                concat!(module_path!(), "::", stringify!($name)),
+                $crate::harness::Needs::$needs,
+                $name,
+            ),
+        )*)*];
+    };
+}
+
+/// The seconds that each test took.
+static TIMES: Mutex<Vec<(f64, String)>> = Mutex::new(Vec::new());
+
+/// Runs the tests that the command line selects.
+pub(crate) fn run(tests: &[&'static [Case]]) -> ExitCode {
+    let arguments = Arguments::from_args();
+    let refusal = Lab::open().err();
+    let mut trials = Vec::new();
+    let mut unable = 0;
+    for case in tests.iter().copied().flatten() {
+        let can_run = case.needs != Needs::Lab || refusal.is_none();
+        unable += usize::from(!can_run);
+        trials.push(trial(case, can_run));
+    }
+    if let Ok(seed) = std::env::var(SHUFFLE) {
+        let seed = seed.parse().unwrap_or_else(|_| panic!("{SHUFFLE}={seed} is no number"));
+        trials.shuffle(&mut StdRng::seed_from_u64(seed));
+    }
+    if !arguments.list {
+        if let Some(reason) = refusal {
+            eprintln!(
+                "{unable} tests are ignored: {reason}. To run them too: \
+                 sudo -E env \"PATH=$PATH\" cargo test"
+            );
+        }
+        if let Err(error) = hwctl_setup::ensure(&TOOLS, &say) {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+        take_hosts_down_on_signals();
+    }
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    report_slowest();
+    conclusion.exit_code()
+}
+
+/// Reports what the set-up does. The tests of a whole run take minutes, so this is shown at once.
+pub(crate) fn say(line: &str) {
+    eprintln!("set-up: {line}");
+}
+
+fn trial(case: &'static Case, can_run: bool) -> Trial {
+    let name = case.name.split_once("::").map_or(case.name, |(_, name)| name);
+    let trial = Trial::test(name, move || {
+        let began = Instant::now();
+        (case.run)();
+        let took = began.elapsed().as_secs_f64();
+        TIMES.lock().unwrap_or_else(PoisonError::into_inner).push((took, name.to_owned()));
+        Ok(())
+    });
+    trial.with_ignored_flag(!can_run)
+}
+
+/// Prints the slowest tests, and writes the times of all to a file for other programs.
+fn report_slowest() {
+    let mut times = TIMES.lock().unwrap_or_else(PoisonError::into_inner);
+    if times.len() <= 1 {
+        return;
+    }
+    times.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut table = String::new();
+    for (seconds, name) in times.iter() {
+        let _ = writeln!(table, "{seconds:.1}\t{name}");
+    }
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join("e2e-times.tsv");
+    if let Err(error) = std::fs::write(&file, table) {
+        eprintln!("`{}` cannot be written: {error}", file.display());
+    }
+    println!("slowest tests:");
+    for (seconds, name) in times.iter().take(LISTED) {
+        println!("{seconds:8.1} s  {name}");
+    }
+    println!();
+}
+
+/// Takes the hosts of this process down when it is told to end, for example with Ctrl-C.
+fn take_hosts_down_on_signals() {
+    std::thread::spawn(|| {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let code = runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let mut interrupt = signal(SignalKind::interrupt()).expect("a handler of SIGINT");
+            let mut terminate = signal(SignalKind::terminate()).expect("a handler of SIGTERM");
+            let mut hangup = signal(SignalKind::hangup()).expect("a handler of SIGHUP");
+            tokio::select! {
+                _ = interrupt.recv() => 130,
+                _ = terminate.recv() => 143,
+                _ = hangup.recv() => 129,
+            }
+        });
+        eprintln!("interrupted: taking down the hosts of these tests");
+        if let Ok(lab) = Lab::open()
+            && let Err(error) = lab.down_own()
+        {
+            eprintln!("{error:#}");
+        }
+        std::process::exit(code);
+    });
+}

@@ -1,0 +1,55 @@
+//! What hwctl makes of inventories, good and bad: values, places, messages.
+
+use std::path::Path;
+
+use hwctl::failure::Failure;
+use hwctl::inventory::{Inventory, Sources, Vars, Warning, load};
+
+/// Compares with a snapshot that holds the messages alone.
+macro_rules! shows {
+    ($text:expr) => {
+        insta::with_settings!({ omit_expression => true }, { insta::assert_snapshot!($text) })
+    };
+}
+
+pub(crate) mod ansible;
+pub(crate) mod hostile;
+pub(crate) mod hosts;
+pub(crate) mod messages;
+pub(crate) mod passwords;
+pub(crate) mod values;
+
+/// Reads a text as `inventory.yaml` of an empty folder and gives the vars of its first host.
+fn vars_with(text: &[u8], sets: &[&str]) -> Result<(Vars, Vec<Warning>), Failure> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("inventory.yaml");
+    std::fs::write(&path, text).unwrap();
+    let result = read(&path, sets);
+    result.map_err(|failure| without(&failure, folder.path()))
+}
+
+fn read(path: &Path, sets: &[&str]) -> Result<(Vars, Vec<Warning>), Failure> {
+    let inventory = open(path, sets)?;
+    let hosts = inventory.select(&[], None)?;
+    inventory.vars(&hosts[0])
+}
+
+fn open(path: &Path, sets: &[&str]) -> Result<Inventory, Failure> {
+    let sets = sets.iter().map(|set| (*set).to_owned()).collect();
+    load(&Sources { path: Some(path.to_owned()), sets })
+}
+
+/// Takes the folder's path, which differs each time, out of a failure.
+fn without(failure: &Failure, folder: &Path) -> Failure {
+    let folder = format!("{}/", folder.display());
+    let text = serde_json::to_string(failure).unwrap().replace(&folder, "");
+    serde_json::from_str(&text).unwrap()
+}
+
+/// A failure as it is told.
+fn told(failure: &Failure) -> String {
+    let mut lines = vec![failure.what.clone()];
+    lines.extend(failure.why.iter().cloned());
+    lines.extend(failure.hint.iter().map(|hint| format!("hint: {hint}")));
+    lines.join("\n")
+}

@@ -1,0 +1,206 @@
+//! Holds the layers of `docs/architecture.md`: which part of `src/` may import which.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+crate::tests! {
+    Nothing: [every_layer_imports_only_what_it_may, a_violation_is_caught_however_it_is_written, what_is_allowed_is_left_alone],
+}
+
+/// A layer, what it may import of ours, and why no more.
+const LAYERS: [(&str, &[&str], &str); 15] = [
+    ("resource", &[], "`resource` imports none of ours: it is what a host can have, and no more"),
+    ("failure", &["resource"], "`failure` is a leaf: of `resource` it gives on the hints"),
+    ("event", &["failure", "resource"], "`event` is a leaf: it gives on what events are made of"),
+    (
+        "inventory",
+        &["failure", "resource"],
+        "`inventory` reads files: it knows failures and secrets only",
+    ),
+    ("lab", &["failure", "resource"], "`lab` makes hosts and knows nothing of what they become"),
+    (
+        "stack",
+        &["resource", "inventory", "failure"],
+        "`stack` is a function from vars and facts to resources",
+    ),
+    ("https", &["resource"], "`https` asks a host, and knows nothing of what it should answer"),
+    (
+        "engine",
+        &["resource", "event", "failure", "https"],
+        "`engine` runs on the host: it knows resources, and what it tells of them",
+    ),
+    ("bundle", &["engine"], "`bundle` is the API's binary as the engine takes it"),
+    (
+        "remote",
+        &["engine", "event", "failure", "https", "resource"],
+        "`remote` speaks the protocol of `engine` and knows nothing of the stack",
+    ),
+    ("report", &["event"], "`report` draws events and sees nothing else"),
+    ("cli", &["lab", "stack"], "`cli` is clap types only, with a few values from below"),
+    ("command", ALL, ""),
+    ("main", &["cli", "command", "failure", "report"], "`main` only parses and calls the verb"),
+    ("lib", &[], "`lib` only lists the layers"),
+];
+
+const ALL: &[&str] = &[
+    "bundle",
+    "cli",
+    "engine",
+    "event",
+    "failure",
+    "https",
+    "inventory",
+    "lab",
+    "remote",
+    "report",
+    "resource",
+    "stack",
+];
+
+/// Crates of the operator's side, and the layers that run on the host and never see them.
+const OPERATOR_CRATES: [&str; 5] = ["openssh", "clap", "tera", "indicatif", "console"];
+const HOST_LAYERS: [&str; 2] = ["resource", "engine"];
+const HOST_RULE: &str = "`resource` and `engine` never see ssh, clap, Tera or a terminal";
+
+/// What a source file does that its layer may not; `path` is below `src/`.
+fn violations(path: &Path, source: &str) -> Vec<String> {
+    let parts: Vec<String> = path
+        .with_extension("")
+        .iter()
+        .map(|part| part.to_string_lossy().into_owned())
+        .filter(|part| part != "mod")
+        .collect();
+    let layer = parts[0].as_str();
+    let place = format!("src/{}", path.display());
+    let Some((_, allowed, rule)) = LAYERS.iter().find(|(name, ..)| *name == layer) else {
+        return vec![format!(
+            "{place}: `{layer}` is no known layer: say in `tests/layers.rs` and \
+             `docs/architecture.md` what it may import"
+        )];
+    };
+    let code = without_comments(source);
+    let mut found = Vec::new();
+    for other in imports(&code, parts.len()) {
+        let known = LAYERS.iter().any(|(name, ..)| *name == other);
+        if known && other != layer && !allowed.contains(&other.as_str()) {
+            found.push(format!("{place} imports `{other}`, but {rule}"));
+        }
+    }
+    if HOST_LAYERS.contains(&layer) {
+        for name in OPERATOR_CRATES {
+            if names_crate(&code, name) {
+                found.push(format!("{place} names `{name}`, but {HOST_RULE}"));
+            }
+        }
+    }
+    found
+}
+
+/// The lines of a source without those that are comments: docs may link anywhere.
+fn without_comments(source: &str) -> String {
+    let is_code = |line: &&str| !line.trim_start().starts_with("//");
+    source.lines().filter(is_code).collect::<Vec<_>>().join("\n")
+}
+
+/// The modules of the crate's root that a source names; `depth` is how deep its own module lies.
+fn imports(code: &str, depth: usize) -> Vec<String> {
+    let climb = "super::".repeat(depth);
+    let mut names = Vec::new();
+    for root in ["crate::", "hwctl::", &climb] {
+        for (at, _) in code.match_indices(root) {
+            let before = code[..at].chars().next_back();
+            if !before.is_some_and(|c| is_word(c) || c == ':') {
+                names.extend(heads(&code[at + root.len()..]));
+            }
+        }
+    }
+    names
+}
+
+/// The first names of a path, or of each path in a group in braces.
+fn heads(rest: &str) -> Vec<String> {
+    let Some(group) = rest.strip_prefix('{') else {
+        return vec![head(rest)];
+    };
+    let mut names = vec![head(group)];
+    let mut level = 0;
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => level += 1,
+            '}' if level == 0 => break,
+            '}' => level -= 1,
+            ',' if level == 0 => names.push(head(&group[at + 1..])),
+            _ => {}
+        }
+    }
+    names
+}
+
+fn head(path: &str) -> String {
+    path.trim_start().chars().take_while(|c| is_word(*c)).collect()
+}
+
+fn names_crate(code: &str, name: &str) -> bool {
+    code.match_indices(name).any(|(at, _)| {
+        let before = &code[..at];
+        let after = &code[at + name.len()..];
+        let whole = !before.chars().next_back().is_some_and(|c| is_word(c) || c == ':');
+        let in_use = before.ends_with("use ") && !after.starts_with(is_word);
+        whole && (after.starts_with("::") || in_use)
+    })
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).expect("src/ is readable") {
+        let path = entry.expect("src/ is readable").path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+fn every_layer_imports_only_what_it_may() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&src, &mut files);
+    assert!(files.len() > 50, "only {} files are found", files.len());
+    let mut found = Vec::new();
+    for file in files {
+        let source = fs::read_to_string(&file).expect("sources are readable");
+        found.extend(violations(file.strip_prefix(&src).expect("it lies there"), &source));
+    }
+    assert!(found.is_empty(), "{}", found.join("\n"));
+}
+
+fn a_violation_is_caught_however_it_is_written() {
+    let caught = |path: &str, source: &str| violations(Path::new(path), source).len();
+    assert_eq!(caught("resource/file.rs", "use crate::engine::Engine;"), 1);
+    assert_eq!(caught("resource/a/b.rs", "use super::super::super::command;"), 1);
+    assert_eq!(caught("report/mod.rs", "fn f() { hwctl::lab::Lab::open(); }"), 1);
+    assert_eq!(caught("engine/plan.rs", "use crate::{\n    event::{A, B}, stack::C, cli,\n};"), 2);
+    assert_eq!(caught("remote/ssh.rs", "use crate::{command};"), 1);
+    assert_eq!(caught("engine/plan.rs", "let x = console::Term::stdout();"), 1);
+    assert_eq!(caught("resource/file.rs", "use tera as t;"), 1);
+    assert_eq!(caught("newcomer.rs", ""), 1);
+}
+
+fn what_is_allowed_is_left_alone() {
+    let caught = |path: &str, source: &str| violations(Path::new(path), source);
+    let fine: [(&str, &str); 6] = [
+        ("command/plan.rs", "use crate::{cli::Cli, engine, stack};"),
+        ("resource/file.rs", "use crate::resource::Id;\nuse super::hash;"),
+        ("resource/file.rs", "/// Not [`crate::engine`].\nfn f() {}"),
+        ("resource/mod.rs", "mod tests { use super::*; }"),
+        ("engine/plan.rs", "use crate::event::{Event, Sink};\nlet console = 1;"),
+        ("remote/ssh.rs", "use openssh::Session;\nuse crate::engine::protocol;"),
+    ];
+    for (path, source) in fine {
+        assert_eq!(caught(path, source), Vec::<String>::new());
+    }
+}

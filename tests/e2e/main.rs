@@ -1,0 +1,82 @@
+//! The end-to-end tests in one program: hwctl as a user runs it, most of it on real lab hosts.
+//!
+//! `cargo test NAME` runs one of them. Each stands alone: it has a lab host of its own, and the
+//! order does not matter (`HWCTL_TEST_SHUFFLE=7 cargo test` runs them in another one).
+
+#[macro_use]
+mod harness;
+mod host;
+mod load;
+mod python;
+mod webdriver;
+
+mod api;
+mod bad_changes;
+mod browser;
+mod cert;
+mod cli;
+mod daily;
+mod deploy;
+mod destroy;
+mod doctor;
+mod faults;
+mod fleet;
+mod history;
+mod hostile;
+mod inventory;
+mod lab;
+mod layers;
+mod parts;
+mod persist;
+mod provision;
+mod pull;
+mod reference;
+mod refusals;
+mod safety;
+mod schema;
+mod secrets;
+
+/// Tests that take long come first, so that the last ones to run are short.
+const TESTS: &[&[harness::Case]] = &[
+    faults::TESTS,
+    secrets::TESTS,
+    bad_changes::TESTS,
+    api::TESTS,
+    history::TESTS,
+    schema::TESTS,
+    provision::TESTS,
+    destroy::TESTS,
+    doctor::TESTS,
+    deploy::TESTS,
+    safety::TESTS,
+    refusals::TESTS,
+    daily::status::TESTS,
+    daily::verify::TESTS,
+    daily::logs::TESTS,
+    daily::commands::TESTS,
+    daily::redis::TESTS,
+    daily::restart::TESTS,
+    cert::TESTS,
+    parts::TESTS,
+    persist::TESTS,
+    pull::TESTS,
+    browser::TESTS,
+    hostile::links::TESTS,
+    hostile::streams::TESTS,
+    hostile::values::TESTS,
+    lab::TESTS,
+    reference::TESTS,
+    inventory::ansible::TESTS,
+    inventory::hostile::TESTS,
+    inventory::hosts::TESTS,
+    inventory::messages::TESTS,
+    inventory::passwords::TESTS,
+    inventory::values::TESTS,
+    cli::TESTS,
+    fleet::TESTS,
+    layers::TESTS,
+];
+
+fn main() -> std::process::ExitCode {
+    harness::run(TESTS)
+}

@@ -1,0 +1,133 @@
+//! `--only` and `--skip`: a run of a part of the stack changes that part and leaves the others.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::host::{Provisioned, causes, changes, failure, outcome};
+use serde_json::Value;
+
+crate::tests! {
+    Lab: [a_part_is_changed_and_the_others_stay],
+}
+
+fn a_part_is_changed_and_the_others_stay() {
+    let host = Provisioned::ready("trixie");
+
+    a_changed_page_arrives_at_once(&host);
+    what_is_passed_over_stays_and_is_not_removed(&host);
+    a_service_is_judged_by_what_it_was_started_with(&host);
+    what_was_wrong_before_does_not_undo_the_run(&host);
+    what_the_part_breaks_does(&host);
+    wrong_tags_are_refused(&host);
+}
+
+fn page(host: &Provisioned, text: &str) {
+    let folder = host.folder().join("templates/www/site1");
+    fs::create_dir_all(&folder).unwrap();
+    fs::write(folder.join("index.html"), format!("<!doctype html><title>{text}</title>")).unwrap();
+}
+
+fn a_changed_page_arrives_at_once(host: &Provisioned) {
+    page(host, "one");
+    let start = Instant::now();
+    let (code, events) = host.hwctl("provision", &["--only", "sites"]);
+    let elapsed = start.elapsed();
+    assert_eq!(code, 0, "{events:#?}");
+    assert_eq!(changes(&events), ["file /var/www/site1/index.html"]);
+    assert!(Provisioned::curl(&[&host.url("/open/")]).contains("<title>one"));
+    // Far less in truth; machines that build and test at the same time are slow.
+    assert!(elapsed < Duration::from_secs(2), "{elapsed:?}");
+    println!("provision --only sites of a changed page: {elapsed:?}");
+}
+
+fn what_is_passed_over_stays_and_is_not_removed(host: &Provisioned) {
+    page(host, "two");
+    host.sh("echo '# by hand' >> /etc/nginx/nginx.conf");
+    // site2 without users has no file of them: that one is not a part of `nginx`.
+    let set = ["--set", "sites.site2.users={}"];
+    let (code, events) = host.hwctl("plan", &[&set[..], &["--only", "nginx"]].concat());
+    assert_eq!(code, 3);
+    assert_eq!(
+        causes(&events),
+        ["file /etc/nginx/nginx.conf", "file /etc/nginx/sites-available/homework"]
+    );
+    let (code, events) = host.hwctl("plan", &[&set[..], &["--skip", "nginx"]].concat());
+    assert_eq!(code, 3);
+    assert_eq!(causes(&events), ["file /var/www/site1/index.html"]);
+    assert!(changes(&events).contains(&"file /etc/nginx/.htpasswd"), "{events:#?}");
+    let parts = ["--only", "nginx,sites", "--skip", "sites"];
+    let (code, events) = host.hwctl("provision", &parts);
+    assert_eq!(code, 0, "{events:#?}");
+    assert_eq!(causes(&events), ["file /etc/nginx/nginx.conf"]);
+    let (code, events) = host.hwctl("plan", &[]);
+    assert_eq!((code, changes(&events)), (3, vec!["file /var/www/site1/index.html"]));
+    assert_eq!(host.hwctl("provision", &[]).0, 0);
+}
+
+/// nginx reads the certificate, which is of another part.
+fn a_service_is_judged_by_what_it_was_started_with(host: &Provisioned) {
+    for tag in ["nginx", "api", "redis", "firewall"] {
+        let (code, events) = host.hwctl("plan", &["--only", tag]);
+        assert_eq!((code, changes(&events)), (0, vec![]), "{tag}");
+    }
+    // A new certificate alone: nginx is told by the next run of its part, and stays told.
+    host.sh("rm /etc/nginx/ssl/homework.crt");
+    let (code, events) = host.hwctl("provision", &["--only", "tls"]);
+    assert_eq!((code, outcome(&events).as_str()), (0, "changed"), "{events:#?}");
+    for args in [&["--only", "nginx"][..], &[]] {
+        let (code, events) = host.hwctl("plan", args);
+        assert_eq!((code, changes(&events)), (3, vec!["unit nginx.service"]), "{args:?}");
+    }
+    assert_eq!(host.hwctl("provision", &["--only", "nginx"]).0, 0);
+    assert_eq!(host.hwctl("plan", &[]).0, 0);
+}
+
+fn warnings(events: &[Value]) -> String {
+    let warnings = events.iter().filter(|event| event["event"] == "warning");
+    warnings.map(ToString::to_string).collect()
+}
+
+fn what_was_wrong_before_does_not_undo_the_run(host: &Provisioned) {
+    host.sh("docker stop redis-flask");
+    page(host, "three");
+    let (code, events) = host.hwctl("provision", &["--only", "sites"]);
+    assert_eq!(code, 0, "{events:#?}");
+    let told = warnings(&events);
+    assert!(told.contains("wrong before this run, and still: "), "{told}");
+    assert!(told.contains("/flask/api/health (503"), "{told}");
+    let (code, events) = host.hwctl("provision", &["--only", "redis"]);
+    assert_eq!((code, causes(&events)), (0, vec!["container redis-flask"]), "{events:#?}");
+    assert_eq!(host.hwctl("plan", &[]).0, 0);
+}
+
+fn what_the_part_breaks_does(host: &Provisioned) {
+    let template = fs::read_to_string("templates/nginx/homework").unwrap();
+    let folder = host.folder().join("templates/nginx");
+    fs::create_dir_all(&folder).unwrap();
+    let broken = template.replace("location ^~ /flask/ {", "location ^~ /elsewhere/ {");
+    assert!(broken != template, "the template has another place for the API");
+    fs::write(folder.join("homework"), broken).unwrap();
+    let (code, events) = host.hwctl("provision", &["--only", "nginx"]);
+    assert_eq!(code, 4, "{events:#?}");
+    assert!(failure(&events).contains("/flask/api/ping"), "{events:#?}");
+    // What only shows while it is taken up: an address that is not the host's. nginx's own test of
+    // the configuration passes, and so does `systemctl reload`.
+    let lying = template.replacen("    listen 80;", "    listen 80;\n    listen 192.0.2.1:81;", 1);
+    fs::write(folder.join("homework"), lying).unwrap();
+    let (code, events) = host.hwctl("provision", &["--only", "nginx"]);
+    assert_eq!(code, 4, "{events:#?}");
+    assert!(failure(&events).contains("192.0.2.1:81 failed (99"), "{events:#?}");
+    fs::remove_file(folder.join("homework")).unwrap();
+    assert_eq!(host.hwctl("plan", &[]).0, 0);
+}
+
+fn wrong_tags_are_refused(host: &Provisioned) {
+    let output = host.command("provision", &["--only", "site"]).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(told.contains("similar value") && told.contains("'sites'"), "{told}");
+    let output = host.command("plan", &["--only", "sites", "--skip", "sites"]).output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(told.contains("leaves nothing"), "{told}");
+}

@@ -1,0 +1,91 @@
+//! `init`, `facts`, `render`, `completions` and `man`: what helps to begin and to look around.
+
+use std::process::{Command, Output};
+
+use crate::host::{Provisioned, failure};
+use serde_json::Value;
+
+crate::tests! {
+    Lab: [a_host_tells_what_it_is_and_what_its_files_would_be],
+    Nothing: [init_writes_an_inventory_that_loads_and_overwrites_nothing, completions_and_man_pages_know_every_verb],
+}
+
+fn hwctl(folder: &std::path::Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_hwctl")).current_dir(folder).args(args).output().unwrap()
+}
+
+fn init_writes_an_inventory_that_loads_and_overwrites_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = hwctl(folder.path(), &["init", "site", "--templates"]);
+    assert!(output.status.success(), "{output:?}");
+    let inventory = folder.path().join("site/inventory.yaml");
+    assert!(folder.path().join("site/templates/nginx/homework").is_file());
+    let sources = hwctl::inventory::Sources { path: Some(inventory.clone()), sets: vec![] };
+    assert!(!hwctl::inventory::load(&sources).unwrap().hosts().unwrap().is_empty());
+    hwctl::stack::Templates::load(&folder.path().join("site/templates")).unwrap();
+
+    std::fs::write(&inventory, "mine").unwrap();
+    let output = hwctl(folder.path(), &["init", "site"]);
+    assert_eq!(output.status.code(), Some(2));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains("inventory.yaml` is there already"), "{told}");
+    assert_eq!(std::fs::read_to_string(&inventory).unwrap(), "mine");
+}
+
+fn completions_and_man_pages_know_every_verb() {
+    let folder = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        let output = hwctl(folder.path(), &["completions", shell]);
+        let script = String::from_utf8_lossy(&output.stdout).into_owned();
+        for word in ["provision", "rollback", "doctor", "deploy", "if-expires-within", "packages"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+    let bash = "source <(\"$1\" completions bash) && complete -p hwctl";
+    let hwctl_path = env!("CARGO_BIN_EXE_hwctl");
+    let told = Command::new("bash").args(["-c", bash, "bash", hwctl_path]).output().unwrap();
+    assert!(told.status.success(), "{told:?}");
+    assert!(hwctl(folder.path(), &["man", "man1"]).status.success());
+    for page in ["hwctl", "hwctl-plan", "hwctl-cert-renew", "hwctl-secret-rotate"] {
+        let page = std::fs::read_to_string(folder.path().join(format!("man1/{page}.1"))).unwrap();
+        assert!(page.contains(".SH NAME"), "{page}");
+    }
+    // A shell that there is none of, and a folder that cannot be made.
+    let told = |args: &[&str]| {
+        let output = hwctl(folder.path(), args);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (code, text) = told(&["completions", "tclsh"]);
+    assert!(code == Some(2) && text.contains("[possible values: bash, "), "{text}");
+    let (code, text) = told(&["man", "man1/hwctl.1/below"]);
+    assert!(code == Some(1) && text.contains("cannot make `man1/hwctl.1/below`"), "{text}");
+}
+
+fn a_host_tells_what_it_is_and_what_its_files_would_be() {
+    let host = Provisioned::fresh("trixie");
+    let (code, events) = host.hwctl("facts", &[]);
+    assert_eq!(code, 0, "{events:#?}");
+    let facts = &events.iter().find(|event| event["event"] == "facts").unwrap()["facts"];
+    assert_eq!((&facts["os"], &facts["os_version"]), (&Value::from("debian"), &Value::from("13")));
+
+    let (code, events) = host.hwctl("render", &["/etc/nginx", "/home/ubuntu/Flask-app/.env"]);
+    assert_eq!(code, 0, "{events:#?}");
+    let file = |path: &str| {
+        let found = events.iter().find(|event| event["path"] == path);
+        found.unwrap_or_else(|| panic!("no {path}: {events:#?}"))["text"].as_str().unwrap()
+    };
+    assert!(file("/etc/nginx/sites-available/homework").contains("location ^~ /flask/"));
+    assert!(file("/etc/nginx/.htpasswd").contains("<hash of admin's password>"));
+    assert!(file("/home/ubuntu/Flask-app/.env").contains("<secret jwt-key>"));
+    assert!(!events.iter().any(|event| event["path"] == "/etc/logrotate.d/nginx"));
+    let (code, _) = host.hwctl("render", &["--to", "out"]);
+    assert_eq!(code, 0);
+    assert!(host.folder().join("out/vm/etc/nginx/nginx.conf").is_file());
+    let (code, events) = host.hwctl("render", &["/nowhere"]);
+    assert!(code == 1 || code == 2, "{code}");
+    assert!(failure(&events).contains("no such file"), "{events:#?}");
+    assert!(host.is_untouched());
+    // A host that is not there.
+    let (code, events) = host.hwctl("facts", &["--host", "192.0.2.1", "--connect-timeout", "1"]);
+    assert_eq!(code, 5, "{events:#?}");
+}

@@ -1,0 +1,196 @@
+//! A headless Chromium, driven through chromedriver: the few calls of `WebDriver` that a test needs.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::IpAddr;
+use std::process::{Child, Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use hwctl_setup::Tool;
+use serde_json::{Value, json};
+
+use crate::harness::say;
+
+const TOOLS: [Tool; 2] = [
+    Tool::new("chromium", "chromium", "shows the pages of the browser test"),
+    Tool::new("chromedriver", "chromium-driver", "drives it"),
+];
+
+/// How long a page may take to show what is looked for.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// The name of an element's id, as the standard has it.
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+/// Selects all that an input holds, so that what is typed next replaces it.
+pub(crate) const SELECT_ALL: &str = "\u{e009}a\u{e000}";
+
+/// A browser that knows one host, and ends with this value.
+pub(crate) struct Browser {
+    driver: Child,
+    session: String,
+}
+
+impl Browser {
+    /// Starts one in which `name` is at `address`, and no other name is anywhere.
+    pub(crate) fn start(name: &str, address: IpAddr) -> Self {
+        hwctl_setup::ensure(&TOOLS, &say).unwrap_or_else(|error| panic!("{error}"));
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("chromedriver: {error}"));
+        let mut told = BufReader::new(driver.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let port = told.find_map(|line| {
+            line.split_once("successfully on port ")
+                .map(|(_, port)| port.trim_end_matches('.').to_owned())
+        });
+        // Somebody has to read on, or it stops at a full pipe.
+        std::thread::spawn(move || told.for_each(drop));
+        let root = format!("http://127.0.0.1:{}/session", port.expect("a port"));
+        let mut browser = Self { driver, session: root };
+        let rules = format!("MAP {name} {address}, MAP * ~NOTFOUND, EXCLUDE {address}");
+        let started = browser.call(
+            "",
+            &json!({ "capabilities": { "alwaysMatch": {
+                "acceptInsecureCerts": true,
+                "goog:loggingPrefs": { "browser": "ALL", "performance": "ALL" },
+                "goog:chromeOptions": { "args": [
+                    "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--hide-scrollbars",
+                    "--window-size=1280,1080", format!("--host-resolver-rules={rules}"),
+                ] },
+            } } }),
+        );
+        let id = started["sessionId"].as_str().expect("a session");
+        browser.session = format!("{}/{id}", browser.session);
+        browser
+    }
+
+    fn call(&self, path: &str, body: &Value) -> Value {
+        let url = format!("{}{path}", self.session);
+        let sent = ["-H", "Content-Type: application/json", "-d", &body.to_string()];
+        let answer = curl(&[&sent[..], &[&url]].concat());
+        let answer: Value =
+            serde_json::from_str(&answer).unwrap_or_else(|_| panic!("{path}: {answer}"));
+        answer["value"].clone()
+    }
+
+    /// Opens a page and waits until it is loaded, its frames too.
+    pub(crate) fn open(&self, url: &str) {
+        let answer = self.call("/url", &json!({ "url": url }));
+        assert!(answer.is_null(), "{url}: {answer}");
+    }
+
+    /// The element that a CSS selector finds, as soon as it shows.
+    pub(crate) fn find(&self, selector: &str) -> Element<'_> {
+        let asked = json!({ "using": "css selector", "value": selector });
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let found = self.call("/element", &asked);
+            if let Some(id) = found[ELEMENT].as_str() {
+                return Element { browser: self, id: id.to_owned() };
+            }
+            assert!(Instant::now() < deadline, "`{selector}` does not show: {found}");
+            sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// What a script returns.
+    pub(crate) fn run(&self, script: &str) -> Value {
+        self.call("/execute/sync", &json!({ "script": script, "args": [] }))
+    }
+
+    /// Looks into a frame of the page, by its number, or at the page itself.
+    pub(crate) fn enter_frame(&self, frame: Option<usize>) {
+        let answer = self.call("/frame", &json!({ "id": frame }));
+        assert!(answer.is_null(), "frame {frame:?}: {answer}");
+    }
+
+    /// What was written to the console since the last call.
+    pub(crate) fn console(&self) -> Vec<String> {
+        self.log("browser").iter().map(ToString::to_string).collect()
+    }
+
+    /// The URLs that were asked for since the last call, by the page and its frames.
+    pub(crate) fn requests(&self) -> Vec<String> {
+        let events = self.log("performance").into_iter().filter_map(|entry| {
+            let event: Value = serde_json::from_str(entry["message"].as_str()?).ok()?;
+            let event = &event["message"];
+            let sent = event["method"] == "Network.requestWillBeSent";
+            sent.then(|| event["params"]["request"]["url"].as_str().map(str::to_owned))?
+        });
+        events.collect()
+    }
+
+    fn log(&self, kind: &str) -> Vec<Value> {
+        let log = self.call("/se/log", &json!({ "type": kind }));
+        log.as_array().unwrap_or_else(|| panic!("no log: {log}")).clone()
+    }
+
+    /// Keeps what is seen as a PNG.
+    pub(crate) fn screenshot(&self, file: &std::path::Path) {
+        let answer: Value =
+            serde_json::from_str(&curl(&[&format!("{}/screenshot", self.session)])).unwrap();
+        let file = std::fs::File::create(file).unwrap();
+        let mut decode = Command::new("base64")
+            .arg("--decode")
+            .stdin(Stdio::piped())
+            .stdout(file)
+            .spawn()
+            .unwrap();
+        let text = answer["value"].as_str().expect("a picture");
+        decode.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+        assert!(decode.wait().unwrap().success());
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        curl(&["-X", "DELETE", &self.session]);
+        // It may have ended already.
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
+
+/// An element of a page.
+pub(crate) struct Element<'browser> {
+    browser: &'browser Browser,
+    id: String,
+}
+
+impl Element<'_> {
+    /// Clicks on its middle, as soon as nothing covers it.
+    pub(crate) fn click(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.call("click", &json!({}));
+            if answer.is_null() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{answer}");
+            sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Types into it.
+    pub(crate) fn type_in(&self, text: &str) {
+        let answer = self.call("value", &json!({ "text": text }));
+        assert!(answer.is_null(), "{answer}");
+    }
+
+    /// Its text, as it is shown.
+    pub(crate) fn text(&self) -> String {
+        let url = format!("{}/element/{}/text", self.browser.session, self.id);
+        let answer: Value = serde_json::from_str(&curl(&[&url])).unwrap();
+        answer["value"].as_str().unwrap_or_default().to_owned()
+    }
+
+    fn call(&self, what: &str, body: &Value) -> Value {
+        self.browser.call(&format!("/element/{}/{what}", self.id), body)
+    }
+}
+
+fn curl(args: &[&str]) -> String {
+    let output = Command::new("curl").args(["-s", "-m", "60"]).args(args).output().unwrap();
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
