@@ -4,14 +4,42 @@
 use std::fs;
 use std::path::Path;
 use std::thread::sleep;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::host::{MARK, Provisioned, changes, failure, fields, outcome};
 use crate::load::{self, Answer, Load, Target, told};
 use serde_json::Value;
 
-crate::tests! {
-    Lab: [a_bad_change_is_refused_or_undone_and_the_site_answers_on, what_is_new_is_tried_beside_what_serves_on_debian_12],
+/// Makes a test of a case on a host of a release.
+macro_rules! cases {
+    ($($release:literal: [$($case:ident as $test:ident),* $(,)?]),* $(,)?) => {
+        $($(fn $test() {
+            $case(&Site::of($release));
+        })*)*
+
+        crate::tests! { Lab: [$($($test),*),*] }
+    };
+}
+
+cases! {
+    "trixie": [
+        nginx_templates as trixie_nginx_templates,
+        an_api_that_does_not_start as trixie_an_api_that_does_not_start,
+        a_container_that_does_not_start as trixie_a_container_that_does_not_start,
+        a_container_that_dies as trixie_a_container_that_dies,
+        a_full_disk as trixie_a_full_disk,
+        a_disk_that_fills as trixie_a_disk_that_fills,
+        a_read_only_folder as trixie_a_read_only_folder,
+        a_firewall_without_the_ssh_port as trixie_a_firewall_without_the_ssh_port,
+        another_ssh_port as trixie_another_ssh_port,
+    ],
+    // What is tried beside what serves: systemd, docker and nginx differ from release to release.
+    "bookworm": [
+        nginx_templates as bookworm_nginx_templates,
+        an_api_that_does_not_start as bookworm_an_api_that_does_not_start,
+        a_container_that_does_not_start as bookworm_a_container_that_does_not_start,
+        a_container_that_dies as bookworm_a_container_that_dies,
+    ],
 }
 
 const PING: &str = "/flask/api/ping";
@@ -34,48 +62,18 @@ struct Site {
     target: Target,
 }
 
-type Case = fn(&Site);
-
-/// What is tried beside what serves; systemd, docker and nginx differ from release to release.
-const TRIALS: [(&str, Case); 4] = [
-    ("nginx templates", nginx_templates),
-    ("an API that does not start", an_api_that_does_not_start),
-    ("a container that does not start", a_container_that_does_not_start),
-    ("a container that dies", a_container_that_dies),
-];
-
-fn a_bad_change_is_refused_or_undone_and_the_site_answers_on() {
-    let rest: [(&str, Case); 5] = [
-        ("a full disk", a_full_disk),
-        ("a disk that fills", a_disk_that_fills),
-        ("a read-only folder", a_read_only_folder),
-        ("a firewall without the ssh port", a_firewall_without_the_ssh_port),
-        ("another ssh port", another_ssh_port),
-    ];
-    hold("trixie", &[&TRIALS[..], &rest[..]].concat());
-}
-
-fn what_is_new_is_tried_beside_what_serves_on_debian_12() {
-    hold("bookworm", &TRIALS);
-}
-
-fn hold(release: &str, cases: &[(&str, Case)]) {
-    let host = Provisioned::ready(release);
-    let body = format!(r#"{{"username":"admin","password":"{MARK}api"}}"#);
-    let login = ["-H", "Content-Type: application/json", "-d", &body];
-    let answer = Provisioned::curl(&[&login[..], &[&host.url("/flask/auth/login")]].concat());
-    let certificate = host.sh("cat /etc/nginx/ssl/homework.crt");
-    let target = Target::new(host.host.address, &certificate, &fields(&answer, "token"));
-    let site = Site { host, target };
-
-    for (name, case) in cases {
-        let start = Instant::now();
-        case(&site);
-        println!("{release}, {name}: {:.1} s", start.elapsed().as_secs_f64());
-    }
-}
-
 impl Site {
+    /// A host of a release that serves.
+    fn of(release: &str) -> Self {
+        let host = Provisioned::ready(release);
+        let body = format!(r#"{{"username":"admin","password":"{MARK}api"}}"#);
+        let login = ["-H", "Content-Type: application/json", "-d", &body];
+        let answer = Provisioned::curl(&[&login[..], &[&host.url("/flask/auth/login")]].concat());
+        let certificate = host.sh("cat /etc/nginx/ssl/homework.crt");
+        let target = Target::new(host.host.address, &certificate, &fields(&answer, "token"));
+        Self { host, target }
+    }
+
     /// Does something under a light load; all answers.
     fn under_load<T>(&self, what: impl FnOnce() -> T) -> (T, Vec<Answer>) {
         let load = Load::start_with(CONNECTIONS, &self.target, &PATHS, REST);
