@@ -46,7 +46,7 @@ fn the_page_of_the_command_line_is_that_of_this_version() {
     let mut command = Cli::command().term_width(80);
     command.build();
     let mut text = "# The command line\n\nWhat `hwctl help` says of each command. Made by \
-                    `HWCTL_UPDATE_DOCS=1 cargo test --test cli`.\n"
+                    `HWCTL_UPDATE_DOCS=1 cargo test --test e2e cli`.\n"
         .to_owned();
     page(&mut command, &mut text);
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/cli.md");

@@ -1,10 +1,9 @@
 //! Runs that are cut off at a random point, on fresh and on provisioned hosts: one more run always
 //! reaches the whole stack, and nothing of before is lost.
 //!
-//! `HWCTL_FAULT_RUNS` says how many (8 unless said), `HWCTL_FAULT_SEED` repeats a sequence.
+//! `HWCTL_FAULT_RUNS` says how many of each kind (2 unless said), `HWCTL_FAULT_SEED` repeats a
+//! sequence.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader};
 use std::process::Child;
 use std::thread::sleep;
@@ -13,7 +12,12 @@ use std::time::{Duration, Instant};
 use crate::host::{self, Provisioned, changes, fields};
 
 crate::tests! {
-    Lab: [a_run_that_is_cut_off_is_finished_by_the_next],
+    Lab: [
+        runs_whose_operator_is_killed_are_finished_by_the_next,
+        runs_whose_engine_is_killed_are_finished_by_the_next,
+        runs_whose_network_is_cut_are_finished_by_the_next,
+        runs_whose_host_loses_power_are_finished_by_the_next,
+    ],
 }
 
 /// What a run is asked for in turn on a provisioned host: each kind of resource changes.
@@ -35,18 +39,15 @@ const VARIANTS: [&[&str]; 2] = [
     ],
 ];
 /// How many runs a host lives through before a fresh one takes its place.
-const RUNS_PER_HOST: usize = 5;
+const RUNS_PER_HOST: u64 = 5;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug)]
 enum Fault {
     KillHwctl,
     KillEngine,
     CutNetwork,
     PowerOff,
 }
-
-const FAULTS: [Fault; 4] =
-    [Fault::KillHwctl, Fault::KillEngine, Fault::CutNetwork, Fault::PowerOff];
 
 /// The generator `SplitMix64`: <https://prng.di.unimi.it/splitmix64.c>
 struct Random(u64);
@@ -161,47 +162,44 @@ fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect(name))
 }
 
-fn table(tally: &BTreeMap<(Fault, bool), [usize; 3]>) -> String {
-    let mut text = String::from("fault         host          runs  cut off  mended\n");
-    for ((fault, fresh), [runs, cut, mended]) in tally {
-        let host = if *fresh { "fresh" } else { "provisioned" };
-        let fault = format!("{fault:?}");
-        let _ = writeln!(text, "{fault:<12}  {host:<12}  {runs:>4}  {cut:>7}  {mended:>6}");
-    }
-    text
-}
-
-fn run_all(runs: usize, random: &mut Random) {
-    let mut tally = BTreeMap::new();
+/// Cuts runs off until so many were under way: the first on a fresh host, the others on a host that
+/// serves, and a fresh one again after some runs.
+fn are_finished_by_the_next(fault: Fault) {
+    let wanted = number("HWCTL_FAULT_RUNS").unwrap_or(2);
+    let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let seed = number("HWCTL_FAULT_SEED").unwrap_or(clock.as_secs());
+    println!("HWCTL_FAULT_SEED={seed}");
+    let mut random = Random(seed);
     let mut host = None;
-    for run in 0..runs {
+    let (mut run, mut cut) = (0, 0);
+    while cut < wanted {
+        assert!(run < 4 * wanted, "most runs have to be under way when they are cut off");
         if run % RUNS_PER_HOST == 0 {
             host = None;
         }
         let (host, token) = host.get_or_insert_with(|| (Provisioned::fresh("trixie"), None));
-        // Each kind in turn; five runs a host bring another one to each fresh host.
-        let fault = FAULTS[run % FAULTS.len()];
         let fresh = host.is_untouched();
-        let [all, ..] = tally.entry((fault, fresh)).or_insert([0, 0, 0]);
-        *all += 1;
         let start = Instant::now();
-        let under_way = one(host, token, fault, VARIANTS[run % 2], random);
+        let under_way = one(host, token, fault, VARIANTS[usize::from(run % 2 == 1)], &mut random);
         let seconds = start.elapsed().as_secs();
         println!("run {run}: {fault:?}, fresh: {fresh}, cut off: {under_way}, {seconds} s");
-        if let Some([_, cut, mended]) = tally.get_mut(&(fault, fresh)) {
-            *cut += usize::from(under_way);
-            *mended += 1;
-        }
+        run += 1;
+        cut += u64::from(under_way);
     }
-    println!("{}", table(&tally));
-    let cut: usize = tally.values().map(|[_, cut, _]| cut).sum();
-    assert!(cut * 2 > runs, "most runs have to be under way when they are cut off");
 }
 
-fn a_run_that_is_cut_off_is_finished_by_the_next() {
-    let runs = number("HWCTL_FAULT_RUNS").unwrap_or(8);
-    let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let seed = number("HWCTL_FAULT_SEED").unwrap_or(clock.as_secs());
-    println!("HWCTL_FAULT_SEED={seed}");
-    run_all(usize::try_from(runs).unwrap(), &mut Random(seed));
+fn runs_whose_operator_is_killed_are_finished_by_the_next() {
+    are_finished_by_the_next(Fault::KillHwctl);
+}
+
+fn runs_whose_engine_is_killed_are_finished_by_the_next() {
+    are_finished_by_the_next(Fault::KillEngine);
+}
+
+fn runs_whose_network_is_cut_are_finished_by_the_next() {
+    are_finished_by_the_next(Fault::CutNetwork);
+}
+
+fn runs_whose_host_loses_power_are_finished_by_the_next() {
+    are_finished_by_the_next(Fault::PowerOff);
 }
