@@ -280,6 +280,13 @@ impl Kind for Absent {
         Some("absent".to_owned())
     }
 
+    fn digest_now(&self, state: &PathState, host: &Host) -> Option<String> {
+        match state {
+            PathState::Absent => self.digest(state, host),
+            _ => state.bytes().map(sha256),
+        }
+    }
+
     fn changed_at(&self, host: &Host) -> Option<SystemTime> {
         super::fs::changed(&host.path(&self.path))
     }

@@ -42,8 +42,9 @@ pub(crate) trait Kind {
         None
     }
 
-    /// The same of what the host has now, for those that are started with it while a plan passes
-    /// this resource over.
+    /// The same of what the host has now: for those that were started with it, and for those that are
+    /// started with it while a plan passes this resource over. A kind whose [`Kind::digest`] does not
+    /// depend on the state has to say it.
     fn digest_now(&self, state: &Self::State, host: &Host) -> Option<String> {
         self.digest(state, host)
     }

@@ -26,6 +26,11 @@ fn me() -> Owner {
 async fn law(resource: Resource, host: &Host) {
     let before = resource.examine(host).await.unwrap();
     assert!(before.change.is_some(), "{:?} is there already", resource.id());
+    let weighed = resource.read(host).await.unwrap()(host).unwrap();
+    if weighed.digest.is_some() {
+        // Else a unit that was started with the old content would not be restarted.
+        assert_ne!(weighed.before, weighed.digest, "{:?} has not changed yet", resource.id());
+    }
     resource.apply(&before.before, host).await.unwrap();
     let after = resource.examine(host).await.unwrap();
     assert_eq!(after.change, None, "{:?} is not idempotent", resource.id());

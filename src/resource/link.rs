@@ -52,6 +52,13 @@ impl Kind for Link {
         Some(self.target.display().to_string())
     }
 
+    fn digest_now(&self, state: &PathState, _: &Host) -> Option<String> {
+        match state {
+            PathState::Link { target } => Some(target.display().to_string()),
+            _ => None,
+        }
+    }
+
     fn changed_at(&self, host: &Host) -> Option<SystemTime> {
         super::fs::changed(&host.path(&self.path))
     }

@@ -79,6 +79,10 @@ impl Kind for Sysctl {
         Some(self.value.clone())
     }
 
+    fn digest_now(&self, state: &String, _: &Host) -> Option<String> {
+        Some(state.clone())
+    }
+
     async fn apply(&self, _: &String, host: &Host) -> Result<()> {
         self.write(host, &self.value)
     }

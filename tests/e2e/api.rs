@@ -9,7 +9,7 @@ use crate::load::{self, Answer, Load, Target, assert_none_failed, assert_none_lo
 use serde_json::Value;
 
 crate::tests! {
-    Lab: [the_api_holds],
+    Lab: [each_request_has_its_line_in_the_journal, metrics_are_the_hosts_own, a_restart_loses_nothing, a_new_version_loses_nothing, the_end_of_redis_loses_no_visit, the_end_of_the_api_loses_no_visit],
 }
 
 const PING: &str = "/flask/api/ping";
@@ -20,19 +20,13 @@ const REST: Duration = Duration::from_millis(10);
 /// How long the load goes on before and after what happens to it.
 const WHILE: Duration = Duration::from_secs(3);
 
-/// One host and one test, so that nothing else disturbs the times.
-fn the_api_holds() {
+/// A host that serves, and a user of its API.
+fn ready() -> (Provisioned, Target) {
     let host = Provisioned::ready("trixie");
     let token = log_in(&host);
     let certificate = host.sh("cat /etc/nginx/ssl/homework.crt");
     let target = Target::new(host.host.address, &certificate, &token);
-
-    each_request_has_its_line_in_the_journal(&host, &token);
-    metrics_are_the_hosts_own(&host);
-    a_restart_loses_nothing(&host, &target);
-    a_new_version_loses_nothing(&host, &target);
-    the_end_of_redis_loses_no_visit(&host, &target);
-    the_end_of_the_api_loses_no_visit(&host, &target);
+    (host, target)
 }
 
 fn log_in(host: &Provisioned) -> String {
@@ -42,7 +36,9 @@ fn log_in(host: &Provisioned) -> String {
     fields(&answer, "token")
 }
 
-fn each_request_has_its_line_in_the_journal(host: &Provisioned, token: &str) {
+fn each_request_has_its_line_in_the_journal() {
+    let host = &Provisioned::ready("trixie");
+    let token = &log_in(host);
     let bearer = format!("Authorization: Bearer {token}");
     let url = host.url(&format!("{COUNT}?token={MARK}query"));
     let told = Provisioned::curl(&["-o", "/dev/null", "-D", "-", "-H", &bearer, &url]);
@@ -73,7 +69,8 @@ fn each_request_has_its_line_in_the_journal(host: &Provisioned, token: &str) {
     }
 }
 
-fn metrics_are_the_hosts_own(host: &Provisioned) {
+fn metrics_are_the_hosts_own() {
+    let host = &Provisioned::ready("trixie");
     let from_outside = Provisioned::curl(&["-w", " %{http_code}", &host.url("/flask/metrics")]);
     assert!(from_outside.ends_with(" 404") && from_outside.contains("not_found"), "{from_outside}");
     let socket = "curl -s --unix-socket /run/gunicorn/flask.sock http://flask/flask/metrics";
@@ -81,7 +78,8 @@ fn metrics_are_the_hosts_own(host: &Provisioned) {
     assert!(metrics.contains("# TYPE") && metrics.contains("redis"), "{metrics}");
 }
 
-fn a_restart_loses_nothing(host: &Provisioned, target: &Target) {
+fn a_restart_loses_nothing() {
+    let (host, target) = &ready();
     let pid = "systemctl show --property MainPID --value flask-app.service";
     let before = host.sh(pid);
     let load = Load::start(target, &[PING, COUNT], Duration::ZERO);
@@ -98,7 +96,8 @@ fn a_restart_loses_nothing(host: &Provisioned, target: &Target) {
     assert_none_lost(&answers);
 }
 
-fn a_new_version_loses_nothing(host: &Provisioned, target: &Target) {
+fn a_new_version_loses_nothing() {
+    let (host, target) = &ready();
     // Another binary of the same length, which tells another version of itself.
     let turned = |byte: u8| if byte.is_ascii_digit() { b'0' + b'9' - byte } else { byte };
     let other: String = VERSION.bytes().map(|byte| char::from(turned(byte))).collect();
@@ -123,7 +122,8 @@ fn a_new_version_loses_nothing(host: &Provisioned, target: &Target) {
     assert_none_lost(&answers);
 }
 
-fn the_end_of_redis_loses_no_visit(host: &Provisioned, target: &Target) {
+fn the_end_of_redis_loses_no_visit() {
+    let (host, target) = &ready();
     let load = Load::start(target, &[PING, COUNT], REST);
     sleep(WHILE);
     host.sh("docker kill --signal KILL redis-flask");
@@ -152,7 +152,8 @@ fn the_end_of_redis_loses_no_visit(host: &Provisioned, target: &Target) {
     assert_more_than(target, assert_none_lost(&answers));
 }
 
-fn the_end_of_the_api_loses_no_visit(host: &Provisioned, target: &Target) {
+fn the_end_of_the_api_loses_no_visit() {
+    let (host, target) = &ready();
     let load = Load::start(target, &[PING, COUNT], REST);
     sleep(WHILE);
     let killed = Instant::now();
