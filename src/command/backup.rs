@@ -16,7 +16,7 @@ use crate::event::{Outcome, What};
 use crate::failure::{Exit, Failure};
 use crate::inventory::Vars;
 use crate::remote::{Engine, Tell};
-use crate::stack::REDIS_PASSWORD;
+use crate::stack::{REDIS_PASSWORD, REDIS_SOCKET};
 
 /// Runs `hwctl backup`.
 pub fn backup(args: BackupArgs) -> Result<Exit> {
@@ -36,7 +36,7 @@ pub fn restore(args: RestoreArgs) -> Result<Exit> {
 pub(super) fn place(vars: &Vars) -> RedisPlace {
     RedisPlace {
         container: vars.redis.container.clone(),
-        port: vars.redis.port,
+        socket: REDIS_SOCKET.into(),
         password: REDIS_PASSWORD.to_owned(),
     }
 }

@@ -1,6 +1,7 @@
 //! A docker container that runs with few rights, and is made anew when it is not as it should be.
 
 mod body;
+pub mod redis;
 mod run;
 mod saved;
 #[cfg(test)]
@@ -16,6 +17,7 @@ use super::content::sha256;
 use super::docker::{self, Daemon, NOT_KNOWN_BEFORE, NOT_RUNNING};
 use super::{Action, Back, Change, Host, Id, Kind};
 
+use redis::{OldRedis, RedisData};
 use saved::Found;
 
 /// A container. Always: restarted unless it was stopped, every capability dropped, no new
@@ -46,6 +48,9 @@ pub struct Container {
     pub healthcheck: Option<Vec<String>>,
     /// The resources it is started with: when their content changes, it is made anew.
     pub inputs: Vec<Id>,
+    /// The data that is carried over from a container that somebody else made, and given back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub data: Option<RedisData>,
 }
 
 /// Something of the host that is seen inside a container.
@@ -99,13 +104,18 @@ impl Kind for Container {
     }
 
     async fn read(&self, host: &Host) -> Result<ContainerState> {
-        Ok(match docker::daemon(host).await? {
-            Daemon::Absent => ContainerState::Absent,
-            Daemon::Down => ContainerState::Down,
-            Daemon::Up(docker) => Found::read(docker, &self.name, &self.image)
-                .await?
-                .map_or(ContainerState::Absent, |found| ContainerState::Present(Box::new(found))),
-        })
+        let docker = match docker::daemon(host).await? {
+            Daemon::Absent => return Ok(ContainerState::Absent),
+            Daemon::Down => return Ok(ContainerState::Down),
+            Daemon::Up(docker) => docker,
+        };
+        let Some(mut found) = Found::read(docker, &self.name, &self.image).await? else {
+            return Ok(ContainerState::Absent);
+        };
+        if self.data.is_some() && found.digest.is_none() {
+            found.redis = OldRedis::examine(docker, &self.name).await?;
+        }
+        Ok(ContainerState::Present(Box::new(found)))
     }
 
     fn diff(&self, state: &ContainerState, host: &Host) -> Result<Option<Change>> {
@@ -138,7 +148,7 @@ impl Kind for Container {
     async fn undo(&self, before: &ContainerState, host: &Host) -> Result<()> {
         let Daemon::Up(docker) = docker::daemon(host).await? else { return Ok(()) };
         match before {
-            ContainerState::Absent => self.remove_own(docker).await,
+            ContainerState::Absent => self.remove_own(docker, host).await,
             ContainerState::Down => Ok(()),
             ContainerState::Present(found) => self.bring_back(docker, found, host).await,
         }
@@ -199,7 +209,8 @@ impl Container {
     /// known yet.
     fn wanted_digest(&self, host: &Host) -> Option<String> {
         let inputs = host.digest_of(&self.inputs)?;
-        let own = serde_json::to_string(self).ok()?;
+        // How its data came to it is no part of what it is.
+        let own = serde_json::to_string(&Self { data: None, ..self.clone() }).ok()?;
         Some(sha256(format!("{own}\n{inputs}").as_bytes()))
     }
 
@@ -215,7 +226,7 @@ impl Container {
         }
         let wanted = self.wanted_digest(host);
         if found.digest.is_none() {
-            return Ok(Some(change.because("it was not made by hwctl; its volumes are kept")));
+            return Ok(Some(change.because("it was not made by hwctl; its data is taken over")));
         }
         if wanted.is_none() {
             return Ok(Some(change.because("its configuration is not known yet")));

@@ -49,6 +49,8 @@ pub use certificate::{
     Certificate, CertificateInfo, CertificateState, certificate_info, expiry, fingerprint,
 };
 pub use change::{Action, Back, Change, Detail};
+pub use container::redis;
+pub use container::redis::RedisData;
 pub use container::{Container, ContainerState, Mount, MountSource, PublishedPort};
 pub use content::{Blob, Content, HashScheme, Part, hex, sha256};
 pub use directory::{Directory, DirectoryState};

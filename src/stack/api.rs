@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::inventory::Workers;
 use crate::resource::{Content, File, Id, Link, OnChange, Owner, TRIAL_FOLDER, Unit, User};
 
-const USER: &str = "flask-app";
+pub(super) const USER: &str = "flask-app";
 /// Root's, and not below a home: the service sees no home, and nobody else can replace it.
 const FOLDER: &str = "/usr/local/lib/hwctl/api";
 /// The link that makes one version of the API the one that runs.
@@ -33,8 +33,12 @@ struct Service<'a> {
     environment: &'a Path,
 }
 
-pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
+/// The user of the API. Redis's socket is open to its group alone, so it comes before Redis.
+pub(super) fn user(builder: &mut Builder<'_>) {
     builder.add(User { name: USER.to_owned(), home: builder.vars.app_dir.clone() });
+}
+
+pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
     let (binary, link) = binary(builder)?;
     let environment = builder.vars.app_dir.join(".env");
     let settings = settings(builder, &environment)?;

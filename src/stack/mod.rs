@@ -25,6 +25,7 @@ use crate::resource::{
 };
 
 pub use api::API_LINK;
+pub use redis::SOCKET as REDIS_SOCKET;
 use template::Passwords;
 pub use template::{Templates, template_sources};
 pub use tls::CERTIFICATE;

@@ -6,10 +6,10 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::template::Passwords;
-use super::{Builder, REDIS_PASSWORD, Upload, folder};
+use super::{Builder, REDIS_PASSWORD, Upload, api, folder};
 use crate::resource::{
-    Container, Directory, File, Image, Mount, MountSource, OnChange, Owner, PublishedPort, Sysctl,
-    Unit, Volume,
+    Container, Directory, File, Image, Mount, MountSource, OnChange, Owner, PublishedPort,
+    RedisData, Sysctl, Unit, Volume,
 };
 
 const FOLDER: &str = "/etc/hwctl/redis";
@@ -18,7 +18,7 @@ const CONFIGURATION: &str = "/etc/hwctl/redis/redis.conf";
 const SOCKET_FOLDER: &str = "/var/lib/redis-flask";
 const SOCKET_NAME: &str = "redis.sock";
 /// Where the API finds Redis on the host.
-pub(super) const SOCKET: &str = "/var/lib/redis-flask/redis.sock";
+pub const SOCKET: &str = "/var/lib/redis-flask/redis.sock";
 /// The user and group `redis` of the image.
 const OWNER: (&str, &str) = ("999", "1000");
 /// Redis's port inside the container.
@@ -48,10 +48,12 @@ pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
     builder.host_secret(REDIS_PASSWORD);
     builder.directory("/etc/hwctl", 0o755);
     builder.directory(FOLDER, 0o700);
+    api::user(builder);
     builder.add(Directory {
         path: SOCKET_FOLDER.into(),
-        mode: 0o755,
-        owner: Owner::new(OWNER.0, OWNER.1),
+        // Nobody but the API gets in. The socket takes the group of the folder (set-group-ID).
+        mode: 0o2750,
+        owner: Owner::new(OWNER.0, api::USER),
         sockets: vec![SOCKET_NAME.to_owned()],
     });
     // In the container's command or environment `docker inspect` would show the password.
@@ -108,5 +110,10 @@ fn container(builder: &Builder<'_>) -> Container {
         // arguments of a process, would tell less and show more.
         healthcheck: None,
         inputs: Vec::new(),
+        data: Some(RedisData {
+            socket: SOCKET.into(),
+            folder: "/data".into(),
+            password: REDIS_PASSWORD.to_owned(),
+        }),
     }
 }

@@ -30,6 +30,7 @@ mod parts;
 mod persist;
 mod provision;
 mod pull;
+mod redis_data;
 mod reference;
 mod refusals;
 mod safety;
@@ -65,6 +66,7 @@ const TESTS: &[&[harness::Case]] = &[
     hostile::streams::TESTS,
     hostile::values::TESTS,
     lab::TESTS,
+    redis_data::TESTS,
     reference::TESTS,
     inventory::ansible::TESTS,
     inventory::hostile::TESTS,

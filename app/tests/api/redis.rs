@@ -27,8 +27,7 @@ pub(crate) struct Redis {
 impl Redis {
     /// Starts one that keeps its data in `directory`.
     pub(crate) fn start(directory: &Path) -> Self {
-        hwctl_setup::ensure(&TOOLS, &|line| eprintln!("set-up: {line}"))
-            .unwrap_or_else(|error| panic!("{error}"));
+        super::service::set_up(&TOOLS);
         let process = Command::new(SERVER)
             .arg0("redis-server")
             .args(["--port", "0", "--save", "", "--appendonly", "yes", "--appendfsync", "always"])

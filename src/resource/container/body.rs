@@ -1,12 +1,15 @@
 //! The container as docker is asked to make it, and its properties by name.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 
 use bollard::models::{
     ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount as DockerMount,
     MountType, PortBinding, PortMap, RestartPolicy, RestartPolicyNameEnum,
 };
 
+use super::super::Host;
 use super::super::volume::LABEL;
 use super::{Container, MountSource};
 
@@ -37,6 +40,45 @@ impl Container {
             host_config: Some(self.host_config()),
             ..Default::default()
         }
+    }
+
+    /// The same for a trial beside a container that serves: it sees what that one only reads, and
+    /// has empty folders of its own in the place of all that it could write to.
+    pub(super) fn trial_body(&self, digest: &str, host: &Host) -> ContainerCreateBody {
+        let mut body = self.body(digest);
+        let Some(config) = &mut body.host_config else { return body };
+        // One that a crash leaves behind does not come back with the next boot.
+        config.restart_policy = None;
+        let tmpfs = config.tmpfs.get_or_insert_default();
+        for mount in config.mounts.iter_mut().flatten() {
+            if mount.typ == Some(MountType::VOLUME) {
+                // Without a name docker makes a new one, which goes with the container.
+                mount.source = None;
+            }
+        }
+        for mount in self.mounts.iter().filter(|mount| !mount.read_only) {
+            let MountSource::Path(path) = &mount.source else { continue };
+            let options = match fs::metadata(host.path(path)) {
+                Ok(found) if found.is_dir() => format!(
+                    "rw,noexec,nosuid,nodev,size=64m,mode={:o},uid={},gid={}",
+                    found.mode() & 0o7777,
+                    found.uid(),
+                    found.gid()
+                ),
+                // A file of its own is not to be had so: it is seen, and cannot be written.
+                _ => continue,
+            };
+            tmpfs.insert(mount.target.display().to_string(), options);
+        }
+        for mount in config.mounts.iter_mut().flatten() {
+            mount.read_only =
+                Some(mount.read_only == Some(true) || mount.typ == Some(MountType::BIND));
+        }
+        let replaced: Vec<_> = tmpfs.keys().cloned().collect();
+        let stays =
+            |mount: &DockerMount| mount.target.as_ref().is_none_or(|t| !replaced.contains(t));
+        config.mounts.iter_mut().for_each(|mounts| mounts.retain(stays));
+        body
     }
 
     fn host_config(&self) -> HostConfig {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, bail};
 use bollard::Docker;
 use bollard::exec::{CreateExecOptions, StartExecOptions};
-use bollard::models::{ContainerCreateBody, HealthStatusEnum, MountType};
+use bollard::models::{ContainerCreateBody, HealthStatusEnum};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, LogsOptionsBuilder,
     RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder, RestartContainerOptionsBuilder,
@@ -84,14 +84,36 @@ impl Container {
         if ran {
             self.try_beside(docker, &digest, host).await?;
         }
+        let carried = match state {
+            ContainerState::Present(found) => self.data.as_ref().zip(found.redis.as_ref()),
+            _ => None,
+        };
+        let mut counted = None;
         if old {
+            if let Some((data, redis)) = carried.filter(|_| ran) {
+                counted = data.before_stop(docker, &self.name, redis).await?;
+            }
             host.progress(None, format!("stopping {}", self.name));
             stop(docker, &self.name).await?;
             rename(docker, &self.name, &self.old_name()).await?;
         }
-        let made = self.make(docker, self.body(&digest), host).await;
-        let Err(error) = made else { return remove(docker, &self.old_name()).await };
+        let made = async {
+            match (carried, &self.data) {
+                (Some((data, redis)), _) => data.after_stop(docker, self, redis).await?,
+                (None, Some(data)) if !old => data.adopt(docker, self).await?,
+                _ => {}
+            }
+            self.make(docker, self.body(&digest), host).await?;
+            match carried {
+                Some((data, _)) => data.prove(counted, host).await,
+                None => Ok(()),
+            }
+        };
+        let Err(error) = made.await else { return remove(docker, &self.old_name()).await };
         remove(docker, &self.name).await?;
+        if let Some(data) = self.data.as_ref().filter(|_| carried.is_some() || !old) {
+            data.forget(docker, self).await?;
+        }
         if !old {
             return Err(error);
         }
@@ -102,20 +124,11 @@ impl Container {
         Err(error.context(format!("the container `{}` of before is back in its place", self.name)))
     }
 
-    /// Starts the new container beside the one that runs, without its ports and with empty volumes
-    /// of its own: one that cannot live is known before the other is stopped.
+    /// Starts the new container beside the one that runs, without its ports and with nothing to write
+    /// to but its own: one that cannot live is known before the other is stopped.
     async fn try_beside(&self, docker: &Docker, digest: &str, host: &Host) -> Result<()> {
         let trial = Self { name: self.trial_name(), ports: Vec::new(), ..self.clone() };
-        let mut body = trial.body(digest);
-        if let Some(config) = &mut body.host_config {
-            // One that a crash leaves behind does not come back with the next boot.
-            config.restart_policy = None;
-            // Without a name docker makes a new one, which goes with the container.
-            let mounts = config.mounts.iter_mut().flatten();
-            for mount in mounts.filter(|mount| mount.typ == Some(MountType::VOLUME)) {
-                mount.source = None;
-            }
-        }
+        let body = trial.trial_body(digest, host);
         remove_trial(docker, &trial.name).await?;
         let lived = trial.make(docker, body, host).await;
         remove_trial(docker, &trial.name).await?;
@@ -142,6 +155,9 @@ impl Container {
         let Some(digest) = self.wanted_digest(host) else { bail!(self.unknown()) };
         // A run that was cut off may have left it, and docker may have started it again.
         remove(docker, &self.old_name()).await?;
+        if let Some(data) = &self.data {
+            data.adopt(docker, self).await?;
+        }
         self.begin(docker, self.body(&digest), host).await
     }
 
@@ -218,10 +234,27 @@ impl Container {
     }
 
     /// Removes the container if hwctl made it.
-    pub(super) async fn remove_own(&self, docker: &Docker) -> Result<()> {
+    pub(super) async fn remove_own(&self, docker: &Docker, host: &Host) -> Result<()> {
         let found = Found::read(docker, &self.name, &self.image).await?;
-        match found {
-            Some(found) if found.digest.is_some() => remove(docker, &self.name).await,
+        let Some(found) = found.filter(|found| found.digest.is_some()) else { return Ok(()) };
+        self.give_back(docker, &found, None, host).await?;
+        remove(docker, &self.name).await
+    }
+
+    /// Gives the data of hwctl's own container back to what it was taken over from. A container that
+    /// does not run cannot; its data stays where it is.
+    async fn give_back(
+        &self,
+        docker: &Docker,
+        now: &Found,
+        before: Option<&Found>,
+        host: &Host,
+    ) -> Result<()> {
+        let old = before.and_then(|before| before.redis.as_ref());
+        match &self.data {
+            Some(data) if now.digest.is_some() && now.status == "running" => {
+                data.give_back(docker, self, old, host).await
+            }
             _ => Ok(()),
         }
     }
@@ -235,6 +268,9 @@ impl Container {
     ) -> Result<()> {
         let old = Found::read(docker, &self.old_name(), &self.image).await?;
         let now = Found::read(docker, &self.name, &self.image).await?;
+        if let Some(now) = now.as_ref().filter(|_| before.digest.is_none()) {
+            self.give_back(docker, now, Some(before), host).await?;
+        }
         if old.as_ref().is_some_and(|old| old.is_like(before)) {
             // The run ended before the new one ran.
             remove(docker, &self.name).await?;
@@ -300,7 +336,7 @@ async fn start(docker: &Docker, name: &str) -> Result<()> {
         .with_context(|| format!("start container `{name}`"))
 }
 
-async fn stop(docker: &Docker, name: &str) -> Result<()> {
+pub(super) async fn stop(docker: &Docker, name: &str) -> Result<()> {
     let options = StopContainerOptionsBuilder::new().t(STOP_SECONDS).build();
     found(docker.stop_container(name, Some(options)).await)
         .with_context(|| format!("stop container `{name}`"))?;

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::super::docker::{found, said};
 use super::super::image;
 use super::body::{DIGEST, properties};
+use super::redis::OldRedis;
 use super::{Container, short};
 
 /// A container that docker has.
@@ -27,6 +28,9 @@ pub struct Found {
     pub(super) image_id: String,
     /// Limits that this host's kernel does not enforce and docker drops.
     pub(super) no_limits: Vec<String>,
+    /// How it keeps its data, where somebody else made it and its data is taken over.
+    #[serde(default)]
+    pub(super) redis: Option<OldRedis>,
     /// What docker is asked for to make it again, as JSON. May hold secrets in its environment.
     pub(super) body: String,
 }
@@ -59,6 +63,7 @@ impl Found {
             stale_image: now.filter(|now| *now != image_id).map(|now| (image_id.clone(), now)),
             image_id,
             no_limits: no_limits(docker, &body).await?,
+            redis: None,
             body: json(&body)?,
         }))
     }

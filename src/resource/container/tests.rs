@@ -21,6 +21,7 @@ fn wanted() -> Container {
         pids: 64,
         healthcheck: None,
         inputs: Vec::new(),
+        data: None,
     }
 }
 
@@ -37,6 +38,7 @@ fn found(made_as: &Container, host: &Host) -> Found {
         stale_image: None,
         image_id: "sha256:1".to_owned(),
         no_limits: Vec::new(),
+        redis: None,
     }
 }
 

@@ -125,7 +125,7 @@ fn resources() -> Vec<Resource> {
 fn daily() -> [Vec<u8>; 5] {
     let place = || RedisPlace {
         container: "redis".to_owned(),
-        port: 6379,
+        socket: "/run/redis.sock".into(),
         password: "redis-password".to_owned(),
     };
     let log = |name: &str, source| Log { name: name.to_owned(), source };
