@@ -101,6 +101,8 @@ fn needs_no_package(step: &Step, waits: &[Id]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
     use crate::resource::{
         Content, Declared, File, Image, Link, OnChange, Owner, Packages, TRIAL_FOLDER, Unit, User,
@@ -119,7 +121,7 @@ mod tests {
     }
 
     fn packages() -> Resource {
-        Packages { names: vec!["nginx".to_owned()] }.into()
+        Packages { names: vec!["nginx".to_owned()], alternatives: BTreeMap::new() }.into()
     }
 
     fn file(path: &str) -> Resource {

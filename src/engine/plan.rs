@@ -180,7 +180,8 @@ impl Maker<'_> {
             Ok(weighed) => weighed,
             Err(error) => return self.obstacle(resource, error),
         };
-        let Weighed { change, fingerprint, stays, digest, before, changed_at } = weighed;
+        let Weighed { change, fingerprint, stays, concern, digest, before, changed_at } = weighed;
+        self.plan.kept.extend(concern.map(|concern| (resource.id(), concern)));
         let changed = change.is_some();
         self.record(resource, &fingerprint, Outcome { changed, digest, before, changed_at });
         if let Some(change) = change {

@@ -1,6 +1,7 @@
 //! The host's firewall: ufw, with everything closed that is not allowed. ufw's own files are read
 //! and written, so that its commands keep working and rules made by others stay.
 
+mod guard;
 mod kernel;
 mod rules;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Action, Advise, Back, Change, Host, Id, Kind};
 
+pub(super) use guard::Published;
 pub(super) use kernel::Listed;
 pub use kernel::may_load_rules_any_time;
 use rules::{Family, RuleChange, RuleFile};
@@ -82,6 +84,12 @@ impl Kind for Firewall {
 
     async fn read(&self, host: &Host) -> Result<FirewallState> {
         let ufw = Ufw::read(host).await?;
+        let is_guarded = ufw.as_ref().is_some_and(|ufw| ufw.guard.is_ours());
+        let closing = match is_guarded {
+            true => Vec::new(),
+            false => guard::closing(&self.allow, host).await?,
+        };
+        *host.closing.borrow_mut() = closing;
         Ok(ufw.map_or(FirewallState::Absent, |ufw| FirewallState::Installed(Box::new(ufw))))
     }
 
@@ -92,7 +100,7 @@ impl Kind for Firewall {
                     .attribute("enabled", None, Some(yes(true)))
                     .attribute("default incoming", None, Some("deny".to_owned()));
                 let none = RuleFile::default();
-                return Ok(Some(self.rule_attributes(change, &none, &none)));
+                return Ok(Some(with_closing(self.rule_attributes(change, &none, &none), host)));
             }
             FirewallState::Installed(ufw) => ufw,
         };
@@ -107,12 +115,12 @@ impl Kind for Firewall {
             change = change.attribute("loaded", Some(yes(ufw.loaded)), Some(yes(true)));
         }
         if change.details.is_empty() {
-            return Ok(self.stale(ufw, host));
+            return Ok(self.stale(ufw, host).map(|change| with_closing(change, host)));
         }
         if only_loading {
             change.action = Action::Reload;
         }
-        Ok(Some(change))
+        Ok(Some(with_closing(change, host)))
     }
 
     fn stays(&self, state: &FirewallState) -> Result<Option<String>> {
@@ -231,6 +239,18 @@ impl Firewall {
             None => change.because("it was loaded with another configuration"),
         })
     }
+}
+
+/// Names the containers that outsiders reach no longer, and the line that keeps them reachable.
+fn with_closing(change: Change, host: &Host) -> Change {
+    host.closing.borrow().iter().fold(change, |change, published| {
+        let port = &published.port;
+        change.attribute(
+            &format!("container {}", published.container),
+            Some(format!("reachable on {port}")),
+            Some(format!("closed (`{port}` in `firewall.allow` keeps it open)")),
+        )
+    })
 }
 
 fn with_rule(change: Change, rule: RuleChange, suffix: &str) -> Change {

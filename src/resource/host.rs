@@ -14,6 +14,7 @@ use rustix::fs::{Access, access};
 use tokio::sync::OnceCell;
 
 use super::firewall::Listed;
+use super::firewall::Published;
 use super::known::Known;
 use super::packages::LastTable;
 use super::vouch::Vouchers;
@@ -55,6 +56,8 @@ pub struct Host {
     outcomes: RefCell<HashMap<Id, Outcome>>,
     /// Stamps of units by name.
     starts: RefCell<HashMap<String, Vec<u8>>>,
+    /// Ports of containers that the firewall would close.
+    pub(super) closing: RefCell<Vec<Published>>,
     docker: OnceCell<bollard::Docker>,
     cache: RefCell<HashMap<String, Rc<OnceCell<Rc<str>>>>>,
     tables: RefCell<HashMap<String, Rc<str>>>,
@@ -86,6 +89,7 @@ impl Host {
             progress,
             outcomes: RefCell::default(),
             starts: RefCell::default(),
+            closing: RefCell::default(),
             docker: OnceCell::new(),
             cache: RefCell::default(),
             tables: RefCell::default(),

@@ -36,6 +36,11 @@ pub(crate) trait Kind {
         Ok(None)
     }
 
+    /// Something about the state that the operator should know, whether or not it changes.
+    fn concern(&self, _state: &Self::State) -> Option<String> {
+        None
+    }
+
     /// A digest of the content that the resource has once the plan is applied, for the units and
     /// containers that are started with it; `None` when it has none or it is not known yet.
     fn digest(&self, _state: &Self::State, _host: &Host) -> Option<String> {
@@ -105,6 +110,8 @@ pub struct Weighed {
     pub fingerprint: String,
     /// See [`Kind::stays`].
     pub stays: Option<String>,
+    /// See [`Kind::concern`].
+    pub concern: Option<String>,
     /// See [`Kind::digest`].
     pub digest: Option<String>,
     /// See [`Kind::digest_now`]; only where something has to change.
@@ -125,6 +132,7 @@ pub(super) async fn read<'a, K: Kind>(kind: &'a K, host: &Host) -> Result<Readin
                 change: None,
                 fingerprint: String::new(),
                 stays: None,
+                concern: None,
                 digest,
                 before: None,
                 changed_at,
@@ -143,6 +151,7 @@ pub(super) async fn read<'a, K: Kind>(kind: &'a K, host: &Host) -> Result<Readin
             change,
             fingerprint,
             stays: kind.stays(&state)?,
+            concern: kind.concern(&state),
             digest: kind.digest(&state, host),
             changed_at: kind.changed_at(host),
         })

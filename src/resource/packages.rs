@@ -1,6 +1,7 @@
 //! Packages of the host's own distribution, installed in one apt transaction.
 
 mod apt;
+mod consequences;
 mod hold;
 mod removal;
 
@@ -16,10 +17,11 @@ use anyhow::{Context, Result};
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Back, Change, Host, Id, Kind};
+use super::{Action, Advise as _, Back, Change, Host, Id, Kind};
 use apt::{
     apt, apt_command, install, is_dpkg_locked, require_space, wait_for_first_boot, wait_for_locks,
 };
+use consequences::Consequences;
 use removal::Removal;
 
 /// Packages that are installed; which version is the distribution's choice.
@@ -27,6 +29,9 @@ use removal::Removal;
 pub struct Packages {
     /// Their names.
     pub names: Vec<String>,
+    /// Packages that do the same work, by the name in whose place they may be: one of them is as good.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub alternatives: BTreeMap<String, Vec<String>>,
 }
 
 /// What dpkg says of the wanted packages.
@@ -34,10 +39,16 @@ pub struct Packages {
 pub struct PackagesState {
     /// Installed version of each wanted package; those not installed are missing here.
     installed: BTreeMap<String, String>,
-    /// Whether dpkg was interrupted and has packages half installed.
+    /// Whether dpkg was interrupted, and has to finish before it can be used.
     interrupted: bool,
+    /// Packages of others that dpkg has not finished; nothing of this run needs it to.
+    #[serde(default)]
+    unfinished: BTreeSet<String>,
     /// The names of all installed packages: what came later may go again.
     all: BTreeSet<String>,
+    /// What apt would do besides, where it knows the missing packages already.
+    #[serde(default)]
+    consequences: Option<Consequences>,
 }
 
 /// dpkg's table.
@@ -45,8 +56,8 @@ pub struct PackagesState {
 pub(super) struct Table {
     /// The version of each installed package.
     installed: BTreeMap<String, String>,
-    /// Whether one is half done.
-    interrupted: bool,
+    /// Packages that are half installed, half configured, or wait for others.
+    unfinished: BTreeSet<String>,
 }
 
 /// The table as it was read last, and which file that was: dpkg puts a new one in its place.
@@ -96,7 +107,9 @@ fn parse(bytes: &[u8]) -> Table {
                 table.installed.insert(name.into_owned(), version.into_owned());
             }
             Some("not-installed" | "config-files") | None => {}
-            Some(_) => table.interrupted = true,
+            Some(_) => {
+                table.unfinished.insert(name.into_owned());
+            }
         }
     }
     table
@@ -127,17 +140,26 @@ impl Kind for Packages {
 
     async fn read(&self, host: &Host) -> Result<PackagesState> {
         let table = table(host)?;
-        // One that works is not interrupted.
-        let interrupted = (table.interrupted || has_updates(host)?) && !is_dpkg_locked(host);
         let all = table.installed.keys().cloned().collect();
         let mut installed = table.installed.clone();
-        installed.retain(|name, _| self.names.contains(name));
-        Ok(PackagesState { installed, interrupted, all })
+        installed.retain(|name, _| self.is_meant(name));
+        let missing = self.missing(&installed);
+        let unfinished = table.unfinished.clone();
+        // One of others that cannot be configured is in the way only of an installation.
+        let is_in_the_way =
+            !missing.is_empty() || unfinished.iter().any(|name| self.is_meant(name));
+        let is_cut_off = has_updates(host)? || !unfinished.is_empty() && is_in_the_way;
+        // One that works is not interrupted.
+        let interrupted = is_cut_off && !is_dpkg_locked(host);
+        let consequences = match missing.is_empty() || interrupted {
+            true => None,
+            false => Consequences::of(&missing, host).await?,
+        };
+        Ok(PackagesState { installed, interrupted, unfinished, all, consequences })
     }
 
     fn diff(&self, state: &PackagesState, host: &Host) -> Result<Option<Change>> {
-        let missing: Vec<_> =
-            self.names.iter().filter(|name| !state.installed.contains_key(*name)).collect();
+        let missing = self.missing(&state.installed);
         let action = if state.installed.is_empty() { Action::Create } else { Action::Update };
         let mut change = Change::new(self.id(), action);
         for name in &missing {
@@ -147,6 +169,10 @@ impl Kind for Packages {
             let (before, after) = ("interrupted".to_owned(), "configured".to_owned());
             change = change.attribute("dpkg", Some(before), Some(after));
         }
+        if let Some(consequences) = &state.consequences {
+            consequences.require_no_removal()?;
+            change = consequences.shown(change);
+        }
         if !missing.is_empty() {
             require_space(host)?;
             change.not_undone = Some("the packages stay installed".to_owned());
@@ -154,15 +180,18 @@ impl Kind for Packages {
         Ok(change.unless_empty())
     }
 
+    fn concern(&self, state: &PackagesState) -> Option<String> {
+        if state.interrupted || state.unfinished.is_empty() {
+            return None;
+        }
+        let names = state.unfinished.iter().cloned().collect::<Vec<_>>().join(" ");
+        Some(format!("dpkg has not finished `{names}`: `dpkg --configure {names}` says why"))
+    }
+
     async fn apply(&self, _: &PackagesState, host: &Host) -> Result<()> {
         wait_for_first_boot(host).await?;
         let state = self.settled(host).await?;
-        let missing: Vec<_> = self
-            .names
-            .iter()
-            .filter(|name| !state.installed.contains_key(*name))
-            .map(String::as_str)
-            .collect();
+        let missing = self.missing(&state.installed);
         if missing.is_empty() {
             return Ok(());
         }
@@ -227,6 +256,20 @@ impl Kind for Packages {
 }
 
 impl Packages {
+    /// Whether a package is one of those, or may be in the place of one.
+    fn is_meant(&self, name: &String) -> bool {
+        self.names.contains(name) || self.alternatives.values().any(|all| all.contains(name))
+    }
+
+    /// The packages that have to be installed.
+    fn missing(&self, installed: &BTreeMap<String, String>) -> Vec<&str> {
+        let is_there = |name: &String| {
+            let alternatives = self.alternatives.get(name).into_iter().flatten();
+            std::iter::once(name).chain(alternatives).any(|name| installed.contains_key(name))
+        };
+        self.names.iter().filter(|name| !is_there(name)).map(String::as_str).collect()
+    }
+
     /// Waits while cloud-init or another apt works on the host.
     pub async fn wait_for_others(&self, host: &Host) -> Result<()> {
         wait_for_first_boot(host).await?;
@@ -252,7 +295,10 @@ impl Packages {
             // What it cannot configure may need a package that was not unpacked any more.
             let told = super::last_lines(&output, 5);
             let mended = apt(host, &["install", "--fix-broken", "--no-remove"]).await;
-            mended.with_context(|| format!("`dpkg --configure -a` fails: {told}"))?;
+            let names: Vec<_> = state.unfinished.iter().map(String::as_str).collect();
+            mended.with_context(|| format!("`dpkg --configure -a` fails: {told}")).hint(
+                format!("mend or remove `{}` on the host, then run again", names.join(" ")),
+            )?;
         }
         self.read(host).await
     }
@@ -276,12 +322,23 @@ mod tests {
         text.extend(b"\xf6rg\n");
         let installed = BTreeMap::from([("nginx".to_owned(), "1.26.3-3".to_owned())]);
         assert_eq!(parse(&text).installed, installed);
-        assert!(!parse(&text).interrupted);
+        assert!(parse(&text).unfinished.is_empty());
 
         text.extend(b"\nPackage: docker.io\nStatus: install ok half-configured\nVersion: 26\n\n");
         assert_eq!(parse(&text).installed, installed);
-        assert!(parse(&text).interrupted);
+        assert_eq!(parse(&text).unfinished, BTreeSet::from(["docker.io".to_owned()]));
         assert!(parse(b"").installed.is_empty());
+    }
+
+    #[test]
+    fn an_alternative_is_as_good() {
+        let alternatives = BTreeMap::from([("docker.io".to_owned(), vec!["docker-ce".to_owned()])]);
+        let names = vec!["nginx".to_owned(), "docker.io".to_owned()];
+        let packages = Packages { names, alternatives };
+        let installed = BTreeMap::from([("docker-ce".to_owned(), "28".to_owned())]);
+
+        assert_eq!(packages.missing(&installed), ["nginx"]);
+        assert_eq!(packages.missing(&BTreeMap::new()), ["nginx", "docker.io"]);
     }
 
     #[test]

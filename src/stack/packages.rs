@@ -9,7 +9,16 @@ pub(super) fn declare(builder: &mut Builder<'_>) {
     if docker_cli_is_apart(builder.facts) {
         names.push("docker-cli");
     }
-    builder.add(Packages { names: names.into_iter().map(ToOwned::to_owned).collect() });
+    let owned = |names: &[&str]| names.iter().copied().map(ToOwned::to_owned).collect();
+    // Docker's own packages, and Microsoft's of the same engine.
+    let alternatives = [
+        ("docker.io", ["docker-ce", "moby-engine"]),
+        ("docker-cli", ["docker-ce-cli", "moby-cli"]),
+    ];
+    builder.add(Packages {
+        names: owned(&names),
+        alternatives: alternatives.map(|(name, all)| (name.to_owned(), owned(&all))).into(),
+    });
 }
 
 /// Since Debian 13 docker.io only recommends the client: hwctl does not need it, people do.

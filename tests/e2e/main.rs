@@ -26,6 +26,7 @@ mod hostile;
 mod inventory;
 mod lab;
 mod layers;
+mod neighbors;
 mod parts;
 mod persist;
 mod provision;
@@ -58,6 +59,7 @@ const TESTS: &[&[harness::Case]] = &[
     daily::redis::TESTS,
     daily::restart::TESTS,
     cert::TESTS,
+    neighbors::TESTS,
     parts::TESTS,
     persist::TESTS,
     pull::TESTS,

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::super::{Host, PathState, write_atomic};
+use super::guard::Guard;
 use super::kernel::{Listing, listing};
 use super::rules::{Family, RuleFile};
 
@@ -28,6 +29,9 @@ pub struct Ufw {
     pub(super) loaded: bool,
     /// The digest of the inputs that it was last loaded with.
     pub(super) stamp: Option<String>,
+    /// The chain that Docker leaves to the host's owner. Loading the inputs replaces its rules.
+    #[serde(default)]
+    pub(super) guard: Guard,
 }
 
 fn rules_path(family: Family) -> &'static Path {
@@ -50,12 +54,14 @@ impl Ufw {
             rules6: read_rules(Family::V6, host)?,
             running: false,
             loaded: false,
+            guard: Guard::default(),
             stamp: match PathState::read(&host.stamp_path(STAMP))? {
                 PathState::File { bytes, .. } => Some(String::from_utf8_lossy(&bytes).into_owned()),
                 _ => None,
             },
         };
         let Listing { v4, v6 } = listing(host).await?;
+        ufw.guard = Guard::of(&v4, &v6);
         ufw.running = v4.contains("-N ufw-user-input\n");
         // A host without IPv6 has nothing to load there.
         let has_v6 = ufw.has_ipv6() && !v6.is_empty();
@@ -182,6 +188,8 @@ impl Ufw {
             // ufw writes its files when it loads them.
             self.restore_files(host)?;
         }
+        // ufw neither empties the chain nor knows what was in it.
+        self.guard.restore(host).await?;
         host.forget();
         Ok(())
     }
@@ -206,6 +214,7 @@ impl Ufw {
                 self.write_rules(family, &self.rules(family)?.without_own(), host)?;
             }
         }
+        Guard::default().restore(host).await?;
         host.forget();
         PathState::Absent.restore(&host.stamp_path(STAMP))
     }

@@ -23,7 +23,8 @@ pub(super) async fn install(host: &Host, missing: &[&str]) -> Result<()> {
         apt(host, &["update"]).await?;
     }
     let _hold = Hold::of(missing, host).await;
-    let install = [&["install", "--no-install-recommends"], missing].concat();
+    // What the plan did not know, since the lists were old, is refused here.
+    let install = [&["install", "--no-install-recommends", "--no-remove"], missing].concat();
     // Lists can name versions that the archive no longer has: fetch them and try once more.
     if apt(host, &install).await.is_err() {
         apt(host, &["update"]).await?;

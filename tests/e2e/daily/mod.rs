@@ -9,9 +9,8 @@ pub(crate) mod status;
 pub(crate) mod verify;
 
 use std::process::Command;
-use std::time::{Duration, Instant};
 
-use crate::host::{self, Provisioned};
+use crate::host::{self, Provisioned, wait_until};
 use serde_json::Value;
 
 /// The host by two names, and one that does not answer.
@@ -68,12 +67,4 @@ fn while_broken<T>(
     let done = work();
     host.sh(mended);
     done
-}
-
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !holds() {
-        assert!(start.elapsed() < Duration::from_secs(30), "never: {what}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
 }

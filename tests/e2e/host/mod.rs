@@ -224,3 +224,12 @@ pub(crate) fn fields(json: &str, name: &str) -> String {
     let value: Value = serde_json::from_str(json).unwrap_or_else(|_| panic!("no JSON: {json}"));
     value[name].as_str().unwrap_or_else(|| panic!("no `{name}` in {json}")).to_owned()
 }
+
+/// Waits until something holds; fails after half a minute.
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !holds() {
+        assert!(start.elapsed() < Duration::from_secs(30), "never: {what}");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}

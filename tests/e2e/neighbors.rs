@@ -1,0 +1,127 @@
+//! A host that is not empty: containers and packages of others stay as they are, or the plan names
+//! what becomes of them.
+
+use serde_json::Value;
+
+use crate::host::{Provisioned, changes, failure, kept, wait_until};
+
+crate::tests! {
+    Lab: [
+        published_ports_of_others_are_named_and_given_back,
+        a_docker_that_was_there_is_used,
+        a_package_that_would_go_is_named_and_stays,
+        a_package_of_others_that_dpkg_cannot_finish_is_no_obstacle,
+    ],
+}
+
+const OPEN: &str = "firewall.allow=[80/tcp, 443/tcp, 8081/tcp]";
+
+/// The details of a planned change, as text.
+fn details(events: &[Value], id: &str) -> String {
+    let plan = events.iter().find(|event| event["event"] == "plan").expect("a plan");
+    let mut changes = plan["changes"].as_array().unwrap().iter();
+    changes.find(|change| change["id"] == id).map_or_else(String::new, Value::to_string)
+}
+
+/// A host with a docker that somebody else installed, and a container that outsiders reach.
+fn with_docker(install: &str) -> Provisioned {
+    let host = Provisioned::fresh("trixie");
+    let archive = crate::host::lab().redis_archive().unwrap();
+    std::fs::copy(archive, host.host.root().join("root/image.tar")).unwrap();
+    host.sh(&format!(
+        "export DEBIAN_FRONTEND=noninteractive; {{ {install}; }} >/dev/null 2>&1 && \
+         docker load -q -i /root/image.tar && docker run -d --name theirs --restart always \
+         -p 8081:6379 redis:7-alpine redis-server --protected-mode no"
+    ));
+    host
+}
+
+const DEBIANS: &str = "apt-get install -q -y --no-install-recommends docker.io docker-cli iptables";
+/// Debian's packages under the names of Docker's own, which do not go together with Debian's.
+const DOCKERS: &str = r#"cd /root && for names in docker.io:docker-ce docker-cli:docker-ce-cli; do
+    old=${names%%:*} new=${names##*:}
+    dpkg-deb -R /var/cache/apt/archives/${old}_*.deb $new || exit
+    sed -i "s/^Package: .*/Package: $new/; /^\(Conflicts\|Breaks\|Replaces\|Provides\|Recommends\|Suggests\|Built-Using\):/d; s/^Maintainer:/Conflicts: $old\nMaintainer:/" $new/DEBIAN/control
+    dpkg-deb -b $new $new.deb || exit
+done
+apt-get install -q -y --no-install-recommends iptables ./docker-ce.deb ./docker-ce-cli.deb"#;
+
+fn published_ports_of_others_are_named_and_given_back() {
+    let host = with_docker(DEBIANS);
+    host.sh("iptables -I DOCKER-USER -s 203.0.113.7 -j DROP");
+    let chain = "iptables -S DOCKER-USER; ip6tables -S DOCKER-USER 2>/dev/null || :";
+    let before = host.sh(chain);
+    wait_until("their container answers", || host.answers(8081));
+
+    let (code, events) = host.hwctl("plan", &[]);
+    assert_eq!(code, 3, "{events:#?}");
+    let firewall = details(&events, "firewall ufw");
+    assert!(firewall.contains("container theirs") && firewall.contains("8081/tcp"), "{firewall}");
+    assert!(firewall.contains("firewall.allow"), "{firewall}");
+    let open = ["--set", OPEN];
+    let (_, events) = host.hwctl("plan", &open);
+    assert!(!details(&events, "firewall ufw").contains("container theirs"), "{events:#?}");
+
+    let (code, events) = host.hwctl("provision", &[]);
+    assert_eq!(code, 0, "{events:#?}");
+    assert!(!host.answers(8081), "the plan said so");
+    assert_eq!(host.hwctl("provision", &open).0, 0);
+    assert!(host.answers(8081), "and how it stays reachable");
+
+    let (code, events) = host.hwctl("destroy", &["--yes"]);
+    assert_eq!(code, 0, "{events:#?}");
+    assert!(host.answers(8081), "{}", host.sh("iptables -S"));
+    assert_eq!(host.sh(chain), before);
+}
+
+fn a_docker_that_was_there_is_used() {
+    let host = with_docker(DOCKERS);
+    let state = "docker inspect -f '{{.State.StartedAt}} {{.State.Pid}}' theirs; \
+                 dpkg-query -W -f '${Package} ${Status}\n' 'docker*'";
+    let before = host.sh(state);
+    assert!(before.contains("docker-ce install ok installed"), "{before}");
+
+    let (code, events) = host.hwctl("provision", &["--set", OPEN]);
+    assert_eq!(code, 0, "{events:#?}");
+
+    assert!(!details(&events, "packages apt").contains("docker"), "{events:#?}");
+    assert_eq!(host.sh(state), before);
+    assert!(host.answers(8081));
+    assert_eq!(host.hwctl("destroy", &["--yes"]).0, 0);
+    assert_eq!(host.sh(state), before);
+    assert!(host.answers(8081));
+}
+
+fn a_package_that_would_go_is_named_and_stays() {
+    let host = Provisioned::fresh("trixie");
+    host.sh(
+        "mkdir -p /root/p/DEBIAN && printf 'Package: their-proxy\nVersion: 1\nArchitecture: all\n\
+         Conflicts: nginx\nMaintainer: m <m@example.org>\nDescription: d\n' >/root/p/DEBIAN/control && \
+         dpkg-deb -b /root/p /root/p.deb >/dev/null && dpkg -i /root/p.deb >/dev/null",
+    );
+
+    let (code, events) = host.hwctl("plan", &[]);
+
+    assert_eq!(code, 1, "{events:#?}");
+    let told = failure(&events);
+    assert!(told.contains("apt would remove `their-proxy`"), "{told}");
+    assert_eq!(host.hwctl("provision", &[]).0, 1);
+    assert!(host.sh_ok("dpkg -s their-proxy") && host.is_untouched());
+}
+
+fn a_package_of_others_that_dpkg_cannot_finish_is_no_obstacle() {
+    let host = Provisioned::ready("trixie");
+    host.sh("mkdir -p /root/p/DEBIAN && printf 'Package: theirs\nVersion: 1\nArchitecture: all\n\
+         Maintainer: m <m@example.org>\nDescription: d\n' >/root/p/DEBIAN/control && \
+         printf '#!/bin/sh\necho >>/root/tried; exit 1\n' >/root/p/DEBIAN/postinst && \
+         chmod 755 /root/p/DEBIAN/postinst && dpkg-deb -b /root/p /root/p.deb >/dev/null && \
+         { dpkg -i /root/p.deb >/dev/null 2>&1 || true; }");
+    let tried = host.sh("wc -l </root/tried");
+
+    let (code, events) = host.hwctl("provision", &["--set", "logrotate.keep=9"]);
+
+    assert_eq!(code, 0, "{events:#?}");
+    assert_eq!(changes(&events), ["file /etc/logrotate.d/nginx"]);
+    assert_eq!(kept(&events), ["packages apt"], "{events:#?}");
+    assert_eq!(host.sh("wc -l </root/tried"), tried, "its script ran again");
+}
