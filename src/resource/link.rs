@@ -36,9 +36,17 @@ impl Kind for Link {
         let (action, before) = match state {
             PathState::Absent => (Action::Create, None),
             PathState::Link { target } => (Action::Update, Some(target.display().to_string())),
+            // Kept in the manifest and given back. What is in it is not shown: it may be a secret.
             PathState::File { .. } => {
-                in_the_way(&self.path, "file", "symbolic link")?;
-                return Ok(None);
+                return Ok(Some(
+                    Change::new(self.id(), Action::Update)
+                        .attribute(
+                            "type",
+                            Some("file".to_owned()),
+                            Some("symbolic link".to_owned()),
+                        )
+                        .attribute("target", None, after),
+                ));
             }
             PathState::Other(found) => {
                 in_the_way(&self.path, found, "symbolic link")?;

@@ -152,6 +152,26 @@ impl Unit {
         }
     }
 
+    /// Stops the service that a socket is for: one that was started without it holds the socket's
+    /// place. What comes meanwhile waits in the socket, until the service's own turn.
+    async fn make_way(&self, host: &Host) -> Result<()> {
+        let Some(name) = self.name.strip_suffix(".socket") else { return Ok(()) };
+        let service = Self { name: format!("{name}.service"), ..self.clone() };
+        host.expect_unit(&service.name);
+        if service.read_anew(host).await?.is_active() {
+            service.systemctl(host, "stop").await?;
+        }
+        Ok(())
+    }
+
+    /// Masks it again, as somebody had done. A unit file in the place of the mask is gone by now, or
+    /// is itself the mask that was there.
+    async fn mask(&self, host: &Host) -> Result<()> {
+        self.systemctl(host, "stop").await?;
+        host.output("systemctl", &["disable", &self.name]).await?;
+        self.systemctl(host, "mask").await
+    }
+
     /// A socket unit does not start while its service runs: the service is stopped around it.
     async fn restart(&self, host: &Host) -> Result<()> {
         let Some(name) = self.name.strip_suffix(".socket") else {
@@ -284,6 +304,7 @@ impl Kind for Unit {
         match (self.active, state.is_active()) {
             (false, true) => self.systemctl(host, "stop").await?,
             (true, false) => {
+                self.make_way(host).await?;
                 // A unit that failed too often is refused until its count is cleared.
                 host.output("systemctl", &["reset-failed", &self.name]).await?;
                 self.systemctl(host, "start").await?;
@@ -303,6 +324,9 @@ impl Kind for Unit {
     async fn undo(&self, before: &UnitState, host: &Host) -> Result<()> {
         reload_systemd(host).await?;
         let now = self.read_anew(host).await?;
+        if before.enabled.starts_with("masked") && !now.enabled.starts_with("masked") {
+            return self.mask(host).await;
+        }
         if !now.loaded {
             return Ok(());
         }

@@ -23,13 +23,42 @@ pub struct User {
 pub struct UserState {
     /// Home and shell, when the user exists.
     found: Option<(PathBuf, String)>,
+    /// Whether a group of the name exists.
+    #[serde(default)]
+    group: bool,
+}
+
+const USERS: &str = "/etc/passwd";
+const GROUPS: &str = "/etc/group";
+
+/// Whether a table of users or groups has a name.
+fn has_entry(host: &Host, table: &str, name: &str) -> Result<bool> {
+    let path = host.path(Path::new(table));
+    let text =
+        std::fs::read_to_string(&path).with_context(|| format!("read `{}`", path.display()))?;
+    Ok(text.lines().any(|line| line.split(':').next() == Some(name)))
 }
 
 impl User {
     async fn create(&self, home: &str, shell: &str, host: &Host) -> Result<()> {
-        let create = ["--system", "--user-group", "--no-create-home"];
-        let settings = ["--home-dir", home, "--shell", shell, &self.name];
-        host.run("useradd", &[&create[..], &settings[..]].concat()).await?;
+        let create = ["--system", "--no-create-home", "--home-dir", home, "--shell", shell];
+        let has_group = has_entry(host, GROUPS, &self.name)?;
+        let group: &[&str] = if has_group { &["--gid", &self.name] } else { &["--user-group"] };
+        host.run("useradd", &[&create[..], group, &[&self.name]].concat()).await?;
+        Ok(())
+    }
+
+    /// Removes the user, and the group unless it was there before.
+    async fn remove(&self, had_group: bool, host: &Host) -> Result<()> {
+        // By itself userdel removes a group of the user's name, whoever made it.
+        let id = host.run("getent", &["group", &self.name]).await.ok();
+        host.run("userdel", &[&self.name]).await?;
+        if let (true, Some(entry)) = (had_group, id)
+            && !has_entry(host, GROUPS, &self.name)?
+        {
+            let number = entry.split(':').nth(2).unwrap_or_default().to_owned();
+            host.run("groupadd", &["--gid", &number, &self.name]).await?;
+        }
         Ok(())
     }
 }
@@ -42,7 +71,7 @@ impl Kind for User {
     }
 
     async fn read(&self, host: &Host) -> Result<UserState> {
-        let path = host.path(Path::new("/etc/passwd"));
+        let path = host.path(Path::new(USERS));
         let table =
             std::fs::read_to_string(&path).with_context(|| format!("read `{}`", path.display()))?;
         let found = table.lines().find_map(|line| {
@@ -50,7 +79,7 @@ impl Kind for User {
             (fields.first() == Some(&self.name.as_str()) && fields.len() >= 7)
                 .then(|| (PathBuf::from(fields[5]), fields[6].to_owned()))
         });
-        Ok(UserState { found })
+        Ok(UserState { found, group: has_entry(host, GROUPS, &self.name)? })
     }
 
     fn diff(&self, state: &UserState, _: &Host) -> Result<Option<Change>> {
@@ -61,6 +90,11 @@ impl Kind for User {
             .attribute("home", home, Some(self.home.display().to_string()))
             .attribute("shell", shell, Some(NOLOGIN.to_owned()))
             .unless_empty())
+    }
+
+    fn stays(&self, state: &UserState) -> Result<Option<String>> {
+        let is_old = state.found.is_none() && state.group;
+        Ok(is_old.then(|| format!("the group `{}`, which the user gets", self.name)))
     }
 
     async fn apply(&self, state: &UserState, host: &Host) -> Result<()> {
@@ -76,7 +110,7 @@ impl Kind for User {
     async fn undo(&self, before: &UserState, host: &Host) -> Result<()> {
         match &before.found {
             None if self.read(host).await?.found.is_some() => {
-                host.run("userdel", &[&self.name]).await?;
+                self.remove(before.group, host).await?;
             }
             None => {}
             Some((home, shell)) => {

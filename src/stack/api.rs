@@ -14,6 +14,9 @@ use crate::resource::{Content, File, Id, Link, OnChange, Owner, TRIAL_FOLDER, Un
 pub(super) const USER: &str = "flask-app";
 /// Root's, and not below a home: the service sees no home, and nobody else can replace it.
 const FOLDER: &str = "/usr/local/lib/hwctl/api";
+/// The settings, where root alone can write: systemd reads them as root.
+const ENVIRONMENT: &str = "/etc/hwctl/api/env";
+const SETTINGS_FOLDER: &str = "/etc/hwctl/api";
 /// The link that makes one version of the API the one that runs.
 pub const API_LINK: &str = "/usr/local/lib/hwctl/api/flask-app";
 
@@ -34,13 +37,27 @@ struct Service<'a> {
 }
 
 /// The user of the API. Redis's socket is open to its group alone, so it comes before Redis.
-pub(super) fn user(builder: &mut Builder<'_>) {
-    builder.add(User { name: USER.to_owned(), home: builder.vars.app_dir.clone() });
+pub(super) fn user(builder: &mut Builder<'_>) -> Result<()> {
+    let home = builder.vars.app_dir.clone();
+    check_home(&home)?;
+    builder.add(User { name: USER.to_owned(), home });
+    Ok(())
+}
+
+/// A home has to fit into a line of the user table, between colons.
+fn check_home(home: &Path) -> Result<()> {
+    let text = home.to_string_lossy();
+    match text.chars().find(|c| c.is_control() || *c == ':') {
+        None => Ok(()),
+        Some(c) => Err(Failure::usage(format!("`app_dir` cannot contain {c:?}"))
+            .hint("name a folder such as `/home/ubuntu/Flask-app`")
+            .into()),
+    }
 }
 
 pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
     let (binary, link) = binary(builder)?;
-    let environment = builder.vars.app_dir.join(".env");
+    let environment = PathBuf::from(ENVIRONMENT);
     let settings = settings(builder, &environment)?;
 
     let socket_file = builder.file(
@@ -111,10 +128,15 @@ fn settings(builder: &mut Builder<'_>, environment: &Path) -> Result<Id> {
         },
     };
     builder.host_secret(JWT_KEY);
-    builder.directory(&builder.vars.app_dir, 0o755);
+    builder.directory(SETTINGS_FOLDER, 0o700);
     // systemd reads it as root before it becomes the service's user.
     let access = (0o600, Owner::root());
-    builder.secret_file(environment, access, "app/env", &context, &api.users)
+    let settings = builder.secret_file(environment, access, "app/env", &context, &api.users)?;
+    // For people only: the folder may belong to a login, who could put anything there.
+    builder.directory(&builder.vars.app_dir, 0o755);
+    let path = builder.vars.app_dir.join(".env");
+    builder.add(Link { path, target: environment.to_owned() });
+    Ok(settings)
 }
 
 /// A name that can stand in a list between spaces, inside single quotes, before a colon.

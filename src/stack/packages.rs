@@ -15,9 +15,10 @@ pub(super) fn declare(builder: &mut Builder<'_>) {
         ("docker.io", ["docker-ce", "moby-engine"]),
         ("docker-cli", ["docker-ce-cli", "moby-cli"]),
     ];
+    let alternatives = alternatives.into_iter().filter(|(name, _)| names.contains(name));
     builder.add(Packages {
         names: owned(&names),
-        alternatives: alternatives.map(|(name, all)| (name.to_owned(), owned(&all))).into(),
+        alternatives: alternatives.map(|(name, all)| (name.to_owned(), owned(&all))).collect(),
     });
 }
 

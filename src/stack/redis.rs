@@ -48,7 +48,7 @@ pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
     builder.host_secret(REDIS_PASSWORD);
     builder.directory("/etc/hwctl", 0o755);
     builder.directory(FOLDER, 0o700);
-    api::user(builder);
+    api::user(builder)?;
     builder.add(Directory {
         path: SOCKET_FOLDER.into(),
         // Nobody but the API gets in. The socket takes the group of the folder (set-group-ID).

@@ -105,7 +105,7 @@ fn units_settings_and_the_rest() {
         "/etc/nginx/.htpasswd",
         "/etc/systemd/system/flask-app.service",
         "/etc/systemd/system/flask-app.socket",
-        "/home/ubuntu/Flask-app/.env",
+        "/etc/hwctl/api/env",
         "/etc/hwctl/redis/redis.conf",
         "/etc/sysctl.d/60-hwctl.conf",
         "/etc/ufw/after.rules",
@@ -167,7 +167,7 @@ fn passwords_are_places_and_never_text() {
         found.unwrap()
     };
     assert_eq!(hashes("/etc/nginx/.htpasswd"), 1);
-    assert_eq!(hashes("/home/ubuntu/Flask-app/.env"), 2);
+    assert_eq!(hashes("/etc/hwctl/api/env"), 2);
 }
 
 #[test]

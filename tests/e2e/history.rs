@@ -48,7 +48,7 @@ fn a_change_is_rolled_back_and_again(host: &Provisioned) {
     // The plan is shown and nothing is done.
     let (code, events) = host.hwctl("rollback", &["--check"]);
     assert_eq!(code, 3, "{events:#?}");
-    let planned = ["file /home/ubuntu/Flask-app/.env", "container redis-flask"];
+    let planned = ["file /etc/hwctl/api/env", "container redis-flask"];
     assert!(planned.iter().all(|id| changes(&events).contains(id)), "{events:#?}");
     assert!(port(host).ends_with(":6390"));
 

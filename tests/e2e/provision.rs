@@ -93,7 +93,7 @@ fn is_right_inside(host: &Provisioned) {
         let wants = host.sh(&format!("systemctl show {by}.target -P Wants"));
         assert!(wants.split(' ').any(|unit| unit == wanted), "{by}.target wants {wants}");
     }
-    let mode = host.sh("stat -c %a /home/ubuntu/Flask-app/.env");
+    let mode = host.sh("stat -L -c %a /home/ubuntu/Flask-app/.env");
     assert_eq!(mode, "600");
     let published = host.sh("docker port redis-flask");
     assert_eq!(published, "6379/tcp -> 127.0.0.1:6379");

@@ -68,7 +68,7 @@ fn a_host_tells_what_it_is_and_what_its_files_would_be() {
     let facts = &events.iter().find(|event| event["event"] == "facts").unwrap()["facts"];
     assert_eq!((&facts["os"], &facts["os_version"]), (&Value::from("debian"), &Value::from("13")));
 
-    let (code, events) = host.hwctl("render", &["/etc/nginx", "/home/ubuntu/Flask-app/.env"]);
+    let (code, events) = host.hwctl("render", &["/etc/nginx", "/etc/hwctl/api"]);
     assert_eq!(code, 0, "{events:#?}");
     let file = |path: &str| {
         let found = events.iter().find(|event| event["path"] == path);
@@ -76,7 +76,7 @@ fn a_host_tells_what_it_is_and_what_its_files_would_be() {
     };
     assert!(file("/etc/nginx/sites-available/homework").contains("location ^~ /flask/"));
     assert!(file("/etc/nginx/.htpasswd").contains("<hash of admin's password>"));
-    assert!(file("/home/ubuntu/Flask-app/.env").contains("<secret jwt-key>"));
+    assert!(file("/etc/hwctl/api/env").contains("<secret jwt-key>"));
     assert!(!events.iter().any(|event| event["path"] == "/etc/logrotate.d/nginx"));
     let (code, _) = host.hwctl("render", &["--to", "out"]);
     assert_eq!(code, 0);

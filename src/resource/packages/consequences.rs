@@ -106,7 +106,7 @@ mod tests {
     fn a_removal_is_refused_with_its_names() {
         let error = Consequences::read(TOLD, &[]).require_no_removal().unwrap_err();
 
-        assert!(error.to_string().contains("`docker-ce`"), "{error}");
+        assert!(format!("{error:#}").contains("`docker-ce`"), "{error:#}");
         assert!(Consequences::default().require_no_removal().is_ok());
     }
 }

@@ -42,9 +42,7 @@ fn no_secret_shows_and_a_leak_would_be_found() {
     use_them(&host, &first);
 
     // Each of them changed by hand, then by the inventory.
-    for file in
-        ["/home/ubuntu/Flask-app/.env", "/etc/nginx/.htpasswd", "/etc/hwctl/redis/redis.conf"]
-    {
+    for file in ["/etc/hwctl/api/env", "/etc/nginx/.htpasswd", "/etc/hwctl/redis/redis.conf"] {
         host.sh(&format!("sed -i 's/^/ /' {file}"));
     }
     let second = Passwords::new(&mut traces, "second");
