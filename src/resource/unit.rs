@@ -160,6 +160,18 @@ impl Unit {
         host.expect_unit(&service.name);
         if service.read_anew(host).await?.is_active() {
             service.systemctl(host, "stop").await?;
+            // In its own turn it counts as one that ran.
+            host.hold_unit(&service.name);
+        }
+        Ok(())
+    }
+
+    /// Starts the service again that [`Unit::make_way`] has stopped in this run.
+    async fn give_way_back(&self, host: &Host) -> Result<()> {
+        let Some(name) = self.name.strip_suffix(".socket") else { return Ok(()) };
+        let service = Self { name: format!("{name}.service"), ..self.clone() };
+        if host.is_held(&service.name) && !service.read_anew(host).await?.is_active() {
+            service.systemctl(host, "start").await?;
         }
         Ok(())
     }
@@ -323,6 +335,9 @@ impl Kind for Unit {
 
     async fn undo(&self, before: &UnitState, host: &Host) -> Result<()> {
         reload_systemd(host).await?;
+        if !before.was_active() {
+            self.give_way_back(host).await?;
+        }
         let now = self.read_anew(host).await?;
         if before.enabled.starts_with("masked") && !now.enabled.starts_with("masked") {
             return self.mask(host).await;

@@ -21,6 +21,7 @@ mod destroy;
 mod doctor;
 mod faults;
 mod fleet;
+mod handbook;
 mod history;
 mod hostile;
 mod inventory;
@@ -44,6 +45,7 @@ const TESTS: &[&[harness::Case]] = &[
     secrets::TESTS,
     bad_changes::TESTS,
     api::TESTS,
+    handbook::TESTS,
     history::TESTS,
     schema::TESTS,
     provision::TESTS,

@@ -1,8 +1,6 @@
 //! The data of a Redis that somebody else made: taken over with the container's place, and given back.
 
-use serde_json::Value;
-
-use crate::host::{MARK, Provisioned, changes, failure, fields};
+use crate::host::{Provisioned, changes, failure};
 
 crate::tests! {
     Lab: [
@@ -28,16 +26,6 @@ fn replaced_by(run: &str, redis_cli: &str) -> Provisioned {
     host
 }
 
-fn visits(host: &Provisioned) -> u64 {
-    let body = format!(r#"{{"username":"admin","password":"{MARK}api"}}"#);
-    let json = "Content-Type: application/json";
-    let login = Provisioned::curl(&["-H", json, "-d", &body, &host.url("/flask/auth/login")]);
-    let bearer = format!("Authorization: Bearer {}", fields(&login, "token"));
-    let counted = Provisioned::curl(&["-H", &bearer, &host.url("/flask/api/count")]);
-    let counted: Value = serde_json::from_str(&counted).expect(&counted);
-    counted["visits"].as_u64().unwrap_or_else(|| panic!("{counted}"))
-}
-
 fn ours(host: &Provisioned, command: &str) -> String {
     let password = "$(cat /var/lib/hwctl/secrets/redis-password)";
     host.sh(&format!("docker exec -e REDISCLI_AUTH={password} redis-flask redis-cli {command}"))
@@ -49,7 +37,7 @@ fn goes_there_and_back(host: &Provisioned, redis_cli: &str) {
     let (code, events) = host.hwctl("provision", &[]);
     assert_eq!(code, 0, "{events:#?}");
     assert!(changes(&events).contains(&"container redis-flask"), "{events:#?}");
-    assert_eq!(visits(host), 44);
+    assert_eq!(host.count_visit(), 44);
     assert_eq!(ours(host, "GET mine"), "one");
     assert_eq!(ours(host, "-n 3 GET other"), "two");
     assert_eq!(host.hwctl("plan", &[]).0, 0);
@@ -102,7 +90,7 @@ fn a_volume_without_a_container_is_taken_over() {
     let (code, events) = host.hwctl("provision", &[]);
 
     assert_eq!(code, 0, "{events:#?}");
-    assert_eq!(visits(&host), 44);
+    assert_eq!(host.count_visit(), 44);
     assert_eq!(ours(&host, "-n 3 GET other"), "two");
 }
 
@@ -164,5 +152,5 @@ fn a_trial_shares_nothing_that_it_could_write_to() {
     let first = before.split(' ').next().unwrap();
     assert_eq!(inodes.first(), Some(&first), "{seen}");
     assert!(inodes.iter().all(|inode| [first, &after].contains(inode)), "{seen}");
-    assert_eq!(visits(&host), 6);
+    assert_eq!(host.count_visit(), 6);
 }

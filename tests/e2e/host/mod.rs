@@ -108,6 +108,17 @@ impl Provisioned {
         self.host.exec(&["sh", "-c", script]).unwrap().status.success()
     }
 
+    /// Logs in to the API and counts a visit.
+    pub(crate) fn count_visit(&self) -> u64 {
+        let body = format!(r#"{{"username":"admin","password":"{MARK}api"}}"#);
+        let json = "Content-Type: application/json";
+        let login = Self::curl(&["-H", json, "-d", &body, &self.url("/flask/auth/login")]);
+        let bearer = format!("Authorization: Bearer {}", fields(&login, "token"));
+        let counted = Self::curl(&["-H", &bearer, &self.url("/flask/api/count")]);
+        let counted: Value = serde_json::from_str(&counted).expect(&counted);
+        counted["visits"].as_u64().unwrap_or_else(|| panic!("{counted}"))
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("https://{}{path}", self.host.address)
     }

@@ -343,8 +343,7 @@ impl RedisData {
             return disown(&folder);
         }
         host.progress(None, "giving Redis's data back");
-        let password = self.password(host)?;
-        let mut redis = RedisClient::connect(&self.socket, &password).await?;
+        let mut redis = self.connect_own(docker, &container.name, host).await?;
         redis.hold_writes().await?;
         redis.copy_held().await?;
         let newest = folder.join(COPY);
@@ -363,6 +362,23 @@ impl RedisData {
         }
         files::remove(&newest)?;
         disown(&folder)
+    }
+
+    /// Connects to hwctl's container by its socket, or at its own address: on the way back the folder
+    /// of the socket may be gone already.
+    async fn connect_own(&self, docker: &Docker, name: &str, host: &Host) -> Result<RedisClient> {
+        let password = self.password(host)?;
+        let error = match RedisClient::connect(&self.socket, &password).await {
+            Ok(redis) => return Ok(redis),
+            Err(error) => error,
+        };
+        let inspected =
+            docker.inspect_container(name, None::<InspectContainerOptions>).await.map_err(said)?;
+        let own = addresses(&inspected).into_iter().find(|(address, _)| !address.is_loopback());
+        match own {
+            Some(address) => RedisClient::connect_tcp(address, Some(&password)).await,
+            None => Err(error),
+        }
     }
 
     /// Takes back what [`RedisData::after_stop`] has made, where the new container did not live.
