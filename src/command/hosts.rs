@@ -68,7 +68,8 @@ pub(super) fn find(
             connect_timeout: Duration::from_secs(args.connect_timeout.into()),
             persist: persist(args),
         };
-        let warnings = warnings.iter().map(ToString::to_string).collect();
+        let warnings = inventory.warnings().iter().chain(&warnings);
+        let warnings = warnings.map(ToString::to_string).collect();
         let folder = inventory.folder().to_owned();
         works.push(Work { target, vars, warnings, allow_places, folder });
     }

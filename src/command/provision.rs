@@ -62,11 +62,10 @@ pub(super) struct Provision {
 }
 
 impl Job for Provision {
+    const WARNS: bool = true;
+
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
         let Self { args, tags, verb } = self;
-        for warning in &work.warnings {
-            tell(What::Warning { message: warning.clone() });
-        }
         // A broken template is known before the host is contacted.
         let templates = load_templates(work)?;
         try_templates(work, &templates)?;

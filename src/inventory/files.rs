@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::Warning;
 use super::groups::Graph;
 use super::load::{parse, shown};
 use super::node::{Entry, Node, Value, put};
@@ -11,13 +12,14 @@ use super::place::{Problem, Source};
 
 /// A longer file is not an inventory.
 const LONGEST: u64 = 16 << 20;
-/// Endings that `group_vars/web` may have, in Ansible's order of looking.
+/// Endings of YAML files, in the order in which Ansible looks for them: those that `group_vars/web`
+/// may have, and those of the files that are read in an inventory folder.
 const ENDINGS: [&str; 4] = ["", "yml", "yaml", "json"];
 /// Folders beside an inventory that are not part of it.
 const ASIDE: [&str; 3] = ["group_vars", "host_vars", "vars_plugins"];
-/// Endings that Ansible passes over in an inventory folder.
-const PASSED_OVER: [&str; 12] =
-    ["pyc", "pyo", "swp", "bak", "rpm", "md", "txt", "rst", "orig", "ini", "cfg", "retry"];
+/// Endings that Ansible ignores in an inventory folder without a word.
+const IGNORED: [&str; 11] =
+    ["pyc", "pyo", "swp", "bak", "rpm", "md", "txt", "rst", "orig", "cfg", "retry"];
 /// Folders inside each other.
 const DEPTH: usize = 8;
 
@@ -29,10 +31,20 @@ pub(super) fn default_path() -> Option<PathBuf> {
         .find(|path| path.exists())
 }
 
-/// Reads an inventory file, or all files of an inventory folder, into the graph.
-pub(super) fn read_into(graph: &mut Graph, path: &Path) -> Result<(), Problem> {
+/// Reads an inventory file, or all YAML files of an inventory folder, into the graph. Returns a
+/// warning for each file of the folder that could be an inventory of another format.
+pub(super) fn read_into(graph: &mut Graph, path: &Path) -> Result<Vec<Warning>, Problem> {
+    let mut warnings = Vec::new();
     if path.is_dir() {
-        let files = inventory_files(path, 0)?;
+        let (files, others): (Vec<_>, Vec<_>) =
+            inventory_files(path, 0)?.into_iter().partition(|file| ENDINGS.contains(&ending(file)));
+        let not_read = |file: &PathBuf| Warning {
+            place: shown_path(file),
+            message: "this file is not read: in a folder hwctl reads `.yml`, `.yaml`, `.json` and \
+                      files without an ending"
+                .to_owned(),
+        };
+        warnings.extend(others.iter().map(not_read));
         if files.is_empty() {
             let message = format!("the folder `{}` holds no inventory", path.display());
             return Err(Problem::nowhere(message).hint("put an `inventory.yaml` into it"));
@@ -43,7 +55,8 @@ pub(super) fn read_into(graph: &mut Graph, path: &Path) -> Result<(), Problem> {
     } else {
         read_file(graph, path)?;
     }
-    graph.settle()
+    graph.settle()?;
+    Ok(warnings)
 }
 
 fn read_file(graph: &mut Graph, path: &Path) -> Result<(), Problem> {
@@ -112,11 +125,10 @@ fn inventory_files(folder: &Path, depth: usize) -> Result<Vec<PathBuf>, Problem>
     let mut files = Vec::new();
     for path in sorted(folder)? {
         let Some(name) = path.file_name().and_then(OsStr::to_str) else { continue };
-        let ending = path.extension().and_then(OsStr::to_str).unwrap_or_default();
         if name.starts_with('.')
             || name.ends_with('~')
             || ASIDE.contains(&name)
-            || PASSED_OVER.contains(&ending)
+            || IGNORED.contains(&ending(&path))
         {
             continue;
         }
@@ -135,19 +147,23 @@ fn vars_files(folder: &Path, depth: usize) -> Result<Vec<PathBuf>, Problem> {
     let mut files = Vec::new();
     for path in sorted(folder)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let ending = path.extension().and_then(OsStr::to_str).unwrap_or_default();
         if name.starts_with('.') || name.ends_with('~') {
             continue;
         }
         if path.is_dir() {
-            if ending.is_empty() && depth < DEPTH {
+            if ending(&path).is_empty() && depth < DEPTH {
                 files.extend(vars_files(&path, depth + 1)?);
             }
-        } else if ENDINGS.contains(&ending) {
+        } else if ENDINGS.contains(&ending(&path)) {
             files.push(path);
         }
     }
     Ok(files)
+}
+
+/// What follows the last dot of a file's name. Empty when there is no dot.
+fn ending(path: &Path) -> &str {
+    path.extension().map(|ending| ending.to_str().unwrap_or("\u{fffd}")).unwrap_or_default()
 }
 
 fn sorted(folder: &Path) -> Result<Vec<PathBuf>, Problem> {

@@ -51,6 +51,7 @@ pub struct Inventory {
     folder: PathBuf,
     path: Option<PathBuf>,
     passwords: Passwords,
+    warnings: Vec<Warning>,
 }
 
 /// One `--set`.
@@ -78,8 +79,7 @@ pub struct Host {
 }
 
 impl Host {
-    /// The merged variables as the inventory says them, before hwctl's defaults: equal to what
-    /// Where the variable at a path of keys is written, if somebody has.
+    /// Where the variable at a path of keys is written. None when only the defaults have it.
     #[must_use]
     pub fn place(&self, path: &[&str]) -> Option<String> {
         let (last, folders) = path.split_last()?;
@@ -90,6 +90,7 @@ impl Host {
         Some(node::get(entries, last)?.place.to_string())
     }
 
+    /// The merged variables as the inventory says them, before hwctl's defaults: equal to what
     /// `ansible-inventory --list` prints. May hold passwords.
     #[must_use]
     pub fn raw(&self) -> Map<String, Json> {
@@ -131,8 +132,9 @@ pub fn load(sources: &Sources) -> Result<Inventory, Failure> {
     let path = sources.path.clone().or_else(files::default_path);
     let mut graph = Graph::new();
     let mut folder = PathBuf::new();
+    let mut warnings = Vec::new();
     if let Some(path) = &path {
-        files::read_into(&mut graph, path)?;
+        warnings = files::read_into(&mut graph, path)?;
         folder = match path.parent() {
             _ if path.is_dir() => path.clone(),
             Some(parent) => parent.to_owned(),
@@ -142,7 +144,7 @@ pub fn load(sources: &Sources) -> Result<Inventory, Failure> {
     }
     let sets = sources.sets.iter().map(|set| parse_set(set)).collect::<Result<_, _>>()?;
     let passwords = Passwords::new(folder.clone());
-    Ok(Inventory { graph, sets, folder, path, passwords })
+    Ok(Inventory { graph, sets, folder, path, passwords, warnings })
 }
 
 /// `redis.port=6380`: a path of keys, and a value in YAML.
@@ -175,6 +177,12 @@ impl Inventory {
         self.path.as_deref()
     }
 
+    /// What is wrong with the inventory as a whole but stops nothing.
+    #[must_use]
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
     /// Every host that the inventory names, whatever its variables are called.
     pub fn hosts(&self) -> Result<Vec<Host>, Failure> {
         (0..self.graph.hosts.len()).map(|at| self.listed(at)).collect()
@@ -189,8 +197,7 @@ impl Inventory {
         let limited = limit.map(|limit| pattern::select(&self.graph, limit)).transpose()?;
         let within = |at: &usize| limited.as_ref().is_none_or(|limited| limited.contains(at));
         if hosts.is_empty() {
-            let all = || (0..self.graph.hosts.len()).collect();
-            let chosen = limited.clone().unwrap_or_else(all);
+            let chosen = limited.clone().unwrap_or_else(|| self.graph.hosts_of(groups::ALL));
             if chosen.is_empty() {
                 return Err(Failure::usage("the inventory names no host").hint(
                     "name one with `--host ADDRESS`, or write an inventory with `hwctl init`",
