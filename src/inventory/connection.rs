@@ -85,6 +85,11 @@ const OTHERS: [&str; 13] = [
     "ansible_winrm_",
 ];
 
+/// Whether this variable says how to connect, so that a message may show its value.
+pub(super) fn is_used(key: &str) -> bool {
+    USED.contains(&key)
+}
+
 /// How a host is reached.
 pub(super) struct Connection {
     pub(super) address: String,

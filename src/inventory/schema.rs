@@ -17,6 +17,40 @@ use super::{Warning, check};
 const KEYS: [&str; 8] =
     ["app_dir", "server_names", "tls", "sites", "api", "redis", "firewall", "logrotate"];
 
+/// Keys of the stack's variables whose values are no secrets, so that a message may show them.
+const SHOWN: [&str; 20] = [
+    "allow",
+    "app_dir",
+    "binary",
+    "container",
+    "days",
+    "every",
+    "exclusive",
+    "image",
+    "image_archive",
+    "keep",
+    "mode",
+    "path",
+    "port",
+    "renew_before",
+    "root",
+    "server_names",
+    "source",
+    "token_ttl",
+    "volume",
+    "workers",
+];
+
+/// Whether this is one of the stack's variables.
+pub(super) fn is_variable(key: &str) -> bool {
+    KEYS.contains(&key)
+}
+
+/// Whether the value of this key of a variable may be shown.
+pub(super) fn is_field(key: &str) -> bool {
+    SHOWN.contains(&key)
+}
+
 /// hwctl's own defaults.
 pub(super) fn defaults() -> Result<Node, Problem> {
     let source = Source::builtin("hwctl's defaults", include_str!("defaults.yaml"));
