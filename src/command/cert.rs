@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::fleet::{self, Ended, Job, Show};
 use super::here;
-use super::hosts::Work;
+use super::hosts::{Needs, Work};
 use super::outside::expected;
 use super::run::{Carry, carry_out, run_info, show_plan};
 use crate::cli::{CertArgs, CertCommand, RenewArgs, ShowCertArgs};
@@ -39,6 +39,8 @@ fn goal(args: &RenewArgs) -> Goal {
 }
 
 impl Job for ShowCertArgs {
+    const NEEDS: Needs = Needs::NoLookup;
+
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
         let mut engine = Engine::start(&work.target, tell).await?;
         show(&mut engine, work, tell).await?;

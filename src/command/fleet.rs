@@ -10,7 +10,7 @@ use anyhow::Result;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
-use super::hosts::{self, Work};
+use super::hosts::{self, Needs, Work};
 use crate::cli::HostArgs;
 use crate::event::{Event, HostSummary, Outcome, Sink, What};
 use crate::failure::{Exit, Failure};
@@ -47,6 +47,9 @@ pub(super) trait Job: Send + Sync + 'static {
     /// Whether it changes hosts, so that a stop waits for the change in hand.
     const CHANGES: bool = true;
 
+    /// Whether it needs the passwords and the local files of the inventory.
+    const NEEDS: Needs = Needs::Everything;
+
     /// Whether the operator hears what in the inventory should not stay as it is.
     const WARNS: bool = false;
 
@@ -67,6 +70,7 @@ pub(super) trait Job: Send + Sync + 'static {
 trait AnyJob: Send + Sync {
     fn changes_hosts(&self) -> bool;
     fn warns(&self) -> bool;
+    fn needs(&self) -> Needs;
     fn begins_on(&self, works: &[Work]) -> Result<(), Failure>;
     fn do_on<'a>(&'a self, work: &'a Work, tell: Tell<'a>)
     -> BoxFuture<'a, Result<Ended, Failure>>;
@@ -79,6 +83,10 @@ impl<J: Job> AnyJob for J {
 
     fn warns(&self) -> bool {
         J::WARNS
+    }
+
+    fn needs(&self) -> Needs {
+        J::NEEDS
     }
 
     fn begins_on(&self, works: &[Work]) -> Result<(), Failure> {
@@ -122,7 +130,7 @@ async fn on_all(
     let step = move |line: &str| {
         lab_sink.event(Event::of_run(What::Step { message: line.to_owned(), fraction: None }));
     };
-    let found = hosts::find(args, step).and_then(|works| {
+    let found = hosts::find(args, job.needs(), step).and_then(|works| {
         job.begins_on(&works)?;
         Ok(works)
     });

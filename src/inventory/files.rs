@@ -9,6 +9,8 @@ use super::groups::Graph;
 use super::load::{parse, shown};
 use super::node::{Entry, Node, Value, put};
 use super::place::{Problem, Source};
+use super::trust::require_own;
+use crate::failure::Failure;
 
 /// A longer file is not an inventory.
 const LONGEST: u64 = 16 << 20;
@@ -33,9 +35,10 @@ pub(super) fn default_path() -> Option<PathBuf> {
 
 /// Reads an inventory file, or all YAML files of an inventory folder, into the graph. Returns a
 /// warning for each file of the folder that could be an inventory of another format.
-pub(super) fn read_into(graph: &mut Graph, path: &Path) -> Result<Vec<Warning>, Problem> {
+pub(super) fn read_into(graph: &mut Graph, path: &Path) -> Result<Vec<Warning>, Failure> {
     let mut warnings = Vec::new();
     if path.is_dir() {
+        require_own(path)?;
         let (files, others): (Vec<_>, Vec<_>) =
             inventory_files(path, 0)?.into_iter().partition(|file| ENDINGS.contains(&ending(file)));
         let not_read = |file: &PathBuf| Warning {
@@ -47,7 +50,7 @@ pub(super) fn read_into(graph: &mut Graph, path: &Path) -> Result<Vec<Warning>, 
         warnings.extend(others.iter().map(not_read));
         if files.is_empty() {
             let message = format!("the folder `{}` holds no inventory", path.display());
-            return Err(Problem::nowhere(message).hint("put an `inventory.yaml` into it"));
+            return Err(Problem::nowhere(message).hint("put an `inventory.yaml` into it").into());
         }
         for file in files {
             read_file(graph, &file)?;
@@ -59,18 +62,18 @@ pub(super) fn read_into(graph: &mut Graph, path: &Path) -> Result<Vec<Warning>, 
     Ok(warnings)
 }
 
-fn read_file(graph: &mut Graph, path: &Path) -> Result<(), Problem> {
+fn read_file(graph: &mut Graph, path: &Path) -> Result<(), Failure> {
     match parse(&source(path)?)? {
-        Some(root) if !root.is_null() => graph.read(&root),
+        Some(root) if !root.is_null() => Ok(graph.read(&root)?),
         _ => {
             let problem = Problem::nowhere(format!("`{}` is empty", path.display()));
-            Err(problem.hint("`hwctl init` writes an inventory to start from"))
+            Err(problem.hint("`hwctl init` writes an inventory to start from").into())
         }
     }
 }
 
 /// Reads `group_vars/` and `host_vars/` beside the inventory.
-pub(super) fn read_folders(graph: &mut Graph, folder: &Path) -> Result<(), Problem> {
+pub(super) fn read_folders(graph: &mut Graph, folder: &Path) -> Result<(), Failure> {
     let groups = folder.join("group_vars");
     if groups.is_dir() {
         for at in 0..graph.groups.len() {
@@ -87,7 +90,7 @@ pub(super) fn read_folders(graph: &mut Graph, folder: &Path) -> Result<(), Probl
 }
 
 /// The variables that a `group_vars/` or `host_vars/` has for a name.
-fn vars_of(folder: &Path, name: &str) -> Result<Vec<Entry>, Problem> {
+fn vars_of(folder: &Path, name: &str) -> Result<Vec<Entry>, Failure> {
     let mut vars = Vec::new();
     if name.contains('/') || name.starts_with('.') {
         return Ok(vars);
@@ -113,7 +116,7 @@ fn vars_of(folder: &Path, name: &str) -> Result<Vec<Entry>, Problem> {
             }
             Some(node) if !node.is_null() => {
                 let message = format!("a file of variables is a map, not {}", node.kind());
-                return Err(Problem::at(&node.place, message));
+                return Err(Problem::at(&node.place, message).into());
             }
             _ => {}
         }
@@ -190,8 +193,9 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
 }
 
 /// A file's text. Only regular files are read, and pipes such as `<(…)`, both up to a bound.
-fn source(path: &Path) -> Result<Arc<Source>, Problem> {
+fn source(path: &Path) -> Result<Arc<Source>, Failure> {
     use std::io::Read;
+    require_own(path)?;
     let read = || -> std::io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         std::fs::File::open(path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
@@ -201,7 +205,7 @@ fn source(path: &Path) -> Result<Arc<Source>, Problem> {
     let name = shown_path(path);
     if bytes.len() as u64 > LONGEST {
         let message = format!("`{name}` is larger than {} MiB", LONGEST >> 20);
-        return Err(Problem::nowhere(message));
+        return Err(Problem::nowhere(message).into());
     }
     match String::from_utf8(bytes) {
         // A byte order mark is no part of the text: columns count without it.
@@ -210,7 +214,7 @@ fn source(path: &Path) -> Result<Arc<Source>, Problem> {
             let at = error.utf8_error().valid_up_to();
             let line = error.as_bytes()[..at].split(|byte| *byte == b'\n').count();
             let message = format!("`{name}` is not text: line {line} is not UTF-8");
-            Err(Problem::nowhere(message))
+            Err(Problem::nowhere(message).into())
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Ansible-style YAML in, typed vars out.
 
+mod arguments;
 mod check;
 mod connection;
 mod fields;
@@ -15,6 +16,7 @@ mod range;
 mod scalar;
 mod schema;
 mod sites;
+mod trust;
 mod vars;
 
 use std::fmt;
@@ -22,6 +24,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value as Json};
 
+pub use trust::require_own;
 pub use vars::{
     Api, Auto, Firewall, Interval, Logrotate, Network, Port, Protocol, Redis, Site, Tls, TlsMode,
     Vars, Workers,
@@ -54,6 +57,15 @@ pub struct Inventory {
     warnings: Vec<Warning>,
 }
 
+/// Whether what the variables refer to is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lookup {
+    /// Passwords are resolved, and local files have to be there.
+    Now,
+    /// Only the form of a reference is checked.
+    Never,
+}
+
 /// One `--set`.
 struct Set {
     path: Vec<String>,
@@ -73,6 +85,10 @@ pub struct Host {
     pub port: Option<u16>,
     /// The private key of ssh; ssh's own choice when absent.
     pub identity: Option<PathBuf>,
+    /// Further arguments of ssh.
+    pub ssh_arguments: Vec<String>,
+    /// Why hwctl cannot reach it the way that its variables say.
+    refusal: Option<Failure>,
     /// The groups it is in, without `all`, in alphabetical order.
     pub groups: Vec<String>,
     vars: Vec<Entry>,
@@ -88,6 +104,12 @@ impl Host {
             entries = node::get(entries, key)?.entries()?;
         }
         Some(node::get(entries, last)?.place.to_string())
+    }
+
+    /// Refuses a host whose variables have Ansible reach it in a way that hwctl has not.
+    pub fn require_reachable(&self) -> Result<(), Failure> {
+        let not_done = || format!("`{}` is not contacted", self.name);
+        self.refusal.clone().map_or(Ok(()), |failure| Err(failure.not_done(not_done())))
     }
 
     /// The merged variables as the inventory says them, before hwctl's defaults: equal to what
@@ -224,10 +246,20 @@ impl Inventory {
     /// The typed variables of a host, over hwctl's defaults, and what in them should not stay so.
     /// References to passwords are resolved here, so only for hosts that are worked on.
     pub fn vars(&self, host: &Host) -> Result<(Vars, Vec<Warning>), Failure> {
+        self.read_vars(host, Lookup::Now)
+    }
+
+    /// The typed variables of a host for work that needs nothing from outside of the inventory.
+    /// Every password is empty, and local files may be missing.
+    pub fn vars_without_lookup(&self, host: &Host) -> Result<Vars, Failure> {
+        self.read_vars(host, Lookup::Never).map(|(vars, _)| vars)
+    }
+
+    fn read_vars(&self, host: &Host, lookup: Lookup) -> Result<(Vars, Vec<Warning>), Failure> {
         let defaults = schema::defaults()?;
         let value = Value::Map(node::lay(defaults.entries().unwrap_or_default(), &host.vars));
         let root = Node { value, ..defaults };
-        let mut schema = Schema::new(&self.passwords, &self.folder);
+        let mut schema = Schema::new(&self.passwords, &self.folder, lookup);
         match schema.vars(&root) {
             Some(vars) if schema.reader.problems.is_empty() => {
                 let mut warnings = schema.warnings;
@@ -307,6 +339,8 @@ impl Inventory {
             user: reached.user,
             port: reached.port,
             identity: reached.identity,
+            ssh_arguments: reached.arguments,
+            refusal: connection::refusal(name, &vars).map(Failure::from),
             groups,
             vars,
         })

@@ -11,7 +11,7 @@ use super::place::{Problem, Source, nearest};
 use super::vars::{
     Api, Auto, Firewall, Interval, Logrotate, Port, Redis, Tls, TlsMode, Vars, Workers,
 };
-use super::{Warning, check};
+use super::{Lookup, Warning, check};
 
 /// The stack's variables.
 const KEYS: [&str; 8] =
@@ -77,12 +77,13 @@ pub(super) struct Schema<'a> {
     pub(super) reader: Reader,
     pub(super) passwords: &'a Passwords,
     pub(super) folder: &'a Path,
+    pub(super) lookup: Lookup,
     pub(super) warnings: Vec<Warning>,
 }
 
 impl<'a> Schema<'a> {
-    pub(super) fn new(passwords: &'a Passwords, folder: &'a Path) -> Self {
-        Self { reader: Reader::default(), passwords, folder, warnings: Vec::new() }
+    pub(super) fn new(passwords: &'a Passwords, folder: &'a Path, lookup: Lookup) -> Self {
+        Self { reader: Reader::default(), passwords, folder, lookup, warnings: Vec::new() }
     }
 
     /// All of it; `None` when there are problems.
@@ -150,7 +151,7 @@ impl<'a> Schema<'a> {
         Some(Tls { mode, days, renew_before })
     }
 
-    /// A path on the operator's machine that must be there.
+    /// A path on the operator's machine that must be there, if it is looked up.
     pub(super) fn local(
         &mut self,
         field: &Field,
@@ -158,7 +159,7 @@ impl<'a> Schema<'a> {
         what: &str,
     ) -> Option<PathBuf> {
         let path = self.reader.text(field, &format!("the path of {what}"), check::local_path)?;
-        if !is(&self.folder.join(&path)) {
+        if self.lookup == Lookup::Now && !is(&self.folder.join(&path)) {
             let message =
                 format!("`{}`: `{}` is not {what}", field.path, shown(&path.to_string_lossy()));
             let problem = Problem::at(&field.node.place, message);
@@ -173,8 +174,7 @@ impl<'a> Schema<'a> {
         let users = if let Some(field) = api.optional("users") {
             self.users(&field)
         } else {
-            self.no_users("api.users");
-            None
+            self.no_users("api.users")
         };
         let workers = self.part(api, "workers", |schema, field| {
             if let Value::Text(_) = &field.node.value {

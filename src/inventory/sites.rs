@@ -9,7 +9,7 @@ use super::node::{Entry, get};
 use super::place::Problem;
 use super::schema::Schema;
 use super::vars::{Network, Site};
-use super::{Warning, check};
+use super::{Lookup, Warning, check};
 use crate::resource::Secret;
 
 /// Passwords that everybody knows: those of the example.
@@ -103,8 +103,7 @@ impl Schema<'_> {
         let users = match (site.optional("users"), site.node.entries()) {
             (Some(field), _) => self.users(&field),
             (None, Some(entries)) if get(entries, "users").is_some() => {
-                self.no_users(&format!("{}.users", field.path));
-                None
+                self.no_users(&format!("{}.users", field.path))
             }
             _ => Some(BTreeMap::new()),
         };
@@ -118,12 +117,16 @@ impl Schema<'_> {
         Some(Site { path: path?, root: root?, source: source?, users: users?, allow: allow? })
     }
 
-    /// Says that a variable whose default is nothing must be given.
-    pub(super) fn no_users(&mut self, path: &str) {
+    /// What a variable is whose default is nothing: an error, unless nobody needs it now.
+    pub(super) fn no_users(&mut self, path: &str) -> Option<BTreeMap<String, Secret>> {
+        if self.lookup == Lookup::Never {
+            return Some(BTreeMap::new());
+        }
         let message = format!("`{path}` is not set: no password is built into hwctl");
         self.reader.problem(Problem::nowhere(message).hint(format!(
             "name who may log in: in an inventory (`hwctl init` writes one), or by `--set {path}.NAME=PASSWORD`"
         )));
+        None
     }
 
     pub(super) fn users(&mut self, field: &Field) -> Option<BTreeMap<String, Secret>> {
@@ -140,7 +143,7 @@ impl Schema<'_> {
                 continue;
             }
             let path = format!("{}.{}", field.path, entry.key);
-            match self.passwords.read(&entry.node, &path) {
+            match self.passwords.read(&entry.node, &path, self.lookup) {
                 Ok(password) => {
                     self.warn_if_known(entry, &path, &password);
                     users.insert(entry.key.clone(), password);

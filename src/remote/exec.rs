@@ -103,10 +103,7 @@ impl Target {
         terminal: bool,
     ) -> Result<std::process::Command, Failure> {
         let mut ssh = std::process::Command::new("ssh");
-        ssh.args(self.arguments());
-        if self.accept_new_host_key {
-            ssh.args(["-o", "StrictHostKeyChecking=accept-new"]);
-        }
+        ssh.args(self.arguments()?);
         if terminal {
             ssh.arg("-t");
         }

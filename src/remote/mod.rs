@@ -1,13 +1,16 @@
 //! From the operator's side: the ssh session, putting hwctl on the host, talking to the engine
 //! there, and looking at the host from outside.
 
+mod arguments;
 mod bootstrap;
 mod confirm;
 mod daily;
 mod engine;
 mod exec;
+mod explain;
 pub mod interrupt;
 mod kept;
+mod login;
 mod outside;
 mod packed;
 mod sending;

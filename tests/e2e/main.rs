@@ -30,6 +30,7 @@ mod parts;
 mod persist;
 mod provision;
 mod pull;
+mod reach;
 mod reference;
 mod refusals;
 mod safety;
@@ -60,6 +61,7 @@ const TESTS: &[&[harness::Case]] = &[
     parts::TESTS,
     persist::TESTS,
     pull::TESTS,
+    reach::TESTS,
     browser::TESTS,
     hostile::links::TESTS,
     hostile::streams::TESTS,
