@@ -5,6 +5,7 @@ mod check;
 mod connection;
 mod fields;
 mod files;
+mod folders;
 mod groups;
 mod load;
 mod merge;
@@ -260,7 +261,11 @@ impl Inventory {
         let value = Value::Map(node::lay(defaults.entries().unwrap_or_default(), &host.vars));
         let root = Node { value, ..defaults };
         let mut schema = Schema::new(&self.passwords, &self.folder, lookup);
-        match schema.vars(&root) {
+        let vars = schema.vars(&root);
+        if let (Some(vars), Some(port)) = (&vars, host.port) {
+            schema.require_not_ssh(&root, vars, port);
+        }
+        match vars {
             Some(vars) if schema.reader.problems.is_empty() => {
                 let mut warnings = schema.warnings;
                 warnings.extend(connection::warnings(&host.vars));

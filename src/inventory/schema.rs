@@ -5,13 +5,13 @@ use std::path::{Path, PathBuf};
 
 use super::fields::{Field, Fields, Reader};
 use super::load::{parse, shown};
-use super::node::{Entry, Node, Value};
+use super::node::{Entry, Node, Value, get};
 use super::password::Passwords;
 use super::place::{Problem, Source, nearest};
 use super::vars::{
     Api, Auto, Firewall, Interval, Logrotate, Port, Redis, Tls, TlsMode, Vars, Workers,
 };
-use super::{Lookup, Warning, check};
+use super::{Lookup, Warning, check, folders};
 
 /// The stack's variables.
 const KEYS: [&str; 8] =
@@ -40,6 +40,14 @@ const SHOWN: [&str; 20] = [
     "volume",
     "workers",
 ];
+
+/// Ports that a host's own services have, whatever the inventory says.
+const TAKEN_PORTS: [(u16, &str); 3] = [(22, "ssh"), (80, "nginx"), (443, "nginx")];
+
+fn port_is_taken(node: &Node, port: u16, holder: &str) -> Problem {
+    let message = format!("`redis.port` cannot be {port}: that port is {holder}'s");
+    Problem::at(&node.place, message).hint("choose a free port, such as 6379")
+}
 
 /// Whether this is one of the stack's variables.
 pub(super) fn is_variable(key: &str) -> bool {
@@ -86,10 +94,20 @@ impl<'a> Schema<'a> {
         Self { reader: Reader::default(), passwords, folder, lookup, warnings: Vec::new() }
     }
 
+    /// Refuses the port of ssh, by which this session comes in, as that of another service.
+    pub(super) fn require_not_ssh(&mut self, root: &Node, vars: &Vars, ssh: u16) {
+        if vars.redis.port != ssh {
+            return;
+        }
+        let redis = root.entries().and_then(|entries| get(entries, "redis")).unwrap_or(root);
+        let port = redis.entries().and_then(|entries| get(entries, "port")).unwrap_or(redis);
+        self.reader.problem(port_is_taken(port, ssh, "ssh"));
+    }
+
     /// All of it; `None` when there are problems.
     pub(super) fn vars(&mut self, root: &Node) -> Option<Vars> {
         let root = Fields { node: root, path: "" };
-        let app_dir = self.part(root, "app_dir", Self::host_path);
+        let app_dir = self.part(root, "app_dir", Self::own_folder);
         let server_names = self.part(root, "server_names", |schema, field| {
             schema.reader.list(field, |reader, field| {
                 reader.text(field, "a host name or an IP address", check::server_name)
@@ -101,6 +119,9 @@ impl<'a> Schema<'a> {
         let redis = self.part(root, "redis", Self::redis);
         let firewall = self.part(root, "firewall", Self::firewall);
         let logrotate = self.part(root, "logrotate", Self::logrotate);
+        if let (Some(app_dir), Some(sites)) = (&app_dir, &sites) {
+            self.require_apart(root, app_dir, sites);
+        }
         Some(Vars {
             app_dir: app_dir?,
             server_names: server_names?,
@@ -201,7 +222,7 @@ impl<'a> Schema<'a> {
         });
         let container = self.part(redis, "container", Self::docker_name);
         let volume = self.part(redis, "volume", Self::docker_name);
-        let port = self.part(redis, "port", |schema, field| schema.reader.number(field, 1..=65535));
+        let port = self.part(redis, "port", Self::own_port);
         let image_archive = match redis.optional("image_archive") {
             Some(field) => self.local(&field, Path::is_file, "a file").map(Some),
             None => Some(None),
@@ -213,6 +234,26 @@ impl<'a> Schema<'a> {
             port: port?,
             image_archive: image_archive?,
         })
+    }
+
+    /// A port for a service that has it to itself.
+    fn own_port(&mut self, field: &Field) -> Option<u16> {
+        let port = self.reader.number(field, 1..=65535)?;
+        let Some((_, holder)) = TAKEN_PORTS.iter().find(|(taken, _)| *taken == port) else {
+            return Some(port);
+        };
+        self.reader.problem(port_is_taken(field.node, port, holder));
+        None
+    }
+
+    /// A folder of the host that hwctl has to itself.
+    pub(super) fn own_folder(&mut self, field: &Field) -> Option<PathBuf> {
+        let folder = self.host_path(field)?;
+        let Some(why) = folders::refusal(&folder) else { return Some(folder) };
+        let message = format!("`{}` cannot be `{}`: {why}", field.path, folder.display());
+        let problem = Problem::at(&field.node.place, message);
+        self.reader.problem(problem.hint("name a folder of its own, such as `/srv/NAME`"));
+        None
     }
 
     fn docker_name(&mut self, field: &Field) -> Option<String> {
