@@ -15,6 +15,7 @@ mod outside;
 mod packed;
 mod sending;
 mod ssh;
+mod sudo;
 mod upload;
 
 pub use engine::{Engine, Planned, Tell};

@@ -12,6 +12,7 @@ mod webdriver;
 
 mod api;
 mod bad_changes;
+mod become_root;
 mod browser;
 mod cert;
 mod cli;
@@ -42,6 +43,7 @@ const TESTS: &[&[harness::Case]] = &[
     faults::TESTS,
     secrets::TESTS,
     bad_changes::TESTS,
+    become_root::TESTS,
     api::TESTS,
     history::TESTS,
     schema::TESTS,

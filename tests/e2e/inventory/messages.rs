@@ -77,7 +77,7 @@ fn values_that_make_no_sense_are_refused() {
         "app_dir: /home/ubuntu",
         "redis: { port: 22 }",
         "redis: { port: 443 }",
-        "ansible_port: 2222\n    redis: { port: 2222 }",
+        "ansible_port: 2222\nredis: { port: 2222 }",
         "sites: { Neu: { path: /new, root: /x } }",
         "sites: { site1: { allow: [10.0.0.0/33] } }",
         "sites: { site1: { source: ./nothing } }",
