@@ -11,11 +11,13 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 use tokio::process::Command;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::arguments::control_path;
 use super::engine::Tell;
 use super::kept::state_folder;
+use super::outside::resolve;
+use super::route::Route;
 use super::ssh::Target;
 use crate::event::What;
 use crate::failure::Failure;
@@ -27,6 +29,8 @@ const ORPHAN_SECONDS: usize = 10;
 const MAX_FOLDER: usize = 54;
 /// How long a host that is booting is waited for.
 const BOOT: Duration = Duration::from_mins(1);
+/// How long the name of a host is looked up after ssh did not manage to connect.
+const LOOK_UP: Duration = Duration::from_secs(1);
 /// The time between the first two attempts. It doubles after each.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
@@ -126,13 +130,31 @@ async fn start_master(
     ssh.args(["--", &target.address]);
     // ssh goes to the background once it is logged in, which ends the process that is waited for.
     ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors_file).kill_on_drop(true);
-    let status = ssh.status().await.map_err(Refusal::NotStarted)?;
+    let status = tokio::select! {
+        status = ssh.status() => status.map_err(Refusal::NotStarted)?,
+        host = unresolved(target) => {
+            let told = format!("Could not resolve hostname {host}: no DNS server answers");
+            return Err(Refusal::Ssh(told));
+        }
+    };
     if status.success() {
         return Ok(made);
     }
     let read = |path: &Path| std::fs::read(path).unwrap_or_default();
     let told = [read(&errors), read(&log)].concat();
     Err(Refusal::Ssh(String::from_utf8_lossy(&told).into_owned()))
+}
+
+/// Ends when the name of the host cannot be looked up in time, which ssh's own time-out does not
+/// cover. Never ends otherwise.
+async fn unresolved(target: &Target) -> String {
+    // By now a login that is not under way has failed by itself.
+    sleep(target.connect_timeout).await;
+    let route = Route::of(target).await;
+    if route.through.is_none() && timeout(LOOK_UP, resolve(&route.host)).await.is_err() {
+        return route.host;
+    }
+    std::future::pending().await
 }
 
 /// The folder of connections that end with their command.

@@ -13,6 +13,7 @@ mod kept;
 mod login;
 mod outside;
 mod packed;
+mod route;
 mod sending;
 mod ssh;
 mod sudo;
@@ -21,7 +22,6 @@ mod upload;
 pub use engine::{Engine, Planned, Tell};
 pub use exec::exec;
 pub use kept::state_folder;
-pub use outside::{
-    Expected, Look, Page, look, look_by, resolve, served_certificate, shown, status,
-};
+pub use outside::{Expected, Look, Page, look, look_by, served_certificate, shown, status};
+pub use route::{Route, WebPorts};
 pub use ssh::Target;

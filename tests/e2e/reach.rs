@@ -16,6 +16,9 @@ crate::tests! {
         arguments_of_ssh_in_the_inventory_are_obeyed,
         a_quiet_ssh_config_hides_no_cause,
         looking_needs_no_password_and_no_archive,
+        an_alias_of_ssh_config_is_a_host_like_any_other,
+        pages_are_looked_at_the_way_that_ssh_goes,
+        a_run_is_kept_though_web_ports_do_not_let_the_operator_in,
     ],
 }
 
@@ -221,4 +224,88 @@ fn looking_needs_no_password_and_no_archive() {
     assert!(text.contains("not compared"), "{text}");
     let (code, events) = vm.hwctl("plan", &[]);
     assert_eq!(code, 2, "{events:#?}");
+}
+
+/// Sets how the inventory's host is reached.
+fn reach_by(vm: &Provisioned, address: &str, arguments: &str) {
+    let inventory = vm.folder().join("inventory.yaml");
+    let text = fs::read_to_string(&inventory).unwrap();
+    let real = format!("ansible_host: {}", vm.host.address);
+    assert!(text.contains(&real), "{text}");
+    let line = format!("ansible_host: {address}\n      ansible_ssh_common_args: {arguments}");
+    fs::write(&inventory, text.replace(&real, &line)).unwrap();
+}
+
+fn warnings(events: &[serde_json::Value]) -> String {
+    let warnings = events.iter().filter(|event| event["event"] == "warning");
+    warnings.map(|event| event["message"].as_str().unwrap_or_default().to_owned() + "\n").collect()
+}
+
+fn an_alias_of_ssh_config_is_a_host_like_any_other() {
+    let vm = Provisioned::ready("trixie");
+    let config = vm.folder().join("ssh_config");
+    fs::write(&config, format!("Host prod-web\n  HostName {}\n", vm.host.address)).unwrap();
+    reach_by(&vm, "prod-web", &format!("-F {}", config.display()));
+
+    let (code, events) = vm.hwctl("provision", &["--set", "tls.days=80"]);
+
+    assert_eq!(code, 0, "{events:#?}");
+    assert!(events.iter().any(|event| event["event"] == "check" && event["ok"] == true));
+    let (code, events) = vm.hwctl("verify", &[]);
+    assert_eq!(code, 0, "{events:#?}");
+    let (code, events) = vm.hwctl("cert show", &[]);
+    assert_eq!(code, 0, "{events:#?}");
+}
+
+fn pages_are_looked_at_the_way_that_ssh_goes() {
+    let vm = Provisioned::ready("trixie");
+    let (log, proxy) = (vm.folder().join("proxied"), vm.folder().join("proxy"));
+    // The name is known beyond the proxy only.
+    let script = format!(
+        "echo $1 $2 >> {}; exec 3<>/dev/tcp/{}/$2; cat <&3 & exec cat >&3",
+        log.display(),
+        vm.host.address
+    );
+    fs::write(&proxy, script).unwrap();
+    fs::write(
+        vm.folder().join("known"),
+        fs::read_to_string(vm.host.known_hosts())
+            .unwrap()
+            .replace(&vm.host.address.to_string(), "web.invalid"),
+    )
+    .unwrap();
+    let line = format!("'-o ProxyCommand=\"bash {} %h %p\"'", proxy.display());
+    reach_by(&vm, "web.invalid", &line);
+    let known = ["--known-hosts", "known"];
+
+    let (code, events) = vm.hwctl("provision", &[&known[..], &["--set", "tls.days=80"]].concat());
+
+    assert_eq!(code, 0, "{events:#?}");
+    assert!(warnings(&events).contains("is not looked at from outside"), "{events:#?}");
+    let ports = fs::read_to_string(&log).unwrap();
+    for port in ["web.invalid 22", "web.invalid 80", "web.invalid 443"] {
+        assert!(ports.contains(port), "{ports}");
+    }
+    let (code, events) = vm.hwctl("verify", &known);
+    assert_eq!(code, 0, "{events:#?}");
+}
+
+/// As with the security group of a cloud that lets ssh through alone.
+fn a_run_is_kept_though_web_ports_do_not_let_the_operator_in() {
+    let vm = Provisioned::ready("trixie");
+    vm.sh("iptables -t raw -I PREROUTING ! -i lo -p tcp -m multiport --dports 80,443 -j DROP");
+
+    let (code, events) = vm.hwctl("provision", &["--set", "tls.days=80"]);
+
+    assert_eq!(code, 0, "{events:#?}");
+    assert!(warnings(&events).contains("do not answer here"), "{events:#?}");
+    let checks: Vec<_> = events.iter().filter(|event| event["event"] == "check").collect();
+    assert!(checks.len() > 5, "{checks:#?}");
+    assert!(checks.iter().all(|check| check["detail"].as_str().unwrap().contains("through ssh")));
+
+    // Where sshd forwards nothing either, the run is kept as well, and says so.
+    vm.sh("echo AllowTcpForwarding no > /etc/ssh/sshd_config.d/00-none.conf; systemctl reload ssh");
+    let (code, events) = vm.hwctl("provision", &["--set", "tls.days=70"]);
+    assert_eq!(code, 0, "{events:#?}");
+    assert!(warnings(&events).contains("forwards nothing"), "{events:#?}");
 }
