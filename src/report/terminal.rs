@@ -57,12 +57,23 @@ struct State<W> {
 struct HostState {
     bar: Option<ProgressBar>,
     ids: Vec<String>,
+    /// How many changes are made. Some are made beside others, so their places in the plan do not
+    /// come in order.
+    made: usize,
     checks: (usize, usize),
     undone: usize,
     /// What was found to be wrong with it.
     cause: Option<Finding>,
     /// Whether it was asked something and has answered: there is no outcome to tell.
     is_answer: bool,
+}
+
+impl HostState {
+    /// Which change of how many is under way, such as `[3/48]`.
+    fn count(&self) -> String {
+        let all = self.ids.len();
+        format!("[{}/{all}]", (self.made + 1).min(all))
+    }
 }
 
 impl<W: Write + Send> Terminal<W> {
@@ -103,23 +114,18 @@ impl<W: Write + Send> Sink for Terminal<W> {
                 state.progress(style, &host, &message, fraction);
             }
             What::Plan { changes } => state.plan(style, &host, &changes),
-            What::ChangeStarted { index, id } => {
-                let all = state.hosts.entry(host.clone()).or_default().ids.len();
-                state.progress(
-                    style,
-                    &host,
-                    &format!("[{}/{all}] {id}", index.saturating_add(1)),
-                    None,
-                );
+            What::ChangeStarted { id, .. } => {
+                let count = state.hosts.entry(host.clone()).or_default().count();
+                state.progress(style, &host, &format!("{count} {id}"), None);
             }
             What::ChangeProgress { index, fraction, message } => {
                 let known = state.hosts.entry(host.clone()).or_default();
-                let all = known.ids.len();
                 let id = known.ids.get(index).cloned().unwrap_or_default();
-                let message = format!("[{}/{all}] {id}: {message}", index.saturating_add(1));
+                let message = format!("{} {id}: {message}", known.count());
                 state.progress(style, &host, &message, fraction);
             }
             What::ChangeDone { id, elapsed_ms, .. } => {
+                state.hosts.entry(host.clone()).or_default().made += 1;
                 if elapsed_ms >= 1000 {
                     let tick = style.paint("✓", "32");
                     let line = format!("{tick} {id}  {}", seconds(elapsed_ms));
