@@ -420,7 +420,11 @@ pub fn failure_text(style: Style, host: &str, failure: &Failure) -> String {
         let _ = write!(text, "\n  because: {}", why.replace('\n', "\n    "));
     }
     if failure.exit == Exit::Undone {
-        text.push_str("\n  the run was undone: the host is as it was before");
+        let is_whole = !failure.why.iter().any(|why| why.starts_with("not undone: "));
+        text.push_str(match is_whole {
+            true => "\n  the run was undone: the host is as it was before",
+            false => "\n  the run was undone, save for what is named above",
+        });
     }
     if let Some(not_done) = &failure.not_done {
         let _ = write!(text, "\n  {not_done}");
