@@ -61,3 +61,24 @@ fn site_page(site: &Site, facts: &Facts) -> Page {
     };
     Page { path: with_slash(&site.path), statuses, holds: None, is_listed: !site.allow.is_empty() }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::{Sources, load};
+
+    #[test]
+    fn an_ipv6_address_has_brackets_in_urls() {
+        let sets = ["api.users.a=long-enough", "sites.site2.users.a=long-enough"];
+        let sets = sets.map(str::to_owned).to_vec();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("inventory.yaml");
+        std::fs::write(&path, "all: { hosts: { h: } }").unwrap();
+        let inventory = load(&Sources { path: Some(path), sets }).unwrap();
+        let (vars, _) = inventory.vars(&inventory.select(&[], None).unwrap()[0]).unwrap();
+
+        let urls = urls("2001:db8::1", &vars);
+
+        assert!(urls.iter().all(|url| url.starts_with("https://[2001:db8::1]/")), "{urls:?}");
+    }
+}

@@ -168,3 +168,34 @@ fn socket_folder() -> PathBuf {
 pub(super) fn is_missing(error: &std::io::Error) -> bool {
     error.kind() == ErrorKind::NotFound
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_that_may_pass_is_told_from_a_host_that_is_away() {
+        let timeout = Duration::from_secs(10);
+        let patience = |told: &str| Refusal::Ssh(told.to_owned()).patience(timeout);
+
+        for told in [
+            "ssh: connect to host vm1 port 22: Connection refused",
+            "kex_exchange_identification: read: Connection reset by peer",
+            "kex_exchange_identification: banner line 0: Not allowed at this time",
+            "Connection closed by 192.0.2.1 port 22",
+        ] {
+            assert_eq!(patience(told), Some(timeout), "{told}");
+        }
+        assert_eq!(
+            patience("System is booting up. Unprivileged users are not permitted"),
+            Some(BOOT)
+        );
+        for told in [
+            "ssh: connect to host vm1 port 22: Connection timed out",
+            "vm1: Permission denied (publickey).",
+            "Host key verification failed.",
+        ] {
+            assert_eq!(patience(told), None, "{told}");
+        }
+    }
+}

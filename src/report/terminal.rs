@@ -57,6 +57,8 @@ struct State<W> {
 struct HostState {
     bar: Option<ProgressBar>,
     ids: Vec<String>,
+    /// What the plan adds, changes and removes, such as `+40 ~5 -1`.
+    tally: String,
     /// How many changes are made. Some are made beside others, so their places in the plan do not
     /// come in order.
     made: usize,
@@ -154,7 +156,7 @@ impl<W: Write + Send> Sink for Terminal<W> {
             }
             What::History { runs } => state.history(style, &host, &runs),
             What::Done(summary) => state.done(style, &summary),
-            What::Summary { hosts } => state.summary(&hosts),
+            What::Summary { hosts } => state.summary(style, &hosts),
             daily => {
                 if matches!(daily, What::Restored { .. }) {
                     state.hosts.entry(host.clone()).or_default().is_answer = true;
@@ -216,6 +218,7 @@ impl<W: Write> State<W> {
     fn plan(&mut self, style: Style, host: &str, changes: &[Planned]) {
         let known = self.hosts.entry(host.to_owned()).or_default();
         known.ids = changes.iter().map(|planned| planned.change.id.to_string()).collect();
+        known.tally = tally(changes);
         let text = match (changes.is_empty(), style.diff) {
             (true, _) if style.check => host_line(host, "nothing to change"),
             (true, _) => return,
@@ -278,7 +281,9 @@ impl<W: Write> State<W> {
             // That there is nothing to change is told already.
             Outcome::Unchanged if style.check => return,
             Outcome::Unchanged => ("unchanged".to_owned(), "32"),
-            Outcome::Changed if style.check => (format!("{changes} planned, none made"), "35"),
+            Outcome::Changed if style.check => {
+                (format!("{changes} planned ({}), none made", known.tally), "35")
+            }
             Outcome::Changed => (format!("changed, {changes}"), "35"),
             Outcome::Restarted => ("restarted and healthy".to_owned(), "32"),
             Outcome::Answered => return,
@@ -302,7 +307,7 @@ impl<W: Write> State<W> {
         self.print(&text);
     }
 
-    fn summary(&mut self, hosts: &[HostSummary]) {
+    fn summary(&mut self, style: Style, hosts: &[HostSummary]) {
         // What still moves belongs to hosts that will say nothing more.
         let _ = self.bars.clear();
         let is_answer = hosts.iter().all(|host| host.outcome == Outcome::Answered);
@@ -335,7 +340,7 @@ impl<W: Write> State<W> {
                 let _ = write!(text, "  {}", names.join(" "));
             }
         }
-        self.print(&text);
+        self.say(style, &text);
     }
 }
 
@@ -371,12 +376,26 @@ fn plan_summary(changes: &[Planned]) -> String {
     format!("{}: {}", count(changes.len(), "change"), tags.join(", "))
 }
 
-fn change_text(style: Style, change: &Change) -> String {
-    let (sign, color) = match change.action {
+/// A change's sign and its colour.
+fn sign(action: Action) -> (&'static str, &'static str) {
+    match action {
         Action::Create | Action::Start => ("+", "32"),
         Action::Update | Action::Reload | Action::Restart => ("~", "35"),
         Action::Remove | Action::Stop => ("-", "31"),
+    }
+}
+
+/// How many changes there are of each sign: `+40 ~5 -1`.
+fn tally(changes: &[Planned]) -> String {
+    let of = |wanted: &str| {
+        let found = changes.iter().filter(|planned| sign(planned.change.action).0 == wanted);
+        Some(found.count()).filter(|count| *count > 0).map(|count| format!("{wanted}{count}"))
     };
+    ["+", "~", "-"].into_iter().filter_map(of).collect::<Vec<_>>().join(" ")
+}
+
+fn change_text(style: Style, change: &Change) -> String {
+    let (sign, color) = sign(change.action);
     let verb = format!("{:?}", change.action).to_lowercase();
     let mut text =
         format!("{} {}  {verb}", style.paint(sign, color), style.paint(change.id.as_str(), "1"));
