@@ -24,7 +24,7 @@ pub(super) fn text(info: &CertificateInfo, served: &Served) -> String {
     match served {
         Served::This => line("served", "this certificate"),
         Served::Other { sha256 } => {
-            line("served", &format!("another certificate\n           {sha256}"))
+            line("served", &format!("another certificate\n           {sha256}"));
         }
         Served::Nothing { why } => line("served", &format!("nothing: {why}")),
     }

@@ -104,9 +104,8 @@ mod tests {
     struct Paper(Arc<Mutex<String>>);
 
     impl Paper {
-        fn put(&self, text: &str) -> Result<()> {
+        fn put(&self, text: &str) {
             self.0.lock().unwrap().push_str(text);
-            Ok(())
         }
     }
 
@@ -115,10 +114,12 @@ mod tests {
             20
         }
         fn move_cursor_up(&self, _: usize) -> Result<()> {
-            self.put("<up>")
+            self.put("<up>");
+            Ok(())
         }
         fn move_cursor_down(&self, _: usize) -> Result<()> {
-            self.put("<down>")
+            self.put("<down>");
+            Ok(())
         }
         fn move_cursor_right(&self, _: usize) -> Result<()> {
             Ok(())
@@ -127,10 +128,12 @@ mod tests {
             Ok(())
         }
         fn write_line(&self, text: &str) -> Result<()> {
-            self.put(&format!("{text}\n"))
+            self.put(&format!("{text}\n"));
+            Ok(())
         }
         fn write_str(&self, text: &str) -> Result<()> {
-            self.put(text)
+            self.put(text);
+            Ok(())
         }
         fn clear_line(&self) -> Result<()> {
             Ok(())
