@@ -1,6 +1,7 @@
 //! An HTTP client that knows a host by its certificate's fingerprint and trusts no other.
 
 use std::net::{IpAddr, SocketAddr};
+use std::process::Stdio;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -16,7 +17,7 @@ use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -24,31 +25,82 @@ use tokio_rustls::client::TlsStream;
 use crate::resource::sha256;
 
 /// The way to a host.
-#[derive(Clone, Copy, Debug)]
-pub struct Way {
-    /// Its address.
-    pub to: IpAddr,
-    /// The address to come from; the system's choice when absent.
-    pub from: Option<IpAddr>,
+#[derive(Clone, Debug)]
+pub enum Way {
+    /// A connection of one's own.
+    Direct {
+        /// The host's address.
+        to: IpAddr,
+        /// The address to come from; the system's choice when absent.
+        from: Option<IpAddr>,
+    },
+    /// The input and output of a program that connects.
+    Program(Program),
 }
+
+/// A program whose input and output are a connection, such as `ssh -W`.
+#[derive(Clone, Debug)]
+pub struct Program {
+    words: Vec<String>,
+}
+
+impl Program {
+    /// The program and its arguments, in which `{port}` stands for the port.
+    #[must_use]
+    pub fn new(words: Vec<String>) -> Self {
+        Self { words }
+    }
+
+    /// The words for one port.
+    #[must_use]
+    pub fn words(&self, port: u16) -> Vec<String> {
+        self.words.iter().map(|word| word.replace("{port}", &port.to_string())).collect()
+    }
+
+    fn open(&self, port: u16) -> Result<Box<dyn Stream>> {
+        let words = self.words(port);
+        let (name, arguments) = words.split_first().context("there is no program")?;
+        let mut child = tokio::process::Command::new(name)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .with_context(|| format!("run `{name}`"))?;
+        let (output, input) = (child.stdout.take(), child.stdin.take());
+        let (output, input) = (output.context("its output")?, input.context("its input")?);
+        // It ends with its input and output; who waits for it keeps it from staying as a zombie.
+        tokio::spawn(async move { child.wait().await });
+        Ok(Box::new(tokio::io::join(output, input)))
+    }
+}
+
+/// A connection to a port.
+pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 impl From<IpAddr> for Way {
     fn from(to: IpAddr) -> Self {
-        Self { to, from: None }
+        Self::Direct { to, from: None }
     }
 }
 
 impl Way {
-    /// Connects to a TCP port.
-    pub async fn open(self, port: u16) -> Result<TcpStream> {
-        let socket = match self.to {
+    /// Connects to a TCP port. Only by a direct way does this tell that the port is open.
+    pub async fn open(&self, port: u16) -> Result<Box<dyn Stream>> {
+        let (to, from) = match self {
+            Self::Direct { to, from } => (*to, *from),
+            Self::Program(program) => return program.open(port),
+        };
+        let socket = match to {
             IpAddr::V4(_) => TcpSocket::new_v4()?,
             IpAddr::V6(_) => TcpSocket::new_v6()?,
         };
-        if let Some(from) = self.from {
+        if let Some(from) = from {
             socket.bind(SocketAddr::new(from, 0))?;
         }
-        Ok(socket.connect(SocketAddr::new(self.to, port)).await?)
+        Ok(Box::new(socket.connect(SocketAddr::new(to, port)).await?))
     }
 }
 
@@ -132,7 +184,11 @@ impl Drop for Connection {
     }
 }
 
-async fn connect(way: Way, host: &str, certificate: Option<&str>) -> Result<TlsStream<TcpStream>> {
+async fn connect(
+    way: Way,
+    host: &str,
+    certificate: Option<&str>,
+) -> Result<TlsStream<Box<dyn Stream>>> {
     let config = ClientConfig::builder()
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(Pinned(certificate.map(str::to_owned))))

@@ -10,7 +10,7 @@ use crate::stack::TAGS;
 pub(super) const PROVISION_EXAMPLES: &str = "\
 Examples:
   hwctl provision --lab                           try it on a disposable host
-  hwctl provision --host 37.9.53.237              one host, listed or not
+  hwctl provision --host 192.0.2.10               one host, listed or not
   hwctl provision --limit 'web*' --check --diff   show what would change
   hwctl provision --only sites                    only the pages, in no time
   hwctl provision --skip packages,firewall        all but these parts";

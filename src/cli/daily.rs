@@ -155,7 +155,7 @@ pub struct ExecArgs {
     #[arg(long)]
     pub json: bool,
     /// The program and its arguments
-    #[arg(last = true, required = true)]
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
     pub command: Vec<String>,
 }
 

@@ -18,8 +18,8 @@ Examples:
 
 pub(super) const INIT_EXAMPLES: &str = "\
 Examples:
-  hwctl init                    ./inventory.yaml
-  hwctl init site --templates   the templates too, in ./site";
+  hwctl init --host 192.0.2.10 --user root   ./inventory.yaml for this host
+  hwctl init site --templates                the templates too, in ./site";
 
 pub(super) const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
@@ -72,6 +72,12 @@ pub struct InitArgs {
     /// Where to
     #[arg(default_value = ".")]
     pub folder: PathBuf,
+    /// The address or name of your host
+    #[arg(long)]
+    pub host: Option<String>,
+    /// Login name on it [default: ubuntu]
+    #[arg(short, long)]
+    pub user: Option<String>,
     /// Write hwctl's templates too: each that stays there is used in the place of hwctl's own, also
     /// when a later hwctl brings a better one
     #[arg(long)]

@@ -65,7 +65,13 @@ impl Back {
             false => Outcome::Changed,
         };
         if outcome == Outcome::Changed && !self.args.check {
-            self.confirm(&work.target.name, planned.changes.len(), tell).await?;
+            if !self.confirm(&work.target.name, planned.changes.len(), tell).await? {
+                engine.hang_up().await;
+                let message = "nothing was changed on the host, as you wished".to_owned();
+                tell(What::Step { message: message.clone(), fraction: None });
+                tell(What::Warning { message });
+                return Ok(Outcome::Interrupted.into());
+            }
             let carry =
                 Carry { uploads: &[], keep_on_failure: false, is_part: false, outside: None };
             carry_out(&mut engine, planned, carry, tell).await?;
@@ -74,9 +80,11 @@ impl Back {
         Ok(outcome.into())
     }
 
-    async fn confirm(&self, host: &str, changes: usize, tell: Tell<'_>) -> Result<(), Failure> {
+    /// Asks whether to go on. An answer other than yes or no, such as none because nobody is at a
+    /// terminal, is a failure.
+    async fn confirm(&self, host: &str, changes: usize, tell: Tell<'_>) -> Result<bool, Failure> {
         if self.args.yes {
-            return Ok(());
+            return Ok(true);
         }
         let _one_at_a_time = self.asking.lock().await;
         tell(What::Asking);
@@ -87,10 +95,13 @@ impl Back {
             terminal.read_line()
         });
         let answer = answer.await.ok().and_then(Result::ok).unwrap_or_default();
-        if matches!(answer.trim().to_lowercase().as_str(), "y" | "yes") {
-            return Ok(());
+        match answer.trim().to_lowercase().as_str() {
+            "y" | "yes" => return Ok(true),
+            "n" | "no" => return Ok(false),
+            _ => {}
         }
         Err(Failure::new(Exit::Failed, format!("`{}` was not confirmed", self.verb))
-            .not_done("nothing was changed on the host"))
+            .not_done("nothing was changed on the host")
+            .hint("answer `y`, or run with `--yes`"))
     }
 }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 
 use super::backup_file::{self, Head};
 use super::fleet::{self, Ended, Job, Show};
-use super::hosts::Work;
+use super::hosts::{Needs, Work};
 use super::run::run_info;
 use crate::cli::{BackupArgs, RestoreArgs};
 use crate::engine::RedisPlace;
@@ -47,6 +47,7 @@ struct Backup {
 }
 
 impl Job for Backup {
+    const NEEDS: Needs = Needs::NoLookup;
     const CHANGES: bool = false;
 
     fn begins(&self, works: &[Work]) -> Result<(), Failure> {
@@ -95,6 +96,8 @@ impl RestoreJob {
 }
 
 impl Job for RestoreJob {
+    const NEEDS: Needs = Needs::NoLookup;
+
     /// A file that is missing or damaged is known before any host is contacted.
     fn begins(&self, works: &[Work]) -> Result<(), Failure> {
         self.several.store(works.len() > 1, Ordering::Relaxed);

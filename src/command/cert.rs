@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::fleet::{self, Ended, Job, Show};
 use super::here;
-use super::hosts::Work;
+use super::hosts::{Needs, Work};
 use super::outside::expected;
 use super::run::{Carry, carry_out, run_info, show_plan};
 use crate::cli::{CertArgs, CertCommand, RenewArgs, ShowCertArgs};
@@ -39,9 +39,11 @@ fn goal(args: &RenewArgs) -> Goal {
 }
 
 impl Job for ShowCertArgs {
+    const NEEDS: Needs = Needs::NoLookup;
+
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
         let mut engine = Engine::start(&work.target, tell).await?;
-        show(&mut engine, work, tell).await?;
+        show(&mut engine, tell).await?;
         engine.hang_up().await;
         Ok(Outcome::Answered.into())
     }
@@ -66,8 +68,9 @@ impl Job for RenewArgs {
             false => Outcome::Changed,
         };
         if outcome == Outcome::Changed && !self.check {
+            let host = engine.route.host.clone();
             let outside = |facts: &_, certificate| {
-                let mut expected = expected(&work.target.address, &work.vars, facts, certificate);
+                let mut expected = expected(&host, &work.vars, facts, certificate);
                 // No port is opened or closed.
                 expected.closed.clear();
                 expected
@@ -80,16 +83,16 @@ impl Job for RenewArgs {
             };
             carry_out(&mut engine, planned, carry, tell).await?;
         }
-        show(&mut engine, work, tell).await?;
+        show(&mut engine, tell).await?;
         engine.hang_up().await;
         Ok(outcome.into())
     }
 }
 
 /// Tells what the certificate says; one that is over, torn or not served is a failure.
-async fn show(engine: &mut Engine, work: &Work, tell: Tell<'_>) -> Result<(), Failure> {
+async fn show(engine: &mut Engine, tell: Tell<'_>) -> Result<(), Failure> {
     let info = engine.certificate(tell).await?;
-    let served = match served_certificate(&work.target.address).await {
+    let served = match served_certificate(&engine.route).await {
         Ok(sha256) if sha256 == info.sha256 => Served::This,
         Ok(sha256) => Served::Other { sha256 },
         Err(error) => Served::Nothing { why: format!("{error:#}") },

@@ -90,9 +90,10 @@ impl Deploy {
         };
         let planned = engine.plan(request, tell).await?;
         show_plan(&planned, tell);
+        let host = engine.route.host.clone();
         if !self.args.check {
             let outside = |facts: &_, certificate| {
-                let mut expected = expected(&work.target.address, &work.vars, facts, certificate);
+                let mut expected = expected(&host, &work.vars, facts, certificate);
                 expected.closed.clear();
                 expected
             };
@@ -105,6 +106,6 @@ impl Deploy {
             carry_out(&mut engine, planned, carry, tell).await?;
         }
         engine.hang_up().await;
-        Ok(Ended { outcome: Outcome::Changed, urls: urls(&work.target.address, &work.vars) })
+        Ok(Ended { outcome: Outcome::Changed, urls: urls(&host, &work.vars) })
     }
 }

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::back::Back;
 use super::fleet::{self, Ended, Job};
-use super::hosts::Work;
+use super::hosts::{Needs, Work};
 use crate::cli::DestroyArgs;
 use crate::engine::protocol::Goal;
 use crate::failure::{Exit, Failure};
@@ -23,6 +23,8 @@ struct Destroy {
 }
 
 impl Job for Destroy {
+    const NEEDS: Needs = Needs::NoLookup;
+
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
         self.back.on_host(work, Goal::Original { purge_data: self.purge_data }, tell).await
     }

@@ -14,7 +14,7 @@ use crate::engine::{Examination, Service};
 use crate::event::{Finding, Fix, Outcome, What};
 use crate::failure::{Exit, Failure};
 use crate::inventory::{Network, Site};
-use crate::remote::{Engine, Tell, status};
+use crate::remote::{Engine, Route, Tell, shown, status};
 use crate::resource::Secret;
 use crate::stack::{CERTIFICATE, Stack};
 
@@ -61,8 +61,9 @@ impl Job for Doctor {
                 }
             }
         }
+        let engine_host = engine.route.host.clone();
         engine.hang_up().await;
-        Ok(Ended { outcome, urls: urls(&work.target.address, &work.vars) })
+        Ok(Ended { outcome, urls: urls(&engine_host, &work.vars) })
     }
 }
 
@@ -94,7 +95,7 @@ impl Doctor {
         let mut findings = engine.examine(asked, tell).await?;
         if let Some(path) = &self.args.url {
             let client = engine.facts.ssh_client;
-            let seen = at_url(path, client, work, findings.is_empty()).await;
+            let seen = at_url(path, &engine.route, client, work, findings.is_empty()).await;
             // What is not as declared, and yet serves, explains an answer only if nothing else does.
             let drift = findings.pop_if(|finding| finding.cause == Finding::DRIFT);
             findings.extend(seen.into_iter().chain(drift));
@@ -137,8 +138,9 @@ impl Doctor {
         };
         let planned = engine.plan(request, tell).await?;
         show_plan(&planned, tell);
+        let host = engine.route.host.clone();
         let outside = |facts: &_, certificate: Option<_>| {
-            let mut expected = expected(&work.target.address, &work.vars, facts, certificate);
+            let mut expected = expected(&host, &work.vars, facts, certificate);
             expected.closed.clear();
             expected
         };
@@ -155,12 +157,13 @@ impl Doctor {
 /// What is seen at one path from outside, where the host itself explains it or not.
 async fn at_url(
     path: &str,
+    route: &Route,
     client: Option<std::net::IpAddr>,
     work: &Work,
     is_healthy: bool,
 ) -> Option<Finding> {
-    let url = format!("https://{}{path}", work.target.address);
-    let seen = status(&work.target.address, path).await;
+    let url = format!("https://{}{path}", shown(&route.host));
+    let seen = status(route, path).await;
     let site = work.vars.sites.iter().filter(|(_, site)| below(path, &site.path));
     let site = site.max_by_key(|(_, site)| site.path.len());
     match (seen, site) {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Result;
 
 use super::fleet::{self, Ended, Job, Show};
-use super::hosts::Work;
+use super::hosts::{Needs, Work};
 use crate::cli::ExecArgs;
 use crate::event::{Outcome, What};
 use crate::failure::{Exit, Failure};
@@ -24,6 +24,7 @@ struct ExecJob {
 }
 
 impl Job for ExecJob {
+    const NEEDS: Needs = Needs::NoLookup;
     const CHANGES: bool = false;
 
     fn begins(&self, works: &[Work]) -> Result<(), Failure> {

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::fleet::{self, Ended, Job, Show};
-use super::hosts::Work;
+use super::hosts::{Needs, Work};
 use crate::cli::FactsArgs;
 use crate::event::{Outcome, What};
 use crate::failure::{Exit, Failure};
@@ -16,6 +16,8 @@ pub fn run(args: FactsArgs) -> Result<Exit> {
 }
 
 impl Job for FactsArgs {
+    const NEEDS: Needs = Needs::NoLookup;
+
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
         let engine = Engine::start(&work.target, tell).await?;
         tell(What::Facts { facts: engine.facts.clone() });

@@ -1,5 +1,6 @@
 //! A verb on many hosts at once: each in a task of its own, told as events, summed up in one exit code.
 
+use std::collections::HashSet;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +10,7 @@ use anyhow::Result;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
-use super::hosts::{self, Work};
+use super::hosts::{self, Needs, Work};
 use crate::cli::HostArgs;
 use crate::event::{Event, HostSummary, Outcome, Sink, What};
 use crate::failure::{Exit, Failure};
@@ -46,6 +47,12 @@ pub(super) trait Job: Send + Sync + 'static {
     /// Whether it changes hosts, so that a stop waits for the change in hand.
     const CHANGES: bool = true;
 
+    /// Whether it needs the passwords and the local files of the inventory.
+    const NEEDS: Needs = Needs::Everything;
+
+    /// Whether the operator hears what in the inventory should not stay as it is.
+    const WARNS: bool = false;
+
     /// Hears which hosts there are, before the work begins.
     fn begins(&self, _works: &[Work]) -> Result<(), Failure> {
         Ok(())
@@ -62,6 +69,8 @@ pub(super) trait Job: Send + Sync + 'static {
 /// Any job: what a fleet does is compiled once and not for each verb.
 trait AnyJob: Send + Sync {
     fn changes_hosts(&self) -> bool;
+    fn warns(&self) -> bool;
+    fn needs(&self) -> Needs;
     fn begins_on(&self, works: &[Work]) -> Result<(), Failure>;
     fn do_on<'a>(&'a self, work: &'a Work, tell: Tell<'a>)
     -> BoxFuture<'a, Result<Ended, Failure>>;
@@ -70,6 +79,14 @@ trait AnyJob: Send + Sync {
 impl<J: Job> AnyJob for J {
     fn changes_hosts(&self) -> bool {
         J::CHANGES
+    }
+
+    fn warns(&self) -> bool {
+        J::WARNS
+    }
+
+    fn needs(&self) -> Needs {
+        J::NEEDS
     }
 
     fn begins_on(&self, works: &[Work]) -> Result<(), Failure> {
@@ -113,7 +130,7 @@ async fn on_all(
     let step = move |line: &str| {
         lab_sink.event(Event::of_run(What::Step { message: line.to_owned(), fraction: None }));
     };
-    let found = hosts::find(args, step).and_then(|works| {
+    let found = hosts::find(args, job.needs(), step).and_then(|works| {
         job.begins_on(&works)?;
         Ok(works)
     });
@@ -127,6 +144,9 @@ async fn on_all(
             return Ok(exit);
         }
     };
+    if job.warns() {
+        warn(&found, &*sink);
+    }
     let fleet = Arc::new(Fleet {
         job,
         sink: Arc::clone(&sink),
@@ -154,6 +174,22 @@ async fn on_all(
     };
     sink.event(Event::of_run(What::Summary { hosts: summaries }));
     Ok(exit)
+}
+
+/// Tells each warning once, with the host's name when it is about one host of several.
+fn warn(works: &[Work], sink: &dyn Sink) {
+    let mut told = HashSet::new();
+    for warning in works.iter().flat_map(|work| &work.warnings) {
+        if !told.insert(warning) {
+            continue;
+        }
+        let mut hosts = works.iter().filter(|work| work.warnings.contains(warning));
+        let what = What::Warning { message: warning.clone() };
+        sink.event(match (hosts.next(), hosts.next()) {
+            (Some(only), None) => Event::on(only.target.name.clone(), what),
+            _ => Event::of_run(what),
+        });
+    }
 }
 
 /// Ctrl-C stops the work after the change in hand, a second one at once.

@@ -14,7 +14,7 @@ use crate::engine::protocol::{
 };
 use crate::event::What;
 use crate::failure::{Exit, Failure};
-use crate::remote::served_certificate;
+use crate::remote::{Route, served_certificate};
 
 /// How long another run is waited for, in seconds.
 const PATIENCE_S: u64 = 300;
@@ -85,7 +85,7 @@ impl Line {
         }
         let applied = self.ask(&Request::Apply { fingerprint }).await?;
         let Reply::Applied { certificate } = applied else { bail!("the engine does not apply") };
-        let wrong = match served_certificate("127.0.0.1").await {
+        let wrong = match served_certificate(&Route::direct("127.0.0.1")).await {
             Ok(served) if certificate.as_ref() == Some(&served) => None,
             Ok(served) => Some(format!("it serves another one (SHA-256 {served})")),
             Err(error) => Some(format!("{error:#}")),

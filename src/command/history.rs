@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::fleet::{self, Ended, Job, Show};
-use super::hosts::Work;
+use super::hosts::{Needs, Work};
 use crate::cli::HistoryArgs;
 use crate::event::{Outcome, What};
 use crate::failure::{Exit, Failure};
@@ -19,6 +19,8 @@ pub fn run(args: HistoryArgs) -> Result<Exit> {
 struct History(HistoryArgs);
 
 impl Job for History {
+    const NEEDS: Needs = Needs::NoLookup;
+
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
         let mut engine = Engine::start(&work.target, tell).await?;
         let mut runs = engine.history(tell).await?;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
@@ -21,7 +22,7 @@ const LAB_HOST: &str = "lab1";
 const LAB_SETS: [&str; 2] = ["sites.site2.users={admin: homework}", "api.users={admin: password}"];
 
 /// One host to work on.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Work {
     pub(super) target: Target,
     pub(super) vars: Vars,
@@ -30,11 +31,31 @@ pub(super) struct Work {
     pub(super) allow_places: BTreeMap<String, String>,
     /// What relative paths in the vars are relative to.
     pub(super) folder: PathBuf,
+    inventory: Arc<Inventory>,
+    host: inventory::Host,
+}
+
+/// Whether a verb needs the passwords and the local files that the vars refer to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Needs {
+    /// They are looked up before any host is contacted.
+    Everything,
+    /// They are not looked up. The verb may ask for [`Work::complete`] when it needs them after all.
+    NoLookup,
+}
+
+impl Work {
+    /// The same work with everything looked up that its vars refer to.
+    pub(super) fn complete(&self) -> Result<Self, Failure> {
+        let (vars, _) = self.inventory.vars(&self.host)?;
+        Ok(Self { vars, ..self.clone() })
+    }
 }
 
 /// The hosts that the command line means; `tell` hears what the lab does.
 pub(super) fn find(
     args: &HostArgs,
+    needs: Needs,
     tell: impl Fn(&str) + Send + Sync + 'static,
 ) -> Result<Vec<Work>> {
     let password = match args.ask_become_pass {
@@ -44,7 +65,7 @@ pub(super) fn find(
     if args.lab {
         return Ok(vec![lab_host(args, tell)?]);
     }
-    let inventory = load(args.inventory.clone(), args.set.clone())?;
+    let inventory = Arc::new(load(args.inventory.clone(), args.set.clone())?);
     let hosts = inventory.select(&args.host, args.limit.as_deref())?;
     if hosts.is_empty() {
         return Err(Failure::usage("there is no host to work on")
@@ -53,24 +74,31 @@ pub(super) fn find(
     }
     let mut works = Vec::new();
     for host in hosts {
-        let (vars, warnings) = inventory.vars(&host)?;
+        host.require_reachable()?;
+        let (vars, warnings) = match needs {
+            Needs::Everything => inventory.vars(&host)?,
+            Needs::NoLookup => (inventory.vars_without_lookup(&host)?, Vec::new()),
+        };
         let allow_places = allow_places(&host, &vars);
         let target = Target {
             name: host.name.clone(),
             address: host.address.clone(),
-            user: args.user.clone().or(host.user),
+            user: args.user.clone().or_else(|| host.user.clone()),
             port: args.port.or(host.port),
-            identity: args.identity.clone().or(host.identity),
+            identity: args.identity.clone().or_else(|| host.identity.clone()),
             known_hosts: args.known_hosts.clone(),
+            ssh_arguments: host.ssh_arguments.clone(),
             accept_new_host_key: args.accept_new_host_key,
             become_password: password.clone(),
             host_binary: args.host_binary.clone(),
             connect_timeout: Duration::from_secs(args.connect_timeout.into()),
             persist: persist(args),
         };
-        let warnings = warnings.iter().map(ToString::to_string).collect();
+        let warnings = inventory.warnings().iter().chain(&warnings);
+        let warnings = warnings.map(ToString::to_string).collect();
         let folder = inventory.folder().to_owned();
-        works.push(Work { target, vars, warnings, allow_places, folder });
+        let inventory = Arc::clone(&inventory);
+        works.push(Work { target, vars, warnings, allow_places, folder, inventory, host });
     }
     Ok(works)
 }
@@ -103,8 +131,8 @@ fn lab_host(args: &HostArgs, tell: impl Fn(&str) + Send + Sync + 'static) -> Res
     }
     let address = host.address.to_string();
     let selected = inventory.select(std::slice::from_ref(&address), None)?;
-    let known = selected.first().context("the lab host is selected")?;
-    let (vars, _) = inventory.vars(known)?;
+    let known = selected.into_iter().next().context("the lab host is selected")?;
+    let (vars, _) = inventory.vars(&known)?;
     let target = Target {
         name: host.name.clone(),
         address,
@@ -112,6 +140,7 @@ fn lab_host(args: &HostArgs, tell: impl Fn(&str) + Send + Sync + 'static) -> Res
         port: None,
         identity: Some(host.identity().to_owned()),
         known_hosts: Some(host.known_hosts().to_owned()),
+        ssh_arguments: Vec::new(),
         accept_new_host_key: false,
         become_password: None,
         host_binary: args.host_binary.clone(),
@@ -119,8 +148,9 @@ fn lab_host(args: &HostArgs, tell: impl Fn(&str) + Send + Sync + 'static) -> Res
         persist: persist(args),
     };
     let folder = inventory.folder().to_owned();
-    let allow_places = allow_places(known, &vars);
-    Ok(Work { target, vars, warnings: Vec::new(), allow_places, folder })
+    let allow_places = allow_places(&known, &vars);
+    let inventory = Arc::new(inventory);
+    Ok(Work { target, vars, warnings: Vec::new(), allow_places, folder, inventory, host: known })
 }
 
 /// For how many seconds connections are kept.

@@ -1,10 +1,13 @@
 //! `hwctl init`: an inventory to edit, and on request the templates.
 
-use std::fs;
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
+use rand::RngExt as _;
+use rand::distr::Alphanumeric;
 
 use crate::cli::InitArgs;
 use crate::failure::{Exit, Failure};
@@ -12,10 +15,26 @@ use crate::stack::template_sources;
 
 /// The commented example: every variable at its default.
 const INVENTORY: &str = include_str!("../../inventory.yaml");
+/// Passwords of the example, which everybody knows, and the files that take their place.
+const PASSWORDS: [(&str, &str, &str); 2] = [
+    ("admin: homework", "admin: { file: secrets/site2 }", "secrets/site2"),
+    ("users: { admin: password }", "users: { admin: { file: secrets/api } }", "secrets/api"),
+];
+/// The comment of the example about its passwords, and that of an inventory without them.
+const COMMENT: (&str, &str) = (
+    "Everybody knows these passwords, so hwctl warns. Name where a password is instead:",
+    "Where a password is. A file below `secrets/` was made for you; other ways are:",
+);
+/// The host of the example. Nobody has its address, which is reserved for documentation.
+const HOST: &str = "vm1: { ansible_host: 192.0.2.10 }";
+const USER: &str = "ansible_user: ubuntu";
+/// So many random letters and digits are as hard to guess as a key of 119 bits.
+const PASSWORD_LENGTH: usize = 20;
 
 /// Runs `hwctl init`.
 pub fn run(args: &InitArgs) -> Result<Exit> {
-    let mut files = vec![("inventory.yaml".to_owned(), INVENTORY.to_owned())];
+    let mut files = vec![("inventory.yaml".to_owned(), inventory(args)?)];
+    files.extend(PASSWORDS.map(|(_, _, file)| (file.to_owned(), format!("{}\n", password()))));
     if args.templates {
         let templates = template_sources()?.into_iter();
         files.extend(templates.map(|(name, text)| (format!("templates/{name}"), text)));
@@ -35,18 +54,63 @@ pub fn run(args: &InitArgs) -> Result<Exit> {
     for (name, text) in &files {
         write(&args.folder.join(name), text)?;
     }
-    println!("{} files in {}", files.len(), args.folder.display());
-    println!("next: edit `{}`, then `hwctl plan`", args.folder.join("inventory.yaml").display());
+    let shown = args.folder.join("inventory.yaml").display().to_string();
+    println!(
+        "wrote {} files to `{}`; passwords are in `secrets/`",
+        files.len(),
+        args.folder.display()
+    );
+    match args.host {
+        Some(_) => println!("next: `hwctl plan -i {shown}`"),
+        None => println!("next: name your host in `{shown}`, then `hwctl plan -i {shown}`"),
+    }
     Ok(Exit::Done)
+}
+
+/// The example with the operator's host, and with passwords that nobody knows.
+fn inventory(args: &InitArgs) -> Result<String> {
+    let mut text = INVENTORY.replace(COMMENT.0, COMMENT.1);
+    for (known, reference, _) in PASSWORDS {
+        text = text.replace(known, reference);
+    }
+    let is_word = |text: &str| {
+        !text.is_empty() && text.chars().all(|c| c.is_alphanumeric() || "._:-@%".contains(c))
+    };
+    for (name, value) in [("--host", &args.host), ("--user", &args.user)] {
+        if value.as_ref().is_some_and(|value| !is_word(value)) {
+            return Err(Failure::usage(format!("`{name}` takes a name or an address"))
+                .not_done("nothing was written")
+                .into());
+        }
+    }
+    if let Some(host) = &args.host {
+        text = text.replace(HOST, &format!("vm1: {{ ansible_host: \"{host}\" }}"));
+    }
+    if let Some(user) = &args.user {
+        text = text.replace(USER, &format!("ansible_user: \"{user}\""));
+    }
+    Ok(text)
+}
+
+fn password() -> String {
+    let letters = rand::rng().sample_iter(Alphanumeric).take(PASSWORD_LENGTH);
+    letters.map(char::from).collect()
 }
 
 /// A file that appears meanwhile is not overwritten either.
 fn write(path: &Path, text: &str) -> Result<()> {
     let shown = path.display();
+    let is_secret = path.parent().is_some_and(|folder| folder.ends_with("secrets"));
+    let (folder_mode, file_mode) = if is_secret { (0o700, 0o600) } else { (0o777, 0o666) };
     if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder)
+        DirBuilder::new()
+            .recursive(true)
+            .mode(folder_mode)
+            .create(folder)
             .with_context(|| format!("cannot make `{}`", folder.display()))?;
     }
-    let file = fs::File::create_new(path).with_context(|| format!("cannot write `{shown}`"));
-    file?.write_all(text.as_bytes()).with_context(|| format!("cannot write `{shown}`"))
+    let mut options = OpenOptions::new();
+    let file = options.write(true).create_new(true).mode(file_mode).open(path);
+    let mut file = file.with_context(|| format!("cannot write `{shown}`"))?;
+    file.write_all(text.as_bytes()).with_context(|| format!("cannot write `{shown}`"))
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::fleet::{self, Ended, Job, Show};
-use super::hosts::Work;
+use super::hosts::{Needs, Work};
 use super::since;
 use crate::cli::LogsArgs;
 use crate::engine::{Log, LogSource, LogsRequest};
@@ -45,6 +45,7 @@ struct Logs {
 }
 
 impl Job for Logs {
+    const NEEDS: Needs = Needs::NoLookup;
     const CHANGES: bool = false;
 
     fn begins(&self, works: &[Work]) -> Result<(), Failure> {

@@ -12,7 +12,7 @@ use crate::engine::{self, Service, Status};
 use crate::event::Check;
 use crate::failure::{Exit, Failure};
 use crate::https::Way;
-use crate::remote::{Expected, Look, Page, look, look_by};
+use crate::remote::{Expected, Look, Page, Route, look, look_by};
 use crate::report::{HostHealth, document, health_lines};
 use crate::resource::{Host, fingerprint};
 use crate::stack::CERTIFICATE;
@@ -92,7 +92,8 @@ pub fn try_out(to: IpAddr, from: Option<IpAddr>, certificate: String) -> Result<
     let expected: Expected = serde_json::from_reader(std::io::stdin())?;
     let expected = Expected { certificate: Some(certificate), ..expected };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let looking = look_by(Way { to, from }, &expected);
+    let way = Way::Direct { to, from };
+    let looking = look_by(&way, &expected);
     let seen = runtime.block_on(async { tokio::time::timeout(PATIENCE, looking).await })?;
     for Look { check, .. } in seen.iter().filter(|look| !look.check.ok && !look.behind) {
         println!("{}: {}", check.name, check.detail);
@@ -101,14 +102,19 @@ pub fn try_out(to: IpAddr, from: Option<IpAddr>, certificate: String) -> Result<
 }
 
 async fn through_nginx() -> Result<Vec<Check>> {
-    let page = |path: &str| Page { path: path.to_owned(), statuses: vec![200], holds: None };
+    let page = |path: &str| Page {
+        path: path.to_owned(),
+        statuses: vec![200],
+        holds: None,
+        is_listed: false,
+    };
     let expected = Expected {
         address: "127.0.0.1".to_owned(),
         certificate: Some(fingerprint(Path::new(CERTIFICATE))?),
         pages: vec![page("/"), page("/flask/api/ping"), page("/flask/api/health")],
         closed: Vec::new(),
     };
-    Ok(look(&expected).await)
+    Ok(look(&Route::direct("127.0.0.1"), &expected).await)
 }
 
 /// The same as `hwctl status`, save for the drift: what the host should be is not known here.

@@ -1,7 +1,7 @@
 //! What a client should see of a provisioned host, and where it serves.
 
 use crate::inventory::{Port, Protocol, Site, Vars};
-use crate::remote::{Expected, Page};
+use crate::remote::{Expected, Page, shown};
 use crate::resource::Facts;
 
 /// Ports that services of this and other stacks listen on: none of them may answer from outside
@@ -16,7 +16,8 @@ fn with_slash(path: &str) -> String {
 /// Where the host serves.
 pub(super) fn urls(address: &str, vars: &Vars) -> Vec<String> {
     let paths = vars.sites.values().map(|site| with_slash(&site.path));
-    paths.chain(["/flask/swagger/".to_owned()]).map(|p| format!("https://{address}{p}")).collect()
+    let host = shown(address);
+    paths.chain(["/flask/swagger/".to_owned()]).map(|p| format!("https://{host}{p}")).collect()
 }
 
 /// What a client sees of such a host.
@@ -31,6 +32,7 @@ pub(super) fn expected(
         path: path.to_owned(),
         statuses: vec![status],
         holds: holds.map(str::to_owned),
+        is_listed: false,
     };
     pages.push(page("/flask/api/ping", 200, Some("{\"status\":\"ok\"}")));
     pages.push(page("/flask/api/health", 200, None));
@@ -57,5 +59,26 @@ fn site_page(site: &Site, facts: &Facts) -> Page {
         Some(false) => vec![403],
         None => vec![let_in, 403],
     };
-    Page { path: with_slash(&site.path), statuses, holds: None }
+    Page { path: with_slash(&site.path), statuses, holds: None, is_listed: !site.allow.is_empty() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::{Sources, load};
+
+    #[test]
+    fn an_ipv6_address_has_brackets_in_urls() {
+        let sets = ["api.users.a=long-enough", "sites.site2.users.a=long-enough"];
+        let sets = sets.map(str::to_owned).to_vec();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("inventory.yaml");
+        std::fs::write(&path, "all: { hosts: { h: } }").unwrap();
+        let inventory = load(&Sources { path: Some(path), sets }).unwrap();
+        let (vars, _) = inventory.vars(&inventory.select(&[], None).unwrap()[0]).unwrap();
+
+        let urls = urls("2001:db8::1", &vars);
+
+        assert!(urls.iter().all(|url| url.starts_with("https://[2001:db8::1]/")), "{urls:?}");
+    }
 }

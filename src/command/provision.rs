@@ -62,11 +62,10 @@ pub(super) struct Provision {
 }
 
 impl Job for Provision {
+    const WARNS: bool = true;
+
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
         let Self { args, tags, verb } = self;
-        for warning in &work.warnings {
-            tell(What::Warning { message: warning.clone() });
-        }
         // A broken template is known before the host is contacted.
         let templates = load_templates(work)?;
         try_templates(work, &templates)?;
@@ -76,10 +75,11 @@ impl Job for Provision {
         let is_part = tags.len() < TAGS.len();
         let opens_ports = tags.iter().any(|tag| PORT_TAGS.contains(&tag.as_str()));
         let serves = tags.iter().any(|tag| tag == "nginx");
+        let host = engine.route.host.clone();
         let outside = |facts: &_, certificate: Option<_>| {
             // nginx serves a new certificate once its own part tells it so.
             let certificate = certificate.filter(|_| serves);
-            let mut expected = expected(&work.target.address, &work.vars, facts, certificate);
+            let mut expected = expected(&host, &work.vars, facts, certificate);
             if !opens_ports {
                 expected.closed.clear();
             }
@@ -113,7 +113,7 @@ impl Job for Provision {
             carry_out(&mut engine, planned, carry, tell).await?;
         }
         engine.let_go().await;
-        let urls = if args.check { vec![] } else { urls(&work.target.address, &work.vars) };
+        let urls = if args.check { vec![] } else { urls(&host, &work.vars) };
         Ok(Ended { outcome, urls })
     }
 }
@@ -147,7 +147,8 @@ fn try_templates(work: &Work, templates: &Templates) -> Result<(), Failure> {
     // Reading what is uploaded would take its time, twice.
     vars.sites.values_mut().for_each(|site| site.source = None);
     vars.redis.image_archive = None;
-    let made = stack_of(work, &vars, &Facts::unknown(), Path::new("/"), templates);
+    let address = &work.target.address;
+    let made = stack_of(work, &vars, &Facts::unknown(), (address, Path::new("/")), templates);
     made.map(|_| ()).map_err(|failure| failure.not_done("no host was contacted"))
 }
 
@@ -157,19 +158,24 @@ pub(super) fn make_stack(
     engine: &Engine,
     templates: &Templates,
 ) -> Result<Stack, Failure> {
-    stack_of(work, &work.vars, &engine.facts, &engine.binary, templates)
+    let port = work.vars.redis.port;
+    if engine.facts.ssh_ports.contains(&port) {
+        let what = format!("`redis.port` cannot be {port}: sshd listens there");
+        let hint = "choose a free port, such as 6379";
+        return Err(Failure::usage(what).not_done("nothing was changed on the host").hint(hint));
+    }
+    stack_of(work, &work.vars, &engine.facts, (&engine.route.host, &engine.binary), templates)
 }
 
 fn stack_of(
     work: &Work,
     vars: &Vars,
     facts: &Facts,
-    binary: &Path,
+    (address, binary): (&str, &Path),
     templates: &Templates,
 ) -> Result<Stack, Failure> {
     let api = bundle::API.map(|api| Blob { key: api.key.to_owned(), size: api.size });
     let api = api.ok_or_else(|| Failure::usage("this build of hwctl carries no API binary"))?;
-    let context =
-        Context { address: &work.target.address, folder: &work.folder, binary, api: &api };
+    let context = Context { address, folder: &work.folder, binary, api: &api };
     stack(vars, facts, context, templates).map_err(|error| Failure::from_error(Exit::Usage, &error))
 }

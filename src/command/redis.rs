@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use super::backup::place;
 use super::exec::Exec;
 use super::fleet::{self, Ended, Job, Show};
-use super::hosts::{self, Work};
+use super::hosts::{self, Needs, Work};
 use super::on_host::this_host;
 use crate::cli::{RedisArgs, RedisCliArgs};
 use crate::engine::host_secret;
@@ -23,7 +23,7 @@ pub fn run(args: RedisArgs) -> Result<Exit> {
         let hosts = args.hosts.clone();
         return fleet::run(&hosts, show, Asking { exec: Exec::new(args.json), args });
     }
-    let works = hosts::find(&args.hosts, |line| eprintln!("{line}"))?;
+    let works = hosts::find(&args.hosts, Needs::NoLookup, |line| eprintln!("{line}"))?;
     let [work] = works.as_slice() else {
         return Err(Failure::usage("a session is on one host")
             .not_done("no host was contacted")
@@ -45,6 +45,7 @@ struct Asking {
 }
 
 impl Job for Asking {
+    const NEEDS: Needs = Needs::NoLookup;
     const CHANGES: bool = false;
 
     fn begins(&self, works: &[Work]) -> Result<(), Failure> {

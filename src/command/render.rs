@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::fleet::{self, Ended, Job, Show};
-use super::hosts::Work;
+use super::hosts::{Needs, Work};
 use super::provision::{load_templates, make_stack};
 use crate::cli::RenderArgs;
 use crate::event::{Outcome, What};
@@ -19,10 +19,15 @@ pub fn run(args: RenderArgs) -> Result<Exit> {
 }
 
 impl Job for RenderArgs {
+    const NEEDS: Needs = Needs::NoLookup;
+
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
         let templates = load_templates(work)?;
         let engine = Engine::start(&work.target, tell).await?;
-        let made = make_stack(work, &engine, &templates)?;
+        // The image is no file of the stack, so its archive need not be there.
+        let mut work = work.clone();
+        work.vars.redis.image_archive = None;
+        let made = make_stack(&work, &engine, &templates)?;
         engine.hang_up().await;
         let mut files = made.render();
         if !self.paths.is_empty() {

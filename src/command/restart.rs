@@ -31,8 +31,9 @@ impl Job for RestartArgs {
         for service in services(self.what, &work.vars) {
             restart(&service, self, work, &mut engine, tell).await?;
         }
+        let host = engine.route.host.clone();
         engine.hang_up().await;
-        let urls = urls(&work.target.address, &work.vars);
+        let urls = urls(&host, &work.vars);
         Ok(Ended { outcome: Outcome::Restarted, urls })
     }
 }
@@ -65,9 +66,9 @@ async fn restart(
     };
     let certificate = engine.restart(request, tell).await?;
     step("looking from outside".to_owned());
-    let expected = expected(&work.target.address, &work.vars, &engine.facts, Some(certificate));
+    let expected = expected(&engine.route.host, &work.vars, &engine.facts, Some(certificate));
     let mut wrong = Vec::new();
-    for check in settled(&expected, &[]).await {
+    for check in settled(&engine.route, &expected, &[]).await {
         if !check.ok {
             wrong.push(format!("{}: {}", check.name, check.detail));
         }

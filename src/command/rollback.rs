@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::back::Back;
 use super::fleet::{self, Ended, Job};
-use super::hosts::Work;
+use super::hosts::{Needs, Work};
 use crate::cli::RollbackArgs;
 use crate::engine::protocol::Goal;
 use crate::failure::{Exit, Failure};
@@ -23,6 +23,8 @@ struct Rollback {
 }
 
 impl Job for Rollback {
+    const NEEDS: Needs = Needs::NoLookup;
+
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
         self.back.on_host(work, Goal::Before { run: self.run.clone() }, tell).await
     }

@@ -61,9 +61,8 @@ impl Job for Rotate {
         }
         show_plan(&planned, tell);
         if !args.check {
-            let outside = |facts: &_, certificate| {
-                expected(&work.target.address, &work.vars, facts, certificate)
-            };
+            let host = engine.route.host.clone();
+            let outside = |facts: &_, certificate| expected(&host, &work.vars, facts, certificate);
             let carry = Carry {
                 uploads: &made.uploads,
                 keep_on_failure: false,

@@ -12,7 +12,7 @@ pub(super) fn parse(text: &str) -> Result<i64, Failure> {
     let zone = zone.and_then(|bytes| TimeZone::tzif("local", &bytes).ok());
     let time = read(text.trim(), Timestamp::now(), &zone.unwrap_or(TimeZone::UTC));
     time.map(Timestamp::as_second).ok_or_else(|| {
-        Failure::usage(format!("`{text}` is no time"))
+        Failure::usage(format!("`{text}` is not a time"))
             .not_done("no host was contacted")
             .hint("write 45s, 10m, 2h, 3d, 2026-11-24 or '2026-11-24 04:06'")
     })

@@ -5,14 +5,14 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::fleet::{self, Ended, Job};
-use super::hosts::Work;
+use super::hosts::{Needs, Work};
 use super::provision::{load_templates, make_stack};
 use super::vouch;
 use super::watch;
 use crate::cli::StatusArgs;
 use crate::engine::Status;
 use crate::engine::protocol::Goal;
-use crate::event::{Outcome, What};
+use crate::event::{Check, Outcome, What};
 use crate::failure::{Exit, Failure};
 use crate::remote::{Engine, Tell};
 use crate::stack::{CERTIFICATE, TAGS};
@@ -27,12 +27,14 @@ pub fn run(args: StatusArgs) -> Result<Exit> {
 }
 
 impl Job for StatusArgs {
+    const NEEDS: Needs = Needs::NoLookup;
     const CHANGES: bool = false;
 
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
         let mut engine = Engine::start(&work.target, tell).await?;
-        let goal = goal(work, &engine)?;
-        let Status { checks, .. } = engine.status(Path::new(CERTIFICATE), Some(goal), tell).await?;
+        let (goal, not_compared) = goal(work, &engine);
+        let Status { mut checks, .. } = engine.status(Path::new(CERTIFICATE), goal, tell).await?;
+        checks.extend(not_compared);
         engine.let_go().await;
         let outcome = match checks.iter().all(|check| check.ok) {
             true => Outcome::Answered,
@@ -43,8 +45,21 @@ impl Job for StatusArgs {
     }
 }
 
-/// What the host should be, for its drift.
-pub(super) fn goal(work: &Work, engine: &Engine) -> Result<Goal, Failure> {
+/// What the host should be, for its drift. When the inventory cannot say so, for example because a
+/// password is not to be found now, there is a check instead that says why.
+pub(super) fn goal(work: &Work, engine: &Engine) -> (Option<Goal>, Option<Check>) {
+    match declared(work, engine) {
+        Ok(goal) => (Some(goal), None),
+        Err(failure) => {
+            let why: Vec<_> = std::iter::once(failure.what).chain(failure.why).collect();
+            let detail = format!("not compared: {}", why.join(": "));
+            (None, Some(Check { name: "drift".to_owned(), ok: true, detail }))
+        }
+    }
+}
+
+fn declared(work: &Work, engine: &Engine) -> Result<Goal, Failure> {
+    let work = &work.complete()?;
     let resources = make_stack(work, engine, &*load_templates(work)?)?.resources;
     Ok(Goal::Declared {
         resources,

@@ -1,6 +1,5 @@
 //! `hwctl verify`: uses a host as a client would, all of it: every URL, redirect, header and rule.
 
-use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -18,9 +17,9 @@ use crate::cli::VerifyArgs;
 use crate::engine::Status;
 use crate::event::{Check, Outcome, What};
 use crate::failure::{Exit, Failure};
-use crate::https::{Answer, Connection};
+use crate::https::{Answer, Connection, Way};
 use crate::inventory::Site;
-use crate::remote::{Engine, Tell, look, resolve, shown};
+use crate::remote::{Engine, Tell, look, shown};
 use crate::resource::Secret;
 use crate::stack::CERTIFICATE;
 
@@ -55,20 +54,20 @@ impl Job for VerifyArgs {
         let mut engine = Engine::start(&work.target, tell).await?;
         let Status { checks, certificate } =
             engine.status(Path::new(CERTIFICATE), None, tell).await?;
-        let facts = engine.facts.clone();
+        let (facts, route) = (engine.facts.clone(), engine.route.clone());
         engine.hang_up().await;
         let certificate = certificate.ok_or_else(|| {
             Failure::new(Exit::Failed, "the host has no certificate to know it by")
                 .hint("`hwctl provision` makes the stack")
         })?;
         tell(What::Step { message: "looking from outside".to_owned(), fraction: None });
-        let address = &work.target.address;
         let client = Client {
-            ip: resolve(address).await?,
-            host: shown(address),
+            way: route.way().await?,
+            host: shown(&route.host),
             certificate: certificate.clone(),
         };
-        let mut seen = look(&expected(address, &work.vars, &facts, Some(certificate))).await;
+        let mut seen =
+            look(&route, &expected(&route.host, &work.vars, &facts, Some(certificate))).await;
         seen.extend(checks.into_iter().filter(|check| check.name == "certificate"));
         seen.extend(client.redirects(work).await);
         seen.extend(client.headers().await);
@@ -92,7 +91,7 @@ impl Job for VerifyArgs {
 
 /// Asks one host.
 struct Client {
-    ip: IpAddr,
+    way: Way,
     host: String,
     certificate: String,
 }
@@ -102,7 +101,7 @@ impl Client {
     async fn ask(&self, request: hyper::http::request::Builder, body: Bytes) -> Result<Answer> {
         let asked = async {
             let mut connection =
-                Connection::secure(self.ip, &self.host, Some(&self.certificate)).await?;
+                Connection::secure(self.way.clone(), &self.host, Some(&self.certificate)).await?;
             connection.send(request, body).await
         };
         tokio::time::timeout(PATIENCE, asked).await.context("no answer within 10 s")?
@@ -112,7 +111,7 @@ impl Client {
         let mut checks = Vec::new();
         let path = "/some/page?with=a-query";
         let seen = async {
-            let answer = Connection::plain(self.ip, &self.host).await?.get(path).await?;
+            let answer = Connection::plain(self.way.clone(), &self.host).await?.get(path).await?;
             leads_to(&answer, &format!("https://{}{path}", self.host))
         };
         checks.push(Check::of("http:// leads to https://", seen.await));

@@ -8,7 +8,7 @@ use anyhow::Result;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::time::sleep;
 
-use super::hosts::{self, Work};
+use super::hosts::{self, Needs, Work};
 use super::{fleet, status};
 use crate::cli::StatusArgs;
 use crate::event::Check;
@@ -28,7 +28,7 @@ const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 
 /// Looks until Ctrl-C; the exit code is that of the last look.
 pub(super) fn run(args: &StatusArgs) -> Result<Exit> {
-    let works = hosts::find(&args.hosts, |_| ())?;
+    let works = hosts::find(&args.hosts, Needs::NoLookup, |_| ())?;
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(watch(works, args.json))
 }
@@ -85,8 +85,12 @@ async fn look(
         Some(engine) => engine,
         None => Engine::start(&work.target, &|_| ()).await?,
     };
-    let goal = if with_drift { Some(status::goal(work, &engine)?) } else { None };
+    let (goal, not_compared) = match with_drift {
+        true => status::goal(work, &engine),
+        false => (None, None),
+    };
     let mut found = engine.status(Path::new(CERTIFICATE), goal, &|_| ()).await?;
+    found.checks.extend(not_compared);
     *session = Some(engine);
     if with_drift {
         *drift = found.checks.last().cloned();

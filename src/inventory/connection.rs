@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Warning;
 use super::groups::usable;
 use super::load::shown;
 use super::node::{Entry, Node, Value};
 use super::place::{Problem, nearest};
+use super::{Warning, arguments};
 
 /// Variables that say how to connect; in each pair Ansible's ssh lets the second win.
 const USED: [&str; 8] = [
@@ -20,14 +20,17 @@ const USED: [&str; 8] = [
     "ansible_ssh_private_key_file",
 ];
 
+/// Variables with arguments of ssh, in Ansible's order. hwctl passes them on.
+const ARGUMENTS: [&str; 3] =
+    ["ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args"];
+
 /// Variables that change how Ansible works and not what hwctl does: a file that both read stays
 /// as it is. hwctl always becomes root, brings its own binary, and takes ssh's own settings.
-const PASSED_OVER: [&str; 25] = [
+const PASSED_OVER: [&str; 24] = [
     "ansible_async_dir",
     "ansible_become",
     "ansible_become_exe",
     "ansible_become_flags",
-    "ansible_become_method",
     "ansible_connect_timeout",
     "ansible_control_path",
     "ansible_control_path_dir",
@@ -50,23 +53,42 @@ const PASSED_OVER: [&str; 25] = [
     "ansible_timeout",
 ];
 
-/// Variables without which Ansible would reach a host otherwise: passed over with a warning.
-const MISSED: [(&str, &str); 14] = [
-    ("ansible_become_pass", "give `--ask-become-pass`"),
-    ("ansible_become_password", "give `--ask-become-pass`"),
-    ("ansible_become_user", "hwctl works as root"),
-    ("ansible_connection", "hwctl speaks ssh only"),
-    ("ansible_password", "hwctl logs in with keys"),
-    ("ansible_ssh_args", "put it into your ssh_config"),
-    ("ansible_ssh_common_args", "put it into your ssh_config"),
-    ("ansible_ssh_executable", "hwctl takes the `ssh` on your PATH"),
-    ("ansible_ssh_extra_args", "put it into your ssh_config"),
-    ("ansible_ssh_pass", "hwctl logs in with keys"),
-    ("ansible_ssh_password", "hwctl logs in with keys"),
-    ("ansible_ssh_private_key", "name a file in `ansible_ssh_private_key_file`"),
-    ("ansible_private_key", "name a file in `ansible_ssh_private_key_file`"),
-    ("ansible_group_priority", "it counts in the `vars` of a group only"),
+/// Variables that would have Ansible reach a host in a way that hwctl has not, the values that
+/// change nothing, and what to do instead. With any other value the host is refused.
+const REFUSED: [(&str, &[&str], &str); 12] = [
+    (
+        "ansible_connection",
+        SSH,
+        "hwctl reaches hosts by ssh only: leave this host out with `--limit`",
+    ),
+    ("ansible_password", &[], BY_KEY),
+    ("ansible_ssh_pass", &[], BY_KEY),
+    ("ansible_ssh_password", &[], BY_KEY),
+    ("ansible_become_pass", &[], ASK),
+    ("ansible_become_password", &[], ASK),
+    ("ansible_become_user", &["root"], "hwctl works as root: take this line out"),
+    (
+        "ansible_become_method",
+        &["sudo", "ansible.builtin.sudo"],
+        "hwctl becomes root with sudo, or logs in as root",
+    ),
+    (
+        "ansible_ssh_executable",
+        &["ssh", "/usr/bin/ssh"],
+        "hwctl runs the `ssh` on your PATH: put yours first there",
+    ),
+    ("ansible_ssh_private_key", &[], NAME_KEY),
+    ("ansible_private_key", &[], NAME_KEY),
+    ("ansible_ssh_private_key_passphrase", &[], "load the key into your agent with `ssh-add`"),
 ];
+const SSH: &[&str] = &["ssh", "smart", "ansible.builtin.ssh"];
+const BY_KEY: &str =
+    "hwctl logs in with keys: `ssh-copy-id` puts yours on the host; then take this line out";
+const ASK: &str = "give `--ask-become-pass` and take this line out";
+const NAME_KEY: &str = "name the key's file in `ansible_ssh_private_key_file`";
+
+/// Counts in the `vars` of a group only.
+const PRIORITY: &str = "ansible_group_priority";
 
 /// Variables of connections that hwctl has not.
 const OTHERS: [&str; 13] = [
@@ -85,12 +107,19 @@ const OTHERS: [&str; 13] = [
     "ansible_winrm_",
 ];
 
+/// Whether this variable says how to connect, so that a message may show its value.
+pub(super) fn is_used(key: &str) -> bool {
+    USED.contains(&key)
+}
+
 /// How a host is reached.
 pub(super) struct Connection {
     pub(super) address: String,
     pub(super) user: Option<String>,
     pub(super) port: Option<u16>,
     pub(super) identity: Option<PathBuf>,
+    /// Arguments of ssh.
+    pub(super) arguments: Vec<String>,
 }
 
 /// Reads the connection of the host `name` from its merged variables.
@@ -109,6 +138,7 @@ pub(super) fn read(name: &str, vars: &[Entry], folder: &Path) -> Result<Connecti
         user: user.map(|entry| word(entry, "the name of a user")).transpose()?,
         port: port.map(port_number).transpose()?,
         identity: identity.map(|entry| key_file(entry, folder)).transpose()?,
+        arguments: arguments::read(&ARGUMENTS.map(said))?,
     })
 }
 
@@ -171,8 +201,10 @@ pub(super) fn no_template(node: &Node) -> Result<(), Problem> {
 /// Checks the name of an `ansible_*` variable.
 pub(super) fn check_name(entry: &Entry) -> Result<(), Problem> {
     let key = entry.key.as_str();
-    let known =
-        || USED.into_iter().chain(PASSED_OVER).chain(MISSED.into_iter().map(|(name, _)| name));
+    let known = || {
+        let refused = REFUSED.into_iter().map(|(name, ..)| name);
+        USED.into_iter().chain(ARGUMENTS).chain(PASSED_OVER).chain(refused).chain([PRIORITY])
+    };
     let interpreter = key.ends_with("_interpreter");
     if interpreter || known().any(|name| name == key) || OTHERS.iter().any(|p| key.starts_with(p)) {
         return Ok(());
@@ -186,17 +218,25 @@ pub(super) fn check_name(entry: &Entry) -> Result<(), Problem> {
     })
 }
 
-/// What Ansible would use and hwctl does not.
-pub(super) fn warnings(vars: &[Entry]) -> Vec<Warning> {
-    let ssh =
-        |node: &Node| matches!(&node.value, Value::Text(text) if text == "ssh" || text == "smart");
-    let missed = MISSED.iter().filter_map(|(name, instead)| {
-        let entry = vars.iter().find(|entry| entry.key == *name && !entry.node.is_null())?;
-        if *name == "ansible_connection" && ssh(&entry.node) {
+/// Why hwctl cannot reach this host as its variables say, or None if it can.
+pub(super) fn refusal(name: &str, vars: &[Entry]) -> Option<Problem> {
+    REFUSED.iter().find_map(|(key, harmless, hint)| {
+        let entry = vars.iter().find(|entry| entry.key == *key && !entry.node.is_null())?;
+        let value = match &entry.node.value {
+            Value::Text(text) | Value::Literal(text) => text.as_str(),
+            _ => "",
+        };
+        if harmless.contains(&value) {
             return None;
         }
-        let message = format!("`{name}` is passed over: {instead}");
-        Some(Warning { place: entry.place.to_string(), message })
-    });
-    missed.collect()
+        let message = format!("host `{}` has `{key}`, which hwctl does not obey", shown(name));
+        Some(Problem::at(&entry.place, message).hint(*hint))
+    })
+}
+
+/// What counts for Ansible neither.
+pub(super) fn warnings(vars: &[Entry]) -> Vec<Warning> {
+    let entry = vars.iter().find(|entry| entry.key == PRIORITY && !entry.node.is_null());
+    let message = format!("`{PRIORITY}` is ignored: it counts in the `vars` of a group only");
+    entry.map(|entry| Warning { place: entry.place.to_string(), message }).into_iter().collect()
 }

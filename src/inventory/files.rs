@@ -4,20 +4,24 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::Warning;
 use super::groups::Graph;
 use super::load::{parse, shown};
 use super::node::{Entry, Node, Value, put};
 use super::place::{Problem, Source};
+use super::trust::require_own;
+use crate::failure::Failure;
 
 /// A longer file is not an inventory.
 const LONGEST: u64 = 16 << 20;
-/// Endings that `group_vars/web` may have, in Ansible's order of looking.
+/// Endings of YAML files, in the order in which Ansible looks for them: those that `group_vars/web`
+/// may have, and those of the files that are read in an inventory folder.
 const ENDINGS: [&str; 4] = ["", "yml", "yaml", "json"];
 /// Folders beside an inventory that are not part of it.
 const ASIDE: [&str; 3] = ["group_vars", "host_vars", "vars_plugins"];
-/// Endings that Ansible passes over in an inventory folder.
-const PASSED_OVER: [&str; 12] =
-    ["pyc", "pyo", "swp", "bak", "rpm", "md", "txt", "rst", "orig", "ini", "cfg", "retry"];
+/// Endings that Ansible ignores in an inventory folder without a word.
+const IGNORED: [&str; 11] =
+    ["pyc", "pyo", "swp", "bak", "rpm", "md", "txt", "rst", "orig", "cfg", "retry"];
 /// Folders inside each other.
 const DEPTH: usize = 8;
 
@@ -29,13 +33,24 @@ pub(super) fn default_path() -> Option<PathBuf> {
         .find(|path| path.exists())
 }
 
-/// Reads an inventory file, or all files of an inventory folder, into the graph.
-pub(super) fn read_into(graph: &mut Graph, path: &Path) -> Result<(), Problem> {
+/// Reads an inventory file, or all YAML files of an inventory folder, into the graph. Returns a
+/// warning for each file of the folder that could be an inventory of another format.
+pub(super) fn read_into(graph: &mut Graph, path: &Path) -> Result<Vec<Warning>, Failure> {
+    let mut warnings = Vec::new();
     if path.is_dir() {
-        let files = inventory_files(path, 0)?;
+        require_own(path)?;
+        let (files, others): (Vec<_>, Vec<_>) =
+            inventory_files(path, 0)?.into_iter().partition(|file| ENDINGS.contains(&ending(file)));
+        let not_read = |file: &PathBuf| Warning {
+            place: shown_path(file),
+            message: "this file is not read: in a folder hwctl reads `.yml`, `.yaml`, `.json` and \
+                      files without an ending"
+                .to_owned(),
+        };
+        warnings.extend(others.iter().map(not_read));
         if files.is_empty() {
             let message = format!("the folder `{}` holds no inventory", path.display());
-            return Err(Problem::nowhere(message).hint("put an `inventory.yaml` into it"));
+            return Err(Problem::nowhere(message).hint("put an `inventory.yaml` into it").into());
         }
         for file in files {
             read_file(graph, &file)?;
@@ -43,21 +58,22 @@ pub(super) fn read_into(graph: &mut Graph, path: &Path) -> Result<(), Problem> {
     } else {
         read_file(graph, path)?;
     }
-    graph.settle()
+    graph.settle()?;
+    Ok(warnings)
 }
 
-fn read_file(graph: &mut Graph, path: &Path) -> Result<(), Problem> {
+fn read_file(graph: &mut Graph, path: &Path) -> Result<(), Failure> {
     match parse(&source(path)?)? {
-        Some(root) if !root.is_null() => graph.read(&root),
+        Some(root) if !root.is_null() => Ok(graph.read(&root)?),
         _ => {
             let problem = Problem::nowhere(format!("`{}` is empty", path.display()));
-            Err(problem.hint("`hwctl init` writes an inventory to start from"))
+            Err(problem.hint("`hwctl init` writes an inventory to start from").into())
         }
     }
 }
 
 /// Reads `group_vars/` and `host_vars/` beside the inventory.
-pub(super) fn read_folders(graph: &mut Graph, folder: &Path) -> Result<(), Problem> {
+pub(super) fn read_folders(graph: &mut Graph, folder: &Path) -> Result<(), Failure> {
     let groups = folder.join("group_vars");
     if groups.is_dir() {
         for at in 0..graph.groups.len() {
@@ -74,7 +90,7 @@ pub(super) fn read_folders(graph: &mut Graph, folder: &Path) -> Result<(), Probl
 }
 
 /// The variables that a `group_vars/` or `host_vars/` has for a name.
-fn vars_of(folder: &Path, name: &str) -> Result<Vec<Entry>, Problem> {
+fn vars_of(folder: &Path, name: &str) -> Result<Vec<Entry>, Failure> {
     let mut vars = Vec::new();
     if name.contains('/') || name.starts_with('.') {
         return Ok(vars);
@@ -100,7 +116,7 @@ fn vars_of(folder: &Path, name: &str) -> Result<Vec<Entry>, Problem> {
             }
             Some(node) if !node.is_null() => {
                 let message = format!("a file of variables is a map, not {}", node.kind());
-                return Err(Problem::at(&node.place, message));
+                return Err(Problem::at(&node.place, message).into());
             }
             _ => {}
         }
@@ -112,11 +128,10 @@ fn inventory_files(folder: &Path, depth: usize) -> Result<Vec<PathBuf>, Problem>
     let mut files = Vec::new();
     for path in sorted(folder)? {
         let Some(name) = path.file_name().and_then(OsStr::to_str) else { continue };
-        let ending = path.extension().and_then(OsStr::to_str).unwrap_or_default();
         if name.starts_with('.')
             || name.ends_with('~')
             || ASIDE.contains(&name)
-            || PASSED_OVER.contains(&ending)
+            || IGNORED.contains(&ending(&path))
         {
             continue;
         }
@@ -135,19 +150,23 @@ fn vars_files(folder: &Path, depth: usize) -> Result<Vec<PathBuf>, Problem> {
     let mut files = Vec::new();
     for path in sorted(folder)? {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let ending = path.extension().and_then(OsStr::to_str).unwrap_or_default();
         if name.starts_with('.') || name.ends_with('~') {
             continue;
         }
         if path.is_dir() {
-            if ending.is_empty() && depth < DEPTH {
+            if ending(&path).is_empty() && depth < DEPTH {
                 files.extend(vars_files(&path, depth + 1)?);
             }
-        } else if ENDINGS.contains(&ending) {
+        } else if ENDINGS.contains(&ending(&path)) {
             files.push(path);
         }
     }
     Ok(files)
+}
+
+/// What follows the last dot of a file's name. Empty when there is no dot.
+fn ending(path: &Path) -> &str {
+    path.extension().map(|ending| ending.to_str().unwrap_or("\u{fffd}")).unwrap_or_default()
 }
 
 fn sorted(folder: &Path) -> Result<Vec<PathBuf>, Problem> {
@@ -174,8 +193,9 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Problem {
 }
 
 /// A file's text. Only regular files are read, and pipes such as `<(…)`, both up to a bound.
-fn source(path: &Path) -> Result<Arc<Source>, Problem> {
+fn source(path: &Path) -> Result<Arc<Source>, Failure> {
     use std::io::Read;
+    require_own(path)?;
     let read = || -> std::io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         std::fs::File::open(path)?.take(LONGEST + 1).read_to_end(&mut bytes)?;
@@ -185,7 +205,7 @@ fn source(path: &Path) -> Result<Arc<Source>, Problem> {
     let name = shown_path(path);
     if bytes.len() as u64 > LONGEST {
         let message = format!("`{name}` is larger than {} MiB", LONGEST >> 20);
-        return Err(Problem::nowhere(message));
+        return Err(Problem::nowhere(message).into());
     }
     match String::from_utf8(bytes) {
         // A byte order mark is no part of the text: columns count without it.
@@ -194,7 +214,7 @@ fn source(path: &Path) -> Result<Arc<Source>, Problem> {
             let at = error.utf8_error().valid_up_to();
             let line = error.as_bytes()[..at].split(|byte| *byte == b'\n').count();
             let message = format!("`{name}` is not text: line {line} is not UTF-8");
-            Err(Problem::nowhere(message))
+            Err(Problem::nowhere(message).into())
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The groups and hosts of an inventory, as its files say, and which group lies in which.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::load::{NOT_YAML, shown};
 use super::node::{Entry, Node, Value, put};
@@ -22,6 +22,9 @@ pub(super) struct Group {
     /// Variables from `group_vars/`.
     pub(super) folder: Vec<Entry>,
     pub(super) parents: Vec<usize>,
+    /// The groups directly in it, in the order in which they were put there.
+    children: Vec<usize>,
+    /// The hosts directly in it, in the order in which they were put there.
     pub(super) hosts: Vec<usize>,
     pub(super) priority: i64,
     pub(super) depth: usize,
@@ -55,7 +58,7 @@ impl Graph {
         };
         graph.group("all");
         let ungrouped = graph.group("ungrouped");
-        graph.groups[ungrouped].parents.push(ALL);
+        graph.link(ungrouped, ALL);
         graph
     }
 
@@ -174,24 +177,31 @@ impl Graph {
     }
 
     fn put_in(&mut self, child: usize, parent: usize, place: &Place) -> Result<(), Problem> {
-        if child == parent || self.ancestors(parent).contains(&child) {
+        // Every group lies in `all`, whether or not the inventory has said so yet.
+        if child == ALL || child == parent || self.ancestors(parent).contains(&child) {
             let (child, parent) = (&self.groups[child].name, &self.groups[parent].name);
             let message =
                 format!("group `{}` lies in itself, by way of `{}`", shown(child), shown(parent));
             return Err(Problem::at(place, message));
         }
         if !self.groups[child].parents.contains(&parent) {
-            self.groups[child].parents.push(parent);
+            self.link(child, parent);
         }
         Ok(())
     }
 
-    /// Every group that these lie in, however far up, without themselves.
+    fn link(&mut self, child: usize, parent: usize) {
+        self.groups[child].parents.push(parent);
+        self.groups[parent].children.push(child);
+    }
+
+    /// Every group that this one lies in, however far up, without itself.
     pub(super) fn ancestors(&self, group: usize) -> Vec<usize> {
+        let mut reached = HashSet::new();
         let mut found = Vec::new();
         let mut open = self.groups[group].parents.clone();
         while let Some(next) = open.pop() {
-            if !found.contains(&next) {
+            if reached.insert(next) {
                 found.push(next);
                 open.extend(&self.groups[next].parents);
             }
@@ -199,11 +209,30 @@ impl Graph {
         found
     }
 
+    /// The hosts of a group in Ansible's order: its own first, then those of its children, then
+    /// those of theirs.
+    ///
+    /// Ansible walks the grandchildren of a group in the order of a Python set, which differs from
+    /// one run to the next. Here they keep the order of the inventory.
+    pub(super) fn hosts_of(&self, group: usize) -> Vec<usize> {
+        let mut reached = HashSet::from([group]);
+        let mut within = vec![group];
+        let mut next = 0;
+        while let Some(at) = within.get(next).copied() {
+            next += 1;
+            let children = self.groups[at].children.iter().copied();
+            within.extend(children.filter(|child| reached.insert(*child)));
+        }
+        let mut seen = HashSet::new();
+        let hosts = within.iter().flat_map(|at| self.groups[*at].hosts.iter().copied());
+        hosts.filter(|host| seen.insert(*host)).collect()
+    }
+
     /// Brings every group under `all` and every lone host into `ungrouped`; counts depths.
     pub(super) fn settle(&mut self) -> Result<(), Problem> {
         for at in 1..self.groups.len() {
             if self.groups[at].parents.is_empty() {
-                self.groups[at].parents.push(ALL);
+                self.link(at, ALL);
             }
         }
         for at in 0..self.hosts.len() {
@@ -220,22 +249,26 @@ impl Graph {
             let message = format!("`{}` is both a host and a group", shown(&host.name));
             return Err(Problem::nowhere(message).hint("give one of them another name"));
         }
-        let mut depths = vec![None; self.groups.len()];
-        for at in 0..self.groups.len() {
-            self.groups[at].depth = self.depth(at, &mut depths);
-        }
+        self.count_depths();
         Ok(())
     }
 
-    /// The longest way up to `all`.
-    fn depth(&self, group: usize, known: &mut [Option<usize>]) -> usize {
-        if let Some(depth) = known[group] {
-            return depth;
+    /// Gives each group the length of its longest way up to `all`. Without recursion, because a
+    /// chain of groups may be longer than the stack is deep.
+    fn count_depths(&mut self) {
+        let mut waiting: Vec<_> = self.groups.iter().map(|group| group.parents.len()).collect();
+        let mut open = vec![ALL];
+        while let Some(at) = open.pop() {
+            let depth = self.groups[at].depth + 1;
+            for child in self.groups[at].children.clone() {
+                let group = &mut self.groups[child];
+                group.depth = group.depth.max(depth);
+                waiting[child] -= 1;
+                if waiting[child] == 0 {
+                    open.push(child);
+                }
+            }
         }
-        let parents = &self.groups[group].parents;
-        let depth = parents.iter().map(|parent| 1 + self.depth(*parent, known)).max().unwrap_or(0);
-        known[group] = Some(depth);
-        depth
     }
 
     /// Every group a host is in, in Ansible's order of merging: by depth, priority, name.
@@ -325,4 +358,54 @@ pub(super) fn usable(name: &str) -> Result<(), String> {
         return Err(format!("`{}` is not usable as the name of a host", shown(name)));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::load::parse;
+    use super::super::place::Source;
+    use super::*;
+
+    fn graph(text: &str) -> Result<Graph, String> {
+        let source = Source::file("inventory.yaml", text.to_owned());
+        let root = parse(&source).unwrap().unwrap();
+        let mut graph = Graph::new();
+        let read = graph.read(&root).and_then(|()| graph.settle());
+        read.map(|()| graph).map_err(|problem| crate::failure::Failure::from(problem).what)
+    }
+
+    #[test]
+    fn a_group_that_lies_in_itself_is_refused_however_it_does() {
+        for (text, place, child, parent) in [
+            ("web: {hosts: {h1: }, children: {all: }}", "1:33", "all", "web"),
+            ("all: {children: {all: }}", "1:18", "all", "all"),
+            ("web: {children: {web: }}", "1:18", "web", "web"),
+            ("a: {children: {b: {children: {a: }}}}", "1:16", "b", "a"),
+            ("a: {children: {b: }}\nb: {children: {c: }}\nc: {children: {a: }}", "3:16", "a", "c"),
+            ("ungrouped: {children: {all: }}", "1:24", "all", "ungrouped"),
+        ] {
+            let message = graph(text).err().unwrap_or_else(|| panic!("`{text}` is read"));
+
+            let lies = format!("group `{child}` lies in itself, by way of `{parent}`");
+            assert_eq!(message, format!("inventory.yaml:{place}: {lies}"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_long_chain_of_groups_needs_no_deep_stack() {
+        const LENGTH: usize = 3_000;
+        let groups =
+            (0..LENGTH).rev().map(|at| format!("g{at}: {{children: {{g{}: }}}}\n", at + 1));
+        let text = groups.collect::<Vec<_>>().concat();
+
+        let stack = std::thread::Builder::new().stack_size(512 << 10);
+        let thread = stack.spawn(move || {
+            graph(&text).map(|graph| {
+                let last = graph.find_group(&format!("g{LENGTH}")).unwrap();
+                graph.groups[last].depth
+            })
+        });
+
+        assert_eq!(thread.unwrap().join().unwrap(), Ok(LENGTH + 1));
+    }
 }

@@ -10,7 +10,7 @@ use serde_yaml::granit_parser::{
 
 use super::node::{Entry, Node, Value, put};
 use super::place::{Extent, Place, Problem, Source};
-use super::scalar;
+use super::{connection, scalar, schema};
 
 /// Maps and lists inside each other; more is a mistake or an attack.
 const DEPTH: usize = 64;
@@ -58,12 +58,40 @@ struct Loader<'a> {
     secrets: Vec<Extent>,
 }
 
-/// Where in the document the loader is.
-#[derive(Clone, Copy)]
+/// Where in the document the loader is, and with that whether a value there may be shown.
+///
+/// An inventory is shared with other programs, so any value may be one of their secrets, whatever
+/// its name is. A value is shown only below the name of one of hwctl's own variables.
+#[derive(Clone, Copy, Default)]
 struct Inside {
     depth: usize,
+    /// Below a key that names secrets, such as `users`.
     secret: bool,
+    /// Below a variable of hwctl's.
+    own: bool,
+    /// Directly below a key whose value is no secret.
+    shown: bool,
 }
+
+impl Inside {
+    fn hides_values(self) -> bool {
+        self.secret || !self.shown
+    }
+
+    /// The place of what is below a key.
+    fn below(self, key: &str) -> Self {
+        let own = self.own || schema::is_variable(key);
+        Self {
+            depth: self.depth + 1,
+            secret: self.secret || names_a_secret(key),
+            own,
+            shown: own && schema::is_field(key) || connection::is_used(key) || NAMES.contains(&key),
+        }
+    }
+}
+
+/// Keys whose values are names of hosts and groups.
+const NAMES: [&str; 2] = ["hosts", "children"];
 
 impl<'a> Loader<'a> {
     fn document(&mut self) -> Result<Option<Node>, Problem> {
@@ -78,7 +106,7 @@ impl<'a> Loader<'a> {
                 }
                 Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd => {}
                 event => {
-                    root = Some(self.node(event, span, Inside { depth: 0, secret: false })?);
+                    root = Some(self.node(event, span, Inside::default())?);
                 }
             }
         }
@@ -135,10 +163,12 @@ impl<'a> Loader<'a> {
         let (anchor, value) = match event {
             Event::Alias(id) => return self.alias(id, &place, inside),
             Event::Scalar(text, style, anchor, tag) => {
-                if inside.secret {
+                let value = scalar_value(text, style, tag.as_deref(), &place)?;
+                let says_nothing = matches!(value, Value::Null | Value::Flag(_));
+                if inside.secret || inside.hides_values() && !says_nothing {
                     self.secrets.push(place.extent());
                 }
-                (anchor, scalar_value(text, style, tag.as_deref(), &place)?)
+                (anchor, value)
             }
             Event::SequenceStart(_, anchor, tag) => {
                 known_tag(tag.as_deref(), "seq", &place)?;
@@ -179,7 +209,7 @@ impl<'a> Loader<'a> {
         if inside.depth + height(&node) > DEPTH {
             return Err(Problem::at(place, format!("more than {DEPTH} levels inside each other")));
         }
-        if inside.secret {
+        if inside.hides_values() {
             self.secrets.extend(node.extents());
         }
         Ok(node)
@@ -197,7 +227,6 @@ impl<'a> Loader<'a> {
     }
 
     fn map(&mut self, inside: Inside) -> Result<Value, Problem> {
-        let depth = inside.depth + 1;
         let mut entries = Vec::new();
         let mut brought = Vec::new();
         let mut seen = HashSet::new();
@@ -209,15 +238,16 @@ impl<'a> Loader<'a> {
             let merges =
                 matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<");
             // A name is shown, also of a user; a key that is a map or a list is no name.
-            let secret = inside.secret && !matches!(event, Event::Scalar(..));
-            let key = self.node(event, span, Inside { depth, secret })?;
+            let is_name = matches!(event, Event::Scalar(..));
+            let of_key =
+                Inside { depth: inside.depth + 1, secret: !is_name, own: false, shown: is_name };
+            let key = self.node(event, span, of_key)?;
             let name = key_name(&key)?;
             if !merges && !seen.insert(name.clone()) {
                 return Err(Problem::at(&key.place, format!("`{}` is given twice", shown(&name))));
             }
-            let secret = inside.secret || names_a_secret(&name);
             let (event, span) = self.next()?;
-            let node = self.node(event, span, Inside { depth, secret })?;
+            let node = self.node(event, span, inside.below(&name))?;
             if merges {
                 brought.push(node);
             } else {
@@ -326,6 +356,9 @@ pub(super) fn names_a_secret(key: &str) -> bool {
         || key.contains("pass")
         || key.contains("secret")
         || key.contains("vault")
+        || key.contains("cred")
+        || key.ends_with("key")
+        || key.ends_with("token")
 }
 
 fn size(node: &Node) -> usize {

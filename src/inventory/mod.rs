@@ -1,9 +1,11 @@
 //! Ansible-style YAML in, typed vars out.
 
+mod arguments;
 mod check;
 mod connection;
 mod fields;
 mod files;
+mod folders;
 mod groups;
 mod load;
 mod merge;
@@ -15,6 +17,7 @@ mod range;
 mod scalar;
 mod schema;
 mod sites;
+mod trust;
 mod vars;
 
 use std::fmt;
@@ -22,6 +25,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value as Json};
 
+pub use trust::require_own;
 pub use vars::{
     Api, Auto, Firewall, Interval, Logrotate, Network, Port, Protocol, Redis, Site, Tls, TlsMode,
     Vars, Workers,
@@ -51,6 +55,16 @@ pub struct Inventory {
     folder: PathBuf,
     path: Option<PathBuf>,
     passwords: Passwords,
+    warnings: Vec<Warning>,
+}
+
+/// Whether what the variables refer to is looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lookup {
+    /// Passwords are resolved, and local files have to be there.
+    Now,
+    /// Only the form of a reference is checked.
+    Never,
 }
 
 /// One `--set`.
@@ -72,14 +86,17 @@ pub struct Host {
     pub port: Option<u16>,
     /// The private key of ssh; ssh's own choice when absent.
     pub identity: Option<PathBuf>,
+    /// Further arguments of ssh.
+    pub ssh_arguments: Vec<String>,
+    /// Why hwctl cannot reach it the way that its variables say.
+    refusal: Option<Failure>,
     /// The groups it is in, without `all`, in alphabetical order.
     pub groups: Vec<String>,
     vars: Vec<Entry>,
 }
 
 impl Host {
-    /// The merged variables as the inventory says them, before hwctl's defaults: equal to what
-    /// Where the variable at a path of keys is written, if somebody has.
+    /// Where the variable at a path of keys is written. None when only the defaults have it.
     #[must_use]
     pub fn place(&self, path: &[&str]) -> Option<String> {
         let (last, folders) = path.split_last()?;
@@ -90,6 +107,13 @@ impl Host {
         Some(node::get(entries, last)?.place.to_string())
     }
 
+    /// Refuses a host whose variables have Ansible reach it in a way that hwctl has not.
+    pub fn require_reachable(&self) -> Result<(), Failure> {
+        let not_done = || format!("`{}` is not contacted", self.name);
+        self.refusal.clone().map_or(Ok(()), |failure| Err(failure.not_done(not_done())))
+    }
+
+    /// The merged variables as the inventory says them, before hwctl's defaults: equal to what
     /// `ansible-inventory --list` prints. May hold passwords.
     #[must_use]
     pub fn raw(&self) -> Map<String, Json> {
@@ -131,8 +155,9 @@ pub fn load(sources: &Sources) -> Result<Inventory, Failure> {
     let path = sources.path.clone().or_else(files::default_path);
     let mut graph = Graph::new();
     let mut folder = PathBuf::new();
+    let mut warnings = Vec::new();
     if let Some(path) = &path {
-        files::read_into(&mut graph, path)?;
+        warnings = files::read_into(&mut graph, path)?;
         folder = match path.parent() {
             _ if path.is_dir() => path.clone(),
             Some(parent) => parent.to_owned(),
@@ -142,7 +167,7 @@ pub fn load(sources: &Sources) -> Result<Inventory, Failure> {
     }
     let sets = sources.sets.iter().map(|set| parse_set(set)).collect::<Result<_, _>>()?;
     let passwords = Passwords::new(folder.clone());
-    Ok(Inventory { graph, sets, folder, path, passwords })
+    Ok(Inventory { graph, sets, folder, path, passwords, warnings })
 }
 
 /// `redis.port=6380`: a path of keys, and a value in YAML.
@@ -175,6 +200,12 @@ impl Inventory {
         self.path.as_deref()
     }
 
+    /// What is wrong with the inventory as a whole but stops nothing.
+    #[must_use]
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
     /// Every host that the inventory names, whatever its variables are called.
     pub fn hosts(&self) -> Result<Vec<Host>, Failure> {
         (0..self.graph.hosts.len()).map(|at| self.listed(at)).collect()
@@ -189,8 +220,7 @@ impl Inventory {
         let limited = limit.map(|limit| pattern::select(&self.graph, limit)).transpose()?;
         let within = |at: &usize| limited.as_ref().is_none_or(|limited| limited.contains(at));
         if hosts.is_empty() {
-            let all = || (0..self.graph.hosts.len()).collect();
-            let chosen = limited.clone().unwrap_or_else(all);
+            let chosen = limited.clone().unwrap_or_else(|| self.graph.hosts_of(groups::ALL));
             if chosen.is_empty() {
                 return Err(Failure::usage("the inventory names no host").hint(
                     "name one with `--host ADDRESS`, or write an inventory with `hwctl init`",
@@ -217,11 +247,25 @@ impl Inventory {
     /// The typed variables of a host, over hwctl's defaults, and what in them should not stay so.
     /// References to passwords are resolved here, so only for hosts that are worked on.
     pub fn vars(&self, host: &Host) -> Result<(Vars, Vec<Warning>), Failure> {
+        self.read_vars(host, Lookup::Now)
+    }
+
+    /// The typed variables of a host for work that needs nothing from outside of the inventory.
+    /// Every password is empty, and local files may be missing.
+    pub fn vars_without_lookup(&self, host: &Host) -> Result<Vars, Failure> {
+        self.read_vars(host, Lookup::Never).map(|(vars, _)| vars)
+    }
+
+    fn read_vars(&self, host: &Host, lookup: Lookup) -> Result<(Vars, Vec<Warning>), Failure> {
         let defaults = schema::defaults()?;
         let value = Value::Map(node::lay(defaults.entries().unwrap_or_default(), &host.vars));
         let root = Node { value, ..defaults };
-        let mut schema = Schema::new(&self.passwords, &self.folder);
-        match schema.vars(&root) {
+        let mut schema = Schema::new(&self.passwords, &self.folder, lookup);
+        let vars = schema.vars(&root);
+        if let (Some(vars), Some(port)) = (&vars, host.port) {
+            schema.require_not_ssh(&root, vars, port);
+        }
+        match vars {
             Some(vars) if schema.reader.problems.is_empty() => {
                 let mut warnings = schema.warnings;
                 warnings.extend(connection::warnings(&host.vars));
@@ -300,6 +344,8 @@ impl Inventory {
             user: reached.user,
             port: reached.port,
             identity: reached.identity,
+            ssh_arguments: reached.arguments,
+            refusal: connection::refusal(name, &vars).map(Failure::from),
             groups,
             vars,
         })

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
+use super::Lookup;
 use super::connection::no_template;
 use super::groups::quoted;
 use super::load::shown;
@@ -37,14 +38,18 @@ impl Passwords {
         Self { folder, known: Mutex::new(HashMap::new()) }
     }
 
-    /// The password at `path` (such as `api.users.admin`). No problem shows its value.
-    pub(super) fn read(&self, node: &Node, path: &str) -> Result<Secret, Problem> {
+    /// The password at `path` (such as `api.users.admin`), or an empty one if it is not looked up.
+    /// No problem shows its value.
+    pub(super) fn read(&self, node: &Node, path: &str, lookup: Lookup) -> Result<Secret, Problem> {
         let problem = |message: String| Problem::at(&node.place, message);
         no_template(node)?;
         let password = match &node.value {
             Value::Text(text) | Value::Literal(text) => text.clone(),
             Value::Map(_) => {
                 let reference = reference(node, path)?;
+                if lookup == Lookup::Never {
+                    return Ok(Secret::new(String::new()));
+                }
                 self.resolve(&reference).map_err(|why| problem(format!("`{path}`: {why}")))?
             }
             Value::Null | Value::List(_) => {
@@ -63,7 +68,10 @@ impl Passwords {
             let message = format!("`{path}` is a password with a line break or control character");
             return Err(problem(message));
         }
-        Ok(Secret::new(password))
+        Ok(Secret::new(match lookup {
+            Lookup::Now => password,
+            Lookup::Never => String::new(),
+        }))
     }
 
     fn resolve(&self, reference: &Reference) -> Result<String, String> {

@@ -1,6 +1,6 @@
 //! Which hosts a pattern means: names, groups, wildcards, unions, `&` intersections, `!` exclusions.
 
-use super::groups::{Graph, quoted};
+use super::groups::{ALL, Graph, quoted};
 use super::load::shown;
 use super::place::{Problem, nearest};
 
@@ -18,7 +18,7 @@ pub(super) fn select(graph: &Graph, pattern: &str) -> Result<Vec<usize>, Problem
             }
         }
     } else if !parts.is_empty() {
-        chosen = (0..graph.hosts.len()).collect();
+        chosen = graph.hosts_of(ALL);
     }
     for part in parts.iter().filter_map(|part| part.strip_prefix('&')) {
         let also = matches(graph, part)?;
@@ -68,32 +68,27 @@ fn matches(graph: &Graph, part: &str) -> Result<Vec<usize>, Problem> {
     for (at, group) in graph.groups.iter().enumerate() {
         if glob(name, &group.name) {
             group_matched = true;
-            found.extend(hosts_in(graph, at));
+            found.extend(graph.hosts_of(at));
         }
     }
     if !group_matched || name.contains(['.', '?', '*', '[']) {
         found.extend((0..graph.hosts.len()).filter(|at| glob(name, &graph.hosts[*at].name)));
     }
-    let mut seen = std::collections::HashSet::new();
-    found.retain(|host| seen.insert(*host));
     if !group_matched && found.is_empty() {
         return Err(unmatched(graph, part));
     }
-    match wanted {
-        None => Ok(found),
+    // Ansible counts a host once for each group and name that matches, so this comes before
+    // repeated hosts are dropped: `*[1]` may well be the same host as `*[0]`.
+    let mut picked = match wanted {
+        None => found,
         Some((first, last)) => pick(&found, first, last).ok_or_else(|| {
             let message = format!("`{}` counts past its {} hosts", shown(part), found.len());
             Problem::nowhere(message)
-        }),
-    }
-}
-
-fn hosts_in(graph: &Graph, group: usize) -> Vec<usize> {
-    let within: Vec<bool> = (0..graph.groups.len())
-        .map(|at| at == group || graph.ancestors(at).contains(&group))
-        .collect();
-    let inside = |at: &usize| graph.hosts[*at].groups.iter().any(|group| within[*group]);
-    (0..graph.hosts.len()).filter(inside).collect()
+        })?,
+    };
+    let mut seen = std::collections::HashSet::new();
+    picked.retain(|host| seen.insert(*host));
+    Ok(picked)
 }
 
 /// Takes `[0]`, `[-1]` or `[0:2]` off the end of a part.
@@ -123,7 +118,8 @@ fn pick(hosts: &[usize], first: i64, last: Option<i64>) -> Option<Vec<usize>> {
     };
     let first = place(first)?;
     match last {
-        None => Some(vec![hosts[first]]),
+        // `[2:0]` is `[2]` to Ansible.
+        None | Some(0) => Some(vec![hosts[first]]),
         Some(last) => {
             let last = place(last).unwrap_or(hosts.len() - 1);
             Some(hosts.get(first..=last).unwrap_or_default().to_vec())

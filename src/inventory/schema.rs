@@ -5,17 +5,59 @@ use std::path::{Path, PathBuf};
 
 use super::fields::{Field, Fields, Reader};
 use super::load::{parse, shown};
-use super::node::{Entry, Node, Value};
+use super::node::{Entry, Node, Value, get};
 use super::password::Passwords;
 use super::place::{Problem, Source, nearest};
 use super::vars::{
     Api, Auto, Firewall, Interval, Logrotate, Port, Redis, Tls, TlsMode, Vars, Workers,
 };
-use super::{Warning, check};
+use super::{Lookup, Warning, check, folders};
 
 /// The stack's variables.
 const KEYS: [&str; 8] =
     ["app_dir", "server_names", "tls", "sites", "api", "redis", "firewall", "logrotate"];
+
+/// Keys of the stack's variables whose values are no secrets, so that a message may show them.
+const SHOWN: [&str; 20] = [
+    "allow",
+    "app_dir",
+    "binary",
+    "container",
+    "days",
+    "every",
+    "exclusive",
+    "image",
+    "image_archive",
+    "keep",
+    "mode",
+    "path",
+    "port",
+    "renew_before",
+    "root",
+    "server_names",
+    "source",
+    "token_ttl",
+    "volume",
+    "workers",
+];
+
+/// Ports that a host's own services have, whatever the inventory says.
+const TAKEN_PORTS: [(u16, &str); 3] = [(22, "ssh"), (80, "nginx"), (443, "nginx")];
+
+fn port_is_taken(node: &Node, port: u16, holder: &str) -> Problem {
+    let message = format!("`redis.port` cannot be {port}: that port is {holder}'s");
+    Problem::at(&node.place, message).hint("choose a free port, such as 6379")
+}
+
+/// Whether this is one of the stack's variables.
+pub(super) fn is_variable(key: &str) -> bool {
+    KEYS.contains(&key)
+}
+
+/// Whether the value of this key of a variable may be shown.
+pub(super) fn is_field(key: &str) -> bool {
+    SHOWN.contains(&key)
+}
 
 /// hwctl's own defaults.
 pub(super) fn defaults() -> Result<Node, Problem> {
@@ -43,18 +85,29 @@ pub(super) struct Schema<'a> {
     pub(super) reader: Reader,
     pub(super) passwords: &'a Passwords,
     pub(super) folder: &'a Path,
+    pub(super) lookup: Lookup,
     pub(super) warnings: Vec<Warning>,
 }
 
 impl<'a> Schema<'a> {
-    pub(super) fn new(passwords: &'a Passwords, folder: &'a Path) -> Self {
-        Self { reader: Reader::default(), passwords, folder, warnings: Vec::new() }
+    pub(super) fn new(passwords: &'a Passwords, folder: &'a Path, lookup: Lookup) -> Self {
+        Self { reader: Reader::default(), passwords, folder, lookup, warnings: Vec::new() }
+    }
+
+    /// Refuses the port of ssh, by which this session comes in, as that of another service.
+    pub(super) fn require_not_ssh(&mut self, root: &Node, vars: &Vars, ssh: u16) {
+        if vars.redis.port != ssh {
+            return;
+        }
+        let redis = root.entries().and_then(|entries| get(entries, "redis")).unwrap_or(root);
+        let port = redis.entries().and_then(|entries| get(entries, "port")).unwrap_or(redis);
+        self.reader.problem(port_is_taken(port, ssh, "ssh"));
     }
 
     /// All of it; `None` when there are problems.
     pub(super) fn vars(&mut self, root: &Node) -> Option<Vars> {
         let root = Fields { node: root, path: "" };
-        let app_dir = self.part(root, "app_dir", Self::host_path);
+        let app_dir = self.part(root, "app_dir", Self::own_folder);
         let server_names = self.part(root, "server_names", |schema, field| {
             schema.reader.list(field, |reader, field| {
                 reader.text(field, "a host name or an IP address", check::server_name)
@@ -66,6 +119,9 @@ impl<'a> Schema<'a> {
         let redis = self.part(root, "redis", Self::redis);
         let firewall = self.part(root, "firewall", Self::firewall);
         let logrotate = self.part(root, "logrotate", Self::logrotate);
+        if let (Some(app_dir), Some(sites)) = (&app_dir, &sites) {
+            self.require_apart(root, app_dir, sites);
+        }
         Some(Vars {
             app_dir: app_dir?,
             server_names: server_names?,
@@ -116,7 +172,7 @@ impl<'a> Schema<'a> {
         Some(Tls { mode, days, renew_before })
     }
 
-    /// A path on the operator's machine that must be there.
+    /// A path on the operator's machine that must be there, if it is looked up.
     pub(super) fn local(
         &mut self,
         field: &Field,
@@ -124,7 +180,7 @@ impl<'a> Schema<'a> {
         what: &str,
     ) -> Option<PathBuf> {
         let path = self.reader.text(field, &format!("the path of {what}"), check::local_path)?;
-        if !is(&self.folder.join(&path)) {
+        if self.lookup == Lookup::Now && !is(&self.folder.join(&path)) {
             let message =
                 format!("`{}`: `{}` is not {what}", field.path, shown(&path.to_string_lossy()));
             let problem = Problem::at(&field.node.place, message);
@@ -139,8 +195,7 @@ impl<'a> Schema<'a> {
         let users = if let Some(field) = api.optional("users") {
             self.users(&field)
         } else {
-            self.no_users("api.users");
-            None
+            self.no_users("api.users")
         };
         let workers = self.part(api, "workers", |schema, field| {
             if let Value::Text(_) = &field.node.value {
@@ -167,7 +222,7 @@ impl<'a> Schema<'a> {
         });
         let container = self.part(redis, "container", Self::docker_name);
         let volume = self.part(redis, "volume", Self::docker_name);
-        let port = self.part(redis, "port", |schema, field| schema.reader.number(field, 1..=65535));
+        let port = self.part(redis, "port", Self::own_port);
         let image_archive = match redis.optional("image_archive") {
             Some(field) => self.local(&field, Path::is_file, "a file").map(Some),
             None => Some(None),
@@ -179,6 +234,26 @@ impl<'a> Schema<'a> {
             port: port?,
             image_archive: image_archive?,
         })
+    }
+
+    /// A port for a service that has it to itself.
+    fn own_port(&mut self, field: &Field) -> Option<u16> {
+        let port = self.reader.number(field, 1..=65535)?;
+        let Some((_, holder)) = TAKEN_PORTS.iter().find(|(taken, _)| *taken == port) else {
+            return Some(port);
+        };
+        self.reader.problem(port_is_taken(field.node, port, holder));
+        None
+    }
+
+    /// A folder of the host that hwctl has to itself.
+    pub(super) fn own_folder(&mut self, field: &Field) -> Option<PathBuf> {
+        let folder = self.host_path(field)?;
+        let Some(why) = folders::refusal(&folder) else { return Some(folder) };
+        let message = format!("`{}` cannot be `{}`: {why}", field.path, folder.display());
+        let problem = Problem::at(&field.node.place, message);
+        self.reader.problem(problem.hint("name a folder of its own, such as `/srv/NAME`"));
+        None
     }
 
     fn docker_name(&mut self, field: &Field) -> Option<String> {

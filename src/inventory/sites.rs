@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::fields::Field;
+use super::fields::{Field, Fields};
+use super::folders::overlap;
 use super::load::shown;
-use super::node::{Entry, get};
-use super::place::Problem;
+use super::node::{Entry, Node, get};
+use super::place::{Place, Problem};
 use super::schema::Schema;
 use super::vars::{Network, Site};
-use super::{Warning, check};
+use super::{Lookup, Warning, check};
 use crate::resource::Secret;
 
 /// Passwords that everybody knows: those of the example.
@@ -89,13 +90,40 @@ impl Schema<'_> {
         self.reader.problems.len() == before
     }
 
+    /// What is in one folder is served under one path: a page of a closed site would otherwise be
+    /// reached by way of an open one.
+    pub(super) fn require_apart(
+        &mut self,
+        root: Fields,
+        app_dir: &Path,
+        sites: &BTreeMap<String, Site>,
+    ) {
+        let own = [("app_dir".to_owned(), app_dir)];
+        let roots = sites.iter().map(|(name, site)| (format!("sites.{name}.root"), &*site.root));
+        let all: Vec<_> = own.into_iter().chain(roots).collect();
+        for (at, (name, folder)) in all.iter().enumerate() {
+            let Some((other, _)) = all[..at].iter().find(|(_, o)| overlap(folder, o)) else {
+                continue;
+            };
+            // The one that somebody wrote is shown, not the one of the defaults.
+            let place = |name: &str| place_of(root.node, name);
+            let (name, other) = match place(name).is_builtin() {
+                true => (other, name),
+                false => (name, other),
+            };
+            let message = format!("`{name}` and `{other}` overlap: one folder contains the other");
+            let problem = Problem::at(&place(name), message);
+            self.reader.problem(problem.hint("give each a folder of its own"));
+        }
+    }
+
     fn site(&mut self, field: &Field) -> Option<Site> {
         let site = self.reader.fields(field, &["path", "root", "source", "users", "allow"])?;
         let path = self.part(site, "path", |schema, field| {
             let expected = "a URL path such as `/open`";
             schema.reader.text(field, expected, check::url_path)
         });
-        let root = self.part(site, "root", Self::host_path);
+        let root = self.part(site, "root", Self::own_folder);
         let source = match site.optional("source") {
             Some(field) => self.local(&field, Path::is_dir, "a folder").map(Some),
             None => Some(None),
@@ -103,8 +131,7 @@ impl Schema<'_> {
         let users = match (site.optional("users"), site.node.entries()) {
             (Some(field), _) => self.users(&field),
             (None, Some(entries)) if get(entries, "users").is_some() => {
-                self.no_users(&format!("{}.users", field.path));
-                None
+                self.no_users(&format!("{}.users", field.path))
             }
             _ => Some(BTreeMap::new()),
         };
@@ -118,12 +145,16 @@ impl Schema<'_> {
         Some(Site { path: path?, root: root?, source: source?, users: users?, allow: allow? })
     }
 
-    /// Says that a variable whose default is nothing must be given.
-    pub(super) fn no_users(&mut self, path: &str) {
+    /// What a variable is whose default is nothing: an error, unless nobody needs it now.
+    pub(super) fn no_users(&mut self, path: &str) -> Option<BTreeMap<String, Secret>> {
+        if self.lookup == Lookup::Never {
+            return Some(BTreeMap::new());
+        }
         let message = format!("`{path}` is not set: no password is built into hwctl");
         self.reader.problem(Problem::nowhere(message).hint(format!(
             "name who may log in: in an inventory (`hwctl init` writes one), or by `--set {path}.NAME=PASSWORD`"
         )));
+        None
     }
 
     pub(super) fn users(&mut self, field: &Field) -> Option<BTreeMap<String, Secret>> {
@@ -140,7 +171,7 @@ impl Schema<'_> {
                 continue;
             }
             let path = format!("{}.{}", field.path, entry.key);
-            match self.passwords.read(&entry.node, &path) {
+            match self.passwords.read(&entry.node, &path, self.lookup) {
                 Ok(password) => {
                     self.warn_if_known(entry, &path, &password);
                     users.insert(entry.key.clone(), password);
@@ -162,6 +193,16 @@ impl Schema<'_> {
             self.warnings.push(Warning { place, message });
         }
     }
+}
+
+/// Where the value at a path such as `sites.main.root` is written, or else what it would be in.
+fn place_of(root: &Node, path: &str) -> Place {
+    let mut node = root;
+    for key in path.split('.') {
+        let Some(found) = node.entries().and_then(|entries| get(entries, key)) else { break };
+        node = found;
+    }
+    node.place.clone()
 }
 
 /// Whether this is a user with a password. When it is not, the name may well be the password:

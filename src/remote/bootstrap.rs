@@ -14,6 +14,7 @@ use super::kept::state_folder;
 use super::packed::{self, Packed};
 use super::sending::Sending;
 use super::ssh::{Connection, Target};
+use super::sudo::{self, Gate, Progress, READY};
 use crate::engine::protocol::{BINARY_FOLDER, CLIENT_GREETING, ENGINE_GREETING};
 use crate::failure::{Exit, Failure};
 use crate::resource::{file_digest, identity, write_atomic};
@@ -27,6 +28,9 @@ pub(super) const MAX_TOLD: usize = 16 << 10;
 pub(super) const ENGINE: &str = "engine \"$SSH_CONNECTION\"";
 /// The verb, before a run's id, that confirms its risky change: a login of its own works.
 pub(super) const CONFIRM: &str = "confirm";
+
+/// The input of a command on the host.
+pub(super) type Stdin = openssh::ChildStdin;
 
 /// A started engine.
 pub(super) type Child = openssh::Child<Arc<Session>>;
@@ -143,27 +147,10 @@ pub(super) async fn start(
         .ok_or_else(|| target.unreachable("hwctl is not on the host though it was put there"))
 }
 
-/// How a command becomes root: not at all for root, else through sudo.
-fn become_root(target: &Target) -> &'static str {
-    match target.become_password {
-        Some(_) => r#"sudo -S -p """#,
-        None => "sudo -n",
-    }
-}
-
-/// The same, as words before a command's.
-pub(super) fn root_words(target: &Target) -> Vec<String> {
-    let words: &[&str] = match target.become_password {
-        Some(_) => &["sudo", "-S", "-p", "", "--"],
-        None => &["sudo", "-n", "--"],
-    };
-    words.iter().map(|word| (*word).to_owned()).collect()
-}
-
 /// The script that starts the engine, for the login shell: it holds nothing from the inventory.
 /// Who owns `/` is root, which the shell finds out without another process.
 fn start_script(target: &Target, path: &str, verb: &str) -> String {
-    let root = become_root(target);
+    let root = sudo::words(target).join(" ");
     format!(
         "sh -c 'LC_ALL=C; export LC_ALL; set -- {root}; [ -O / ] && set --; \
          if [ ! -x {path} ]; then echo \"hwctl missing $(uname -s) $(uname -m)\"; exit 0; fi; \
@@ -179,63 +166,62 @@ async fn try_start(
     verb: &str,
 ) -> Result<Option<Child>, Failure> {
     let mut child = spawn(session, target, &start_script(target, &binary.path(), verb)).await?;
-    let mut greeting = password_line(target);
-    greeting.extend_from_slice(format!("{CLIENT_GREETING}\n").as_bytes());
-    if let Some(stdin) = child.stdin().as_mut() {
+    let greeting = format!("{CLIENT_GREETING}\n");
+    let mut stdin = child.stdin().take();
+    // A sudo that may ask for a password would read the greeting as one.
+    let mut is_greeted = target.become_password.is_none();
+    if let (Some(stdin), true) = (stdin.as_mut(), is_greeted) {
         // A host that refuses says why on its standard error, which is read below.
-        let _ = stdin.write_all(&greeting).await;
+        let _ = stdin.write_all(greeting.as_bytes()).await;
     }
     let (Some(mut stdout), Some(mut stderr)) = (child.stdout().take(), child.stderr().take())
     else {
         return Err(target.unreachable("ssh gives no stream of the host"));
     };
-    let (mut answer, mut told) = (String::new(), Vec::new());
-    // A wrong password leaves sudo waiting for another one, so its complaints are heard meanwhile.
+    let (mut line, mut printed) = (String::new(), String::new());
+    let mut gate = Gate::new(target);
     let started = loop {
         let mut complaint = [0; 1024];
         tokio::select! {
             biased;
             // Byte by byte: what follows the line belongs to the frames.
             byte = stdout.read_u8() => match byte {
-                Ok(b'\n') if answer == ENGINE_GREETING => break true,
-                Ok(b'\n') => match answer.strip_prefix("hwctl missing ") {
-                    Some(machine) => {
+                // A login shell may have printed something without a line break before.
+                Ok(b'\n') if line.ends_with(ENGINE_GREETING) => break true,
+                Ok(b'\n') => {
+                    if let Some((_, machine)) = line.rsplit_once("hwctl missing ") {
                         require_machine(target, binary, machine)?;
                         return Ok(None);
                     }
-                    None => answer.clear(),
+                    printed.push_str(&line);
+                    printed.push('\n');
+                    line.clear();
                 },
                 // Neither a greeting nor a login shell's chatter is that long.
-                Ok(_) if answer.len() >= MAX_TOLD => break false,
-                Ok(byte) => answer.push(char::from(byte)),
+                Ok(_) if printed.len() + line.len() >= MAX_TOLD => break false,
+                Ok(byte) => line.push(char::from(byte)),
                 Err(_) => break false,
             },
-            Ok(read) = stderr.read(&mut complaint), if told.len() < MAX_TOLD => {
-                told.extend_from_slice(&complaint[..read]);
-                let wrong = String::from_utf8_lossy(&told).contains("try again");
-                if wrong {
+            Ok(read) = stderr.read(&mut complaint), if gate.is_open() => {
+                if gate.hear(&complaint[..read], &mut stdin).await == Progress::Wrong {
                     break false;
-                }
-                // The end of the stream: from now on only the other is read.
-                if read == 0 {
-                    told.resize(MAX_TOLD, b' ');
                 }
             }
         }
     };
-    if started {
+    if let (Some(stdin), true, false) = (stdin.as_mut(), started, is_greeted) {
+        is_greeted = stdin.write_all(greeting.as_bytes()).await.is_ok();
+    }
+    *child.stdin() = stdin;
+    if started && is_greeted {
         *child.stdout() = Some(stdout);
         *child.stderr() = Some(stderr);
         return Ok(Some(child));
     }
     drop(child.stdin().take());
-    let _ = stderr.take(MAX_TOLD as u64).read_to_end(&mut told).await;
-    Err(refused(target, &String::from_utf8_lossy(&told)))
-}
-
-pub(super) fn password_line(target: &Target) -> Vec<u8> {
-    let password = target.become_password.as_ref();
-    password.map(|password| format!("{}\n", password.expose()).into_bytes()).unwrap_or_default()
+    printed.push_str(&line);
+    let told = gate.rest(stderr).await;
+    Err(sudo::refused(target, &told, &printed))
 }
 
 async fn spawn(session: &Arc<Session>, target: &Target, script: &str) -> Result<Child, Failure> {
@@ -264,29 +250,6 @@ fn require_machine(target: &Target, binary: &Binary, told: &str) -> Result<(), F
         .hint("give the build for the host with `--host-binary PATH`"))
 }
 
-/// What the host's refusal to start a program as root means.
-fn refused(target: &Target, told: &str) -> Failure {
-    let last = told.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
-    let failure = |why: &str| {
-        let what = format!("cannot become root on `{}`: {why}", target.name);
-        Failure::new(Exit::Failed, what).why(last).not_done("nothing was changed on the host")
-    };
-    if told.contains("incorrect password") || told.contains("Sorry, try again") {
-        failure("sudo does not accept the password")
-            .hint("run again with `--ask-become-pass` and the right one")
-    } else if told.contains("password is required") || told.contains("a terminal is required") {
-        failure("sudo wants a password")
-            .hint("run with `--ask-become-pass`, or let this user use sudo without one")
-    } else if told.contains("not in the sudoers") || told.contains("not allowed to") {
-        failure("this user may not use sudo").hint("log in as a user who may, with `--user`")
-    } else if told.contains("sudo: not found") || told.contains("sudo: command not found") {
-        failure("the host has no sudo").hint("log in as root with `--user root`, or install sudo")
-    } else {
-        let what = format!("hwctl does not start on `{}`", target.name);
-        Failure::new(Exit::Failed, what).why(last).not_done("nothing was changed on the host")
-    }
-}
-
 /// Puts the binary on the host, compressed on the way: written beside its place, its hash
 /// compared, then renamed.
 async fn upload(
@@ -300,10 +263,14 @@ async fn upload(
     let packed = spawn_blocking(move || Packed::of(&source, &key)).await;
     let mut packed = packed.map_err(std::io::Error::other).flatten().map_err(cannot)?;
     let mut child = spawn(session, target, &upload_script(target, binary)).await?;
-    if let Some(mut stdin) = child.stdin().take() {
+    let mut stdin = child.stdin().take();
+    let (mut stdout, mut stderr) = (child.stdout().take(), child.stderr().take());
+    let mut gate = Gate::new(target);
+    let is_root = sudo::pass(&mut gate, &mut stdin, stdout.as_mut(), stderr.as_mut()).await;
+    if let (Some(mut stdin), true) = (stdin, is_root) {
         let mut sending = Sending::new("putting hwctl on the host", packed.size);
         // A host that cannot take it closes the pipe and says why below.
-        let mut going = stdin.write_all(&password_line(target)).await.is_ok();
+        let mut going = true;
         while going {
             let piece = packed.piece().await.map_err(cannot)?;
             if piece.is_empty() {
@@ -315,22 +282,22 @@ async fn upload(
         }
         let _ = stdin.shutdown().await;
     }
-    let mut done = String::new();
-    if let Some(stdout) = child.stdout().take() {
-        let _ = stdout.take(MAX_TOLD as u64).read_to_string(&mut done).await;
+    let mut done = Vec::new();
+    if let (Some(stdout), true) = (stdout, is_root) {
+        let _ = stdout.take(MAX_TOLD as u64).read_to_end(&mut done).await;
     }
+    let done = String::from_utf8_lossy(&done);
     if done.contains("hwctl uploaded") {
         return Ok(());
     }
-    let mut told = Vec::new();
-    if let Some(stderr) = child.stderr().take() {
-        let _ = stderr.take(MAX_TOLD as u64).read_to_end(&mut told).await;
-    }
-    let told = String::from_utf8_lossy(&told);
+    let told = match stderr {
+        Some(stderr) => gate.rest(stderr).await,
+        None => String::new(),
+    };
     if told.contains("gzip: stdin") || told.contains("sha256sum") {
         packed::forget(&binary.key);
     }
-    let failure = refused(target, &told);
+    let failure = sudo::refused(target, &told, &done);
     if failure.why.iter().any(|why| why.contains("No space left")) {
         let what = format!("there is no room for hwctl on `{}`", target.name);
         return Err(Failure { what, ..failure }
@@ -342,10 +309,10 @@ async fn upload(
 /// Keeps the two newest other versions, and the one that the host's own commands and timers run.
 fn upload_script(target: &Target, binary: &Binary) -> String {
     let (path, key) = (binary.path(), &binary.key);
-    let root = become_root(target);
+    let root = sudo::words(target).join(" ");
     format!(
         "sh -c 'LC_ALL=C; export LC_ALL; set -- {root}; [ \"$(id -u)\" = 0 ] && set --; \
-         exec \"$@\" sh -c \"set -e; umask 022; mkdir -p {BINARY_FOLDER}; t={path}.\\$\\$; \
+         exec \"$@\" sh -c \"set -e; echo {READY}; umask 022; mkdir -p {BINARY_FOLDER}; t={path}.\\$\\$; \
          trap \\\"rm -f \\$t\\\" EXIT; gzip -dc > \\$t; \
          echo {key}  \\$t | sha256sum -c --quiet; chmod 755 \\$t; sync \\$t; mv \\$t {path}; \
          cd {BINARY_FOLDER}; own=\\$(readlink {LINK} || :); \

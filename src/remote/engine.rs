@@ -16,6 +16,7 @@ use tokio::time::sleep;
 use super::bootstrap::{self, Child};
 use super::confirm::confirm;
 use super::interrupt;
+use super::route::Route;
 use super::ssh::{Connection, Target};
 use super::upload;
 use crate::engine::protocol::{
@@ -73,6 +74,8 @@ pub struct Engine {
     connection: Connection,
     /// What the host is.
     pub facts: Facts,
+    /// Where the host is for clients, and how they come to it.
+    pub route: Route,
     /// Where hwctl's binary is on the host.
     pub binary: PathBuf,
 }
@@ -98,7 +101,8 @@ impl Engine {
 
     async fn begin(target: &Target, tell: Tell<'_>) -> Result<Self, Failure> {
         tell(What::Step { message: "connecting".to_owned(), fraction: None });
-        let (connection, ()) = tokio::join!(target.connect(tell), bootstrap::prepare(target));
+        let (connection, (), route) =
+            tokio::join!(target.connect(tell), bootstrap::prepare(target), Route::of(target));
         let mut connection = connection?;
         let step = |message, fraction| tell(What::Step { message, fraction });
         let mut child = match bootstrap::start(&connection, target, bootstrap::ENGINE, step).await {
@@ -117,7 +121,11 @@ impl Engine {
         let stdout = stdout.ok_or_else(|| target.unreachable("ssh gives no stream of the host"))?;
         let target = target.clone();
         let facts = Facts::unknown();
-        let mut engine = Self { target, child, stdin, stdout, connection, facts, binary };
+        let route = match connection.session.control_socket().to_str() {
+            Some(socket) => route.with_session(socket),
+            None => route,
+        };
+        let mut engine = Self { target, child, stdin, stdout, connection, facts, route, binary };
         match engine.answer(tell).await? {
             Reply::Hello { facts } => engine.facts = facts,
             other => return Err(engine.nonsense(&other)),

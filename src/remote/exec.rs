@@ -3,13 +3,16 @@
 use std::process::Stdio;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use openssh::Stdio as RemoteStdio;
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncWriteExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 
-use super::bootstrap;
+use super::bootstrap::Stdin;
 use super::engine::Tell;
 use super::interrupt;
 use super::ssh::Target;
+use super::sudo::{self, Gate, Progress, READY};
 use crate::event::What;
 use crate::failure::{Exit, Failure};
 
@@ -27,28 +30,35 @@ pub async fn exec(
     tell(What::Step { message: "connecting".to_owned(), fraction: None });
     let connection = interrupt::or_stopped(target.connect(tell)).await?;
     tell(What::Asking);
-    let mut words = command.to_vec();
-    if sudo {
-        words.splice(0..0, bootstrap::root_words(target));
-    }
     let failed = |error: openssh::Error| {
         target.unreachable("ssh starts no command there").why(error.to_string())
     };
+    let asks = sudo && target.become_password.is_some();
+    let mut words = command.to_vec();
+    if asks {
+        // The program must get none of what sudo may read, so its start has to be known.
+        let wait = format!("echo {READY} >&2; exec \"$@\"");
+        words.splice(0..0, ["sh".to_owned(), "-c".to_owned(), wait, "sh".to_owned()]);
+    }
+    if sudo {
+        words.splice(0..0, sudo::words(target));
+    }
     let mut child = Arc::clone(&connection.session)
-        .arc_raw_command(quoted(&words)?)
+        .arc_raw_command(line(&words)?)
         .stdin(RemoteStdio::piped())
         .stdout(RemoteStdio::piped())
         .stderr(RemoteStdio::piped())
         .spawn()
         .await
         .map_err(failed)?;
-    if let (true, Some(mut stdin)) = (sudo, child.stdin().take()) {
-        let _ = stdin.write_all(&bootstrap::password_line(target)).await;
+    let mut stdin = child.stdin().take();
+    let (stdout, mut stderr) = (child.stdout().take(), child.stderr().take());
+    if asks && let Some(stderr) = &mut stderr {
+        interrupt::or_stopped(pass_sudo(target, &mut stdin, stderr)).await?;
     }
-    drop(child.stdin().take());
-    let (stdout, stderr) = (child.stdout().take(), child.stderr().take());
+    drop(stdin);
     let ended = interrupt::or_stopped(async {
-        tokio::join!(lines(stdout, false, tell), lines(stderr, true, tell));
+        tokio::join!(tell_lines(stdout, false, tell), tell_lines(stderr, true, tell));
         match child.wait().await {
             Ok(status) => Ok(status.code()),
             // So the library says that the shell found no such command.
@@ -65,7 +75,7 @@ pub async fn exec(
     Ok(code)
 }
 
-async fn lines(stream: Option<impl AsyncRead + Unpin>, is_error: bool, tell: Tell<'_>) {
+async fn tell_lines(stream: Option<impl AsyncRead + Unpin>, is_error: bool, tell: Tell<'_>) {
     let Some(stream) = stream else { return };
     let mut reader = BufReader::with_capacity(MAX_LINE, stream);
     let mut line = Vec::new();
@@ -88,10 +98,49 @@ async fn lines(stream: Option<impl AsyncRead + Unpin>, is_error: bool, tell: Tel
     }
 }
 
-/// One line for the login shell that gives these words and no others.
-fn quoted(words: &[String]) -> Result<String, Failure> {
-    shlex::try_join(words.iter().map(String::as_str))
-        .map_err(|_| Failure::usage("a word of the command holds a zero byte"))
+/// Waits until sudo has started the program, and gives it the password if it asks.
+async fn pass_sudo(
+    target: &Target,
+    stdin: &mut Option<Stdin>,
+    stderr: &mut (impl AsyncRead + Unpin),
+) -> Result<(), Failure> {
+    let mut gate = Gate::new(target);
+    let mut line = Vec::new();
+    // Byte by byte: what follows is the program's own.
+    loop {
+        let byte = stderr.read_u8().await;
+        let is_refused = match &byte {
+            Ok(b'\n') if line.ends_with(READY.as_bytes()) => return Ok(()),
+            Ok(byte) => {
+                if *byte == b'\n' {
+                    line.clear();
+                } else {
+                    line.push(*byte);
+                }
+                gate.hear(&[*byte], stdin).await == Progress::Wrong || !gate.is_open()
+            }
+            Err(_) => true,
+        };
+        if is_refused {
+            drop(stdin.take());
+            return Err(sudo::refused(target, &gate.rest(stderr).await, ""));
+        }
+    }
+}
+
+/// One line for the login shell that starts this program with these arguments.
+///
+/// Shells differ in what they make of quotes: to csh a `!` is special inside them too, to fish a
+/// backslash is. So whatever is not plain in all shells travels as base64, and sh runs it.
+fn line(words: &[String]) -> Result<String, Failure> {
+    let quoted = shlex::try_join(words.iter().map(String::as_str))
+        .map_err(|_| Failure::usage("an argument of the command contains a zero byte"))?;
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || " /._-".contains(c);
+    if quoted.chars().all(is_plain) {
+        return Ok(format!("sh -c 'exec {quoted}'"));
+    }
+    let encoded = BASE64_STANDARD.encode(format!("exec {quoted}"));
+    Ok(format!("sh -c 'eval \"$(echo {encoded} | base64 -d)\"'"))
 }
 
 impl Target {
@@ -103,18 +152,43 @@ impl Target {
         terminal: bool,
     ) -> Result<std::process::Command, Failure> {
         let mut ssh = std::process::Command::new("ssh");
-        ssh.args(self.arguments());
-        if self.accept_new_host_key {
-            ssh.args(["-o", "StrictHostKeyChecking=accept-new"]);
-        }
+        ssh.args(self.arguments()?);
         if terminal {
             ssh.arg("-t");
         }
         ssh.args(["--", &self.address]);
         if !command.is_empty() {
-            ssh.arg(quoted(command)?);
+            ssh.arg(line(command)?);
         }
         ssh.stdin(Stdio::inherit());
         Ok(ssh)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_reach_the_program_through_every_shell() {
+        let all: &[&[&str]] = &[
+            &[
+                "printf", "%s|", "x!y", "!!", "a  b", "$HOME", "it's", "\\", "a\nb", "*", "~",
+                "{a,b}", "",
+            ],
+            &["printf", "%s|", "plain", "/a/b.c", "-x"],
+        ];
+        for words in all {
+            let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+            let line = line(&words).unwrap();
+            // Nothing in it means anything to csh or fish but the single quotes.
+            assert_eq!(line.matches('\'').count(), 2, "{line}");
+            assert!(!line.contains(['!', '\\', '\n']), "{line}");
+
+            let output = std::process::Command::new("sh").args(["-c", &line]).output().unwrap();
+
+            let expected = words[2..].join("|") + "|";
+            assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+        }
     }
 }

@@ -10,7 +10,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
-use openssh::{Session, SessionBuilder};
+use openssh::Session;
+use tempfile::TempDir;
 
 use super::ssh::Target;
 use crate::resource::{Advise as _, sha256};
@@ -45,8 +46,8 @@ fn folder() -> Result<PathBuf> {
 
 /// The place of the connection to a target.
 pub(super) fn place(target: &Target) -> Result<PathBuf> {
-    let Target { address, user, port, identity, known_hosts, .. } = target;
-    let way = format!("{:?}", (address, user, port, identity, known_hosts));
+    let Target { address, user, port, identity, known_hosts, ssh_arguments, .. } = target;
+    let way = format!("{:?}", (address, user, port, identity, known_hosts, ssh_arguments));
     Ok(folder()?.join(&sha256(way.as_bytes())[..16]))
 }
 
@@ -56,23 +57,23 @@ pub(super) async fn find(place: &Path) -> Option<Session> {
     session.check().await.is_ok().then_some(session)
 }
 
-/// Logs in and keeps the connection at `place`; whether it could be kept.
-pub(super) async fn log_in(
-    builder: &SessionBuilder,
-    address: &str,
-    place: &Path,
-) -> Result<(Session, bool), openssh::Error> {
+/// The folder in which a connection for `place` is made. What connections that are over have left
+/// in it is removed.
+pub(super) fn folder_of(place: &Path) -> &Path {
     let folder = place.parent().unwrap_or(place);
     sweep(folder);
-    let mut builder = builder.clone();
-    let made = builder.control_directory(folder).launch_master(address).await?;
+    folder
+}
+
+/// Keeps a new connection at `place`. Returns it, and whether it could be kept.
+pub(super) fn keep(made: TempDir, place: &Path) -> (Session, bool) {
     // A socket is reached by any name of it. Should another command have been faster, its
     // connection stays and this one ends with this command.
     if fs::rename(made.path(), place).is_err() {
-        return Ok((Session::new_native_mux(made), false));
+        return (Session::new_native_mux(made), false);
     }
     let _ = made.keep();
-    Ok((Session::resume_mux(place.join(SOCKET).into(), None), true))
+    (Session::resume_mux(place.join(SOCKET).into(), None), true)
 }
 
 /// Removes what connections that are over have left.

@@ -7,17 +7,15 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use openssh::{ControlPersist, KnownHosts, Session, SessionBuilder};
+use openssh::Session;
 use tokio::sync::Mutex;
 
 use super::engine::Tell;
 use super::kept;
+use super::login::{self, Refusal};
 use crate::event::What;
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 use crate::resource::Secret;
-
-/// How long ssh waits for hwctl's next word when nothing is under way, in seconds.
-const LEFT_ALONE: NonZeroUsize = NonZeroUsize::new(10).unwrap();
 
 /// How a host is reached.
 #[derive(Clone, Debug)]
@@ -34,6 +32,8 @@ pub struct Target {
     pub identity: Option<PathBuf>,
     /// Known hosts; ssh's own file when absent.
     pub known_hosts: Option<PathBuf>,
+    /// Arguments of ssh in the inventory, such as `-J` and a jump host.
+    pub ssh_arguments: Vec<String>,
     /// Whether the key of a host that was never seen is taken without asking.
     pub accept_new_host_key: bool,
     /// The password of sudo, where it wants one.
@@ -93,160 +93,93 @@ impl Target {
         self.log_in(tell).await
     }
 
-    async fn open(&self) -> Result<Result<Connection, openssh::Error>, Failure> {
-        let mut builder = self.builder();
+    async fn open(&self, tell: Tell<'_>) -> Result<Connection, Refusal> {
         let Some(seconds) = self.persist else {
-            let session = builder.connect_mux(&self.address).await;
-            return Ok(session.map(|session| Connection::new(session, false)));
+            let made = login::log_in(self, None, None, tell).await?;
+            return Ok(Connection::new(Session::new_native_mux(made), false));
         };
-        builder.control_persist(ControlPersist::IdleFor(seconds));
-        let session = kept::log_in(&builder, &self.address, &kept::place(self)?).await;
-        Ok(session.map(|(session, stays)| Connection::new(session, stays)))
+        let place = kept::place(self).map_err(Failure::from)?;
+        let folder = kept::folder_of(&place);
+        let made = login::log_in(self, Some(folder), Some(seconds.get()), tell).await?;
+        let (session, stays) = kept::keep(made, &place);
+        Ok(Connection::new(session, stays))
     }
 
     /// Opens a connection.
     pub(super) async fn log_in(&self, tell: Tell<'_>) -> Result<Connection, Failure> {
-        let error = match self.open().await? {
+        let refusal = match self.open(tell).await {
             Ok(connection) => return Ok(connection),
-            Err(error) => error,
+            Err(refusal) => refusal,
         };
-        let told = chain(&error);
-        let unknown = told.contains("Host key verification failed")
-            && !told.contains("REMOTE HOST IDENTIFICATION HAS CHANGED")
-            || told.contains("requested strict checking");
+        let unknown = match &refusal {
+            Refusal::Ssh(told) => is_key_unknown(told),
+            _ => false,
+        };
         if unknown && !self.accept_new_host_key && std::io::stdin().is_terminal() {
-            self.ask_about_host_key(tell).await;
+            self.ask_about_host_key(tell).await?;
             tell(What::Step { message: "connecting".to_owned(), fraction: None });
-            return self.open().await?.map_err(|error| self.explain(&chain(&error), None));
+            return self.open(tell).await.map_err(|refusal| self.explain(refusal, None));
         }
-        let fingerprint = if unknown { self.offered_host_key().await } else { None };
-        Err(self.explain(&told, fingerprint))
-    }
-
-    fn builder(&self) -> SessionBuilder {
-        let mut builder = SessionBuilder::default();
-        let check = if self.accept_new_host_key { KnownHosts::Add } else { KnownHosts::Strict };
-        builder.known_hosts_check(check).connect_timeout(self.connect_timeout);
-        builder.server_alive_interval(Duration::from_secs(15));
-        // Should hwctl die, ssh does not stay.
-        builder.control_persist(ControlPersist::IdleFor(LEFT_ALONE));
-        if let Some(user) = &self.user {
-            builder.user(user.clone());
-        }
-        if let Some(port) = self.port {
-            builder.port(port);
-        }
-        if let Some(identity) = &self.identity {
-            builder.keyfile(identity);
-        }
-        if let Some(known_hosts) = &self.known_hosts {
-            builder.user_known_hosts_file(known_hosts);
-        }
-        builder
-    }
-
-    /// ssh's own arguments for a connection outside the session.
-    pub(super) fn arguments(&self) -> Vec<String> {
-        let mut args =
-            vec!["-o".to_owned(), format!("ConnectTimeout={}", self.connect_timeout.as_secs())];
-        let known = self.known_hosts.as_ref();
-        args.extend(
-            known.into_iter().flat_map(|path| {
-                ["-o".to_owned(), format!("UserKnownHostsFile={}", path.display())]
-            }),
-        );
-        args.extend(self.user.iter().flat_map(|user| ["-l".to_owned(), user.clone()]));
-        args.extend(self.port.iter().flat_map(|port| ["-p".to_owned(), port.to_string()]));
-        let key = self.identity.iter();
-        args.extend(key.flat_map(|key| ["-i".to_owned(), key.display().to_string()]));
-        args
+        let fingerprint = if unknown { self.offered_host_key().await? } else { None };
+        Err(self.explain(refusal, fingerprint.as_deref()))
     }
 
     /// Lets ssh show the fingerprint and ask, on the terminal. Whether the key was accepted is told
     /// by the next connection. Of several hosts one is asked about at a time.
-    async fn ask_about_host_key(&self, tell: Tell<'_>) {
+    async fn ask_about_host_key(&self, tell: Tell<'_>) -> Result<(), Failure> {
         static QUESTION: Mutex<()> = Mutex::const_new(());
         let _turn = QUESTION.lock().await;
         tell(What::Asking);
         let _ = tokio::process::Command::new("ssh")
-            .args(self.arguments())
             .args(["-o", "StrictHostKeyChecking=ask", "-o", "PasswordAuthentication=no"])
-            .args(["-o", "LogLevel=ERROR", "--", &self.address, "true"])
+            .args(["-o", "LogLevel=ERROR"])
+            .args(self.arguments()?)
+            .args(["--", &self.address, "true"])
             .status()
             .await;
+        Ok(())
     }
 
     /// The fingerprint of the key that the host offers, in ssh's words.
-    async fn offered_host_key(&self) -> Option<String> {
+    async fn offered_host_key(&self) -> Result<Option<String>, Failure> {
         let output = tokio::process::Command::new("ssh")
-            .args(self.arguments())
             .args(["-v", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes"])
+            .args(self.arguments()?)
             .args(["--", &self.address, "true"])
             .stdin(Stdio::null())
             .output()
-            .await
-            .ok()?;
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        told.lines().find_map(|line| Some(line.split_once("Server host key: ")?.1.to_owned()))
-    }
-
-    pub(super) fn unreachable(&self, why: &str) -> Failure {
-        Failure::new(Exit::Unreachable, format!("cannot reach `{}`: {why}", self.address))
-    }
-
-    /// What ssh's message means and what to do about it.
-    fn explain(&self, told: &str, fingerprint: Option<String>) -> Failure {
-        let last = told.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or(told);
-        let nothing = "nothing was changed on the host";
-        if told.contains("REMOTE HOST IDENTIFICATION HAS CHANGED") {
-            return self
-                .unreachable("its host key is not the one that is known")
-                .why("somebody may be listening in, or the machine was made anew")
-                .not_done(nothing)
-                .hint(format!(
-                    "if it was made anew: `ssh-keygen -R {}`, then run again",
-                    self.address
-                ));
-        }
-        if let Some(key) = fingerprint {
-            return self
-                .unreachable("its host key is not known yet")
-                .why(format!("it offers {key}"))
-                .not_done(nothing)
-                .hint("compare the fingerprint, then run again with `--accept-new-host-key`");
-        }
-        let (why, hint) = if told.contains("Permission denied") {
-            let user = self.user.as_deref().unwrap_or("ssh's default user");
-            let why = format!("it does not let `{user}` in");
-            (why, "give the right `--user` and `--identity`, or load the key into your agent")
-        } else if told.contains("Could not resolve hostname") {
-            (
-                "its name is not known".to_owned(),
-                "check the name, or set `ansible_host` to its address",
-            )
-        } else if told.contains("Connection refused") {
-            ("no ssh answers on that port".to_owned(), "check `--port`, and that sshd runs there")
-        } else if told.contains("timed out") {
-            let why = "it does not answer in time".to_owned();
-            (why, "check the address, its power and the firewalls on the way")
-        } else if told.contains("Host key verification failed") {
-            let why = "its host key is not known yet".to_owned();
-            (why, "log in with ssh once, or run again with `--accept-new-host-key`")
-        } else {
-            let why = "ssh gives up".to_owned();
-            (why, "`ssh -v` to the same address says more")
-        };
-        self.unreachable(&why).why(last).not_done(nothing).hint(hint)
+            .await;
+        let told = output.map(|output| output.stderr).unwrap_or_default();
+        let told = String::from_utf8_lossy(&told);
+        let key = told.lines().find_map(|line| line.split_once("Server host key: "));
+        Ok(key.map(|(_, key)| key.to_owned()))
     }
 }
 
-fn chain(error: &openssh::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        text.push('\n');
-        text.push_str(&error.to_string());
-        source = error.source();
+/// Whether ssh turned the host down because its key is in no file of known hosts.
+fn is_key_unknown(told: &str) -> bool {
+    told.contains("Host key verification failed")
+        && !told.contains("REMOTE HOST IDENTIFICATION HAS CHANGED")
+        || told.contains("requested strict checking")
+}
+
+#[cfg(test)]
+impl Target {
+    /// A host that is reached as ssh would by itself.
+    pub(super) fn at(address: &str) -> Self {
+        Self {
+            name: address.to_owned(),
+            address: address.to_owned(),
+            user: None,
+            port: None,
+            identity: None,
+            known_hosts: None,
+            ssh_arguments: Vec::new(),
+            accept_new_host_key: false,
+            become_password: None,
+            host_binary: None,
+            connect_timeout: Duration::from_secs(10),
+            persist: None,
+        }
     }
-    text
 }

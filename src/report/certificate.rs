@@ -20,11 +20,13 @@ pub(super) fn text(info: &CertificateInfo, served: &Served) -> String {
     line("names", &info.names.join(", "));
     line("valid", &format!("{} to {} UTC, {left}", time(info.from), time(info.until)));
     line("SHA-256", &info.sha256);
-    line("key", if info.key_matches { "its own" } else { "of another certificate" });
+    line("key", if info.key_matches { "matches" } else { "belongs to another certificate" });
     match served {
-        Served::This => line("served", "yes"),
-        Served::Other { sha256 } => line("served", &format!("another\n           {sha256}")),
-        Served::Nothing { why } => line("served", &format!("no: {why}")),
+        Served::This => line("served", "this certificate"),
+        Served::Other { sha256 } => {
+            line("served", &format!("another certificate\n           {sha256}"));
+        }
+        Served::Nothing { why } => line("served", &format!("nothing: {why}")),
     }
     text
 }

@@ -57,12 +57,25 @@ struct State<W> {
 struct HostState {
     bar: Option<ProgressBar>,
     ids: Vec<String>,
+    /// What the plan adds, changes and removes, such as `+40 ~5 -1`.
+    tally: String,
+    /// How many changes are made. Some are made beside others, so their places in the plan do not
+    /// come in order.
+    made: usize,
     checks: (usize, usize),
     undone: usize,
     /// What was found to be wrong with it.
     cause: Option<Finding>,
     /// Whether it was asked something and has answered: there is no outcome to tell.
     is_answer: bool,
+}
+
+impl HostState {
+    /// Which change of how many is under way, such as `[3/48]`.
+    fn count(&self) -> String {
+        let all = self.ids.len();
+        format!("[{}/{all}]", (self.made + 1).min(all))
+    }
 }
 
 impl<W: Write + Send> Terminal<W> {
@@ -103,23 +116,18 @@ impl<W: Write + Send> Sink for Terminal<W> {
                 state.progress(style, &host, &message, fraction);
             }
             What::Plan { changes } => state.plan(style, &host, &changes),
-            What::ChangeStarted { index, id } => {
-                let all = state.hosts.entry(host.clone()).or_default().ids.len();
-                state.progress(
-                    style,
-                    &host,
-                    &format!("[{}/{all}] {id}", index.saturating_add(1)),
-                    None,
-                );
+            What::ChangeStarted { id, .. } => {
+                let count = state.hosts.entry(host.clone()).or_default().count();
+                state.progress(style, &host, &format!("{count} {id}"), None);
             }
             What::ChangeProgress { index, fraction, message } => {
                 let known = state.hosts.entry(host.clone()).or_default();
-                let all = known.ids.len();
                 let id = known.ids.get(index).cloned().unwrap_or_default();
-                let message = format!("[{}/{all}] {id}: {message}", index.saturating_add(1));
+                let message = format!("{} {id}: {message}", known.count());
                 state.progress(style, &host, &message, fraction);
             }
             What::ChangeDone { id, elapsed_ms, .. } => {
+                state.hosts.entry(host.clone()).or_default().made += 1;
                 if elapsed_ms >= 1000 {
                     let tick = style.paint("✓", "32");
                     let line = format!("{tick} {id}  {}", seconds(elapsed_ms));
@@ -148,7 +156,7 @@ impl<W: Write + Send> Sink for Terminal<W> {
             }
             What::History { runs } => state.history(style, &host, &runs),
             What::Done(summary) => state.done(style, &summary),
-            What::Summary { hosts } => state.summary(&hosts),
+            What::Summary { hosts } => state.summary(style, &hosts),
             daily => {
                 if matches!(daily, What::Restored { .. }) {
                     state.hosts.entry(host.clone()).or_default().is_answer = true;
@@ -210,6 +218,7 @@ impl<W: Write> State<W> {
     fn plan(&mut self, style: Style, host: &str, changes: &[Planned]) {
         let known = self.hosts.entry(host.to_owned()).or_default();
         known.ids = changes.iter().map(|planned| planned.change.id.to_string()).collect();
+        known.tally = tally(changes);
         let text = match (changes.is_empty(), style.diff) {
             (true, _) if style.check => host_line(host, "nothing to change"),
             (true, _) => return,
@@ -272,7 +281,9 @@ impl<W: Write> State<W> {
             // That there is nothing to change is told already.
             Outcome::Unchanged if style.check => return,
             Outcome::Unchanged => ("unchanged".to_owned(), "32"),
-            Outcome::Changed if style.check => (format!("{changes} planned, none made"), "35"),
+            Outcome::Changed if style.check => {
+                (format!("{changes} planned ({}), none made", known.tally), "35")
+            }
             Outcome::Changed => (format!("changed, {changes}"), "35"),
             Outcome::Restarted => ("restarted and healthy".to_owned(), "32"),
             Outcome::Answered => return,
@@ -296,7 +307,7 @@ impl<W: Write> State<W> {
         self.print(&text);
     }
 
-    fn summary(&mut self, hosts: &[HostSummary]) {
+    fn summary(&mut self, style: Style, hosts: &[HostSummary]) {
         // What still moves belongs to hosts that will say nothing more.
         let _ = self.bars.clear();
         let is_answer = hosts.iter().all(|host| host.outcome == Outcome::Answered);
@@ -329,7 +340,7 @@ impl<W: Write> State<W> {
                 let _ = write!(text, "  {}", names.join(" "));
             }
         }
-        self.print(&text);
+        self.say(style, &text);
     }
 }
 
@@ -365,12 +376,26 @@ fn plan_summary(changes: &[Planned]) -> String {
     format!("{}: {}", count(changes.len(), "change"), tags.join(", "))
 }
 
-fn change_text(style: Style, change: &Change) -> String {
-    let (sign, color) = match change.action {
+/// A change's sign and its colour.
+fn sign(action: Action) -> (&'static str, &'static str) {
+    match action {
         Action::Create | Action::Start => ("+", "32"),
         Action::Update | Action::Reload | Action::Restart => ("~", "35"),
         Action::Remove | Action::Stop => ("-", "31"),
+    }
+}
+
+/// How many changes there are of each sign: `+40 ~5 -1`.
+fn tally(changes: &[Planned]) -> String {
+    let of = |wanted: &str| {
+        let found = changes.iter().filter(|planned| sign(planned.change.action).0 == wanted);
+        Some(found.count()).filter(|count| *count > 0).map(|count| format!("{wanted}{count}"))
     };
+    ["+", "~", "-"].into_iter().filter_map(of).collect::<Vec<_>>().join(" ")
+}
+
+fn change_text(style: Style, change: &Change) -> String {
+    let (sign, color) = sign(change.action);
     let verb = format!("{:?}", change.action).to_lowercase();
     let mut text =
         format!("{} {}  {verb}", style.paint(sign, color), style.paint(change.id.as_str(), "1"));
@@ -414,7 +439,11 @@ pub fn failure_text(style: Style, host: &str, failure: &Failure) -> String {
         let _ = write!(text, "\n  because: {}", why.replace('\n', "\n    "));
     }
     if failure.exit == Exit::Undone {
-        text.push_str("\n  the run was undone: the host is as it was before");
+        let is_whole = !failure.why.iter().any(|why| why.starts_with("not undone: "));
+        text.push_str(match is_whole {
+            true => "\n  the run was undone: the host is as it was before",
+            false => "\n  the run was undone, save for what is named above",
+        });
     }
     if let Some(not_done) = &failure.not_done {
         let _ = write!(text, "\n  {not_done}");

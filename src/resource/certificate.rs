@@ -267,7 +267,7 @@ impl Kind for Certificate {
             (Back::Change(change), Back::Change(_)) => Back::Change(change.attribute(
                 "key",
                 now.key.bytes().map(|_| "made on the host".to_owned()),
-                to.key.bytes().map(|_| "the one of before".to_owned()),
+                to.key.bytes().map(|_| "the previous one".to_owned()),
             )),
             (Back::Nothing, key) => key,
             (certificate, _) => certificate,

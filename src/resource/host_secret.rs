@@ -106,8 +106,7 @@ impl Kind for HostSecret {
             let shown = |state: &HostSecretState, text: &str| {
                 state.value.as_ref().map(|_| format!("<{text}>"))
             };
-            change =
-                change.attribute("value", shown(now, "hidden"), shown(to, "the one of before"));
+            change = change.attribute("value", shown(now, "hidden"), shown(to, "the previous one"));
         }
         Ok(change.unless_empty().into())
     }

@@ -82,8 +82,11 @@ impl Unit {
             Some((pid, name)) => format!("`{name}` (pid {pid})"),
             None => "another program".to_owned(),
         };
-        Err(anyhow!("port {} of `{}` is taken by {holder}", taken.port, self.name))
-            .hint("stop that program for good (`systemctl disable --now …`) and run again")
+        Err(anyhow!("port {} of `{}` is taken by {holder}", taken.port, self.name)).hint(format!(
+            "`{}` needs that port to itself, and hwctl stops no program that is not its own: \
+                 decide which of the two is to serve on this host",
+            self.name
+        ))
     }
 
     /// See `Resource::sweep`.

@@ -12,6 +12,7 @@ use tera::{ErrorKind, Kwargs, ReportError, State, Tera, TeraResult};
 use super::folder;
 use super::quote;
 use crate::failure::Failure;
+use crate::inventory::require_own;
 use crate::resource::{HashScheme, Part, Secret};
 
 static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
@@ -109,7 +110,9 @@ fn embedded(folder: &Dir<'_>, sources: &mut BTreeMap<String, String>) -> Result<
 }
 
 fn read_overrides(overrides: &Path, sources: &mut BTreeMap<String, String>) -> Result<()> {
+    require_own(overrides)?;
     for file in folder::files(overrides)? {
+        require_own(&file.path)?;
         let shown = file.path.display();
         if !sources.contains_key(&file.name) && !file.name.starts_with(OPEN_FOLDER) {
             let nearest = sources.keys().min_by_key(|name| strsim::levenshtein(name, &file.name));

@@ -12,6 +12,7 @@ mod webdriver;
 
 mod api;
 mod bad_changes;
+mod become_root;
 mod browser;
 mod cert;
 mod cli;
@@ -32,6 +33,7 @@ mod parts;
 mod persist;
 mod provision;
 mod pull;
+mod reach;
 mod redis_data;
 mod reference;
 mod refusals;
@@ -44,6 +46,7 @@ const TESTS: &[&[harness::Case]] = &[
     faults::TESTS,
     secrets::TESTS,
     bad_changes::TESTS,
+    become_root::TESTS,
     api::TESTS,
     handbook::TESTS,
     history::TESTS,
@@ -65,6 +68,7 @@ const TESTS: &[&[harness::Case]] = &[
     parts::TESTS,
     persist::TESTS,
     pull::TESTS,
+    reach::TESTS,
     browser::TESTS,
     hostile::links::TESTS,
     hostile::streams::TESTS,

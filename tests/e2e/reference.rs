@@ -7,7 +7,7 @@ use serde_json::Value;
 
 crate::tests! {
     Lab: [a_host_tells_what_it_is_and_what_its_files_would_be],
-    Nothing: [init_writes_an_inventory_that_loads_and_overwrites_nothing, completions_and_man_pages_know_every_verb],
+    Nothing: [init_writes_an_inventory_that_loads_and_overwrites_nothing, init_makes_passwords_of_its_own, completions_and_man_pages_know_every_verb],
 }
 
 fn hwctl(folder: &std::path::Path, args: &[&str]) -> Output {
@@ -30,6 +30,34 @@ fn init_writes_an_inventory_that_loads_and_overwrites_nothing() {
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(told.contains("inventory.yaml` is there already"), "{told}");
     assert_eq!(std::fs::read_to_string(&inventory).unwrap(), "mine");
+}
+
+/// What is written first is what gets run first, so it must not be a known password.
+fn init_makes_passwords_of_its_own() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let output = hwctl(folder.path(), &["init", "--host", "web.example.com", "--user", "root"]);
+    assert!(output.status.success(), "{output:?}");
+
+    let path = folder.path().join("inventory.yaml");
+    let sources = hwctl::inventory::Sources { path: Some(path), sets: vec![] };
+    let inventory = hwctl::inventory::load(&sources).unwrap();
+    let hosts = inventory.select(&[], None).unwrap();
+    let (vars, warnings) = inventory.vars(&hosts[0]).unwrap();
+    assert_eq!(warnings, []);
+    assert_eq!(
+        (hosts[0].address.as_str(), hosts[0].user.as_deref()),
+        ("web.example.com", Some("root"))
+    );
+    let (site, api) = (&vars.sites["site2"].users["admin"], &vars.api.users["admin"]);
+    assert!(site.expose().len() >= 20 && site.expose() != api.expose());
+    for file in ["secrets/site2", "secrets/api"] {
+        let mode = std::fs::metadata(folder.path().join(file)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "{file}");
+    }
+    let output = hwctl(folder.path(), &["init", "x", "--host", "a b"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
 }
 
 fn completions_and_man_pages_know_every_verb() {

@@ -226,9 +226,9 @@ impl Container {
             let listener = listeners().into_iter().find(|l| l.port == port.host_port)?;
             let (pid, name) = listener.processes.first()?.clone();
             let who = format!("`{name}` (pid {pid})");
-            Some(format!("port {} is taken by {who}: stop it", port.host_port))
+            Some(format!("{who} has port {}: choose a free one in the inventory", port.host_port))
         });
-        let hint = taken.unwrap_or_else(|| "`ss -ltnp` on the host says who has the port".into());
+        let hint = taken.unwrap_or_else(|| "`ss -ltnp` on the host shows who has the port".into());
         let failed = Err::<(), _>(error).hint(hint);
         failed.err().unwrap_or_else(|| anyhow!(text))
     }

@@ -98,7 +98,7 @@ fn are_asked_for_rightly() {
     assert_eq!(code, 2);
     assert!(failure(&events).contains("main, site1, site2, flask, nginx, api, redis"));
     let (code, text) = printed(&mut plain(host, "logs", &["--since", "yesterday"]));
-    assert!(code == 2 && text.contains("`yesterday` is no time"), "{text}");
+    assert!(code == 2 && text.contains("`yesterday` is not a time"), "{text}");
 }
 
 fn of_a_broken_host() {

@@ -1,10 +1,10 @@
 //! Passwords are found where the inventory says, and are in no message.
 
 use super::messages::all_wrong;
-use super::{open, read};
+use super::{open, read, told};
 
 crate::tests! {
-    Nothing: [passwords_never_show, passwords_are_found_where_they_are_said_to_be, a_command_runs_once_for_all_hosts_and_not_for_others],
+    Nothing: [values_of_others_never_show, passwords_never_show, passwords_are_found_where_they_are_said_to_be, a_command_runs_once_for_all_hosts_and_not_for_others],
 }
 
 fn passwords_never_show() {
@@ -34,6 +34,46 @@ fn passwords_never_show() {
         "sites: { site1: { users: { a: hunter2, [b]: hunter2, c: hunter2 } } }",
         "x_password: hunter2\nsites: { site1: { users: { admin: hunter2 }, roots: 1 } }",
     ]));
+}
+
+/// Other programs read the same files, and any of their values may be a secret.
+fn values_of_others_never_show() {
+    let inventories = [
+        "h1 ansible_password=hunter2\n",
+        "h1 ansible_password=hunter2\nh2 ansible_password=hunter2\n",
+        "[web]\nh1 ansible_password=hunter2\n",
+        "h1: ansible_password=hunter2\n",
+        "[h1, hunter2]\n",
+        "- h1 ansible_password=hunter2\n",
+        "web: { hosts: { h1: hunter2 } }\n",
+        "web: { vars: hunter2 }\n",
+        "web: { vars: { stripe_key: hunter2, redis: { prot: 1 } } }\n",
+        "web: { vars: { admin_token: hunter2, admin_token: hunter2 } }\n",
+        "web: { vars: { x_smtp: { login: hunter2, root: hunter2 }, radis: {} } }\n",
+        "web: { vars: { x: [hunter2], redis: { port: a } } }\n",
+        "web: { vars: { api: { stripe: hunter2, workers: a } } }\n",
+        "web: { vars: { x_a: &a hunter2, x_b: *a, redis: 7 } }\n",
+        "web: { vars: { ansible_become_exe: hunter2, ansible_port: x } }\n",
+        "web: { vars: { ansible_ssh_private_key: hunter2, ansible_port: x } }\n",
+        "web: { vars: { ? [hunter2] : 1, redis: { port: a } } }\n",
+    ];
+    for text in inventories {
+        let failure = super::vars_with(text.as_bytes(), &[]).unwrap_err();
+        assert!(!told(&failure).contains("hunter2"), "{text}{}", told(&failure));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("inventory.yaml");
+    std::fs::write(&path, "web: { hosts: { h1: } }").unwrap();
+    for text in
+        ["DB_PASSWORD=hunter2\n", "A: hunter2\n", "# env\nexport A=hunter2\n", "- hunter2\n"]
+    {
+        std::fs::create_dir_all(folder.path().join("group_vars/web")).unwrap();
+        std::fs::write(folder.path().join("group_vars/web/env"), text).unwrap();
+
+        let failure = read(&path, &[]).unwrap_err();
+
+        assert!(!told(&failure).contains("hunter2"), "{text}{}", told(&failure));
+    }
 }
 
 fn passwords_are_found_where_they_are_said_to_be() {

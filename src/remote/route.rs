@@ -1,0 +1,194 @@
+//! Where ssh goes, and by which way: what `ssh_config` makes of a host's name, as ssh itself says.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::io::AsyncReadExt as _;
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use super::outside::resolve;
+use super::ssh::Target;
+use crate::https::{Program, Way};
+
+/// How long a port may take to accept or refuse a connection before it counts as silent.
+const KNOCK: Duration = Duration::from_secs(2);
+/// How long a forward through ssh may take until the other end speaks.
+const FORWARD: Duration = Duration::from_secs(5);
+
+/// Where a host is, and how a client comes to it.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The name or address that ssh connects to, which is also that of the host's URLs.
+    pub host: String,
+    /// What ssh goes through, as the operator wrote it. None when it connects by itself.
+    pub through: Option<String>,
+    program: Option<Program>,
+    /// The way through the session's own connection, to ports of the host's loopback.
+    inside: Option<Program>,
+}
+
+/// What the web ports of a host do when a connection comes from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WebPorts {
+    /// One of them accepts or refuses it: the way is open.
+    Answer,
+    /// Neither does: a firewall is in between, or on the host.
+    Silent,
+}
+
+impl Route {
+    /// A host that is connected to without anything between.
+    #[must_use]
+    pub fn direct(host: &str) -> Self {
+        Self { host: host.to_owned(), through: None, program: None, inside: None }
+    }
+
+    /// Asks ssh. What it cannot say is as the target has it: the login tells what is wrong.
+    pub(super) async fn of(target: &Target) -> Self {
+        let Ok(arguments) = target.arguments() else { return Self::direct(&target.address) };
+        let mut ssh = Command::new("ssh");
+        ssh.args(&arguments).args(["-G", "--", &target.address]).stdin(Stdio::null());
+        let output = ssh.kill_on_drop(true).output().await;
+        let said = output.map(|output| output.stdout).unwrap_or_default();
+        Self::read(target, &arguments, &String::from_utf8_lossy(&said))
+    }
+
+    fn read(target: &Target, arguments: &[String], said: &str) -> Self {
+        let value = |key: &str| {
+            let mut lines = said.lines().filter_map(|line| line.split_once(' '));
+            lines.find(|(name, _)| *name == key).map(|(_, value)| value.trim())
+        };
+        let host = value("hostname").unwrap_or(&target.address).to_owned();
+        let is_set = |value: &&str| !value.is_empty() && *value != "none";
+        let jump = value("proxyjump").filter(is_set);
+        let command = value("proxycommand").filter(is_set);
+        let program = match (jump, command) {
+            (Some(jump), _) => Some(by_jump(&host, jump, arguments)),
+            (None, Some(command)) => {
+                let user = value("user").unwrap_or_default();
+                Some(by_command(&host, &target.address, user, command))
+            }
+            (None, None) => None,
+        };
+        let through = jump.or(command).map(str::to_owned);
+        Self { host, through, program, inside: None }
+    }
+
+    /// Adds the way through a session whose control socket this is.
+    pub(super) fn with_session(self, socket: &str) -> Self {
+        let words =
+            ["ssh", "-S", socket, "-oBatchMode=yes", "-W", "127.0.0.1:{port}", "--", &self.host];
+        let inside = Some(Program::new(words.map(str::to_owned).to_vec()));
+        Self { inside, ..self }
+    }
+
+    /// The way that ssh goes, for other ports.
+    pub async fn way(&self) -> Result<Way> {
+        match &self.program {
+            Some(program) => Ok(Way::Program(program.clone())),
+            None => Ok(resolve(&self.host).await?.into()),
+        }
+    }
+
+    /// The way through the session's own connection, or None where the host forwards nothing.
+    pub async fn way_inside(&self, ssh_port: u16) -> Option<Way> {
+        let way = Way::Program(self.inside.clone()?);
+        let greets = async {
+            let mut stream = way.open(ssh_port).await.ok()?;
+            let mut greeting = [0; 4];
+            stream.read_exact(&mut greeting).await.ok()?;
+            (&greeting == b"SSH-").then_some(())
+        };
+        timeout(FORWARD, greets).await.ok().flatten()?;
+        Some(way)
+    }
+
+    /// What the web ports do now.
+    pub async fn web_ports(&self) -> WebPorts {
+        let Ok(way @ Way::Direct { .. }) = self.way().await else { return WebPorts::Answer };
+        let answers = async |port| match timeout(KNOCK, way.open(port)).await {
+            Ok(Ok(_)) => true,
+            Ok(Err(error)) => error
+                .downcast_ref::<std::io::Error>()
+                .is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused),
+            Err(_) => false,
+        };
+        let (http, https) = tokio::join!(answers(80), answers(443));
+        if http || https { WebPorts::Answer } else { WebPorts::Silent }
+    }
+}
+
+/// By the last of some jump hosts, as ssh itself does it.
+fn by_jump(host: &str, jump: &str, arguments: &[String]) -> Program {
+    let (before, last) = match jump.rsplit_once(',') {
+        Some((before, last)) => (Some(before), last),
+        None => (None, jump),
+    };
+    let last = if last.contains("://") { last.to_owned() } else { format!("ssh://{last}") };
+    let mut words = vec!["ssh".to_owned(), "-oBatchMode=yes".to_owned()];
+    // A configuration that the inventory names counts for jump hosts too, as it does for ssh.
+    let config = arguments.iter().position(|word| word.starts_with("-F"));
+    if let Some(at) = config {
+        let length = if arguments[at] == "-F" { 2 } else { 1 };
+        words.extend(arguments[at..].iter().take(length).cloned());
+    }
+    words.extend(before.iter().flat_map(|before| ["-J".to_owned(), (*before).to_owned()]));
+    words.extend(["-W".to_owned(), format!("[{host}]:{{port}}"), "--".to_owned(), last]);
+    Program::new(words)
+}
+
+/// By a command of the operator's, with ssh's tokens filled in.
+fn by_command(host: &str, original: &str, user: &str, command: &str) -> Program {
+    let mut line = String::from("exec ");
+    let mut rest = command.chars();
+    while let Some(character) = rest.next() {
+        match (character, if character == '%' { rest.next() } else { None }) {
+            ('%', Some('h')) => line.push_str(host),
+            ('%', Some('n')) => line.push_str(original),
+            ('%', Some('p')) => line.push_str("{port}"),
+            ('%', Some('r')) => line.push_str(user),
+            ('%', Some('%')) => line.push('%'),
+            ('%', Some(other)) => line.extend(['%', other]),
+            _ => line.push(character),
+        }
+    }
+    Program::new(vec!["sh".to_owned(), "-c".to_owned(), line])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn route(said: &str, arguments: &[&str]) -> Route {
+        let arguments: Vec<_> = arguments.iter().map(|word| (*word).to_owned()).collect();
+        Route::read(&Target::at("prod-web"), &arguments, said)
+    }
+
+    fn words(route: &Route, port: u16) -> String {
+        route.program.as_ref().map(|program| program.words(port).join(" ")).unwrap_or_default()
+    }
+
+    #[test]
+    fn an_alias_is_what_ssh_config_says() {
+        let route = route("user bob\nhostname 192.0.2.7\nport 22\n", &[]);
+
+        assert_eq!((route.host.as_str(), &route.through), ("192.0.2.7", &None));
+        assert_eq!(words(&route, 443), "");
+    }
+
+    #[test]
+    fn other_ports_are_reached_the_way_that_ssh_goes() {
+        let jump = route("hostname web.internal\nproxyjump a,bob@b:2222\n", &["-F", "my config"]);
+        let command = "hostname ::1\nuser bob\nproxycommand ssh -W [%h]:%p -l %r gate%%1\n";
+
+        assert_eq!(
+            words(&jump, 443),
+            "ssh -oBatchMode=yes -F my config -J a -W [web.internal]:443 -- ssh://bob@b:2222"
+        );
+        assert_eq!(jump.through.as_deref(), Some("a,bob@b:2222"));
+        assert_eq!(words(&route(command, &[]), 80), "sh -c exec ssh -W [::1]:80 -l bob gate%1");
+        assert_eq!(words(&route("hostname h\nproxycommand none\n", &[]), 80), "");
+    }
+}
