@@ -10,6 +10,7 @@ use serde_bytes::ByteBuf;
 
 use super::journal::{self, Entry};
 use super::plan::Step;
+use super::protocol::Goal;
 use super::validate;
 use crate::resource::{
     Advise, Declared, Host, Id, Resource, Saved, decode, encode, sweep, write_atomic,
@@ -137,6 +138,25 @@ impl Manifest {
         }
     }
 
+    /// Takes over how things are declared now, also those that need no change: what the host does
+    /// alone follows the last inventory. Returns whether anything differs.
+    pub(super) fn declare(&mut self, goal: &Goal) -> bool {
+        let Goal::Declared { resources, tags, .. } = goal else { return false };
+        let mut differs = false;
+        for Declared { tag, resource } in resources.iter().filter(|d| tags.contains(&d.tag)) {
+            let known = self.owned.iter_mut().find(|owned| owned.resource.id() == resource.id());
+            let Some(owned) = known else { continue };
+            // Without the passwords that it may hold.
+            let resource = resource.for_journal();
+            if owned.resource != resource || owned.tag != *tag {
+                differs = true;
+                owned.tag.clone_from(tag);
+                owned.resource = resource;
+            }
+        }
+        differs
+    }
+
     /// Takes things out that are hwctl's no more.
     pub(super) fn forget(&mut self, ids: &[Id]) {
         self.owned.retain(|owned| !ids.contains(&owned.resource.id()));
@@ -233,6 +253,27 @@ mod tests {
 
     fn declared(resource: impl Into<Resource>, tag: &str) -> Declared {
         Declared { tag: tag.to_owned(), resource: resource.into() }
+    }
+
+    #[tokio::test]
+    async fn the_manifest_follows_what_is_declared_though_nothing_changes() {
+        let root = tempfile::tempdir().unwrap();
+        let host = host(root.path());
+        let mut manifest = Manifest::default();
+        let page = File::text("/www/page", "x");
+        manifest.take_in(&[made(page.clone(), "sites", &host).await], true);
+        let goal = |mode, tags: &[&str]| Goal::Declared {
+            resources: vec![declared(File { mode, ..page.clone() }, "sites")],
+            tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+            vouch: None,
+        };
+
+        assert!(!manifest.declare(&goal(0o644, &["sites"])));
+        assert!(!manifest.declare(&goal(0o600, &["nginx"])), "another part was meant");
+        assert!(manifest.declare(&goal(0o600, &["sites"])));
+
+        let (_, known) = manifest.known().next().unwrap();
+        assert_eq!(*known, Resource::from(File { mode: 0o600, ..page }).for_journal());
     }
 
     #[tokio::test]

@@ -254,9 +254,9 @@ impl Session {
 
     /// The end of what would have been a run: what is hwctl's no more is forgotten.
     fn nothing_to_do(&self, goal: &Goal, plan: &Plan) -> Result<()> {
-        if !plan.settled.is_empty() {
-            let mut manifest = Manifest::load(&self.host)?;
-            manifest.forget(&plan.settled);
+        let mut manifest = Manifest::load(&self.host)?;
+        manifest.forget(&plan.settled);
+        if manifest.declare(goal) || !plan.settled.is_empty() {
             manifest.save(&self.host)?;
         }
         self.host.keep_notes();

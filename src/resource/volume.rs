@@ -34,12 +34,12 @@ pub enum VolumeState {
 
 impl Volume {
     /// Where docker keeps it; it stays there when docker is removed.
-    fn folder(&self) -> PathBuf {
-        Path::new("/var/lib/docker/volumes").join(&self.name)
+    fn folder(&self, host: &Host) -> PathBuf {
+        host.path(&data_root(host).join("volumes").join(&self.name))
     }
 
     fn remove_folder(&self, host: &Host) -> Result<()> {
-        let folder = host.path(&self.folder());
+        let folder = self.folder(host);
         match fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                 Err(error).with_context(|| format!("remove `{}`", folder.display()))
@@ -47,6 +47,15 @@ impl Volume {
             _ => Ok(()),
         }
     }
+}
+
+/// The folder of docker's data, as its settings have it.
+fn data_root(host: &Host) -> PathBuf {
+    let settings = fs::read(host.path(Path::new("/etc/docker/daemon.json"))).unwrap_or_default();
+    let settings: serde_json::Value = serde_json::from_slice(&settings).unwrap_or_default();
+    // `graph` is its name of before Docker 17.05.
+    let named = settings.get("data-root").or_else(|| settings.get("graph"));
+    PathBuf::from(named.and_then(|root| root.as_str()).unwrap_or("/var/lib/docker"))
 }
 
 impl Kind for Volume {
@@ -58,9 +67,7 @@ impl Kind for Volume {
 
     async fn read(&self, host: &Host) -> Result<VolumeState> {
         let docker = match docker::daemon(host).await? {
-            Daemon::Absent if host.path(&self.folder()).exists() => {
-                return Ok(VolumeState::Present);
-            }
+            Daemon::Absent if self.folder(host).exists() => return Ok(VolumeState::Present),
             Daemon::Absent => return Ok(VolumeState::Absent),
             Daemon::Down => return Ok(VolumeState::Down),
             Daemon::Up(docker) => docker,
@@ -137,5 +144,24 @@ impl Kind for Volume {
             VolumeState::Present => self.apply(to, host).await,
             _ => self.undo(to, host).await,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_volume_is_where_dockers_settings_say() {
+        let root = tempfile::tempdir().unwrap();
+        let host =
+            Host::new(root.path(), Box::new(|_| anyhow::bail!("no blobs")), Box::new(|_| ()));
+        assert_eq!(data_root(&host), Path::new("/var/lib/docker"));
+        fs::create_dir_all(root.path().join("etc/docker")).unwrap();
+
+        let settings = root.path().join("etc/docker/daemon.json");
+        fs::write(settings, r#"{"data-root": "/srv/docker"}"#).unwrap();
+
+        assert_eq!(data_root(&host), Path::new("/srv/docker"));
     }
 }

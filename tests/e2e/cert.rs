@@ -9,6 +9,7 @@ crate::tests! {
     Lab: [
         a_certificate_is_shown_renewed_and_renews_itself,
         a_host_that_was_never_provisioned_has_no_certificate,
+        a_renewal_follows_the_last_provision_though_it_changed_nothing,
     ],
 }
 
@@ -31,6 +32,20 @@ fn a_host_that_was_never_provisioned_has_no_certificate() {
 
     assert_eq!(code, 1);
     assert!(failure(&events).contains("has made no certificate"), "{events:#?}");
+}
+
+/// A shorter life makes no other certificate now; the next one has it.
+fn a_renewal_follows_the_last_provision_though_it_changed_nothing() {
+    let host = Provisioned::ready("trixie");
+    let days = ["--set", "tls.days=60"];
+    assert_eq!(host.hwctl("provision", &days).0, 0);
+
+    let (code, events) = host.hwctl("cert renew", &days[..0]);
+
+    assert_eq!(code, 0, "{events:#?}");
+    let dates = host.sh("openssl x509 -in /etc/nginx/ssl/homework.crt -noout -enddate -startdate");
+    let ends = host.sh("openssl x509 -in /etc/nginx/ssl/homework.crt -noout -checkend 5270400; :");
+    assert!(ends.contains("will expire"), "more than 61 days are left: {dates}");
 }
 
 fn shown(events: &[Value]) -> &Value {

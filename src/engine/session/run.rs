@@ -167,6 +167,7 @@ impl Session {
             }
             if is_whole {
                 manifest.forget(&settled);
+                manifest.declare(&goal);
             }
             manifest.save(&self.host)?;
             journal.end(&self.host, outcome, why)?;
