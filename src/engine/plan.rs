@@ -185,6 +185,9 @@ impl Maker<'_> {
         let changed = change.is_some();
         self.record(resource, &fingerprint, Outcome { changed, digest, before, changed_at });
         if let Some(change) = change {
+            if let Err(error) = resource.require_mutable(self.host) {
+                return self.obstacle(resource, error);
+            }
             self.plan.kept.extend(stays.map(|stays| (resource.id(), stays)));
             self.plan.blobs.extend(resource.blob().cloned());
             self.plan.push(step, change);
@@ -211,6 +214,9 @@ impl Maker<'_> {
                 self.plan.kept.push((resource.id(), because));
             }
             Back::Change(mut change) => {
+                if let Err(error) = resource.require_mutable(self.host) {
+                    return self.obstacle(resource, error);
+                }
                 if change.because.is_none() {
                     change.because = self.wanted.because.map(str::to_owned);
                 }

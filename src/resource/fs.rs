@@ -8,7 +8,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, anyhow};
-use rustix::fs::{FileType, Mode, Stat};
+use rustix::fs::{FileType, IFlags, Mode, Stat};
 use serde::{Deserialize, Serialize};
 
 use super::entry::Entry;
@@ -111,6 +111,29 @@ fn table(host: &Host, path: &str) -> Result<Rc<str>> {
 /// Mode bits as `0644`.
 pub(super) fn mode_text(mode: u32) -> String {
     format!("{mode:04o}")
+}
+
+/// Refuses a change of a path that the file system does not let anybody change (`chattr +i`).
+pub(super) fn require_mutable(path: &Path) -> Result<()> {
+    // A new name, and a file that is renamed over an old one, change the folder.
+    for path in std::iter::once(path).chain(path.parent()) {
+        let Ok(found) = fs::symlink_metadata(path) else { continue };
+        if !found.is_file() && !found.is_dir() {
+            continue;
+        }
+        let Ok(file) = fs::File::open(path) else { continue };
+        // Not every file system has flags.
+        let Ok(flags) = rustix::fs::ioctl_getflags(&file) else { continue };
+        let is_kept =
+            [(IFlags::IMMUTABLE, "immutable", "-i"), (IFlags::APPEND, "append-only", "-a")];
+        let kept = is_kept.into_iter().find(|(flag, ..)| flags.contains(*flag));
+        if let Some((_, word, option)) = kept {
+            let shown = path.display();
+            return Err(anyhow::anyhow!("`{shown}` is {word}: somebody protects it from changes"))
+                .hint(format!("`chattr {option} {shown}` on the host lets it be changed"));
+        }
+    }
+    Ok(())
 }
 
 /// The kind of thing at a path, for the message that something is in the way.

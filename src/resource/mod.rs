@@ -206,6 +206,16 @@ kinds!(
 );
 
 impl Resource {
+    /// Refuses a change of what the host's file system does not let anybody change.
+    pub fn require_mutable(&self, host: &Host) -> Result<()> {
+        let of_users = ["/etc/passwd", "/etc/group"].map(std::path::Path::new);
+        let paths = match self {
+            Self::User(_) => &of_users[..],
+            other => &Vec::from_iter(other.path()),
+        };
+        paths.iter().try_for_each(|path| fs::require_mutable(&host.path(path)))
+    }
+
     /// The path it is at, for those that are one.
     #[must_use]
     pub fn path(&self) -> Option<&std::path::Path> {

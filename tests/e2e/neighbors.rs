@@ -11,6 +11,7 @@ crate::tests! {
         a_docker_that_was_there_is_used,
         a_package_that_would_go_is_named_and_stays,
         a_package_of_others_that_dpkg_cannot_finish_is_no_obstacle,
+        what_is_protected_from_changes_is_refused_in_the_plan,
     ],
 }
 
@@ -124,4 +125,23 @@ fn a_package_of_others_that_dpkg_cannot_finish_is_no_obstacle() {
     assert_eq!(changes(&events), ["file /etc/logrotate.d/nginx"]);
     assert_eq!(kept(&events), ["packages apt"], "{events:#?}");
     assert_eq!(host.sh("wc -l </root/tried"), tried, "its script ran again");
+}
+
+fn what_is_protected_from_changes_is_refused_in_the_plan() {
+    let host = Provisioned::ready("trixie");
+    let set = ["--set", "logrotate.keep=9"];
+    // Bound from a plain file system, where flags are kept.
+    host.sh("rm -f /etc/logrotate.d/nginx; mkdir -p /var/lib/docker/kept && \
+             mount --bind /var/lib/docker/kept /etc/logrotate.d && echo theirs >/etc/logrotate.d/nginx && \
+             chattr +i /etc/logrotate.d/nginx");
+
+    let (code, events) = host.hwctl("plan", &set);
+
+    let told = failure(&events);
+    assert_eq!(code, 1, "{told}");
+    assert!(told.contains("`/etc/logrotate.d/nginx` is immutable"), "{told}");
+    assert!(told.contains("chattr -i /etc/logrotate.d/nginx"), "{told}");
+    assert_eq!(host.hwctl("provision", &set).0, 1);
+    host.sh("chattr -i /etc/logrotate.d/nginx");
+    assert_eq!(host.hwctl("provision", &set).0, 0);
 }
