@@ -112,6 +112,16 @@ pub async fn require(host: &Host) -> Result<&Docker> {
     }
 }
 
+/// The same where this run has installed docker: its package starts it, unless the host's policy
+/// (policy-rc.d) keeps packages from that.
+pub(super) async fn require_started(host: &Host) -> Result<&Docker> {
+    if matches!(daemon(host).await?, Daemon::Down) {
+        host.run("systemctl", &["start", "docker.service"]).await?;
+        host.forget();
+    }
+    require(host).await
+}
+
 /// The containers that hwctl did not make: their names and the ids of their images.
 pub(super) async fn foreign_containers(host: &Host) -> Result<Vec<(String, String)>> {
     let Daemon::Up(docker) = daemon(host).await? else { return Ok(Vec::new()) };

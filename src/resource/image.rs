@@ -81,7 +81,7 @@ impl Kind for Image {
     }
 
     async fn apply(&self, _: &ImageState, host: &Host) -> Result<()> {
-        let docker = docker::require(host).await?;
+        let docker = docker::require_started(host).await?;
         if id_of(docker, &self.reference).await?.is_some() {
             return Ok(());
         }

@@ -250,6 +250,9 @@ impl Kind for Packages {
         if removal.names.is_empty() {
             return Ok(());
         }
+        // By itself: a host's policy (policy-rc.d) may keep the packages' scripts from it, and what
+        // went on running from removed files would be in everybody's way.
+        removal.stop_units(host).await?;
         let names = removal.names.iter().map(String::as_str);
         apt(host, &std::iter::once("remove").chain(names).collect::<Vec<_>>()).await
     }

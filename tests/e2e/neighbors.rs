@@ -12,6 +12,7 @@ crate::tests! {
         a_package_that_would_go_is_named_and_stays,
         a_package_of_others_that_dpkg_cannot_finish_is_no_obstacle,
         what_is_protected_from_changes_is_refused_in_the_plan,
+        a_policy_against_starting_services_leaves_a_way_there_and_back,
     ],
 }
 
@@ -144,4 +145,21 @@ fn what_is_protected_from_changes_is_refused_in_the_plan() {
     assert_eq!(host.hwctl("provision", &set).0, 1);
     host.sh("chattr -i /etc/logrotate.d/nginx");
     assert_eq!(host.hwctl("provision", &set).0, 0);
+}
+
+/// As in images of clouds and containers: the scripts of packages start and stop nothing.
+fn a_policy_against_starting_services_leaves_a_way_there_and_back() {
+    let host = Provisioned::ready("trixie");
+    host.sh(
+        "printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d",
+    );
+
+    for _ in 0..2 {
+        let (code, events) = host.hwctl("destroy", &["--yes"]);
+        assert_eq!(code, 0, "{events:#?}");
+        assert!(!host.sh_ok("pgrep -x nginx || pgrep -x dockerd || pgrep -x containerd"));
+        let (code, events) = host.hwctl("provision", &[]);
+        assert_eq!(code, 0, "{events:#?}");
+        assert_eq!(host.hwctl("plan", &[]).0, 0);
+    }
 }

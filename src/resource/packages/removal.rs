@@ -54,6 +54,37 @@ impl Removal {
     }
 }
 
+impl Removal {
+    /// Stops the units that the packages bring.
+    pub(super) async fn stop_units(&self, host: &Host) -> Result<()> {
+        let units: BTreeSet<String> =
+            self.names.iter().flat_map(|name| units_of(name, host)).collect();
+        if units.is_empty() {
+            return Ok(());
+        }
+        let stop = ["stop".to_owned()].into_iter().chain(units);
+        // One that systemd does not know is none that runs.
+        host.output("systemctl", &stop.collect::<Vec<_>>()).await?;
+        Ok(())
+    }
+}
+
+/// The services and sockets among a package's files, as dpkg lists them.
+fn units_of(package: &str, host: &Host) -> Vec<String> {
+    let folder = host.path(Path::new("/var/lib/dpkg/info"));
+    let lists = fs::read_dir(folder).into_iter().flatten().flatten().filter(|entry| {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // A package that is there for several architectures has it in the name.
+        name.strip_suffix(".list").and_then(|name| name.split(':').next()) == Some(package)
+    });
+    let text: String = lists.filter_map(|entry| fs::read_to_string(entry.path()).ok()).collect();
+    let units = text.lines().filter_map(|path| path.split_once("/systemd/system/"));
+    let is_unit = |name: &&str| name.ends_with(".service") || name.ends_with(".socket");
+    // A template such as `name@.service` is no unit by itself.
+    let plain = units.map(|(_, name)| name).filter(is_unit).filter(|name| !name.contains('@'));
+    plain.filter(|name| !name.contains('/')).map(str::to_owned).collect()
+}
+
 /// A package besides the `wanted` ones that would go with `names`, since it needs one of them.
 async fn dependent(
     names: &BTreeSet<String>,
@@ -109,6 +140,21 @@ fn foreign_entry(folder: &Path, host: &Host) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_packages_units_are_found() {
+        let root = tempfile::tempdir().unwrap();
+        let host =
+            Host::new(root.path(), Box::new(|_| anyhow::bail!("no blobs")), Box::new(|_| ()));
+        let folder = root.path().join("var/lib/dpkg/info");
+        fs::create_dir_all(&folder).unwrap();
+        let files = "/.\n/usr/lib/systemd/system/docker.service\n/lib/systemd/system/docker.socket\n\
+                     /usr/lib/systemd/system/x@.service\n/usr/lib/systemd/system/a.service.d/b.conf\n";
+        fs::write(folder.join("docker.io:amd64.list"), files).unwrap();
+        fs::write(folder.join("docker.list"), "/lib/systemd/system/other.service\n").unwrap();
+
+        assert_eq!(units_of("docker.io", &host), ["docker.service", "docker.socket"]);
+    }
 
     #[test]
     fn what_apt_would_remove_is_read() {
