@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 
 use crate::cli::InitArgs;
 use crate::failure::{Exit, Failure};
+use crate::report::print;
 use crate::stack::template_sources;
 
 /// The commented example: every variable at its default.
@@ -35,8 +36,11 @@ pub fn run(args: &InitArgs) -> Result<Exit> {
     for (name, text) in &files {
         write(&args.folder.join(name), text)?;
     }
-    println!("{} files in {}", files.len(), args.folder.display());
-    println!("next: edit `{}`, then `hwctl plan`", args.folder.join("inventory.yaml").display());
+    print(&format!("{} files in {}", files.len(), args.folder.display()));
+    print(&format!(
+        "next: edit `{}`, then `hwctl plan`",
+        args.folder.join("inventory.yaml").display()
+    ));
     Ok(Exit::Done)
 }
 
