@@ -126,7 +126,7 @@ impl Line {
                 Some(Reply::Event(What::Warning { message } | What::Step { message, .. })) => {
                     print(&message);
                 }
-                Some(Reply::Event(_)) => {}
+                Some(Reply::Event(_) | Reply::Alive) => {}
                 Some(Reply::Failed { failure }) => return Err(failure.into()),
                 Some(reply) => return Ok(reply),
                 None => bail!("the engine ends before the run does"),

@@ -11,7 +11,7 @@ use crate::report::{print, print_error};
 
 /// Runs `hwctl lab`.
 pub fn run(args: LabArgs) -> Result<Exit> {
-    let lab = Lab::open()?.telling(|line| print_error(line));
+    let lab = Lab::open()?.telling(print_error);
     match args.command {
         LabCommand::Up { name, count, release } => {
             for name in names(&name, count) {

@@ -24,7 +24,7 @@ pub fn run(args: RedisArgs) -> Result<Exit> {
         let hosts = args.hosts.clone();
         return fleet::run(&hosts, show, Asking { exec: Exec::new(args.json), args });
     }
-    let works = hosts::find(&args.hosts, |line| print_error(line))?;
+    let works = hosts::find(&args.hosts, print_error)?;
     let [work] = works.as_slice() else {
         return Err(Failure::usage("a session is on one host")
             .not_done("no host was contacted")

@@ -6,6 +6,7 @@ mod confirm;
 mod daily;
 mod engine;
 mod exec;
+mod heard;
 pub mod interrupt;
 mod kept;
 mod outside;
