@@ -17,7 +17,9 @@ use super::lock::Lock;
 use super::manifest::Manifest;
 use crate::event::{Check, RunOutcome};
 use crate::https::Connection;
-use crate::resource::{Host, expiry, fingerprint, last_lines, require_docker, show_units};
+use crate::resource::{
+    Host, expiry, fingerprint, last_lines, require_docker, show_units, test_nginx,
+};
 
 const UNITS: [&str; 4] =
     ["nginx.service", "flask-app.socket", "flask-app.service", "docker.service"];
@@ -154,7 +156,7 @@ async fn container(host: &Host, name: &str) -> Result<String> {
 }
 
 async fn nginx_syntax(host: &Host) -> Result<String> {
-    let output = host.output("nginx", &["-t", "-q"]).await?;
+    let output = test_nginx(host).await?;
     if output.status.success() {
         return Ok("valid".to_owned());
     }

@@ -68,7 +68,7 @@ use kind::{examine, examine_back, pass_over, read};
 pub use known::{file_digest, identity};
 pub use link::Link;
 pub use listeners::{Listener, listeners, listeners_of};
-pub use nginx_reload::reload_nginx;
+pub use nginx_reload::{reload_nginx, test_nginx};
 pub use packages::{Packages, PackagesState, installed_version};
 pub use saved::{Saved, decode, encode};
 pub use secret::Secret;

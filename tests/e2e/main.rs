@@ -26,6 +26,7 @@ mod hostile;
 mod inventory;
 mod lab;
 mod layers;
+mod nginx;
 mod parts;
 mod persist;
 mod provision;
@@ -45,6 +46,7 @@ const TESTS: &[&[harness::Case]] = &[
     history::TESTS,
     schema::TESTS,
     provision::TESTS,
+    nginx::TESTS,
     destroy::TESTS,
     doctor::TESTS,
     deploy::TESTS,

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{Patient, units};
 use crate::event::{Finding, Fix};
-use crate::resource::{last_lines, listeners};
+use crate::resource::{last_lines, listeners, test_nginx};
 
 const UNIT: &str = "nginx.service";
 
@@ -17,7 +17,7 @@ pub(super) async fn look(patient: &Patient<'_>) -> Result<Option<Finding>> {
                 .next("`hwctl provision` makes the stack"),
         ));
     }
-    let syntax = patient.host.output("nginx", &["-t", "-q"]).await?;
+    let syntax = test_nginx(patient.host).await?;
     if !syntax.status.success() {
         return Ok(Some(broken(patient, &last_lines(&syntax, 2))));
     }
