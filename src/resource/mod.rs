@@ -20,6 +20,7 @@ mod hint;
 mod host;
 mod host_secret;
 mod image;
+mod json_settings;
 mod kind;
 mod known;
 #[cfg(test)]
@@ -62,6 +63,7 @@ pub use hint::{Advise, Hint};
 pub use host::{BlobSource, Host, Outcome, Progress, last_lines};
 pub use host_secret::{HostSecret, HostSecretState};
 pub use image::{Image, ImageState};
+pub use json_settings::JsonSettings;
 pub(crate) use kind::Kind;
 pub use kind::{Examined, Reading, Weighed};
 use kind::{examine, examine_back, pass_over, read};

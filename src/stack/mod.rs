@@ -1,6 +1,7 @@
 //! What a provisioned host is: the function from vars and facts to resources, in order.
 
 mod api;
+mod docker;
 mod firewall;
 mod folder;
 mod host;
@@ -140,6 +141,7 @@ fn shown(content: &Content) -> Option<String> {
     match content {
         Content::Blob(_) => None,
         Content::Block { text, .. } => Some(text.clone()),
+        Content::Json(json) => Some(json.settings.clone()),
         Content::Parts(parts) => Some(
             parts
                 .iter()

@@ -27,6 +27,7 @@ mod inventory;
 mod lab;
 mod layers;
 mod nginx;
+mod outlive;
 mod parts;
 mod persist;
 mod provision;
@@ -47,6 +48,7 @@ const TESTS: &[&[harness::Case]] = &[
     schema::TESTS,
     provision::TESTS,
     nginx::TESTS,
+    outlive::TESTS,
     destroy::TESTS,
     doctor::TESTS,
     deploy::TESTS,

@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::host::{MARK, Provisioned};
+use crate::python;
 
 crate::tests! {
     Lab: [on_debian_12, on_debian_13, repeated_checks_take_nobodys_logins],
@@ -20,6 +21,7 @@ fn on_debian_13() {
 fn is_as_it_should(release: &str) {
     let host = &Provisioned::ready(release);
     logs_are_not_for_everybody(host);
+    gixy_finds_nothing(host);
     error_pages_are_pages_whatever_the_url_ends_with(host);
     refusals_under_flask_are_json(host);
     garbage_is_a_bad_request(host);
@@ -40,6 +42,18 @@ fn ask(args: &[&str]) -> (String, String) {
 fn logs_are_not_for_everybody(host: &Provisioned) {
     let open = host.sh("find /var/log/nginx -type f -perm /007");
     assert_eq!(open, "", "others may read the logs before their first rotation");
+}
+
+/// Two analyzers of nginx's configuration, which find different things.
+fn gixy_finds_nothing(host: &Provisioned) {
+    let folder = tempfile::tempdir().unwrap();
+    let dump = folder.path().join("nginx.conf");
+    std::fs::write(&dump, host.sh("nginx -T 2>/dev/null")).unwrap();
+    for (program, package) in [("gixy", "gixy-ng"), ("gixy-next", "gixy-next")] {
+        let output = Command::new(python::program(program, package)).arg(&dump).output().unwrap();
+        let found = String::from_utf8_lossy(&output.stdout);
+        assert!(found.contains("No issues found"), "{package}: {found}");
+    }
 }
 
 fn error_pages_are_pages_whatever_the_url_ends_with(host: &Provisioned) {
