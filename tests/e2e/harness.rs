@@ -37,7 +37,7 @@ pub(crate) struct Case {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Needs {
     Nothing,
-    /// Programs from PyPI.
+    /// Programs from `PyPI`.
     Python,
     /// Lab hosts, which need Linux and root.
     Lab,

@@ -243,7 +243,7 @@ fn the_command_line_makes_lists_enters_and_removes_hosts() {
     let lab = lab();
     let stem = format!("cli{}x", std::process::id());
     let (one, two) = (format!("{stem}1"), format!("{stem}2"));
-    let _down = Down(&lab, [&one, &two]);
+    let _down = Down(lab, [&one, &two]);
     let hwctl = |args: &[&str]| output(env!("CARGO_BIN_EXE_hwctl"), args);
 
     let up = hwctl(&["lab", "up", &stem, "--count", "2"]);

@@ -54,7 +54,7 @@ impl Provisioned {
         let ready = Self { host, folder };
         let began = Instant::now();
         while Self::curl(&["-w", "%{http_code}", "-o", "/dev/null", &ready.url(HEALTH)]) != "200" {
-            assert!(began.elapsed() < Duration::from_secs(60), "the stack does not come up");
+            assert!(began.elapsed() < Duration::from_mins(1), "the stack does not come up");
             std::thread::sleep(Duration::from_millis(50));
         }
         ready
