@@ -1,10 +1,8 @@
 //! Docker's own settings.
 
-use std::collections::BTreeMap;
-
 use anyhow::Result;
 
-use super::Builder;
+use super::{Builder, Nothing};
 use crate::resource::{Content, File, Id, JsonSettings, Owner};
 
 /// With it containers go on while the daemon is away: after a crash, a restart or an upgrade.
@@ -28,7 +26,7 @@ pub(super) fn declare(builder: &mut Builder<'_>) -> Result<Vec<Id>> {
     let drop_in = builder.file(
         format!("{drop_ins}/hwctl.conf"),
         "systemd/docker.service.conf",
-        &BTreeMap::<(), ()>::new(),
+        &Nothing {},
     )?;
     Ok(vec![builder.add(file), drop_in])
 }

@@ -41,6 +41,10 @@ pub const REDIS_PASSWORD: &str = "redis-password";
 /// What the host makes for itself: name and number of random bytes.
 const HOST_SECRETS: [(&str, usize); 2] = [(JWT_KEY, 32), (REDIS_PASSWORD, 32)];
 
+/// The context of a template that needs none.
+#[derive(Serialize)]
+struct Nothing {}
+
 /// What the stack is made of besides vars and facts.
 #[derive(Clone, Copy, Debug)]
 pub struct Context<'a> {

@@ -1,13 +1,12 @@
 //! nginx: the site `homework` in front of everything.
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use super::tls::{CERTIFICATE, KEY, Names};
-use super::{Builder, sites};
+use super::{Builder, Nothing, sites};
 use crate::resource::{Absent, Facts, Id, Link, OnChange, Unit, Version};
 
 /// Before this version `http2` is an option of `listen`.
@@ -80,7 +79,7 @@ pub(super) fn declare(builder: &mut Builder<'_>, names: &Names, certificate: Id)
         builder.file(
             format!("{drop_ins}/hwctl.conf"),
             "systemd/nginx.service.conf",
-            &BTreeMap::<(), ()>::new(),
+            &Nothing {},
         )?,
         builder.file(
             "/etc/nginx/nginx.conf",
