@@ -5,8 +5,9 @@ use std::process::Stdio;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::header::HOST;
 use hyper::http::request::Builder;
@@ -23,6 +24,9 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::resource::sha256;
+
+/// How much of a body is read: more than any page that a check looks into.
+const MAX_BODY: usize = 4 << 20;
 
 /// The way to a host.
 #[derive(Clone, Debug)]
@@ -173,9 +177,23 @@ impl Connection {
         let response = self.sender.send_request(request.body(Full::new(body))?).await?;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
-        let body = response.into_body().collect().await?.to_bytes();
+        let body = bounded(response.into_body()).await?;
         Ok(Answer { status, headers, body })
     }
+}
+
+/// The body up to [`MAX_BODY`]: a host may send one that never ends.
+async fn bounded(mut body: Incoming) -> Result<Bytes> {
+    let mut read = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame?.into_data() {
+            read.extend_from_slice(&data[..data.len().min(MAX_BODY - read.len())]);
+        }
+        if read.len() == MAX_BODY {
+            break;
+        }
+    }
+    Ok(read.freeze())
 }
 
 impl Drop for Connection {
@@ -249,5 +267,32 @@ impl ServerCertVerifier for Pinned {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         algorithms().supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_without_end_is_read_up_to_a_bound() {
+        let (ours, mut theirs) = duplex(64 << 10);
+        tokio::spawn(async move {
+            let mut request = [0; 4];
+            theirs.read_exact(&mut request).await?;
+            theirs.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await?;
+            loop {
+                theirs.write_all(&[b'x'; 4096]).await?;
+            }
+            #[expect(unreachable_code, reason = "tells the type of the block")]
+            std::io::Result::Ok(())
+        });
+        let mut connection = Connection::over(ours, "host").await.unwrap();
+
+        let answer = connection.get("/").await.unwrap();
+
+        assert_eq!((answer.status, answer.body.len()), (200, MAX_BODY));
     }
 }

@@ -3,6 +3,9 @@
 //! The layers, and who may import whom, are described in `docs/architecture.md`
 //! and held by `tests/layers.rs`.
 
+// Text leaves the process through `report`, which makes it harmless last.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod bundle;
 pub mod cli;
 pub mod command;

@@ -6,7 +6,7 @@ use clap::Parser as _;
 use hwctl::cli::{Cli, Verb};
 use hwctl::command;
 use hwctl::failure::{Exit, Failure};
-use hwctl::report::{Style, failure_text};
+use hwctl::report::{Style, failure_text, print_error};
 
 fn main() -> ExitCode {
     let result = match command::on_host::called_by_name() {
@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         let color = console::colors_enabled_stderr();
         let width = hwctl::report::width(&console::Term::stderr());
         let style = Style { color, live: false, width, diff: false, check: false };
-        eprintln!("{}", failure_text(style, "", &failure));
+        print_error(&failure_text(style, "", &failure));
         failure.exit
     });
     ExitCode::from(exit as u8)

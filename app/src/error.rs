@@ -126,7 +126,9 @@ impl ApiError {
             Self::BodyTooLarge => "the body is longer than 16 KiB",
             Self::NotJson => "the body must come with the content type `application/json`",
             Self::WrongShape(problem) => problem,
-            Self::TooManyAttempts(_) => "too many attempts on this account: try again later",
+            Self::TooManyAttempts(_) => {
+                "too many attempts on this account from this address: try again later"
+            }
             Self::Internal => "the service failed; its log has this request's id",
             Self::RedisAway => "the counter is away for the moment",
             Self::TooBusy => "too many logins at once: try again shortly",

@@ -149,6 +149,8 @@ fn explain(packages: &[&str], said: &str, earlier: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     fn hint(said: &str, earlier: &str) -> String {
@@ -178,8 +180,10 @@ mod tests {
 
     #[test]
     fn only_the_last_lines_are_kept() {
-        let lines: Vec<_> = (0..100).map(|number| format!("line {number}\n\n")).collect();
-        let text = lines.concat();
+        let mut text = String::new();
+        for number in 0..100 {
+            let _ = write!(text, "line {number}\n\n");
+        }
         let lines = Arc::default();
 
         keep_lines(std::io::Cursor::new(text), &lines).join().unwrap();

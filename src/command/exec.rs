@@ -10,6 +10,7 @@ use crate::cli::ExecArgs;
 use crate::event::{Outcome, What};
 use crate::failure::{Exit, Failure};
 use crate::remote::{Tell, exec};
+use crate::report::{print, print_error};
 
 /// Runs `hwctl exec`.
 pub fn run(args: ExecArgs) -> Result<Exit> {
@@ -63,8 +64,8 @@ impl Exec {
     ) -> Result<Ended, Failure> {
         let is_plain = self.is_one.load(Ordering::Relaxed) && !self.json;
         let tell_line = |what| match what {
-            What::Output { is_error: false, text } if is_plain => put(&text, std::io::stdout()),
-            What::Output { is_error: true, text } if is_plain => put(&text, std::io::stderr()),
+            What::Output { is_error: false, text } if is_plain => print(&text),
+            What::Output { is_error: true, text } if is_plain => print_error(&text),
             what => tell(what),
         };
         let code = exec(&work.target, command, sudo, &tell_line).await?;
@@ -74,11 +75,6 @@ impl Exec {
             code => Err(failure(command, code)),
         }
     }
-}
-
-fn put(text: &str, mut out: impl std::io::Write) {
-    // A reader that went away (`| head`) is no error.
-    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
 fn failure(command: &[String], code: Option<i32>) -> Failure {

@@ -15,6 +15,7 @@ use crate::engine::protocol::{
 use crate::event::What;
 use crate::failure::{Exit, Failure};
 use crate::remote::{Route, served_certificate};
+use crate::report::print;
 
 /// How long another run is waited for, in seconds.
 const PATIENCE_S: u64 = 300;
@@ -77,11 +78,11 @@ impl Line {
             bail!("the engine gives no plan");
         };
         if changes.is_empty() {
-            println!("nothing to do");
+            print("nothing to do");
             return Ok(Exit::Done);
         }
         for planned in &changes {
-            println!("{:?} {}", planned.change.action, planned.change.id);
+            print(&format!("{:?} {}", planned.change.action, planned.change.id));
         }
         let applied = self.ask(&Request::Apply { fingerprint }).await?;
         let Reply::Applied { certificate } = applied else { bail!("the engine does not apply") };
@@ -98,7 +99,7 @@ impl Line {
                 .into());
         }
         self.ask(&Request::Keep).await?;
-        println!("the new certificate is served");
+        print("the new certificate is served");
         Ok(Exit::Done)
     }
 
@@ -123,9 +124,9 @@ impl Line {
             };
             match reply {
                 Some(Reply::Event(What::Warning { message } | What::Step { message, .. })) => {
-                    println!("{message}");
+                    print(&message);
                 }
-                Some(Reply::Event(_)) => {}
+                Some(Reply::Event(_) | Reply::Alive) => {}
                 Some(Reply::Failed { failure }) => return Err(failure.into()),
                 Some(reply) => return Ok(reply),
                 None => bail!("the engine ends before the run does"),

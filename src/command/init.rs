@@ -11,6 +11,7 @@ use rand::distr::Alphanumeric;
 
 use crate::cli::InitArgs;
 use crate::failure::{Exit, Failure};
+use crate::report::print;
 use crate::stack::template_sources;
 
 /// The commented example: every variable at its default.
@@ -55,14 +56,14 @@ pub fn run(args: &InitArgs) -> Result<Exit> {
         write(&args.folder.join(name), text)?;
     }
     let shown = args.folder.join("inventory.yaml").display().to_string();
-    println!(
+    print(&format!(
         "wrote {} files to `{}`; passwords are in `secrets/`",
         files.len(),
         args.folder.display()
-    );
+    ));
     match args.host {
-        Some(_) => println!("next: `hwctl plan -i {shown}`"),
-        None => println!("next: name your host in `{shown}`, then `hwctl plan -i {shown}`"),
+        Some(_) => print(&format!("next: `hwctl plan -i {shown}`")),
+        None => print(&format!("next: name your host in `{shown}`, then `hwctl plan -i {shown}`")),
     }
     Ok(Exit::Done)
 }

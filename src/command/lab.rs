@@ -7,21 +7,22 @@ use anyhow::Result;
 use crate::cli::{LabArgs, LabCommand};
 use crate::failure::{Exit, Failure};
 use crate::lab::{Host, Lab, Lifetime, UpOptions};
+use crate::report::{print, print_error};
 
 /// Runs `hwctl lab`.
 pub fn run(args: LabArgs) -> Result<Exit> {
-    let lab = Lab::open()?.telling(|line| eprintln!("{line}"));
+    let lab = Lab::open()?.telling(print_error);
     match args.command {
         LabCommand::Up { name, count, release } => {
             for name in names(&name, count) {
                 let lifetime = Lifetime::Kept;
                 let host = lab.up(&UpOptions { name, release: release.clone(), lifetime })?;
-                println!("{}", line(&host));
+                print(&line(&host));
             }
             Ok(Exit::Done)
         }
         LabCommand::List => {
-            lab.list()?.iter().for_each(|host| println!("{}", line(host)));
+            lab.list()?.iter().for_each(|host| print(&line(host)));
             Ok(Exit::Done)
         }
         LabCommand::Ssh { name, command } => {
@@ -33,7 +34,7 @@ pub fn run(args: LabArgs) -> Result<Exit> {
             Err(ssh.exec().into())
         }
         LabCommand::Down { all: true, .. } => {
-            lab.down_all()?.iter().for_each(|name| println!("{name} is down"));
+            lab.down_all()?.iter().for_each(|name| print(&format!("{name} is down")));
             Ok(Exit::Done)
         }
         LabCommand::Down { names, .. } => {
@@ -41,7 +42,7 @@ pub fn run(args: LabArgs) -> Result<Exit> {
                 if !lab.down(&name)? {
                     return Err(unknown(&name).into());
                 }
-                println!("{name} is down");
+                print(&format!("{name} is down"));
             }
             Ok(Exit::Done)
         }

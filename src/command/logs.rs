@@ -21,6 +21,8 @@ use crate::remote::{Engine, Tell};
 const LINES: usize = 50;
 /// No host is asked for more lines than this.
 const MOST: usize = 1_000_000;
+/// When this many bytes of lines are held, they are shown, even if some host has not answered yet.
+const MAX_HELD_BYTES: usize = 256 << 20;
 /// How long followed lines wait for earlier ones of other hosts.
 const HOLD: Duration = Duration::from_millis(300);
 
@@ -135,6 +137,8 @@ struct Merging {
     /// Hosts that have not told all that they have.
     waiting: HashSet<String>,
     held: Vec<(String, LogLine)>,
+    /// How many bytes those lines have.
+    held_bytes: usize,
     /// Whether a person needs to be told of which host, and of which log, a line is.
     several: (bool, bool),
 }
@@ -148,8 +152,10 @@ impl Merger {
 
     fn take(&self, host: &str, lines: Vec<LogLine>, is_all: bool) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.held_bytes += lines.iter().map(size).sum::<usize>();
         state.held.extend(lines.into_iter().map(|line| (host.to_owned(), line)));
-        if is_all && state.waiting.remove(host) && state.waiting.is_empty() {
+        let is_last = is_all && state.waiting.remove(host) && state.waiting.is_empty();
+        if is_last || state.held_bytes > MAX_HELD_BYTES {
             self.show(&mut state);
         }
     }
@@ -170,6 +176,7 @@ impl Merger {
 
     fn show(&self, state: &mut Merging) {
         let (several_hosts, several_logs) = state.several;
+        state.held_bytes = 0;
         state.held.sort_by(|(_, a), (_, b)| a.time.cmp(&b.time));
         for (host, mut line) in state.held.drain(..) {
             if !several_logs {
@@ -179,4 +186,9 @@ impl Merger {
             self.sink.event(Event { host, what: What::Log(line) });
         }
     }
+}
+
+/// What a line takes in memory.
+fn size(line: &LogLine) -> usize {
+    std::mem::size_of::<LogLine>() + line.text.len() + line.time.len() + line.log.len()
 }

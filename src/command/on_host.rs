@@ -13,7 +13,7 @@ use crate::event::Check;
 use crate::failure::{Exit, Failure};
 use crate::https::Way;
 use crate::remote::{Expected, Look, Page, Route, look, look_by};
-use crate::report::{HostHealth, document, health_lines};
+use crate::report::{HostHealth, document, health_lines, print};
 use crate::resource::{Host, fingerprint};
 use crate::stack::CERTIFICATE;
 
@@ -96,7 +96,7 @@ pub fn try_out(to: IpAddr, from: Option<IpAddr>, certificate: String) -> Result<
     let looking = look_by(&way, &expected);
     let seen = runtime.block_on(async { tokio::time::timeout(PATIENCE, looking).await })?;
     for Look { check, .. } in seen.iter().filter(|look| !look.check.ok && !look.behind) {
-        println!("{}: {}", check.name, check.detail);
+        print(&format!("{}: {}", check.name, check.detail));
     }
     Ok(Exit::Done)
 }
@@ -123,10 +123,10 @@ async fn check(host: &Host, json: bool) -> Exit {
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let found = [HostHealth::new(name, checks)];
     if json {
-        println!("{}", document(&found));
+        print(&document(&found));
     } else {
         for line in health_lines(fleet::style(), &found) {
-            println!("{line}");
+            print(&line);
         }
     }
     if found[0].healthy { Exit::Done } else { Exit::Failed }
@@ -142,7 +142,10 @@ async fn restart(host: &Host) -> Result<Exit> {
     }
     let wrong: Vec<_> = last.iter().filter(|check| !check.ok).collect();
     if wrong.is_empty() {
-        println!("flask-app is restarted and healthy  {:.1} s", start.elapsed().as_secs_f64());
+        print(&format!(
+            "flask-app is restarted and healthy  {:.1} s",
+            start.elapsed().as_secs_f64()
+        ));
         return Ok(Exit::Done);
     }
     let mut failure = Failure::new(Exit::Failed, "flask-app is not healthy after the restart")

@@ -14,6 +14,7 @@ use crate::cli::{RedisArgs, RedisCliArgs};
 use crate::engine::host_secret;
 use crate::failure::{Exit, Failure};
 use crate::remote::{Engine, Tell};
+use crate::report::print_error;
 use crate::stack::REDIS_PASSWORD;
 
 /// Runs `hwctl redis`: a session on one host, or one command on many.
@@ -23,7 +24,7 @@ pub fn run(args: RedisArgs) -> Result<Exit> {
         let hosts = args.hosts.clone();
         return fleet::run(&hosts, show, Asking { exec: Exec::new(args.json), args });
     }
-    let works = hosts::find(&args.hosts, Needs::NoLookup, |line| eprintln!("{line}"))?;
+    let works = hosts::find(&args.hosts, Needs::NoLookup, print_error)?;
     let [work] = works.as_slice() else {
         return Err(Failure::usage("a session is on one host")
             .not_done("no host was contacted")

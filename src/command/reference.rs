@@ -7,6 +7,7 @@ use clap::CommandFactory as _;
 
 use crate::cli::{Cli, CompletionsArgs, ManArgs};
 use crate::failure::Exit;
+use crate::report::print;
 
 /// Runs `hwctl completions`.
 pub fn completions(args: &CompletionsArgs) -> Result<Exit> {
@@ -25,6 +26,6 @@ pub fn man(args: &ManArgs) -> Result<Exit> {
     let command = Cli::command().disable_help_subcommand(true);
     clap_mangen::generate_to(command, folder)
         .with_context(|| format!("cannot write to `{}`", folder.display()))?;
-    println!("man pages are in {}", folder.display());
+    print(&format!("man pages are in {}", folder.display()));
     Ok(Exit::Done)
 }

@@ -14,7 +14,7 @@ use crate::cli::StatusArgs;
 use crate::event::Check;
 use crate::failure::{Exit, Failure};
 use crate::remote::{Engine, interrupt};
-use crate::report::{HostHealth, Style, document, health_lines};
+use crate::report::{HostHealth, Style, document, health_lines, print};
 use crate::stack::CERTIFICATE;
 
 /// How often each host is looked at.
@@ -127,10 +127,10 @@ impl Screen {
         let hosts: Vec<_> = known.iter().flatten().cloned().collect();
         let is_whole = hosts.len() == names.len();
         match self {
-            Self::Documents if is_whole => put(&format!("{}\n", document(&hosts))),
+            Self::Documents if is_whole => print(&document(&hosts)),
             Self::Lists(style) if is_whole => {
                 let lines = health_lines(*style, &hosts);
-                put(&format!("{}\n\n", lines.join("\n")));
+                print(&format!("{}\n", lines.join("\n")));
             }
             Self::Live(style) => {
                 let waiting = known.iter().zip(names).filter(|(known, _)| known.is_none());
@@ -147,7 +147,7 @@ impl Screen {
         if let Self::Live(style) = self {
             put(LEAVE);
             let lines = health_lines(*style, hosts);
-            put(&format!("{}\n", lines.join("\n")));
+            print(&lines.join("\n"));
         }
     }
 }

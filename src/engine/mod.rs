@@ -23,6 +23,7 @@ mod redis;
 mod renewal;
 mod room;
 mod service;
+mod serving;
 mod session;
 mod status;
 mod steps;

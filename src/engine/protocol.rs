@@ -3,6 +3,8 @@
 //!
 //! Both ends are the same binary, found by its hash, so there are no versions to negotiate.
 
+mod elements;
+
 use std::io::Read as _;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,7 +37,7 @@ const WORTH_DEFLATING: usize = 1200;
 /// The size of a blob's chunks, in bytes.
 pub const CHUNK: usize = 256 << 10;
 
-/// How often the operator's side says that it is still there.
+/// How often each side says that it is still there.
 pub const HEARTBEAT: Duration = Duration::from_secs(5);
 /// After so long without a word from the operator's side the engine takes it for gone.
 pub const SILENCE: Duration = Duration::from_secs(30);
@@ -297,6 +299,8 @@ pub enum Reply {
     },
     /// The copy is whole.
     Copied(Copied),
+    /// The engine is still there; sent after each [`HEARTBEAT`] without another reply.
+    Alive,
 }
 
 /// Reads up to the greeting of the operator's side, passing over the little that may come before.
@@ -373,6 +377,7 @@ pub async fn read_frame<T: DeserializeOwned>(
     if is_deflated {
         bytes = inflated(&bytes).context("a frame that cannot be inflated")?;
     }
+    elements::require_few(&bytes)?;
     decode(&bytes).context("a frame that makes no sense").map(Some)
 }
 

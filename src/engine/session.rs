@@ -12,6 +12,7 @@ use anyhow::{Result, anyhow};
 use futures_util::future::{Either, select};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc::{self, Receiver, UnboundedSender};
+use tokio::time::timeout;
 
 use super::apply::Teller;
 use super::aside::{Hand, InHand};
@@ -23,7 +24,9 @@ use super::input::{Halted, read_requests};
 use super::lock::Lock;
 use super::manifest::Manifest;
 use super::plan::{Plan, Wanted};
-use super::protocol::{ENGINE_GREETING, Goal, PlanRequest, Reply, Request, RunInfo, write_frame};
+use super::protocol::{
+    ENGINE_GREETING, Goal, HEARTBEAT, PlanRequest, Reply, Request, RunInfo, write_frame,
+};
 use super::room;
 use crate::event::{RunOutcome, What};
 use crate::failure::Failure;
@@ -46,7 +49,12 @@ pub async fn serve(
         session.run(requests).await
     };
     let write = async {
-        while let Some(reply) = outgoing.recv().await {
+        loop {
+            let reply = match timeout(HEARTBEAT, outgoing.recv()).await {
+                Ok(Some(reply)) => reply,
+                Ok(None) => break,
+                Err(_) => Reply::Alive,
+            };
             if write_frame::<Reply>(&mut output, &reply).await.is_err() {
                 // The operator's side is gone; the work is told so by the end of its input.
                 outgoing.close();

@@ -15,9 +15,12 @@ use tokio::time::{sleep, timeout};
 use super::journal;
 use super::lock::Lock;
 use super::manifest::Manifest;
+use super::serving;
 use crate::event::{Check, RunOutcome};
 use crate::https::Connection;
-use crate::resource::{Host, expiry, fingerprint, last_lines, require_docker, show_units};
+use crate::resource::{
+    Host, expiry, fingerprint, last_lines, require_docker, show_units, test_nginx,
+};
 
 const UNITS: [&str; 4] =
     ["nginx.service", "flask-app.socket", "flask-app.service", "docker.service"];
@@ -55,10 +58,11 @@ pub async fn status(host: &Host, certificate: &Path) -> Status {
     host.forget();
     let path = host.path(certificate);
     let pinned = fingerprint(&path);
-    let (services, syntax, firewall, answers) = tokio::join!(
+    let (services, syntax, firewall, rotation, answers) = tokio::join!(
         services(host),
         nginx_syntax(host),
         firewall(host),
+        serving::rotation(host),
         through_nginx(pinned.as_ref().ok().cloned()),
     );
     let mut checks = services;
@@ -66,6 +70,8 @@ pub async fn status(host: &Host, certificate: &Path) -> Status {
     checks.extend(answers);
     checks.push(Check::of("certificate", certificate_life(&path)));
     checks.push(Check::of("firewall", firewall));
+    checks.push(Check::of("socket of the API", serving::api_socket(host)));
+    checks.push(Check::of("log rotation", rotation));
     checks.push(Check::of("disk", disk(host)));
     checks.push(Check::of("last run", last_run(host)));
     Status { checks, certificate: pinned.ok() }
@@ -154,7 +160,7 @@ async fn container(host: &Host, name: &str) -> Result<String> {
 }
 
 async fn nginx_syntax(host: &Host) -> Result<String> {
-    let output = host.output("nginx", &["-t", "-q"]).await?;
+    let output = test_nginx(host).await?;
     if output.status.success() {
         return Ok("valid".to_owned());
     }

@@ -66,7 +66,7 @@ pub(super) async fn nginx_configuration(wanted: &Wanted, host: &Host) -> Result<
             resource.apply(&examined.before, &staged).await?;
         }
     }
-    let script = r#"mount --bind "$1" /etc/nginx && exec nginx -t -q"#;
+    let script = r#"umask 027 && mount --bind "$1" /etc/nginx && exec nginx -t -q"#;
     let args = ["--mount", "--", "sh", "-c", script, "sh", &copy.to_string_lossy()];
     let output = host.output("unshare", &args).await?;
     if output.status.success() {

@@ -2,8 +2,9 @@
 
 use super::bootstrap::{self, CONFIRM};
 use super::engine::last_line;
+use super::heard;
 use super::ssh::Target;
-use crate::engine::protocol::{Reply, read_frame};
+use crate::engine::protocol::Reply;
 use crate::failure::Failure;
 
 /// Logs in by a connection of its own, and confirms there the risky change of a run.
@@ -12,12 +13,12 @@ pub(super) async fn confirm(target: &Target, run: &str) -> Result<(), Failure> {
     let mut child =
         bootstrap::start(&connection, target, &format!("{CONFIRM} {run}"), |_, _| ()).await?;
     let reply = match child.stdout().as_mut() {
-        Some(stdout) => read_frame::<Reply>(stdout).await,
+        Some(stdout) => heard::next(stdout, Some(heard::hello_by())).await,
         None => Ok(None),
     };
     let confirmed = match reply {
         Ok(Some(Reply::Closed)) => Ok(()),
-        Ok(Some(Reply::Failed { failure })) => Err(failure),
+        Ok(Some(Reply::Failed { failure })) => Err(heard::failure_of_host(failure)),
         _ => {
             let failure = target.unreachable("the new login ends early");
             Err(last_line(&mut child).await.into_iter().fold(failure, Failure::why))

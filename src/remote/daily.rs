@@ -73,7 +73,8 @@ impl Engine {
         take: impl Fn(Vec<LogLine>, bool),
         tell: Tell<'_>,
     ) -> Result<(), Failure> {
-        let follow = request.follow;
+        let (follow, mut room) = (request.follow, request.lines);
+        let mut are_all = false;
         self.send(&Request::Logs(request)).await?;
         loop {
             let reply = match self.answer_unless_stopped(tell).await {
@@ -81,7 +82,10 @@ impl Engine {
                 reply => reply?,
             };
             match reply {
-                Reply::Log { lines, is_all } => {
+                // More than was asked for would have to be held until all hosts have answered.
+                Reply::Log { lines, is_all } if are_all || lines.len() <= room => {
+                    room = room.saturating_sub(lines.len());
+                    are_all |= is_all;
                     take(lines, is_all);
                     if is_all && !follow {
                         return Ok(());

@@ -11,17 +11,16 @@ use futures_util::future::{Either, select};
 use openssh::{ChildStdin, ChildStdout};
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::Mutex;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::bootstrap::{self, Child};
 use super::confirm::confirm;
+use super::heard;
 use super::interrupt;
 use super::route::Route;
 use super::ssh::{Connection, Target};
 use super::upload;
-use crate::engine::protocol::{
-    HEARTBEAT, PlanRequest, Reply, Request, Restart, read_frame, write_frame,
-};
+use crate::engine::protocol::{HEARTBEAT, PlanRequest, Reply, Request, Restart, write_frame};
 use crate::engine::{Examination, Service};
 use crate::event::{self, Finding, What};
 use crate::failure::{Exit, Failure};
@@ -70,6 +69,8 @@ pub struct Engine {
     child: Child,
     stdin: Arc<Stdin>,
     stdout: ChildStdout,
+    /// When the answer to the last request has to be there.
+    answer_by: Option<Instant>,
     // Kept open: the engine's channel belongs to it.
     connection: Connection,
     /// What the host is.
@@ -125,7 +126,9 @@ impl Engine {
             Some(socket) => route.with_session(socket),
             None => route,
         };
-        let mut engine = Self { target, child, stdin, stdout, connection, facts, route, binary };
+        let answer_by = Some(heard::hello_by());
+        let mut engine =
+            Self { target, child, stdin, stdout, answer_by, connection, facts, route, binary };
         match engine.answer(tell).await? {
             Reply::Hello { facts } => engine.facts = facts,
             other => return Err(engine.nonsense(&other)),
@@ -284,6 +287,7 @@ impl Engine {
     }
 
     pub(super) async fn send(&mut self, request: &Request) -> Result<(), Failure> {
+        self.answer_by = heard::answer_by(request);
         match send(&self.stdin, request).await {
             Ok(()) => Ok(()),
             Err(error) => {
@@ -300,7 +304,7 @@ impl Engine {
     /// The next answer; events on the way are told.
     async fn answer(&mut self, tell: Tell<'_>) -> Result<Reply, Failure> {
         loop {
-            let reply = read_frame::<Reply>(&mut self.stdout).await;
+            let reply = heard::next(&mut self.stdout, self.answer_by).await;
             if let Some(reply) = self.heard(reply, tell).await? {
                 return Ok(reply);
             }
@@ -318,7 +322,7 @@ impl Engine {
         let mut told = false;
         loop {
             let reply = {
-                let mut reading = pin!(read_frame::<Reply>(&mut self.stdout));
+                let mut reading = pin!(heard::next(&mut self.stdout, self.answer_by));
                 loop {
                     tokio::select! {
                         reply = &mut reading => break reply,
@@ -345,8 +349,12 @@ impl Engine {
         tell: Tell<'_>,
     ) -> Result<Option<Reply>, Failure> {
         match reply {
-            Ok(Some(Reply::Event(what))) => tell(what),
-            Ok(Some(Reply::Failed { failure })) => return Err(failure),
+            Ok(Some(Reply::Alive)) => {}
+            Ok(Some(Reply::Event(what))) if heard::is_of_host(&what) => tell(what),
+            Ok(Some(Reply::Event(_))) => {
+                return Err(self.lost("the host tells of what is not its to tell").await);
+            }
+            Ok(Some(Reply::Failed { failure })) => return Err(heard::failure_of_host(failure)),
             Ok(Some(reply)) => return Ok(Some(reply)),
             Ok(None) => return Err(self.lost("the engine's stream ends").await),
             Err(error) => return Err(self.lost(&format!("{error:#}")).await),

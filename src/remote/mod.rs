@@ -8,6 +8,7 @@ mod daily;
 mod engine;
 mod exec;
 mod explain;
+mod heard;
 pub mod interrupt;
 mod kept;
 mod login;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Map, Value};
 
+use super::safe_text::escape_line;
 use super::terminal::{Style, count, count_bytes, host_line};
 use crate::event::{Check, Data, LogLine, What};
 
@@ -16,8 +17,10 @@ pub(super) fn daily_text(style: Style, host: &str, what: &What) -> Option<String
             Some(host_line(host, &texts.collect::<Vec<_>>().join("\n")))
         }
         What::Log(LogLine { log, is_error, text, .. }) => {
-            let text = &flat(text).unwrap_or_else(|| text.clone());
-            let text = if *is_error { style.paint(text, "31") } else { text.clone() };
+            // Decoding brings back what JSON had escaped, so it comes first.
+            let text = flat(text).unwrap_or_else(|| text.clone());
+            let text = escape_line(&text);
+            let text = if *is_error { style.paint(&text, "31") } else { text.into_owned() };
             let names = [host, log].into_iter().filter(|name| !name.is_empty());
             let names = names.collect::<Vec<_>>().join(" ");
             Some(match names.as_str() {
@@ -86,6 +89,17 @@ mod tests {
             shown("", &line("", r#"{"no":"time"}"#)),
         ];
         insta::assert_snapshot!(lines.join("\n"));
+    }
+
+    #[test]
+    fn what_the_decoded_line_holds_is_not_obeyed() {
+        let api = r#"{"time":"2026-11-24T04:06:16.123Z","message":"request","path":"/\u009b31m\u001b[2J\u202e\u200b\u007f","reason":"two\nlines"}"#;
+
+        let shown = shown("web1", &line("api", api));
+
+        let path = r"/\u{9b}31m\u{1b}[2J\u{202e}\u{200b}\u{7f}";
+        let expected = format!("web1 api: 04:06:16.123 request path={path} reason=two\\nlines");
+        assert_eq!(shown, expected);
     }
 
     #[test]

@@ -1,41 +1,50 @@
-//! What comes from a host and its files is shown and never obeyed: no text steers the terminal.
+//! What comes from a host and its files is shown and never obeyed: no text steers the terminal, and
+//! none looks like a line of hwctl's own.
 
 use anyhow::Result;
 use serde_json::Value;
 
-use crate::event::{Event, decode, encode};
+use super::safe_text::{escape, escape_line};
+use crate::event::{Event, What, decode, encode};
 
-/// The event with characters that a terminal obeys, or that turn the order of others around,
-/// written as escapes.
+/// The event with characters that a terminal obeys or hides written as escapes. What is decoded from
+/// its texts later has to be made harmless again.
 pub(super) fn harmless(event: &Event) -> Result<Event> {
     // In the protocol's encoding, which reads and writes events anyway.
     let mut what: Value = decode(&encode(&event.what)?)?;
-    escape_all(&mut what);
-    let host = event.host.as_deref().map(escape);
+    escape_all(&mut what, has_lines(&event.what));
+    let host = event.host.as_deref().map(|host| escape(host).into_owned());
     Ok(Event { host, what: decode(&encode(&what)?)? })
 }
 
-fn escape_all(value: &mut Value) {
+/// Whether texts of such an event may have several lines. Where they are printed as a table or one in
+/// a line, they may not.
+fn has_lines(what: &What) -> bool {
+    !matches!(
+        what,
+        What::History { .. }
+            | What::Certificate { .. }
+            | What::Facts { .. }
+            | What::Diagnosis { .. }
+            | What::Log(_)
+            | What::Output { .. }
+            | What::Done(_)
+            | What::Summary { .. }
+    )
+}
+
+fn escape_all(value: &mut Value, has_lines: bool) {
     match value {
-        Value::String(text) if text.contains(is_obeyed) => *text = escape(text),
-        Value::Array(values) => values.iter_mut().for_each(escape_all),
-        Value::Object(fields) => fields.values_mut().for_each(escape_all),
+        Value::String(text) => {
+            let escaped = if has_lines { escape(text) } else { escape_line(text) };
+            *text = escaped.into_owned();
+        }
+        Value::Array(values) => values.iter_mut().for_each(|value| escape_all(value, has_lines)),
+        Value::Object(fields) => {
+            fields.values_mut().for_each(|value| escape_all(value, has_lines));
+        }
         _ => {}
     }
-}
-
-fn escape(text: &str) -> String {
-    let escaped = text.chars().map(|c| match is_obeyed(c) {
-        true => c.escape_default().to_string(),
-        false => c.to_string(),
-    });
-    escaped.collect()
-}
-
-fn is_obeyed(c: char) -> bool {
-    let turns =
-        matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    turns || (c.is_control() && c != '\n' && c != '\t')
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use serde::Serialize;
 
 use super::harmless::harmless;
+use super::output::{print_error, write_line};
+use super::safe_text::{escape, escape_line, for_json};
 use super::terminal::{Style, Terminal, failure_text};
 use super::wrap::wrapped;
 use crate::event::{Check, Event, Exit, Sink, What};
@@ -48,6 +50,17 @@ impl HostHealth {
         Self::new(host, vec![check])
     }
 
+    /// What the host says, with nothing that a terminal obeys.
+    fn escaped(&self) -> Self {
+        let checks = self.checks.iter().map(|check| Check {
+            name: escape_line(&check.name).into_owned(),
+            ok: check.ok,
+            detail: escape(&check.detail).into_owned(),
+        });
+        let (host, checks) = (escape_line(&self.host).into_owned(), checks.collect());
+        Self { host, healthy: self.healthy, checks }
+    }
+
     fn failing(&self) -> usize {
         self.checks.iter().filter(|check| !check.ok).count()
     }
@@ -56,7 +69,7 @@ impl HostHealth {
 /// `{"hosts":[{"host":…,"healthy":…,"checks":[{"name":…,"ok":…,"detail":…}]}]}`
 #[must_use]
 pub fn document(hosts: &[HostHealth]) -> String {
-    serde_json::json!({ "hosts": hosts }).to_string()
+    for_json(&serde_json::json!({ "hosts": hosts }).to_string()).into_owned()
 }
 
 /// The lines of a list: one host whole, of several each in a line with what is wrong below it.
@@ -65,7 +78,7 @@ pub fn lines(style: Style, hosts: &[HostHealth]) -> Vec<String> {
     let mut lines = Vec::new();
     let widest = hosts.iter().map(|host| host.host.chars().count()).max().unwrap_or_default();
     for host in hosts {
-        let HostHealth { host: name, healthy, checks } = host;
+        let HostHealth { host: name, healthy, checks } = &host.escaped();
         let all = checks.len();
         let state = match healthy {
             true if hosts.len() == 1 => style.paint("healthy", "32"),
@@ -152,7 +165,7 @@ impl<W: Write + Send> Sink for HealthReport<W> {
                 hosts.push(HostHealth::unknown(host, &failure));
             }
             (None, What::Failed { failure }) => {
-                eprintln!("{}", failure_text(self.style, "", &failure));
+                print_error(&failure_text(self.style, "", &failure));
             }
             (None, What::Summary { hosts: summaries }) => {
                 self.progress.event(Event::of_run(What::Summary { hosts: Vec::new() }));
@@ -164,7 +177,7 @@ impl<W: Write + Send> Sink for HealthReport<W> {
                 let _ = if self.json {
                     writeln!(out, "{}", document(hosts))
                 } else {
-                    lines(self.style, hosts).iter().try_for_each(|line| writeln!(out, "{line}"))
+                    lines(self.style, hosts).iter().try_for_each(|line| write_line(out, line))
                 };
                 let _ = out.flush();
             }
@@ -226,6 +239,18 @@ mod tests {
             HostHealth::new("web2", broken()),
             HostHealth::unknown("db-backup", &gone),
         ]));
+    }
+
+    #[test]
+    fn what_checks_say_is_not_obeyed() {
+        let checks = vec![check("nginx\u{9b}", false, "\x1b[31ma\u{202e}\nvm2  healthy")];
+        let hosts = [HostHealth::new("vm1\x1b[0m", checks)];
+
+        let (list, document) = (shown(&hosts), document(&hosts));
+
+        assert!(list.contains(r"vm1\u{1b}[0m") && list.contains(r"nginx\u{9b}"), "{list}");
+        assert!(list.contains(r"\u{1b}[31ma\u{202e} vm2"), "{list}");
+        assert!(document.contains(r"nginx\u009b") && document.contains(r"\u202e"), "{document}");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 
+use super::safe_text::for_json;
 use crate::event::{Event, Sink};
 
 /// Writes each event as a line of JSON.
@@ -21,6 +22,7 @@ impl<W: Write + Send> Sink for Json<W> {
         let mut writer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // A reader that went away (`| head`) is no error of the run.
         if let Ok(line) = serde_json::to_string(&event) {
+            let line = for_json(&line);
             let _ = writeln!(writer, "{line}").and_then(|()| writer.flush());
         }
     }
@@ -29,7 +31,24 @@ impl<W: Write + Send> Sink for Json<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::event::LogLine;
     use crate::event::{HostSummary, Outcome, What};
+
+    #[test]
+    fn a_program_gets_the_whole_text_and_a_terminal_obeys_none_of_it() {
+        let text = "a\u{9b}31m\u{7f}\u{202e}\u{200b}\x1b[2J\u{e0001}é✓\n";
+        let (time, log) = (String::new(), "api".to_owned());
+        let line = LogLine { time, log, is_error: false, text: text.to_owned() };
+        let json = Json::new(Vec::new());
+
+        json.event(Event::on("vm1\u{9b}", What::Log(line.clone())));
+
+        let written = String::from_utf8(json.0.into_inner().unwrap()).unwrap();
+        let escaped = r"a\u009b31m\u007f\u202e\u200b\u001b[2J\udb40\udc01é✓\n";
+        assert!(written.contains(escaped), "{written}");
+        let read: Event = serde_json::from_str(&written).unwrap();
+        assert_eq!(read, Event::on("vm1\u{9b}", What::Log(line)));
+    }
 
     #[test]
     fn the_summary_has_the_documented_shape() {

@@ -10,6 +10,8 @@ mod health;
 mod history;
 mod json;
 mod narrow;
+mod output;
+mod safe_text;
 #[cfg(test)]
 mod screens;
 mod terminal;
@@ -18,5 +20,6 @@ mod wrap;
 use crate::event::Failure;
 pub use health::{HealthReport, HostHealth, document, lines as health_lines};
 pub use json::Json;
+pub use output::{print, print_error};
 pub use terminal::{Style, Terminal, failure_text};
 pub use wrap::width;

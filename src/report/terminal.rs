@@ -13,6 +13,8 @@ use super::diff::diff_text;
 use super::harmless::harmless;
 use super::history;
 use super::narrow;
+use super::output::write_line;
+use super::safe_text::{escape, indent};
 use super::wrap::hanging;
 use crate::event::{
     Action, Change, Detail, Event, Exit, Failure, Finding, HostSummary, Outcome, Planned, Run,
@@ -103,7 +105,7 @@ impl<W: Write + Send> Sink for Terminal<W> {
             What::Version { .. } | What::RunBegan { .. } => {}
             What::Warning { message } => {
                 let label = style.paint("warning:", "35;1");
-                state.say(style, &host_line(&host, &format!("{label} {message}")));
+                state.say(style, &host_line(&host, &format!("{label} {}", indent(&message))));
             }
             What::Asking => {
                 for bar in state.hosts.values_mut().filter_map(|known| known.bar.take()) {
@@ -138,7 +140,7 @@ impl<W: Write + Send> Sink for Terminal<W> {
             What::ChangeUndone { .. } => state.hosts.entry(host).or_default().undone += 1,
             What::Failed { failure } => state.failed(style, &host, &failure),
             What::Kept { id, because } => {
-                state.say(style, &host_line(&host, &format!("{id} stays: {because}")));
+                state.say(style, &host_line(&host, &format!("{id} stays: {}", indent(&because))));
             }
             What::Certificate { certificate, served } => {
                 state.answer(&host, &super::certificate::text(&certificate, &served));
@@ -189,7 +191,7 @@ impl<W: Write> State<W> {
     fn print(&mut self, text: &str) {
         let Self { out, bars, .. } = self;
         // A reader that went away (`| head`) is no error of the run.
-        let _ = bars.suspend(|| writeln!(out, "{text}").and_then(|()| out.flush()));
+        let _ = bars.suspend(|| write_line(out, text).and_then(|()| out.flush()));
     }
 
     fn progress(&mut self, style: Style, host: &str, message: &str, fraction: Option<f32>) {
@@ -212,7 +214,7 @@ impl<W: Write> State<W> {
         });
         // First, since what is too long is cut at its end.
         let percent = fraction.map(|f| format!("{:>3.0} % ", f * 100.0)).unwrap_or_default();
-        bar.set_message(format!("{percent}{message}"));
+        bar.set_message(format!("{percent}{}", message.replace('\n', " ")));
     }
 
     fn plan(&mut self, style: Style, host: &str, changes: &[Planned]) {
@@ -264,7 +266,7 @@ impl<W: Write> State<W> {
         checks.1 += 1;
         if !ok {
             let cross = style.paint("✗", "31;1");
-            self.say(style, &host_line(host, &format!("{cross} {name}: {detail}")));
+            self.say(style, &host_line(host, &format!("{cross} {name}: {}", indent(detail))));
         }
     }
 
@@ -434,9 +436,10 @@ pub(super) fn count_bytes(bytes: u64) -> String {
 #[must_use]
 pub fn failure_text(style: Style, host: &str, failure: &Failure) -> String {
     let label = style.paint("error:", "31;1");
-    let mut text = host_line(host, &format!("{label} {}", failure.what));
+    let shown = |text: &str| indent(&escape(text));
+    let mut text = host_line(host, &format!("{label} {}", shown(&failure.what)));
     for why in &failure.why {
-        let _ = write!(text, "\n  because: {}", why.replace('\n', "\n    "));
+        let _ = write!(text, "\n  because: {}", shown(why));
     }
     if failure.exit == Exit::Undone {
         let is_whole = !failure.why.iter().any(|why| why.starts_with("not undone: "));
@@ -446,10 +449,10 @@ pub fn failure_text(style: Style, host: &str, failure: &Failure) -> String {
         });
     }
     if let Some(not_done) = &failure.not_done {
-        let _ = write!(text, "\n  {not_done}");
+        let _ = write!(text, "\n  {}", shown(not_done));
     }
     if let Some(hint) = &failure.hint {
-        let _ = write!(text, "\n  {} {hint}", style.paint("hint:", "36"));
+        let _ = write!(text, "\n  {} {}", style.paint("hint:", "36"), shown(hint));
     }
     hanging(&text, style.width)
 }

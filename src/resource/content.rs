@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::json_settings::JsonSettings;
 use super::{Host, Secret};
 
 pub use super::hash::HashScheme;
@@ -37,6 +38,8 @@ pub enum Content {
     },
     /// Bytes that are not shown.
     Blob(Blob),
+    /// Settings in a JSON file that belongs to somebody else.
+    Json(JsonSettings),
 }
 
 /// One part of a text.
@@ -80,6 +83,7 @@ impl Content {
         match self {
             Self::Blob(blob) => blob.size,
             Self::Block { text, .. } => length(text),
+            Self::Json(json) => length(&json.settings),
             Self::Parts(parts) => parts
                 .iter()
                 .map(|part| match part {
@@ -144,6 +148,11 @@ impl Content {
                 let whole = with_block(&live, marker, text);
                 let bytes = Some(whole.clone().into_bytes());
                 Ok(Rendered { bytes, shown: Some(whole), known: String::new() })
+            }
+            Self::Json(json) => {
+                let bytes = json.merged(live, host)?;
+                let shown = Some(String::from_utf8_lossy(&bytes).into_owned());
+                Ok(Rendered { bytes: Some(bytes), shown, known: String::new() })
             }
             Self::Parts(parts) => render_parts(parts, live, host, make),
         }

@@ -12,6 +12,7 @@ use super::back::path_back;
 use super::content::{Content, mask_live, sha256};
 use super::entry::Entry;
 use super::fs::{Owner, mode_text, type_text, write_atomic};
+use super::json_settings::refuse_link;
 use super::{Action, Advise, Back, Change, Detail, Host, Id, Kind};
 
 /// A longer live file is not shown: whoever may write it could make the plan too long to be sent.
@@ -117,6 +118,24 @@ impl File {
         Self { path: path.into(), content: Content::text(text), mode: 0o644, owner: Owner::root() }
     }
 
+    /// The mode and owner that it should have: a file of somebody else keeps its own.
+    fn access(&self, state: &PathState, host: &Host) -> Result<(u32, Option<(u32, u32)>)> {
+        match (&self.content, state) {
+            (Content::Json(_), PathState::File { mode, uid, gid, .. }) => {
+                Ok((*mode, Some((*uid, *gid))))
+            }
+            _ => Ok((self.mode, self.owner.resolve(host)?)),
+        }
+    }
+
+    /// What the path should be brought back to.
+    fn back_to(&self, now: &PathState, to: &PathState) -> Result<PathState> {
+        match &self.content {
+            Content::Json(json) => json.given_back(now, to),
+            _ => Ok(to.clone()),
+        }
+    }
+
     fn details(&self, state: &PathState, host: &Host) -> Result<Vec<Detail>> {
         let live = state.bytes();
         if let (Content::Blob(blob), Some(live)) = (&self.content, live)
@@ -185,17 +204,26 @@ impl Kind for File {
         };
         let mut change = Change::new(self.id(), action);
         if let PathState::Link { target } = state {
+            if matches!(self.content, Content::Json(_)) {
+                refuse_link(&self.path, target)?;
+            }
             let before = Some(format!("symbolic link to {}", target.display()));
             change = change.attribute("type", before, Some("file".to_owned()));
         }
-        let owner = Some(self.owner.text());
+        let (mode, access) = self.access(state, host)?;
+        let owner = match access {
+            Some((uid, gid)) if matches!(self.content, Content::Json(_)) => {
+                Some(self.owner.seen(host, uid, gid)?)
+            }
+            _ => Some(self.owner.text()),
+        };
         let (mode_before, owner_before) = match state {
             PathState::File { mode, uid, gid, .. } => {
                 (Some(mode_text(*mode)), Some(self.owner.seen(host, *uid, *gid)?))
             }
             _ => (None, None),
         };
-        change = change.attribute("mode", mode_before, Some(mode_text(self.mode))).attribute(
+        change = change.attribute("mode", mode_before, Some(mode_text(mode))).attribute(
             "owner",
             owner_before,
             owner,
@@ -220,20 +248,26 @@ impl Kind for File {
     }
 
     async fn apply(&self, state: &PathState, host: &Host) -> Result<()> {
-        let owner = self.owner.require(host)?;
+        let (mode, access) = self.access(state, host)?;
+        let owner = match access {
+            Some(owner) => owner,
+            None => self.owner.require(host)?,
+        };
         let rendered = self.content.render(state.bytes(), host, true)?;
         let Some(bytes) = rendered.bytes else {
             bail!("`{}` needs a secret that the host has not made", self.path.display());
         };
-        write_atomic(&host.path(&self.path), &bytes, self.mode, Some(owner))
+        write_atomic(&host.path(&self.path), &bytes, mode, Some(owner))
     }
 
     async fn undo(&self, before: &PathState, host: &Host) -> Result<()> {
-        before.restore(&host.path(&self.path))
+        let path = host.path(&self.path);
+        let now = PathState::read(&path)?;
+        self.back_to(&now, before)?.restore(&path)
     }
 
     async fn diff_back(&self, now: &PathState, to: &PathState, host: &Host) -> Result<Back> {
-        path_back(self.id(), &self.path, now, to, host)
+        path_back(self.id(), &self.path, now, &self.back_to(now, to)?, host)
     }
 }
 

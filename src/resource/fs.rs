@@ -36,7 +36,7 @@ impl Owner {
     }
 
     /// The numbers, from the host's own tables; `None` while the user or group does not exist.
-    pub(super) fn resolve(&self, host: &Host) -> Result<Option<(u32, u32)>> {
+    pub fn resolve(&self, host: &Host) -> Result<Option<(u32, u32)>> {
         let user = number(host, "/etc/passwd", &self.user)?;
         let group = number(host, "/etc/group", &self.group)?;
         Ok(user.zip(group))

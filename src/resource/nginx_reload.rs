@@ -4,6 +4,7 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
+use std::process::Output;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -15,9 +16,14 @@ use super::{Advise, Host, last_lines};
 const PATIENCE: Duration = Duration::from_secs(10);
 const ERROR_LOG: &str = "/var/log/nginx/error.log";
 
+/// Lets nginx test its configuration. It makes the logs that are missing, which are not for everybody.
+pub async fn test_nginx(host: &Host) -> Result<Output> {
+    host.output("sh", &["-c", "umask 027 && exec nginx -t -q"]).await
+}
+
 /// Reloads nginx and waits until no worker of before takes requests.
 pub async fn reload_nginx(host: &Host) -> Result<()> {
-    let test = host.output("nginx", &["-t", "-q"]).await?;
+    let test = test_nginx(host).await?;
     if !test.status.success() {
         bail!("nginx does not accept its configuration: {}", last_lines(&test, 2));
     }

@@ -1,6 +1,7 @@
 //! What a provisioned host is: the function from vars and facts to resources, in order.
 
 mod api;
+mod docker;
 mod firewall;
 mod folder;
 mod host;
@@ -40,6 +41,10 @@ pub const JWT_KEY: &str = "jwt-key";
 pub const REDIS_PASSWORD: &str = "redis-password";
 /// What the host makes for itself: name and number of random bytes.
 const HOST_SECRETS: [(&str, usize); 2] = [(JWT_KEY, 32), (REDIS_PASSWORD, 32)];
+
+/// The context of a template that needs none.
+#[derive(Serialize)]
+struct Nothing {}
 
 /// What the stack is made of besides vars and facts.
 #[derive(Clone, Copy, Debug)]
@@ -141,6 +146,7 @@ fn shown(content: &Content) -> Option<String> {
     match content {
         Content::Blob(_) => None,
         Content::Block { text, .. } => Some(text.clone()),
+        Content::Json(json) => Some(json.settings.clone()),
         Content::Parts(parts) => Some(
             parts
                 .iter()

@@ -1,14 +1,18 @@
 //! nginx: the site `homework` in front of everything.
 
+use std::net::IpAddr;
+
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use super::tls::{CERTIFICATE, KEY, Names};
-use super::{Builder, sites};
+use super::{Builder, Nothing, sites};
 use crate::resource::{Absent, Facts, Id, Link, OnChange, Unit, Version};
 
 /// Before this version `http2` is an option of `listen`.
 const HTTP2_DIRECTIVE: Version = Version(1, 25, 1);
+/// From this version on a reload can leave kept connections open for a while.
+const KEEPALIVE_MIN_TIMEOUT: Version = Version(1, 27, 4);
 
 /// The version of each release, for a host whose facts do not tell it.
 const RELEASES: [(&str, &str, Version); 6] = [
@@ -27,6 +31,8 @@ struct Homework<'a> {
     /// With a space before it, as it stands in `listen`.
     http2_option: &'static str,
     server_names: &'a [String],
+    /// Regular expressions of the addresses that the host is known by.
+    address_patterns: Vec<String>,
     certificate: &'a str,
     key: &'a str,
     sites: Vec<Location<'a>>,
@@ -48,21 +54,38 @@ struct Location<'a> {
 
 pub(super) fn declare(builder: &mut Builder<'_>, names: &Names, certificate: Id) -> Result<()> {
     #[derive(Serialize)]
-    struct Nothing {}
-    let http2_directive = nginx_version(builder.facts).is_some_and(|v| v >= HTTP2_DIRECTIVE);
+    struct General {
+        keepalive_min_timeout: bool,
+    }
+    let version = nginx_version(builder.facts);
+    let http2_directive = version.is_some_and(|version| version >= HTTP2_DIRECTIVE);
+    let keepalive_min_timeout = version.is_some_and(|version| version >= KEEPALIVE_MIN_TIMEOUT);
+    let addresses = names.certificate.iter().filter(|name| name.parse::<IpAddr>().is_ok());
     let homework = Homework {
         ipv6: builder.facts.ipv6,
         http2_directive,
         http2_option: if http2_directive { "" } else { " http2" },
         server_names: &names.server,
+        address_patterns: addresses.map(|address| address.replace('.', r"\.")).collect(),
         certificate: CERTIFICATE,
         key: KEY,
         sites: locations(builder)?,
     };
     let available = "/etc/nginx/sites-available/homework";
+    let drop_ins = "/etc/systemd/system/nginx.service.d";
+    builder.directory(drop_ins, 0o755);
     let inputs = vec![
         certificate,
-        builder.file("/etc/nginx/nginx.conf", "nginx/nginx.conf", &Nothing {})?,
+        builder.file(
+            format!("{drop_ins}/hwctl.conf"),
+            "systemd/nginx.service.conf",
+            &Nothing {},
+        )?,
+        builder.file(
+            "/etc/nginx/nginx.conf",
+            "nginx/nginx.conf",
+            &General { keepalive_min_timeout },
+        )?,
         builder.file(available, "nginx/homework", &homework)?,
         builder.add(Link {
             path: "/etc/nginx/sites-enabled/homework".into(),

@@ -36,12 +36,13 @@ pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
         builder.add(Sysctl { key: "vm.overcommit_memory".to_owned(), value: "1".to_owned() });
     }
 
+    let inputs = super::docker::declare(builder)?;
     builder.add(Unit {
         name: "docker.service".to_owned(),
         enabled: true,
         active: true,
-        inputs: Vec::new(),
-        on_change: OnChange::Restart,
+        inputs,
+        on_change: OnChange::Reload,
         ports: Vec::new(),
         beside: Vec::new(),
     });

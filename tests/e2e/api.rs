@@ -17,6 +17,8 @@ const COUNT: &str = "/flask/api/count";
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// Between two requests of a connection, where the times of answers matter.
 const REST: Duration = Duration::from_millis(10);
+/// How long the API waits for Redis.
+const PATIENCE: Duration = Duration::from_secs(2);
 /// How long the load goes on before and after what happens to it.
 const WHILE: Duration = Duration::from_secs(3);
 
@@ -128,7 +130,8 @@ fn the_end_of_redis_loses_no_visit() {
     sleep(WHILE);
     host.sh("docker kill --signal KILL redis-flask");
     let gone = Instant::now();
-    sleep(WHILE);
+    // Counts wait for Redis before they are refused.
+    sleep(PATIENCE + WHILE);
     let health = Provisioned::curl(&["-w", " %{http_code}", &host.url("/flask/api/health")]);
     let returns = Instant::now();
     host.sh("docker start redis-flask");
@@ -141,9 +144,10 @@ fn the_end_of_redis_loses_no_visit() {
     assert!(pings.iter().all(|answer| answer.is_ok()), "{}", told(&answers));
     assert!(counts.iter().all(|a| matches!(a.status, Ok(200 | 503))), "{}", told(&answers));
     let away: Vec<_> = counts.iter().filter(|a| a.began > gone && a.ended < returns).collect();
-    assert!(away.len() > load::CONNECTIONS && away.iter().all(|a| !a.is_ok()));
+    assert!(away.len() >= load::CONNECTIONS / 2 && away.iter().all(|a| !a.is_ok()));
     let slowest = counts.iter().filter(|a| !a.is_ok()).map(|a| a.took()).max().unwrap_or_default();
-    assert!(slowest <= Duration::from_secs(1), "a count was refused after {slowest:?}");
+    let late = PATIENCE + Duration::from_secs(1);
+    assert!(slowest <= late, "a count was refused after {slowest:?}");
     let again = counts.iter().find(|a| a.began > returns && a.is_ok()).expect("count works again");
     let again = again.ended.saturating_duration_since(back);
     let late = counts.iter().filter(|a| a.began > back + Duration::from_secs(2));

@@ -17,7 +17,7 @@ crate::tests! {
 
 /// Breaks the host; what doctor names first, a part of its evidence or of its next step; what
 /// mends it. Without that, `--fix` does.
-const FAULTS: [(&str, &str, &str, &str); 16] = [
+const FAULTS: [(&str, &str, &str, &str); 18] = [
     ("systemctl stop flask-app.socket flask-app.service", "api-socket-stopped", "inactive", ""),
     ("systemctl kill -s KILL flask-app; systemctl stop flask-app", "api-stopped", "inactive", ""),
     ("rm /run/gunicorn/flask.sock", "api-socket-absent", "No such file", ""),
@@ -44,6 +44,18 @@ const FAULTS: [(&str, &str, &str, &str); 16] = [
         "nginx-configuration",
         "mend or remove `/etc/nginx/conf.d/mine.conf:1`",
         "rm /etc/nginx/conf.d/mine.conf; systemctl start nginx",
+    ),
+    (
+        "echo 'nonsense;' > /etc/nginx/sites-available/homework",
+        "nginx-configuration",
+        "sites-enabled/homework",
+        "",
+    ),
+    (
+        "printf '/var/log/nginx/*.log {\\n  weekly\\n}\\n' > /etc/logrotate.d/app-nginx",
+        "log-rotation",
+        "remove `/etc/logrotate.d/app-nginx`",
+        "rm /etc/logrotate.d/app-nginx",
     ),
     ("systemctl stop nginx", "nginx-stopped", "inactive", ""),
     ("ufw delete allow 443/tcp", "firewall", "443/tcp", ""),

@@ -29,6 +29,8 @@ mod inventory;
 mod lab;
 mod layers;
 mod neighbors;
+mod nginx;
+mod outlive;
 mod parts;
 mod persist;
 mod provision;
@@ -52,6 +54,8 @@ const TESTS: &[&[harness::Case]] = &[
     history::TESTS,
     schema::TESTS,
     provision::TESTS,
+    nginx::TESTS,
+    outlive::TESTS,
     destroy::TESTS,
     doctor::TESTS,
     deploy::TESTS,

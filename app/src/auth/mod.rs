@@ -18,7 +18,7 @@ use crate::{
     metrics::Metrics,
     settings::{Secret, Settings},
 };
-use attempts::Attempts;
+use attempts::{Attempts, Client};
 use password::{Hash, Verifier};
 use token::Tokens;
 use verified::Verified;
@@ -46,7 +46,7 @@ impl Auth {
         Ok(Self {
             decoy,
             verifier: Verifier::start()?,
-            attempts: Attempts::new(users.keys().cloned()),
+            attempts: Attempts::default(),
             tokens: Tokens::new(&settings.secret_key, settings.token_ttl),
             verified: Verified::default(),
             users,
@@ -56,12 +56,13 @@ impl Auth {
     /// Gives a token for the right name and password.
     pub async fn login(
         &self,
+        client: Client,
         name: &str,
         password: Secret,
         metrics: &Metrics,
     ) -> Result<String, ApiError> {
         let [granted, refused, limited] = &metrics.logins;
-        if let Err(seconds) = self.attempts.take(name) {
+        if let Err(seconds) = self.attempts.take(client, name) {
             limited.fetch_add(1, Ordering::Relaxed);
             return Err(ApiError::TooManyAttempts(seconds));
         }
@@ -72,7 +73,7 @@ impl Auth {
             refused.fetch_add(1, Ordering::Relaxed);
             return Err(ApiError::WrongCredentials);
         }
-        self.attempts.forget(name);
+        self.attempts.forget(client, name);
         granted.fetch_add(1, Ordering::Relaxed);
         self.tokens.issue(name)
     }

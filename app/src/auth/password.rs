@@ -22,7 +22,7 @@ use tokio::sync::oneshot;
 use crate::{error::ApiError, settings::Secret};
 
 /// Logins that wait for their turn; beyond it they are told to come back.
-const QUEUE: usize = 16;
+const QUEUE: usize = 64;
 /// The most memory that a hash may ask for, in KiB (OWASP's 19 MiB).
 const MAX_MEMORY: u32 = 19_456;
 /// The most rounds that a hash may ask for.

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::Json;
 use crate::{
-    auth::{MAX_NAME, MAX_PASSWORD},
+    auth::{MAX_NAME, MAX_PASSWORD, attempts::Client},
     error::ApiError,
     settings::Secret,
     state::State,
@@ -49,8 +49,8 @@ pub struct Token {
 
 /// Log in
 ///
-/// Gives a token that holds for an hour, unless the service is set otherwise. Attempts on one
-/// account are limited; `Retry-After` says when the next is free.
+/// Gives a token that holds for an hour, unless the service is set otherwise. Attempts of one
+/// client on one account are limited; `Retry-After` says when the next is free.
 #[utoipa::path(
     post,
     path = "/flask/auth/login",
@@ -72,7 +72,9 @@ pub(super) async fn login(
         return Err(ApiError::NotJson);
     }
     let Login { username, password } = parse(&body)?;
-    let token = state.auth.login(&username, Secret::new(password), &state.metrics).await?;
+    let client = Client::of(&head.headers);
+    let password = Secret::new(password);
+    let token = state.auth.login(client, &username, password, &state.metrics).await?;
     Json::of(&Token { token })
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use crate::service::{KEY, Service};
+use crate::service::{KEY, PASSWORD, Service};
 
 /// Changes one character of part `at` of a token.
 fn tampered(token: &str, at: usize) -> String {
@@ -125,4 +125,28 @@ fn wrong_credentials_are_refused_alike_and_then_limited() {
         }
         assert_eq!(second("planted-password"), 200);
     }
+}
+
+#[test]
+fn a_right_password_is_not_refused_for_the_failures_of_others() {
+    let service = Service::without_redis();
+    let login = |address: &str, name: &str, password: &str| {
+        let headers = [("content-type", "application/json"), ("x-real-ip", address)];
+        let body = format!(r#"{{"username":"{name}","password":"{password}"}}"#);
+        service.send("POST", "/flask/auth/login", &headers, &body).status
+    };
+    let guessers = ["192.0.2.1", "192.0.2.2", "192.0.2.3"];
+    let network = ["2001:db8::1", "2001:db8::2:0:0:1", "2001:db8::ffff"];
+    for at in 0..=usize::try_from(BURST).expect("a number") {
+        for address in guessers.iter().chain([&network[at % network.len()]]) {
+            login(address, "admin", "wrong");
+        }
+    }
+    for address in guessers.iter().chain(&network) {
+        assert_eq!(login(address, "admin", "wrong"), 429, "{address}");
+        assert_eq!(login(address, "second", PASSWORD), 200, "{address}");
+    }
+
+    assert_eq!(login("192.0.2.4", "admin", PASSWORD), 200);
+    assert_eq!(login("2001:db8:0:1::1", "admin", PASSWORD), 200);
 }

@@ -10,6 +10,7 @@ mod disk;
 mod firewall;
 mod nginx;
 mod redis;
+mod rotation;
 mod token;
 mod units;
 
@@ -74,6 +75,7 @@ pub(super) async fn examine(asked: &Examination, host: &Host) -> Result<Vec<Find
     findings.extend(redis::look(&patient).await);
     findings.extend(api::look(&patient, !findings.is_empty()).await?);
     findings.extend(token::look(&patient));
+    findings.extend(rotation::look(&patient).await);
     if findings.is_empty() {
         findings.extend(obstacle.map(not_plannable).or_else(|| changed_by_hand(&patient.drift)));
     }

@@ -1,10 +1,12 @@
 //! nginx: its configuration, whether it runs, and who else has its ports.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use super::{Patient, units};
 use crate::event::{Finding, Fix};
-use crate::resource::{last_lines, listeners};
+use crate::resource::{last_lines, listeners, test_nginx};
 
 const UNIT: &str = "nginx.service";
 
@@ -17,7 +19,7 @@ pub(super) async fn look(patient: &Patient<'_>) -> Result<Option<Finding>> {
                 .next("`hwctl provision` makes the stack"),
         ));
     }
-    let syntax = patient.host.output("nginx", &["-t", "-q"]).await?;
+    let syntax = test_nginx(patient.host).await?;
     if !syntax.status.success() {
         return Ok(Some(broken(patient, &last_lines(&syntax, 2))));
     }
@@ -57,8 +59,12 @@ fn broken(patient: &Patient<'_>, told: &str) -> Finding {
     };
     let finding = Finding::new("nginx-configuration", "nginx does not accept its configuration")
         .evidence([told.to_owned(), runs.to_owned()]);
+    // nginx names a link as it is enabled, and what hwctl declares is the file that it leads to.
+    let real = |path: &str| std::fs::canonicalize(patient.host.path(Path::new(path))).ok();
+    let found = real(path);
     let is_ours = patient.drift.iter().any(|planned| {
-        planned.change.id.as_str().split_once(' ').is_some_and(|(_, name)| name == path)
+        let name = planned.change.id.as_str().split_once(' ').map(|(_, name)| name);
+        name.is_some_and(|name| name == path || found.is_some() && real(name) == found)
     });
     match is_ours {
         true => finding

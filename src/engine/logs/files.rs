@@ -1,6 +1,5 @@
 //! nginx's log files and those they were rotated to, read from their ends.
 
-use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
@@ -11,11 +10,14 @@ use anyhow::{Context, Result};
 use flate2::read::MultiGzDecoder;
 
 use super::line::{self, Zone};
+use super::newest::{Newest, read_line};
 use super::{Log, LogsRequest};
 use crate::event::LogLine;
 
 /// How many rotated files are looked for.
 const ROTATED: u32 = 400;
+/// How much of a file that is followed is read at each look.
+const MAX_LOOK: u64 = 16 << 20;
 /// The longest line that is held while it is incomplete.
 const MAX_PART: usize = 64 << 10;
 
@@ -52,20 +54,16 @@ fn last(
     name: &str,
     request: &LogsRequest,
     zone: &Zone,
-) -> Result<(VecDeque<LogLine>, bool)> {
-    let mut kept = VecDeque::new();
+) -> Result<(Newest, bool)> {
+    let mut kept = Newest::of(room);
     let mut parser = Parser::new(name);
     let mut oldest = None;
     let mut bytes = Vec::new();
-    while reader.read_until(b'\n', &mut bytes)? > 0 {
+    while read_line(&mut reader, &mut bytes)? {
         let line = parser.line(&bytes, zone);
-        bytes.clear();
         oldest.get_or_insert_with(|| line.time.clone());
-        if room > 0 && request.wants(&line) {
-            if kept.len() == room {
-                kept.pop_front();
-            }
-            kept.push_back(line);
+        if request.wants(&line) {
+            kept.push(line);
         }
     }
     let since = request.since.map(line::text_of);
@@ -117,14 +115,19 @@ impl Followed {
         followed
     }
 
+    /// The name of the log.
+    pub(super) fn name(&self) -> &str {
+        &self.log.name
+    }
+
     fn found(&self) -> Option<(u64, File)> {
         let file = open_file(&self.path).ok()??;
         Some((file.metadata().ok()?.ino(), file))
     }
 
     /// The newest lines before its place in the file, oldest first.
-    pub(super) fn newest(&self, request: &LogsRequest, zone: &Zone) -> Result<Vec<LogLine>> {
-        let mut newest: VecDeque<LogLine> = VecDeque::new();
+    pub(super) fn newest(&self, request: &LogsRequest, zone: &Zone) -> Result<Newest> {
+        let mut newest = Newest::of(request.lines);
         for number in 0..ROTATED {
             let reader = match number {
                 0 => self.before(),
@@ -137,14 +140,14 @@ impl Followed {
                 }
                 break;
             };
-            let room = request.lines.saturating_sub(newest.len());
-            let (older, reaches_further) = last(reader, room, &self.log.name, request, zone)?;
-            older.into_iter().rev().for_each(|line| newest.push_front(line));
-            if newest.len() >= request.lines || !reaches_further {
+            let (older, reaches_further) =
+                last(reader, newest.room(), &self.log.name, request, zone)?;
+            newest.push_older(older);
+            if newest.is_full() || !reaches_further {
                 break;
             }
         }
-        Ok(newest.into())
+        Ok(newest)
     }
 
     /// The file up to its place in it.
@@ -173,7 +176,8 @@ impl Followed {
             file.rewind()?;
         }
         let mut lines = Vec::new();
-        let mut reader = BufReader::new(&*file);
+        // What more there is comes at the next look.
+        let mut reader = BufReader::new((&*file).take(MAX_LOOK));
         while reader.by_ref().take(MAX_PART as u64).read_until(b'\n', &mut self.part)? > 0 {
             if self.part.ends_with(b"\n") || self.part.len() >= MAX_PART {
                 let line = self.log.line(&self.part, zone);
@@ -223,7 +227,8 @@ mod tests {
         std::fs::write(folder.path().join("main_access.log.1"), access(3, 200)).unwrap();
         std::fs::write(&path, access(4, 200) + &access(5, 404)).unwrap();
         let found = |request: &LogsRequest| {
-            Followed::at_end(path.clone(), &log).newest(request, &zone).unwrap()
+            let newest = Followed::at_end(path.clone(), &log).newest(request, &zone).unwrap();
+            Vec::from(newest.into_lines())
         };
 
         assert_eq!(seconds(&found(&request(99))), ["01", "02", "03", "04", "05"]);

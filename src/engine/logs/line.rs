@@ -18,7 +18,7 @@ const REDIS_STARTS: [&str; 6] = [
     "Redis is now ready to exit",
 ];
 /// A line longer than this is cut.
-const MAX_LINE: usize = 16 << 10;
+pub(super) const MAX_LINE: usize = 16 << 10;
 
 /// The host's time zone: nginx's error log and Redis write its time without naming it.
 pub(super) struct Zone(TimeZone);

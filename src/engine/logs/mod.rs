@@ -3,6 +3,7 @@
 
 mod files;
 mod line;
+mod newest;
 mod streams;
 
 use std::collections::HashMap;
@@ -20,6 +21,7 @@ use crate::resource::{Host, require_docker};
 
 use files::Followed;
 use line::Zone;
+use newest::Newest;
 use streams::{Stream, Told};
 
 /// How often followed files are looked at.
@@ -68,7 +70,7 @@ pub(super) struct Logs<'a> {
     files: Vec<Followed>,
     /// How far each log was told.
     told: HashMap<String, Told>,
-    /// Why some of them cannot be read: that is no reason to show none.
+    /// Why some of them cannot be read, or not whole: that is no reason to show none.
     pub(super) unread: Vec<String>,
 }
 
@@ -93,7 +95,9 @@ impl<'a> Logs<'a> {
     pub(super) async fn newest(&mut self) -> Result<Vec<LogLine>> {
         let mut all = Vec::new();
         for file in &self.files {
-            all.extend(file.newest(self.request, &self.zone).context("read a log of nginx")?);
+            let newest = file.newest(self.request, &self.zone).context("read a log of nginx")?;
+            self.unread.extend(cut(&newest, file.name()));
+            all.extend(newest.into_lines());
         }
         for log in &self.request.logs {
             let lines = match &log.source {
@@ -110,7 +114,10 @@ impl<'a> Logs<'a> {
                 }
             };
             match lines {
-                Ok(lines) => all.extend(lines),
+                Ok(newest) => {
+                    self.unread.extend(cut(&newest, &log.name));
+                    all.extend(newest.into_lines());
+                }
                 Err(error) if self.request.logs.len() > 1 => {
                     self.unread.push(format!("the log `{}` cannot be read: {error:#}", log.name));
                 }
@@ -167,6 +174,13 @@ impl<'a> Logs<'a> {
         streams.iter().for_each(tokio::task::JoinHandle::abort);
         Ok(())
     }
+}
+
+/// What is said of a log with more lines than fit.
+fn cut(newest: &Newest, log: &str) -> Option<String> {
+    newest.is_cut().then(|| {
+        format!("the log `{log}` has more than can be shown at once: its oldest lines are left out")
+    })
 }
 
 fn received(streamed: &mut UnboundedReceiver<LogLine>) -> Vec<LogLine> {

@@ -1,17 +1,26 @@
 //! The journal of a unit, and what a container prints.
 
+use std::process::Stdio;
+
 use anyhow::{Context, Result, bail};
 use bollard::Docker;
 use bollard::query_parameters::LogsOptionsBuilder;
 use futures_util::StreamExt as _;
 use jiff::Timestamp;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
+use super::newest::Newest;
 use super::{Log, LogsRequest, line};
 use crate::event::LogLine;
-use crate::resource::{Host, last_lines, require_docker};
+use crate::resource::{Host, require_docker};
+
+/// The longest entry of the journal that is read. journalctl leaves out fields of more than 4 KiB, so
+/// no entry that can be shown has nearly as much.
+const MAX_ENTRY: usize = 1 << 20;
+/// How much of what journalctl says when it fails is shown.
+const MAX_COMPLAINT: u64 = 4096;
 
 /// The newest lines of a unit's journal, oldest first, and where the journal goes on after them.
 pub(super) async fn unit(
@@ -19,23 +28,75 @@ pub(super) async fn unit(
     unit: &str,
     log: &Log,
     request: &LogsRequest,
-) -> Result<(Vec<LogLine>, Option<String>)> {
+) -> Result<(Newest, Option<String>)> {
     let mut args = arguments(unit);
     // Which of them went wrong is known only here. The last one says where it goes on.
     if !request.errors {
         args.push(format!("--lines={}", request.lines.max(1)));
     }
     args.extend(request.since.map(|since| format!("--since=@{since}")));
-    let output = host.output("journalctl", &args).await?;
-    if !output.status.success() {
-        bail!("`journalctl` fails: {}", last_lines(&output, 2));
+    let mut child = host
+        .command("journalctl")
+        .args(args)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context("run `journalctl`")?;
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
+    let complaint = async {
+        let mut text = String::new();
+        if let Some(stderr) = stderr {
+            let _ = stderr.take(MAX_COMPLAINT).read_to_string(&mut text).await;
+        }
+        text
+    };
+    let entries = async {
+        let mut newest = Newest::of(request.lines.max(1));
+        let mut last = None;
+        let mut read = BufReader::new(stdout.context("the output of `journalctl`")?);
+        let mut json = Vec::new();
+        while read_entry(&mut read, &mut json).await? {
+            last = cursor(&json).or(last);
+            if let Some(line) = entry(&json, log).filter(|line| request.wants(line)) {
+                newest.push(line);
+            }
+        }
+        anyhow::Ok((newest, last))
+    };
+    let (entries, complaint) = tokio::join!(entries, complaint);
+    match child.wait().await.context("run `journalctl`")?.success() {
+        true => entries,
+        false => bail!("`journalctl` fails: {}", complaint.trim()),
     }
-    let entries = output.stdout.split(|byte| *byte == b'\n');
-    let cursor = entries.clone().rfind(|line| !line.is_empty()).and_then(cursor);
-    let lines = entries.filter_map(|line| entry(line, log));
-    let mut lines: Vec<_> = lines.filter(|line| request.wants(line)).collect();
-    lines.drain(..lines.len().saturating_sub(request.lines.max(1)));
-    Ok((lines, cursor))
+}
+
+/// Reads a line of bounded length into `line`; what is longer is passed over whole. False at the end.
+async fn read_entry(
+    reader: &mut (impl AsyncBufRead + Unpin),
+    line: &mut Vec<u8>,
+) -> std::io::Result<bool> {
+    line.clear();
+    let mut is_any = false;
+    let mut is_long = false;
+    loop {
+        let bytes = reader.fill_buf().await?;
+        if bytes.is_empty() {
+            return Ok(is_any);
+        }
+        is_any = true;
+        let end = memchr::memchr(b'\n', bytes);
+        let part = &bytes[..end.unwrap_or(bytes.len())];
+        is_long |= line.len() + part.len() > MAX_ENTRY;
+        match is_long {
+            true => line.clear(),
+            false => line.extend_from_slice(part),
+        }
+        let taken = part.len() + usize::from(end.is_some());
+        reader.consume(taken);
+        if end.is_some() {
+            return Ok(true);
+        }
+    }
 }
 
 /// The place of an entry in the journal.
@@ -102,17 +163,18 @@ impl Stream {
         let mut child = host
             .command("journalctl")
             .args(args)
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
             .spawn()
             .context("run `journalctl`")?;
         let stdout = child.stdout.take().context("the output of `journalctl`")?;
         Ok(tokio::spawn(async move {
             // Killed when this task ends.
             let _child = child;
-            let mut read = BufReader::new(stdout).split(b'\n');
-            while let Ok(Some(bytes)) = read.next_segment().await {
-                if entry(&bytes, &self.log).is_some_and(|line| !self.pass_on(line, &lines)) {
+            let mut read = BufReader::new(stdout);
+            let mut json = Vec::new();
+            while let Ok(true) = read_entry(&mut read, &mut json).await {
+                if entry(&json, &self.log).is_some_and(|line| !self.pass_on(line, &lines)) {
                     return;
                 }
             }
@@ -183,7 +245,7 @@ pub(super) async fn container(
     name: &str,
     log: &Log,
     request: &LogsRequest,
-) -> Result<Vec<LogLine>> {
+) -> Result<Newest> {
     let tail = if request.errors { "all".to_owned() } else { request.lines.max(1).to_string() };
     let since = request.since.and_then(|since| i32::try_from(since).ok()).unwrap_or_default();
     let options = LogsOptionsBuilder::new()
@@ -194,13 +256,14 @@ pub(super) async fn container(
         .tail(&tail)
         .build();
     let mut chunks = require_docker(host).await?.logs(name, Some(options));
-    let mut lines = Vec::new();
+    let mut newest = Newest::of(request.lines.max(1));
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.with_context(|| format!("the container `{name}`"))?;
-        lines.extend(printed(&chunk.into_bytes(), log).filter(|line| request.wants(line)));
+        let bytes = chunk.into_bytes();
+        let lines = printed(&bytes, log).filter(|line| request.wants(line));
+        lines.for_each(|line| newest.push(line));
     }
-    lines.drain(..lines.len().saturating_sub(request.lines.max(1)));
-    Ok(lines)
+    Ok(newest)
 }
 
 /// Lines as docker gives them, each after its time.

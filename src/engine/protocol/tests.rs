@@ -107,3 +107,43 @@ async fn the_greeting_may_come_a_little_late() {
         assert!(skip_to_greeting(&mut &stranger[..]).await.is_err());
     }
 }
+
+#[tokio::test]
+async fn a_short_frame_of_many_values_is_refused() {
+    let count = 30_u32 << 20;
+    let mut message = b"\x81\xa5Lines\xdd".to_vec();
+    message.extend(count.to_be_bytes());
+    message.resize(message.len() + count as usize, 0xa0);
+    let mut small = Vec::new();
+    DeflateEncoder::new(&message[..], Compression::best()).read_to_end(&mut small).unwrap();
+    let length = u32::try_from(small.len()).unwrap() | DEFLATED;
+
+    let error = refusal::<Reply>(&[&length.to_be_bytes(), &small[..]].concat()).await;
+
+    assert!(error.contains("values: the stream is broken"), "{error}");
+}
+
+#[tokio::test]
+async fn the_plan_of_many_pages_is_no_broken_stream() {
+    let change = |number: usize| Planned {
+        tag: "site1".to_owned(),
+        change: crate::event::Change::new(
+            Id::new("file", format!("/var/www/site1/pages/{number}.html")),
+            crate::event::Action::Create,
+        )
+        .attribute("mode", None, Some("0644".to_owned()))
+        .attribute("owner", None, Some("root:root".to_owned())),
+    };
+    let reply = Reply::Plan {
+        changes: (0..50_000).map(change).collect(),
+        kept: Vec::new(),
+        fingerprint: "0".repeat(64),
+        wants: Vec::new(),
+    };
+    let mut stream = Vec::new();
+    write_frame(&mut stream, &reply).await.unwrap();
+
+    let read: Option<Reply> = read_frame(&mut &stream[..]).await.unwrap();
+
+    assert!(matches!(read, Some(Reply::Plan { changes, .. }) if changes.len() == 50_000));
+}

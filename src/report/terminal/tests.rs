@@ -67,3 +67,24 @@ fn a_run_that_fails_and_is_undone() {
     vm1: failed and undone, 1 change taken back  1.2 s  0 of 1 checks from outside pass
     ");
 }
+
+#[test]
+fn no_line_of_a_host_looks_like_one_of_ours() {
+    let style = Style { color: false, live: false, width: 80, diff: false, check: false };
+    let terminal = Terminal::new(Vec::new(), style);
+    let forged = "low on memory\nweb2: unchanged  0.1 s";
+    let failure = Failure::new(Exit::Failed, forged).why(forged).hint(forged);
+    let (name, detail) = ("drift".to_owned(), forged.to_owned());
+
+    for what in [
+        What::Warning { message: forged.to_owned() },
+        What::Check { name, ok: false, detail },
+        What::Failed { failure },
+    ] {
+        terminal.event(Event::on("web1", what));
+    }
+
+    let shown = String::from_utf8(terminal.into_inner()).unwrap();
+    assert_eq!(shown.matches("web2:").count(), 5, "{shown}");
+    assert!(!shown.lines().any(|line| line.starts_with("web2:")), "{shown}");
+}

@@ -38,8 +38,9 @@ impl Chain {
 
     /// What `iptables-restore` reads. Naming the chain empties it.
     fn text(&self) -> String {
-        let rules: String = self.rules.iter().map(|rule| format!("{rule}\n")).collect();
-        format!("*filter\n:{CHAIN} - [0:0]\n{rules}COMMIT\n")
+        let head = ["*filter".to_owned(), format!(":{CHAIN} - [0:0]")];
+        let lines = head.into_iter().chain(self.rules.iter().cloned()).chain(["COMMIT".to_owned()]);
+        lines.collect::<Vec<_>>().join("\n") + "\n"
     }
 }
 

@@ -1,6 +1,8 @@
 //! `hwctl logs`.
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::ffi::OsStrExt as _;
 use std::process::Command;
 
 use serde_json::Value;
@@ -14,6 +16,7 @@ crate::tests! {
         are_followed,
         are_asked_for_rightly,
         of_a_broken_host,
+        hold_nothing_that_a_terminal_obeys,
     ],
 }
 
@@ -116,4 +119,44 @@ fn of_a_broken_host() {
     let warned = events.iter().find(|event| event["event"] == "warning").expect("a warning");
     assert!(warned["message"].as_str().unwrap().contains("docker does not run"), "{warned}");
     assert!(!lines(&events).is_empty());
+}
+
+/// Anybody can write to the logs by asking for something.
+fn hold_nothing_that_a_terminal_obeys() {
+    let host = &ready();
+    let hostile: [&[u8]; 5] = [
+        b"\xc2\x9b31m-c1",
+        b"\x9b2J-byte",
+        b"\xe2\x80\xae-bidi",
+        b"\xe2\x80\x8b-zero",
+        b"%1b%5b2J%c2%9b-quoted",
+    ];
+    for (part, folder) in hostile.iter().flat_map(|part| [(part, "/"), (part, "/flask/")]) {
+        let mut curl = Command::new("curl");
+        let target = [folder.as_bytes(), *part].concat();
+        curl.args(["-sk", "-m", "10", "-o", "/dev/null", &host.url("/"), "--request-target"]);
+        curl.arg(OsStr::from_bytes(&target)).arg("-A").arg(OsStr::from_bytes(part));
+        assert!(curl.status().unwrap().success());
+    }
+    host.sh(
+        "printf 'an \\033]0;title\\007 \\233 \\302\\233 in-the-file\\n' >>/var/log/nginx/error.log",
+    );
+    super::wait_until("the API's log", || {
+        let (_, events) = host.hwctl("logs", &["api", "-n", "9"]);
+        lines(&events).iter().any(|line| line["text"].as_str().unwrap().contains("-quoted"))
+    });
+
+    for json in [&[][..], &["--json"]] {
+        let output = plain(host, "logs", &[&["-n", "500"][..], json].concat()).output().unwrap();
+
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        let obeyed = |c: char| {
+            (c.is_control() && c != '\n') || matches!(c, '\u{200b}'..='\u{202e}' | '\u{7f}')
+        };
+        let bad: Vec<_> = text.lines().filter(|line| line.contains(obeyed)).collect();
+        assert!(bad.is_empty(), "{bad:#?}");
+        for part in ["-c1", "-byte", "-bidi", "-zero", "-quoted", "in-the-file"] {
+            assert!(text.contains(part), "{part} is missing in {text}");
+        }
+    }
 }

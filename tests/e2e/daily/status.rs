@@ -139,6 +139,18 @@ fn of_a_broken_host() {
             "nginx configuration",
             "unknown directive \"lisen\"",
         ),
+        (
+            "chmod 000 /run/gunicorn/flask.sock",
+            "chmod 660 /run/gunicorn/flask.sock",
+            "socket of the API",
+            "nginx cannot connect to it: its mode is 0000",
+        ),
+        (
+            "printf '/var/log/nginx/*.log {\\n  weekly\\n}\\n' > /etc/logrotate.d/app-nginx",
+            "rm /etc/logrotate.d/app-nginx",
+            "log rotation",
+            "`/etc/logrotate.d/app-nginx` names the same logs",
+        ),
         ("ufw disable", "ufw --force enable", "firewall", "ufw is not active"),
         (
             "systemctl stop nginx",

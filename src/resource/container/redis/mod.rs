@@ -7,6 +7,7 @@
 mod client;
 mod files;
 
+use std::fmt::Write as _;
 use std::fs;
 use std::net::IpAddr;
 use std::os::unix::fs::{MetadataExt as _, lchown};
@@ -453,7 +454,7 @@ fn own(folder: &Path, container: &Container) -> Result<()> {
         let found = fs::symlink_metadata(&path)?;
         if (found.uid(), found.gid()) != (user, group) && (found.is_file() || found.is_dir()) {
             let name = path.strip_prefix(folder)?.display();
-            before.push_str(&format!("{} {} {name}\n", found.uid(), found.gid()));
+            let _ = writeln!(before, "{} {} {name}", found.uid(), found.gid());
         }
     }
     if before.is_empty() {

@@ -1,0 +1,205 @@
+//! nginx as clients, guessers and its own operator meet it, on both releases.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::host::{MARK, Provisioned};
+use crate::python;
+
+crate::tests! {
+    Lab: [on_debian_12, on_debian_13, repeated_checks_take_nobodys_logins],
+}
+
+fn on_debian_12() {
+    is_as_it_should("bookworm");
+}
+
+fn on_debian_13() {
+    is_as_it_should("trixie");
+}
+
+fn is_as_it_should(release: &str) {
+    let host = &Provisioned::ready(release);
+    logs_are_not_for_everybody(host);
+    gixy_finds_nothing(host);
+    error_pages_are_pages_whatever_the_url_ends_with(host);
+    refusals_under_flask_are_json(host);
+    garbage_is_a_bad_request(host);
+    only_own_addresses_are_redirected_to(host);
+    a_known_name_takes_as_long_as_an_unknown_one(host);
+    logs_rotate_where_services_may_not_be_started(host);
+    one_network_uses_up_nobody_elses_logins(host);
+    nginx_comes_back_after_a_kill(host);
+}
+
+/// The status and type of an answer, and its body.
+fn ask(args: &[&str]) -> (String, String) {
+    let answer = Provisioned::curl(&[&["-w", "\n%{http_code} %{content_type}"], args].concat());
+    let (body, seen) = answer.rsplit_once('\n').expect("a line of what was seen");
+    (seen.to_owned(), body.to_owned())
+}
+
+fn logs_are_not_for_everybody(host: &Provisioned) {
+    let open = host.sh("find /var/log/nginx -type f -perm /007");
+    assert_eq!(open, "", "others may read the logs before their first rotation");
+}
+
+/// Two analyzers of nginx's configuration, which find different things.
+fn gixy_finds_nothing(host: &Provisioned) {
+    let folder = tempfile::tempdir().unwrap();
+    let dump = folder.path().join("nginx.conf");
+    std::fs::write(&dump, host.sh("nginx -T 2>/dev/null")).unwrap();
+    for (program, package) in [("gixy", "gixy-ng"), ("gixy-next", "gixy-next")] {
+        let output = Command::new(python::program(program, package)).arg(&dump).output().unwrap();
+        let found = String::from_utf8_lossy(&output.stdout);
+        assert!(found.contains("No issues found"), "{package}: {found}");
+    }
+}
+
+fn error_pages_are_pages_whatever_the_url_ends_with(host: &Provisioned) {
+    for path in ["/missing.pdf", "/open/missing.zip", "/missing.txt", "/missing.json", "/missing"] {
+        let (seen, body) = ask(&[&host.url(path)]);
+        assert_eq!(seen, "404 text/html; charset=utf-8", "{path}");
+        assert!(body.contains("<h1>Not here</h1>"), "{path}: {body}");
+    }
+    let (seen, _) = ask(&["-H", "Host: not-ours.invalid", &host.url("/x.pdf")]);
+    assert!(seen.starts_with("421 text/plain"), "{seen}");
+}
+
+fn refusals_under_flask_are_json(host: &Provisioned) {
+    let long = host.url(&format!("/flask/{}", "a".repeat(9_000)));
+    let header = format!("X-Long: {}", "a".repeat(40_000));
+    let ping = host.url("/flask/api/ping");
+    let cases: [(&[&str], &str, &str); 3] = [
+        (&[&long], "414", "uri_too_long"),
+        (&["-H", &header, &ping], "431", "headers_too_large"),
+        (&["-H", "Content-Length: x", &ping], "400", "bad_request"),
+    ];
+    for (args, status, code) in cases {
+        // By address and by name: nginx chooses its server by what a client names in TLS.
+        let by_name = format!("localhost:443:{}:443", host.host.address);
+        let named: Vec<_> = args
+            .iter()
+            .map(|arg| arg.replace(&host.host.address.to_string(), "localhost"))
+            .collect();
+        let named: Vec<_> = named.iter().map(String::as_str).collect();
+        for args in [args.to_vec(), [&["--connect-to", &by_name], &named[..]].concat()] {
+            let (seen, body) = ask(&[&["--http1.1"], &args[..]].concat());
+            assert_eq!(seen, format!("{status} application/json"), "{body}");
+            let body: serde_json::Value = serde_json::from_str(&body).expect(&body);
+            assert_eq!(body["error"]["code"], code);
+        }
+    }
+}
+
+/// What is no HTTP is refused as what it is.
+fn garbage_is_a_bad_request(host: &Provisioned) {
+    let address = host.host.address;
+    let client = "openssl s_client -quiet -connect 127.0.0.1:443";
+    let answer =
+        host.sh(&format!("printf 'GARBAGE\\r\\n\\r\\n' | timeout 5 {client} 2>/dev/null; true"));
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{address}: {answer}");
+    assert!(answer.contains("<h1>Not understood</h1>"), "{address}: {answer}");
+}
+
+fn only_own_addresses_are_redirected_to(host: &Provisioned) {
+    let address = host.host.address.to_string();
+    for (name, status) in [
+        (address.as_str(), "301"),
+        ("localhost", "301"),
+        ("8.8.8.8", "421"),
+        ("[2001:db8::1]", "421"),
+        ("1", "421"),
+    ] {
+        let (seen, _) = ask(&["-H", &format!("Host: {name}"), &host.http_url("/")]);
+        assert!(seen.starts_with(status), "{name}: {seen}");
+    }
+    // Also where another address of the host is asked for, as itself.
+    assert!(host.sh("curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1/") == "301");
+}
+
+/// From the host itself, which is on the list of site2.
+fn a_known_name_takes_as_long_as_an_unknown_one(host: &Provisioned) {
+    let took = |user: &str| {
+        let curl =
+            "curl -sk -o /dev/null -w '%{http_code} %{time_starttransfer} %{time_appconnect}'";
+        let seen = host.sh(&format!("{curl} -u {user}:wrong https://127.0.0.1/close/"));
+        let fields: Vec<&str> = seen.split(' ').collect();
+        assert_eq!(fields[0], "401");
+        let seconds = |at: usize| fields[at].parse::<f64>().expect("seconds");
+        seconds(1) - seconds(2)
+    };
+    let shortest = |user: &str| (0..8).map(|_| took(user)).fold(f64::MAX, f64::min);
+    let (known, unknown) = (shortest("admin"), shortest("nobody"));
+    assert!(known >= 0.099 && unknown >= 0.099, "{known} s and {unknown} s");
+}
+
+fn logs_rotate_where_services_may_not_be_started(host: &Provisioned) {
+    host.sh(
+        "printf '#!/bin/sh\\nexit 101\\n' >/usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d",
+    );
+    host.sh("logrotate --force /etc/logrotate.d/nginx");
+    host.sh("rm /usr/sbin/policy-rc.d");
+    let began = Instant::now();
+    while !host.sh_ok("grep -q after-rotation /var/log/nginx/main_access.log") {
+        ask(&[&host.url("/after-rotation")]);
+        assert!(began.elapsed() < Duration::from_secs(5), "nginx goes on with the old file");
+    }
+}
+
+/// Guesses come from addresses of one IPv6 network, and the admin's from elsewhere.
+fn one_network_uses_up_nobody_elses_logins(host: &Provisioned) {
+    host.sh("for n in 1 2 3; do ip -6 address add fd00:7::$n/64 dev lo nodad; done");
+    let login = |from: &str, to: &str, password: &str| {
+        let body = format!(r#"{{"username":"admin","password":"{password}"}}"#);
+        host.sh(&format!(
+            "curl -sk -o /dev/null -w '%{{http_code}}' --interface {from} -d '{body}' \
+             -H 'Content-Type: application/json' https://{to}/flask/auth/login"
+        ))
+    };
+    let guess = |number: usize| login(&format!("fd00:7::{}", number % 3 + 1), "[fd00:7::1]", "no");
+    let guesses: Vec<_> = (0..9).map(guess).collect();
+    assert_eq!(guesses[0], "401");
+    assert_eq!(guesses[8], "429", "{guesses:?}");
+
+    assert_eq!(login("127.0.0.1", "127.0.0.1", &format!("{MARK}api")), "200");
+
+    // A flood is cut by nginx itself, for the whole network.
+    let flood = "for n in $(seq 40); do echo https://[fd00:7::1]/flask/auth/login; done | \
+                 xargs curl -sk -Z --interface fd00:7::2 -d x -w ' %{http_code} '";
+    let answers = host.sh(flood);
+    assert!(answers.contains(" 429 ") && answers.contains("too_many_requests"), "{answers}");
+    assert_eq!(login("127.0.0.1", "127.0.0.1", &format!("{MARK}api")), "200");
+}
+
+fn nginx_comes_back_after_a_kill(host: &Provisioned) {
+    for _ in 0..3 {
+        host.sh("kill -9 $(cat /run/nginx.pid)");
+        let killed = Instant::now();
+        std::thread::sleep(Duration::from_millis(100));
+        while !is_served(host) {
+            assert!(killed.elapsed() < Duration::from_secs(2), "nginx does not come back");
+        }
+    }
+}
+
+fn is_served(host: &Provisioned) -> bool {
+    let mut curl = Command::new("curl");
+    curl.args(["-sk", "-m", "1", "-o", "/dev/null", "-w", "%{http_code}", &host.url("/")]);
+    curl.output().is_ok_and(|output| output.stdout == b"200")
+}
+
+/// A monitor may check as often as it likes.
+fn repeated_checks_take_nobodys_logins() {
+    let host = &Provisioned::ready("trixie");
+    for round in 0..9 {
+        let (code, documents) = host.hwctl("verify", &[]);
+        assert_eq!(code, 0, "round {round}: {documents:#?}");
+    }
+    let body = format!(r#"{{"username":"admin","password":"{MARK}api"}}"#);
+    let json = "Content-Type: application/json";
+    for _ in 0..8 {
+        let (seen, _) = ask(&["-H", json, "-d", &body, &host.url("/flask/auth/login")]);
+        assert!(seen.starts_with("200"), "{seen}");
+    }
+}
