@@ -60,7 +60,8 @@ impl Carrier<'_> {
     ) -> Result<Carried> {
         let all = plan.steps.len();
         // What goes is stopped first: what comes may need its place, and its files are in use.
-        for step in plan.steps.iter().filter(|step| step.to.is_some() && step.resource.is_unit()) {
+        let goes = |step: &&Step| step.to.is_some() && step.resource.is_unit();
+        for step in plan.steps.iter().filter(goes).filter(|step| !step.stops_docker()) {
             if self.is_stopped(0, all)? {
                 return Ok(Carried::Stopped((0..all).collect()));
             }
@@ -102,6 +103,9 @@ impl Carrier<'_> {
             None => self.declared(step, journal).await,
             // Noted when it was released.
             Some(to) if step.resource.is_unit() => {
+                if step.stops_docker() {
+                    self.release(step, journal).await?;
+                }
                 let restored = Box::pin(step.resource.restore(to, self.host));
                 self.guarded(&step.resource, journal, restored).await?;
                 match step.resource.examine_back(to, self.host).await? {

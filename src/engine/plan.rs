@@ -99,7 +99,7 @@ impl Plan {
         }
         // Units come after what they read, and packages after what others might use of them.
         let mut removals: Vec<&Step> = wanted.removals.iter().collect();
-        removals.sort_by_key(|step| rank(&step.resource));
+        removals.sort_by_key(|step| rank(step));
         let first = maker.plan.steps.len();
         for step in removals {
             maker.back(step).await;
@@ -258,17 +258,36 @@ impl Maker<'_> {
 /// When a resource is brought back: what a unit reads before the unit, what may not come again last.
 /// What the firewall is loaded with comes right before it, since the host reverts both unless a new
 /// login confirms them in time.
-fn rank(resource: &Resource) -> u8 {
-    match resource {
+fn rank(step: &Step) -> u8 {
+    match &step.resource {
         other if deadman::is_loaded(other) => 1,
         Resource::Firewall(_) => 2,
-        // Docker itself, which containers need; the others may need containers.
-        Resource::Unit(unit) if unit.inputs.is_empty() => 3,
+        // Containers need it, and so do volumes and images that go.
+        unit if is_docker(unit) => {
+            if step.stops_docker() {
+                7
+            } else {
+                3
+            }
+        }
         Resource::Container(_) => 4,
         Resource::Unit(_) => 5,
         Resource::Volume(_) | Resource::Image(_) | Resource::HostSecret(_) => 6,
-        Resource::Packages(_) => 7,
+        Resource::Packages(_) => 8,
         _ => 0,
+    }
+}
+
+/// Whether a resource is the unit of docker itself, which containers, volumes and images need.
+fn is_docker(resource: &Resource) -> bool {
+    matches!(resource, Resource::Unit(unit) if unit.name == "docker.service")
+}
+
+impl Step {
+    /// Whether docker does not run any more once the step is made.
+    pub(super) fn stops_docker(&self) -> bool {
+        let to = self.to.as_ref().filter(|_| is_docker(&self.resource));
+        to.is_some_and(|to| self.resource.is_stopped_in(to))
     }
 }
 

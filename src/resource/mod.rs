@@ -286,6 +286,13 @@ impl Resource {
         matches!(self, Self::Unit(_) | Self::Container(_) | Self::Firewall(_))
     }
 
+    /// Whether this is a unit that does not run in an earlier state.
+    #[must_use]
+    pub fn is_stopped_in(&self, state: &Saved) -> bool {
+        let stopped = |state: UnitState| !state.was_active();
+        matches!(self, Self::Unit(_)) && state.state().is_ok_and(stopped)
+    }
+
     /// Removes what a run that was cut off has left beside it, such as a second one on trial.
     pub async fn sweep(&self, host: &Host) -> Result<()> {
         match self {

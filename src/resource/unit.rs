@@ -365,6 +365,10 @@ impl Kind for Unit {
     }
 
     async fn diff_back(&self, now: &UnitState, to: &UnitState, host: &Host) -> Result<Back> {
+        if !now.loaded && !to.was_active() {
+            // Gone with its package: there is nothing to switch off.
+            return Ok(Back::Nothing);
+        }
         let boot = |yes| Some(if yes { "enabled" } else { "disabled" }.to_owned());
         let state = |yes| Some(if yes { "active" } else { "inactive" }.to_owned());
         let change = Change::new(self.id(), Action::Update)

@@ -37,7 +37,7 @@ impl UnitState {
     }
 
     /// The same, for a state of before a run: what its package starts goes back to that.
-    pub(super) fn was_active(&self) -> bool {
+    pub(in super::super) fn was_active(&self) -> bool {
         self.is_active() || self.held
     }
 
