@@ -1,6 +1,7 @@
 //! A Redis of the test's own, kept as safely as the product keeps its Redis.
 
 use std::{
+    io::Write as _,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -27,7 +28,9 @@ pub(crate) struct Redis {
 impl Redis {
     /// Starts one that keeps its data in `directory`.
     pub(crate) fn start(directory: &Path) -> Self {
-        super::service::set_up(&TOOLS);
+        // Not by a macro, whose output the test harness would keep to itself.
+        let tell = |line: &str| drop(writeln!(std::io::stderr(), "set-up: {line}"));
+        hwctl_setup::ensure(&TOOLS, &tell).unwrap_or_else(|error| panic!("{error}"));
         let process = Command::new(SERVER)
             .arg0("redis-server")
             .args(["--port", "0", "--save", "", "--appendonly", "yes", "--appendfsync", "always"])

@@ -11,7 +11,7 @@ use std::{
 };
 
 use argon2::{Algorithm, Argon2, Params, PasswordHasher, Version};
-use hwctl_setup::Tool;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::{
@@ -170,15 +170,15 @@ fn spawn(directory: &Path, settings: &[(&'static str, &str)]) -> Child {
         .expect("process")
 }
 
-/// Installs what is missing on this machine.
-pub(crate) fn set_up(tools: &[Tool]) {
-    let told = hwctl_setup::ensure(tools, &|line| eprintln!("set-up: {line}"));
-    told.unwrap_or_else(|error| panic!("{error}"));
-}
-
 /// Sends a process of the test's own a signal by name.
 pub(crate) fn signal(process: u32, name: &str) {
-    set_up(&[Tool::new("kill", "procps", "sends signals to the API")]);
-    let sent = Command::new("kill").args(["-s", name, &process.to_string()]).status();
-    assert!(sent.is_ok_and(|status| status.success()), "cannot send {name}");
+    let signal = match name {
+        "CONT" => Signal::CONT,
+        "KILL" => Signal::KILL,
+        "STOP" => Signal::STOP,
+        "TERM" => Signal::TERM,
+        _ => panic!("no signal is called {name}"),
+    };
+    let process = Pid::from_raw(process.try_into().expect("a process id")).expect("a process");
+    kill_process(process, signal).expect("the signal is sent");
 }
