@@ -131,7 +131,9 @@ fn a_known_name_takes_as_long_as_an_unknown_one(host: &Provisioned) {
     };
     let shortest = |user: &str| (0..8).map(|_| took(user)).fold(f64::MAX, f64::min);
     let (known, unknown) = (shortest("admin"), shortest("nobody"));
-    assert!(known >= 0.099 && unknown >= 0.099, "{known} s and {unknown} s");
+    // nginx waits for 100 ms from the head of the request on, which comes a moment before curl begins
+    // to count.
+    assert!(known >= 0.09 && unknown >= 0.09, "{known} s and {unknown} s");
 }
 
 fn logs_rotate_where_services_may_not_be_started(host: &Provisioned) {

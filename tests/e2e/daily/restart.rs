@@ -41,6 +41,7 @@ fn of_nginx_and_the_api_loses_nothing() {
 fn of_redis_and_of_all_keeps_the_count() {
     let host = &ready();
     let started = || host.sh("docker inspect -f '{{.State.StartedAt}}' redis-flask");
+    assert_eq!(printed(&mut plain(host, "redis", &["--", "SET", "visits", "41"])).0, 0);
     let visits = || printed(&mut plain(host, "redis", &["--", "GET", "visits"]));
     let (before, counted) = (started(), visits());
     restarted(host, "redis");

@@ -32,15 +32,17 @@ fn planted_links_are_refused_and_those_of_root_are_followed() {
     is_refused(&host, &[&format!("a symbolic link of `ubuntu` is at `{APP}`"), FOLLOWS]);
     assert_eq!(victims(&host), before);
 
-    // The settings themselves: replaced, and what they pointed to neither read nor changed.
+    // The link to the settings: replaced, and what it led to neither read nor changed.
     as_ubuntu(&host, &format!("rm {APP} && mkdir {APP} && ln -s /etc/shadow {APP}/.env"));
     let (code, events) = host.hwctl("plan", &[]);
     let told = format!("{events:?}");
     assert_eq!(code, 3, "{told}");
-    assert!(told.contains("symbolic link to /etc/shadow") && !told.contains("daemon:"), "{told}");
+    assert!(told.contains("\"/etc/shadow\"") && !told.contains("daemon:"), "{told}");
     let (code, events) = host.hwctl("provision", &[]);
     assert_eq!(code, 0, "{events:#?}");
-    assert_eq!(host.sh(&format!("stat -c %F-%a-%U {APP}/.env")), "regular file-600-root");
+    assert_eq!(host.sh(&format!("readlink {APP}/.env")), "/etc/hwctl/api/env");
+    assert_eq!(host.sh("stat -c %F-%a-%U /etc/hwctl/api/env"), "regular file-600-root");
+    assert!(host.sh_ok("check-flask"), "the settings do not depend on that folder");
     assert_eq!(victims(&host), before);
     assert!(!host.sh_ok("grep -rqF \"$(grep -m1 ^root: /etc/shadow)\" /var/lib/hwctl/runs"));
 
