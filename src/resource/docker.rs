@@ -108,7 +108,7 @@ pub async fn require(host: &Host) -> Result<&Docker> {
         Daemon::Up(docker) => Ok(docker),
         Daemon::Absent => bail!("docker is not installed on the host"),
         Daemon::Down => Err(anyhow::anyhow!("docker does not run on the host"))
-            .hint("`systemctl status docker` on the host says why"),
+            .hint("`systemctl start docker` on the host starts it, or says why it does not"),
     }
 }
 

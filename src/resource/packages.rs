@@ -252,9 +252,15 @@ impl Kind for Packages {
         }
         // By itself: a host's policy (policy-rc.d) may keep the packages' scripts from it, and what
         // went on running from removed files would be in everybody's way.
-        removal.stop_units(host).await?;
+        let stopped = removal.stop_units(host).await?;
         let names = removal.names.iter().map(String::as_str);
-        apt(host, &std::iter::once("remove").chain(names).collect::<Vec<_>>()).await
+        let removed = apt(host, &std::iter::once("remove").chain(names).collect::<Vec<_>>()).await;
+        if removed.is_err() && !stopped.is_empty() {
+            // The next run needs them to look at what is left.
+            let start = ["start".to_owned()].into_iter().chain(stopped);
+            host.output("systemctl", &start.collect::<Vec<_>>()).await?;
+        }
+        removed
     }
 }
 

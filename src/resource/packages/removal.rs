@@ -55,17 +55,21 @@ impl Removal {
 }
 
 impl Removal {
-    /// Stops the units that the packages bring.
-    pub(super) async fn stop_units(&self, host: &Host) -> Result<()> {
+    /// Stops the units that the packages bring. Returns those that ran.
+    pub(super) async fn stop_units(&self, host: &Host) -> Result<Vec<String>> {
         let units: BTreeSet<String> =
             self.names.iter().flat_map(|name| units_of(name, host)).collect();
-        if units.is_empty() {
-            return Ok(());
+        let mut running = Vec::new();
+        for unit in units {
+            if host.output("systemctl", &["is-active", "--quiet", &unit]).await?.status.success() {
+                running.push(unit);
+            }
         }
-        let stop = ["stop".to_owned()].into_iter().chain(units);
-        // One that systemd does not know is none that runs.
-        host.output("systemctl", &stop.collect::<Vec<_>>()).await?;
-        Ok(())
+        if !running.is_empty() {
+            let stop = ["stop".to_owned()].into_iter().chain(running.iter().cloned());
+            host.output("systemctl", &stop.collect::<Vec<_>>()).await?;
+        }
+        Ok(running)
     }
 }
 
