@@ -207,12 +207,12 @@ fn a_run_whose_engine_is_killed_is_interrupted_and_can_be_taken_back() {
     // The reload of nginx kills the engine in the middle of its run.
     let folder = "/etc/systemd/system/nginx.service.d";
     let kill = "[Service]\nExecReload=\nExecReload=/usr/bin/pkill -9 -f 'hwctl-[0-9a-f]* engine'\n";
-    host.sh(&format!("mkdir {folder}; printf '{kill}' > {folder}/x.conf; systemctl daemon-reload"));
+    host.sh(&format!("mkdir -p {folder}; printf '{kill}' > {folder}/x.conf; systemctl daemon-reload"));
     let own = include_str!("../../templates/nginx/nginx.conf");
     template(&host, &own.replace("keepalive_timeout 65s", "keepalive_timeout 66s"));
     let (code, events) = host.hwctl("provision", &[]);
     assert_eq!(code, 5, "{events:#?}");
-    host.sh(&format!("rm -r {folder}; systemctl daemon-reload"));
+    host.sh(&format!("rm {folder}/x.conf; systemctl daemon-reload"));
     assert_eq!(host.sh("grep -c 'keepalive_timeout 66s' /etc/nginx/nginx.conf"), "1");
 
     let told = runs(&ok(host.hwctl("history", &[])));
