@@ -207,7 +207,9 @@ fn a_run_whose_engine_is_killed_is_interrupted_and_can_be_taken_back() {
     // The reload of nginx kills the engine in the middle of its run.
     let folder = "/etc/systemd/system/nginx.service.d";
     let kill = "[Service]\nExecReload=\nExecReload=/usr/bin/pkill -9 -f 'hwctl-[0-9a-f]* engine'\n";
-    host.sh(&format!("mkdir -p {folder}; printf '{kill}' > {folder}/x.conf; systemctl daemon-reload"));
+    host.sh(&format!(
+        "mkdir -p {folder}; printf '{kill}' > {folder}/x.conf; systemctl daemon-reload"
+    ));
     let own = include_str!("../../templates/nginx/nginx.conf");
     template(&host, &own.replace("keepalive_timeout 65s", "keepalive_timeout 66s"));
     let (code, events) = host.hwctl("provision", &[]);
