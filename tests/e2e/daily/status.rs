@@ -81,7 +81,7 @@ fn of_a_healthy_host() {
     // What the operator has changed and not provisioned yet makes no host sick.
     let (code, document) = status(host, &["--set", "redis.port=6390"]);
     assert_eq!(code, 0, "{document:#}");
-    assert!(check(&document["hosts"][0], "drift").1.contains("file /home/ubuntu/Flask-app/.env"));
+    assert!(check(&document["hosts"][0], "drift").1.contains("file /etc/hwctl/api/env"));
 }
 
 fn on_the_host_itself() {
