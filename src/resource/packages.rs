@@ -139,23 +139,12 @@ impl Kind for Packages {
     }
 
     async fn read(&self, host: &Host) -> Result<PackagesState> {
-        let table = table(host)?;
-        let all = table.installed.keys().cloned().collect();
-        let mut installed = table.installed.clone();
-        installed.retain(|name, _| self.is_meant(name));
-        let missing = self.missing(&installed);
-        let unfinished = table.unfinished.clone();
-        // One of others that cannot be configured is in the way only of an installation.
-        let is_in_the_way =
-            !missing.is_empty() || unfinished.iter().any(|name| self.is_meant(name));
-        let is_cut_off = has_updates(host)? || !unfinished.is_empty() && is_in_the_way;
-        // One that works is not interrupted.
-        let interrupted = is_cut_off && !is_dpkg_locked(host);
-        let consequences = match missing.is_empty() || interrupted {
-            true => None,
-            false => Consequences::of(&missing, host).await?,
-        };
-        Ok(PackagesState { installed, interrupted, unfinished, all, consequences })
+        let mut state = self.look(host)?;
+        let missing = self.missing(&state.installed);
+        if !missing.is_empty() && !state.interrupted {
+            state.consequences = Consequences::of(&missing, host).await?;
+        }
+        Ok(state)
     }
 
     fn diff(&self, state: &PackagesState, host: &Host) -> Result<Option<Change>> {
@@ -200,7 +189,7 @@ impl Kind for Packages {
 
     async fn undo(&self, before: &PackagesState, host: &Host) -> Result<()> {
         // What was installed stays, as the plan has said (`not_undone`): a next run needs it again.
-        let now = self.read(host).await?;
+        let now = self.look(host)?;
         let missing = without(&before.installed, &now.installed);
         let missing: Vec<_> = missing.iter().map(String::as_str).collect();
         if !missing.is_empty() {
@@ -245,7 +234,7 @@ impl Kind for Packages {
     async fn restore(&self, to: &PackagesState, host: &Host) -> Result<()> {
         self.settled(host).await?;
         self.undo(to, host).await?;
-        let now = self.read(host).await?;
+        let now = self.look(host)?;
         let removal = Removal::of(&without(&now.installed, &to.installed), &to.all, host).await?;
         if removal.names.is_empty() {
             return Ok(());
@@ -279,6 +268,23 @@ impl Packages {
         self.names.iter().filter(|name| !is_there(name)).map(String::as_str).collect()
     }
 
+    /// What dpkg says, without asking apt what would follow from it.
+    fn look(&self, host: &Host) -> Result<PackagesState> {
+        let table = table(host)?;
+        let all = table.installed.keys().cloned().collect();
+        let mut installed = table.installed.clone();
+        installed.retain(|name, _| self.is_meant(name));
+        let missing = self.missing(&installed);
+        let unfinished = table.unfinished.clone();
+        // One of others that cannot be configured is in the way only of an installation.
+        let is_in_the_way =
+            !missing.is_empty() || unfinished.iter().any(|name| self.is_meant(name));
+        let is_cut_off = has_updates(host)? || !unfinished.is_empty() && is_in_the_way;
+        // One that works is not interrupted.
+        let interrupted = is_cut_off && !is_dpkg_locked(host);
+        Ok(PackagesState { installed, interrupted, unfinished, all, consequences: None })
+    }
+
     /// Waits while cloud-init or another apt works on the host.
     pub async fn wait_for_others(&self, host: &Host) -> Result<()> {
         wait_for_first_boot(host).await?;
@@ -294,7 +300,7 @@ impl Packages {
     /// interrupted in: that may be the apt of a run that was cut off a moment ago.
     async fn settled(&self, host: &Host) -> Result<PackagesState> {
         wait_for_locks(host).await?;
-        let state = self.read(host).await?;
+        let state = self.look(host)?;
         if !state.interrupted {
             return Ok(state);
         }
@@ -309,7 +315,7 @@ impl Packages {
                 format!("mend or remove `{}` on the host, then run again", names.join(" ")),
             )?;
         }
-        self.read(host).await
+        self.look(host)
     }
 }
 
