@@ -147,14 +147,14 @@ pub struct HostArgs {
     #[arg(long, conflicts_with_all = ["host", "limit"], help_heading = "Hosts")]
     pub lab: bool,
     /// Work on so many hosts at once
-    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..), help_heading = "Hosts")]
+    #[arg(hide_short_help = true, long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..), help_heading = "Hosts")]
     pub parallel: u16,
     /// Work in batches of so many hosts: the next one begins when all of the last are done
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Hosts")]
+    #[arg(hide_short_help = true, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Hosts")]
     pub serial: Option<u16>,
     /// Begin no further host once more than so many have failed [default: with --serial 0, else
     /// no limit]
-    #[arg(long, value_name = "N", help_heading = "Hosts")]
+    #[arg(hide_short_help = true, long, value_name = "N", help_heading = "Hosts")]
     pub max_failures: Option<usize>,
     /// Set a variable, such as redis.port=6380; beats the inventory
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Hosts")]
@@ -169,22 +169,45 @@ pub struct HostArgs {
     #[arg(long, value_name = "PATH", help_heading = "Connection")]
     pub identity: Option<PathBuf>,
     /// File of known host keys [default: ssh's own]
-    #[arg(long, value_name = "PATH", help_heading = "Connection")]
+    #[arg(hide_short_help = true, long, value_name = "PATH", help_heading = "Connection")]
     pub known_hosts: Option<PathBuf>,
     /// Take the key of a host that was never seen without asking
-    #[arg(long, help_heading = "Connection")]
+    #[arg(hide_short_help = true, long, help_heading = "Connection")]
     pub accept_new_host_key: bool,
     /// Ask for sudo's password
     #[arg(short = 'K', long, help_heading = "Connection")]
     pub ask_become_pass: bool,
     /// The Linux build of hwctl to put on hosts [default: this program]
-    #[arg(long, value_name = "PATH", help_heading = "Connection")]
+    #[arg(hide_short_help = true, long, value_name = "PATH", help_heading = "Connection")]
     pub host_binary: Option<PathBuf>,
     /// Seconds that a connection may take
-    #[arg(long, value_name = "SECONDS", default_value_t = 10, help_heading = "Connection")]
+    #[arg(
+        hide_short_help = true,
+        long,
+        value_name = "SECONDS",
+        default_value_t = 10,
+        help_heading = "Connection"
+    )]
     pub connect_timeout: u16,
     /// Use the connection of an earlier command and leave it for the next one, for so many seconds
     /// [default without a number: 300]
-    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "300", value_parser = clap::value_parser!(u16).range(1..), env = "HWCTL_PERSIST", hide_env_values = true, help_heading = "Connection")]
+    #[arg(hide_short_help = true, long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "300", value_parser = clap::value_parser!(u16).range(1..), env = "HWCTL_PERSIST", hide_env_values = true, help_heading = "Connection")]
     pub persist: Option<u16>,
+}
+
+/// Hosts without `--host` before them, for verbs that take no other words.
+#[derive(Clone, Debug, Default, Args)]
+pub struct NamedHosts {
+    /// A host by name or address, as with --host
+    #[arg(value_name = "HOST", help_heading = "Hosts", conflicts_with = "lab")]
+    pub named: Vec<String>,
+}
+
+impl HostArgs {
+    /// The same with hosts that were named without `--host`.
+    #[must_use]
+    pub fn and(&self, NamedHosts { named }: &NamedHosts) -> Self {
+        let host = self.host.iter().chain(named).cloned().collect();
+        Self { host, ..self.clone() }
+    }
 }

@@ -9,6 +9,8 @@
 pub mod bundle;
 pub mod cli;
 pub mod command;
+#[cfg(test)]
+mod damaged;
 pub mod engine;
 pub mod event;
 pub mod failure;

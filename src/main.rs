@@ -11,7 +11,10 @@ use hwctl::report::{Style, failure_text, print_error};
 fn main() -> ExitCode {
     let result = match command::on_host::called_by_name() {
         Some(command) => command::on_host::run(command),
-        None => verb(),
+        None => {
+            command::reference::answer_shell();
+            verb()
+        }
     };
     let exit = result.unwrap_or_else(|error| {
         let failure = Failure::from(error);

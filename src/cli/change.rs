@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::HostArgs;
+use super::{HostArgs, NamedHosts};
 use crate::stack::TAGS;
 
 pub(super) const PROVISION_EXAMPLES: &str = "\
@@ -73,11 +73,11 @@ pub struct PlanArgs {
     #[command(flatten)]
     pub hosts: HostArgs,
     /// Seconds to wait for what is in the way: another run, a held apt lock, a first boot
-    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    #[arg(hide_short_help = true, long, value_name = "SECONDS", default_value_t = 600)]
     pub wait: u32,
     /// Seconds that a change of the firewall or of ssh waits for a new login to work before the
-    /// host takes it back by itself
-    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..))]
+    /// host takes it back by itself; a host with slow logins gets more
+    #[arg(hide_short_help = true, long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..))]
     pub confirm_timeout: u16,
     /// One JSON event per line on standard output
     #[arg(long)]
@@ -98,17 +98,26 @@ pub struct PartArgs {
 /// `hwctl plan`.
 #[derive(Clone, Debug, Args)]
 pub struct LookArgs {
+    /// Hosts by name.
+    #[command(flatten)]
+    pub named: NamedHosts,
     /// What to plan.
     #[command(flatten)]
     pub plan: PlanArgs,
     /// Which parts.
     #[command(flatten)]
     pub parts: PartArgs,
+    /// Count the changes of each part instead of showing them
+    #[arg(long)]
+    pub summary: bool,
 }
 
 /// `hwctl provision`.
 #[derive(Clone, Debug, Args)]
 pub struct ProvisionArgs {
+    /// Hosts by name.
+    #[command(flatten)]
+    pub named: NamedHosts,
     /// What to plan.
     #[command(flatten)]
     pub plan: PlanArgs,
@@ -122,7 +131,7 @@ pub struct ProvisionArgs {
     #[arg(long)]
     pub diff: bool,
     /// Leave a host as a failure left it, for a look, instead of undoing the run
-    #[arg(long)]
+    #[arg(hide_short_help = true, long)]
     pub keep_on_failure: bool,
 }
 
@@ -136,7 +145,7 @@ pub struct RestartArgs {
     #[command(flatten)]
     pub hosts: HostArgs,
     /// Seconds to wait for what is in the way: another run
-    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    #[arg(hide_short_help = true, long, value_name = "SECONDS", default_value_t = 600)]
     pub wait: u32,
     /// One JSON event per line on standard output
     #[arg(long)]
@@ -196,6 +205,9 @@ pub struct RollbackArgs {
 /// `hwctl destroy`.
 #[derive(Clone, Debug, Args)]
 pub struct DestroyArgs {
+    /// Hosts by name.
+    #[command(flatten)]
+    pub named: NamedHosts,
     /// Remove Redis's volume, the host's secrets and hwctl's journal too
     #[arg(long)]
     pub purge_data: bool,
@@ -223,6 +235,9 @@ pub enum SecretCommand {
 /// `hwctl secret rotate`.
 #[derive(Clone, Debug, Args)]
 pub struct RotateArgs {
+    /// Hosts by name.
+    #[command(flatten)]
+    pub named: NamedHosts,
     /// What to plan.
     #[command(flatten)]
     pub plan: PlanArgs,
@@ -234,6 +249,9 @@ pub struct RotateArgs {
 /// `hwctl deploy`.
 #[derive(Clone, Debug, Args)]
 pub struct DeployArgs {
+    /// Hosts by name.
+    #[command(flatten)]
+    pub named: NamedHosts,
     /// A static Linux build of the API [default: `api.binary`, else the one that hwctl carries]
     #[arg(long, value_name = "PATH")]
     pub binary: Option<PathBuf>,
@@ -270,6 +288,9 @@ pub enum CertCommand {
 /// `hwctl cert show`.
 #[derive(Clone, Debug, Args)]
 pub struct ShowCertArgs {
+    /// Hosts by name.
+    #[command(flatten)]
+    pub named: NamedHosts,
     /// Which hosts.
     #[command(flatten)]
     pub hosts: HostArgs,
@@ -281,6 +302,9 @@ pub struct ShowCertArgs {
 /// `hwctl cert renew`.
 #[derive(Clone, Debug, Args)]
 pub struct RenewArgs {
+    /// Hosts by name.
+    #[command(flatten)]
+    pub named: NamedHosts,
     /// What to plan.
     #[command(flatten)]
     pub plan: PlanArgs,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::HostArgs;
+use super::{HostArgs, NamedHosts};
 
 pub(super) const STATUS_EXAMPLES: &str = "\
 Examples:
@@ -80,6 +80,9 @@ counted; else it is put back (exit code 4).";
 /// `hwctl status`.
 #[derive(Clone, Debug, Args)]
 pub struct StatusArgs {
+    /// Hosts by name.
+    #[command(flatten)]
+    pub named: NamedHosts,
     /// Which hosts.
     #[command(flatten)]
     pub hosts: HostArgs,
@@ -120,6 +123,9 @@ pub struct LogsArgs {
 /// `hwctl verify`.
 #[derive(Clone, Debug, Args)]
 pub struct VerifyArgs {
+    /// Hosts by name.
+    #[command(flatten)]
+    pub named: NamedHosts,
     /// Which hosts.
     #[command(flatten)]
     pub hosts: HostArgs,
@@ -192,7 +198,7 @@ pub struct BackupArgs {
     #[command(flatten)]
     pub hosts: HostArgs,
     /// Seconds to wait for what is in the way: another run
-    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    #[arg(hide_short_help = true, long, value_name = "SECONDS", default_value_t = 600)]
     pub wait: u32,
     /// One JSON event per line on standard output
     #[arg(long)]
@@ -208,7 +214,7 @@ pub struct RestoreArgs {
     #[command(flatten)]
     pub hosts: HostArgs,
     /// Seconds to wait for what is in the way: another run
-    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    #[arg(hide_short_help = true, long, value_name = "SECONDS", default_value_t = 600)]
     pub wait: u32,
     /// One JSON event per line on standard output
     #[arg(long)]

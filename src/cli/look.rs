@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::HostArgs;
+use super::{HostArgs, NamedHosts};
 
 pub(super) const FACTS_EXAMPLES: &str = "\
 Examples:
@@ -41,6 +41,9 @@ Examples:
 /// `hwctl facts`.
 #[derive(Clone, Debug, Args)]
 pub struct FactsArgs {
+    /// Hosts by name.
+    #[command(flatten)]
+    pub named: NamedHosts,
     /// Which hosts.
     #[command(flatten)]
     pub hosts: HostArgs,
@@ -102,6 +105,9 @@ pub struct ManArgs {
 /// `hwctl doctor`.
 #[derive(Clone, Debug, Args)]
 pub struct DoctorArgs {
+    /// Hosts by name.
+    #[command(flatten)]
+    pub named: NamedHosts,
     /// Look at this path of the host, such as /close
     #[arg(long, value_name = "PATH", value_parser = url_path)]
     pub url: Option<String>,
@@ -115,7 +121,7 @@ pub struct DoctorArgs {
     #[command(flatten)]
     pub hosts: HostArgs,
     /// Seconds to wait for what is in the way: another run
-    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    #[arg(hide_short_help = true, long, value_name = "SECONDS", default_value_t = 600)]
     pub wait: u32,
     /// One JSON event per line on standard output
     #[arg(long)]

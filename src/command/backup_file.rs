@@ -133,4 +133,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         assert_eq!(path_of(folder.path(), "vm1", false), folder.path().join("vm1.hwctl-backup"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_damaged_file_is_refused_or_whole(bytes in crate::damaged::bytes(&[b"hwctl-backup 1\n{\"host\":\"vm1\",\"made\":\"2026-11-24T04:37:11Z\",\"hwctl\":\"0.1.0\",\"data\":{\"keys\":1,\"visits\":41,\"bytes\":5},\"sha256\":\"00\"}\nREDIS"])) {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("copy");
+            fs::write(&path, &bytes).unwrap();
+            let _ = read(&path);
+        }
+    }
 }

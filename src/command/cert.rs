@@ -19,12 +19,12 @@ use crate::resource::CertificateInfo;
 pub fn run(args: CertArgs) -> Result<Exit> {
     match args.command {
         CertCommand::Show(args) => {
-            let hosts = args.hosts.clone();
+            let hosts = args.hosts.and(&args.named);
             fleet::run(&hosts, Show { json: args.json, diff: false, check: false }, args)
         }
         CertCommand::Renew(args) if args.here => here::renew(goal(&args)),
         CertCommand::Renew(args) => {
-            let hosts = args.plan.hosts.clone();
+            let hosts = args.plan.hosts.and(&args.named);
             fleet::run(
                 &hosts,
                 Show { json: args.plan.json, diff: args.check, check: args.check },

@@ -9,7 +9,7 @@ use super::hosts::Work;
 use super::outside::{expected, urls};
 use super::provision::Provision;
 use super::run::{Carry, carry_out, run_info, show_plan};
-use crate::cli::{DeployArgs, PartArgs, ProvisionArgs};
+use crate::cli::{DeployArgs, NamedHosts, PartArgs, ProvisionArgs};
 use crate::engine::protocol::{Goal, PlanRequest};
 use crate::event::{Outcome, What};
 use crate::failure::{Exit, Failure};
@@ -22,7 +22,7 @@ const TAG: &str = "api";
 /// Runs `hwctl deploy`.
 pub fn run(args: DeployArgs) -> Result<Exit> {
     let show = Show { json: args.plan.json, diff: args.check, check: args.check };
-    let hosts = args.plan.hosts.clone();
+    let hosts = args.plan.hosts.and(&args.named);
     let binary = args.binary.as_ref().map(std::path::absolute).transpose()?;
     if let Some(path) = binary.as_ref().filter(|path| !path.is_file()) {
         return Err(Failure::usage(format!("`{}` is not a file", path.display())).into());
@@ -65,6 +65,7 @@ impl Deploy {
             work.vars.api.binary = Some(path.clone());
         }
         let args = ProvisionArgs {
+            named: NamedHosts::default(),
             plan: self.args.plan.clone(),
             parts: PartArgs::default(),
             check: self.args.check,

@@ -12,7 +12,7 @@ use crate::remote::Tell;
 
 /// Runs `hwctl destroy`.
 pub fn run(args: DestroyArgs) -> Result<Exit> {
-    let hosts = args.back.plan.hosts.clone();
+    let hosts = args.back.plan.hosts.and(&args.named);
     let job = Destroy { purge_data: args.purge_data, back: Back::new(args.back, "destroy")? };
     fleet::run(&hosts, job.back.show(), job)
 }

@@ -9,7 +9,7 @@ use super::outside::{expected, urls};
 use super::provision::{load_templates, make_stack};
 use super::run::{Carry, carry_out, run_info, show_plan};
 use crate::cli::DoctorArgs;
-use crate::engine::protocol::{Goal, PlanRequest, Restart};
+use crate::engine::protocol::{CONFIRM_TIMEOUT_S, Goal, PlanRequest, Restart};
 use crate::engine::{Examination, Service};
 use crate::event::{Finding, Fix, Outcome, What};
 use crate::failure::{Exit, Failure};
@@ -28,7 +28,7 @@ pub fn run(mut args: DoctorArgs) -> Result<Exit> {
         token => token,
     };
     let token = token.map(Secret::new);
-    let hosts = args.hosts.clone();
+    let hosts = args.hosts.and(&args.named);
     let show = Show { json: args.json, diff: true, check: false };
     fleet::run(&hosts, show, Doctor { args, token })
 }
@@ -133,7 +133,7 @@ impl Doctor {
             run: Some(run_info("doctor")),
             patience_s: self.args.wait.into(),
             keep_on_failure: false,
-            confirm_timeout_s: 30,
+            confirm_timeout_s: CONFIRM_TIMEOUT_S,
             outside: None,
         };
         let planned = engine.plan(request, tell).await?;

@@ -11,7 +11,7 @@ use crate::remote::{Engine, Tell};
 
 /// Runs `hwctl facts`.
 pub fn run(args: FactsArgs) -> Result<Exit> {
-    let hosts = args.hosts.clone();
+    let hosts = args.hosts.and(&args.named);
     fleet::run(&hosts, Show { json: args.json, diff: false, check: false }, args)
 }
 

@@ -230,7 +230,8 @@ pub(super) fn health_report(json: bool) -> Arc<dyn Sink> {
 pub(super) fn style() -> Style {
     Style {
         color: console::colors_enabled(),
-        live: std::io::stderr().is_terminal(),
+        // What another program prints of a pipe would land on the progress lines.
+        live: std::io::stderr().is_terminal() && std::io::stdout().is_terminal(),
         width: width(&console::Term::stdout()),
         diff: false,
         check: false,

@@ -9,8 +9,8 @@ use tokio::io::{BufReader, DuplexStream, ReadHalf};
 use super::run::run_info;
 use crate::engine;
 use crate::engine::protocol::{
-    CLIENT_GREETING, ENGINE_GREETING, Goal, HEARTBEAT, PlanRequest, Reply, Request, read_frame,
-    write_frame,
+    CLIENT_GREETING, CONFIRM_TIMEOUT_S, ENGINE_GREETING, Goal, HEARTBEAT, PlanRequest, Reply,
+    Request, read_frame, write_frame,
 };
 use crate::event::What;
 use crate::failure::{Exit, Failure};
@@ -70,7 +70,7 @@ impl Line {
             run: Some(run_info("cert renew")),
             patience_s: PATIENCE_S,
             keep_on_failure: false,
-            confirm_timeout_s: 30,
+            confirm_timeout_s: CONFIRM_TIMEOUT_S,
             outside: None,
         };
         let Reply::Plan { changes, fingerprint, .. } = self.ask(&Request::Plan(request)).await?

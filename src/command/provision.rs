@@ -26,15 +26,16 @@ const PORT_TAGS: [&str; 4] = ["packages", "firewall", "redis", "api"];
 /// Runs `hwctl provision`.
 pub fn run(args: ProvisionArgs) -> Result<Exit> {
     let show = Show { json: args.plan.json, diff: args.diff, check: args.check };
-    let hosts = args.plan.hosts.clone();
+    let hosts = args.plan.hosts.and(&args.named);
     let tags = tags(&args.parts)?;
     fleet::run(&hosts, show, Provision { args, tags, verb: "provision" })
 }
 
 /// Runs `hwctl plan`.
 pub fn plan(args: LookArgs) -> Result<Exit> {
-    let LookArgs { plan, parts } = args;
-    run(ProvisionArgs { plan, parts, check: true, diff: true, keep_on_failure: false })
+    let LookArgs { named, plan, parts, summary } = args;
+    let diff = !summary;
+    run(ProvisionArgs { named, plan, parts, check: true, diff, keep_on_failure: false })
 }
 
 /// The parts of the stack that are meant.

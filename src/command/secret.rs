@@ -9,7 +9,7 @@ use super::provision::{load_templates, make_stack};
 use super::run::{Carry, carry_out, run_info, show_plan};
 use crate::cli::{RotateArgs, SecretArgs, SecretCommand};
 use crate::engine::protocol::{Goal, PlanRequest};
-use crate::event::{Action, Outcome, What};
+use crate::event::{Action, Outcome, Planned, What};
 use crate::failure::{Exit, Failure};
 use crate::remote::{Engine, Tell};
 use crate::resource::Resource;
@@ -22,7 +22,7 @@ const TAG: &str = "api";
 pub fn run(args: SecretArgs) -> Result<Exit> {
     let SecretCommand::Rotate(args) = args.command;
     let show = Show { json: args.plan.json, diff: args.check, check: args.check };
-    let hosts = args.plan.hosts.clone();
+    let hosts = args.plan.hosts.and(&args.named);
     fleet::run(&hosts, show, Rotate(args))
 }
 
@@ -53,11 +53,15 @@ impl Job for Rotate {
             outside: None,
         };
         let planned = engine.plan(request, tell).await?;
-        let secret = planned.changes.iter().find(|p| p.change.id.as_str() == "secret jwt-key");
-        if secret.is_none_or(|planned| planned.change.action == Action::Create) {
-            return Err(Failure::new(Exit::Failed, "the host has no key to renew")
-                .not_done("nothing was changed on the host")
-                .hint("`hwctl provision` makes the stack and its key"));
+        // A host that was destroyed may still have the key, but no API that uses it.
+        let is_new = |planned: &Planned| planned.change.action == Action::Create;
+        if planned.changes.is_empty() || planned.changes.iter().any(is_new) {
+            return Err(Failure::new(
+                Exit::Failed,
+                "the host has no API whose key could be renewed",
+            )
+            .not_done("nothing was changed on the host")
+            .hint("`hwctl provision` installs the API and makes its key"));
         }
         show_plan(&planned, tell);
         if !args.check {

@@ -22,7 +22,7 @@ pub fn run(args: StatusArgs) -> Result<Exit> {
     if args.watch {
         return watch::run(&args);
     }
-    let hosts = args.hosts.clone();
+    let hosts = args.hosts.and(&args.named);
     fleet::run_to(&hosts, fleet::health_report(args.json), false, args)
 }
 

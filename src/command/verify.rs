@@ -43,7 +43,7 @@ const HEADERS: [(&str, &str); 8] = [
 
 /// Runs `hwctl verify`.
 pub fn run(args: VerifyArgs) -> Result<Exit> {
-    let hosts = args.hosts.clone();
+    let hosts = args.hosts.and(&args.named);
     fleet::run_to(&hosts, fleet::health_report(args.json), false, args)
 }
 

@@ -28,7 +28,7 @@ const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 
 /// Looks until Ctrl-C; the exit code is that of the last look.
 pub(super) fn run(args: &StatusArgs) -> Result<Exit> {
-    let works = hosts::find(&args.hosts, Needs::NoLookup, |_| ())?;
+    let works = hosts::find(&args.hosts.and(&args.named), Needs::NoLookup, |_| ())?;
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(watch(works, args.json))
 }

@@ -7,6 +7,8 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::manifest::Manifest;
+use super::renewal;
 use crate::resource::{Facts, Host, Version, installed_version, listeners_of};
 
 /// Where the ssh session of this engine comes from and arrives at, as `sshd` tells it in
@@ -56,8 +58,15 @@ pub(super) async fn gather(host: &Host, connection: Option<&Connection>) -> Resu
         ipv6: !read("/proc/net/if_inet6").trim().is_empty(),
         ssh_ports,
         ssh_client: connection.map(|known| known.client),
+        known_by: known_by(host),
         nginx: nginx(host).await,
     })
+}
+
+/// What the certificate remembers. A manifest that cannot be read is reported by the plan.
+fn known_by(host: &Host) -> Vec<String> {
+    let manifest = Manifest::load(host).unwrap_or_default();
+    renewal::declared(&manifest).map(|(_, certificate)| certificate.known_by).unwrap_or_default()
 }
 
 fn parse_os_release(text: &str) -> HashMap<&str, String> {
@@ -91,5 +100,13 @@ mod tests {
         let known = Connection::parse("203.0.113.9 50000 10.0.0.2 2222").unwrap();
         assert_eq!((known.client.to_string().as_str(), known.own_port), ("203.0.113.9", 2222));
         assert!(Connection::parse("").is_none());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn damaged_facts_are_read_or_refused(text in crate::damaged::text(&["ID=debian\nPRETTY_NAME=\"Debian 13\"\n", "192.0.2.1 50000 192.0.2.2 22"])) {
+            parse_os_release(&text);
+            Connection::parse(&text);
+        }
     }
 }

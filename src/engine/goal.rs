@@ -78,9 +78,22 @@ fn previous_version(manifest: &Manifest, link: &Path, host: &Host) -> Result<Vec
 pub(super) fn with_users(first: Declared, manifest: &Manifest) -> Vec<Declared> {
     let id = first.resource.id();
     let users = manifest.known().filter(|(_, resource)| resource.inputs().contains(&id));
-    let users =
-        users.map(|(tag, resource)| Declared { tag: tag.to_owned(), resource: resource.clone() });
-    std::iter::once(first).chain(users).collect()
+    std::iter::once(first).chain(users.map(declared)).collect()
+}
+
+/// The units, the containers and the firewall as they were declared last, with what they are started
+/// with. The manifest keeps no content of files, so a file counts by what has read it.
+pub(super) fn what_runs(host: &Host) -> Result<Wanted> {
+    let manifest = Manifest::load(host)?;
+    let known = manifest.known();
+    let running: Vec<_> = known.filter(|(_, resource)| resource.is_unit()).map(declared).collect();
+    let passed_over = inputs_of(&running, manifest.known().map(|(_, resource)| resource));
+    let running = running.into_iter().map(Step::from).collect();
+    Ok(Wanted { passed_over, ..Wanted::declared_only(running) })
+}
+
+fn declared((tag, resource): (&str, &Resource)) -> Declared {
+    Declared { tag: tag.to_owned(), resource: resource.clone() }
 }
 
 /// What of `others` the `meant` resources are started with.

@@ -335,4 +335,29 @@ mod tests {
         assert!(removals("cc")[0].is_surplus);
         assert_eq!(manifest.removals(&[], &["api".into()]).len(), 3);
     }
+
+    /// A manifest of one file.
+    fn sample() -> Vec<u8> {
+        let root = tempfile::tempdir().unwrap();
+        let host = host(root.path());
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let entry = runtime.block_on(made(File::text("/www/page", "x"), "sites", &host));
+        let mut manifest = Manifest::default();
+        manifest.take_in(&[entry], true);
+        std::fs::create_dir_all(host.state_dir()).unwrap();
+        manifest.save(&host).unwrap();
+        std::fs::read(path(&host)).unwrap()
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_damaged_manifest_is_read_or_refused(bytes in crate::damaged::bytes(&[&sample()])) {
+            let root = tempfile::tempdir().unwrap();
+            let host = host(root.path());
+            std::fs::create_dir_all(host.state_dir()).unwrap();
+            std::fs::write(path(&host), &bytes).unwrap();
+            let Ok(manifest) = Manifest::read(&host) else { return Ok(()) };
+            manifest.originals();
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod backup;
 mod blobs;
 mod deadman;
 mod doctor;
+mod drift;
 mod facts;
 mod goal;
 mod health;

@@ -41,6 +41,9 @@ pub const CHUNK: usize = 256 << 10;
 pub const HEARTBEAT: Duration = Duration::from_secs(5);
 /// After so long without a word from the operator's side the engine takes it for gone.
 pub const SILENCE: Duration = Duration::from_secs(30);
+/// How long a change that could lock the operator out waits for a new login by default, in seconds:
+/// ten times what a login over a slow network takes.
+pub const CONFIRM_TIMEOUT_S: u64 = 30;
 
 /// What the operator's side asks.
 #[derive(Debug, Serialize, Deserialize)]
@@ -140,7 +143,7 @@ pub struct PlanRequest {
     /// Leave the host as a failure left it instead of undoing the run.
     pub keep_on_failure: bool,
     /// How long a change that could lock the operator out waits for a new login, in seconds,
-    /// before it is taken back.
+    /// before it is taken back. See [`CONFIRM_TIMEOUT_S`].
     pub confirm_timeout_s: u64,
     /// What a client should see of nginx, as `hwctl look` reads it: a changed configuration is tried
     /// with it before it goes live.

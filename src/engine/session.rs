@@ -25,7 +25,8 @@ use super::lock::Lock;
 use super::manifest::Manifest;
 use super::plan::{Plan, Wanted};
 use super::protocol::{
-    ENGINE_GREETING, Goal, HEARTBEAT, PlanRequest, Reply, Request, RunInfo, write_frame,
+    CONFIRM_TIMEOUT_S, ENGINE_GREETING, Goal, HEARTBEAT, PlanRequest, Reply, Request, RunInfo,
+    write_frame,
 };
 use super::room;
 use crate::event::{RunOutcome, What};
@@ -234,6 +235,7 @@ impl Session {
                 Failure::from(error).not_done("nothing was changed on the host")
             })?;
         }
+        self.tell_confirm_timeout(&request, &plan);
         let reply = Reply::Plan {
             changes: plan.changes.clone(),
             kept: plan.kept.clone(),
@@ -246,6 +248,19 @@ impl Session {
         }
         self.planned = Some((request, wanted, plan));
         Ok(reply)
+    }
+
+    /// Says how long a risky change waits for its new login, unless that is as usual.
+    fn tell_confirm_timeout(&self, request: &PlanRequest, plan: &Plan) {
+        let risky = plan.steps.iter().find(|step| deadman::is_risky(&step.resource));
+        let seconds = request.confirm_timeout_s;
+        if let Some(step) = risky.filter(|_| seconds != CONFIRM_TIMEOUT_S) {
+            let message = format!(
+                "`{}` is taken back unless a new login confirms it within {seconds} s",
+                step.resource.id()
+            );
+            self.teller.tell(What::Warning { message });
+        }
     }
 
     /// Takes the host's lock for this session, if it has not got it.

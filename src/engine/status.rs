@@ -12,6 +12,7 @@ use bollard::query_parameters::InspectContainerOptions;
 use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
 
+use super::drift;
 use super::journal;
 use super::lock::Lock;
 use super::manifest::Manifest;
@@ -74,6 +75,7 @@ pub async fn status(host: &Host, certificate: &Path) -> Status {
     checks.push(Check::of("log rotation", rotation));
     checks.push(Check::of("disk", disk(host)));
     checks.push(Check::of("last run", last_run(host)));
+    checks.extend(drift::manual_changes(host).await.map(|seen| Check::of("manual changes", seen)));
     Status { checks, certificate: pinned.ok() }
 }
 

@@ -388,3 +388,21 @@ pub(super) fn shown(name: &str) -> String {
     }
     shown
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn a_damaged_inventory_is_read_or_refused(text in crate::damaged::text(&[
+            include_str!("../../inventory.yaml"),
+            "all: {hosts: {a: &x {k: [1, 'two', !vault x]}, b: *x}, vars: {<<: *x}}\n",
+        ])) {
+            let source = Source::file("hosts.yaml", text);
+            if let Err(problem) = parse(&source) {
+                let _ = format!("{}", crate::failure::Failure::from(problem));
+            }
+        }
+    }
+}

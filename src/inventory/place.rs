@@ -10,8 +10,9 @@ use crate::failure::Failure;
 
 /// How many problems one failure tells.
 const TOLD: usize = 10;
-/// How much of a long line is shown around the column.
-const SHOWN: usize = 100;
+/// How many characters of a long line are shown: half as many before the place as from there on. With
+/// its margin the line fits into 80 columns, so that the caret stays below what it points at.
+const SHOWN: usize = 44;
 
 /// One text that variables were read from.
 #[derive(Debug)]

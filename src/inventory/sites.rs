@@ -15,6 +15,8 @@ use crate::resource::Secret;
 
 /// Passwords that everybody knows: those of the example.
 const KNOWN_PASSWORDS: [&str; 2] = ["homework", "password"];
+/// The least characters of a password, as NIST SP 800-63B has it.
+const MIN_PASSWORD: usize = 8;
 /// The path that belongs to the API.
 const API_PATH: &str = "/flask";
 
@@ -173,7 +175,7 @@ impl Schema<'_> {
             let path = format!("{}.{}", field.path, entry.key);
             match self.passwords.read(&entry.node, &path, self.lookup) {
                 Ok(password) => {
-                    self.warn_if_known(entry, &path, &password);
+                    self.warn_if_weak(entry, &path, &password);
                     users.insert(entry.key.clone(), password);
                 }
                 Err(problem) => {
@@ -185,13 +187,20 @@ impl Schema<'_> {
         (!failed).then_some(users)
     }
 
-    fn warn_if_known(&mut self, entry: &Entry, path: &str, password: &Secret) {
-        if KNOWN_PASSWORDS.contains(&password.expose()) {
-            let place = entry.node.place.to_string();
-            let message =
-                format!("`{path}` has the password of the example, which everybody knows");
-            self.warnings.push(Warning { place, message });
-        }
+    fn warn_if_weak(&mut self, entry: &Entry, path: &str, password: &Secret) {
+        let password = password.expose();
+        let message = match password.chars().count() {
+            _ if KNOWN_PASSWORDS.contains(&password) => {
+                format!("`{path}` has the password of the example, which everybody knows")
+            }
+            // It was not looked up.
+            0 => return,
+            length if length < MIN_PASSWORD => format!(
+                "`{path}` has a password of {length} characters: use at least {MIN_PASSWORD}"
+            ),
+            _ => return,
+        };
+        self.warnings.push(Warning { place: entry.node.place.to_string(), message });
     }
 }
 

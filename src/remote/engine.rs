@@ -26,6 +26,10 @@ use crate::event::{self, Finding, What};
 use crate::failure::{Exit, Failure};
 use crate::resource::{Blob, CertificateInfo, Facts, Id};
 
+/// How many times as long as this session's login the next login may take. The host is busy with
+/// the run by then, and the change itself counts too.
+const LOGINS_ALLOWED: u64 = 4;
+
 /// How long the last words of an engine that is gone are waited for.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -79,6 +83,8 @@ pub struct Engine {
     pub route: Route,
     /// Where hwctl's binary is on the host.
     pub binary: PathBuf,
+    /// How long it took from the first packet to the engine's hello.
+    login_took: Duration,
 }
 
 /// What the engine answers to a plan request.
@@ -101,6 +107,7 @@ impl Engine {
     }
 
     async fn begin(target: &Target, tell: Tell<'_>) -> Result<Self, Failure> {
+        let began = Instant::now();
         tell(What::Step { message: "connecting".to_owned(), fraction: None });
         let (connection, (), route) =
             tokio::join!(target.connect(tell), bootstrap::prepare(target), Route::of(target));
@@ -127,17 +134,36 @@ impl Engine {
             None => route,
         };
         let answer_by = Some(heard::hello_by());
-        let mut engine =
-            Self { target, child, stdin, stdout, answer_by, connection, facts, route, binary };
+        let mut engine = Self {
+            target,
+            child,
+            stdin,
+            stdout,
+            answer_by,
+            connection,
+            facts,
+            route,
+            binary,
+            login_took: Duration::ZERO,
+        };
         match engine.answer(tell).await? {
             Reply::Hello { facts } => engine.facts = facts,
             other => return Err(engine.nonsense(&other)),
         }
+        engine.login_took = began.elapsed();
         Ok(engine)
     }
 
     /// Asks for a plan. It can be stopped, since it changes nothing.
-    pub async fn plan(&mut self, request: PlanRequest, tell: Tell<'_>) -> Result<Planned, Failure> {
+    ///
+    /// A host that logs in slowly gets more time for the login that confirms a change of its firewall.
+    pub async fn plan(
+        &mut self,
+        mut request: PlanRequest,
+        tell: Tell<'_>,
+    ) -> Result<Planned, Failure> {
+        let enough = self.login_took.as_secs() * LOGINS_ALLOWED;
+        request.confirm_timeout_s = request.confirm_timeout_s.max(enough);
         self.send(&Request::Plan(request)).await?;
         match interrupt::or_stopped(self.answer(tell)).await? {
             Reply::Plan { changes, kept, fingerprint, wants } => {

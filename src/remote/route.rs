@@ -191,4 +191,11 @@ mod tests {
         assert_eq!(words(&route(command, &[]), 80), "sh -c exec ssh -W [::1]:80 -l bob gate%1");
         assert_eq!(words(&route("hostname h\nproxycommand none\n", &[]), 80), "");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn damaged_words_of_ssh_give_a_route(text in crate::damaged::text(&["hostname 192.0.2.7\nuser me\nproxyjump a@b:22\n", "hostname x\nuser u\nproxycommand nc %h %p\n"])) {
+            route(&text, &["-p", "22"]);
+        }
+    }
 }

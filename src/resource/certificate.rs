@@ -16,7 +16,7 @@ use super::back::path_back;
 use super::content::sha256;
 use super::file::PathState;
 use super::fs::write_atomic;
-use super::{Action, Back, Change, Host, Id, Kind};
+use super::{Action, Back, Change, Detail, Host, Id, Kind};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -29,6 +29,9 @@ pub struct Certificate {
     pub key: PathBuf,
     /// Names and addresses it is for; the first is its common name.
     pub names: Vec<String>,
+    /// Those of them by which operators have reached the host.
+    #[serde(default)]
+    pub known_by: Vec<String>,
     /// Life of a new one, in days.
     pub days: u16,
     /// A new one is made when fewer days than this are left.
@@ -94,6 +97,15 @@ pub fn expiry(path: &Path) -> Result<SystemTime> {
 }
 
 impl CertificateState {
+    /// The end and the digest of the certificate, such as `until 2027-02-26, SHA-256 5c1f0a…`. Returns
+    /// None if there is no file.
+    fn summary(&self) -> Option<String> {
+        self.certificate.bytes()?;
+        let Some(found) = self.found(PathBuf::new()) else { return Some("unreadable".to_owned()) };
+        let until = jiff::Timestamp::from_second(found.until).ok()?.strftime("%Y-%m-%d");
+        Some(format!("until {until}, SHA-256 {}…", found.sha256.get(..12)?))
+    }
+
     fn found(&self, path: PathBuf) -> Option<CertificateInfo> {
         let pem = self.certificate.bytes()?;
         let (_, pem) = x509_parser::pem::parse_x509_pem(pem).ok()?;
@@ -264,13 +276,21 @@ impl Kind for Certificate {
         let certificate =
             path_back(self.id(), &self.certificate, &now.certificate, &to.certificate, host)?;
         Ok(match (certificate, key) {
-            (Back::Change(change), Back::Change(_)) => Back::Change(change.attribute(
-                "key",
-                now.key.bytes().map(|_| "made on the host".to_owned()),
-                to.key.bytes().map(|_| "the previous one".to_owned()),
-            )),
+            (Back::Change(mut change), key) => {
+                // Base64 says nothing to a person.
+                change.details.retain(|detail| !matches!(detail, Detail::Text { .. }));
+                change = change.attribute("certificate", now.summary(), to.summary());
+                if let Back::Change(_) = key {
+                    let word =
+                        |state: &PathState, word: &str| state.bytes().map(|_| word.to_owned());
+                    let (before, after) =
+                        (word(&now.key, "made by hwctl"), word(&to.key, "restored"));
+                    change = change.attribute("key", before, after);
+                }
+                Back::Change(change)
+            }
             (Back::Nothing, key) => key,
-            (certificate, _) => certificate,
+            (kept, _) => kept,
         })
     }
 }
@@ -311,6 +331,7 @@ mod tests {
             certificate: "/c".into(),
             key: "/k".into(),
             names: vec!["203.0.113.7".into(), "example.org".into(), "2001:db8::1".into()],
+            known_by: Vec::new(),
             days: 90,
             renew_before: 30,
             replaces: None,
@@ -331,5 +352,29 @@ mod tests {
         assert_eq!(other.reason(&state).unwrap().0, "names");
         let torn = CertificateState { key: file(&wanted.make().unwrap().1), ..state };
         assert_eq!(wanted.reason(&torn).unwrap().0, "key");
+    }
+
+    /// A certificate for a name and an address, and its key.
+    fn pair() -> String {
+        let wanted = Certificate {
+            certificate: "/c".into(),
+            key: "/k".into(),
+            names: vec!["example.org".into(), "2001:db8::1".into()],
+            known_by: Vec::new(),
+            days: 90,
+            renew_before: 30,
+            replaces: None,
+        };
+        let (certificate, key) = wanted.make().unwrap();
+        certificate + &key
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_damaged_certificate_is_read_or_none(bytes in crate::damaged::bytes(&[pair().as_bytes()])) {
+            let file = PathState::File { mode: 0o644, uid: 0, gid: 0, bytes };
+            let state = CertificateState { certificate: file.clone(), key: file };
+            state.found("/x.crt".into());
+        }
     }
 }

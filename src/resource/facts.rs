@@ -30,6 +30,9 @@ pub struct Facts {
     /// Where this session comes from, as the host sees it.
     #[serde(with = "as_text")]
     pub ssh_client: Option<IpAddr>,
+    /// Names and addresses by which operators have reached the host so far, oldest first.
+    #[serde(default)]
+    pub known_by: Vec<String>,
     /// nginx: the installed version or, before it is installed, the one apt would install.
     pub nginx: Option<Version>,
 }
@@ -50,6 +53,7 @@ impl Facts {
             ipv6: false,
             ssh_ports: Vec::new(),
             ssh_client: None,
+            known_by: Vec::new(),
             nginx: None,
         }
     }
@@ -107,5 +111,12 @@ mod tests {
         assert_eq!(Version::parse("1.22"), Some(Version(1, 22, 0)));
         assert_eq!(Version::parse("none"), None);
         assert!(Version(1, 24, 0) < Version(1, 25, 1));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn damaged_versions_are_read_or_refused(text in crate::damaged::text(&["1:1.26.3-3+deb13u1", "1.24.0"])) {
+            let _ = Version::parse(&text);
+        }
     }
 }

@@ -1,6 +1,8 @@
 //! A docker image: loaded from an archive, or pulled. A tag that has moved upstream is not pulled
 //! again, so that a second run changes nothing.
 
+mod registry;
+
 use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -71,6 +73,13 @@ impl Kind for Image {
                 Some(change)
             }
         })
+    }
+
+    async fn require(&self, state: &ImageState, host: &Host) -> Result<()> {
+        match (state, &self.archive) {
+            (ImageState::Absent, None) => registry::require_reachable(&self.reference, host).await,
+            _ => Ok(()),
+        }
     }
 
     fn digest(&self, state: &ImageState, _: &Host) -> Option<String> {

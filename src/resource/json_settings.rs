@@ -135,4 +135,14 @@ mod tests {
         let own = back("{\"bip\":\"b\",\"live-restore\":false}", &before);
         assert_eq!(own, file("{\n  \"bip\": \"b\",\n  \"live-restore\": false\n}\n"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn damaged_settings_are_kept_or_refused(bytes in crate::damaged::bytes(&[br#"{"data-root":"/srv","log-driver":"journald","hosts":["fd://"]}"#])) {
+            let root = tempfile::tempdir().unwrap();
+            let Ok(merged) = settings().merged(Some(&bytes), &host(root.path())) else { return Ok(()) };
+            let (before, after) = (object(&bytes).unwrap(), object(&merged).unwrap());
+            assert!(before.iter().all(|(name, value)| after.get(name) == Some(value)));
+        }
+    }
 }

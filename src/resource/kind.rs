@@ -22,6 +22,11 @@ pub(crate) trait Kind {
     /// Reads what the host has. Changes nothing. Absent is a state; unreadable is an error.
     async fn read(&self, host: &Host) -> Result<Self::State>;
 
+    /// Fails if a change from `state` needs something from outside of the host that is not there.
+    async fn require(&self, _state: &Self::State, _host: &Host) -> Result<()> {
+        Ok(())
+    }
+
     /// The digest of a resource that is as it should be, where a look shows that without reading
     /// all of it; none where it has to be read.
     fn as_declared(&self, _host: &Host) -> Result<Option<String>> {
@@ -140,6 +145,7 @@ pub(super) async fn read<'a, K: Kind>(kind: &'a K, host: &Host) -> Result<Readin
         }));
     }
     let state = kind.read(host).await?;
+    kind.require(&state, host).await?;
     Ok(Box::new(move |host| {
         let change = kind.diff(&state, host)?;
         let fingerprint = match change {

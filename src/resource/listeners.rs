@@ -152,4 +152,11 @@ mod tests {
         assert!(of_us.iter().any(|l| l.port == address.port()));
         assert_eq!(listeners_of("no such program"), []);
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_damaged_table_of_sockets_is_read(text in crate::damaged::text(&["0: 0100007F:18EB 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 12345", "1: 00000000000000000000000001000000:0016 0:0 0A 0 0 0 0 0 7"])) {
+            text.lines().filter_map(listening).for_each(drop);
+        }
+    }
 }

@@ -369,4 +369,14 @@ mod tests {
         std::fs::write(notes.join("0003"), "").unwrap();
         assert!(has_updates(&host).unwrap());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_damaged_table_is_read(bytes in crate::damaged::bytes(&[
+            b"Package: nginx\nStatus: install ok installed\nVersion: 1.26\n\nPackage: b\nStatus: install ok half-configured\n",
+        ])) {
+            let table = parse(&bytes);
+            assert!(table.installed.len() + table.unfinished.len() <= bytes.len());
+        }
+    }
 }

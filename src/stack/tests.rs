@@ -39,6 +39,7 @@ fn facts(os: &str, version: &str, nginx: Option<Version>) -> Facts {
         ipv6: true,
         ssh_ports: vec![22],
         ssh_client: None,
+        known_by: Vec::new(),
         nginx,
     }
 }
@@ -66,6 +67,22 @@ fn text(stack: &Stack, path: &str) -> String {
 fn message(made: Result<Stack>) -> String {
     let failure = Failure::from(made.expect_err("is refused"));
     format!("{failure} {}", failure.why.join(" "))
+}
+
+#[test]
+fn operators_with_other_addresses_agree_on_the_names() {
+    let names = |known_by: &[String], address: &str| {
+        let facts = Facts { known_by: known_by.to_vec(), ..debian_13() };
+        tls::names(&vars(|_| ()), &facts, address).unwrap()
+    };
+
+    let first = names(&[], "203.0.113.7");
+    let second = names(&first.known_by, "vm1.example.org");
+    let third = names(&second.known_by, "203.0.113.7");
+
+    assert_eq!(first.certificate, ["203.0.113.7", "vm1"]);
+    assert_eq!(second.certificate, ["203.0.113.7", "vm1.example.org", "vm1"]);
+    assert_eq!(third.certificate, second.certificate);
 }
 
 #[test]

@@ -19,11 +19,14 @@ pub(super) const KEY: &str = "/etc/nginx/ssl/homework.key";
 pub(super) struct Names {
     /// Names and addresses of the certificate; the first is what people know the host by.
     pub(super) certificate: Vec<String>,
+    /// Those of them by which operators have reached the host.
+    pub(super) known_by: Vec<String>,
     /// The names that nginx answers to. It answers to addresses anyway.
     pub(super) server: Vec<String>,
 }
 
-/// The names of the host: those of the inventory, the one the operator uses, its own.
+/// The names of the host: those of the inventory, those by which operators have reached it, its own.
+/// An operator who comes by another address than the last one takes no name away.
 pub(super) fn names(vars: &Vars, facts: &Facts, address: &str) -> Result<Names> {
     let mut names = Vec::new();
     for name in &vars.server_names {
@@ -35,7 +38,9 @@ pub(super) fn names(vars: &Vars, facts: &Facts, address: &str) -> Result<Names> 
         })?);
     }
     // An alias of ssh_config or an odd host name is no reason to stop: it is just not served.
-    names.extend(normal(address));
+    let mut known_by = facts.known_by.clone();
+    known_by.extend(normal(address).filter(|name| !facts.known_by.contains(name)));
+    names.extend(known_by.iter().cloned());
     names.extend(normal(&facts.hostname));
     let mut certificate: Vec<String> = Vec::new();
     for name in names {
@@ -51,7 +56,7 @@ pub(super) fn names(vars: &Vars, facts: &Facts, address: &str) -> Result<Names> 
     if !server.iter().any(|name| name == "localhost") {
         server.push("localhost".to_owned());
     }
-    Ok(Names { certificate, server })
+    Ok(Names { certificate, known_by, server })
 }
 
 /// A host name in lower case, or an address as it is usually written; `None` for anything else.
@@ -87,6 +92,7 @@ pub(super) fn declare(builder: &mut Builder<'_>, names: &Names) -> Result<Id> {
                 certificate: CERTIFICATE.into(),
                 key: KEY.into(),
                 names: names.certificate.clone(),
+                known_by: names.known_by.clone(),
                 days: tls.days,
                 renew_before: tls.renew_before,
                 replaces: None,

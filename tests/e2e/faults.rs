@@ -50,10 +50,10 @@ enum Fault {
 }
 
 /// The generator `SplitMix64`: <https://prng.di.unimi.it/splitmix64.c>
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -158,18 +158,23 @@ fn one(
     under_way
 }
 
-fn number(name: &str) -> Option<u64> {
+pub(crate) fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().expect(name))
+}
+
+/// What random sequences begin with. It is printed, so that a run can be repeated.
+pub(crate) fn seed() -> u64 {
+    let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let seed = number("HWCTL_FAULT_SEED").unwrap_or(clock.as_secs());
+    println!("HWCTL_FAULT_SEED={seed}");
+    seed
 }
 
 /// Cuts runs off until so many were under way: the first on a fresh host, the others on a host that
 /// serves, and a fresh one again after some runs.
 fn are_finished_by_the_next(fault: Fault) {
     let wanted = number("HWCTL_FAULT_RUNS").unwrap_or(2);
-    let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
-    let seed = number("HWCTL_FAULT_SEED").unwrap_or(clock.as_secs());
-    println!("HWCTL_FAULT_SEED={seed}");
-    let mut random = Random(seed);
+    let mut random = Random(seed());
     let mut host = None;
     let (mut run, mut cut) = (0, 0);
     while cut < wanted {

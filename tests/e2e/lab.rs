@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use hwctl::lab::{Host, Lab, Lifetime, UpOptions};
 
-use crate::host::lab;
+use crate::host::{lab, wait_until};
 
 crate::tests! {
     Lab: [two_hosts_are_real_machines_of_their_own, nobody_gets_in_but_ubuntu_with_the_key, nothing_is_left_after_down, up_after_a_crash_starts_anew, a_host_whose_process_is_gone_is_removed_by_the_next_up, a_host_survives_power_cuts_and_reboots, a_cut_network_is_silent_until_it_is_restored, redis_runs_on_trixie, redis_runs_on_bookworm, the_command_line_makes_lists_enters_and_removes_hosts, an_unknown_release_is_a_usage_error],
@@ -86,8 +86,8 @@ fn two_hosts_are_real_machines_of_their_own() {
     // One host reaches the other, which sees its true address.
     let peer = format!("timeout 5 bash -c 'exec 3<>/dev/tcp/{}/22; head -c4 <&3'", two.address);
     assert_eq!(on(&one, &peer), "SSH-");
-    let seen = format!("sudo journalctl -u ssh --no-pager | grep -c 'by {} port'", one.address);
-    assert_ne!(on(&two, &seen), "0");
+    let seen = format!("sudo journalctl -u ssh --no-pager | grep -q 'by {} port'", one.address);
+    wait_until("its sshd has logged it", || two.ssh(&seen).is_ok_and(|seen| seen.status.success()));
 }
 
 fn nobody_gets_in_but_ubuntu_with_the_key() {

@@ -42,6 +42,7 @@ mod refusals;
 mod safety;
 mod schema;
 mod secrets;
+mod way_on;
 
 /// Tests that take long come first, so that the last ones to run are short.
 const TESTS: &[&[harness::Case]] = &[
@@ -77,6 +78,7 @@ const TESTS: &[&[harness::Case]] = &[
     hostile::links::TESTS,
     hostile::streams::TESTS,
     hostile::values::TESTS,
+    way_on::TESTS,
     lab::TESTS,
     redis_data::TESTS,
     reference::TESTS,

@@ -60,19 +60,43 @@ fn init_makes_passwords_of_its_own() {
     assert_eq!(output.status.code(), Some(2), "{output:?}");
 }
 
+/// What bash offers in a folder for the last of these words.
+fn completed(folder: &std::path::Path, words: &[&str]) -> String {
+    const COMPLETE: &str = r#"source <(hwctl completions bash)
+        COMP_WORDS=(hwctl "$@") COMP_CWORD=$# COMP_TYPE=9
+        $(complete -p hwctl | grep -o '[^ ]*clap[^ ]*') hwctl
+        printf '%s\n' "${COMPREPLY[@]}""#;
+    let programs = std::path::Path::new(env!("CARGO_BIN_EXE_hwctl")).parent().unwrap();
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
+    let mut bash = Command::new("bash");
+    bash.args(["-c", COMPLETE, "bash"]).args(words).current_dir(folder).env("PATH", path);
+    String::from_utf8(bash.output().unwrap().stdout).unwrap()
+}
+
 fn completions_and_man_pages_know_every_verb() {
     let folder = tempfile::tempdir().unwrap();
     for shell in ["bash", "zsh", "fish"] {
         let output = hwctl(folder.path(), &["completions", shell]);
-        let script = String::from_utf8_lossy(&output.stdout).into_owned();
-        for word in ["provision", "rollback", "doctor", "deploy", "if-expires-within", "packages"] {
-            assert!(script.contains(word), "{shell}: {word}");
-        }
+        assert!(output.status.success() && output.stdout.len() > 100, "{shell}: {output:?}");
     }
-    let bash = "source <(\"$1\" completions bash) && complete -p hwctl";
-    let hwctl_path = env!("CARGO_BIN_EXE_hwctl");
-    let told = Command::new("bash").args(["-c", bash, "bash", hwctl_path]).output().unwrap();
-    assert!(told.status.success(), "{told:?}");
+    std::fs::write(folder.path().join("inventory.yaml"), "all: {hosts: {web1: , web2: }}").unwrap();
+    for (words, expected, hidden) in [
+        (
+            &[""][..],
+            &["provision", "rollback", "doctor", "deploy"][..],
+            &["engine", "redis-cli"][..],
+        ),
+        (&["cert", "renew", "--if"], &["--if-expires-within"], &[]),
+        (&["plan", "--only", ""], &["packages", "nginx"], &[]),
+        (&["status", ""], &["web1", "web2"], &[]),
+        (&["logs", "--host", "web"], &["web1", "web2"], &["all"]),
+        (&["ssh", ""], &["web1", "web2"], &[]),
+    ] {
+        let offered = completed(folder.path(), words);
+        let is_offered = |word: &&str| offered.lines().any(|line| line.trim() == *word);
+        assert!(expected.iter().all(is_offered), "{words:?}: {offered}");
+        assert!(!hidden.iter().any(|word| is_offered(word)), "{words:?}: {offered}");
+    }
     assert!(hwctl(folder.path(), &["man", "man1"]).status.success());
     for page in ["hwctl", "hwctl-plan", "hwctl-cert-renew", "hwctl-secret-rotate"] {
         let page = std::fs::read_to_string(folder.path().join(format!("man1/{page}.1"))).unwrap();

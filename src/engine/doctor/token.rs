@@ -134,4 +134,11 @@ mod tests {
         let digest = hex(&hmac(b"Jefe", b"what do ya want for nothing?"));
         assert_eq!(digest, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_damaged_token_is_judged(token in crate::damaged::text(&[TOKEN])) {
+            judge(&token, Some(b"key"), 1_800_000_000);
+        }
+    }
 }

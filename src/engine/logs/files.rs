@@ -213,13 +213,17 @@ mod tests {
         lines.iter().map(|line| &line.time[17..19]).collect()
     }
 
+    /// The time zone of a host that names none.
+    fn zone() -> Zone {
+        Zone::of(&Host::new("/nowhere", Box::new(|_| anyhow::bail!("")), Box::new(|_| ())))
+    }
+
     #[test]
     fn lines_are_found_across_rotation() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("main_access.log");
         let log = Log { name: "main".to_owned(), source: LogSource::File(path.clone()) };
-        let host = Host::new("/nowhere", Box::new(|_| anyhow::bail!("")), Box::new(|_| ()));
-        let zone = Zone::of(&host);
+        let zone = zone();
         let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         packed.write_all(format!("{}{}", access(1, 200), access(2, 500)).as_bytes()).unwrap();
         std::fs::write(folder.path().join("main_access.log.2.gz"), packed.finish().unwrap())
@@ -254,5 +258,16 @@ mod tests {
         std::fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink("/etc/shadow", &path).unwrap();
         assert!(found(&all).iter().all(|line| line.text.contains("04:06")));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn damaged_lines_are_told(bytes in crate::damaged::bytes(&[
+            b"192.0.2.1 - - [24/Nov/2026:04:06:16 +0000] \"GET / HTTP/1.1\" 200 5 \"-\" \"-\"",
+            b"2026/11/24 04:06:16 [error] 7#7: *1 connect() failed",
+        ])) {
+            let told = Parser::new("main").line(&bytes, &zone());
+            assert!(told.text.len() <= line::MAX_LINE * 3, "{} bytes", told.text.len());
+        }
     }
 }

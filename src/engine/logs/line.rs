@@ -53,10 +53,22 @@ pub(super) fn text_of(seconds: i64) -> String {
     text(Timestamp::from_second(seconds).unwrap_or(Timestamp::UNIX_EPOCH))
 }
 
-/// Whether a line of nginx's is of an error log, or of an access log with an answer of 500 or more.
+/// What nginx logs as an error when it turns a client down as it is told to: answers below 500.
+const REFUSALS: [&str; 5] = [
+    " access forbidden by rule",
+    " was not found in \"",
+    ": password mismatch",
+    " no user/password was provided for basic authentication",
+    " limiting requests, excess:",
+];
+
+/// Whether a line of nginx's is of an error log and no refusal, or of an access log with an answer of 500 or more.
 pub(super) fn nginx_error(line: &str) -> bool {
     if line.get(..19).is_some_and(|start| DateTime::strptime("%Y/%m/%d %H:%M:%S", start).is_ok()) {
-        return !line.contains(" [notice] ") && !line.contains(" [info] ");
+        let is_quiet = [" [notice] ", " [info] "].iter().any(|level| line.contains(level));
+        // What follows is the client's own: it could hide an error.
+        let message = line.split_once(", client: ").map_or(line, |(message, _)| message);
+        return !is_quiet && !REFUSALS.iter().any(|refusal| message.contains(refusal));
     }
     // After the quoted request; nginx escapes quotes within it.
     let status = line.split_once("] \"").and_then(|(_, rest)| rest.split_once("\" "));
@@ -101,7 +113,8 @@ mod tests {
 
     const ACCESS: &str =
         r#"192.0.2.1 - - [24/Nov/2026:05:06:16 +0100] "GET /a\x22] HTTP/1.1" 502 150 "-" "curl""#;
-    const ERROR: &str = "2026/11/24 04:06:16 [error] 12#12: *1 access forbidden by rule";
+    const ERROR: &str = "2026/11/24 04:06:16 [error] 12#12: *1 connect() failed (111: Connection refused), \
+         client: 192.0.2.1, request: \"GET / access forbidden by rule\"";
 
     #[test]
     fn nginx_writes_its_time_in_two_ways() {
@@ -121,6 +134,13 @@ mod tests {
         assert!(nginx_error(ACCESS) && nginx_error(ERROR));
         assert!(!nginx_error(&ACCESS.replace("502", "404")));
         assert!(!nginx_error("2026/11/24 04:06:16 [notice] 12#12: signal process started"));
+        for refusal in [
+            "access forbidden by rule, client: 192.0.2.1",
+            "user \"x\": password mismatch, client: 192.0.2.1",
+            "limiting requests, excess: 5.1 by zone \"login\", client: 192.0.2.1",
+        ] {
+            assert!(!nginx_error(&format!("2026/11/24 04:06:16 [error] 12#12: *1 {refusal}")));
+        }
         assert!(api_error(r#"{"time":"2026-11-24T04:06:16.123Z","level":"warn","message":"x"}"#));
         assert!(api_error(r#"{"level":"info","message":"request","status":503}"#));
         assert!(!api_error(r#"{"level":"info","message":"request","status":401}"#));

@@ -316,4 +316,19 @@ mod tests {
             ("1:M 24 Nov 2026 04:06:16.123 # down", true)
         );
     }
+
+    proptest::proptest! {
+        #[test]
+        fn damaged_entries_are_told_or_passed_over(bytes in crate::damaged::bytes(&[
+            br#"{"MESSAGE":"x","__REALTIME_TIMESTAMP":"1795493176200000","PRIORITY":"6","__CURSOR":"s=1"}"#,
+            br#"{"MESSAGE":[79,107,255],"__REALTIME_TIMESTAMP":"1795493176200000","PRIORITY":"3"}"#,
+            b"2026-11-24T04:06:16.123456789Z 1:M 24 Nov 2026 04:06:16.123 # down\n",
+        ])) {
+            let source = LogSource::Unit("x.service".to_owned());
+            let log = Log { name: "x".to_owned(), source };
+            entry(&bytes, &log);
+            cursor(&bytes);
+            printed(&bytes, &log).for_each(drop);
+        }
+    }
 }

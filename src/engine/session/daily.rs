@@ -8,12 +8,11 @@ use anyhow::{Result, anyhow, bail};
 use super::Session;
 use crate::engine::backup::{self, MAX_BACKUP};
 use crate::engine::doctor;
-use crate::engine::goal;
+use crate::engine::drift;
 use crate::engine::journal::{self, Journal};
 use crate::engine::lock::Lock;
 use crate::engine::logs::{Logs, LogsRequest};
 use crate::engine::manifest::Manifest;
-use crate::engine::plan::Plan;
 use crate::engine::protocol::{CHUNK, Goal, Reply, Request, Restart, Restore};
 use crate::engine::redis::RedisPlace;
 use crate::engine::renewal;
@@ -22,8 +21,6 @@ use crate::event::{Check, RunOutcome, What};
 use crate::failure::{Exit, Failure};
 use crate::resource::fingerprint;
 
-/// How many changes are named where the host is not as it should be.
-const NAMED: usize = 3;
 /// How many lines of a log are sent at once: with the longest of lines they fit in a frame.
 const BATCH: usize = 1000;
 
@@ -125,23 +122,11 @@ impl Session {
     }
 
     async fn status(&self, certificate: &Path, goal: Option<&Goal>) -> Status {
-        let Some(goal) = goal else { return status(&self.host, certificate).await };
-        let (mut found, drift) = tokio::join!(status(&self.host, certificate), self.drift(goal));
-        found.checks.push(Check::of("drift", drift.map_err(Into::into)));
+        let mut found = status(&self.host, certificate).await;
+        if let Some(goal) = goal {
+            let drift = drift::from_goal(goal, &self.host).await;
+            found.checks.push(Check::of("drift", drift.map_err(Into::into)));
+        }
         found
-    }
-
-    /// How far the host is from what it should be. That alone makes no host sick: the inventory
-    /// may be ahead of it.
-    async fn drift(&self, goal: &Goal) -> Result<String, Failure> {
-        let plan = Plan::make(&goal::wanted(goal, &self.host)?, &self.host).await?;
-        let ids: Vec<_> = plan.changes.iter().map(|planned| planned.change.id.as_str()).collect();
-        let named = ids[..ids.len().min(NAMED)].join(", ");
-        Ok(match ids.len() {
-            0 => "none".to_owned(),
-            1 => format!("1 change: {named}"),
-            all if all > NAMED => format!("{all} changes: {named}, …"),
-            all => format!("{all} changes: {named}"),
-        })
     }
 }

@@ -111,3 +111,16 @@ async fn a_host_without_ufw_is_to_get_all_of_it() {
     assert!(firewall.apply(&state, &host).await.is_err());
     assert!(!host.path(Path::new("/etc/ufw")).exists());
 }
+
+proptest::proptest! {
+    #[test]
+    fn damaged_rules_are_read_or_refused(text in crate::damaged::text(&[RULES4, RULES6, PACKAGED, KERNEL])) {
+        has_all(&text, &RuleFile::default(), "ufw-user-input", &[]);
+        let Ok(mut rules) = RuleFile::parse(&text) else { return Ok(()) };
+        for family in [Family::V4, Family::V6] {
+            rules.others(&[], family);
+            rules.bring_to(&[], true, family);
+        }
+        guard::Guard::of(&text, &text);
+    }
+}

@@ -109,4 +109,13 @@ mod tests {
         assert!(format!("{error:#}").contains("`docker-ce`"), "{error:#}");
         assert!(Consequences::default().require_no_removal().is_ok());
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_damaged_simulation_is_read(text in crate::damaged::text(&[TOLD])) {
+            let found = Consequences::read(&text, &["docker.io"]);
+            let _ = found.require_no_removal();
+            found.shown(Change::new(crate::resource::Id::new("packages", "apt"), crate::resource::Action::Create));
+        }
+    }
 }

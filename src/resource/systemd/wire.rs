@@ -266,4 +266,18 @@ mod tests {
         assert_eq!(size(&head).unwrap(), message.len());
         assert!(message.ends_with(b"\x03\0\0\0b.c\0\x01\0\0\0D\0"));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_damaged_answer_is_read_or_refused(bytes in crate::damaged::bytes(&[
+            &answer(METHOD_RETURN, 5, b"\x01s\0\0\x06\0\0\0active\0"),
+            &answer(METHOD_RETURN, 5, b"\x02ay\0\x02\0\0\0\x0a\xff"),
+            &answer(ERROR, 1, b"\x0a\0\0\0no such pr\0"),
+        ])) {
+            let _ = Reply::parse(&bytes);
+            if let Some(head) = bytes.first_chunk() {
+                let _ = size(head);
+            }
+        }
+    }
 }

@@ -60,6 +60,7 @@ fn of_a_healthy_host() {
     assert!(check(found, "certificate").1.starts_with("89 days left, until "));
     assert!(check(found, "firewall").1.ends_with("443/tcp"));
     assert!(check(found, "last run").1.starts_with("kept, `provision` "));
+    assert_eq!(check(found, "manual changes"), (true, "none"));
     assert_eq!(check(found, "drift"), (true, "none"));
 
     let (code, text) = printed(&mut plain(host, "status", &[]));
@@ -152,6 +153,24 @@ fn of_a_broken_host() {
             "`/etc/logrotate.d/app-nginx` names the same logs",
         ),
         ("ufw disable", "ufw --force enable", "firewall", "ufw is not active"),
+        (
+            "ufw delete allow 443/tcp",
+            "ufw allow 443/tcp comment hwctl",
+            "manual changes",
+            "firewall ufw (rule 443/tcp: absent, was allow",
+        ),
+        (
+            "echo '# mine' >>/etc/nginx/nginx.conf",
+            "sed -i '$d' /etc/nginx/nginx.conf",
+            "manual changes",
+            "unit nginx.service (its configuration changed since it started)",
+        ),
+        (
+            "systemctl disable --now hwctl-renew.timer",
+            "systemctl enable --now hwctl-renew.timer",
+            "manual changes",
+            "unit hwctl-renew.timer (at boot: disabled, was enabled",
+        ),
         (
             "systemctl stop nginx",
             "systemctl start nginx",

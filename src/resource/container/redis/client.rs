@@ -262,4 +262,23 @@ mod tests {
         assert!(format!("{:#}", redis.ask(&["NO"]).await.unwrap_err()).contains("ERR no"));
         assert!(redis.ask(&["PING"]).await.is_err(), "the connection is closed");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn damaged_answers_end_with_a_value_or_an_error(bytes in crate::damaged::bytes(&[
+            b"$5\r\nhello\r\n",
+            b"*2\r\n$3\r\ndir\r\n$5\r\n/data\r\n",
+            b"*1\r\n:-1\r\n",
+            b"-ERR no\r\n",
+        ])) {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let (ours, mut theirs) = tokio::io::duplex(128 << 10);
+                theirs.write_all(&bytes).await.unwrap();
+                theirs.shutdown().await.unwrap();
+                let mut redis = RedisClient(BufReader::new(Box::new(ours)));
+                let _ = redis.ask(&["GET", "x"]).await;
+            });
+        }
+    }
 }
