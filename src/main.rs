@@ -11,10 +11,7 @@ use hwctl::report::{Style, failure_text, print_error};
 fn main() -> ExitCode {
     let result = match command::on_host::called_by_name() {
         Some(command) => command::on_host::run(command),
-        None => {
-            command::reference::answer_shell();
-            verb()
-        }
+        None => verb(),
     };
     let exit = result.unwrap_or_else(|error| {
         let failure = Failure::from(error);
@@ -28,6 +25,7 @@ fn main() -> ExitCode {
 }
 
 fn verb() -> anyhow::Result<Exit> {
+    command::reference::answer_shell();
     match Cli::parse().verb {
         Verb::Provision(args) => command::provision::run(args),
         Verb::Plan(args) => command::provision::plan(args),

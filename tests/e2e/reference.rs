@@ -95,7 +95,7 @@ fn completions_and_man_pages_know_every_verb() {
         let offered = completed(folder.path(), words);
         let is_offered = |word: &&str| offered.lines().any(|line| line.trim() == *word);
         assert!(expected.iter().all(is_offered), "{words:?}: {offered}");
-        assert!(!hidden.iter().any(|word| is_offered(word)), "{words:?}: {offered}");
+        assert!(!hidden.iter().any(is_offered), "{words:?}: {offered}");
     }
     assert!(hwctl(folder.path(), &["man", "man1"]).status.success());
     for page in ["hwctl", "hwctl-plan", "hwctl-cert-renew", "hwctl-secret-rotate"] {
