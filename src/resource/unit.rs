@@ -19,8 +19,14 @@ use state::Stamp;
 pub use state::UnitState;
 pub use trial::FOLDER as TRIAL_FOLDER;
 
-const PROPERTIES: [&str; 5] =
-    ["LoadState", "ActiveState", "UnitFileState", "InvocationID", "StateChangeTimestampMonotonic"];
+const PROPERTIES: [&str; 6] = [
+    "LoadState",
+    "ActiveState",
+    "UnitFileState",
+    "InvocationID",
+    "StateChangeTimestampMonotonic",
+    "ActiveEnterTimestampMonotonic",
+];
 
 /// How a running unit takes up a changed configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,6 +67,15 @@ impl Unit {
         let Some(digest) = host.digest_of(&self.inputs) else { return Ok(()) };
         let stamp = Stamp { digest, start: self.read_anew(host).await?.start };
         host.write_stamp(&self.name, &serde_json::to_vec(&stamp)?)
+    }
+
+    /// The property that says when the unit last read its configuration. A reload changes the state of
+    /// a service. A socket or timer changes its state whenever its service starts.
+    fn start_time(&self) -> &'static str {
+        match self.name.rsplit_once('.') {
+            Some((_, "socket" | "timer")) => "ActiveEnterTimestampMonotonic",
+            _ => "StateChangeTimestampMonotonic",
+        }
     }
 
     /// Notes what the unit was started with by somebody else.
@@ -245,10 +260,7 @@ impl Kind for Unit {
             loaded: matches!(field("LoadState").as_str(), "loaded" | "masked"),
             active: field("ActiveState"),
             enabled: field("UnitFileState"),
-            start: (
-                field("InvocationID"),
-                field("StateChangeTimestampMonotonic").parse().unwrap_or_default(),
-            ),
+            start: (field("InvocationID"), field(self.start_time()).parse().unwrap_or_default()),
             stamp: self.read_stamp(host),
             held: host.is_held(&self.name),
         })

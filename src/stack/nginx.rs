@@ -74,6 +74,9 @@ pub(super) fn declare(builder: &mut Builder<'_>, names: &Names, certificate: Id)
     let available = "/etc/nginx/sites-available/homework";
     let drop_ins = "/etc/systemd/system/nginx.service.d";
     builder.directory(drop_ins, 0o755);
+    // Debian's package brings these, nginx.org's does not.
+    builder.directory("/etc/nginx/sites-available", 0o755);
+    builder.directory("/etc/nginx/sites-enabled", 0o755);
     let inputs = vec![
         certificate,
         builder.file(

@@ -76,6 +76,9 @@ fn destroy_takes_what_hwctl_made_and_keeps_data_until_it_is_purged() {
         assert!(!exists(&host, path), "{path}");
     }
     assert!(!host.answers(443) && !host.answers(80));
+    let (code, events) = host.hwctl("secret rotate", &[]);
+    assert_eq!(code, 1, "{events:#?}");
+    assert!(failure(&events).contains("no API whose key"), "{events:#?}");
     assert!(!host.sh_ok("command -v nginx || command -v dockerd || command -v check-flask"));
 
     // Once more: nothing to do, and nothing of hwctl's comes with the question.

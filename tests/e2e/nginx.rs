@@ -26,6 +26,7 @@ fn is_as_it_should(release: &str) {
     refusals_under_flask_are_json(host);
     garbage_is_a_bad_request(host);
     only_own_addresses_are_redirected_to(host);
+    a_frame_asks_for_no_password(host);
     a_known_name_takes_as_long_as_an_unknown_one(host);
     logs_rotate_where_services_may_not_be_started(host);
     one_network_uses_up_nobody_elses_logins(host);
@@ -116,6 +117,20 @@ fn only_own_addresses_are_redirected_to(host: &Provisioned) {
     }
     // Also where another address of the host is asked for, as itself.
     assert!(host.sh("curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1/") == "301");
+}
+
+/// The landing page has all sites in frames: whoever opens it is asked for nothing.
+fn a_frame_asks_for_no_password(host: &Provisioned) {
+    let seen = |header: &str| {
+        let status = "curl -sk -o /dev/null -D - -w '%{http_code}'";
+        host.sh(&format!("{status} -H 'Sec-Fetch-Dest: {header}' https://127.0.0.1/close/"))
+    };
+    let (frame, page) = (seen("iframe"), seen("document"));
+    assert!(
+        frame.ends_with("403") && !frame.to_lowercase().contains("www-authenticate"),
+        "{frame}"
+    );
+    assert!(page.ends_with("401") && page.to_lowercase().contains("www-authenticate"), "{page}");
 }
 
 /// From the host itself, which is on the list of site2.

@@ -9,7 +9,7 @@ use crate::host::{Provisioned, changes, failure, outcome};
 use serde_json::Value;
 
 crate::tests! {
-    Lab: [a_firewall_that_cuts_the_operator_off_is_taken_back, what_the_firewall_is_loaded_with_is_taken_back_with_it, a_second_run_waits_for_the_first_and_goes_on_when_that_is_killed, what_was_on_trial_when_a_run_was_cut_off_goes_with_the_next, what_fails_beside_apt_is_undone_once_apt_has_finished, ctrl_c_stops_after_the_change_in_hand_and_a_second_one_at_once],
+    Lab: [rules_that_nothing_leads_to_are_loaded_anew, a_host_with_slow_logins_gets_more_time, a_firewall_that_cuts_the_operator_off_is_taken_back, what_the_firewall_is_loaded_with_is_taken_back_with_it, a_second_run_waits_for_the_first_and_goes_on_when_that_is_killed, what_was_on_trial_when_a_run_was_cut_off_goes_with_the_next, what_fails_beside_apt_is_undone_once_apt_has_finished, ctrl_c_stops_after_the_change_in_hand_and_a_second_one_at_once],
 }
 
 const PLAIN: &[&str] = &["--host", "vm"];
@@ -103,6 +103,40 @@ fn a_firewall_that_cuts_the_operator_off_is_taken_back() {
     let (code, events) = host.hwctl("provision", PLAIN);
     assert_eq!((code, changes(&events)), (0, vec!["firewall ufw"]));
     assert!(host.sh("ufw status").contains("Status: active"));
+}
+
+/// A reload of ufw would then close every port, for hwctl's login too.
+fn rules_that_nothing_leads_to_are_loaded_anew() {
+    let host = Provisioned::ready("trixie");
+    let flush =
+        "for program in iptables ip6tables; do $program -P INPUT ACCEPT; $program -F INPUT; done";
+    for args in [&[][..], &["--set", "firewall.allow=[80/tcp, 443/tcp, 8088/tcp]"]] {
+        host.sh(flush);
+
+        let (code, events) = host.hwctl("provision", args);
+
+        assert_eq!(code, 0, "{events:#?}");
+        assert_eq!(changes(&events).last(), Some(&"firewall ufw"));
+        assert!(host.sh("iptables -S INPUT").contains("-P INPUT DROP"));
+        assert_eq!(host.hwctl("plan", args).0, 0);
+    }
+    host.sh(flush);
+    assert_eq!(host.hwctl("rollback", &["--yes"]).0, 0);
+    assert_eq!(host.hwctl("destroy", &["--yes"]).0, 0);
+}
+
+fn a_host_with_slow_logins_gets_more_time() {
+    let host = Provisioned::ready("trixie");
+    host.sh("echo 'session optional pam_exec.so /bin/sleep 4' >>/etc/pam.d/sshd");
+    let open = "firewall.allow=[80/tcp, 443/tcp, 8088/tcp]";
+
+    let (code, events) = host.hwctl("provision", &["--confirm-timeout", "2", "--set", open]);
+
+    assert_eq!(code, 0, "{events:#?}");
+    let told = |event: &Value| {
+        event["message"].as_str().is_some_and(|m| m.contains("new login confirms it within"))
+    };
+    assert!(events.iter().any(told), "{events:#?}");
 }
 
 /// A boot in the middle of a run loads what the firewall is loaded with, so it is taken back too.
@@ -207,7 +241,7 @@ fn ctrl_c_stops_after_the_change_in_hand_and_a_second_one_at_once() {
     said.extend(events);
     assert_eq!((code, outcome(&said).as_str()), (130, "interrupted"));
     let said = failure(&said);
-    assert!(said.contains("stopped after ") && said.contains(" of 56 changes"), "{said}");
+    assert!(said.contains("stopped after ") && said.contains(" of 58 changes"), "{said}");
     assert!(said.contains("not made: ") && said.contains(" more"), "{said}");
     assert!(!host.sh_ok("test -e /etc/nginx/ssl"), "what comes after apt is not begun");
     assert!(host.sh_ok("dpkg -s nginx && test -z \"$(dpkg --audit)\""), "apt was let finish");

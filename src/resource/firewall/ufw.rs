@@ -25,6 +25,10 @@ pub struct Ufw {
     rules6: PathState,
     /// Whether its chains are in the kernel at all.
     running: bool,
+    /// Whether its chains are in the kernel without a rule that leads to them. Another program, or
+    /// `iptables -F INPUT`, took that rule away.
+    #[serde(default)]
+    detached: bool,
     /// Whether the kernel has what the files say.
     pub(super) loaded: bool,
     /// The digest of the inputs that it was last loaded with.
@@ -53,6 +57,7 @@ impl Ufw {
             rules4: read_rules(Family::V4, host)?,
             rules6: read_rules(Family::V6, host)?,
             running: false,
+            detached: false,
             loaded: false,
             guard: Guard::default(),
             stamp: match PathState::read(&host.stamp_path(STAMP))? {
@@ -63,8 +68,14 @@ impl Ufw {
         let Listing { v4, v6 } = listing(host).await?;
         ufw.guard = Guard::of(&v4, &v6);
         ufw.running = v4.contains("-N ufw-user-input\n");
+        let leads = |listing: &str, family: Family| {
+            let before = family.input_chain().replace("user", "before");
+            listing.lines().any(|line| line == format!("-A INPUT -j {before}"))
+        };
         // A host without IPv6 has nothing to load there.
         let has_v6 = ufw.has_ipv6() && !v6.is_empty();
+        ufw.detached =
+            ufw.running && (!leads(&v4, Family::V4) || has_v6 && !leads(&v6, Family::V6));
         ufw.loaded = ufw.running
             && ufw.is_in(&v4, Family::V4)?
             && (!has_v6 || ufw.is_in(&v6, Family::V6)?);
@@ -165,6 +176,10 @@ impl Ufw {
 
     /// Enables it and loads its files. ufw itself writes the rest of them.
     pub(super) async fn load(&self, host: &Host) -> Result<()> {
+        if self.detached {
+            // ufw itself would only set the policy, which closes every port.
+            attach(host).await?;
+        }
         if !self.is_enabled() || !self.running {
             host.run("ufw", &["--force", "enable"]).await.context("enable the firewall")?;
         }
@@ -178,11 +193,16 @@ impl Ufw {
 
     /// Brings back this state from another.
     pub(super) async fn restore(&self, now: &Self, host: &Host) -> Result<()> {
-        if now.running && !self.running {
-            host.run("ufw", &["--force", "disable"]).await.context("disable the firewall")?;
+        // One whose rules nothing led to filtered nothing.
+        let was_filtering = self.running && !self.detached;
+        if now.running && !was_filtering {
+            disable(host).await?;
         }
         self.restore_files(host)?;
-        if self.running {
+        if was_filtering {
+            if now.detached {
+                attach(host).await?;
+            }
             let verb: &[&str] = if now.running { &["reload"] } else { &["--force", "enable"] };
             host.run("ufw", verb).await.context("load the firewall's rules of before")?;
             // ufw writes its files when it loads them.
@@ -208,7 +228,7 @@ impl Ufw {
 
     /// Stops it and takes out hwctl's rules, for a host that did not have it.
     pub(super) async fn leave(&self, host: &Host) -> Result<()> {
-        host.run("ufw", &["--force", "disable"]).await.context("disable the firewall")?;
+        disable(host).await?;
         for family in [Family::V4, Family::V6] {
             if self.has_rules(family) {
                 self.write_rules(family, &self.rules(family)?.without_own(), host)?;
@@ -218,6 +238,38 @@ impl Ufw {
         host.forget();
         PathState::Absent.restore(&host.stamp_path(STAMP))
     }
+}
+
+/// Takes its rules out of the kernel and lets everything in.
+async fn disable(host: &Host) -> Result<()> {
+    host.run("ufw", &["--force", "disable"]).await.map(drop).context("disable the firewall")
+}
+
+/// Leads the kernel's chains to those of ufw, as ufw does when it makes its chains, and only then.
+async fn attach(host: &Host) -> Result<()> {
+    const PARTS: [&str; 6] =
+        ["before-logging", "before", "after", "after-logging", "reject", "track"];
+    let Listing { v4, v6 } = listing(host).await?;
+    for (program, listing, kind) in [("iptables", v4, "ufw"), ("ip6tables", v6, "ufw6")] {
+        for (chain, direction) in [("INPUT", "input"), ("OUTPUT", "output"), ("FORWARD", "forward")]
+        {
+            let ways = PARTS.map(|part| format!("{kind}-{part}-{direction}"));
+            let is_there = |way: &&String| listing.contains(&format!("-A {chain} -j {way}\n"));
+            let exists = |way: &String| listing.contains(&format!("-N {way}\n"));
+            if ways.iter().all(|way| is_there(&way)) || !ways.iter().all(exists) {
+                continue;
+            }
+            // Their order counts.
+            for way in ways.iter().filter(is_there) {
+                host.run(program, &["-w", "-D", chain, "-j", way]).await?;
+            }
+            for way in &ways {
+                host.run(program, &["-w", "-A", chain, "-j", way]).await?;
+            }
+        }
+    }
+    host.forget();
+    Ok(())
 }
 
 /// The file of rules, or as the package brings it when it is not there.
