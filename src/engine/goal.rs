@@ -85,9 +85,19 @@ pub(super) fn with_users(first: Declared, manifest: &Manifest) -> Vec<Declared> 
 /// with. The manifest keeps no content of files, so a file counts by what has read it.
 pub(super) fn what_runs(host: &Host) -> Result<Wanted> {
     let manifest = Manifest::load(host)?;
-    let known = manifest.known();
-    let running: Vec<_> = known.filter(|(_, resource)| resource.is_unit()).map(declared).collect();
-    let passed_over = inputs_of(&running, manifest.known().map(|(_, resource)| resource));
+    let known: HashSet<Id> = manifest.known().map(|(_, resource)| resource.id()).collect();
+    let mut running: Vec<_> =
+        manifest.known().filter(|(_, resource)| resource.is_unit()).map(declared).collect();
+    let mut passed_over = inputs_of(&running, manifest.known().map(|(_, resource)| resource));
+    // An input that was as it should be when hwctl came is not in the manifest. It is read by its id,
+    // and what has one that cannot be read so is left out.
+    running.retain(|unit| {
+        let unknown = unit.resource.inputs().iter().filter(|id| !known.contains(id));
+        let found: Option<Vec<_>> = unknown.map(Resource::by_id).collect();
+        let is_readable = found.is_some();
+        passed_over.extend(found.into_iter().flatten());
+        is_readable
+    });
     let running = running.into_iter().map(Step::from).collect();
     Ok(Wanted { passed_over, ..Wanted::declared_only(running) })
 }

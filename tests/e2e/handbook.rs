@@ -154,17 +154,21 @@ fn is_taken_over_and_given_back(release: &str) {
         let (code, events) = host.hwctl("provision", &[]);
         let statuses = clients.end();
         assert_eq!(code, 0, "{events:#?}");
-        let (old, new): (Vec<_>, Vec<_>) =
-            statuses.iter().map(String::as_str).partition(|status| *status != "401");
-        let lost = old.iter().filter(|status| **status != "200").count();
-        assert!(old.len() > 10 && new.len() > 1, "{statuses:?}");
-        assert!(lost <= 2, "only what the old gunicorn drops as it stops: {old:?}");
-        let counted = counted + u64::try_from(old.len() - lost).unwrap();
+        let count_of = |wanted: &str| statuses.iter().filter(|status| *status == wanted).count();
+        // gunicorn closes its socket before it ends: what comes meanwhile is lost, and nothing else.
+        let (answered, new) = (count_of("200"), count_of("401"));
+        let lost = statuses.len() - answered - new;
+        let expected = [("200", answered), ("502", lost), ("401", new)];
+        let expected: Vec<_> =
+            expected.iter().flat_map(|(status, times)| vec![*status; *times]).collect();
+        assert_eq!(statuses, expected, "one gap");
+        assert!(answered > 10 && new > 1 && lost < 60, "{answered}, {lost}, {new}");
+        let counted = counted + u64::try_from(answered).unwrap();
         let now = host.count_visit();
-        assert!((counted + 1..=counted + 1 + 2).contains(&now), "{now} visits after {counted}");
+        assert!((counted + 1..=counted + 2).contains(&now), "{now} visits after {counted}");
         let counted = now;
         assert_eq!(host.hwctl("plan", &[]).0, 0);
-        assert!(host.sh_ok("check-flask"));
+        assert_eq!(host.sh("check-flask | grep ✗ || :"), "");
 
         let (code, events) = host.hwctl(verb, &["--yes"]);
         assert_eq!(code, 0, "{events:#?}");
