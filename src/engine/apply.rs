@@ -146,7 +146,12 @@ impl Carrier<'_> {
         journal.note(step, now, change)?;
         let restored = Box::pin(resource.restore(to, host));
         self.guarded(resource, journal, restored).await?;
-        match resource.examine_back(to, host).await? {
+        self.verify_back(resource, to).await
+    }
+
+    /// Reads a resource again: the host has to have its earlier state.
+    pub(super) async fn verify_back(&self, resource: &Resource, to: &Saved) -> Result<()> {
+        match resource.examine_back(to, self.host).await? {
             (_, Back::Change(change)) => not_kept(&change),
             _ => Ok(()),
         }
@@ -210,6 +215,11 @@ impl Carrier<'_> {
         }
         Ok(())
     }
+}
+
+/// What became of a change, with its name where it failed.
+pub(super) fn applied<T>(step: &Step, result: Result<T>) -> Result<T> {
+    result.with_context(|| format!("cannot apply `{}`", step.resource.id()))
 }
 
 fn not_kept(change: &Change) -> Result<()> {

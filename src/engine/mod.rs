@@ -27,6 +27,7 @@ mod serving;
 mod session;
 mod status;
 mod steps;
+mod together;
 mod undo;
 mod validate;
 

@@ -37,6 +37,8 @@ pub(super) struct Wanted {
     pub(super) declared: Vec<Step>,
     /// What those are started with of parts of the stack that are passed over: read, not changed.
     pub(super) passed_over: Vec<Resource>,
+    /// What is removed before something of another type is made in its place, newest first.
+    pub(super) giving_way: Vec<Step>,
     /// What is brought back to an earlier state, newest first.
     pub(super) removals: Vec<Step>,
     /// Why that is.
@@ -53,6 +55,7 @@ impl Wanted {
         Self {
             declared,
             passed_over: Vec::new(),
+            giving_way: Vec::new(),
             removals: Vec::new(),
             because: None,
             purge_data: false,
@@ -94,6 +97,12 @@ impl Plan {
         for (resource, found) in wanted.passed_over.iter().zip(passed_over) {
             maker.passed_over(resource, found);
         }
+        for step in &wanted.giving_way {
+            // Once it has given way, what is there is what is declared.
+            if step.resource.is_at_its_path(host) {
+                maker.back(step, Some("something else takes its place")).await;
+            }
+        }
         for (step, reading) in wanted.declared.iter().zip(declared) {
             maker.declared(step, reading);
         }
@@ -102,7 +111,7 @@ impl Plan {
         removals.sort_by_key(|step| rank(step));
         let first = maker.plan.steps.len();
         for step in removals {
-            maker.back(step).await;
+            maker.back(step, wanted.because).await;
         }
         let Maker { mut plan, states, obstacles, .. } = maker;
         if let Some(failure) = joined(obstacles) {
@@ -195,7 +204,7 @@ impl Maker<'_> {
     }
 
     /// Brings a resource back to an earlier state.
-    async fn back(&mut self, step: &Step) {
+    async fn back(&mut self, step: &Step, because: Option<&str>) {
         let Step { resource, to: Some(to), .. } = step else { return };
         let (now, back) = match resource.examine_back(to, self.host).await {
             Ok(examined) => examined,
@@ -218,7 +227,7 @@ impl Maker<'_> {
                     return self.obstacle(resource, error);
                 }
                 if change.because.is_none() {
-                    change.because = self.wanted.because.map(str::to_owned);
+                    change.because = because.map(str::to_owned);
                 }
                 if step.is_surplus {
                     change.because = Some("an older version than the last".to_owned());

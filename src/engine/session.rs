@@ -28,6 +28,7 @@ use super::protocol::{
     ENGINE_GREETING, Goal, HEARTBEAT, PlanRequest, Reply, Request, RunInfo, write_frame,
 };
 use super::room;
+use super::validate;
 use crate::event::{RunOutcome, What};
 use crate::failure::Failure;
 use crate::resource::{Blob, Host};
@@ -231,6 +232,11 @@ impl Session {
         let plan = Plan::make(&wanted, &self.host).await?;
         if request.run.is_some() && !plan.changes.is_empty() {
             room::require(&plan, &self.host).map_err(|error| {
+                Failure::from(error).not_done("nothing was changed on the host")
+            })?;
+        }
+        if plan.steps.iter().any(|step| validate::is_nginx_configuration(&step.resource)) {
+            validate::nginx_conflicts(&wanted, &self.host).await.map_err(|error| {
                 Failure::from(error).not_done("nothing was changed on the host")
             })?;
         }

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::{Access, access};
 use tokio::sync::OnceCell;
 
+use super::batch::Batch;
 use super::firewall::Listed;
 use super::firewall::Published;
 use super::known::Known;
@@ -68,6 +69,8 @@ pub struct Host {
     come: RefCell<HashSet<String>>,
     held: RefCell<HashSet<String>>,
     owes_reload: Cell<bool>,
+    /// Changes of files that are synced together.
+    pub(super) batch: Batch,
     pub(super) vouchers: Vouchers,
     pub(super) known: Known,
     pub(super) listed: Listed,
@@ -100,6 +103,7 @@ impl Host {
             come: RefCell::default(),
             held: RefCell::default(),
             owes_reload: Cell::default(),
+            batch: Batch::default(),
             vouchers: Vouchers::default(),
             known: Known::default(),
             listed: Listed::default(),
@@ -153,6 +157,21 @@ impl Host {
     pub fn staged(&self, root: &Path) -> Self {
         let no_blobs: BlobSource = Box::new(|_| bail!("a stage has no blobs"));
         Self::new(root, no_blobs, Box::new(|_| ()))
+    }
+
+    /// From now on changes of files wait for [`Host::commit_batch`], and are synced together.
+    pub fn begin_batch(&self) {
+        self.batch.begin();
+    }
+
+    /// Makes the changes of files that wait, for good.
+    pub fn commit_batch(&self) -> Result<()> {
+        self.batch.commit()
+    }
+
+    /// Drops the changes of files that wait.
+    pub fn abandon_batch(&self) {
+        self.batch.abandon();
     }
 
     /// Adds a unit to those that are read together.
