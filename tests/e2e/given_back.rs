@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::host::{Provisioned, failure, outcome};
+use crate::host::{Provisioned, outcome};
 use serde_json::Value;
 
 crate::tests! {
@@ -64,14 +64,10 @@ fn all_of_a_page_comes_back(release: &str) {
     assert_same(&before, &host.sh(ALL), "a rollback");
 
     // A run that fails at its very end.
-    let broken = include_str!("../../templates/nginx/site")
-        .replace("index index.html;", "index index.html;\n    return 500;");
-    let templates = host.folder().join("templates/nginx");
-    fs::create_dir_all(&templates).unwrap();
-    fs::write(templates.join("site"), broken).unwrap();
+    host.break_at_the_end();
     let (code, events) = host.hwctl("provision", &SITE);
-    assert_eq!(code, 4, "{}", failure(&events));
-    fs::remove_dir_all(host.folder().join("templates")).unwrap();
+    assert_eq!(code, 4, "{events:#?}");
+    host.mend();
     assert_same(&before, &host.sh(ALL), "a run that was undone");
 
     assert_eq!(host.hwctl("provision", &SITE).0, 0);
