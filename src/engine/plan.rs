@@ -2,14 +2,14 @@
 
 use std::fmt::Write as _;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use futures_util::future::join_all;
 
 use super::deadman;
 use crate::event::Planned;
 use crate::failure::{Exit, Failure};
 use crate::resource::{
-    Action, Back, Blob, Change, Declared, Host, Id, Outcome, Reading, Resource, Saved, Weighed,
+    Action, Back, Blob, Change, Declared, Hint, Host, Id, Outcome, Reading, Resource, Saved, Weighed,
     read_units, sha256,
 };
 
@@ -100,7 +100,7 @@ impl Plan {
         for step in &wanted.giving_way {
             // Once it has given way, what is there is what is declared.
             if step.resource.is_at_its_path(host) {
-                maker.back(step, Some("something else takes its place")).await;
+                maker.give_way(step).await;
             }
         }
         for (step, reading) in wanted.declared.iter().zip(declared) {
@@ -235,6 +235,18 @@ impl Maker<'_> {
                 }
                 self.plan.push(step, change);
             }
+        }
+    }
+
+    /// Removes what something of another type is made in the place of. What holds things of others
+    /// is an obstacle.
+    async fn give_way(&mut self, step: &Step) {
+        let before = self.plan.kept.len();
+        self.back(step, Some("something else takes its place")).await;
+        for (_, because) in self.plan.kept.split_off(before) {
+            let hint = "hwctl does not remove what it did not make: move that away and run again";
+            let why = anyhow!("something else should be in its place, and {because}");
+            self.obstacle(&step.resource, why.context(Hint(hint.to_owned())));
         }
     }
 

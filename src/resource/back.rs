@@ -25,6 +25,10 @@ pub(super) fn path_back(
         return Ok(Back::Nothing);
     }
     if let PathState::Other(found) = now {
+        // A folder that took the place of a file or link is not what went.
+        if *to == PathState::Absent {
+            return Ok(Back::Nothing);
+        }
         in_the_way(path, found, "file or nothing")?;
     }
     let action = match (now, to) {

@@ -127,6 +127,8 @@ impl Kind for Directory {
         let is_leaving = matches!(now, DirectoryState::Other(_)) && host.is_leaving(&self.path);
         let now = if is_leaving { &DirectoryState::Absent } else { now };
         let action = match (now, to) {
+            // A file that took the place of the directory is not what went.
+            (DirectoryState::Other(_), DirectoryState::Absent) => return Ok(Back::Nothing),
             (DirectoryState::Other(found), _) => {
                 in_the_way(&self.path, found, "directory")?;
                 return Ok(Back::Nothing);
