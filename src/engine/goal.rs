@@ -87,12 +87,16 @@ fn missing_way(resource: &Resource, known: &HashSet<PathBuf>, host: &Host) -> Re
     let missing = way.take_while(|path| !known.contains(*path) && !host.path(path).exists());
     let mut missing: Vec<_> = missing.map(Path::to_owned).collect();
     missing.reverse();
-    // A package that is yet to be installed brings its own.
-    if !missing.is_empty() && path.starts_with("/etc") {
-        let package = order::package(resource, host);
+    // A package that is yet to be installed brings its own: as a rule below `/etc`, and nginx's this one.
+    let is_brought = |path: &PathBuf| path.starts_with("/etc") || path == Path::new("/var/www");
+    if missing.iter().any(is_brought) {
+        let package = match path.starts_with("/etc") {
+            true => order::package(resource, host),
+            false => Some("nginx"),
+        };
         let installed = package.map(|name| installed_version(host, name)).transpose()?;
         if installed.flatten().is_none() {
-            return Ok(Vec::new());
+            missing.retain(|path| !is_brought(path));
         }
     }
     Ok(missing)

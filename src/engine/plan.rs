@@ -9,8 +9,8 @@ use super::deadman;
 use crate::event::Planned;
 use crate::failure::{Exit, Failure};
 use crate::resource::{
-    Action, Back, Blob, Change, Declared, Hint, Host, Id, Outcome, Reading, Resource, Saved, Weighed,
-    read_units, sha256,
+    Action, Back, Blob, Change, Declared, Hint, Host, Id, Outcome, Reading, Resource, Saved,
+    Weighed, read_units, sha256,
 };
 
 /// One resource and where it is to be brought.

@@ -17,7 +17,7 @@ use super::batch::Batch;
 use super::firewall::Listed;
 use super::firewall::Published;
 use super::known::Known;
-use super::packages::LastTable;
+use super::packages::{LastTable, Simulated};
 use super::vouch::Vouchers;
 use super::{Blob, Id, docker, write_atomic};
 
@@ -75,6 +75,7 @@ pub struct Host {
     pub(super) known: Known,
     pub(super) listed: Listed,
     pub(super) last_table: LastTable,
+    pub(super) simulated: Simulated,
     patience: Duration,
 }
 
@@ -108,6 +109,7 @@ impl Host {
             known: Known::default(),
             listed: Listed::default(),
             last_table: LastTable::default(),
+            simulated: Simulated::default(),
             patience: Duration::from_mins(10),
         }
     }
