@@ -95,13 +95,14 @@ impl Journal {
 
     /// Notes the state before a change; once this returns, the change can be undone.
     pub(super) fn note(&mut self, step: &Step, before: Saved, change: Change) -> Result<()> {
-        self.note_all(vec![Entry::new(step, before, change)])
+        self.note_all(vec![Entry::new(step, before, change)]).map(|_| ())
     }
 
-    /// Notes the states before changes that are made together, in one file.
-    pub(super) fn note_all(&mut self, entries: Vec<Entry>) -> Result<()> {
+    /// Notes the states before changes that are made together, in one file. Returns the entries.
+    pub(super) fn note_all(&mut self, entries: Vec<Entry>) -> Result<&[Entry]> {
+        let first = self.entries.len();
         if entries.is_empty() {
-            return Ok(());
+            return Ok(&[]);
         }
         let encoded = entries.iter().map(|entry| encode(entry).map(ByteBuf::from));
         let encoded: Vec<ByteBuf> = encoded.collect::<Result<_>>()?;
@@ -109,7 +110,7 @@ impl Journal {
         write_atomic(&path, &encode(&encoded)?, 0o600, None)
             .context("note the state before the change")?;
         self.entries.extend(entries);
-        Ok(())
+        Ok(&self.entries[first..])
     }
 
     /// Whether something was removed that cannot be brought back.

@@ -25,7 +25,7 @@ use super::lock::Lock;
 use super::manifest::Manifest;
 use super::plan::{Plan, Wanted};
 use super::protocol::{
-    ENGINE_GREETING, Goal, HEARTBEAT, PlanRequest, Reply, Request, RunInfo, write_frame,
+    ENGINE_GREETING, Goal, HEARTBEAT, PlanRequest, Reply, Request, RunInfo, write_frames,
 };
 use super::room;
 use super::validate;
@@ -33,6 +33,9 @@ use crate::event::{RunOutcome, What};
 use crate::failure::Failure;
 use crate::resource::{Blob, Host};
 use run::Run;
+
+/// How many replies are written at once: a run of many small changes tells of each.
+const AT_ONCE: usize = 64;
 
 /// Serves one session on `input` and `output`; `connection` is sshd's `SSH_CONNECTION`.
 pub async fn serve(
@@ -51,12 +54,13 @@ pub async fn serve(
     };
     let write = async {
         loop {
-            let reply = match timeout(HEARTBEAT, outgoing.recv()).await {
-                Ok(Some(reply)) => reply,
-                Ok(None) => break,
-                Err(_) => Reply::Alive,
-            };
-            if write_frame::<Reply>(&mut output, &reply).await.is_err() {
+            let mut replies = Vec::new();
+            match timeout(HEARTBEAT, outgoing.recv_many(&mut replies, AT_ONCE)).await {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(_) => replies.push(Reply::Alive),
+            }
+            if write_frames::<Reply>(&mut output, &replies).await.is_err() {
                 // The operator's side is gone; the work is told so by the end of its input.
                 outgoing.close();
             }

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use super::apply::{Carried, Carrier, applied};
@@ -108,6 +109,8 @@ impl Carrier<'_> {
         let start = Instant::now();
         let steps: Vec<&Step> = indices.iter().map(|index| &plan.steps[*index]).collect();
         self.started(indices[0], steps[0]);
+        // Files are changed without a pause: what is told goes out before.
+        yield_now().await;
         aside.beside(self.together(&steps, journal)).await?;
         let each = start.elapsed() / u32::try_from(indices.len()).unwrap_or(u32::MAX);
         for (index, step) in indices.iter().zip(steps) {

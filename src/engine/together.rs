@@ -14,19 +14,25 @@ use super::plan::Step;
 use super::validate;
 use crate::resource::{Back, Resource};
 
-/// How many changes are made together. Each may keep a folder open until all are synced.
-const MOST: usize = 256;
-/// A larger file is written alone: what a change keeps in memory is bounded.
+/// How many changes are made together at most.
+const MOST: usize = 4096;
+/// In how many folders. Each is open until all is synced.
+const MOST_FOLDERS: usize = 256;
+/// A larger file is changed alone.
 const MOST_BYTES: u64 = 1 << 20;
+/// How many bytes of earlier states are kept in memory before they are written, about.
+const MOST_NOTED: u64 = 16 << 20;
 
 /// How many of the first `resources` can be changed together: files, folders and links, each at a path of
 /// its own. At least 1: one that is not among them is changed alone.
 pub(super) fn count<'a>(resources: impl IntoIterator<Item = &'a Resource>) -> usize {
-    let mut paths = HashSet::new();
-    let fits = |resource: &&Resource| {
-        is_plain(resource) && resource.path().is_some_and(|path| paths.insert(path.to_owned()))
+    let (mut paths, mut folders) = (HashSet::new(), HashSet::new());
+    let mut fits = |resource: &&'a Resource| {
+        let Some(path) = resource.path().filter(|_| is_plain(resource)) else { return false };
+        folders.extend(path.parent());
+        folders.len() <= MOST_FOLDERS && paths.insert(path)
     };
-    resources.into_iter().take(MOST).take_while(fits).count().max(1)
+    resources.into_iter().take(MOST).take_while(|resource| fits(resource)).count().max(1)
 }
 
 /// Whether a resource is no more than a small file, a folder or a link, and nothing has to happen right
@@ -49,20 +55,37 @@ impl Carrier<'_> {
     pub(super) async fn together(&self, steps: &[&Step], journal: &mut Journal) -> Result<()> {
         // What came earlier in the plan may have changed them since.
         self.host.forget();
-        let mut entries = Vec::new();
-        let mut changing = Vec::new();
+        let (mut noted, mut size) = (Vec::new(), 0);
         for step in steps {
             if let Some(entry) = applied(step, self.entry(step).await)? {
-                changing.push((step, entry.before.clone()));
-                entries.push(entry);
+                size += entry.before.size();
+                noted.push((*step, entry));
+            }
+            if size > MOST_NOTED {
+                self.make(std::mem::take(&mut noted), journal).await?;
+                size = 0;
             }
         }
-        journal.note_all(entries)?;
+        self.make(noted, journal).await?;
+        for step in steps {
+            let verified = match &step.to {
+                None => self.verify(&step.resource).await,
+                Some(to) => self.verify_back(&step.resource, to).await,
+            };
+            applied(step, verified)?;
+        }
+        Ok(())
+    }
+
+    /// Makes the changes of some entries, once the journal has them.
+    async fn make(&self, noted: Vec<(&Step, Entry)>, journal: &mut Journal) -> Result<()> {
+        let (steps, entries): (Vec<_>, Vec<_>) = noted.into_iter().unzip();
+        let entries = journal.note_all(entries)?;
         self.host.begin_batch();
         let changed = async {
-            for (step, before) in changing {
+            for (step, entry) in steps.into_iter().zip(entries) {
                 let changed = match &step.to {
-                    None => step.resource.apply(&before, self.host).await,
+                    None => step.resource.apply(&entry.before, self.host).await,
                     Some(to) => step.resource.restore(to, self.host).await,
                 };
                 applied(step, changed)?;
@@ -72,15 +95,7 @@ impl Carrier<'_> {
         let changed = changed.await;
         self.host.abandon_batch();
         self.host.forget();
-        changed?;
-        for step in steps {
-            let verified = match &step.to {
-                None => self.verify(&step.resource).await,
-                Some(to) => self.verify_back(&step.resource, to).await,
-            };
-            applied(step, verified)?;
-        }
-        Ok(())
+        changed
     }
 
     /// The journal's entry of a step that has something to change.
@@ -122,7 +137,9 @@ mod tests {
         }
         let same = [file("/www/a"), folder("/www/a"), file("/www/a/b")];
         assert_eq!(count(&same), 1, "the second one needs the first one's change");
-        let many: Vec<_> = (0..1000).map(|n| file(&format!("/www/{n}"))).collect();
+        let many: Vec<_> = (0..5000).map(|n| file(&format!("/www/{n}"))).collect();
         assert_eq!(count(&many), MOST);
+        let spread: Vec<_> = (0..5000).map(|n| file(&format!("/www/{n}/x"))).collect();
+        assert_eq!(count(&spread), MOST_FOLDERS);
     }
 }

@@ -21,8 +21,8 @@ pub(super) struct Batch(RefCell<Option<Open>>);
 #[derive(Debug, Default)]
 struct Open {
     renames: Vec<Rename>,
-    /// A folder on each file system that has changed, by the number of its device.
-    changed: HashMap<u64, Rc<OwnedFd>>,
+    /// The folders that have changed, by the numbers of their device and inode.
+    changed: HashMap<(u64, u64), Rc<OwnedFd>>,
 }
 
 /// A file that is whole and not in its place yet.
@@ -69,9 +69,9 @@ impl Batch {
         if let Some(open) = self.0.borrow_mut().as_mut()
             && file.is_some()
         {
-            open.note(folder)?;
+            let folder = open.note(folder)?;
             let (from, to) = (from.to_owned(), to.to_owned());
-            open.renames.push(Rename { folder: Rc::clone(folder), from, to });
+            open.renames.push(Rename { folder, from, to });
             return Ok(());
         }
         file.map_or(Ok(()), |file| file.sync_all())?;
@@ -82,20 +82,25 @@ impl Batch {
     /// Syncs what has changed in a folder.
     pub(super) fn changed(&self, folder: &Rc<OwnedFd>) -> io::Result<()> {
         match self.0.borrow_mut().as_mut() {
-            Some(open) => open.note(folder),
+            Some(open) => open.note(folder).map(|_| ()),
             None => Ok(fsync(folder)?),
         }
     }
 }
 
 impl Open {
-    fn note(&mut self, folder: &Rc<OwnedFd>) -> io::Result<()> {
-        self.changed.entry(fstat(folder)?.st_dev).or_insert_with(|| Rc::clone(folder));
-        Ok(())
+    /// Notes that a folder changes. Returns it, opened once for all that changes in it.
+    fn note(&mut self, folder: &Rc<OwnedFd>) -> io::Result<Rc<OwnedFd>> {
+        let found = fstat(folder)?;
+        let known = self.changed.entry((found.st_dev, found.st_ino));
+        Ok(Rc::clone(known.or_insert_with(|| Rc::clone(folder))))
     }
 
+    /// Syncs each file system that has changed.
     fn sync(&self) -> io::Result<()> {
-        Ok(self.changed.values().try_for_each(syncfs)?)
+        let systems: HashMap<u64, &Rc<OwnedFd>> =
+            self.changed.iter().map(|((device, _), folder)| (*device, folder)).collect();
+        Ok(systems.into_values().try_for_each(syncfs)?)
     }
 }
 
