@@ -124,20 +124,17 @@ impl Manifest {
                 }
                 continue;
             }
-            match owned {
-                Some(owned) => {
-                    owned.tag.clone_from(&entry.tag);
-                    owned.resource = entry.resource.clone();
-                }
-                None => {
-                    places.add(&entry.resource, known.len());
-                    known.push(Some(Owned {
-                        tag: entry.tag.clone(),
-                        resource: entry.resource.clone(),
-                        original: entry.before.clone(),
-                    }));
-                }
+            if let Some(owned) = owned {
+                owned.tag.clone_from(&entry.tag);
+                owned.resource = entry.resource.clone();
+                continue;
             }
+            places.add(&entry.resource, known.len());
+            known.push(Some(Owned {
+                tag: entry.tag.clone(),
+                resource: entry.resource.clone(),
+                original: entry.before.clone(),
+            }));
         }
         self.owned = known.into_iter().flatten().collect();
     }

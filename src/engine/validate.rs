@@ -1,5 +1,6 @@
 //! Tries nginx's configuration as a whole, as it will be, before any of it is changed.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::net::IpAddr;
 use std::os::unix::fs::symlink;
@@ -141,14 +142,14 @@ impl Stage {
             let Resource::Link(link) = &step.resource else { continue };
             let Ok(below) = link.path.strip_prefix(CONFIGURATION) else { continue };
             let _ = fs::remove_file(self.copy.join(below));
-            own.push_str(&format!("include {};\n", link.target.display()));
+            let _ = writeln!(own, "include {};", link.target.display());
         }
         let main = self.copy.join("nginx.conf");
         let text =
             fs::read_to_string(&main).with_context(|| format!("read `{}`", main.display()))?;
         // The first line that includes others' files.
         let include = format!("include {CONFIGURATION}/");
-        let is_glob = |line: &str| line.trim().starts_with(&include) && line.contains("*");
+        let is_glob = |line: &str| line.trim().starts_with(&include) && line.contains('*');
         let http = text.find("http {").unwrap_or_default();
         let mut lines = text[http..].split_inclusive('\n');
         let before: usize = lines.by_ref().take_while(|line| !is_glob(line)).map(str::len).sum();

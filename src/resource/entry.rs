@@ -423,6 +423,7 @@ fn make_directory(folder: &OwnedFd, name: &OsStr) -> io::Result<Made> {
 }
 
 /// Whether the ACL that something new has from its folder stays.
+#[derive(Clone, Copy)]
 enum Inherited {
     Yes,
     No,

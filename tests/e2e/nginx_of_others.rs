@@ -8,7 +8,7 @@ crate::tests! {
 
 /// Makes of Debian's package what nginx.org's has: no folders for sites, a site of its own, workers that
 /// run as `nginx`.
-const NGINX_ORG: &str = r#"
+const NGINX_ORG: &str = r"
 apt-get install -qq nginx >/dev/null 2>&1
 cd /etc/nginx && rm -rf sites-available sites-enabled modules-enabled snippets fastcgi.conf proxy_params
 useradd --system --no-create-home nginx
@@ -40,7 +40,7 @@ http {
 }
 END
 systemctl restart nginx
-"#;
+";
 const LAYOUT: &str = "cd /etc/nginx && find . -printf '%p %m %U:%G\n' | sort && \
                       find . -type f | sort | xargs sha256sum";
 
