@@ -1,6 +1,7 @@
 //! `hwctl engine`: serves one session on the host. Not for people.
 
 use anyhow::Result;
+use rustix::fs::Mode;
 
 use crate::bundle;
 use crate::engine;
@@ -8,6 +9,8 @@ use crate::failure::Exit;
 
 /// Serves one session on standard input and output.
 pub fn run(connection: Option<&str>) -> Result<Exit> {
+    // What packages and Docker make on this host does not depend on the operator's login.
+    rustix::process::umask(Mode::WGRP | Mode::WOTH);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (input, output) = (tokio::io::stdin(), tokio::io::stdout());
     let served =

@@ -1,5 +1,7 @@
 //! A run on one host: what was planned is carried out, looked at from outside, and kept or undone.
 
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tokio::time::timeout;
@@ -8,7 +10,7 @@ use crate::engine::protocol::RunInfo;
 use crate::event::{Check, What};
 use crate::failure::{Exit, Failure};
 use crate::remote::{Engine, Expected, Look, Planned, Route, Tell, WebPorts, look, look_by};
-use crate::resource::{Facts, user_name};
+use crate::resource::{Blob, Facts, user_name};
 use crate::stack::Upload;
 
 /// How long services may take until they look right from outside.
@@ -49,14 +51,15 @@ pub(super) async fn carry_out(
     carry: Carry<'_>,
     tell: Tell<'_>,
 ) -> Result<(), Failure> {
+    let ours = carry.uploads.iter().map(|upload| (&upload.blob, &upload.path));
+    let ours: HashMap<&Blob, &PathBuf> = ours.collect();
     let mut uploads = Vec::new();
     for blob in planned.wants {
-        let upload = carry.uploads.iter().find(|upload| upload.blob == blob);
-        let upload = upload.ok_or_else(|| {
+        let path = ours.get(&blob).ok_or_else(|| {
             let what = format!("the host asks for `{}`, which is not ours", blob.key);
             Failure::new(Exit::Failed, what)
         })?;
-        uploads.push((blob, upload.path.clone()));
+        uploads.push((blob, (*path).clone()));
     }
     let wrong_before = match carry.outside {
         Some(outside) if carry.is_part => {

@@ -15,7 +15,7 @@ use super::plan::{Plan, Step, Wanted};
 use super::protocol::Reply;
 use super::validate::Outside;
 use crate::event::What;
-use crate::resource::{Advise, Back, Change, Detail, Host, Resource, Saved};
+use crate::resource::{Action, Advise, Back, Change, Detail, Host, Resource, Saved};
 
 /// Tells the operator's side what happens.
 pub(super) struct Teller(pub(super) UnboundedSender<Reply>);
@@ -106,15 +106,26 @@ impl Carrier<'_> {
                 if step.stops_docker() {
                     self.release(step, journal).await?;
                 }
-                let restored = Box::pin(step.resource.restore(to, self.host));
-                self.guarded(&step.resource, journal, restored).await?;
-                match step.resource.examine_back(to, self.host).await? {
-                    // What it reads has changed in this run, and it has read it.
-                    (_, Back::Change(change)) if !change.details.is_empty() => not_kept(&change),
-                    _ => Ok(()),
-                }
+                self.restore_unit(step, to, journal).await
             }
             Some(to) => self.back(step, to, journal).await,
+        }
+    }
+
+    /// Brings a unit that was released back to an earlier state.
+    async fn restore_unit(&self, step: &Step, to: &Saved, journal: &Journal) -> Result<()> {
+        let (host, resource) = (self.host, &step.resource);
+        if matches!(resource.examine_back(to, host).await?.1, Back::Nothing) {
+            // It was all done when it was released; what it is loaded with has changed since.
+            let is_armed = deadman::is_risky(resource) && deadman::is_armed(host);
+            return if is_armed { self.new_login(journal.id()).await } else { Ok(()) };
+        }
+        let restored = Box::pin(resource.restore(to, host));
+        self.guarded(resource, journal, restored).await?;
+        match resource.examine_back(to, host).await? {
+            // What it reads has changed in this run, and it has read it.
+            (_, Back::Change(change)) if !change.details.is_empty() => not_kept(&change),
+            _ => Ok(()),
         }
     }
 
@@ -146,7 +157,12 @@ impl Carrier<'_> {
         journal.note(step, now, change)?;
         let restored = Box::pin(resource.restore(to, host));
         self.guarded(resource, journal, restored).await?;
-        match resource.examine_back(to, host).await? {
+        self.verify_back(resource, to).await
+    }
+
+    /// Reads a resource again: the host has to have its earlier state.
+    pub(super) async fn verify_back(&self, resource: &Resource, to: &Saved) -> Result<()> {
+        match resource.examine_back(to, self.host).await? {
             (_, Back::Change(change)) => not_kept(&change),
             _ => Ok(()),
         }
@@ -160,6 +176,10 @@ impl Carrier<'_> {
         let (now, Back::Change(change)) = resource.examine_back(to, self.host).await? else {
             return Ok(());
         };
+        if matches!(change.action, Action::Stop | Action::Remove) {
+            let message = format!("stopping {}", resource.id());
+            self.teller.tell(What::Step { message, fraction: None });
+        }
         journal.note(step, now, change)?;
         let released = Box::pin(resource.release(to, self.host));
         let released = self.guarded(resource, journal, released).await;
@@ -210,6 +230,11 @@ impl Carrier<'_> {
         }
         Ok(())
     }
+}
+
+/// What became of a change, with its name where it failed.
+pub(super) fn applied<T>(step: &Step, result: Result<T>) -> Result<T> {
+    result.with_context(|| format!("cannot apply `{}`", step.resource.id()))
 }
 
 fn not_kept(change: &Change) -> Result<()> {

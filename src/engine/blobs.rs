@@ -1,6 +1,7 @@
 //! Bytes that travel apart from the plan: asked for, received, kept until the run has used them.
 
 use std::cell::{OnceCell, RefCell};
+use std::collections::{HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{Cursor, Read, Write as _};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -29,12 +30,18 @@ pub struct Bundle {
 /// Where they are kept, for root alone.
 pub(super) const FOLDER: &str = "/var/lib/hwctl/blobs";
 
+/// A smaller blob is sent again in a later session: that is sooner done than it is synced.
+const WORTH_SYNCING: u64 = 1 << 20;
+
 /// The blobs of one session: only what a plan wants is taken, and no more of it than it has.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Blobs {
     folder: PathBuf,
     bundle: Option<Bundle>,
-    wanted: Vec<Blob>,
+    /// What is still to come, by its key.
+    wanted: HashMap<String, Blob>,
+    /// The keys of what has come in this session.
+    received: HashSet<String>,
     receiving: Option<Receiving>,
 }
 
@@ -51,22 +58,24 @@ struct Receiving {
 impl Blobs {
     /// Kept in `folder`; `bundle` is what the binary itself carries.
     pub(super) fn new(folder: impl Into<PathBuf>, bundle: Option<Bundle>) -> Self {
-        Self { folder: folder.into(), bundle, wanted: Vec::new(), receiving: None }
+        Self { folder: folder.into(), bundle, ..Self::default() }
     }
 
     /// Those of `blobs` that have to be sent; from now on these and no others are taken.
     pub(super) fn want(&mut self, blobs: &[Blob]) -> Result<Vec<Blob>> {
         self.receiving = None;
         self.wanted.clear();
+        let mut wanted = Vec::new();
         for blob in blobs {
             let bundled = self.bundle.is_some_and(|bundle| bundle.key == blob.key);
             let stored = fs::metadata(path(&self.folder, &blob.key)?);
-            let stored = stored.is_ok_and(|found| found.len() == blob.size);
-            if !bundled && !stored && !self.wanted.contains(blob) {
-                self.wanted.push(blob.clone());
+            let stored = stored.is_ok_and(|found| found.len() == blob.size)
+                && (blob.size >= WORTH_SYNCING || self.received.contains(&blob.key));
+            if !bundled && !stored && self.wanted.insert(blob.key.clone(), blob.clone()).is_none() {
+                wanted.push(blob.clone());
             }
         }
-        Ok(self.wanted.clone())
+        Ok(wanted)
     }
 
     /// Whether some that were asked for are not whole yet.
@@ -76,7 +85,7 @@ impl Blobs {
 
     fn lacks(&self, blob: &Blob) -> bool {
         self.receiving.as_ref().is_some_and(|receiving| receiving.blob == *blob)
-            || self.wanted.contains(blob)
+            || self.wanted.get(&blob.key) == Some(blob)
     }
 
     /// Opens a blob for reading.
@@ -98,7 +107,9 @@ impl Blobs {
         };
         receiving.add(bytes)?;
         if last {
-            return receiving.finish(&path(&self.folder, key)?);
+            receiving.finish(&path(&self.folder, key)?)?;
+            self.received.insert(key.to_owned());
+            return Ok(());
         }
         self.receiving = Some(receiving);
         Ok(())
@@ -106,9 +117,9 @@ impl Blobs {
 
     /// Begins a blob anew: what an earlier session left of it is gone.
     fn begin(&mut self, key: &str) -> Result<Receiving> {
-        let place = self.wanted.iter().position(|blob| blob.key == key);
-        let Some(place) = place else { bail!("nobody asked for the blob {key:?}") };
-        let blob = self.wanted.swap_remove(place);
+        let Some(blob) = self.wanted.remove(key) else {
+            bail!("nobody asked for the blob {key:?}")
+        };
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -191,7 +202,8 @@ impl Receiving {
             bail!("the blob `{key}` arrived broken: its hash is another");
         }
         // Its name and size are all that a later run knows it by: no power cut may come between.
-        let stored = self.file.sync_all().and_then(|()| fs::rename(&self.part, path));
+        let synced = if *size < WORTH_SYNCING { Ok(()) } else { self.file.sync_all() };
+        let stored = synced.and_then(|()| fs::rename(&self.part, path));
         stored.with_context(|| format!("store the blob `{key}`"))
     }
 }

@@ -2,22 +2,25 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
 
 use super::journal;
 use super::manifest::Manifest;
+use super::order;
 use super::plan::{Step, Wanted};
 use super::protocol::{BINARY_FOLDER, Goal};
 use super::renewal;
 use crate::event::RunOutcome;
-use crate::resource::{Advise, Declared, Host, Id, Link, Resource};
+use crate::resource::{
+    Advise, Declared, Directory, Host, Id, Link, Owner, Resource, installed_version,
+};
 
 /// What a plan for `goal` has to look at.
 pub(super) fn wanted(goal: &Goal, host: &Host) -> Result<Wanted> {
     let manifest = Manifest::load(host)?;
-    let mut passed_over = Vec::new();
+    let (mut passed_over, mut giving_way) = (Vec::new(), Vec::new());
     let (declared, removals, because) = match goal {
         Goal::Declared { resources, tags, vouch } => {
             if let Some(key) = vouch {
@@ -27,9 +30,13 @@ pub(super) fn wanted(goal: &Goal, host: &Host) -> Result<Wanted> {
             let (meant, others): (Vec<_>, Vec<_>) =
                 resources.iter().cloned().partition(|d| is_meant(&d));
             passed_over = inputs_of(&meant, others.iter().map(|other| &other.resource));
+            giving_way = manifest.giving_way(resources, tags);
             let because = Some("no longer in the inventory");
-            let declared = meant.into_iter().map(Step::from).collect();
-            (declared, manifest.removals(resources, tags), because)
+            let gives_way: HashSet<Id> = giving_way.iter().map(|step| step.resource.id()).collect();
+            let mut removals = manifest.removals(resources, tags);
+            removals.retain(|step| !gives_way.contains(&step.resource.id()));
+            let declared = with_way(meant, host)?.into_iter().map(Step::from).collect();
+            (declared, removals, because)
         }
         Goal::NewCertificate { days, if_expires_within } => {
             let meant = renewal::wanted(&manifest, *days, *if_expires_within, host)?;
@@ -47,11 +54,52 @@ pub(super) fn wanted(goal: &Goal, host: &Host) -> Result<Wanted> {
     Ok(Wanted {
         declared,
         passed_over,
+        giving_way,
         removals,
         because,
         purge_data: matches!(goal, Goal::Original { purge_data: true }),
         strange: manifest.strange(),
     })
+}
+
+/// What is declared, with the folders on the way to it that the host lacks: they are made, and undone, as
+/// the others are.
+fn with_way(declared: Vec<Declared>, host: &Host) -> Result<Vec<Declared>> {
+    let mut known: HashSet<PathBuf> =
+        declared.iter().filter_map(|d| d.resource.path()).map(Path::to_owned).collect();
+    let mut all = Vec::new();
+    for declared in declared {
+        for path in missing_way(&declared.resource, &known, host)? {
+            known.insert(path.clone());
+            let folder = Directory { path, mode: 0o755, owner: Owner::root(), sockets: Vec::new() };
+            all.push(Declared { tag: declared.tag.clone(), resource: folder.into() });
+        }
+        all.push(declared);
+    }
+    Ok(all)
+}
+
+/// The folders that are missing on the way to a resource and that nothing else makes, from the top down.
+fn missing_way(resource: &Resource, known: &HashSet<PathBuf>, host: &Host) -> Result<Vec<PathBuf>> {
+    let needs_way = !matches!(resource, Resource::Absent(_));
+    let Some(path) = resource.path().filter(|_| needs_way) else { return Ok(Vec::new()) };
+    let way = path.ancestors().skip(1);
+    let missing = way.take_while(|path| !known.contains(*path) && !host.path(path).exists());
+    let mut missing: Vec<_> = missing.map(Path::to_owned).collect();
+    missing.reverse();
+    // A package that is yet to be installed brings its own: as a rule below `/etc`, and nginx's this one.
+    let is_brought = |path: &PathBuf| path.starts_with("/etc") || path == Path::new("/var/www");
+    if missing.iter().any(is_brought) {
+        let package = match path.starts_with("/etc") {
+            true => order::package(resource, host),
+            false => Some("nginx"),
+        };
+        let installed = package.map(|name| installed_version(host, name)).transpose()?;
+        if installed.flatten().is_none() {
+            missing.retain(|path| !is_brought(path));
+        }
+    }
+    Ok(missing)
 }
 
 /// The link to the version before, and what is started with it.
@@ -87,7 +135,7 @@ pub(super) fn what_runs(host: &Host) -> Result<Wanted> {
     let manifest = Manifest::load(host)?;
     let known: HashSet<Id> = manifest.known().map(|(_, resource)| resource.id()).collect();
     let mut running: Vec<_> =
-        manifest.known().filter(|(_, resource)| resource.is_unit()).map(declared).collect();
+        manifest.as_declared().filter(|(_, resource)| resource.is_unit()).map(declared).collect();
     let mut passed_over = inputs_of(&running, manifest.known().map(|(_, resource)| resource));
     // An input that was as it should be when hwctl came is not in the manifest. It is read by its id,
     // and what has one that cannot be read so is left out.
@@ -121,7 +169,7 @@ pub(super) fn leave(goal: &Goal, host: &Host) -> Result<()> {
     let state = host.state_dir();
     let folders = match purge_data {
         true => vec![state],
-        false => vec![state.join("stamps"), state.join("blobs")],
+        false => ["stamps", "blobs", "links"].map(|name| state.join(name)).to_vec(),
     };
     for folder in folders.into_iter().chain([host.path(Path::new(BINARY_FOLDER))]) {
         match fs::remove_dir_all(&folder) {

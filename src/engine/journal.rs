@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 
 use super::plan::Step;
 use super::protocol::RunInfo;
@@ -42,6 +43,21 @@ pub(super) struct Entry {
     /// The earlier state that it was brought back to; none when it was brought to what is declared.
     pub(super) to: Option<Saved>,
     pub(super) change: Change,
+}
+
+impl Entry {
+    /// The entry of a step, made while the resource is in the state `before`.
+    pub(super) fn new(step: &Step, before: Saved, change: Change) -> Self {
+        // A program's older version is not brought back, and its bytes are not kept.
+        let before = if step.is_surplus { step.to.clone().unwrap_or(before) } else { before };
+        Self {
+            tag: step.tag.clone(),
+            resource: step.resource.for_journal(),
+            before,
+            to: step.to.clone(),
+            change,
+        }
+    }
 }
 
 impl Journal {
@@ -79,20 +95,22 @@ impl Journal {
 
     /// Notes the state before a change; once this returns, the change can be undone.
     pub(super) fn note(&mut self, step: &Step, before: Saved, change: Change) -> Result<()> {
-        // A program's older version is not brought back, and its bytes are not kept.
-        let before = if step.is_surplus { step.to.clone().unwrap_or(before) } else { before };
-        let entry = Entry {
-            tag: step.tag.clone(),
-            resource: step.resource.for_journal(),
-            before,
-            to: step.to.clone(),
-            change,
-        };
+        self.note_all(vec![Entry::new(step, before, change)]).map(|_| ())
+    }
+
+    /// Notes the states before changes that are made together, in one file. Returns the entries.
+    pub(super) fn note_all(&mut self, entries: Vec<Entry>) -> Result<&[Entry]> {
+        let first = self.entries.len();
+        if entries.is_empty() {
+            return Ok(&[]);
+        }
+        let encoded = entries.iter().map(|entry| encode(entry).map(ByteBuf::from));
+        let encoded: Vec<ByteBuf> = encoded.collect::<Result<_>>()?;
         let path = self.folder.join(format!("{:04}", self.entries.len()));
-        write_atomic(&path, &encode(&entry)?, 0o600, None)
+        write_atomic(&path, &encode(&encoded)?, 0o600, None)
             .context("note the state before the change")?;
-        self.entries.push(entry);
-        Ok(())
+        self.entries.extend(entries);
+        Ok(&self.entries[first..])
     }
 
     /// Whether something was removed that cannot be brought back.
@@ -168,19 +186,36 @@ pub(super) fn known_entries(host: &Host, id: &str) -> Result<Vec<Entry>> {
 
 fn read_entries(host: &Host, id: &str) -> Result<impl Iterator<Item = Result<Entry>>> {
     let paths = folders(&folder(host).join(id))?;
-    let entries = paths.into_iter().filter(|path| is_entry(path));
-    Ok(entries.map(|path| {
-        let bytes = fs::read(&path).with_context(|| format!("read `{}`", path.display()))?;
-        decode(&bytes)
-            .with_context(|| format!("make sense of `{}`", path.display()))
-            .hint("another version of hwctl wrote it: use that version")
+    let mut files: Vec<_> =
+        paths.into_iter().filter_map(|path| Some((number(&path)?, path))).collect();
+    files.sort();
+    Ok(files.into_iter().flat_map(|(_, path)| {
+        let read = read_file(&path);
+        let (entries, error) = read.map_or_else(|e| (Vec::new(), Some(Err(e))), |all| (all, None));
+        entries.into_iter().map(move |bytes| understood(&path, decode(&bytes))).chain(error)
     }))
 }
 
-/// Entries are named by their number; a run that was cut off may leave one that is not finished.
-fn is_entry(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().as_encoded_bytes();
-    name.iter().all(u8::is_ascii_digit)
+/// The entries in a file of the journal, each encoded by itself. Before changes were made together,
+/// a file was one entry.
+fn read_file(path: &Path) -> Result<Vec<ByteBuf>> {
+    let bytes = fs::read(path).with_context(|| format!("read `{}`", path.display()))?;
+    match decode::<Vec<ByteBuf>>(&bytes) {
+        Ok(entries) => Ok(entries),
+        Err(_) => Ok(vec![ByteBuf::from(bytes)]),
+    }
+}
+
+fn understood(path: &Path, entry: Result<Entry>) -> Result<Entry> {
+    entry
+        .with_context(|| format!("make sense of `{}`", path.display()))
+        .hint("another version of hwctl wrote it: use that version")
+}
+
+/// The number of a file of entries: of its first one. A run that was cut off may leave a file that is
+/// not finished.
+fn number(path: &Path) -> Option<usize> {
+    path.file_name()?.to_str()?.parse().ok()
 }
 
 fn changed(entry: &Entry) -> Changed {

@@ -1,6 +1,6 @@
 //! What hwctl has made on this host, with the state from before it first touched each thing.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +30,9 @@ struct Owned {
     tag: String,
     resource: Resource,
     original: Saved,
+    /// Whether a rollback has brought it back to an earlier state, of which `resource` says nothing.
+    #[serde(default)]
+    is_restored: bool,
 }
 
 impl Manifest {
@@ -106,29 +109,45 @@ impl Manifest {
         self.owned.iter().map(|owned| (owned.tag.as_str(), &owned.resource))
     }
 
+    /// Of [`Manifest::known`] what the host has as it was declared last, unless somebody changed it.
+    pub(super) fn as_declared(&self) -> impl Iterator<Item = (&str, &Resource)> {
+        let declared = self.owned.iter().filter(|owned| !owned.is_restored);
+        declared.map(|owned| (owned.tag.as_str(), &owned.resource))
+    }
+
     /// Takes in what a run has done; what it has brought back to its original state is hwctl's no
     /// more, if the run `is_whole`.
     pub(super) fn take_in(&mut self, entries: &[Entry], is_whole: bool) {
+        let mut known: Vec<Option<Owned>> = self.owned.drain(..).map(Some).collect();
+        let mut places = Places::default();
+        for (place, owned) in known.iter().flatten().enumerate() {
+            places.add(&owned.resource, place);
+        }
         for entry in entries {
-            let id = entry.resource.id();
-            let known = self.owned.iter_mut().find(|owned| owned.resource.id() == id);
-            let original = known.as_ref().map(|owned| &owned.original);
+            let place = places.find(&entry.resource);
+            let owned = place.and_then(|place| known[place].as_mut());
+            let original = owned.as_ref().map(|owned| &owned.original);
             if is_whole && entry.to.is_some() && entry.to.as_ref() == original {
-                self.forget(&[id]);
+                if let Some(place) = place {
+                    known[place] = None;
+                }
                 continue;
             }
-            match known {
-                Some(owned) => {
-                    owned.tag.clone_from(&entry.tag);
-                    owned.resource = entry.resource.clone();
-                }
-                None => self.owned.push(Owned {
-                    tag: entry.tag.clone(),
-                    resource: entry.resource.clone(),
-                    original: entry.before.clone(),
-                }),
+            if let Some(owned) = owned {
+                owned.tag.clone_from(&entry.tag);
+                owned.resource = entry.resource.clone();
+                owned.is_restored = entry.to.is_some();
+                continue;
             }
+            places.add(&entry.resource, known.len());
+            known.push(Some(Owned {
+                tag: entry.tag.clone(),
+                resource: entry.resource.clone(),
+                original: entry.before.clone(),
+                is_restored: entry.to.is_some(),
+            }));
         }
+        self.owned = known.into_iter().flatten().collect();
     }
 
     /// Takes in what is left of a run that was undone, such as packages.
@@ -143,13 +162,16 @@ impl Manifest {
     pub(super) fn declare(&mut self, goal: &Goal) -> bool {
         let Goal::Declared { resources, tags, .. } = goal else { return false };
         let mut differs = false;
+        let places: HashMap<Id, usize> =
+            self.owned.iter().enumerate().map(|(place, o)| (o.resource.id(), place)).collect();
         for Declared { tag, resource } in resources.iter().filter(|d| tags.contains(&d.tag)) {
-            let known = self.owned.iter_mut().find(|owned| owned.resource.id() == resource.id());
-            let Some(owned) = known else { continue };
+            let place = places.get(&resource.id());
+            let Some(owned) = place.and_then(|place| self.owned.get_mut(*place)) else { continue };
             // Without the passwords that it may hold.
             let resource = resource.for_journal();
-            if owned.resource != resource || owned.tag != *tag {
+            if owned.resource != resource || owned.tag != *tag || owned.is_restored {
                 differs = true;
+                owned.is_restored = false;
                 owned.tag.clone_from(tag);
                 owned.resource = resource;
             }
@@ -159,6 +181,7 @@ impl Manifest {
 
     /// Takes things out that are hwctl's no more.
     pub(super) fn forget(&mut self, ids: &[Id]) {
+        let ids: HashSet<&Id> = ids.iter().collect();
         self.owned.retain(|owned| !ids.contains(&owned.resource.id()));
     }
 
@@ -167,18 +190,46 @@ impl Manifest {
         self.owned.iter().rev().map(Owned::step).collect()
     }
 
+    /// What gives way to something of another type that is declared in its place, newest first: a page to
+    /// a folder, or a folder with what is in it to a page. It is removed. What was there before hwctl
+    /// came is kept for `destroy`.
+    pub(super) fn giving_way(&self, declared: &[Declared], tags: &[String]) -> Vec<Step> {
+        let is_folder = |resource: &Resource| matches!(resource, Resource::Directory(_));
+        let wanted = declared.iter().filter(|d| tags.contains(&d.tag)).map(|d| &d.resource);
+        let wanted: HashMap<&Path, bool> =
+            wanted.filter_map(|wanted| Some((wanted.path()?, is_folder(wanted)))).collect();
+        let gives_way = |owned: &&Owned| {
+            let Some(path) = owned.resource.path() else { return false };
+            match wanted.get(path) {
+                Some(folder) => *folder != is_folder(&owned.resource),
+                None => path.ancestors().any(|above| wanted.get(above) == Some(&false)),
+            }
+        };
+        let meant = self.owned.iter().rev().filter(|owned| tags.contains(&owned.tag));
+        let meant = meant.filter(gives_way);
+        let step =
+            |owned: &Owned| Some(Step { to: Some(owned.resource.nothing()?), ..owned.step() });
+        meant.filter_map(step).collect()
+    }
+
     /// The way back for what is no longer declared in the parts of the stack that `tags` name. Of
     /// a program's versions the one before the declared one stays, for a rollback.
     pub(super) fn removals(&self, declared: &[Declared], tags: &[String]) -> Vec<Step> {
         let ids: HashSet<Id> = declared.iter().map(|d| d.resource.id()).collect();
-        let paths: HashSet<_> = declared.iter().filter_map(|d| d.resource.path()).collect();
+        let paths = || declared.iter().filter_map(|d| d.resource.path());
+        // A folder that something declared is in stays, such as one that was made on the way to it.
+        let in_use: HashSet<&Path> = paths().flat_map(Path::ancestors).collect();
+        let declared_paths: HashSet<&Path> = paths().collect();
         let mut families: HashSet<&str> =
             declared.iter().filter_map(|d| d.resource.family()).collect();
         let mut removals = Vec::new();
         for owned in self.owned.iter().rev() {
             let Owned { tag, resource, .. } = owned;
-            let in_use = resource.path().is_some_and(|path| paths.contains(path));
-            if !tags.contains(tag) || ids.contains(&resource.id()) || in_use {
+            let is_in_use = resource.path().is_some_and(|path| match resource {
+                Resource::Directory(_) => in_use.contains(path),
+                _ => declared_paths.contains(path),
+            });
+            if !tags.contains(tag) || ids.contains(&resource.id()) || is_in_use {
                 continue;
             }
             let family = resource.family();
@@ -189,6 +240,35 @@ impl Manifest {
             removals.push(Step { is_surplus: family.is_some(), ..owned.step() });
         }
         removals
+    }
+}
+
+/// Where things are among those that are known, by their names; files and links by their paths as well,
+/// since one that replaces the other has the state from before both.
+#[derive(Default)]
+struct Places {
+    by_id: HashMap<Id, usize>,
+    by_path: HashMap<PathBuf, usize>,
+}
+
+impl Places {
+    fn add(&mut self, resource: &Resource, place: usize) {
+        self.by_id.entry(resource.id()).or_insert(place);
+        if let Some(path) = path_of_file(resource) {
+            self.by_path.entry(path.to_owned()).or_insert(place);
+        }
+    }
+
+    fn find(&self, resource: &Resource) -> Option<usize> {
+        let by_path = || self.by_path.get(path_of_file(resource)?);
+        self.by_id.get(&resource.id()).or_else(by_path).copied()
+    }
+}
+
+fn path_of_file(resource: &Resource) -> Option<&Path> {
+    match resource {
+        Resource::File(_) | Resource::Link(_) | Resource::Absent(_) => resource.path(),
+        _ => None,
     }
 }
 

@@ -28,6 +28,7 @@ mod serving;
 mod session;
 mod status;
 mod steps;
+mod together;
 mod undo;
 mod validate;
 

@@ -38,14 +38,20 @@ impl Order {
         let packages = plan.steps.iter().position(is_install);
         let mut order = Self { packages, beside: Vec::new(), rest: Vec::new() };
         let mut waits: Vec<Id> = Vec::new();
+        let mut giving_way: Vec<&Path> = Vec::new();
         for (index, step) in plan.steps.iter().enumerate() {
             let comes = step.resource.blob().is_none_or(|blob| !lacks(blob));
             if packages == Some(index) {
                 continue;
             }
-            if packages.is_some() && comes && needs_no_package(step, &waits) {
+            let has_place = step
+                .resource
+                .path()
+                .is_none_or(|path| !giving_way.iter().any(|waiting| path.starts_with(waiting)));
+            if packages.is_some() && comes && has_place && needs_no_package(step, &waits) {
                 order.beside.push(index);
             } else {
+                giving_way.extend(step.to.as_ref().and_then(|_| step.resource.path()));
                 waits.push(step.resource.id());
                 order.rest.push(index);
             }

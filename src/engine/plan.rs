@@ -2,15 +2,15 @@
 
 use std::fmt::Write as _;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use futures_util::future::join_all;
 
 use super::deadman;
 use crate::event::Planned;
 use crate::failure::{Exit, Failure};
 use crate::resource::{
-    Action, Back, Blob, Change, Declared, Host, Id, Outcome, Reading, Resource, Saved, Weighed,
-    read_units, sha256,
+    Action, Back, Blob, Change, Declared, Hint, Host, Id, Outcome, Reading, Resource, Saved,
+    Weighed, read_units, sha256,
 };
 
 /// One resource and where it is to be brought.
@@ -37,6 +37,8 @@ pub(super) struct Wanted {
     pub(super) declared: Vec<Step>,
     /// What those are started with of parts of the stack that are passed over: read, not changed.
     pub(super) passed_over: Vec<Resource>,
+    /// What is removed before something of another type is made in its place, newest first.
+    pub(super) giving_way: Vec<Step>,
     /// What is brought back to an earlier state, newest first.
     pub(super) removals: Vec<Step>,
     /// Why that is.
@@ -53,6 +55,7 @@ impl Wanted {
         Self {
             declared,
             passed_over: Vec::new(),
+            giving_way: Vec::new(),
             removals: Vec::new(),
             because: None,
             purge_data: false,
@@ -94,6 +97,12 @@ impl Plan {
         for (resource, found) in wanted.passed_over.iter().zip(passed_over) {
             maker.passed_over(resource, found);
         }
+        for step in &wanted.giving_way {
+            // Once it has given way, what is there is what is declared.
+            if step.resource.is_at_its_path(host) {
+                maker.give_way(step).await;
+            }
+        }
         for (step, reading) in wanted.declared.iter().zip(declared) {
             maker.declared(step, reading);
         }
@@ -102,7 +111,7 @@ impl Plan {
         removals.sort_by_key(|step| rank(step));
         let first = maker.plan.steps.len();
         for step in removals {
-            maker.back(step).await;
+            maker.back(step, wanted.because).await;
         }
         let Maker { mut plan, states, obstacles, .. } = maker;
         if let Some(failure) = joined(obstacles) {
@@ -195,7 +204,7 @@ impl Maker<'_> {
     }
 
     /// Brings a resource back to an earlier state.
-    async fn back(&mut self, step: &Step) {
+    async fn back(&mut self, step: &Step, because: Option<&str>) {
         let Step { resource, to: Some(to), .. } = step else { return };
         let (now, back) = match resource.examine_back(to, self.host).await {
             Ok(examined) => examined,
@@ -218,7 +227,7 @@ impl Maker<'_> {
                     return self.obstacle(resource, error);
                 }
                 if change.because.is_none() {
-                    change.because = self.wanted.because.map(str::to_owned);
+                    change.because = because.map(str::to_owned);
                 }
                 if step.is_surplus {
                     change.because = Some("an older version than the last".to_owned());
@@ -226,6 +235,18 @@ impl Maker<'_> {
                 }
                 self.plan.push(step, change);
             }
+        }
+    }
+
+    /// Removes what something of another type is made in the place of. What holds things of others
+    /// is an obstacle.
+    async fn give_way(&mut self, step: &Step) {
+        let before = self.plan.kept.len();
+        self.back(step, Some("something else takes its place")).await;
+        for (_, because) in self.plan.kept.split_off(before) {
+            let hint = "hwctl does not remove what it did not make: move that away and run again";
+            let why = anyhow!("something else should be in its place, and {because}");
+            self.obstacle(&step.resource, why.context(Hint(hint.to_owned())));
         }
     }
 

@@ -324,6 +324,24 @@ pub async fn write_frame<T: Serialize>(
     output: &mut (impl AsyncWrite + Unpin),
     message: &T,
 ) -> Result<()> {
+    write_frames(output, std::slice::from_ref(message)).await
+}
+
+/// Writes a frame for each message, and flushes them together.
+pub async fn write_frames<T: Serialize>(
+    output: &mut (impl AsyncWrite + Unpin),
+    messages: &[T],
+) -> Result<()> {
+    let mut frames = Vec::new();
+    for message in messages {
+        append_frame(&mut frames, message)?;
+    }
+    output.write_all(&frames).await?;
+    output.flush().await?;
+    Ok(())
+}
+
+fn append_frame<T: Serialize>(frames: &mut Vec<u8>, message: &T) -> Result<()> {
     let bytes = encode(message)?;
     let length = u32::try_from(bytes.len()).ok().filter(|length| *length <= MAX_FRAME);
     let length = length.with_context(|| {
@@ -333,8 +351,8 @@ pub async fn write_frame<T: Serialize>(
         Some(small) => (u32::try_from(small.len())? | DEFLATED, small),
         None => (length, bytes),
     };
-    output.write_all(&[&length.to_be_bytes()[..], &bytes].concat()).await?;
-    output.flush().await?;
+    frames.extend_from_slice(&length.to_be_bytes());
+    frames.extend_from_slice(&bytes);
     Ok(())
 }
 

@@ -26,13 +26,17 @@ use super::manifest::Manifest;
 use super::plan::{Plan, Wanted};
 use super::protocol::{
     CONFIRM_TIMEOUT_S, ENGINE_GREETING, Goal, HEARTBEAT, PlanRequest, Reply, Request, RunInfo,
-    write_frame,
+    write_frames,
 };
 use super::room;
+use super::validate;
 use crate::event::{RunOutcome, What};
 use crate::failure::Failure;
 use crate::resource::{Blob, Host};
 use run::Run;
+
+/// How many replies are written at once: a run of many small changes tells of each.
+const AT_ONCE: usize = 64;
 
 /// Serves one session on `input` and `output`; `connection` is sshd's `SSH_CONNECTION`.
 pub async fn serve(
@@ -51,12 +55,13 @@ pub async fn serve(
     };
     let write = async {
         loop {
-            let reply = match timeout(HEARTBEAT, outgoing.recv()).await {
-                Ok(Some(reply)) => reply,
-                Ok(None) => break,
-                Err(_) => Reply::Alive,
-            };
-            if write_frame::<Reply>(&mut output, &reply).await.is_err() {
+            let mut replies = Vec::new();
+            match timeout(HEARTBEAT, outgoing.recv_many(&mut replies, AT_ONCE)).await {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(_) => replies.push(Reply::Alive),
+            }
+            if write_frames::<Reply>(&mut output, &replies).await.is_err() {
                 // The operator's side is gone; the work is told so by the end of its input.
                 outgoing.close();
             }
@@ -232,6 +237,11 @@ impl Session {
         let plan = Plan::make(&wanted, &self.host).await?;
         if request.run.is_some() && !plan.changes.is_empty() {
             room::require(&plan, &self.host).map_err(|error| {
+                Failure::from(error).not_done("nothing was changed on the host")
+            })?;
+        }
+        if plan.steps.iter().any(|step| validate::is_nginx_configuration(&step.resource)) {
+            validate::nginx_conflicts(&wanted, &self.host).await.map_err(|error| {
                 Failure::from(error).not_done("nothing was changed on the host")
             })?;
         }

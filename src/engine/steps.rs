@@ -2,15 +2,17 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 
-use super::apply::{Carried, Carrier};
+use super::apply::{Carried, Carrier, applied};
 use super::aside::{Aside, InHand, Made, TICK};
 use super::deadman;
 use super::journal::Journal;
 use super::order::{self, Order};
 use super::plan::{Plan, Step, Wanted};
+use super::together;
 use super::validate;
 use crate::event::What;
 use crate::resource::{Action, Change, Resource, reload_systemd_if_owed, require_docker};
@@ -37,6 +39,20 @@ impl Carrier<'_> {
             }
             if !image_begun && left.len() <= order.rest.len() {
                 image_begun = self.begin_image(plan, &order, &left, journal, aside).await?;
+            }
+            // While packages are installed, only one of the changes may have what it needs.
+            let waits = order.packages.is_some_and(|packages| aside.has(packages));
+            let end = match left.len().checked_sub(order.rest.len()) {
+                Some(beside) if beside > 0 => place + beside,
+                _ if waits => place + 1,
+                _ => left.len(),
+            };
+            let resources = left[place..end].iter().map(|index| &plan.steps[*index].resource);
+            let count = together::count(resources);
+            if count > 1 {
+                let indices: Vec<usize> = left.drain(place..place + count).collect();
+                self.make_together(plan, &indices, journal, aside).await?;
+                continue;
             }
             let index = left.remove(place);
             let step = &plan.steps[index];
@@ -80,6 +96,30 @@ impl Carrier<'_> {
             self.finish(plan, index, aside).await?;
         }
         Ok(Carried::Out)
+    }
+
+    /// Makes changes of files together, and tells of each.
+    async fn make_together(
+        &self,
+        plan: &Plan,
+        indices: &[usize],
+        journal: &mut Journal,
+        aside: &mut Aside<'_>,
+    ) -> Result<()> {
+        let start = Instant::now();
+        let steps: Vec<&Step> = indices.iter().map(|index| &plan.steps[*index]).collect();
+        self.started(indices[0], steps[0]);
+        // Files are changed without a pause: what is told goes out before.
+        yield_now().await;
+        aside.beside(self.together(&steps, journal)).await?;
+        let each = start.elapsed() / u32::try_from(indices.len()).unwrap_or(u32::MAX);
+        for (index, step) in indices.iter().zip(steps) {
+            if *index != indices[0] {
+                self.started(*index, step);
+            }
+            self.done(*index, step, each);
+        }
+        Ok(())
     }
 
     /// The place among what is `left` of what is made next, once it has what it needs: while packages
@@ -232,9 +272,4 @@ impl Carrier<'_> {
         });
         Ok(true)
     }
-}
-
-/// What became of a change, with its name where it failed.
-fn applied<T>(step: &Step, result: Result<T>) -> Result<T> {
-    result.with_context(|| format!("cannot apply `{}`", step.resource.id()))
 }

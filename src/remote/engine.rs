@@ -191,7 +191,7 @@ impl Engine {
         uploads: &[(Blob, PathBuf)],
         tell: Tell<'_>,
     ) -> Result<Option<String>, Failure> {
-        let uploads = upload::open(uploads).await?;
+        upload::require_readable(uploads).await?;
         self.send(&Request::Apply { fingerprint }).await?;
         // While a change is made, that is told.
         let changing = AtomicUsize::new(0);

@@ -14,43 +14,38 @@ use crate::event::What;
 use crate::failure::Failure;
 use crate::resource::Blob;
 
-/// A file that the host wants.
-pub(super) struct Upload<'a> {
-    blob: &'a Blob,
-    path: &'a Path,
-    file: File,
+/// Makes sure that each of them can be read, before anything begins. They are not kept open: there may be
+/// more of them than a process may open.
+pub(super) async fn require_readable(wanted: &[(Blob, PathBuf)]) -> Result<(), Failure> {
+    for (_, path) in wanted {
+        open(path)
+            .await
+            .map_err(|error| Failure::from(error).not_done("nothing was changed on the host"))?;
+    }
+    Ok(())
 }
 
-/// Opens all of them, before anything begins.
-pub(super) async fn open(wanted: &[(Blob, PathBuf)]) -> Result<Vec<Upload<'_>>, Failure> {
-    let mut uploads = Vec::new();
-    for (blob, path) in wanted {
-        let file = File::open(path).await;
-        let file = file
-            .with_context(|| format!("cannot open `{}`", path.display()))
-            .map_err(|error| Failure::from(error).not_done("nothing was changed on the host"))?;
-        uploads.push(Upload { blob, path, file });
-    }
-    Ok(uploads)
+async fn open(path: &Path) -> Result<File> {
+    File::open(path).await.with_context(|| format!("cannot open `{}`", path.display()))
 }
 
 /// Sends them, one after the other. Only what is wrong here is an error: of the host's end and the
 /// connection's the host's answers tell.
 pub(super) async fn send(
-    uploads: Vec<Upload<'_>>,
+    uploads: &[(Blob, PathBuf)],
     stdin: &Stdin,
     tell: Tell<'_>,
 ) -> Result<(), Failure> {
-    for Upload { blob, path, mut file } in uploads {
+    let broken = |error| Failure::from(error).not_done("the run did not go on: it is undone");
+    for (blob, path) in uploads {
+        let mut file = open(path).await.map_err(broken)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let mut sending = Sending::new(format!("sending {name}"), blob.size);
         loop {
             let bytes = chunk(&mut file)
                 .await
                 .with_context(|| format!("cannot read `{}`", path.display()))
-                .map_err(|error| {
-                    Failure::from(error).not_done("the run did not go on: it is undone")
-                })?;
+                .map_err(broken)?;
             let last = bytes.len() < CHUNK;
             let (message, fraction) = sending.more(bytes.len());
             let request = Request::Chunk { key: blob.key.clone(), bytes, last };

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use super::attributes::Attributes;
 use super::file::{PathState, in_the_way};
 use super::fs::{mode_text, owner_text};
 use super::{Action, Back, Change, Detail, Host, Id};
@@ -19,10 +20,15 @@ pub(super) fn path_back(
     to: &PathState,
     host: &Host,
 ) -> Result<Back> {
+    let now = now.unless_leaving(path, host);
     if now == to || matches!(to, PathState::Other(_)) {
         return Ok(Back::Nothing);
     }
     if let PathState::Other(found) = now {
+        // A folder that took the place of a file or link is not what went.
+        if *to == PathState::Absent {
+            return Ok(Back::Nothing);
+        }
         in_the_way(path, found, "file or nothing")?;
     }
     let action = match (now, to) {
@@ -42,10 +48,16 @@ pub(super) fn path_back(
     }
     let (mode_now, owner_now) = access(now, host)?;
     let (mode_to, owner_to) = access(to, host)?;
+    let acl = |state: &PathState| state.attributes().and_then(|found| found.acl(host));
+    let capabilities = |state: &PathState| state.attributes().and_then(Attributes::capabilities);
+    let others = |state: &PathState| state.attributes().and_then(Attributes::others);
     let mut change = change
         .attribute("target", target(now), target(to))
         .attribute("mode", mode_now, mode_to)
-        .attribute("owner", owner_now, owner_to);
+        .attribute("owner", owner_now, owner_to)
+        .attribute("acl", acl(now), acl(to))
+        .attribute("capabilities", capabilities(now), capabilities(to))
+        .attribute("attributes", others(now), others(to));
     if now.bytes() != to.bytes() {
         change.details.push(content(now, to));
     }
@@ -54,7 +66,7 @@ pub(super) fn path_back(
 
 fn target(state: &PathState) -> Option<String> {
     match state {
-        PathState::Link { target } => Some(target.display().to_string()),
+        PathState::Link { target, .. } => Some(target.display().to_string()),
         _ => None,
     }
 }
@@ -63,6 +75,10 @@ fn access(state: &PathState, host: &Host) -> Result<(Option<String>, Option<Stri
     Ok(match state {
         PathState::File { mode, uid, gid, .. } => {
             (Some(mode_text(*mode)), Some(owner_text(host, *uid, *gid)?))
+        }
+        PathState::Link { attributes, .. } => {
+            let owner = attributes.owner.map(|(uid, gid)| owner_text(host, uid, gid));
+            (None, owner.transpose()?)
         }
         _ => (None, None),
     })
@@ -85,10 +101,12 @@ fn content(now: &PathState, to: &PathState) -> Detail {
 
 #[cfg(test)]
 mod tests {
+    use super::super::attributes::LinkAttributes;
     use super::*;
 
     fn file(mode: u32, text: &str) -> PathState {
-        PathState::File { mode, uid: 0, gid: 0, bytes: text.into() }
+        let attributes = Box::default();
+        PathState::File { mode, uid: 0, gid: 0, bytes: text.into(), attributes }
     }
 
     fn details(now: &PathState, to: &PathState) -> Vec<Detail> {
@@ -115,7 +133,8 @@ mod tests {
 
     #[test]
     fn a_link_in_a_files_place_is_shown_with_its_target() {
-        let link = PathState::Link { target: "/etc/other".into() };
+        let attributes = LinkAttributes::default();
+        let link = PathState::Link { target: "/etc/other".into(), attributes };
         let target = |detail: &Detail| {
             matches!(detail, Detail::Attribute { name, after: Some(after), .. }
                 if name == "target" && after == "/etc/other")

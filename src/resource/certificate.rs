@@ -68,8 +68,8 @@ pub struct CertificateInfo {
 /// What `certificate` says of itself on this host.
 pub fn certificate_info(certificate: &Certificate, host: &Host) -> Result<CertificateInfo> {
     let state = CertificateState {
-        certificate: PathState::read(&host.path(&certificate.certificate))?,
-        key: PathState::read(&host.path(&certificate.key))?,
+        certificate: PathState::read(&host.path(&certificate.certificate), host)?,
+        key: PathState::read(&host.path(&certificate.key), host)?,
     };
     let path = certificate.certificate.clone();
     let shown = path.display().to_string();
@@ -205,12 +205,12 @@ impl Kind for Certificate {
 
     async fn read(&self, host: &Host) -> Result<CertificateState> {
         Ok(CertificateState {
-            certificate: PathState::read(&host.path(&self.certificate))?,
-            key: PathState::read(&host.path(&self.key))?,
+            certificate: PathState::read(&host.path(&self.certificate), host)?,
+            key: PathState::read(&host.path(&self.key), host)?,
         })
     }
 
-    fn diff(&self, state: &CertificateState, _: &Host) -> Result<Option<Change>> {
+    fn diff(&self, state: &CertificateState, host: &Host) -> Result<Option<Change>> {
         for (path, found) in [(&self.certificate, &state.certificate), (&self.key, &state.key)] {
             if let PathState::Other(found) = found {
                 super::file::in_the_way(path, found, "file")?;
@@ -230,6 +230,10 @@ impl Kind for Certificate {
                 change = change.attribute(name, access(state), Some(access_text(wanted, 0, 0)));
             }
         }
+        for (name, state) in [("acl", &state.certificate), ("key acl", &state.key)] {
+            let acl = state.attributes().and_then(|attributes| attributes.acl(host));
+            change = change.attribute(name, acl, None);
+        }
         Ok(change.unless_empty())
     }
 
@@ -247,6 +251,8 @@ impl Kind for Certificate {
     }
 
     async fn apply(&self, state: &CertificateState, host: &Host) -> Result<()> {
+        state.key.keep(&host.path(&self.key), host)?;
+        state.certificate.keep(&host.path(&self.certificate), host)?;
         let (certificate, key) = if let (
             None,
             PathState::File { bytes: certificate, .. },
@@ -262,8 +268,8 @@ impl Kind for Certificate {
     }
 
     async fn undo(&self, before: &CertificateState, host: &Host) -> Result<()> {
-        before.key.restore(&host.path(&self.key))?;
-        before.certificate.restore(&host.path(&self.certificate))
+        before.key.restore(&host.path(&self.key), host)?;
+        before.certificate.restore(&host.path(&self.certificate), host)
     }
 
     async fn diff_back(
@@ -342,6 +348,7 @@ mod tests {
             uid: 0,
             gid: 0,
             bytes: text.as_bytes().to_vec(),
+            attributes: Box::default(),
         };
         let state = CertificateState { certificate: file(&certificate), key: file(&key) };
         assert_eq!(wanted.reason(&state), None);
@@ -372,7 +379,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn a_damaged_certificate_is_read_or_none(bytes in crate::damaged::bytes(&[pair().as_bytes()])) {
-            let file = PathState::File { mode: 0o644, uid: 0, gid: 0, bytes };
+            let file = PathState::File { mode: 0o644, uid: 0, gid: 0, bytes, attributes: Box::default() };
             let state = CertificateState { certificate: file.clone(), key: file };
             state.found("/x.crt".into());
         }

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
+use super::attributes::Attributes;
 use super::entry::Entry;
 use super::file::in_the_way;
 use super::fs::{Owner, mode_and_owner, mode_text, owner_text, type_text};
@@ -32,8 +33,8 @@ pub struct Directory {
 pub enum DirectoryState {
     /// Nothing.
     Absent,
-    /// A directory, with mode, uid and gid.
-    Directory(u32, u32, u32),
+    /// A directory, with mode, uid, gid and what else there is of it.
+    Directory(u32, u32, u32, #[serde(default)] Attributes),
     /// Anything else, by the name of its type.
     Other(String),
 }
@@ -53,7 +54,10 @@ impl Kind for Directory {
             None => DirectoryState::Absent,
             Some(found) if FileType::from_raw_mode(found.st_mode) == FileType::Directory => {
                 let (mode, uid, gid) = mode_and_owner(&found);
-                DirectoryState::Directory(mode, uid, gid)
+                let attributes = entry.open_directory().and_then(|it| Attributes::of_folder(&it));
+                let attributes = attributes
+                    .with_context(|| format!("read the attributes of `{}`", self.path.display()))?;
+                DirectoryState::Directory(mode, uid, gid, attributes)
             }
             Some(found) => DirectoryState::Other(type_text(&found)),
         })
@@ -63,10 +67,11 @@ impl Kind for Directory {
         let owner = Some(self.owner.text());
         let (action, mode_before, owner_before) = match state {
             DirectoryState::Absent => (Action::Create, None, None),
-            DirectoryState::Directory(mode, uid, gid) => {
+            DirectoryState::Directory(mode, uid, gid, _) => {
                 let owner = self.owner.seen(host, *uid, *gid)?;
                 (Action::Update, Some(mode_text(*mode)), Some(owner))
             }
+            DirectoryState::Other(_) if host.is_leaving(&self.path) => (Action::Create, None, None),
             DirectoryState::Other(found) => {
                 in_the_way(&self.path, found, "directory")?;
                 return Ok(None);
@@ -80,22 +85,27 @@ impl Kind for Directory {
 
     async fn apply(&self, _: &DirectoryState, host: &Host) -> Result<()> {
         let owner = self.owner.require(host)?;
-        Entry::make_way(&host.path(&self.path))?.directory(self.mode, owner)
+        let entry = Entry::make_way(&host.path(&self.path))?;
+        entry.directory((self.mode, owner), &Attributes::default(), &host.batch)
     }
 
     async fn undo(&self, before: &DirectoryState, host: &Host) -> Result<()> {
         let path = host.path(&self.path);
         match before {
-            DirectoryState::Directory(mode, uid, gid) => {
-                Entry::make_way(&path)?.directory(*mode, (*uid, *gid))
+            DirectoryState::Directory(mode, uid, gid, attributes) => {
+                let access = (*mode, (*uid, *gid));
+                Entry::make_way(&path)?.directory(access, attributes, &host.batch)
             }
             // Only an empty directory: what others put into it is theirs.
             DirectoryState::Absent => {
                 for socket in self.sockets.iter().map(|name| path.join(name)) {
                     let entry = Entry::find(&socket)?;
-                    entry.filter(Entry::is_socket).map_or(Ok(()), |entry| entry.remove())?;
+                    entry
+                        .filter(Entry::is_socket)
+                        .map_or(Ok(()), |entry| entry.remove(&host.batch))?;
                 }
-                Entry::find(&path)?.map_or(Ok(()), |entry| entry.remove_empty_directory())
+                let entry = Entry::find(&path)?;
+                entry.map_or(Ok(()), |entry| entry.remove_empty_directory(&host.batch))
             }
             DirectoryState::Other(_) => Ok(()),
         }
@@ -108,13 +118,17 @@ impl Kind for Directory {
         host: &Host,
     ) -> Result<Back> {
         let access = |state: &DirectoryState| match state {
-            DirectoryState::Directory(mode, uid, gid) => Ok::<_, anyhow::Error>((
+            DirectoryState::Directory(mode, uid, gid, _) => Ok::<_, anyhow::Error>((
                 Some(mode_text(*mode)),
                 Some(owner_text(host, *uid, *gid)?),
             )),
             _ => Ok((None, None)),
         };
+        let is_leaving = matches!(now, DirectoryState::Other(_)) && host.is_leaving(&self.path);
+        let now = if is_leaving { &DirectoryState::Absent } else { now };
         let action = match (now, to) {
+            // A file that took the place of the directory is not what went.
+            (DirectoryState::Other(_), DirectoryState::Absent) => return Ok(Back::Nothing),
             (DirectoryState::Other(found), _) => {
                 in_the_way(&self.path, found, "directory")?;
                 return Ok(Back::Nothing);
@@ -133,11 +147,22 @@ impl Kind for Directory {
         if action == Action::Remove {
             host.leaves(&self.path);
         }
+        let acls = |state: &DirectoryState| match state {
+            DirectoryState::Directory(.., attributes) => {
+                (attributes.acl(host), attributes.default_acl(host), attributes.others())
+            }
+            _ => (None, None, None),
+        };
         let ((mode_now, owner_now), (mode_to, owner_to)) = (access(now)?, access(to)?);
+        let ((acl_now, default_now, others_now), (acl_to, default_to, others_to)) =
+            (acls(now), acls(to));
         Ok(Back::Change(
             Change::new(self.id(), action)
                 .attribute("mode", mode_now, mode_to)
-                .attribute("owner", owner_now, owner_to),
+                .attribute("owner", owner_now, owner_to)
+                .attribute("acl", acl_now, acl_to)
+                .attribute("default acl", default_now, default_to)
+                .attribute("attributes", others_now, others_to),
         ))
     }
 }

@@ -9,18 +9,23 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Component, Path, PathBuf};
+use std::rc::Rc;
 
 use anyhow::{Context, Result, anyhow, bail};
 use rand::RngExt as _;
 use rustix::fs::{
-    AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid, fchmod, fchown, fstat,
-    mkdirat, open, openat, openat2, readlinkat, renameat, statat, symlinkat, unlinkat,
+    AtFlags, CWD, FileType, Gid, Mode, OFlags, ResolveFlags, Stat, Uid, chownat, fchmod, fchown,
+    fstat, mkdirat, open, openat, openat2, readlinkat, renameat, statat, symlinkat, unlinkat,
+    utimensat,
 };
 use rustix::io::Errno;
 use rustix::process::geteuid;
 
 use super::Advise;
+use super::attributes::{Attributes, LinkAttributes, disinherit};
+use super::batch::Batch;
 use super::fs::{explain, user_name};
 
 /// The largest file that is handled: all of it is held in memory, and one with a hole of a
@@ -33,10 +38,25 @@ const UNFINISHED: &str = ".hwctl-";
 const FOLDER: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC);
 
+/// The mode of a directory that is made on the way to a path.
+const WAY_MODE: u32 = 0o755;
+/// Runs of zeros of this length are left out of a file with holes.
+const HOLE: usize = 4 << 10;
+
+/// A file to be written.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct NewFile<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) mode: u32,
+    /// User and group; those of this process when absent.
+    pub(super) owner: Option<(u32, u32)>,
+    pub(super) attributes: &'a Attributes,
+}
+
 /// A name in an opened directory. The name itself is never followed.
 #[derive(Debug)]
 pub(super) struct Entry {
-    folder: OwnedFd,
+    folder: Rc<OwnedFd>,
     name: OsString,
     path: PathBuf,
 }
@@ -61,7 +81,7 @@ impl Entry {
     fn walk(path: &Path, make: bool) -> Result<Option<Self>> {
         let mut names = names(path)?;
         let Some(name) = names.pop() else { bail!("`/` is not in a directory") };
-        let at = |folder| Self { folder, name, path: path.to_owned() };
+        let at = |folder| Self { folder: Rc::new(folder), name, path: path.to_owned() };
         if let Some(folder) = path.parent().and_then(open_without_links) {
             return Ok(Some(at(folder)));
         }
@@ -99,8 +119,12 @@ impl Entry {
         Ok((file, found))
     }
 
-    /// The content of a regular file, and what it is.
-    pub(super) fn read(&self) -> Result<(Vec<u8>, Metadata)> {
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The content of a regular file, the opened file, and what it is.
+    pub(super) fn read(&self) -> Result<(Vec<u8>, File, Metadata)> {
         let read = || -> io::Result<_> {
             let (file, found) = self.open()?;
             if found.len() > MAX_FILE {
@@ -110,50 +134,112 @@ impl Entry {
             // One byte of room more than it has: its end is then found without growing.
             let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or(0) + 1);
             // It may grow meanwhile.
-            file.take(MAX_FILE).read_to_end(&mut bytes)?;
-            Ok((bytes, found))
+            (&file).take(MAX_FILE).read_to_end(&mut bytes)?;
+            Ok((bytes, file, found))
         };
         read().with_context(|| format!("read `{}`", self.path.display()))
     }
 
+    /// Opens a directory, itself and not what a link points to.
+    pub(super) fn open_directory(&self) -> io::Result<File> {
+        Ok(File::from(openat(&self.folder, &self.name, FOLDER, Mode::empty())?))
+    }
+
     /// Puts a file there: written beside its place, synced, renamed.
-    pub(super) fn write(&self, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
+    pub(super) fn write(&self, new: &NewFile<'_>, batch: &Batch) -> Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let put = |name: &OsStr| -> io::Result<()> {
+        let put = |name: &OsStr| -> io::Result<Option<File>> {
             let fd = openat(&self.folder, name, flags, Mode::RUSR | Mode::WUSR)?;
             let mut file = File::from(fd);
-            file.write_all(bytes)?;
+            new.attributes.set_flags(&file);
+            match new.attributes.has_holes() {
+                true => write_with_holes(&mut file, new.bytes)?,
+                false => file.write_all(new.bytes)?,
+            }
             // By the file and not by its name, which somebody may have given to another.
-            set_access(&file, mode, owner)?;
-            file.sync_all()
+            set_access(&file, new.mode, new.owner, Inherited::No)?;
+            new.attributes.set(&file)?;
+            Ok(Some(file))
         };
-        explain(self.replace(put), &self.path, || format!("write `{}`", self.path.display()))
+        let written = self.replace(put, batch);
+        explain(written, &self.path, || format!("write `{}`", self.path.display()))
     }
 
     /// Puts a link there.
-    pub(super) fn link(&self, target: &Path) -> Result<()> {
-        let put = |name: &OsStr| Ok(symlinkat(target, &self.folder, name)?);
-        explain(self.replace(put), &self.path, || format!("link `{}`", self.path.display()))
+    pub(super) fn link(
+        &self,
+        target: &Path,
+        attributes: &LinkAttributes,
+        batch: &Batch,
+    ) -> Result<()> {
+        let itself = AtFlags::SYMLINK_NOFOLLOW;
+        let put = |name: &OsStr| -> io::Result<Option<File>> {
+            symlinkat(target, &self.folder, name)?;
+            if let Some((user, group)) = attributes.owner {
+                let (user, group) = (Uid::from_raw(user), Gid::from_raw(group));
+                chownat(&self.folder, name, Some(user), Some(group), itself)?;
+            }
+            if let Some(times) = attributes.times() {
+                utimensat(&self.folder, name, &times, itself)?;
+            }
+            Ok(None)
+        };
+        let linked = self.replace(put, batch);
+        explain(linked, &self.path, || format!("link `{}`", self.path.display()))
     }
 
-    /// Makes something beside the place and renames it there.
-    fn replace(&self, put: impl Fn(&OsStr) -> io::Result<()>) -> io::Result<()> {
+    /// Moves the file at `from` here, which is on the same file system: it keeps its inode.
+    pub(super) fn take(&self, from: &Self, batch: &Batch) -> Result<()> {
+        let moved = renameat(&from.folder, &from.name, &self.folder, &self.name);
+        let moved = moved.map_err(io::Error::from).and_then(|()| batch.changed(&self.folder));
+        explain(moved, &self.path, || format!("put `{}` back", self.path.display()))
+    }
+
+    /// Gives the file here one more name, at `to` on the same file system; it may have that already.
+    pub(super) fn also_at(&self, to: &Self) -> Result<()> {
+        let linked =
+            rustix::fs::linkat(&self.folder, &self.name, &to.folder, &to.name, AtFlags::empty());
+        let linked = match linked {
+            Ok(()) => Batch::default().changed(&to.folder),
+            Err(Errno::EXIST) => Ok(()),
+            Err(error) => Err(error.into()),
+        };
+        explain(linked, &self.path, || format!("keep `{}`", self.path.display()))
+    }
+
+    /// Makes something beside the place and renames it there. A file is synced before.
+    fn replace(
+        &self,
+        put: impl Fn(&OsStr) -> io::Result<Option<File>>,
+        batch: &Batch,
+    ) -> io::Result<()> {
         let name = OsString::from(format!("{UNFINISHED}{:016x}", rand::rng().random::<u64>()));
         let renamed =
-            put(&name).and_then(|()| Ok(renameat(&self.folder, &name, &self.folder, &self.name)?));
+            put(&name).and_then(|file| batch.rename(file, &self.folder, &name, &self.name));
         if renamed.is_err() {
             let _ = unlinkat(&self.folder, &name, AtFlags::empty());
         }
-        renamed.and_then(|()| self.sync())
+        renamed
     }
 
-    /// Makes a directory there, unless there is one, and gives it its mode and owner.
-    pub(super) fn directory(&self, mode: u32, owner: (u32, u32)) -> Result<()> {
+    /// Makes a directory there, unless there is one, and gives it its mode and owner; with
+    /// `attributes` those, too.
+    pub(super) fn directory(
+        &self,
+        (mode, owner): (u32, (u32, u32)),
+        attributes: &Attributes,
+        batch: &Batch,
+    ) -> Result<()> {
         let set = || -> io::Result<()> {
-            make_directory(&self.folder, &self.name)?;
-            let directory = openat(&self.folder, &self.name, FOLDER, Mode::empty())?;
-            set_access(&File::from(directory), mode, Some(owner))?;
-            self.sync()
+            // The lists of one that others have made are theirs.
+            let inherited = match make_directory(&self.folder, &self.name)? {
+                Made::Now => Inherited::No,
+                Made::Before => Inherited::Yes,
+            };
+            let directory = self.open_directory()?;
+            set_access(&directory, mode, Some(owner), inherited)?;
+            attributes.set(&directory)?;
+            batch.changed(&self.folder)
         };
         explain(set(), &self.path, || {
             format!("make `{}` with its mode and owner", self.path.display())
@@ -161,23 +247,22 @@ impl Entry {
     }
 
     /// Removes a file or a link; an absent one is no error.
-    pub(super) fn remove(&self) -> Result<()> {
+    pub(super) fn remove(&self, batch: &Batch) -> Result<()> {
         let gone = absent_as_none(unlinkat(&self.folder, &self.name, AtFlags::empty()));
-        let gone = gone.map_err(io::Error::from).and_then(|_| self.sync());
+        let gone = gone.map_err(io::Error::from).and_then(|_| batch.changed(&self.folder));
         explain(gone, &self.path, || format!("remove `{}`", self.path.display()))
     }
 
     /// Removes a directory if it is empty: what others put into it is theirs.
-    pub(super) fn remove_empty_directory(&self) -> Result<()> {
+    pub(super) fn remove_empty_directory(&self, batch: &Batch) -> Result<()> {
         let gone = match unlinkat(&self.folder, &self.name, AtFlags::REMOVEDIR) {
             Err(Errno::NOTEMPTY | Errno::EXIST) => Ok(()),
-            gone => absent_as_none(gone).map_err(io::Error::from).and_then(|_| self.sync()),
+            gone => {
+                let gone = absent_as_none(gone).map_err(io::Error::from);
+                gone.and_then(|_| batch.changed(&self.folder))
+            }
         };
         explain(gone, &self.path, || format!("remove `{}`", self.path.display()))
-    }
-
-    fn sync(&self) -> io::Result<()> {
-        Ok(rustix::fs::fsync(&self.folder)?)
     }
 }
 
@@ -186,7 +271,8 @@ pub fn sweep(folder: &Path) -> Result<()> {
     let Ok(found) = std::fs::read_dir(folder) else { return Ok(()) };
     for name in found.flatten().map(|found| found.file_name()) {
         if name.as_bytes().starts_with(UNFINISHED.as_bytes()) {
-            Entry::find(&folder.join(name))?.map_or(Ok(()), |entry| entry.remove())?;
+            let entry = Entry::find(&folder.join(name))?;
+            entry.map_or(Ok(()), |entry| entry.remove(&Batch::default()))?;
         }
     }
     Ok(())
@@ -317,19 +403,57 @@ fn read_target(folder: &OwnedFd, name: &OsStr) -> io::Result<PathBuf> {
     Ok(OsString::from_vec(target.into_bytes()).into())
 }
 
-fn make_directory(folder: &OwnedFd, name: &OsStr) -> io::Result<()> {
-    match mkdirat(folder, name, Mode::from_raw_mode(0o755)) {
-        Ok(()) | Err(Errno::EXIST) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
+/// When a directory was made.
+enum Made {
+    Now,
+    Before,
 }
 
-/// The owner first: a change of it takes some bits of the mode away.
-fn set_access(file: &File, mode: u32, owner: Option<(u32, u32)>) -> io::Result<()> {
+/// Makes a directory, unless there is one. Its mode is the same whatever the umask is and whatever the
+/// folder around it hands down.
+fn make_directory(folder: &OwnedFd, name: &OsStr) -> io::Result<Made> {
+    match mkdirat(folder, name, Mode::RWXU) {
+        Ok(()) => {}
+        Err(Errno::EXIST) => return Ok(Made::Before),
+        Err(error) => return Err(error.into()),
+    }
+    let directory = File::from(openat(folder, name, FOLDER, Mode::empty())?);
+    set_access(&directory, WAY_MODE, None, Inherited::No)?;
+    Ok(Made::Now)
+}
+
+/// Whether the ACL that something new has from its folder stays.
+#[derive(Clone, Copy)]
+enum Inherited {
+    Yes,
+    No,
+}
+
+/// The owner first: a change of it takes some bits of the mode away. The mode last: with an ACL, a part
+/// of it is the list's mask.
+fn set_access(
+    file: &File,
+    mode: u32,
+    owner: Option<(u32, u32)>,
+    inherited: Inherited,
+) -> io::Result<()> {
     if let Some((user, group)) = owner {
         fchown(file.as_fd(), Some(Uid::from_raw(user)), Some(Gid::from_raw(group)))?;
     }
+    if matches!(inherited, Inherited::No) {
+        disinherit(file)?;
+    }
     Ok(fchmod(file, Mode::from_raw_mode(mode))?)
+}
+
+/// Writes a file and leaves out what is zero in it.
+fn write_with_holes(file: &mut File, bytes: &[u8]) -> io::Result<()> {
+    for (place, piece) in bytes.chunks(HOLE).enumerate() {
+        if piece.iter().any(|byte| *byte != 0) {
+            file.write_all_at(piece, (place * HOLE) as u64)?;
+        }
+    }
+    file.set_len(bytes.len() as u64)
 }
 
 fn absent_as_none<T>(found: rustix::io::Result<T>) -> rustix::io::Result<Option<T>> {

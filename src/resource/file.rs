@@ -4,19 +4,23 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
+use super::attributes::{Attributes, LinkAttributes};
 use super::back::path_back;
 use super::content::{Content, mask_live, sha256};
-use super::entry::Entry;
-use super::fs::{Owner, mode_text, type_text, write_atomic};
+use super::entry::{Entry, NewFile};
+use super::fs::{Owner, make_private, mode_text, type_text};
 use super::json_settings::refuse_link;
 use super::{Action, Advise, Back, Change, Detail, Host, Id, Kind};
 
 /// A longer live file is not shown: whoever may write it could make the plan too long to be sent.
 const MAX_SHOWN: usize = 256 << 10;
+
+/// Where the files of units are.
+const UNITS: &str = "/etc/systemd/system";
 
 /// A regular file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,26 +60,37 @@ pub enum PathState {
         /// Content.
         #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
+        /// What else there is of it.
+        #[serde(default)]
+        attributes: Box<Attributes>,
     },
     /// A symbolic link.
     Link {
         /// Where it points.
         target: PathBuf,
+        /// What else there is of it.
+        #[serde(default)]
+        attributes: LinkAttributes,
     },
     /// Anything else, by the name of its type.
     Other(String),
 }
 
 impl PathState {
-    pub(super) fn read(path: &Path) -> Result<Self> {
+    pub(super) fn read(path: &Path, host: &Host) -> Result<Self> {
         let Some(entry) = Entry::find(path)? else { return Ok(Self::Absent) };
         let Some(found) = entry.look()? else { return Ok(Self::Absent) };
         Ok(match FileType::from_raw_mode(found.st_mode) {
-            FileType::Symlink => Self::Link { target: entry.target()? },
+            FileType::Symlink => {
+                Self::Link { target: entry.target()?, attributes: LinkAttributes::of(&found) }
+            }
             FileType::RegularFile => {
-                let (bytes, found) = entry.read()?;
+                let (bytes, file, found) = entry.read()?;
                 let (uid, gid) = (found.uid(), found.gid());
-                Self::File { mode: found.mode() & 0o7777, uid, gid, bytes }
+                let attributes = Attributes::of_file(&file, &found, host)
+                    .with_context(|| format!("read the attributes of `{}`", path.display()))?;
+                let attributes = Box::new(attributes);
+                Self::File { mode: found.mode() & 0o7777, uid, gid, bytes, attributes }
             }
             _ => Self::Other(type_text(&found)),
         })
@@ -88,22 +103,99 @@ impl PathState {
         }
     }
 
-    /// Brings the path back to this state.
-    pub(super) fn restore(&self, path: &Path) -> Result<()> {
+    pub(super) fn attributes(&self) -> Option<&Attributes> {
         match self {
-            Self::Absent => remove(path),
-            Self::File { mode, uid, gid, bytes } => {
-                write_atomic(path, bytes, *mode, Some((*uid, *gid)))
+            Self::File { attributes, .. } => Some(attributes),
+            _ => None,
+        }
+    }
+
+    /// The file with other content.
+    pub(super) fn with_bytes(&self, bytes: Vec<u8>) -> Self {
+        match self {
+            Self::File { mode, uid, gid, attributes, .. } => {
+                let attributes = Box::new(attributes.of_new_content());
+                Self::File { mode: *mode, uid: *uid, gid: *gid, bytes, attributes }
             }
-            Self::Link { target } => Entry::require(path)?.link(target),
+            other => other.clone(),
+        }
+    }
+
+    /// The state that the plan leaves: something of another type may give way before.
+    pub(super) fn unless_leaving<'a>(&'a self, path: &Path, host: &Host) -> &'a Self {
+        match self {
+            Self::Other(_) if host.is_leaving(path) => &Self::Absent,
+            state => state,
+        }
+    }
+
+    /// Brings the path back to this state, with the same inode where hwctl has kept it.
+    pub(super) fn restore(&self, path: &Path, host: &Host) -> Result<()> {
+        let now = Self::read(path, host)?;
+        let kept = self.attributes().and_then(|attributes| attributes.kept_at(host));
+        let kept = kept.map_or(Ok(None), |kept| Entry::find(&kept))?;
+        if now != *self {
+            now.keep(path, host)?;
+            let is_kept = match &kept {
+                // By another name of it somebody may have changed it.
+                Some(kept) => Self::read(kept.path(), host)? == *self,
+                None => false,
+            };
+            match kept.as_ref().filter(|_| is_kept) {
+                Some(kept) => Entry::require(path)?.take(kept, &host.batch)?,
+                None => self.put(path, host)?,
+            }
+        }
+        kept.map_or(Ok(()), |kept| kept.remove(&host.batch))
+    }
+
+    fn put(&self, path: &Path, host: &Host) -> Result<()> {
+        match self {
+            Self::Absent => remove(path, host),
+            Self::File { mode, uid, gid, bytes, attributes } => {
+                let owner = Some((*uid, *gid));
+                let new = NewFile { bytes, mode: *mode, owner, attributes };
+                Entry::require(path)?.write(&new, &host.batch)
+            }
+            Self::Link { target, attributes } => {
+                Entry::require(path)?.link(target, attributes, &host.batch)
+            }
             Self::Other(_) => Ok(()),
         }
+    }
+
+    /// Keeps the inode of a file that is about to be replaced and has other names: the state, which is
+    /// this one, is what it is known by when it comes back.
+    pub(super) fn keep(&self, path: &Path, host: &Host) -> Result<()> {
+        let kept = self.attributes().and_then(|attributes| attributes.kept_at(host));
+        let Some(kept) = kept else { return Ok(()) };
+        if let Some(folder) = kept.parent() {
+            make_private(folder)?;
+        }
+        Entry::require(path)?.also_at(&Entry::require(&kept)?)
+    }
+
+    /// What the plan says of a file's other names when it is replaced.
+    pub(super) fn other_names(&self) -> Option<String> {
+        let attributes = self.attributes()?;
+        let others = match attributes.names()? - 1 {
+            1 => "its other name (a hard link) keeps".to_owned(),
+            others => format!("its {others} other names (hard links) keep"),
+        };
+        let back = match attributes.is_keepable() {
+            true => "",
+            false => {
+                "; they are on another file system than /var/lib/hwctl, so an undo gives the content \
+                 back in a file of its own"
+            }
+        };
+        Some(format!("{others} the content of before{back}"))
     }
 }
 
 /// Removes a file or a link; an absent one is no error.
-pub(super) fn remove(path: &Path) -> Result<()> {
-    Entry::find(path)?.map_or(Ok(()), |entry| entry.remove())
+pub(super) fn remove(path: &Path, host: &Host) -> Result<()> {
+    Entry::find(path)?.map_or(Ok(()), |entry| entry.remove(&host.batch))
 }
 
 /// The error that something of another type is where a resource should be.
@@ -126,6 +218,11 @@ impl File {
             }
             _ => Ok((self.mode, self.owner.resolve(host)?)),
         }
+    }
+
+    /// Whether it is a file of somebody else that hwctl adds settings to.
+    fn is_of_others(&self) -> bool {
+        matches!(self.content, Content::Json(_))
     }
 
     /// What the path should be brought back to.
@@ -173,7 +270,7 @@ impl Kind for File {
     }
 
     async fn read(&self, host: &Host) -> Result<PathState> {
-        let state = PathState::read(&host.path(&self.path))?;
+        let state = PathState::read(&host.path(&self.path), host)?;
         if let Some(live) = state.bytes() {
             self.content.look_for_hashes(live, host).await?;
         }
@@ -189,11 +286,13 @@ impl Kind for File {
         let is_same = found.len() == blob.size
             && found.mode() & 0o7777 == self.mode
             && owner == Some((found.uid(), found.gid()))
+            && Attributes::of_folder(&file).is_ok_and(|found| !found.has_rights())
             && host.file_digest(&file, &found).is_ok_and(|digest| digest == blob.key);
         Ok(is_same.then(|| blob.key.clone()))
     }
 
     fn diff(&self, state: &PathState, host: &Host) -> Result<Option<Change>> {
+        let state = state.unless_leaving(&self.path, host);
         let action = match state {
             PathState::Absent => Action::Create,
             PathState::File { .. } | PathState::Link { .. } => Action::Update,
@@ -203,8 +302,8 @@ impl Kind for File {
             }
         };
         let mut change = Change::new(self.id(), action);
-        if let PathState::Link { target } = state {
-            if matches!(self.content, Content::Json(_)) {
+        if let PathState::Link { target, .. } = state {
+            if self.is_of_others() {
                 refuse_link(&self.path, target)?;
             }
             let before = Some(format!("symbolic link to {}", target.display()));
@@ -212,9 +311,7 @@ impl Kind for File {
         }
         let (mode, access) = self.access(state, host)?;
         let owner = match access {
-            Some((uid, gid)) if matches!(self.content, Content::Json(_)) => {
-                Some(self.owner.seen(host, uid, gid)?)
-            }
+            Some((uid, gid)) if self.is_of_others() => Some(self.owner.seen(host, uid, gid)?),
             _ => Some(self.owner.text()),
         };
         let (mode_before, owner_before) = match state {
@@ -223,6 +320,14 @@ impl Kind for File {
             }
             _ => (None, None),
         };
+        // Settings in a file of somebody else leave the rights to it as they are.
+        if let (Some(attributes), false) = (state.attributes(), self.is_of_others()) {
+            change = change.attribute("acl", attributes.acl(host), None).attribute(
+                "capabilities",
+                attributes.capabilities(),
+                None,
+            );
+        }
         change = change.attribute("mode", mode_before, Some(mode_text(mode))).attribute(
             "owner",
             owner_before,
@@ -230,6 +335,10 @@ impl Kind for File {
         );
         change.details.extend(self.details(state, host)?);
         Ok(change.unless_empty())
+    }
+
+    fn stays(&self, state: &PathState) -> Result<Option<String>> {
+        Ok(state.other_names())
     }
 
     fn digest(&self, state: &PathState, host: &Host) -> Option<String> {
@@ -257,13 +366,25 @@ impl Kind for File {
         let Some(bytes) = rendered.bytes else {
             bail!("`{}` needs a secret that the host has not made", self.path.display());
         };
-        write_atomic(&host.path(&self.path), &bytes, mode, Some(owner))
+        let path = host.path(&self.path);
+        state.keep(&path, host)?;
+        let attributes = match state.attributes() {
+            Some(attributes) if self.is_of_others() => attributes.of_new_content(),
+            Some(attributes) => attributes.without_rights(),
+            None => Attributes::default(),
+        };
+        let new = NewFile { bytes: &bytes, mode, owner: Some(owner), attributes: &attributes };
+        Entry::require(&path)?.write(&new, &host.batch)
     }
 
     async fn undo(&self, before: &PathState, host: &Host) -> Result<()> {
         let path = host.path(&self.path);
-        let now = PathState::read(&path)?;
-        self.back_to(&now, before)?.restore(&path)
+        let now = PathState::read(&path, host)?;
+        if self.path.starts_with(UNITS) {
+            // With its time of before, a file is older than what systemd may have read meanwhile.
+            host.owe_reload(true);
+        }
+        self.back_to(&now, before)?.restore(&path, host)
     }
 
     async fn diff_back(&self, now: &PathState, to: &PathState, host: &Host) -> Result<Back> {
@@ -279,7 +400,7 @@ impl Kind for Absent {
     }
 
     async fn read(&self, host: &Host) -> Result<PathState> {
-        PathState::read(&host.path(&self.path))
+        PathState::read(&host.path(&self.path), host)
     }
 
     fn diff(&self, state: &PathState, host: &Host) -> Result<Option<Change>> {
@@ -297,7 +418,7 @@ impl Kind for Absent {
                 in_the_way(&self.path, found, "nothing")?;
                 Ok(None)
             }
-            PathState::Link { target } => {
+            PathState::Link { target, .. } => {
                 let before = Some(format!("symbolic link to {}", target.display()));
                 Ok(Some(change.attribute("type", before, None)))
             }
@@ -325,12 +446,18 @@ impl Kind for Absent {
         super::fs::changed(&host.path(&self.path))
     }
 
-    async fn apply(&self, _: &PathState, host: &Host) -> Result<()> {
-        remove(&host.path(&self.path))
+    fn stays(&self, state: &PathState) -> Result<Option<String>> {
+        Ok(state.other_names())
+    }
+
+    async fn apply(&self, state: &PathState, host: &Host) -> Result<()> {
+        let path = host.path(&self.path);
+        state.keep(&path, host)?;
+        remove(&path, host)
     }
 
     async fn undo(&self, before: &PathState, host: &Host) -> Result<()> {
-        before.restore(&host.path(&self.path))
+        before.restore(&host.path(&self.path), host)
     }
 
     async fn diff_back(&self, now: &PathState, to: &PathState, host: &Host) -> Result<Back> {

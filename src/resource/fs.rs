@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt};
 use std::path::Path;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -11,7 +11,9 @@ use anyhow::{Context, Result, anyhow};
 use rustix::fs::{FileType, IFlags, Mode, Stat};
 use serde::{Deserialize, Serialize};
 
-use super::entry::Entry;
+use super::attributes::Attributes;
+use super::batch::Batch;
+use super::entry::{Entry, NewFile};
 use super::{Advise, Host};
 
 /// Who owns a file: a user and a group, each a name or a number.
@@ -67,6 +69,21 @@ pub(super) fn owner_text(host: &Host, uid: u32, gid: u32) -> Result<String> {
     let user = name(&table(host, "/etc/passwd")?, uid).unwrap_or_else(|| uid.to_string());
     let group = name(&table(host, "/etc/group")?, gid).unwrap_or_else(|| gid.to_string());
     Ok(format!("{user}:{group}"))
+}
+
+/// The host's name for a user, or the number.
+pub(super) fn user_text(host: &Host, uid: u32) -> String {
+    name_or_number(host, "/etc/passwd", uid)
+}
+
+/// The host's name for a group, or the number.
+pub(super) fn group_text(host: &Host, gid: u32) -> String {
+    name_or_number(host, "/etc/group", gid)
+}
+
+fn name_or_number(host: &Host, path: &str, number: u32) -> String {
+    let known = table(host, path).ok().and_then(|table| name(&table, number));
+    known.unwrap_or_else(|| number.to_string())
 }
 
 /// The third field (uid or gid) of the line whose first field is `name`. libc's own look-up needs
@@ -163,7 +180,15 @@ pub(super) fn changed(path: &Path) -> Option<SystemTime> {
 /// Writes a file beside its place, syncs it and renames it there: the path has the old content or
 /// the new, never a part. Links that others than root could have planted are not followed.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -> Result<()> {
-    Entry::require(path)?.write(bytes, mode, owner)
+    let new = NewFile { bytes, mode, owner, attributes: &Attributes::default() };
+    Entry::require(path)?.write(&new, &Batch::default())
+}
+
+/// Makes a folder that only root may enter, with those above it that are missing.
+pub(super) fn make_private(folder: &Path) -> Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true).mode(0o700);
+    builder.create(folder).with_context(|| format!("make `{}`", folder.display()))
 }
 
 /// Adds what to do about the errors of a file system that have a remedy.

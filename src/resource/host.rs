@@ -13,10 +13,11 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::{Access, access};
 use tokio::sync::OnceCell;
 
+use super::batch::Batch;
 use super::firewall::Listed;
 use super::firewall::Published;
 use super::known::Known;
-use super::packages::LastTable;
+use super::packages::{LastTable, Simulated};
 use super::vouch::Vouchers;
 use super::{Blob, Id, docker, write_atomic};
 
@@ -68,10 +69,13 @@ pub struct Host {
     come: RefCell<HashSet<String>>,
     held: RefCell<HashSet<String>>,
     owes_reload: Cell<bool>,
+    /// Changes of files that are synced together.
+    pub(super) batch: Batch,
     pub(super) vouchers: Vouchers,
     pub(super) known: Known,
     pub(super) listed: Listed,
     pub(super) last_table: LastTable,
+    pub(super) simulated: Simulated,
     patience: Duration,
 }
 
@@ -100,10 +104,12 @@ impl Host {
             come: RefCell::default(),
             held: RefCell::default(),
             owes_reload: Cell::default(),
+            batch: Batch::default(),
             vouchers: Vouchers::default(),
             known: Known::default(),
             listed: Listed::default(),
             last_table: LastTable::default(),
+            simulated: Simulated::default(),
             patience: Duration::from_mins(10),
         }
     }
@@ -153,6 +159,21 @@ impl Host {
     pub fn staged(&self, root: &Path) -> Self {
         let no_blobs: BlobSource = Box::new(|_| bail!("a stage has no blobs"));
         Self::new(root, no_blobs, Box::new(|_| ()))
+    }
+
+    /// From now on changes of files wait for [`Host::commit_batch`], and are synced together.
+    pub fn begin_batch(&self) {
+        self.batch.begin();
+    }
+
+    /// Makes the changes of files that wait, for good.
+    pub fn commit_batch(&self) -> Result<()> {
+        self.batch.commit()
+    }
+
+    /// Drops the changes of files that wait.
+    pub fn abandon_batch(&self) {
+        self.batch.abandon();
     }
 
     /// Adds a unit to those that are read together.

@@ -85,7 +85,7 @@ impl Kind for HostSecret {
         let path = host_secret_path(host, &self.name);
         match (&before.value, before.mode) {
             (Some(value), Some(mode)) => write(&path, value.expose(), mode),
-            _ => remove(&path),
+            _ => remove(&path, host),
         }
     }
 

@@ -40,7 +40,7 @@ impl JsonSettings {
     /// The file as it would be had the settings never been added: `to` is how it was before, and what
     /// others changed since then stays.
     pub(super) fn given_back(&self, now: &PathState, to: &PathState) -> Result<PathState> {
-        let (PathState::File { mode, uid, gid, bytes }, Some(before)) = (now, bytes_of(to)) else {
+        let (Some(bytes), Some(before)) = (now.bytes(), bytes_of(to)) else {
             return Ok(to.clone());
         };
         let (mut whole, before) = (object(bytes)?, object(before)?);
@@ -52,7 +52,7 @@ impl JsonSettings {
         if whole == before {
             return Ok(to.clone());
         }
-        Ok(PathState::File { mode: *mode, uid: *uid, gid: *gid, bytes: text(&whole)? })
+        Ok(now.with_bytes(text(&whole)?))
     }
 }
 
@@ -98,7 +98,8 @@ mod tests {
     }
 
     fn file(text: &str) -> PathState {
-        PathState::File { mode: 0o600, uid: 0, gid: 0, bytes: text.into() }
+        let attributes = Box::default();
+        PathState::File { mode: 0o600, uid: 0, gid: 0, bytes: text.into(), attributes }
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::SystemTime;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::attributes::LinkAttributes;
 use super::back::path_back;
 use super::entry::Entry;
 use super::file::{PathState, in_the_way};
@@ -28,14 +29,14 @@ impl Kind for Link {
     }
 
     async fn read(&self, host: &Host) -> Result<PathState> {
-        PathState::read(&host.path(&self.path))
+        PathState::read(&host.path(&self.path), host)
     }
 
-    fn diff(&self, state: &PathState, _: &Host) -> Result<Option<Change>> {
+    fn diff(&self, state: &PathState, host: &Host) -> Result<Option<Change>> {
         let after = Some(self.target.display().to_string());
-        let (action, before) = match state {
+        let (action, before) = match state.unless_leaving(&self.path, host) {
             PathState::Absent => (Action::Create, None),
-            PathState::Link { target } => (Action::Update, Some(target.display().to_string())),
+            PathState::Link { target, .. } => (Action::Update, Some(target.display().to_string())),
             // Kept in the manifest and given back. What is in it is not shown: it may be a secret.
             PathState::File { .. } => {
                 return Ok(Some(
@@ -62,7 +63,7 @@ impl Kind for Link {
 
     fn digest_now(&self, state: &PathState, _: &Host) -> Option<String> {
         match state {
-            PathState::Link { target } => Some(target.display().to_string()),
+            PathState::Link { target, .. } => Some(target.display().to_string()),
             _ => None,
         }
     }
@@ -71,12 +72,18 @@ impl Kind for Link {
         super::fs::changed(&host.path(&self.path))
     }
 
-    async fn apply(&self, _: &PathState, host: &Host) -> Result<()> {
-        Entry::require(&host.path(&self.path))?.link(&self.target)
+    fn stays(&self, state: &PathState) -> Result<Option<String>> {
+        Ok(state.other_names())
+    }
+
+    async fn apply(&self, state: &PathState, host: &Host) -> Result<()> {
+        let path = host.path(&self.path);
+        state.keep(&path, host)?;
+        Entry::require(&path)?.link(&self.target, &LinkAttributes::default(), &host.batch)
     }
 
     async fn undo(&self, before: &PathState, host: &Host) -> Result<()> {
-        before.restore(&host.path(&self.path))
+        before.restore(&host.path(&self.path), host)
     }
 
     async fn diff_back(&self, now: &PathState, to: &PathState, host: &Host) -> Result<Back> {

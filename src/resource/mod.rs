@@ -3,7 +3,9 @@
 //! A kind reads the host through [`Host`] and nothing else; it knows no ssh, no terminal and no
 //! inventory. [`Resource`] is the sum of all kinds and the only type the engine handles.
 
+mod attributes;
 mod back;
+mod batch;
 mod certificate;
 mod change;
 mod container;
@@ -243,6 +245,25 @@ impl Resource {
             "sysctl" => Sysctl { key: name.to_owned(), value: String::new() }.into(),
             _ => return None,
         })
+    }
+
+    /// The state in which nothing is at the resource's path; `None` for a resource that is no file,
+    /// folder or link.
+    #[must_use]
+    pub fn nothing(&self) -> Option<Saved> {
+        match self {
+            Self::Directory(_) => Saved::of(&DirectoryState::Absent).ok(),
+            Self::File(_) | Self::Link(_) | Self::Absent(_) => Saved::of(&PathState::Absent).ok(),
+            _ => None,
+        }
+    }
+
+    /// Whether the host has something of the resource's own type at its path.
+    #[must_use]
+    pub fn is_at_its_path(&self, host: &Host) -> bool {
+        let found = self.path().map(|path| host.path(path).symlink_metadata());
+        let is_folder = matches!(self, Self::Directory(_));
+        found.is_some_and(|found| found.is_ok_and(|found| found.is_dir() == is_folder))
     }
 
     /// The resources that it is started with.

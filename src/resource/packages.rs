@@ -23,6 +23,7 @@ use apt::{
 };
 use consequences::Consequences;
 use removal::Removal;
+pub(super) use removal::Simulated;
 
 /// Packages that are installed; which version is the distribution's choice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -61,11 +62,24 @@ pub(super) struct Table {
 }
 
 /// The table as it was read last, and which file that was: dpkg puts a new one in its place.
-pub(super) type LastTable = RefCell<Option<((u64, SystemTime), Rc<Table>)>>;
+pub(super) type LastTable = RefCell<Option<(TableVersion, Rc<Table>)>>;
+
+/// The inode of dpkg's table, and when it was written.
+pub(super) type TableVersion = (u64, SystemTime);
+
+fn table_path(host: &Host) -> std::path::PathBuf {
+    host.path(Path::new("/var/lib/dpkg/status"))
+}
+
+fn table_version(host: &Host) -> Result<TableVersion> {
+    let path = table_path(host);
+    let version = std::fs::metadata(&path).and_then(|found| Ok((found.ino(), found.modified()?)));
+    version.with_context(|| format!("look at `{}`", path.display()))
+}
 
 /// Reads dpkg's table, unless it is the one that was read last.
 fn table(host: &Host) -> Result<Rc<Table>> {
-    let path = host.path(Path::new("/var/lib/dpkg/status"));
+    let path = table_path(host);
     let read = || -> std::io::Result<_> {
         let mut file = std::fs::File::open(&path)?;
         let found = file.metadata()?;

@@ -22,6 +22,7 @@ mod destroy;
 mod doctor;
 mod faults;
 mod fleet;
+mod given_back;
 mod handbook;
 mod history;
 mod hostile;
@@ -30,6 +31,7 @@ mod lab;
 mod layers;
 mod neighbors;
 mod nginx;
+mod nginx_of_others;
 mod outlive;
 mod parts;
 mod persist;
@@ -42,6 +44,7 @@ mod refusals;
 mod safety;
 mod schema;
 mod secrets;
+mod trees;
 mod way_on;
 
 /// Tests that take long come first, so that the last ones to run are short.
@@ -52,6 +55,9 @@ const TESTS: &[&[harness::Case]] = &[
     become_root::TESTS,
     api::TESTS,
     handbook::TESTS,
+    trees::TESTS,
+    given_back::TESTS,
+    nginx_of_others::TESTS,
     history::TESTS,
     schema::TESTS,
     provision::TESTS,

@@ -8,6 +8,7 @@ use crate::host::{Provisioned, changes, failure, kept, wait_until};
 crate::tests! {
     Lab: [
         published_ports_of_others_are_named_and_given_back,
+        eighty_published_ports_stay_or_are_named,
         a_docker_that_was_there_is_used,
         a_package_that_would_go_is_named_and_stays,
         a_package_of_others_that_dpkg_cannot_finish_is_no_obstacle,
@@ -162,4 +163,63 @@ fn a_policy_against_starting_services_leaves_a_way_there_and_back() {
         assert_eq!(code, 0, "{events:#?}");
         assert_eq!(host.hwctl("plan", &[]).0, 0);
     }
+}
+
+/// Eighty published ports of three containers: on all addresses, on a network whose bridge has a name of
+/// its own, on one address, and on the loopback.
+fn eighty_published_ports_stay_or_are_named() {
+    let host = with_docker(DEBIANS);
+    let run = |name: &str, options: &str| {
+        host.sh(&format!(
+            "docker run -d --name {name} --restart always {options} redis:7-alpine redis-server --protected-mode no"
+        ));
+    };
+    let publish = |ports: std::ops::Range<u16>, address: &str| {
+        ports.map(|port| format!("-p {address}{port}:6379")).collect::<Vec<_>>().join(" ")
+    };
+    host.sh("docker network create -o com.docker.network.bridge.name=shop0 shop");
+    run("many", &publish(9000..9040, ""));
+    run("shop", &format!("--network shop {}", publish(9040..9060, "")));
+    let here = format!("{}:", host.host.address);
+    run("some", &format!("{} {}", publish(9060..9070, &here), publish(9070..9080, "127.0.0.1:")));
+    let inside =
+        "for port in $(seq 9070 9079); do (exec 3<>/dev/tcp/127.0.0.1/$port) || exit; done";
+    let all: Vec<u16> = (9000..9070).collect();
+    let (kept, closed): (Vec<u16>, Vec<u16>) = all.iter().partition(|port| **port % 2 == 0);
+    let answering = || all.iter().copied().filter(|port| host.answers(*port)).collect::<Vec<_>>();
+    wait_until("their containers answer", || answering() == all);
+    let open: Vec<_> = kept.iter().map(|port| format!("{port}/tcp")).collect();
+    let open = format!("firewall.allow=[80/tcp, 443/tcp, {}]", open.join(", "));
+
+    // A run that is undone.
+    let service = host.folder().join("templates/systemd/flask-app.service");
+    std::fs::create_dir_all(service.parent().unwrap()).unwrap();
+    let text = include_str!("../../templates/systemd/flask-app.service");
+    std::fs::write(&service, text.replace("{{ binary | systemd }}", "/bin/false")).unwrap();
+    let (code, events) = host.hwctl("provision", &["--set", &open]);
+    assert_eq!(code, 4, "{events:#?}");
+    assert_eq!(answering(), all, "after a run that was undone");
+    std::fs::remove_file(&service).unwrap();
+
+    // What is declared open stays so all the time; what closes is named.
+    let provision = host.command("provision", &["--set", &open]).spawn().unwrap();
+    let provision = std::thread::spawn(|| provision.wait_with_output().unwrap());
+    while !provision.is_finished() {
+        for port in kept.iter().step_by(7) {
+            assert!(host.answers(*port), "{port} during the run");
+        }
+    }
+    let (code, events) = Provisioned::read(&provision.join().unwrap());
+    assert_eq!(code, 0, "{events:#?}");
+    assert_eq!(answering(), kept);
+    assert!(host.sh_ok(inside), "what is on the loopback stays there");
+    let firewall = details(&events, "firewall ufw");
+    for port in &closed {
+        assert!(firewall.contains(&format!("{port}/tcp")), "{port} is not named: {firewall}");
+    }
+
+    let (code, events) = host.hwctl("destroy", &["--yes"]);
+    assert_eq!(code, 0, "{events:#?}");
+    assert_eq!(answering(), all, "after destroy");
+    assert!(host.sh_ok(inside));
 }

@@ -69,7 +69,11 @@ impl Session {
         self.hand.set(InHand::Nothing);
         self.run = Some(Run { journal, goal: request.goal, settled: plan.settled.clone() });
         let applied = match applied {
-            Ok(Carried::Out) => self.require_nothing_left(&wanted, &plan).await,
+            Ok(Carried::Out) => {
+                let message = "looking whether all is as planned".to_owned();
+                self.teller.tell(What::Step { message, fraction: None });
+                self.require_nothing_left(&wanted, &plan).await
+            }
             Ok(Carried::Stopped(left)) => return Err(self.stopped(&plan.changes, &left)),
             Err(error) => Err(error.into()),
         };

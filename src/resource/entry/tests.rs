@@ -100,8 +100,10 @@ fn nothing_is_changed_through_a_link_at_the_place_itself() {
         symlink(at(target), at("trap")).unwrap();
         let entry = Entry::require(&at("trap")).unwrap();
         assert!(entry.read().is_err());
-        assert!(entry.directory(0o777, (0, 0)).is_err());
-        entry.remove().unwrap();
+        assert!(
+            entry.directory((0o777, (0, 0)), &Attributes::default(), &Batch::default()).is_err()
+        );
+        entry.remove(&Batch::default()).unwrap();
     }
     assert_eq!(fs::read_to_string(at("precious")).unwrap(), "mine");
     let mode = fs::metadata(at("real")).unwrap().permissions().mode();
@@ -132,7 +134,11 @@ fn a_link_that_is_swapped_in_meanwhile_leads_nowhere() {
         for _ in 0..2000 {
             let results = [
                 super::super::write_atomic(&at("home/app/.env"), b"ours", 0o644, None),
-                Entry::require(&at("home/app")).unwrap().directory(0o755, (0, 0)),
+                Entry::require(&at("home/app")).unwrap().directory(
+                    (0o755, (0, 0)),
+                    &Attributes::default(),
+                    &Batch::default(),
+                ),
             ];
             for result in results {
                 *if result.is_ok() { &mut written } else { &mut refused } += 1;

@@ -52,15 +52,15 @@ impl Ufw {
             return Ok(None);
         }
         let mut ufw = Self {
-            conf: PathState::read(&host.path(Path::new(CONF)))?,
-            defaults: PathState::read(&host.path(Path::new(DEFAULTS)))?,
+            conf: PathState::read(&host.path(Path::new(CONF)), host)?,
+            defaults: PathState::read(&host.path(Path::new(DEFAULTS)), host)?,
             rules4: read_rules(Family::V4, host)?,
             rules6: read_rules(Family::V6, host)?,
             running: false,
             detached: false,
             loaded: false,
             guard: Guard::default(),
-            stamp: match PathState::read(&host.stamp_path(STAMP))? {
+            stamp: match PathState::read(&host.stamp_path(STAMP), host)? {
                 PathState::File { bytes, .. } => Some(String::from_utf8_lossy(&bytes).into_owned()),
                 _ => None,
             },
@@ -135,7 +135,7 @@ impl Ufw {
 
     pub(super) fn write_rules(&self, family: Family, file: &RuleFile, host: &Host) -> Result<()> {
         let path = host.path(rules_path(family));
-        replace(&path, self.file(family), &file.text(), 0o640)
+        replace(&path, self.file(family), &file.text(), 0o640, host)
     }
 
     /// Denies what no rule is about, for both families.
@@ -151,7 +151,7 @@ impl Ufw {
         if new == old {
             return Ok(());
         }
-        replace(&host.path(Path::new(DEFAULTS)), &self.defaults, &new, 0o644)
+        replace(&host.path(Path::new(DEFAULTS)), &self.defaults, &new, 0o644, host)
     }
 
     /// This earlier state with the rules that others have made or removed since.
@@ -215,14 +215,14 @@ impl Ufw {
     }
 
     fn restore_files(&self, host: &Host) -> Result<()> {
-        self.conf.restore(&host.path(Path::new(CONF)))?;
-        self.defaults.restore(&host.path(Path::new(DEFAULTS)))?;
-        self.rules4.restore(&host.path(rules_path(Family::V4)))?;
-        self.rules6.restore(&host.path(rules_path(Family::V6)))?;
+        self.conf.restore(&host.path(Path::new(CONF)), host)?;
+        self.defaults.restore(&host.path(Path::new(DEFAULTS)), host)?;
+        self.rules4.restore(&host.path(rules_path(Family::V4)), host)?;
+        self.rules6.restore(&host.path(rules_path(Family::V6)), host)?;
         let stamp = host.stamp_path(STAMP);
         match &self.stamp {
             Some(digest) => write_atomic(&stamp, digest.as_bytes(), 0o600, None),
-            None => PathState::Absent.restore(&stamp),
+            None => PathState::Absent.restore(&stamp, host),
         }
     }
 
@@ -236,7 +236,7 @@ impl Ufw {
         }
         Guard::default().restore(host).await?;
         host.forget();
-        PathState::Absent.restore(&host.stamp_path(STAMP))
+        PathState::Absent.restore(&host.stamp_path(STAMP), host)
     }
 }
 
@@ -274,12 +274,12 @@ async fn attach(host: &Host) -> Result<()> {
 
 /// The file of rules, or as the package brings it when it is not there.
 fn read_rules(family: Family, host: &Host) -> Result<PathState> {
-    let live = PathState::read(&host.path(rules_path(family)))?;
+    let live = PathState::read(&host.path(rules_path(family)), host)?;
     if live != PathState::Absent {
         return Ok(live);
     }
     let name = rules_path(family).file_name().unwrap_or_default();
-    PathState::read(&host.path(&Path::new("/usr/share/ufw/iptables").join(name)))
+    PathState::read(&host.path(&Path::new("/usr/share/ufw/iptables").join(name)), host)
 }
 
 /// Whether the listing has these lines, as many rules of the chain as the file, and those of the
@@ -306,20 +306,13 @@ fn text(file: &PathState) -> String {
 
 /// A file with another text.
 fn with_text(file: &PathState, text: &str) -> PathState {
-    match file {
-        PathState::File { mode, uid, gid, .. } => {
-            PathState::File { mode: *mode, uid: *uid, gid: *gid, bytes: text.into() }
-        }
-        other => other.clone(),
-    }
+    file.with_bytes(text.into())
 }
 
-/// Writes a file with the mode and owner that it has.
-fn replace(path: &Path, old: &PathState, new: &str, mode: u32) -> Result<()> {
+/// Writes a file with the mode, owner and attributes that it has.
+fn replace(path: &Path, old: &PathState, new: &str, mode: u32, host: &Host) -> Result<()> {
     match old {
-        PathState::File { mode, uid, gid, .. } => {
-            write_atomic(path, new.as_bytes(), *mode, Some((*uid, *gid)))
-        }
+        PathState::File { .. } => with_text(old, new).restore(path, host),
         _ => write_atomic(path, new.as_bytes(), mode, Some((0, 0))),
     }
 }

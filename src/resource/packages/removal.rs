@@ -1,14 +1,18 @@
 //! Which packages go when those that hwctl installed are taken away, and which are in use by others.
 
-use std::collections::BTreeSet;
+use std::cell::RefCell;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
 
 use super::super::docker::foreign_containers;
-use super::Host;
 use super::apt::apt_command;
+use super::{Host, TableVersion, table_version};
+
+/// What apt was found to remove, by the version of dpkg's table and what it was asked for.
+pub(in crate::resource) type Simulated = RefCell<HashMap<(TableVersion, String), Vec<String>>>;
 
 /// What is removed, and what stays.
 #[derive(Debug, Default)]
@@ -32,7 +36,12 @@ impl Removal {
         if wanted.is_empty() {
             return Ok(removal);
         }
-        let others_go = dependent(wanted, wanted, host).await?.is_some();
+        // Most often all of them go: both answers are asked for at once.
+        let (others, together) = tokio::join!(
+            dependent(wanted, wanted, host),
+            simulate(host, &["--auto-remove"], wanted)
+        );
+        let others_go = others?.is_some();
         for name in wanted {
             let mut user = used_by(name, host).await?;
             if user.is_none() && others_go {
@@ -47,7 +56,10 @@ impl Removal {
             }
         }
         if !going.is_empty() {
-            let all = simulate(host, &["--auto-remove"], &going).await?;
+            let all = match going == *wanted {
+                true => together?,
+                false => simulate(host, &["--auto-remove"], &going).await?,
+            };
             removal.names = all.into_iter().filter(|name| !before.contains(name)).collect();
         }
         Ok(removal)
@@ -66,6 +78,7 @@ impl Removal {
             }
         }
         if !running.is_empty() {
+            host.progress(None, format!("stopping {}", running.join(", ")));
             let stop = ["stop".to_owned()].into_iter().chain(running.iter().cloned());
             host.output("systemctl", &stop.collect::<Vec<_>>()).await?;
         }
@@ -99,8 +112,19 @@ async fn dependent(
     Ok(going.into_iter().find(|name| !wanted.contains(name)))
 }
 
-/// What apt would remove.
+/// What apt would remove. It is asked once for each state of dpkg's table: reading its lists takes it half
+/// a second.
 async fn simulate(host: &Host, options: &[&str], names: &BTreeSet<String>) -> Result<Vec<String>> {
+    let key = (table_version(host)?, format!("{options:?} {names:?}"));
+    if let Some(known) = host.simulated.borrow().get(&key) {
+        return Ok(known.clone());
+    }
+    let removed = ask(host, options, names).await?;
+    host.simulated.borrow_mut().insert(key, removed.clone());
+    Ok(removed)
+}
+
+async fn ask(host: &Host, options: &[&str], names: &BTreeSet<String>) -> Result<Vec<String>> {
     let output = apt_command(host, "apt-get")
         .args(["-s", "-q", "-y", "remove"])
         .args(options)

@@ -108,6 +108,23 @@ impl Provisioned {
         self.host.exec(&["sh", "-c", script]).unwrap().status.success()
     }
 
+    /// Lets the next run fail at its very end: a template has a fault that shows only from outside. Until
+    /// [`Self::mend`].
+    pub(crate) fn break_at_the_end(&self) {
+        let own = include_str!("../../../templates/nginx/homework");
+        let alias = "alias {{ site.root_with_slash | nginx }};";
+        assert!(own.contains(alias), "the template has changed");
+        let fault = format!("{{% if site.path == \"/close\" %}}return 500;{{% endif %}}{alias}");
+        let templates = self.folder().join("templates/nginx");
+        fs::create_dir_all(&templates).unwrap();
+        fs::write(templates.join("homework"), own.replacen(alias, &fault, 1)).unwrap();
+    }
+
+    /// Takes away all templates of the operator's own.
+    pub(crate) fn mend(&self) {
+        fs::remove_dir_all(self.folder().join("templates")).unwrap();
+    }
+
     /// Logs in to the API and counts a visit.
     pub(crate) fn count_visit(&self) -> u64 {
         let body = format!(r#"{{"username":"admin","password":"{MARK}api"}}"#);

@@ -1,0 +1,112 @@
+//! Changes of files that are made together: all are written beside their places and synced at once,
+//! and then each is renamed to its place. A change that is made alone is synced by itself.
+//!
+//! Ten thousand small files that are synced one by one take minutes, and together no longer than one.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+
+use anyhow::{Context as _, Result};
+use rustix::fs::{AtFlags, fstat, fsync, renameat, syncfs, unlinkat};
+
+/// The changes that wait to be synced together; none while each is made alone.
+#[derive(Debug, Default)]
+pub(super) struct Batch(RefCell<Option<Open>>);
+
+#[derive(Debug, Default)]
+struct Open {
+    renames: Vec<Rename>,
+    /// The folders that have changed, by the numbers of their device and inode.
+    changed: HashMap<(u64, u64), Rc<OwnedFd>>,
+}
+
+/// A file that is whole and not in its place yet.
+#[derive(Debug)]
+struct Rename {
+    folder: Rc<OwnedFd>,
+    from: OsString,
+    to: OsString,
+}
+
+impl Batch {
+    /// From now on changes wait for [`Self::commit`].
+    pub(super) fn begin(&self) {
+        self.0.replace(Some(Open::default()));
+    }
+
+    /// Syncs what was written, puts it into its places, and syncs that.
+    pub(super) fn commit(&self) -> Result<()> {
+        let Some(mut open) = self.0.take() else { return Ok(()) };
+        if !open.renames.is_empty() {
+            open.sync().context("sync what was written")?;
+        }
+        for rename in std::mem::take(&mut open.renames) {
+            let Rename { folder, from, to } = &rename;
+            renameat(folder, from, folder, to)
+                .with_context(|| format!("write `{}`", to.to_string_lossy()))?;
+        }
+        open.sync().context("sync the folders that changed")
+    }
+
+    /// Forgets what was not committed: whatever has its place already stays there.
+    pub(super) fn abandon(&self) {
+        self.0.take();
+    }
+
+    /// Gives something that was made beside its place the name there; a `file` is synced before.
+    pub(super) fn rename(
+        &self,
+        file: Option<File>,
+        folder: &Rc<OwnedFd>,
+        from: &OsStr,
+        to: &OsStr,
+    ) -> io::Result<()> {
+        if let Some(open) = self.0.borrow_mut().as_mut()
+            && file.is_some()
+        {
+            let folder = open.note(folder)?;
+            let (from, to) = (from.to_owned(), to.to_owned());
+            open.renames.push(Rename { folder, from, to });
+            return Ok(());
+        }
+        file.map_or(Ok(()), |file| file.sync_all())?;
+        renameat(folder, from, folder, to)?;
+        self.changed(folder)
+    }
+
+    /// Syncs what has changed in a folder.
+    pub(super) fn changed(&self, folder: &Rc<OwnedFd>) -> io::Result<()> {
+        match self.0.borrow_mut().as_mut() {
+            Some(open) => open.note(folder).map(|_| ()),
+            None => Ok(fsync(folder)?),
+        }
+    }
+}
+
+impl Open {
+    /// Notes that a folder changes. Returns it, opened once for all that changes in it.
+    fn note(&mut self, folder: &Rc<OwnedFd>) -> io::Result<Rc<OwnedFd>> {
+        let found = fstat(folder)?;
+        let known = self.changed.entry((found.st_dev, found.st_ino));
+        Ok(Rc::clone(known.or_insert_with(|| Rc::clone(folder))))
+    }
+
+    /// Syncs each file system that has changed.
+    fn sync(&self) -> io::Result<()> {
+        let systems: HashMap<u64, &Rc<OwnedFd>> =
+            self.changed.iter().map(|((device, _), folder)| (*device, folder)).collect();
+        Ok(systems.into_values().try_for_each(syncfs)?)
+    }
+}
+
+/// What was not put into its place is of no use.
+impl Drop for Rename {
+    fn drop(&mut self) {
+        let _ = unlinkat(&self.folder, &self.from, AtFlags::empty());
+    }
+}
