@@ -6,13 +6,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
 
-use super::journal;
 use super::manifest::Manifest;
 use super::order;
 use super::plan::{Step, Wanted};
 use super::protocol::{BINARY_FOLDER, Goal};
 use super::renewal;
-use crate::event::RunOutcome;
+use super::way_back::WayBack;
 use crate::resource::{
     Advise, Declared, Directory, Host, Id, Link, Owner, Resource, installed_version,
 };
@@ -20,7 +19,7 @@ use crate::resource::{
 /// What a plan for `goal` has to look at.
 pub(super) fn wanted(goal: &Goal, host: &Host) -> Result<Wanted> {
     let manifest = Manifest::load(host)?;
-    let (mut passed_over, mut giving_way) = (Vec::new(), Vec::new());
+    let (mut passed_over, mut giving_way, mut kept) = (Vec::new(), Vec::new(), Vec::new());
     let (declared, removals, because) = match goal {
         Goal::Declared { resources, tags, vouch } => {
             if let Some(key) = vouch {
@@ -48,7 +47,11 @@ pub(super) fn wanted(goal: &Goal, host: &Host) -> Result<Wanted> {
             passed_over = inputs_of(&meant, manifest.known().map(|(_, resource)| resource));
             (meant.into_iter().map(Step::from).collect(), Vec::new(), None)
         }
-        Goal::Before { run } => (Vec::new(), before_run(run.as_deref(), host)?, None),
+        Goal::Before { run } => {
+            let back = WayBack::before(run.as_deref(), host)?;
+            kept = back.kept;
+            (Vec::new(), back.steps, None)
+        }
         Goal::Original { .. } => (Vec::new(), manifest.originals(), None),
     };
     Ok(Wanted {
@@ -57,6 +60,7 @@ pub(super) fn wanted(goal: &Goal, host: &Host) -> Result<Wanted> {
         giving_way,
         removals,
         because,
+        kept,
         purge_data: matches!(goal, Goal::Original { purge_data: true }),
         strange: manifest.strange(),
     })
@@ -180,40 +184,4 @@ pub(super) fn leave(goal: &Goal, host: &Host) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// The way back to before a run, newest change first: of all that it and later ones have changed,
-/// the oldest state that was saved.
-fn before_run(run: Option<&str>, host: &Host) -> Result<Vec<Step>> {
-    let runs = journal::runs(host, false)?;
-    let first = match run {
-        None => {
-            let last = runs
-                .iter()
-                .rposition(|run| run.outcome != RunOutcome::Undone && !run.changes.is_empty());
-            last.ok_or_else(|| anyhow!("there is no run to roll back"))
-                .hint("`hwctl history` shows what the host's journal has")?
-        }
-        Some(id) => runs
-            .iter()
-            .position(|run| run.id == id)
-            .ok_or_else(|| anyhow!("the host's journal has no run `{id}`"))
-            .hint("`hwctl history` names the runs; the oldest are pruned")?,
-    };
-    if runs[first].outcome == RunOutcome::Undone {
-        return Err(anyhow!("run `{}` was undone: it left nothing to roll back", runs[first].id))
-            .hint("`hwctl history` names the runs that were kept");
-    }
-    let mut seen = HashSet::new();
-    let mut steps = Vec::new();
-    for run in runs[first..].iter().filter(|run| run.outcome != RunOutcome::Undone) {
-        for entry in journal::entries(host, &run.id)? {
-            if seen.insert(entry.resource.id()) {
-                let (tag, resource) = (entry.tag, entry.resource);
-                steps.push(Step { tag, resource, to: Some(entry.before), is_surplus: false });
-            }
-        }
-    }
-    steps.reverse();
-    Ok(steps)
 }

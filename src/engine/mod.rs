@@ -31,6 +31,7 @@ mod steps;
 mod together;
 mod undo;
 mod validate;
+mod way_back;
 
 pub use backup::{Copied, MAX_BACKUP, check as check_copy};
 pub use blobs::Bundle;

@@ -6,6 +6,7 @@ use anyhow::{Result, anyhow};
 use futures_util::future::join_all;
 
 use super::deadman;
+use super::validate;
 use crate::event::Planned;
 use crate::failure::{Exit, Failure};
 use crate::resource::{
@@ -43,6 +44,8 @@ pub(super) struct Wanted {
     pub(super) removals: Vec<Step>,
     /// Why that is.
     pub(super) because: Option<&'static str>,
+    /// What cannot be brought back to its earlier state, and why.
+    pub(super) kept: Vec<(Id, String)>,
     /// Whether data is removed too.
     pub(super) purge_data: bool,
     /// How many things in the manifest another version made and this one does not know.
@@ -58,6 +61,7 @@ impl Wanted {
             giving_way: Vec::new(),
             removals: Vec::new(),
             because: None,
+            kept: Vec::new(),
             purge_data: false,
             strange: 0,
         }
@@ -113,6 +117,7 @@ impl Plan {
         for step in removals {
             maker.back(step, wanted.because).await;
         }
+        maker.plan.kept.extend(wanted.kept.iter().cloned());
         let Maker { mut plan, states, obstacles, .. } = maker;
         if let Some(failure) = joined(obstacles) {
             return Err(failure);
@@ -131,6 +136,14 @@ impl Plan {
             fingerprint: String::new(),
             blobs: vec![],
         }
+    }
+
+    /// Whether nginx's configuration changes, or nginx starts with the one that is there.
+    pub(super) fn has_nginx_read_its_configuration(&self) -> bool {
+        self.steps.iter().zip(&self.changes).any(|(step, planned)| {
+            validate::is_nginx_configuration(&step.resource)
+                || validate::is_nginx(&step.resource) && planned.change.action != Action::Stop
+        })
     }
 
     /// Whether packages are taken away.

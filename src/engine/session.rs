@@ -240,7 +240,7 @@ impl Session {
                 Failure::from(error).not_done("nothing was changed on the host")
             })?;
         }
-        if plan.steps.iter().any(|step| validate::is_nginx_configuration(&step.resource)) {
+        if plan.has_nginx_read_its_configuration() {
             validate::nginx_conflicts(&wanted, &self.host).await.map_err(|error| {
                 Failure::from(error).not_done("nothing was changed on the host")
             })?;

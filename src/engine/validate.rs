@@ -69,10 +69,14 @@ pub(super) async fn nginx_conflicts(wanted: &Wanted, host: &Host) -> Result<()> 
     }
     let error = told.split(" | ").find(|line| line.contains("[emerg]")).unwrap_or(&told);
     let what = error.split_once("] ").map_or(error, |(_, what)| what);
+    // nginx's error log has the numbers of its process and thread before it.
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'#');
+    let what =
+        what.split_once(": ").filter(|(head, _)| is_number(head)).map_or(what, |(_, what)| what);
     Err(anyhow!("{what}"))
         .hint(format!(
-            "change line {line} of `{file}` on the host, or take that file out of nginx's \
-             configuration, and run again"
+            "change that line on the host, or take the file out of nginx's configuration, for example \
+             with `mv {file} /root/`, and run again"
         ))
         .with_context(|| {
             format!("line {line} of `{file}`, which is not hwctl's, clashes with its configuration")

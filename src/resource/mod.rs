@@ -305,6 +305,15 @@ impl Resource {
         matches!(self, Self::Volume(_) | Self::HostSecret(_))
     }
 
+    /// Where a link leads in an earlier state.
+    #[must_use]
+    pub fn target_in(&self, state: &Saved) -> Option<std::path::PathBuf> {
+        match (self, state.state()) {
+            (Self::Link(_), Ok(PathState::Link { target, .. })) => Some(target),
+            _ => None,
+        }
+    }
+
     /// What a program's versions have in common, for a file that is one of them: its path without
     /// the version.
     #[must_use]

@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use std::thread::sleep;
 use std::time::Duration;
 
-use crate::host::{MARK, Provisioned, causes, changes, failure, fields, outcome};
+use crate::host::{MARK, Provisioned, causes, changes, failure, fields, kept, outcome};
 use crate::load::{Load, Target, assert_none_failed};
 use serde_json::Value;
 
 crate::tests! {
-    Lab: [a_version_comes_and_goes_without_a_lost_request],
+    Lab: [a_version_comes_and_goes_without_a_lost_request, a_rollback_over_many_versions_keeps_the_last],
 }
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -47,6 +47,28 @@ fn deploy(host: &Provisioned, target: &Target, args: &[&str]) -> (i32, Vec<Value
     sleep(Duration::from_secs(1));
     assert_none_failed(&load.end(), &format!("deploy {args:?}"));
     told
+}
+
+/// The host keeps two versions: those of before cannot come back.
+fn a_rollback_over_many_versions_keeps_the_last() {
+    let host = Provisioned::ready("trixie");
+    let versions = ["0.1.6", "0.1.7", "0.1.8"];
+    for binary in versions.map(|version| build(&host, version)) {
+        let (code, events) = host.hwctl("deploy", &["--binary", binary.to_str().unwrap()]);
+        assert_eq!(code, 0, "{events:#?}");
+    }
+    assert_eq!(host.hwctl("provision", &["--only", "nginx", "--set", "logrotate.keep=9"]).0, 0);
+    let (_, events) = host.hwctl("history", &[]);
+    let runs = events.iter().find(|event| event["event"] == "history").unwrap()["runs"].clone();
+    let deploys = runs.as_array().unwrap().iter().filter(|run| run["verb"] == "deploy");
+    let first = deploys.last().unwrap()["id"].as_str().unwrap().to_owned();
+
+    let (code, events) = host.hwctl("rollback", &[&first, "--yes"]);
+
+    assert_eq!(code, 0, "{events:#?}");
+    assert_eq!(kept(&events), ["link /usr/local/lib/hwctl/api/flask-app"], "{events:#?}");
+    assert_eq!(version(&host), "0.1.8");
+    assert_eq!(host.sh("check-flask | grep ✗ || :"), "");
 }
 
 fn a_version_comes_and_goes_without_a_lost_request() {

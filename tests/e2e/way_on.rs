@@ -53,8 +53,8 @@ const VERBS: [(&str, &[&str]); 10] = [
     ("rollback", &["--yes"]),
     ("destroy", &["--yes"]),
     ("restart", &["all"]),
-    ("cert", &["renew"]),
-    ("secret", &["rotate"]),
+    ("cert renew", &[]),
+    ("secret rotate", &[]),
     ("doctor", &["--fix"]),
 ];
 
