@@ -163,7 +163,7 @@ pub(crate) fn number(name: &str) -> Option<u64> {
 }
 
 /// What random sequences begin with. It is printed, so that a run can be repeated.
-pub(crate) fn seed() -> u64 {
+fn seed() -> u64 {
     let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     let seed = number("HWCTL_FAULT_SEED").unwrap_or(clock.as_secs());
     println!("HWCTL_FAULT_SEED={seed}");
