@@ -1,0 +1,113 @@
+//! What the manifest knows, and what goes by it.
+
+use std::path::Path;
+
+use super::*;
+use crate::resource::{Action, Blob, Change, Content, Directory, File, Owner};
+
+fn host(root: &Path) -> Host {
+    Host::new(root, Box::new(|_| anyhow::bail!("no blobs")), Box::new(|_| ()))
+}
+
+/// What a run notes of a resource that was not there.
+async fn made(resource: impl Into<Resource>, tag: &str, host: &Host) -> Entry {
+    let resource = resource.into();
+    let before = resource.examine(host).await.unwrap().before;
+    let change = Change::new(resource.id(), Action::Create);
+    Entry { tag: tag.to_owned(), resource: resource.for_journal(), before, to: None, change }
+}
+
+fn version(key: &str) -> File {
+    let blob = Blob { key: key.repeat(32), size: 1 };
+    let path = format!("/lib/app-{}", &blob.key[..12]).into();
+    File { path, content: Content::Blob(blob), mode: 0o755, owner: Owner::root() }
+}
+
+fn ids(steps: &[Step]) -> Vec<String> {
+    steps.iter().map(|step| step.resource.id().to_string()).collect()
+}
+
+fn declared(resource: impl Into<Resource>, tag: &str) -> Declared {
+    Declared { tag: tag.to_owned(), resource: resource.into() }
+}
+
+#[tokio::test]
+async fn the_manifest_follows_what_is_declared_though_nothing_changes() {
+    let root = tempfile::tempdir().unwrap();
+    let host = host(root.path());
+    let mut manifest = Manifest::default();
+    let page = File::text("/www/page", "x");
+    manifest.take_in(&[made(page.clone(), "sites", &host).await], true);
+    let goal = |mode, tags: &[&str]| Goal::Declared {
+        resources: vec![declared(File { mode, ..page.clone() }, "sites")],
+        tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+        vouch: None,
+    };
+
+    assert!(!manifest.declare(&goal(0o644, &["sites"])));
+    assert!(!manifest.declare(&goal(0o600, &["nginx"])), "another part was meant");
+    assert!(manifest.declare(&goal(0o600, &["sites"])));
+
+    let (_, known) = manifest.known().next().unwrap();
+    assert_eq!(*known, Resource::from(File { mode: 0o600, ..page }).for_journal());
+}
+
+#[tokio::test]
+async fn what_is_no_longer_declared_goes_in_its_part_of_the_stack_alone() {
+    let root = tempfile::tempdir().unwrap();
+    let host = host(root.path());
+    let folder =
+        Directory { path: "/www".into(), mode: 0o755, owner: Owner::root(), sockets: vec![] };
+    let page = File::text("/www/page", "x");
+    let mut manifest = Manifest::default();
+    manifest.take_in(&[made(folder.clone(), "sites", &host).await], true);
+    manifest.take_in(&[made(page.clone(), "sites", &host).await], true);
+    let tags = |tag: &str| vec![tag.to_owned()];
+
+    let gone = manifest.removals(&[], &tags("sites"));
+    assert_eq!(ids(&gone), ["file /www/page", "directory /www"], "newest first");
+    assert_eq!(ids(&manifest.removals(&[], &tags("nginx"))), [""; 0]);
+    let still = [declared(folder, "sites")];
+    assert_eq!(ids(&manifest.removals(&still, &tags("sites"))), ["file /www/page"]);
+
+    // Brought back to what it was: hwctl's no more. In a run that went away: still hwctl's.
+    let mut back = made(page, "sites", &host).await;
+    back.to = gone[0].to.clone();
+    manifest.take_in(std::slice::from_ref(&back), false);
+    assert_eq!(manifest.originals().len(), 2);
+    manifest.take_in(&[back], true);
+    assert_eq!(ids(&manifest.originals()), ["directory /www"]);
+
+    // What another version has written outlives this one.
+    std::fs::create_dir_all(host.state_dir()).unwrap();
+    manifest.strange.push(ByteBuf::from("not known"));
+    manifest.save(&host).unwrap();
+    let read = Manifest::load(&host).unwrap();
+    assert_eq!(ids(&read.originals()), ["directory /www"]);
+    assert_eq!(read.strange(), 1);
+}
+
+#[tokio::test]
+async fn what_an_undo_leaves_is_hwctls_still() {
+    let root = tempfile::tempdir().unwrap();
+    let host = host(root.path());
+    let mut manifest = Manifest::default();
+    let mut left = made(File::text("/left", "x"), "packages", &host).await;
+    left.change.not_undone = Some("it stays".to_owned());
+    manifest.take_in_left(&[made(File::text("/gone", "x"), "sites", &host).await, left]);
+    assert_eq!(ids(&manifest.originals()), ["file /left"]);
+}
+
+#[tokio::test]
+async fn of_a_programs_versions_the_one_before_stays() {
+    let root = tempfile::tempdir().unwrap();
+    let host = host(root.path());
+    let mut manifest = Manifest::default();
+    for key in ["aa", "bb", "cc"] {
+        manifest.take_in(&[made(version(key), "api", &host).await], true);
+    }
+    let removals = |key| manifest.removals(&[declared(version(key), "api")], &["api".into()]);
+    assert_eq!(ids(&removals("cc")), ["file /lib/app-aaaaaaaaaaaa"], "bb stays");
+    assert!(removals("cc")[0].is_surplus);
+    assert_eq!(manifest.removals(&[], &["api".into()]).len(), 3);
+}
