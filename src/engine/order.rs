@@ -111,7 +111,8 @@ mod tests {
 
     use super::*;
     use crate::resource::{
-        Content, Declared, File, Image, Link, OnChange, Owner, Packages, TRIAL_FOLDER, Unit, User,
+        Content, Declared, File, Image, Link, OnChange, Owner, Packages, Saved, TRIAL_FOLDER, Unit,
+        User,
     };
 
     fn plan(resources: Vec<Resource>) -> Plan {
@@ -182,6 +183,24 @@ mod tests {
         let all: Vec<_> = std::iter::once(packages()).chain(api).collect();
         let order = Order::of(&plan(all), |asked| *asked == blob);
         assert_eq!((order.beside, order.rest), (vec![3], vec![1, 2, 4]));
+    }
+
+    #[test]
+    fn what_takes_the_place_of_something_waits_until_that_is_gone() {
+        let step = |resource: Resource, to: Option<Saved>| Step {
+            tag: String::new(),
+            resource,
+            to,
+            is_surplus: false,
+        };
+        let page = file("/var/www/about");
+        let nothing = page.nothing();
+        let mut plan = plan(vec![packages(), file("/var/www/about/x"), file("/var/www/other")]);
+        plan.steps.insert(0, step(page, nothing));
+
+        let order = Order::of(&plan, |_| false);
+
+        assert_eq!((order.beside, order.rest), (vec![3], vec![0, 2]));
     }
 
     #[test]

@@ -111,3 +111,88 @@ async fn of_a_programs_versions_the_one_before_stays() {
     assert!(removals("cc")[0].is_surplus);
     assert_eq!(manifest.removals(&[], &["api".into()]).len(), 3);
 }
+
+fn folder(path: &str) -> Directory {
+    Directory { path: path.into(), mode: 0o755, owner: Owner::root(), sockets: vec![] }
+}
+
+/// What a run notes of a resource that it takes away.
+fn removed(step: &Step) -> Entry {
+    let change = Change::new(step.resource.id(), Action::Remove);
+    Entry::new(step, step.resource.nothing().unwrap(), change)
+}
+
+#[tokio::test]
+async fn a_page_gives_way_to_a_folder_and_the_folder_with_all_in_it_to_a_page() {
+    let root = tempfile::tempdir().unwrap();
+    let host = host(root.path());
+    let mut manifest = Manifest::default();
+    let tags = vec!["sites".to_owned()];
+    let page = File::text("/www/about", "x");
+    manifest.take_in(&[made(page.clone(), "sites", &host).await], true);
+
+    let wanted = [declared(folder("/www/about"), "sites")];
+    let gone = manifest.giving_way(&wanted, &tags);
+    assert_eq!(ids(&gone), ["file /www/about"]);
+    assert_eq!(ids(&manifest.giving_way(&wanted, &["nginx".to_owned()])), [""; 0]);
+    assert_eq!(ids(&manifest.giving_way(&[declared(page.clone(), "sites")], &tags)), [""; 0]);
+
+    manifest.take_in(&[removed(&gone[0])], true);
+    for resource in [Resource::from(folder("/www/about")), File::text("/www/about/x", "x").into()] {
+        manifest.take_in(&[made(resource, "sites", &host).await], true);
+    }
+    let back = manifest.giving_way(&[declared(page, "sites")], &tags);
+    assert_eq!(ids(&back), ["file /www/about/x", "directory /www/about"], "newest first");
+}
+
+#[tokio::test]
+async fn what_gave_way_and_was_somebody_elses_comes_back_in_the_end() {
+    let root = tempfile::tempdir().unwrap();
+    let host = host(root.path());
+    std::fs::create_dir(root.path().join("www")).unwrap();
+    std::fs::write(root.path().join("www/about"), "theirs").unwrap();
+    let mut manifest = Manifest::default();
+    manifest.take_in(&[made(File::text("/www/about", "x"), "sites", &host).await], true);
+    let original = manifest.originals()[0].to.clone();
+
+    let wanted = [declared(folder("/www/about"), "sites")];
+    let gone = manifest.giving_way(&wanted, &["sites".to_owned()]);
+    assert_ne!(gone[0].to, original);
+    manifest.take_in(&[removed(&gone[0])], true);
+
+    assert_eq!(manifest.originals()[0].to, original);
+    assert_eq!(ids(&manifest.removals(&wanted, &["sites".to_owned()])), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_link_in_the_place_of_a_page_has_the_state_from_before_both() {
+    let root = tempfile::tempdir().unwrap();
+    let host = host(root.path());
+    let mut manifest = Manifest::default();
+    manifest.take_in(&[made(File::text("/page", "x"), "sites", &host).await], true);
+    let original = manifest.originals()[0].to.clone();
+    std::fs::write(root.path().join("page"), "x").unwrap();
+
+    let link = crate::resource::Link { path: "/page".into(), target: "/x".into() };
+    manifest.take_in(&[made(link, "sites", &host).await], true);
+
+    let originals = manifest.originals();
+    assert_eq!(ids(&originals), ["link /page"]);
+    assert_eq!(originals[0].to, original);
+}
+
+#[tokio::test]
+async fn a_folder_on_the_way_to_something_declared_stays() {
+    let root = tempfile::tempdir().unwrap();
+    let host = host(root.path());
+    let mut manifest = Manifest::default();
+    for path in ["/srv/way", "/srv/way/to"] {
+        manifest.take_in(&[made(folder(path), "sites", &host).await], true);
+    }
+    let tags = ["sites".to_owned()];
+
+    let wanted = [declared(folder("/srv/way/to/docs"), "sites")];
+    assert_eq!(ids(&manifest.removals(&wanted, &tags)), [""; 0]);
+    let elsewhere = [declared(folder("/srv/way/docs"), "sites")];
+    assert_eq!(ids(&manifest.removals(&elsewhere, &tags)), ["directory /srv/way/to"]);
+}
