@@ -44,11 +44,11 @@ impl Order {
             if packages == Some(index) {
                 continue;
             }
-            let has_place = step
-                .resource
-                .path()
-                .is_none_or(|path| !giving_way.iter().any(|waiting| path.starts_with(waiting)));
-            if packages.is_some() && comes && has_place && needs_no_package(step, &waits) {
+            // Where something gives way, what comes in its place waits for that.
+            let has_place = |path: &Path| !giving_way.iter().any(|gone| path.starts_with(gone));
+            let is_apart =
+                || needs_no_package(step, &waits) && step.resource.path().is_none_or(has_place);
+            if packages.is_some() && comes && is_apart() {
                 order.beside.push(index);
             } else {
                 giving_way.extend(step.to.as_ref().and_then(|_| step.resource.path()));
