@@ -52,7 +52,8 @@ pub(super) async fn nginx_configuration(wanted: &Wanted, host: &Host) -> Result<
 /// Refuses a configuration that clashes with a file of somebody else, such as a second default server,
 /// and names the line of that file. What is wrong with hwctl's own files is left to the run.
 pub(super) async fn nginx_conflicts(wanted: &Wanted, host: &Host) -> Result<()> {
-    if !host.path(Path::new(NGINX)).exists() {
+    // The way back leads to files that were there: the run tries them.
+    if wanted.declared.is_empty() || !host.path(Path::new(NGINX)).exists() {
         return Ok(());
     }
     let stage = Stage::make(wanted, host).await?;
@@ -69,6 +70,8 @@ pub(super) async fn nginx_conflicts(wanted: &Wanted, host: &Host) -> Result<()> 
     }
     let error = told.split(" | ").find(|line| line.contains("[emerg]")).unwrap_or(&told);
     let what = error.split_once("] ").map_or(error, |(_, what)| what);
+    // Where it writes to its log as well, the numbers of its process come first.
+    let what = what.trim_start_matches(|c: char| c.is_ascii_digit() || "#: ".contains(c));
     Err(anyhow!("{what}"))
         .hint(format!(
             "change line {line} of `{file}` on the host, or take that file out of nginx's \
