@@ -185,3 +185,51 @@ pub(super) fn leave(goal: &Goal, host: &Host) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::resource::File;
+
+    fn way_to(resources: Vec<Resource>, host: &Host) -> Vec<String> {
+        let declared = |resource| Declared { tag: "sites".to_owned(), resource };
+        let all = with_way(resources.into_iter().map(declared).collect(), host).unwrap();
+        all.iter().map(|declared| declared.resource.id().to_string()).collect()
+    }
+
+    fn folder(path: &str) -> Resource {
+        let owner = Owner::root();
+        Directory { path: path.into(), mode: 0o755, owner, sockets: Vec::new() }.into()
+    }
+
+    #[test]
+    fn folders_that_are_missing_on_the_way_are_declared_once() {
+        let root = tempfile::tempdir().unwrap();
+        let host = Host::new(root.path(), Box::new(|_| anyhow::bail!("none")), Box::new(|_| ()));
+        fs::create_dir(root.path().join("srv")).unwrap();
+
+        let all = way_to(vec![folder("/srv/a/b/c"), folder("/srv/a/b/d"), folder("/srv/e")], &host);
+        assert_eq!(
+            all,
+            ["/srv/a", "/srv/a/b", "/srv/a/b/c", "/srv/a/b/d", "/srv/e"]
+                .map(|path| format!("directory {path}"))
+        );
+    }
+
+    #[test]
+    fn what_a_package_brings_is_left_to_it_unless_it_is_there_without() {
+        let root = tempfile::tempdir().unwrap();
+        let host = Host::new(root.path(), Box::new(|_| anyhow::bail!("none")), Box::new(|_| ()));
+        let site = || -> Resource { File::text("/etc/nginx/sites-available/x", "x").into() };
+        assert_eq!(way_to(vec![site(), folder("/var/www/x")], &host).len(), 3, "and /var");
+
+        let status = "Package: nginx\nStatus: install ok installed\nVersion: 1.28.0\n\n";
+        for path in ["var/lib/dpkg", "etc/nginx"] {
+            fs::create_dir_all(root.path().join(path)).unwrap();
+        }
+        fs::write(root.path().join("var/lib/dpkg/status"), status).unwrap();
+        let all = way_to(vec![site(), folder("/var/www/x")], &host);
+        assert_eq!(all[0], "directory /etc/nginx/sites-available");
+        assert_eq!(all[2], "directory /var/www");
+    }
+}

@@ -312,6 +312,7 @@ fn prune(runs: &Path, now: Timestamp) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resource::{Action, File};
 
     fn host(root: &Path) -> Host {
         Host::new(root, Box::new(|_| anyhow::bail!("no blobs")), Box::new(|_| ()))
@@ -362,6 +363,55 @@ mod tests {
         assert_eq!(entries(&host, "r1").unwrap().len(), 0);
         fs::write(folder(&host).join("r1/0000"), "cut o").unwrap();
         assert!(entries(&host, "r1").is_err());
+    }
+
+    fn entry(name: &str) -> Entry {
+        let file: Resource = File::text(format!("/{name}"), "x").into();
+        let change = Change::new(file.id(), Action::Create);
+        let step = Step { tag: String::new(), resource: file, to: None, is_surplus: false };
+        let before = step.resource.nothing().unwrap();
+        Entry::new(&step, before, change)
+    }
+
+    #[test]
+    fn entries_that_were_noted_together_and_alone_are_read_in_their_order() {
+        let root = tempfile::tempdir().unwrap();
+        let host = host(root.path());
+        let info = RunInfo { operator: "me".into(), verb: "x".into(), version: "1".into() };
+        let mut journal = Journal::begin(&host, &info, None).unwrap();
+        let names: Vec<_> = (0..20_002).map(|number| number.to_string()).collect();
+
+        journal.note_all(vec![entry(&names[0])]).unwrap();
+        journal.note_all(names[1..10_000].iter().map(|name| entry(name)).collect()).unwrap();
+        journal.note_all(Vec::new()).unwrap();
+        // Five digits sort before four.
+        journal.note_all(names[10_000..20_001].iter().map(|name| entry(name)).collect()).unwrap();
+        journal.note_all(vec![entry(&names[20_001])]).unwrap();
+
+        let read = entries(&host, journal.id()).unwrap();
+        let paths = read.iter().map(|entry| entry.resource.path().unwrap().display().to_string());
+        assert!(paths.eq(names.iter().map(|name| format!("/{name}"))));
+        assert_eq!(
+            fs::read_dir(&journal.folder).unwrap().count(),
+            6,
+            "four, the head, the reserve"
+        );
+    }
+
+    #[test]
+    fn an_entry_of_an_older_hwctl_is_a_file_of_its_own() {
+        let root = tempfile::tempdir().unwrap();
+        let host = host(root.path());
+        run(&host, "r1", "2026-01-01T00:00:00Z");
+        for (number, name) in ["a", "b"].into_iter().enumerate() {
+            let path = folder(&host).join("r1").join(format!("{number:04}"));
+            fs::write(path, encode(&entry(name)).unwrap()).unwrap();
+        }
+
+        let read = entries(&host, "r1").unwrap();
+
+        let ids: Vec<_> = read.iter().map(|entry| entry.resource.id().to_string()).collect();
+        assert_eq!(ids, ["file /a", "file /b"]);
     }
 
     #[test]

@@ -44,11 +44,11 @@ impl Order {
             if packages == Some(index) {
                 continue;
             }
-            let has_place = step
-                .resource
-                .path()
-                .is_none_or(|path| !giving_way.iter().any(|waiting| path.starts_with(waiting)));
-            if packages.is_some() && comes && has_place && needs_no_package(step, &waits) {
+            // Where something gives way, what comes in its place waits for that.
+            let has_place = |path: &Path| !giving_way.iter().any(|gone| path.starts_with(gone));
+            let is_apart =
+                || needs_no_package(step, &waits) && step.resource.path().is_none_or(has_place);
+            if packages.is_some() && comes && is_apart() {
                 order.beside.push(index);
             } else {
                 giving_way.extend(step.to.as_ref().and_then(|_| step.resource.path()));
@@ -111,7 +111,8 @@ mod tests {
 
     use super::*;
     use crate::resource::{
-        Content, Declared, File, Image, Link, OnChange, Owner, Packages, TRIAL_FOLDER, Unit, User,
+        Content, Declared, File, Image, Link, OnChange, Owner, Packages, Saved, TRIAL_FOLDER, Unit,
+        User,
     };
 
     fn plan(resources: Vec<Resource>) -> Plan {
@@ -182,6 +183,24 @@ mod tests {
         let all: Vec<_> = std::iter::once(packages()).chain(api).collect();
         let order = Order::of(&plan(all), |asked| *asked == blob);
         assert_eq!((order.beside, order.rest), (vec![3], vec![1, 2, 4]));
+    }
+
+    #[test]
+    fn what_takes_the_place_of_something_waits_until_that_is_gone() {
+        let step = |resource: Resource, to: Option<Saved>| Step {
+            tag: String::new(),
+            resource,
+            to,
+            is_surplus: false,
+        };
+        let page = file("/var/www/about");
+        let nothing = page.nothing();
+        let mut plan = plan(vec![packages(), file("/var/www/about/x"), file("/var/www/other")]);
+        plan.steps.insert(0, step(page, nothing));
+
+        let order = Order::of(&plan, |_| false);
+
+        assert_eq!((order.beside, order.rest), (vec![3], vec![0, 2]));
     }
 
     #[test]

@@ -63,16 +63,15 @@ pub(super) async fn nginx_conflicts(wanted: &Wanted, host: &Host) -> Result<()> 
     stage.read_own_first(wanted)?;
     let Some(told) = stage.problem(host).await? else { return Ok(()) };
     let Some((file, line)) = place(&told) else { return Ok(()) };
-    let is_own = wanted.declared.iter().any(|step| step.resource.path() == Some(Path::new(file)));
+    let mut steps = wanted.declared.iter().chain(&wanted.removals);
+    let is_own = steps.any(|step| step.resource.path() == Some(Path::new(file)));
     if is_own {
         return Ok(());
     }
     let error = told.split(" | ").find(|line| line.contains("[emerg]")).unwrap_or(&told);
     let what = error.split_once("] ").map_or(error, |(_, what)| what);
-    // nginx's error log has the numbers of its process and thread before it.
-    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'#');
-    let what =
-        what.split_once(": ").filter(|(head, _)| is_number(head)).map_or(what, |(_, what)| what);
+    // Where it writes to its log as well, the numbers of its process come first.
+    let what = what.trim_start_matches(|c: char| c.is_ascii_digit() || "#: ".contains(c));
     Err(anyhow!("{what}"))
         .hint(format!(
             "change that line on the host, or take the file out of nginx's configuration, for example \

@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::attributes::Attributes;
-use super::file::{PathState, in_the_way};
 use super::fs::{mode_text, owner_text};
+use super::path_state::{PathState, in_the_way};
 use super::{Action, Back, Change, Detail, Host, Id};
 
 /// Longer texts are not shown.

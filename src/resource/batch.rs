@@ -110,3 +110,81 @@ impl Drop for Rename {
         let _ = unlinkat(&self.folder, &self.from, AtFlags::empty());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::path::Path;
+
+    use super::super::attributes::Attributes;
+    use super::super::entry::{Entry, NewFile};
+    use super::*;
+
+    fn write(path: &Path, text: &str, batch: &Batch) {
+        let attributes = &Attributes::default();
+        let new = NewFile { bytes: text.as_bytes(), mode: 0o644, owner: None, attributes };
+        Entry::require(path).unwrap().write(&new, batch).unwrap();
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(folder)
+            .unwrap()
+            .map(|found| found.unwrap().file_name().to_string_lossy().into_owned())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn nothing_is_in_its_place_before_all_is_written() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        fs::write(at("b"), "old").unwrap();
+        let batch = Batch::default();
+
+        batch.begin();
+        write(&at("a"), "new", &batch);
+        write(&at("b"), "new", &batch);
+        assert!(!at("a").exists());
+        assert_eq!(fs::read_to_string(at("b")).unwrap(), "old");
+        batch.commit().unwrap();
+
+        assert_eq!(names(root.path()), ["a", "b"]);
+        assert_eq!(fs::read_to_string(at("b")).unwrap(), "new");
+        write(&at("c"), "alone", &batch);
+        assert_eq!(
+            fs::read_to_string(at("c")).unwrap(),
+            "alone",
+            "after a batch each is for itself"
+        );
+    }
+
+    #[test]
+    fn what_is_abandoned_leaves_nothing() {
+        let root = tempfile::tempdir().unwrap();
+        let batch = Batch::default();
+        batch.begin();
+        write(&root.path().join("a"), "new", &batch);
+        batch.abandon();
+        batch.commit().unwrap();
+        assert_eq!(names(root.path()), [""; 0]);
+    }
+
+    #[test]
+    fn a_file_that_finds_no_place_ends_the_batch_and_leaves_no_part() {
+        let root = tempfile::tempdir().unwrap();
+        let at = |name: &str| root.path().join(name);
+        let batch = Batch::default();
+        batch.begin();
+        for name in ["a", "b", "c"] {
+            write(&at(name), "new", &batch);
+        }
+        // Somebody makes a folder there meanwhile.
+        fs::create_dir(at("b")).unwrap();
+
+        let error = format!("{:#}", batch.commit().unwrap_err());
+
+        assert!(error.contains("write `b`"), "{error}");
+        assert_eq!(names(root.path()), ["a", "b"], "no file is left that is not in its place");
+    }
+}

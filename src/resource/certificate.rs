@@ -14,8 +14,8 @@ use x509_parser::extensions::GeneralName;
 
 use super::back::path_back;
 use super::content::sha256;
-use super::file::PathState;
 use super::fs::write_atomic;
+use super::path_state::PathState;
 use super::{Action, Back, Change, Detail, Host, Id, Kind};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -213,7 +213,7 @@ impl Kind for Certificate {
     fn diff(&self, state: &CertificateState, host: &Host) -> Result<Option<Change>> {
         for (path, found) in [(&self.certificate, &state.certificate), (&self.key, &state.key)] {
             if let PathState::Other(found) = found {
-                super::file::in_the_way(path, found, "file")?;
+                super::path_state::in_the_way(path, found, "file")?;
             }
         }
         let action = match state.certificate {

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::attributes::Attributes;
 use super::entry::Entry;
-use super::file::in_the_way;
 use super::fs::{Owner, mode_and_owner, mode_text, owner_text, type_text};
+use super::path_state::in_the_way;
 use super::{Action, Back, Change, Host, Id, Kind};
 
 /// A directory.

@@ -9,8 +9,8 @@ use rand::TryRng as _;
 use serde::{Deserialize, Serialize};
 
 use super::content::{hex, host_secret_path, read_host_secret};
-use super::file::remove;
 use super::fs::write_atomic;
+use super::path_state::remove;
 use super::{Action, Back, Change, Host, Id, Kind, Secret};
 
 /// A random value, kept as hex text in hwctl's folder on the host, readable by root alone.

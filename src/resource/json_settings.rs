@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::file::PathState;
+use super::path_state::PathState;
 use super::{Advise, Host};
 
 /// Settings for a JSON file.

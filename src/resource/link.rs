@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::attributes::LinkAttributes;
 use super::back::path_back;
 use super::entry::Entry;
-use super::file::{PathState, in_the_way};
+use super::path_state::{PathState, in_the_way};
 use super::{Action, Back, Change, Host, Id, Kind};
 
 /// A symbolic link.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::setxattr;
 
-use super::super::file::PathState;
+use super::super::path_state::PathState;
 use super::super::{Absent, Content, File as Page, Link, Owner, Resource};
 use super::*;
 

@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown, symlink};
 
+use rustix::process::geteuid;
+
 use super::*;
 
 /// Whether `path` below `root` is found; links are followed as if `root` were `/`.
