@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::resource::{Facts, Host, Version, installed_version, listeners_of};
+use crate::resource::{Facts, Host, Version, installed_version, listeners_of, outer_interfaces};
 
 /// Where the ssh session of this engine comes from and arrives at, as `sshd` tells it in
 /// `SSH_CONNECTION`: client address and port, own address and port.
@@ -56,6 +56,7 @@ pub(super) async fn gather(host: &Host, connection: Option<&Connection>) -> Resu
         ipv6: !read("/proc/net/if_inet6").trim().is_empty(),
         ssh_ports,
         ssh_client: connection.map(|known| known.client),
+        interfaces: outer_interfaces(host).await?,
         nginx: nginx(host).await,
     })
 }

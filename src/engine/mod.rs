@@ -22,6 +22,7 @@ pub mod protocol;
 mod redis;
 mod renewal;
 mod room;
+mod rotation;
 mod service;
 mod serving;
 mod session;

@@ -4,6 +4,7 @@ mod daily;
 mod run;
 
 use std::cell::{Cell, RefCell};
+use std::path::Path;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
@@ -28,9 +29,10 @@ use super::protocol::{
     ENGINE_GREETING, Goal, HEARTBEAT, PlanRequest, Reply, Request, RunInfo, write_frame,
 };
 use super::room;
+use super::rotation;
 use crate::event::{RunOutcome, What};
 use crate::failure::Failure;
-use crate::resource::{Blob, Host};
+use crate::resource::{Blob, Host, Id};
 use run::Run;
 
 /// Serves one session on `input` and `output`; `connection` is sshd's `SSH_CONNECTION`.
@@ -234,9 +236,11 @@ impl Session {
                 Failure::from(error).not_done("nothing was changed on the host")
             })?;
         }
+        let mut kept = plan.kept.clone();
+        kept.extend(foreign_rotation(&wanted, &self.host));
         let reply = Reply::Plan {
             changes: plan.changes.clone(),
-            kept: plan.kept.clone(),
+            kept,
             fingerprint: plan.fingerprint.clone(),
             wants: self.blobs.borrow_mut().want(&plan.blobs)?,
         };
@@ -275,4 +279,13 @@ impl Session {
     fn from(&self) -> Option<String> {
         self.connection.as_ref().map(|known| known.client.to_string())
     }
+}
+
+/// What stands against the rotation of nginx's logs, where that is wanted.
+fn foreign_rotation(wanted: &Wanted, host: &Host) -> Vec<(Id, String)> {
+    let mut resources = wanted.declared.iter().map(|step| &step.resource);
+    let own = resources.find(|resource| resource.path() == Some(Path::new(rotation::OWN)));
+    let Some(own) = own else { return Vec::new() };
+    let foreign = rotation::foreign(host).into_iter();
+    foreign.map(|foreign| (own.id(), foreign.consequence())).collect()
 }

@@ -32,9 +32,9 @@ pub struct Route {
 /// What the web ports of a host do when a connection comes from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WebPorts {
-    /// One of them accepts or refuses it: the way is open.
+    /// Both accept or refuse it: the way is open.
     Answer,
-    /// Neither does: a firewall is in between, or on the host.
+    /// One of them does not: a firewall is in between, or on the host.
     Silent,
 }
 
@@ -116,7 +116,7 @@ impl Route {
             Err(_) => false,
         };
         let (http, https) = tokio::join!(answers(80), answers(443));
-        if http || https { WebPorts::Answer } else { WebPorts::Silent }
+        if http && https { WebPorts::Answer } else { WebPorts::Silent }
     }
 }
 

@@ -13,8 +13,7 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::{Access, access};
 use tokio::sync::OnceCell;
 
-use super::firewall::Listed;
-use super::firewall::Published;
+use super::firewall::{Around, Listed};
 use super::known::Known;
 use super::packages::LastTable;
 use super::vouch::Vouchers;
@@ -56,8 +55,7 @@ pub struct Host {
     outcomes: RefCell<HashMap<Id, Outcome>>,
     /// Stamps of units by name.
     starts: RefCell<HashMap<String, Vec<u8>>>,
-    /// Ports of containers that the firewall would close.
-    pub(super) closing: RefCell<Vec<Published>>,
+    pub(super) around_firewall: RefCell<Around>,
     docker: OnceCell<bollard::Docker>,
     cache: RefCell<HashMap<String, Rc<OnceCell<Rc<str>>>>>,
     tables: RefCell<HashMap<String, Rc<str>>>,
@@ -89,7 +87,7 @@ impl Host {
             progress,
             outcomes: RefCell::default(),
             starts: RefCell::default(),
-            closing: RefCell::default(),
+            around_firewall: RefCell::default(),
             docker: OnceCell::new(),
             cache: RefCell::default(),
             tables: RefCell::default(),

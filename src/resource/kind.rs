@@ -37,7 +37,7 @@ pub(crate) trait Kind {
     }
 
     /// Something about the state that the operator should know, whether or not it changes.
-    fn concern(&self, _state: &Self::State) -> Option<String> {
+    fn concern(&self, _state: &Self::State, _host: &Host) -> Option<String> {
         None
     }
 
@@ -151,7 +151,7 @@ pub(super) async fn read<'a, K: Kind>(kind: &'a K, host: &Host) -> Result<Readin
             change,
             fingerprint,
             stays: kind.stays(&state)?,
-            concern: kind.concern(&state),
+            concern: kind.concern(&state, host),
             digest: kind.digest(&state, host),
             changed_at: kind.changed_at(host),
         })

@@ -169,7 +169,7 @@ impl Kind for Packages {
         Ok(change.unless_empty())
     }
 
-    fn concern(&self, state: &PackagesState) -> Option<String> {
+    fn concern(&self, state: &PackagesState, _: &Host) -> Option<String> {
         if state.interrupted || state.unfinished.is_empty() {
             return None;
         }

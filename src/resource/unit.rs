@@ -217,6 +217,28 @@ pub async fn read_units(host: &Host) {
     }
 }
 
+/// What systemd says of one unit: its lines `NAME=VALUE`.
+async fn block(host: &Host, unit: &str) -> Result<String> {
+    host.expect_unit(unit);
+    let names = host.expected_units();
+    let shown = show(host).await?;
+    let mut blocks = shown.split("\n\n").zip(&names);
+    let found = blocks.find_map(|(block, name)| (name == unit).then(|| block.to_owned()));
+    found.with_context(|| format!("systemd says nothing of `{unit}`"))
+}
+
+fn field<'a>(block: &'a str, name: &str) -> &'a str {
+    let value = |line: &'a str| line.strip_prefix(name)?.strip_prefix('=');
+    block.lines().find_map(value).unwrap_or_default()
+}
+
+/// Whether a unit that is not hwctl's runs, or will after the next boot.
+pub(super) async fn unit_is_on(host: &Host, unit: &str) -> Result<bool> {
+    let block = block(host, unit).await?;
+    let runs = ["active", "reloading", "activating"].contains(&field(&block, "ActiveState"));
+    Ok(runs || field(&block, "UnitFileState").starts_with("enabled"))
+}
+
 impl Kind for Unit {
     type State = UnitState;
 
@@ -229,18 +251,8 @@ impl Kind for Unit {
     }
 
     async fn read(&self, host: &Host) -> Result<UnitState> {
-        host.expect_unit(&self.name);
-        let names = host.expected_units();
-        let shown = show(host).await?;
-        let block = shown
-            .split("\n\n")
-            .zip(&names)
-            .find_map(|(block, name)| (*name == self.name).then_some(block))
-            .with_context(|| format!("systemd says nothing of `{}`", self.name))?;
-        let field = |name: &str| {
-            let found = block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-            found.unwrap_or_default().to_owned()
-        };
+        let block = block(host, &self.name).await?;
+        let field = |name: &str| field(&block, name).to_owned();
         Ok(UnitState {
             loaded: matches!(field("LoadState").as_str(), "loaded" | "masked"),
             active: field("ActiveState"),
