@@ -139,7 +139,10 @@ pub(super) async fn web_ports(
     let exposure = engine.exposure(tell).await?;
     let shut: Vec<_> = [80, 443].into_iter().filter(|port| !exposure.lets_in(*port)).collect();
     let seen = match shut.as_slice() {
-        [] => Ok("open on the host; what is on the way does not let this machine in".to_owned()),
+        [] => Ok(match sight {
+            Sight::Blocked { why } => format!("open on the host, and not looked at: {why}"),
+            _ => "open on the host; what is on the way does not let this machine in".to_owned(),
+        }),
         shut => {
             let shut: Vec<_> = shut.iter().map(u16::to_string).collect();
             Err(anyhow!("the host's own firewall does not let in port {}", shut.join(", ")))

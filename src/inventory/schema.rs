@@ -304,8 +304,11 @@ fn open_port(reader: &mut Reader, field: &Field) -> Option<OpenPort> {
         }
         _ => port(reader, &field, "a number from 1 to 65535, or a port such as `53/udp`"),
     });
-    let from = reader.required(fields, "from").and_then(|field| network(reader, &field));
-    Some(OpenPort { port: number?, from: Some(from?) })
+    let from = match fields.optional("from") {
+        Some(field) => network(reader, &field).map(Some),
+        None => Some(None),
+    };
+    Some(OpenPort { port: number?, from: from? })
 }
 
 fn port(reader: &mut Reader, field: &Field, expected: &str) -> Option<Port> {

@@ -19,6 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Action, Advise, Back, Change, Host, Id, Kind};
 
+pub(super) use exposure::Closing;
 pub use exposure::{Exposure, Opening, exposure};
 pub(super) use kernel::Listed;
 pub use kernel::may_load_rules_any_time;
@@ -104,17 +105,6 @@ pub enum FirewallState {
     Installed(Box<Ufw>),
 }
 
-/// What is found around ufw while it is read.
-#[derive(Debug, Default)]
-pub(super) struct Around {
-    /// Ports that the firewall would close.
-    closing: Vec<exposure::Closing>,
-    /// Containers that the firewall is not in front of, with the names of their networks.
-    beside: Vec<(String, String)>,
-    /// Why there can be no ufw here.
-    foreign: Option<anyhow::Error>,
-}
-
 impl Kind for Firewall {
     type State = FirewallState;
 
@@ -124,13 +114,7 @@ impl Kind for Firewall {
 
     async fn read(&self, host: &Host) -> Result<FirewallState> {
         let ufw = Ufw::read(host).await?;
-        let listing = kernel::listing(host).await?;
-        let (closing, beside, foreign) = tokio::try_join!(
-            exposure::closing(&self.allow, ufw.as_ref(), host),
-            exposure::beside(host),
-            foreign::find(&self.allow, &listing, host),
-        )?;
-        host.around_firewall.replace(Around { closing, beside, foreign });
+        host.closing.replace(exposure::closing(&self.allow, ufw.as_ref(), host).await?);
         Ok(ufw.map_or(FirewallState::Absent, |ufw| FirewallState::Installed(Box::new(ufw))))
     }
 
@@ -138,10 +122,11 @@ impl Kind for Firewall {
         foreign::expect(host);
     }
 
+    async fn require(&self, _: &FirewallState, host: &Host) -> Result<()> {
+        foreign::require_none(&self.allow, host).await
+    }
+
     fn diff(&self, state: &FirewallState, host: &Host) -> Result<Option<Change>> {
-        if let Some(foreign) = host.around_firewall.borrow_mut().foreign.take() {
-            return Err(foreign);
-        }
         let ufw = match state {
             FirewallState::Absent => {
                 let change = Change::new(self.id(), Action::Create)
@@ -186,10 +171,9 @@ impl Kind for Firewall {
         Ok(shown)
     }
 
-    fn concern(&self, _: &FirewallState, host: &Host) -> Option<String> {
-        let around = host.around_firewall.borrow();
-        let named: Vec<_> = around
-            .beside
+    async fn concern(&self, _: &FirewallState, host: &Host) -> Option<String> {
+        let beside = exposure::beside(host).await.unwrap_or_default();
+        let named: Vec<_> = beside
             .iter()
             .map(|(container, network)| format!("`{container}` (network `{network}`)"))
             .collect();
@@ -331,7 +315,7 @@ impl Firewall {
 
 /// Names the containers and programs that others reach no longer, and the line that keeps them reachable.
 fn with_closing(change: Change, host: &Host) -> Change {
-    host.around_firewall.borrow().closing.iter().fold(change, |change, closing| {
+    host.closing.borrow().iter().fold(change, |change, closing| {
         let port = &closing.port;
         change.attribute(
             &closing.holder,

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use rustix::fs::{Access, access};
 use tokio::sync::OnceCell;
 
-use super::firewall::{Around, Listed};
+use super::firewall::{Closing, Listed};
 use super::known::Known;
 use super::packages::LastTable;
 use super::vouch::Vouchers;
@@ -55,7 +55,8 @@ pub struct Host {
     outcomes: RefCell<HashMap<Id, Outcome>>,
     /// Stamps of units by name.
     starts: RefCell<HashMap<String, Vec<u8>>>,
-    pub(super) around_firewall: RefCell<Around>,
+    /// Ports that the firewall would close.
+    pub(super) closing: RefCell<Vec<Closing>>,
     docker: OnceCell<bollard::Docker>,
     cache: RefCell<HashMap<String, Rc<OnceCell<Rc<str>>>>>,
     tables: RefCell<HashMap<String, Rc<str>>>,
@@ -87,7 +88,7 @@ impl Host {
             progress,
             outcomes: RefCell::default(),
             starts: RefCell::default(),
-            around_firewall: RefCell::default(),
+            closing: RefCell::default(),
             docker: OnceCell::new(),
             cache: RefCell::default(),
             tables: RefCell::default(),

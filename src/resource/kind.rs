@@ -28,6 +28,11 @@ pub(crate) trait Kind {
         Ok(None)
     }
 
+    /// Refuses a plan for what lies beyond the resource itself, such as another program on its port.
+    async fn require(&self, _state: &Self::State, _host: &Host) -> Result<()> {
+        Ok(())
+    }
+
     /// What has to change, if anything.
     fn diff(&self, state: &Self::State, host: &Host) -> Result<Option<Change>>;
 
@@ -37,7 +42,7 @@ pub(crate) trait Kind {
     }
 
     /// Something about the state that the operator should know, whether or not it changes.
-    fn concern(&self, _state: &Self::State, _host: &Host) -> Option<String> {
+    async fn concern(&self, _state: &Self::State, _host: &Host) -> Option<String> {
         None
     }
 
@@ -140,6 +145,8 @@ pub(super) async fn read<'a, K: Kind>(kind: &'a K, host: &Host) -> Result<Readin
         }));
     }
     let state = kind.read(host).await?;
+    kind.require(&state, host).await?;
+    let concern = kind.concern(&state, host).await;
     Ok(Box::new(move |host| {
         let change = kind.diff(&state, host)?;
         let fingerprint = match change {
@@ -151,7 +158,7 @@ pub(super) async fn read<'a, K: Kind>(kind: &'a K, host: &Host) -> Result<Readin
             change,
             fingerprint,
             stays: kind.stays(&state)?,
-            concern: kind.concern(&state, host),
+            concern,
             digest: kind.digest(&state, host),
             changed_at: kind.changed_at(host),
         })

@@ -4,6 +4,7 @@ mod apt;
 mod consequences;
 mod hold;
 mod removal;
+mod sources;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,10 +20,12 @@ use serde::{Deserialize, Serialize};
 
 use super::{Action, Advise as _, Back, Change, Host, Id, Kind};
 use apt::{
-    apt, apt_command, install, is_dpkg_locked, require_space, wait_for_first_boot, wait_for_locks,
+    apt, apt_command, install, is_dpkg_locked, lists_are_fresh, require_space, wait_for_first_boot,
+    wait_for_locks,
 };
 use consequences::Consequences;
 use removal::Removal;
+use sources::Heard;
 
 /// Packages that are installed; which version is the distribution's choice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -169,12 +172,24 @@ impl Kind for Packages {
         Ok(change.unless_empty())
     }
 
-    fn concern(&self, state: &PackagesState, _: &Host) -> Option<String> {
-        if state.interrupted || state.unfinished.is_empty() {
+    async fn require(&self, state: &PackagesState, host: &Host) -> Result<()> {
+        match self.needs_sources(state, host) {
+            true => Heard::of(host).await?.require_any(),
+            false => Ok(()),
+        }
+    }
+
+    async fn concern(&self, state: &PackagesState, host: &Host) -> Option<String> {
+        if !state.interrupted && !state.unfinished.is_empty() {
+            let names = state.unfinished.iter().cloned().collect::<Vec<_>>().join(" ");
+            return Some(format!(
+                "dpkg has not finished `{names}`: `dpkg --configure {names}` says why"
+            ));
+        }
+        if !self.needs_sources(state, host) {
             return None;
         }
-        let names = state.unfinished.iter().cloned().collect::<Vec<_>>().join(" ");
-        Some(format!("dpkg has not finished `{names}`: `dpkg --configure {names}` says why"))
+        Heard::of(host).await.ok()?.concern()
     }
 
     async fn apply(&self, _: &PackagesState, host: &Host) -> Result<()> {
@@ -254,6 +269,11 @@ impl Kind for Packages {
 }
 
 impl Packages {
+    /// Whether a run will ask apt's sources: packages are missing, and the lists are old.
+    fn needs_sources(&self, state: &PackagesState, host: &Host) -> bool {
+        !self.missing(&state.installed).is_empty() && !lists_are_fresh(host)
+    }
+
     /// Whether a package is one of those, or may be in the place of one.
     fn is_meant(&self, name: &String) -> bool {
         self.names.contains(name) || self.alternatives.values().any(|all| all.contains(name))

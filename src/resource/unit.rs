@@ -1,26 +1,26 @@
 //! A systemd unit: enabled, running, and started with the configuration that is on disk.
 
+mod shown;
 mod state;
 mod trial;
 
 use std::process::Output;
-use std::rc::Rc;
 
 use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 
 use super::{
     Action, Advise, Back, Change, Host, Id, Kind, listeners, reload_nginx, reload_systemd,
-    reload_systemd_if_stale, show_units,
+    reload_systemd_if_stale,
 };
 
+use shown::{block, field};
 use state::Stamp;
 
+pub use shown::read_units;
+pub(super) use shown::unit_is_on;
 pub use state::UnitState;
 pub use trial::FOLDER as TRIAL_FOLDER;
-
-const PROPERTIES: [&str; 5] =
-    ["LoadState", "ActiveState", "UnitFileState", "InvocationID", "StateChangeTimestampMonotonic"];
 
 /// How a running unit takes up a changed configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,10 +78,7 @@ impl Unit {
         let Some(taken) = listeners().into_iter().find(|l| self.ports.contains(&l.port)) else {
             return Ok(());
         };
-        let holder = match taken.processes.first() {
-            Some((pid, name)) => format!("`{name}` (pid {pid})"),
-            None => "another program".to_owned(),
-        };
+        let holder = taken.holder();
         Err(anyhow!("port {} of `{}` is taken by {holder}", taken.port, self.name)).hint(format!(
             "`{}` needs that port to itself, and hwctl stops no program that is not its own: \
                  decide which of the two is to serve on this host",
@@ -201,42 +198,6 @@ impl Unit {
         self.systemctl(host, "restart").await?;
         if runs { service.systemctl(host, "start").await } else { Ok(()) }
     }
-}
-
-/// What systemd says of all the units that are expected, in one call.
-async fn show(host: &Host) -> Result<Rc<str>> {
-    let names = host.expected_units();
-    host.once("units", async || show_units(host, &names, &PROPERTIES).await).await
-}
-
-/// Asks systemd before anything else is read: its answer takes longest.
-pub async fn read_units(host: &Host) {
-    if !host.expected_units().is_empty() {
-        // An error is told to who asks for it next.
-        let _ = show(host).await;
-    }
-}
-
-/// What systemd says of one unit: its lines `NAME=VALUE`.
-async fn block(host: &Host, unit: &str) -> Result<String> {
-    host.expect_unit(unit);
-    let names = host.expected_units();
-    let shown = show(host).await?;
-    let mut blocks = shown.split("\n\n").zip(&names);
-    let found = blocks.find_map(|(block, name)| (name == unit).then(|| block.to_owned()));
-    found.with_context(|| format!("systemd says nothing of `{unit}`"))
-}
-
-fn field<'a>(block: &'a str, name: &str) -> &'a str {
-    let value = |line: &'a str| line.strip_prefix(name)?.strip_prefix('=');
-    block.lines().find_map(value).unwrap_or_default()
-}
-
-/// Whether a unit that is not hwctl's runs, or will after the next boot.
-pub(super) async fn unit_is_on(host: &Host, unit: &str) -> Result<bool> {
-    let block = block(host, unit).await?;
-    let runs = ["active", "reloading", "activating"].contains(&field(&block, "ActiveState"));
-    Ok(runs || field(&block, "UnitFileState").starts_with("enabled"))
 }
 
 impl Kind for Unit {

@@ -30,6 +30,7 @@ mod lab;
 mod layers;
 mod neighbors;
 mod nginx;
+mod obstacles;
 mod outlive;
 mod parts;
 mod persist;
@@ -69,6 +70,7 @@ const TESTS: &[&[harness::Case]] = &[
     daily::restart::TESTS,
     cert::TESTS,
     neighbors::TESTS,
+    obstacles::TESTS,
     parts::TESTS,
     persist::TESTS,
     pull::TESTS,

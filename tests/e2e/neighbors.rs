@@ -95,6 +95,8 @@ fn published_ports_are_closed_whatever_their_network_is_called() {
         assert!(host.sh_ok(&format!("docker port $(docker ps -qf publish={port})")));
         assert!(!host.answers(port), "{port}: {}", host.sh("iptables -S; iptables -t nat -S"));
     }
+    let rules = |program: &str| host.sh(&format!("{program} -S DOCKER-USER"));
+    assert_eq!(rules("iptables"), rules("ip6tables"));
     // What the containers themselves begin is let through, and so are they to each other.
     let outside = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
     let port = outside.local_addr().unwrap().port();

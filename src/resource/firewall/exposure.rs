@@ -78,7 +78,7 @@ pub async fn exposure(host: &Host) -> Result<Exposure> {
 
 /// A port that others reach now, and would not once the firewall is as declared.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Closing {
+pub(in super::super) struct Closing {
     /// Such as `container theirs` or `program python3`.
     pub(super) holder: String,
     /// Such as `8081/tcp`.
@@ -114,14 +114,14 @@ pub(super) async fn closing(
         }
         let stays = |number| open.iter().any(|(a, b, _)| (*a..=*b).contains(&number));
         let listeners = listeners().into_iter().filter(|listener| {
-            !listener.address.is_loopback()
+            // Docker's own listeners are those of containers.
+            !listener.is_of_docker()
+                && !listener.address.is_loopback()
                 && !is_allowed(listener.port, Transport::Tcp)
                 && !stays(listener.port)
         });
         closing.extend(listeners.filter_map(|listener| {
-            // Docker's own listeners are those of containers.
-            let (_, name) =
-                listener.processes.first().filter(|(_, name)| name != "docker-proxy")?;
+            let (_, name) = listener.processes.first()?;
             let port = format!("{}/tcp", listener.port);
             Some(Closing { holder: format!("program {name}"), port })
         }));

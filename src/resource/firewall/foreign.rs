@@ -11,7 +11,7 @@ use anyhow::{Result, anyhow};
 
 use super::super::unit::unit_is_on;
 use super::super::{Hint, Host, outer_interfaces};
-use super::kernel::Listing;
+use super::kernel::listing;
 use super::{FirewallPort, Transport};
 
 /// A service that sets up a firewall of its own.
@@ -75,17 +75,14 @@ fn installed(host: &Host) -> impl Iterator<Item = &'static Service> {
     SERVICES.iter().filter(move |service| exists(service.unit))
 }
 
-/// Another firewall that is in the way, as the error that a plan is refused with.
-pub(super) async fn find(
-    allow: &[FirewallPort],
-    listing: &Listing,
-    host: &Host,
-) -> Result<Option<anyhow::Error>> {
+/// Refuses a host that has another firewall.
+pub(super) async fn require_none(allow: &[FirewallPort], host: &Host) -> Result<()> {
     for service in installed(host) {
         if has_rules(service, host) && unit_is_on(host, service.unit).await? {
-            return Ok(Some(refusal(service)));
+            return Err(refusal(service));
         }
     }
+    let listing = listing(host).await?;
     let interfaces = outer_interfaces(host).await?;
     let ports = allow.iter().filter(|port| port.protocol == Transport::Tcp && port.from.is_none());
     let packets = ports.flat_map(|port| {
@@ -102,10 +99,10 @@ pub(super) async fn find(
             _ => None,
         });
         if let Some(rule) = dropped {
-            return Ok(Some(in_the_way(packet.port, &rule)));
+            return Err(in_the_way(packet.port, &rule));
         }
     }
-    Ok(None)
+    Ok(())
 }
 
 /// Whether a service that loads saved rules has any.
