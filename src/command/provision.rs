@@ -70,7 +70,8 @@ impl Job for Provision {
         let templates = load_templates(work)?;
         try_templates(work, &templates)?;
         let mut engine = Engine::start(&work.target, tell).await?;
-        let made = make_stack(work, &engine, &templates)?;
+        let mut made = make_stack(work, &engine, &templates)?;
+        made.skip(&args.parts.skip);
         tell(What::Step { message: "reading the host".to_owned(), fraction: None });
         let is_part = tags.len() < TAGS.len();
         let opens_ports = tags.iter().any(|tag| PORT_TAGS.contains(&tag.as_str()));

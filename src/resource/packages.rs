@@ -35,6 +35,10 @@ pub struct Packages {
     /// Packages that do the same work, by the name in whose place they may be: one of them is as good.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub alternatives: BTreeMap<String, Vec<String>>,
+    /// Packages of the names that are not installed where they are missing, since the part of the stack
+    /// that needs them is skipped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spared: Vec<String>,
 }
 
 /// What dpkg says of the wanted packages.
@@ -285,7 +289,8 @@ impl Packages {
             let alternatives = self.alternatives.get(name).into_iter().flatten();
             std::iter::once(name).chain(alternatives).any(|name| installed.contains_key(name))
         };
-        self.names.iter().filter(|name| !is_there(name)).map(String::as_str).collect()
+        let is_missing = |name: &&String| !self.spared.contains(name) && !is_there(name);
+        self.names.iter().filter(is_missing).map(String::as_str).collect()
     }
 
     /// What dpkg says, without asking apt what would follow from it.
@@ -369,7 +374,7 @@ mod tests {
     fn an_alternative_is_as_good() {
         let alternatives = BTreeMap::from([("docker.io".to_owned(), vec!["docker-ce".to_owned()])]);
         let names = vec!["nginx".to_owned(), "docker.io".to_owned()];
-        let packages = Packages { names, alternatives };
+        let packages = Packages { names, alternatives, spared: Vec::new() };
         let installed = BTreeMap::from([("docker-ce".to_owned(), "28".to_owned())]);
 
         assert_eq!(packages.missing(&installed), ["nginx"]);

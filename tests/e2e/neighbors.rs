@@ -181,6 +181,12 @@ fn another_firewall_is_refused_in_the_plan() {
         assert!(host.is_untouched(), "{set_up}");
         host.sh(take_away);
     }
+    // The way on: the firewall is the owner's, and ufw does not come.
+    host.sh(own);
+    let (code, events) = host.hwctl("plan", &["--skip", "firewall"]);
+    assert_eq!(code, 3, "{events:#?}");
+    assert!(!details(&events, "packages apt").contains("ufw"), "{events:#?}");
+    host.sh("nft delete table inet own");
     host.sh("systemctl mask nftables");
     host.sh(bans);
     let (code, events) = host.hwctl("plan", &[]);

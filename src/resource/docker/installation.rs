@@ -45,7 +45,7 @@ fn require_settings(host: &Host, command: &str, runs: bool) -> Result<()> {
         return Err(anyhow!("Docker is installed as a snap, which has its own paths and service")).hint(
             "hwctl needs Docker from packages, and the two cannot run beside each other. Move what runs \
              in the snap first (`snap list docker`), or leave Redis and the API out with \
-             `--skip packages,redis,api`",
+             `--skip redis,api`",
         );
     }
     let settings = settings(host)?;
