@@ -241,6 +241,11 @@ pub enum Served {
         /// Why.
         why: String,
     },
+    /// It is unknown, since the operator's machine is not let through to the host's port.
+    NotLookedAt {
+        /// What is in the way.
+        why: String,
+    },
 }
 
 /// Something that is wrong with a host.

@@ -8,6 +8,7 @@ use super::here;
 use super::hosts::{Needs, Work};
 use super::outside::expected;
 use super::run::{Carry, carry_out, run_info, show_plan};
+use super::sight::Sight;
 use crate::cli::{CertArgs, CertCommand, RenewArgs, ShowCertArgs};
 use crate::engine::protocol::{Goal, PlanRequest};
 use crate::event::{Outcome, Served, What};
@@ -69,8 +70,8 @@ impl Job for RenewArgs {
         };
         if outcome == Outcome::Changed && !self.check {
             let host = engine.route.host.clone();
-            let outside = |facts: &_, certificate| {
-                let mut expected = expected(&host, &work.vars, facts, certificate);
+            let outside = |facts: &_, exposure: &_, certificate| {
+                let mut expected = expected(&host, &work.vars, facts, exposure, certificate);
                 // No port is opened or closed.
                 expected.closed.clear();
                 expected
@@ -92,14 +93,22 @@ impl Job for RenewArgs {
 /// Tells what the certificate says; one that is over, torn or not served is a failure.
 async fn show(engine: &mut Engine, tell: Tell<'_>) -> Result<(), Failure> {
     let info = engine.certificate(tell).await?;
-    let served = match served_certificate(&engine.route).await {
-        Ok(sha256) if sha256 == info.sha256 => Served::This,
-        Ok(sha256) => Served::Other { sha256 },
-        Err(error) => Served::Nothing { why: format!("{error:#}") },
-    };
+    let served = served(&Sight::find(engine).await, &engine.route.host, &info).await;
     let failure = failure(&info, &served);
     tell(What::Certificate { certificate: info, served });
     failure.map_or(Ok(()), Err)
+}
+
+async fn served(sight: &Sight, host: &str, info: &CertificateInfo) -> Served {
+    let way = match sight {
+        Sight::AsClient(way) | Sight::ThroughSession(way) => way,
+        Sight::Blocked { why } => return Served::NotLookedAt { why: why.clone() },
+    };
+    match served_certificate(way, host).await {
+        Ok(sha256) if sha256 == info.sha256 => Served::This,
+        Ok(sha256) => Served::Other { sha256 },
+        Err(error) => Served::Nothing { why: format!("{error:#}") },
+    }
 }
 
 fn failure(info: &CertificateInfo, served: &Served) -> Option<Failure> {
@@ -110,7 +119,7 @@ fn failure(info: &CertificateInfo, served: &Served) -> Option<Failure> {
         ("the key beside the certificate is not its own", renew)
     } else {
         match served {
-            Served::This => return None,
+            Served::This | Served::NotLookedAt { .. } => return None,
             Served::Other { .. } => {
                 ("the host serves another certificate", "`hwctl restart nginx` takes up this one")
             }

@@ -93,8 +93,8 @@ impl Deploy {
         show_plan(&planned, tell);
         let host = engine.route.host.clone();
         if !self.args.check {
-            let outside = |facts: &_, certificate| {
-                let mut expected = expected(&host, &work.vars, facts, certificate);
+            let outside = |facts: &_, exposure: &_, certificate| {
+                let mut expected = expected(&host, &work.vars, facts, exposure, certificate);
                 expected.closed.clear();
                 expected
             };

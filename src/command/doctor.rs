@@ -139,8 +139,8 @@ impl Doctor {
         let planned = engine.plan(request, tell).await?;
         show_plan(&planned, tell);
         let host = engine.route.host.clone();
-        let outside = |facts: &_, certificate: Option<_>| {
-            let mut expected = expected(&host, &work.vars, facts, certificate);
+        let outside = |facts: &_, exposure: &_, certificate: Option<_>| {
+            let mut expected = expected(&host, &work.vars, facts, exposure, certificate);
             expected.closed.clear();
             expected
         };

@@ -1,5 +1,6 @@
 //! On the host itself: a run without an operator's side, as a timer starts it.
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
 
 use anyhow::{Result, bail};
@@ -14,7 +15,7 @@ use crate::engine::protocol::{
 };
 use crate::event::What;
 use crate::failure::{Exit, Failure};
-use crate::remote::{Route, served_certificate};
+use crate::remote::served_certificate;
 use crate::report::print;
 
 /// How long another run is waited for, in seconds.
@@ -86,7 +87,8 @@ impl Line {
         }
         let applied = self.ask(&Request::Apply { fingerprint }).await?;
         let Reply::Applied { certificate } = applied else { bail!("the engine does not apply") };
-        let wrong = match served_certificate(&Route::direct("127.0.0.1")).await {
+        let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let wrong = match served_certificate(&loopback.into(), "127.0.0.1").await {
             Ok(served) if certificate.as_ref() == Some(&served) => None,
             Ok(served) => Some(format!("it serves another one (SHA-256 {served})")),
             Err(error) => Some(format!("{error:#}")),

@@ -27,6 +27,7 @@ pub mod restart;
 pub mod rollback;
 mod run;
 pub mod secret;
+mod sight;
 mod since;
 pub mod ssh;
 pub mod status;

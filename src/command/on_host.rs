@@ -1,6 +1,6 @@
 //! `check-flask` and `restart-flask`: the commands on the host itself, links to this binary.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use crate::engine::{self, Service, Status};
 use crate::event::Check;
 use crate::failure::{Exit, Failure};
 use crate::https::Way;
-use crate::remote::{Expected, Look, Page, Route, look, look_by};
+use crate::remote::{Expected, Look, Page, look_by};
 use crate::report::{HostHealth, document, health_lines, print};
 use crate::resource::{Host, fingerprint};
 use crate::stack::CERTIFICATE;
@@ -114,7 +114,8 @@ async fn through_nginx() -> Result<Vec<Check>> {
         pages: vec![page("/"), page("/flask/api/ping"), page("/flask/api/health")],
         closed: Vec::new(),
     };
-    Ok(look(&Route::direct("127.0.0.1"), &expected).await)
+    let looks = look_by(&IpAddr::from(Ipv4Addr::LOCALHOST).into(), &expected).await;
+    Ok(looks.into_iter().map(|look| look.check).collect())
 }
 
 /// The same as `hwctl status`, save for the drift: what the host should be is not known here.

@@ -1,8 +1,8 @@
 //! What a client should see of a provisioned host, and where it serves.
 
-use crate::inventory::{Port, Protocol, Site, Vars};
+use crate::inventory::{Protocol, Site, Vars};
 use crate::remote::{Expected, Page, shown};
-use crate::resource::Facts;
+use crate::resource::{Exposure, Facts};
 
 /// Ports that services of this and other stacks listen on: none of them may answer from outside
 /// unless it is declared.
@@ -25,6 +25,7 @@ pub(super) fn expected(
     address: &str,
     vars: &Vars,
     facts: &Facts,
+    exposure: &Exposure,
     certificate: Option<String>,
 ) -> Expected {
     let mut pages: Vec<_> = vars.sites.values().map(|site| site_page(site, facts)).collect();
@@ -38,15 +39,25 @@ pub(super) fn expected(
     pages.push(page("/flask/api/health", 200, None));
     pages.push(page("/flask/api/count", 401, None));
     pages.push(page("/flask/swagger/", 200, None));
-    let declared = |port: &u16| {
-        let tcp = Port { number: *port, protocol: Protocol::Tcp };
-        vars.firewall.allow.contains(&tcp) || facts.ssh_ports.contains(port)
+    let closed = closed(vars, facts, exposure);
+    Expected { address: address.to_owned(), certificate, pages, closed }
+}
+
+/// The ports that must not answer: not those that the inventory or others open in ufw, and also those that
+/// containers publish past it.
+fn closed(vars: &Vars, facts: &Facts, exposure: &Exposure) -> Vec<u16> {
+    let is_declared = |port: &u16| {
+        let mut open = vars.firewall.allow.iter().map(|open| open.port);
+        open.any(|open| open.protocol == Protocol::Tcp && open.number == *port)
+            || facts.ssh_ports.contains(port)
     };
-    let mut closed: Vec<u16> = PRIVATE_PORTS.into_iter().chain([vars.redis.port]).collect();
+    let others = PRIVATE_PORTS.iter().chain(&exposure.published);
+    let others = others.filter(|port| !exposure.is_open_by_others(**port));
+    let mut closed: Vec<u16> = others.chain([&vars.redis.port]).copied().collect();
     closed.sort_unstable();
     closed.dedup();
-    closed.retain(|port| !declared(port));
-    Expected { address: address.to_owned(), certificate, pages, closed }
+    closed.retain(|port| !is_declared(port));
+    closed
 }
 
 /// A closed site answers 403 to those who are not on its list, and asks the others who they are.
@@ -66,19 +77,42 @@ fn site_page(site: &Site, facts: &Facts) -> Page {
 mod tests {
     use super::*;
     use crate::inventory::{Sources, load};
+    use crate::resource::Opening;
 
-    #[test]
-    fn an_ipv6_address_has_brackets_in_urls() {
-        let sets = ["api.users.a=long-enough", "sites.site2.users.a=long-enough"];
-        let sets = sets.map(str::to_owned).to_vec();
+    fn vars(sets: &[&str]) -> Vars {
+        let required = ["api.users.a=long-enough", "sites.site2.users.a=long-enough"];
+        let sets = required.iter().chain(sets).map(|set| (*set).to_owned()).collect();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("inventory.yaml");
         std::fs::write(&path, "all: { hosts: { h: } }").unwrap();
         let inventory = load(&Sources { path: Some(path), sets }).unwrap();
-        let (vars, _) = inventory.vars(&inventory.select(&[], None).unwrap()[0]).unwrap();
+        inventory.vars(&inventory.select(&[], None).unwrap()[0]).unwrap().0
+    }
 
-        let urls = urls("2001:db8::1", &vars);
+    #[test]
+    fn an_ipv6_address_has_brackets_in_urls() {
+        let urls = urls("2001:db8::1", &vars(&[]));
 
         assert!(urls.iter().all(|url| url.starts_with("https://[2001:db8::1]/")), "{urls:?}");
+    }
+
+    #[test]
+    fn what_others_open_may_answer_and_what_containers_publish_may_not() {
+        let vars = vars(&["redis.port=7000", "firewall.allow=[443/tcp, 9090/tcp]"]);
+        let facts = Facts { ssh_ports: vec![22], ..Facts::unknown() };
+        let opening = |first, last, is_own| Opening { first, last, is_own };
+        let open = vec![opening(8080, 8090, false), opening(5432, 5432, true)];
+        let exposure = Exposure { is_filtered: true, open, published: vec![8085, 9443, 443] };
+
+        let closed = closed(&vars, &facts, &exposure);
+
+        for port in [5432, 7000, 9443] {
+            assert!(closed.contains(&port), "{port}: {closed:?}");
+        }
+        for port in [22, 443, 8080, 8085, 9090] {
+            assert!(!closed.contains(&port), "{port}: {closed:?}");
+        }
+        let unfiltered = Exposure { is_filtered: false, ..exposure };
+        assert_eq!(super::closed(&vars, &facts, &unfiltered), [7000]);
     }
 }

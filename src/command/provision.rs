@@ -17,7 +17,7 @@ use crate::event::{Outcome, What};
 use crate::failure::{Exit, Failure};
 use crate::inventory::Vars;
 use crate::remote::{Engine, Expected, Tell};
-use crate::resource::{Blob, Facts};
+use crate::resource::{Blob, Exposure, Facts};
 use crate::stack::{Context, Stack, TAGS, Templates, stack};
 
 /// The parts of the stack that open and close ports; after others they are not knocked at.
@@ -71,16 +71,17 @@ impl Job for Provision {
         let templates = load_templates(work)?;
         try_templates(work, &templates)?;
         let mut engine = Engine::start(&work.target, tell).await?;
-        let made = make_stack(work, &engine, &templates)?;
+        let mut made = make_stack(work, &engine, &templates)?;
+        made.skip(&args.parts.skip);
         tell(What::Step { message: "reading the host".to_owned(), fraction: None });
         let is_part = tags.len() < TAGS.len();
         let opens_ports = tags.iter().any(|tag| PORT_TAGS.contains(&tag.as_str()));
         let serves = tags.iter().any(|tag| tag == "nginx");
         let host = engine.route.host.clone();
-        let outside = |facts: &_, certificate: Option<_>| {
+        let outside = |facts: &_, exposure: &_, certificate: Option<_>| {
             // nginx serves a new certificate once its own part tells it so.
             let certificate = certificate.filter(|_| serves);
-            let mut expected = expected(&host, &work.vars, facts, certificate);
+            let mut expected = expected(&host, &work.vars, facts, exposure, certificate);
             if !opens_ports {
                 expected.closed.clear();
             }
@@ -96,7 +97,7 @@ impl Job for Provision {
             patience_s: args.plan.wait.into(),
             keep_on_failure: args.keep_on_failure,
             confirm_timeout_s: args.plan.confirm_timeout.into(),
-            outside: Some(trial(outside(&engine.facts, None))?),
+            outside: Some(trial(outside(&engine.facts, &Exposure::default(), None))?),
         };
         let planned = engine.plan(request, tell).await?;
         show_plan(&planned, tell);

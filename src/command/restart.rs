@@ -5,11 +5,12 @@ use anyhow::Result;
 use super::fleet::{self, Ended, Job, Show};
 use super::hosts::Work;
 use super::outside::{expected, urls};
-use super::run::{run_info, settled};
+use super::run::{look_after, run_info};
+use super::sight::{Sight, web_ports};
 use crate::cli::{RestartArgs, RestartWhat};
 use crate::engine::Service;
 use crate::engine::protocol::Restart;
-use crate::event::{Outcome, What};
+use crate::event::{Check, Outcome, What};
 use crate::failure::{Exit, Failure};
 use crate::inventory::Vars;
 use crate::remote::{Engine, Tell};
@@ -65,14 +66,13 @@ async fn restart(
         certificate: CERTIFICATE.into(),
     };
     let certificate = engine.restart(request, tell).await?;
-    step("looking from outside".to_owned());
-    let expected = expected(&engine.route.host, &work.vars, &engine.facts, Some(certificate));
-    let mut wrong = Vec::new();
-    for check in settled(&engine.route, &expected, &[]).await {
-        if !check.ok {
-            wrong.push(format!("{}: {}", check.name, check.detail));
-        }
-        tell(What::Check { name: check.name, ok: check.ok, detail: check.detail });
+    let exposure = engine.exposure(tell).await?;
+    let (host, certificate) = (engine.route.host.clone(), Some(certificate));
+    let expected = expected(&host, &work.vars, &engine.facts, &exposure, certificate);
+    let sight = Sight::find(engine).await;
+    let mut wrong = look_after(&sight, &expected, &[], tell).await;
+    if let Some(Check { name, ok: false, detail }) = web_ports(&sight, engine, tell).await? {
+        wrong.push(format!("{name}: {detail}"));
     }
     if wrong.is_empty() {
         return Ok(());

@@ -2,25 +2,24 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::time::timeout;
 
+use super::sight::Sight;
 use crate::engine::protocol::RunInfo;
-use crate::event::{Check, What};
+use crate::event::What;
 use crate::failure::{Exit, Failure};
-use crate::remote::{Engine, Expected, Look, Planned, Route, Tell, WebPorts, look, look_by};
-use crate::resource::{Blob, Facts, user_name};
+use crate::remote::{Engine, Expected, Planned, Tell};
+use crate::resource::{Blob, Exposure, Facts, user_name};
 use crate::stack::Upload;
-
-/// How long services may take until they look right from outside.
-const SETTLE: Duration = Duration::from_secs(8);
 
 /// How long a host that may not serve at all is looked at before a run of a part.
 const GLANCE: Duration = Duration::from_secs(3);
 
-/// What the host should look like from outside, given what it is and its certificate.
-pub(super) type Outside<'a> = &'a (dyn Fn(&Facts, Option<String>) -> Expected + Sync);
+/// What the host should look like from outside, given what it is, what others open on it, and its
+/// certificate.
+pub(super) type Outside<'a> = &'a (dyn Fn(&Facts, &Exposure, Option<String>) -> Expected + Sync);
 
 /// How a plan is carried out.
 #[derive(Clone, Copy)]
@@ -61,27 +60,23 @@ pub(super) async fn carry_out(
         })?;
         uploads.push((blob, (*path).clone()));
     }
-    let wrong_before = match carry.outside {
-        Some(outside) if carry.is_part => {
-            wrong_now(&engine.route, &outside(&engine.facts, None)).await
-        }
-        _ => Vec::new(),
-    };
-    let before = match carry.outside {
-        Some(_) => say_what_is_seen(&engine.route, tell).await,
-        None => WebPorts::Answer,
+    let (before, wrong_before) = match carry.outside {
+        Some(outside) => look_before(engine, outside, carry.is_part, tell).await,
+        None => (None, Vec::new()),
     };
     let certificate = engine.apply(planned.fingerprint, &uploads, tell).await?;
     let (Some(certificate), Some(outside)) = (certificate, carry.outside) else {
         return engine.keep(tell).await;
     };
-    let expected = outside(&engine.facts, Some(certificate));
-    let wrong = match before {
-        WebPorts::Silent if engine.route.web_ports().await == WebPorts::Silent => {
-            look_inside(engine, expected, tell).await
-        }
-        _ => look_after(&engine.route, &expected, &wrong_before, tell).await,
+    // What cannot be told of others fails no run.
+    let exposure = engine.exposure(tell).await.unwrap_or_default();
+    let expected = outside(&engine.facts, &exposure, Some(certificate));
+    let sight = match before {
+        // Ports that this run has shut are its fault.
+        Some(Sight::AsClient(_)) => Sight::as_client(engine).await,
+        _ => Sight::find(engine).await,
     };
+    let wrong = look_after(&sight, &expected, &wrong_before, tell).await;
     if wrong.is_empty() {
         return engine.keep(tell).await;
     }
@@ -100,80 +95,59 @@ pub(super) async fn carry_out(
     Err(left.into_iter().fold(failure, Failure::why))
 }
 
-/// Says before anything is changed what cannot be looked at from here. A run must not be undone for
-/// where the operator is.
-async fn say_what_is_seen(route: &Route, tell: Tell<'_>) -> WebPorts {
-    if let Some(through) = &route.through {
+/// Finds the way to look by before anything is changed, and says what cannot be looked at from here. A run
+/// must not be undone for where the operator is. Before a run of a part, what is wrong already is named.
+async fn look_before(
+    engine: &mut Engine,
+    outside: Outside<'_>,
+    is_part: bool,
+    tell: Tell<'_>,
+) -> (Option<Sight>, Vec<String>) {
+    if let Some(through) = &engine.route.through {
         let message = format!(
             "pages are looked at the way that ssh goes, through `{through}`. Whether other ports are \
              closed is not looked at from outside"
         );
         tell(What::Warning { message });
     }
-    let ports = route.web_ports().await;
-    if ports == WebPorts::Silent {
+    let sight = Sight::find(engine).await;
+    if !matches!(sight, Sight::AsClient(_)) {
         let message = format!(
-            "ports 80 and 443 of `{}` do not answer here. If this run does not open them, a firewall on \
+            "the web ports of `{}` do not answer here. If this run does not open them, a firewall on \
              the way does not let this machine through: then pages are looked at through ssh",
-            route.host
+            engine.route.host
         );
         tell(What::Warning { message });
     }
-    ports
-}
-
-/// Looks through the session's own connection, since the web ports do not let this machine in.
-/// Returns what is wrong; where the host forwards nothing, nothing can be said.
-async fn look_inside(engine: &Engine, expected: Expected, tell: Tell<'_>) -> Vec<String> {
-    let ssh_port = engine.facts.ssh_ports.first().copied().unwrap_or(22);
-    let Some(way) = engine.route.way_inside(ssh_port).await else {
-        let message = "not looked at from outside: the web ports do not answer here, and the \
-                       host's sshd forwards nothing"
-            .to_owned();
-        tell(What::Warning { message });
-        return Vec::new();
-    };
-    tell(What::Step { message: "looking through ssh".to_owned(), fraction: None });
-    let expected = expected.from_the_host_itself();
-    let deadline = Instant::now() + SETTLE;
-    let checks = loop {
-        let looks = look_by(&way, &expected).await;
-        if looks.iter().all(|look| look.check.ok) || Instant::now() >= deadline {
-            break looks;
-        }
-        tokio::time::sleep(Duration::from_millis(250)).await;
-    };
     let mut wrong = Vec::new();
-    for Look { check, .. } in checks {
-        if !check.ok {
-            wrong.push(format!("{}: {}", check.name, check.detail));
-        }
-        let detail = format!("{}, through ssh", check.detail);
-        tell(What::Check { name: check.name, ok: check.ok, detail });
+    if is_part {
+        let exposure = engine.exposure(tell).await.unwrap_or_default();
+        wrong = wrong_now(&sight, outside(&engine.facts, &exposure, None)).await;
     }
-    wrong
+    (Some(sight), wrong)
 }
 
 /// The names of what is not as it should be from outside before a run.
-async fn wrong_now(route: &Route, expected: &Expected) -> Vec<String> {
-    match timeout(GLANCE, look(route, expected)).await {
+async fn wrong_now(sight: &Sight, expected: Expected) -> Vec<String> {
+    let names = expected.names();
+    match timeout(GLANCE, sight.look(expected)).await {
         Ok(checks) => {
             checks.into_iter().filter(|check| !check.ok).map(|check| check.name).collect()
         }
-        Err(_) => expected.names(),
+        Err(_) => names,
     }
 }
 
 /// Looks from outside and says what is wrong that was not `wrong_before`.
-async fn look_after(
-    route: &Route,
+pub(super) async fn look_after(
+    sight: &Sight,
     expected: &Expected,
     wrong_before: &[String],
     tell: Tell<'_>,
 ) -> Vec<String> {
-    tell(What::Step { message: "looking from outside".to_owned(), fraction: None });
+    sight.tell(tell);
     let (mut wrong, mut still) = (Vec::new(), Vec::new());
-    for check in settled(route, expected, wrong_before).await {
+    for check in sight.settled(expected, wrong_before).await {
         if !check.ok && wrong_before.contains(&check.name) {
             still.push(format!("{} ({})", check.name, check.detail));
             continue;
@@ -188,24 +162,6 @@ async fn look_after(
         tell(What::Warning { message });
     }
     wrong
-}
-
-/// Services that were just started may need a moment: the API finds Redis again within 2 s. What
-/// was `wrong_before` is not waited for.
-pub(super) async fn settled(
-    route: &Route,
-    expected: &Expected,
-    wrong_before: &[String],
-) -> Vec<Check> {
-    let deadline = Instant::now() + SETTLE;
-    loop {
-        let checks = look(route, expected).await;
-        let settled = |check: &Check| check.ok || wrong_before.contains(&check.name);
-        if checks.iter().all(settled) || Instant::now() >= deadline {
-            return checks;
-        }
-        tokio::time::sleep(Duration::from_millis(250)).await;
-    }
 }
 
 /// Who runs it, for the host's lock and journal.

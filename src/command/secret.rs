@@ -66,7 +66,9 @@ impl Job for Rotate {
         show_plan(&planned, tell);
         if !args.check {
             let host = engine.route.host.clone();
-            let outside = |facts: &_, certificate| expected(&host, &work.vars, facts, certificate);
+            let outside = |facts: &_, exposure: &_, certificate| {
+                expected(&host, &work.vars, facts, exposure, certificate)
+            };
             let carry = Carry {
                 uploads: &made.uploads,
                 keep_on_failure: false,

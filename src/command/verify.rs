@@ -1,5 +1,6 @@
 //! `hwctl verify`: uses a host as a client would, all of it: every URL, redirect, header and rule.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,13 +14,14 @@ use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 use super::fleet::{self, Ended, Job};
 use super::hosts::Work;
 use super::outside::expected;
+use super::sight::{Sight, web_ports};
 use crate::cli::VerifyArgs;
 use crate::engine::Status;
 use crate::event::{Check, Outcome, What};
 use crate::failure::{Exit, Failure};
 use crate::https::{Answer, Connection, Way};
 use crate::inventory::Site;
-use crate::remote::{Engine, Tell, look, shown};
+use crate::remote::{Engine, Tell, shown};
 use crate::resource::Secret;
 use crate::stack::CERTIFICATE;
 
@@ -54,32 +56,23 @@ impl Job for VerifyArgs {
         let mut engine = Engine::start(&work.target, tell).await?;
         let Status { checks, certificate } =
             engine.status(Path::new(CERTIFICATE), None, tell).await?;
-        let (facts, route) = (engine.facts.clone(), engine.route.clone());
-        engine.hang_up().await;
         let certificate = certificate.ok_or_else(|| {
             Failure::new(Exit::Failed, "the host has no certificate to know it by")
                 .hint("`hwctl provision` makes the stack")
         })?;
-        tell(What::Step { message: "looking from outside".to_owned(), fraction: None });
-        let client = Client {
-            way: route.way().await?,
-            host: shown(&route.host),
-            certificate: certificate.clone(),
-        };
-        let mut seen =
-            look(&route, &expected(&route.host, &work.vars, &facts, Some(certificate))).await;
+        let (facts, host) = (engine.facts.clone(), engine.route.host.clone());
+        let exposure = engine.exposure(tell).await?;
+        let sight = Sight::find(&engine).await;
+        sight.tell(tell);
+        let expected = expected(&host, &work.vars, &facts, &exposure, Some(certificate.clone()));
+        let mut seen = sight.look(expected).await;
+        seen.extend(web_ports(&sight, &mut engine, tell).await?);
         seen.extend(checks.into_iter().filter(|check| check.name == "certificate"));
-        seen.extend(client.redirects(work).await);
-        seen.extend(client.headers().await);
-        seen.extend(client.api(work).await);
-        for (name, site) in &work.vars.sites {
-            let listed =
-                facts.ssh_client.map(|us| site.allow.iter().any(|network| network.contains(us)));
-            let is_let_in = if site.allow.is_empty() { Some(true) } else { listed };
-            if let (Some(is_let_in), false) = (is_let_in, site.users.is_empty()) {
-                seen.extend(client.users(name, site, is_let_in).await);
-            }
+        if let Some(way) = sight.way() {
+            let client = Client { way: way.clone(), host: shown(&host), certificate };
+            seen.extend(client.uses(work, sight.client(&facts)).await);
         }
+        engine.hang_up().await;
         let outcome = match seen.iter().all(|check| check.ok) {
             true => Outcome::Answered,
             false => Outcome::Failed,
@@ -97,6 +90,21 @@ struct Client {
 }
 
 impl Client {
+    /// All that a client does beyond looking at pages. `us` is its address as the host sees it.
+    async fn uses(&self, work: &Work, us: Option<IpAddr>) -> Vec<Check> {
+        let mut seen = self.redirects(work).await;
+        seen.extend(self.headers().await);
+        seen.extend(self.api(work).await);
+        for (name, site) in &work.vars.sites {
+            let listed = us.map(|us| site.allow.iter().any(|network| network.contains(us)));
+            let is_let_in = if site.allow.is_empty() { Some(true) } else { listed };
+            if let (Some(is_let_in), false) = (is_let_in, site.users.is_empty()) {
+                seen.extend(self.users(name, site, is_let_in).await);
+            }
+        }
+        seen
+    }
+
     /// One question on a connection of its own.
     async fn ask(&self, request: hyper::http::request::Builder, body: Bytes) -> Result<Answer> {
         let asked = async {

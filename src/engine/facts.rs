@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use super::manifest::Manifest;
 use super::renewal;
-use crate::resource::{Facts, Host, Version, installed_version, listeners_of};
+use crate::resource::{Facts, Host, Version, installed_version, listeners_of, outer_interfaces};
 
 /// Where the ssh session of this engine comes from and arrives at, as `sshd` tells it in
 /// `SSH_CONNECTION`: client address and port, own address and port.
@@ -59,6 +59,8 @@ pub(super) async fn gather(host: &Host, connection: Option<&Connection>) -> Resu
         ssh_ports,
         ssh_client: connection.map(|known| known.client),
         known_by: known_by(host),
+        // Without them the rules that need no names hold.
+        interfaces: outer_interfaces(host).await.unwrap_or_default(),
         nginx: nginx(host).await,
     })
 }

@@ -23,6 +23,7 @@ pub mod protocol;
 mod redis;
 mod renewal;
 mod room;
+mod rotation;
 mod service;
 mod serving;
 mod session;

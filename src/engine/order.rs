@@ -128,7 +128,12 @@ mod tests {
     }
 
     fn packages() -> Resource {
-        Packages { names: vec!["nginx".to_owned()], alternatives: BTreeMap::new() }.into()
+        Packages {
+            names: vec!["nginx".to_owned()],
+            alternatives: BTreeMap::new(),
+            spared: Vec::new(),
+        }
+        .into()
     }
 
     fn file(path: &str) -> Resource {

@@ -18,7 +18,9 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWrite
 use super::{Copied, Examination, LogsRequest, RedisPlace, Service, Status};
 use crate::event::{Finding, LogLine, Planned, Run, What};
 use crate::failure::Failure;
-use crate::resource::{Blob, CertificateInfo, Declared, Facts, Id, Secret, decode, encode};
+use crate::resource::{
+    Blob, CertificateInfo, Declared, Exposure, Facts, Id, Secret, decode, encode,
+};
 
 /// The line that the operator's side begins with. What comes before it (a password that sudo did
 /// not want) is passed over.
@@ -105,6 +107,8 @@ pub enum Request {
         /// What the host should be: how far it is from that is told too.
         goal: Option<Goal>,
     },
+    /// Which ports a client may find open; answered by [`Reply::Exposure`].
+    Exposure,
     /// Lines of the logs; answered by [`Reply::Log`], again and again where they are followed.
     Logs(LogsRequest),
     /// Copy Redis's data; answered by [`Reply::Part`]s, then [`Reply::Copied`].
@@ -287,6 +291,8 @@ pub enum Reply {
     },
     /// Answers [`Request::Status`].
     Status(Status),
+    /// Answers [`Request::Exposure`].
+    Exposure(Exposure),
     /// Answers [`Request::Logs`].
     Log {
         /// Oldest first.

@@ -4,6 +4,7 @@ mod daily;
 mod run;
 
 use std::cell::{Cell, RefCell};
+use std::path::Path;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
@@ -29,10 +30,11 @@ use super::protocol::{
     write_frames,
 };
 use super::room;
+use super::rotation;
 use super::validate;
 use crate::event::{RunOutcome, What};
 use crate::failure::Failure;
-use crate::resource::{Blob, Host};
+use crate::resource::{Blob, Host, Id};
 use run::Run;
 
 /// How many replies are written at once: a run of many small changes tells of each.
@@ -246,9 +248,11 @@ impl Session {
             })?;
         }
         self.tell_confirm_timeout(&request, &plan);
+        let mut kept = plan.kept.clone();
+        kept.extend(foreign_rotation(&wanted, &self.host));
         let reply = Reply::Plan {
             changes: plan.changes.clone(),
-            kept: plan.kept.clone(),
+            kept,
             fingerprint: plan.fingerprint.clone(),
             wants: self.blobs.borrow_mut().want(&plan.blobs)?,
         };
@@ -300,4 +304,13 @@ impl Session {
     fn from(&self) -> Option<String> {
         self.connection.as_ref().map(|known| known.client.to_string())
     }
+}
+
+/// What stands against the rotation of nginx's logs, where that is wanted.
+fn foreign_rotation(wanted: &Wanted, host: &Host) -> Vec<(Id, String)> {
+    let mut resources = wanted.declared.iter().map(|step| &step.resource);
+    let own = resources.find(|resource| resource.path() == Some(Path::new(rotation::OWN)));
+    let Some(own) = own else { return Vec::new() };
+    let foreign = rotation::foreign(host).into_iter();
+    foreign.map(|foreign| (own.id(), foreign.consequence())).collect()
 }

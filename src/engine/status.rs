@@ -16,11 +16,12 @@ use super::drift;
 use super::journal;
 use super::lock::Lock;
 use super::manifest::Manifest;
-use super::serving;
+use super::{rotation, serving};
 use crate::event::{Check, RunOutcome};
 use crate::https::Connection;
 use crate::resource::{
-    Host, expiry, fingerprint, last_lines, require_docker, show_units, test_nginx,
+    Host, expiry, fingerprint, is_firewall_loaded, last_lines, require_docker, show_units,
+    test_nginx,
 };
 
 const UNITS: [&str; 4] =
@@ -59,11 +60,11 @@ pub async fn status(host: &Host, certificate: &Path) -> Status {
     host.forget();
     let path = host.path(certificate);
     let pinned = fingerprint(&path);
-    let (services, syntax, firewall, rotation, answers) = tokio::join!(
+    let (services, syntax, firewall, rotates, answers) = tokio::join!(
         services(host),
         nginx_syntax(host),
         firewall(host),
-        serving::rotation(host),
+        rotation::rotation(host),
         through_nginx(pinned.as_ref().ok().cloned()),
     );
     let mut checks = services;
@@ -72,7 +73,7 @@ pub async fn status(host: &Host, certificate: &Path) -> Status {
     checks.push(Check::of("certificate", certificate_life(&path)));
     checks.push(Check::of("firewall", firewall));
     checks.push(Check::of("socket of the API", serving::api_socket(host)));
-    checks.push(Check::of("log rotation", rotation));
+    checks.push(Check::of("log rotation", rotates));
     checks.push(Check::of("disk", disk(host)));
     checks.push(Check::of("last run", last_run(host)));
     checks.extend(drift::manual_changes(host).await.map(|seen| Check::of("manual changes", seen)));
@@ -223,6 +224,9 @@ async fn firewall(host: &Host) -> Result<String> {
     let has = |rule: &str| rules.lines().any(|line| line == rule);
     if !has("-A INPUT -j ufw-before-input") || has("-P INPUT ACCEPT") {
         bail!("ufw is not active");
+    }
+    if !is_firewall_loaded(host).await? {
+        bail!("active, but some of its rules are not in the kernel");
     }
     let open = rules.lines().filter_map(|line| {
         let rule = line.strip_prefix("-A ufw-user-input -p ")?.strip_suffix(" -j ACCEPT")?;

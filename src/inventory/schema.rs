@@ -9,7 +9,8 @@ use super::node::{Entry, Node, Value, get};
 use super::password::Passwords;
 use super::place::{Problem, Source, nearest};
 use super::vars::{
-    Api, Auto, Firewall, Interval, Logrotate, Port, Redis, Tls, TlsMode, Vars, Workers,
+    Api, Auto, Firewall, Interval, Logrotate, Network, OpenPort, Port, Protocol, Redis, Tls,
+    TlsMode, Vars, Workers,
 };
 use super::{Lookup, Warning, check, folders};
 
@@ -18,7 +19,7 @@ const KEYS: [&str; 8] =
     ["app_dir", "server_names", "tls", "sites", "api", "redis", "firewall", "logrotate"];
 
 /// Keys of the stack's variables whose values are no secrets, so that a message may show them.
-const SHOWN: [&str; 20] = [
+const SHOWN: [&str; 21] = [
     "allow",
     "app_dir",
     "binary",
@@ -26,6 +27,7 @@ const SHOWN: [&str; 20] = [
     "days",
     "every",
     "exclusive",
+    "from",
     "image",
     "image_archive",
     "keep",
@@ -48,6 +50,10 @@ fn port_is_taken(node: &Node, port: u16, holder: &str) -> Problem {
     let message = format!("`redis.port` cannot be {port}: that port is {holder}'s");
     Problem::at(&node.place, message).hint("choose a free port, such as 6379")
 }
+
+/// What a port of the firewall is.
+const PORT: &str =
+    "a port such as `80/tcp` or `53/udp`, or a map such as `{ port: 80, from: 10.0.0.0/8 }`";
 
 /// Whether this is one of the stack's variables.
 pub(super) fn is_variable(key: &str) -> bool {
@@ -263,12 +269,8 @@ impl<'a> Schema<'a> {
 
     fn firewall(&mut self, field: &Field) -> Option<Firewall> {
         let firewall = self.reader.fields(field, &["allow", "exclusive"])?;
-        let allow = self.part(firewall, "allow", |schema, field| {
-            schema.reader.list(field, |reader, field| {
-                let expected = "a port such as `80/tcp` or `53/udp`";
-                reader.text(field, expected, |text| Port::try_from(text.to_owned()).ok())
-            })
-        });
+        let allow =
+            self.part(firewall, "allow", |schema, field| schema.reader.list(field, open_port));
         let exclusive = self.part(firewall, "exclusive", |schema, field| schema.reader.flag(field));
         Some(Firewall { allow: allow?, exclusive: exclusive? })
     }
@@ -287,4 +289,34 @@ impl<'a> Schema<'a> {
         });
         Some(Logrotate { keep: keep?, every: every? })
     }
+}
+
+/// A port that is open to all (`80/tcp`), or to one network (`{ port: 80, from: 10.0.0.0/8 }`).
+fn open_port(reader: &mut Reader, field: &Field) -> Option<OpenPort> {
+    if field.node.entries().is_none() {
+        return Some(OpenPort { port: port(reader, field, PORT)?, from: None });
+    }
+    let fields = reader.fields(field, &["port", "from"])?;
+    let number = reader.required(fields, "port").and_then(|field| match field.node.value {
+        Value::Number(_) => {
+            let number = reader.number(&field, 1..=65535)?;
+            Some(Port { number, protocol: Protocol::Tcp })
+        }
+        _ => port(reader, &field, "a number from 1 to 65535, or a port such as `53/udp`"),
+    });
+    let from = match fields.optional("from") {
+        Some(field) => network(reader, &field).map(Some),
+        None => Some(None),
+    };
+    Some(OpenPort { port: number?, from: from? })
+}
+
+fn port(reader: &mut Reader, field: &Field, expected: &str) -> Option<Port> {
+    reader.text(field, expected, |text| Port::try_from(text.to_owned()).ok())
+}
+
+/// An address or a network that may reach something.
+pub(super) fn network(reader: &mut Reader, field: &Field) -> Option<Network> {
+    let expected = "an IP address or a network such as `10.0.0.0/8`";
+    reader.text(field, expected, |text| Network::try_from(text.to_owned()).ok())
 }

@@ -9,7 +9,8 @@ use super::load::shown;
 use super::node::{Entry, Node, get};
 use super::place::{Place, Problem};
 use super::schema::Schema;
-use super::vars::{Network, Site};
+use super::schema::network;
+use super::vars::Site;
 use super::{Lookup, Warning, check};
 use crate::resource::Secret;
 
@@ -138,10 +139,7 @@ impl Schema<'_> {
             _ => Some(BTreeMap::new()),
         };
         let allow = match site.optional("allow") {
-            Some(field) => self.reader.list(&field, |reader, field| {
-                let expected = "an IP address or a network such as `10.0.0.0/8`";
-                reader.text(field, expected, |text| Network::try_from(text.to_owned()).ok())
-            }),
+            Some(field) => self.reader.list(&field, network),
             None => Some(Vec::new()),
         };
         Some(Site { path: path?, root: root?, source: source?, users: users?, allow: allow? })

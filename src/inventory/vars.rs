@@ -91,6 +91,12 @@ impl Network {
     pub fn as_str(&self) -> &str {
         &self.text
     }
+
+    /// The network itself. A single address is one of full length.
+    #[must_use]
+    pub fn net(&self) -> IpNet {
+        self.net
+    }
 }
 
 impl TryFrom<String> for Network {
@@ -159,10 +165,21 @@ pub struct Redis {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Firewall {
-    /// Ports open to all, such as `80/tcp`; the SSH port in use is always open.
-    pub allow: Vec<Port>,
+    /// Open ports. The SSH port in use is always open.
+    pub allow: Vec<OpenPort>,
     /// Whether rules that hwctl did not make are removed.
     pub exclusive: bool,
+}
+
+/// A port that answers: to everybody, or to one network.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OpenPort {
+    /// Such as `80/tcp`.
+    pub port: Port,
+    /// From where it may be reached; from everywhere when absent.
+    #[serde(default)]
+    pub from: Option<Network>,
 }
 
 /// A port with its protocol, written `80/tcp`.
@@ -176,7 +193,8 @@ pub struct Port {
 }
 
 /// A transport protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// TCP.
     Tcp,

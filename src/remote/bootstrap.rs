@@ -21,6 +21,8 @@ use crate::resource::{file_digest, identity, write_atomic};
 
 /// A link of the stack to the version that the host's own commands and timers run.
 const LINK: &str = "/usr/local/bin/check-flask";
+/// What the host says when no program may run where hwctl is put.
+const NO_EXEC: &str = "hwctl: no program may run here";
 /// How much of the host's complaints is read, in bytes.
 pub(super) const MAX_TOLD: usize = 16 << 10;
 
@@ -298,6 +300,16 @@ async fn upload(
         packed::forget(&binary.key);
     }
     let failure = sudo::refused(target, &told, &done);
+    if failure.why.iter().any(|why| why.contains(NO_EXEC)) {
+        let what = format!("no program may run from `{BINARY_FOLDER}` on `{}`", target.name);
+        return Err(Failure::new(Exit::Failed, what)
+            .why("it is on a file system that is mounted with `noexec`")
+            .not_done("nothing was changed on the host")
+            .hint(format!(
+                "`findmnt -T {BINARY_FOLDER}` on the host names the mount; \
+                 `mount -o remount,exec MOUNT` lets programs run from it"
+            )));
+    }
     if failure.why.iter().any(|why| why.contains("No space left")) {
         let what = format!("there is no room for hwctl on `{}`", target.name);
         return Err(Failure { what, ..failure }
@@ -313,7 +325,8 @@ fn upload_script(target: &Target, binary: &Binary) -> String {
     format!(
         "sh -c 'LC_ALL=C; export LC_ALL; set -- {root}; [ \"$(id -u)\" = 0 ] && set --; \
          exec \"$@\" sh -c \"set -e; echo {READY}; umask 022; mkdir -p {BINARY_FOLDER}; t={path}.\\$\\$; \
-         trap \\\"rm -f \\$t\\\" EXIT; gzip -dc > \\$t; \
+         trap \\\"rm -f \\$t\\\" EXIT; : > \\$t; chmod 755 \\$t; \
+         [ -x \\$t ] || {{ echo {NO_EXEC} >&2; exit 1; }}; gzip -dc > \\$t; \
          echo {key}  \\$t | sha256sum -c --quiet; chmod 755 \\$t; sync \\$t; mv \\$t {path}; \
          cd {BINARY_FOLDER}; own=\\$(readlink {LINK} || :); \
          ls -t hwctl-* | grep -vxF \\\"\\${{own##*/}}\\\" | tail -n +4 | xargs -r rm -f; \

@@ -8,6 +8,7 @@ use crate::engine::protocol::{CHUNK, Goal, Reply, Request, Restore, RunInfo};
 use crate::engine::{Copied, LogsRequest, MAX_BACKUP, RedisPlace, Status, check_copy};
 use crate::event::{LogLine, What};
 use crate::failure::{Exit, Failure};
+use crate::resource::Exposure;
 
 impl Engine {
     /// How the host is, and with a goal how far it is from that.
@@ -21,6 +22,15 @@ impl Engine {
         self.send(&Request::Status { certificate, goal }).await?;
         match self.answer_unless_stopped(tell).await? {
             Reply::Status(status) => Ok(status),
+            other => Err(self.nonsense(&other)),
+        }
+    }
+
+    /// Which ports a client may find open.
+    pub async fn exposure(&mut self, tell: Tell<'_>) -> Result<Exposure, Failure> {
+        self.send(&Request::Exposure).await?;
+        match self.answer_unless_stopped(tell).await? {
+            Reply::Exposure(exposure) => Ok(exposure),
             other => Err(self.nonsense(&other)),
         }
     }

@@ -23,6 +23,6 @@ mod upload;
 pub use engine::{Engine, Planned, Tell};
 pub use exec::exec;
 pub use kept::state_folder;
-pub use outside::{Expected, Look, Page, look, look_by, served_certificate, shown, status};
+pub use outside::{Expected, Look, Page, look_by, served_certificate, shown, status};
 pub use route::{Route, WebPorts};
 pub use ssh::Target;

@@ -105,18 +105,7 @@ impl Expected {
     }
 }
 
-/// Looks at everything at once, the way that ssh goes.
-pub async fn look(route: &Route, expected: &Expected) -> Vec<Check> {
-    match route.way().await {
-        Ok(way) => {
-            let looks = look_by(&way, expected).await;
-            looks.into_iter().map(|look| look.check).collect()
-        }
-        Err(error) => vec![Check::of(expected.address.clone(), Err(error))],
-    }
-}
-
-/// The same by a given way.
+/// Looks at everything at once.
 pub async fn look_by(way: &Way, expected: &Expected) -> Vec<Look> {
     let shown = shown(&expected.address);
     let redirect = async {
@@ -209,8 +198,8 @@ async fn redirects(way: &Way, host: &str) -> Result<String> {
 }
 
 /// SHA-256 of the certificate (DER) that is served, in hex.
-pub async fn served_certificate(route: &Route) -> Result<String> {
-    let look = https::served_certificate(route.way().await?, &route.host);
+pub async fn served_certificate(way: &Way, host: &str) -> Result<String> {
+    let look = https::served_certificate(way.clone(), host);
     timeout(PATIENCE, look).await.map_err(|_| anyhow!("no answer within 5 s"))?
 }
 

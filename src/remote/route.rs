@@ -4,13 +4,13 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Result;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 use tokio::time::timeout;
 
 use super::outside::resolve;
 use super::ssh::Target;
-use crate::https::{Program, Way};
+use crate::https::{self, Program, Way};
 
 /// How long a port may take to accept or refuse a connection before it counts as silent.
 const KNOCK: Duration = Duration::from_secs(2);
@@ -32,9 +32,9 @@ pub struct Route {
 /// What the web ports of a host do when a connection comes from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WebPorts {
-    /// One of them accepts or refuses it: the way is open.
+    /// Both accept or refuse it: the way is open.
     Answer,
-    /// Neither does: a firewall is in between, or on the host.
+    /// One of them does not: a firewall is in between, or on the host.
     Silent,
 }
 
@@ -107,7 +107,12 @@ impl Route {
 
     /// What the web ports do now.
     pub async fn web_ports(&self) -> WebPorts {
-        let Ok(way @ Way::Direct { .. }) = self.way().await else { return WebPorts::Answer };
+        let Ok(way) = self.way().await else { return WebPorts::Answer };
+        if let Way::Program(_) = way {
+            // A program connects before it is known whether the port does, so it has to be heard.
+            let (http, https) = tokio::join!(speaks_http(&way), speaks_https(&way, &self.host));
+            return if http && https { WebPorts::Answer } else { WebPorts::Silent };
+        }
         let answers = async |port| match timeout(KNOCK, way.open(port)).await {
             Ok(Ok(_)) => true,
             Ok(Err(error)) => error
@@ -116,8 +121,22 @@ impl Route {
             Err(_) => false,
         };
         let (http, https) = tokio::join!(answers(80), answers(443));
-        if http || https { WebPorts::Answer } else { WebPorts::Silent }
+        if http && https { WebPorts::Answer } else { WebPorts::Silent }
     }
+}
+
+async fn speaks_http(way: &Way) -> bool {
+    let heard = async {
+        let mut stream = way.open(80).await.ok()?;
+        stream.write_all(b"HEAD / HTTP/1.0\r\n\r\n").await.ok()?;
+        stream.read_u8().await.ok()
+    };
+    timeout(FORWARD, heard).await.is_ok_and(|byte| byte.is_some())
+}
+
+async fn speaks_https(way: &Way, host: &str) -> bool {
+    let served = https::served_certificate(way.clone(), host);
+    timeout(FORWARD, served).await.is_ok_and(|served| served.is_ok())
 }
 
 /// By the last of some jump hosts, as ssh itself does it.
@@ -168,6 +187,17 @@ mod tests {
 
     fn words(route: &Route, port: u16) -> String {
         route.program.as_ref().map(|program| program.words(port).join(" ")).unwrap_or_default()
+    }
+
+    #[tokio::test]
+    async fn a_way_by_a_program_answers_once_it_is_heard() {
+        let by = |script: &str| {
+            Way::Program(Program::new(["sh", "-c", script].map(str::to_owned).to_vec()))
+        };
+
+        assert!(speaks_http(&by("read line; echo HTTP/1.0 301")).await);
+        assert!(!speaks_http(&by("exit 1")).await);
+        assert!(!speaks_https(&by("echo HTTP/1.0 400"), "host").await);
     }
 
     #[test]

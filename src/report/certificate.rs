@@ -26,6 +26,7 @@ pub(super) fn text(info: &CertificateInfo, served: &Served) -> String {
         Served::Other { sha256 } => {
             line("served", &format!("another certificate\n           {sha256}"));
         }
+        Served::NotLookedAt { why } => line("served", &format!("not looked at: {why}")),
         Served::Nothing { why } => line("served", &format!("nothing: {why}")),
     }
     text

@@ -16,6 +16,7 @@ pub(super) fn text(facts: &Facts) -> String {
     line("IPv6", if facts.ipv6 { "yes" } else { "no" });
     let ports: Vec<_> = facts.ssh_ports.iter().map(u16::to_string).collect();
     line("ssh ports", &ports.join(", "));
+    line("network", &facts.interfaces.join(", "));
     if let Some(client) = facts.ssh_client {
         line("you are", &client.to_string());
     }

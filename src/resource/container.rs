@@ -1,6 +1,7 @@
 //! A docker container that runs with few rights, and is made anew when it is not as it should be.
 
 mod body;
+mod ports;
 pub mod redis;
 mod run;
 mod saved;
@@ -116,6 +117,15 @@ impl Kind for Container {
             found.redis = OldRedis::examine(docker, &self.name).await?;
         }
         Ok(ContainerState::Present(Box::new(found)))
+    }
+
+    async fn require(&self, state: &ContainerState, host: &Host) -> Result<()> {
+        docker::require_usable(host).await?;
+        self.require_ports(state, host).await
+    }
+
+    async fn concern(&self, _: &ContainerState, host: &Host) -> Option<String> {
+        docker::concern(host).await
     }
 
     fn diff(&self, state: &ContainerState, host: &Host) -> Result<Option<Change>> {

@@ -1,5 +1,7 @@
 //! Whether the host's docker runs, and what its answers mean.
 
+mod installation;
+
 use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
@@ -14,6 +16,8 @@ use tokio::time::timeout;
 
 use super::volume::LABEL;
 use super::{Advise, Host};
+
+pub(super) use installation::{concern, require_usable};
 
 const SOCKET: &str = "/run/docker.sock";
 /// How long docker may take to answer.
@@ -107,8 +111,11 @@ pub async fn require(host: &Host) -> Result<&Docker> {
     match daemon(host).await? {
         Daemon::Up(docker) => Ok(docker),
         Daemon::Absent => bail!("docker is not installed on the host"),
-        Daemon::Down => Err(anyhow::anyhow!("docker does not run on the host"))
-            .hint("`systemctl start docker` on the host starts it, or says why it does not"),
+        Daemon::Down => {
+            let cause = installation::last_words(host).await.unwrap_or_default();
+            Err(anyhow::anyhow!("docker does not run on the host: {cause}"))
+                .hint("`systemctl start docker` on the host starts it, or says why it does not")
+        }
     }
 }
 
@@ -116,7 +123,11 @@ pub async fn require(host: &Host) -> Result<&Docker> {
 /// (policy-rc.d) keeps packages from that.
 pub(super) async fn require_started(host: &Host) -> Result<&Docker> {
     if matches!(daemon(host).await?, Daemon::Down) {
-        host.run("systemctl", &["start", "docker.service"]).await?;
+        let started = host.run("systemctl", &["start", "docker.service"]).await;
+        if let Err(error) = started {
+            let cause = installation::last_words(host).await.unwrap_or_default();
+            return Err(error.context(format!("docker does not start: {cause}")));
+        }
         host.forget();
     }
     require(host).await

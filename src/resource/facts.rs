@@ -28,11 +28,13 @@ pub struct Facts {
     /// TCP ports that sshd or its socket listens on, and the one this session came in by.
     pub ssh_ports: Vec<u16>,
     /// Where this session comes from, as the host sees it.
-    #[serde(with = "as_text")]
+    #[serde(with = "super::as_text")]
     pub ssh_client: Option<IpAddr>,
     /// Names and addresses by which operators have reached the host so far, oldest first.
     #[serde(default)]
     pub known_by: Vec<String>,
+    /// Network interfaces by which others reach the host. The bridges of Docker's networks are none.
+    pub interfaces: Vec<String>,
     /// nginx: the installed version or, before it is installed, the one apt would install.
     pub nginx: Option<Version>,
 }
@@ -54,31 +56,9 @@ impl Facts {
             ssh_ports: Vec::new(),
             ssh_client: None,
             known_by: Vec::new(),
+            interfaces: Vec::new(),
             nginx: None,
         }
-    }
-}
-
-/// An address as text in every encoding: some have another form for it, which is not theirs any more
-/// once an event is passed on in a third.
-mod as_text {
-    use std::net::IpAddr;
-
-    use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error};
-
-    #[allow(clippy::ref_option, reason = "serde hands it over so")]
-    pub(super) fn serialize<S: Serializer>(
-        address: &Option<IpAddr>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        address.map(|address| address.to_string()).serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<IpAddr>, D::Error> {
-        let text = Option::<String>::deserialize(deserializer)?;
-        text.map(|text| text.parse()).transpose().map_err(D::Error::custom)
     }
 }
 

@@ -1,6 +1,8 @@
 //! The host's firewall: ufw, with everything closed that is not allowed. ufw's own files are read
 //! and written, so that its commands keep working and rules made by others stay.
 
+mod exposure;
+mod foreign;
 mod guard;
 mod kernel;
 mod rules;
@@ -9,13 +11,16 @@ mod tests;
 mod ufw;
 
 use std::fmt;
+use std::net::IpAddr;
 
 use anyhow::{Context, Result, bail};
+use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::{Action, Advise, Back, Change, Host, Id, Kind};
 
-pub(super) use guard::Published;
+pub(super) use exposure::Closing;
+pub use exposure::{Exposure, Opening, exposure};
 pub(super) use kernel::Listed;
 pub use kernel::may_load_rules_any_time;
 use rules::{Family, RuleChange, RuleFile};
@@ -24,7 +29,7 @@ use ufw::Ufw;
 /// The firewall. Established connections survive its changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Firewall {
-    /// What may be reached from anywhere.
+    /// What may be reached.
     pub allow: Vec<FirewallPort>,
     /// Whether rules made by others are removed.
     pub exclusive: bool,
@@ -33,16 +38,22 @@ pub struct Firewall {
 }
 
 /// A port that is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FirewallPort {
-    /// Its number.
+    /// 1 to 65535.
     pub number: u16,
-    /// Its protocol.
+    /// `tcp` or `udp`.
     pub protocol: Transport,
+    /// The network that it is open to. None: every address, of IPv4 and IPv6.
+    #[serde(default, with = "super::as_text")]
+    pub from: Option<IpNet>,
+    /// The client that has to be let in. A rule of others that does makes this port unnecessary.
+    #[serde(default, with = "super::as_text")]
+    pub enough_for: Option<IpAddr>,
 }
 
 /// What a port's number is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Transport {
     /// TCP.
@@ -51,9 +62,28 @@ pub enum Transport {
     Udp,
 }
 
+impl FirewallPort {
+    /// A port that every address may reach.
+    #[must_use]
+    pub fn open_to_all(number: u16, protocol: Transport) -> Self {
+        Self { number, protocol, from: None, enough_for: None }
+    }
+
+    /// The network as ufw writes it: a single address has no length, and all addresses are none.
+    fn source(self) -> Option<String> {
+        let from = self.from.filter(|from| from.prefix_len() > 0)?.trunc();
+        let is_single = from.prefix_len() == from.max_prefix_len();
+        Some(if is_single { from.addr().to_string() } else { from.to_string() })
+    }
+}
+
 impl fmt::Display for FirewallPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.number, self.protocol.name())
+        write!(f, "{}/{}", self.number, self.protocol.name())?;
+        match self.source() {
+            Some(from) => write!(f, " from {from}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -84,13 +114,16 @@ impl Kind for Firewall {
 
     async fn read(&self, host: &Host) -> Result<FirewallState> {
         let ufw = Ufw::read(host).await?;
-        let is_guarded = ufw.as_ref().is_some_and(|ufw| ufw.guard.is_ours());
-        let closing = match is_guarded {
-            true => Vec::new(),
-            false => guard::closing(&self.allow, host).await?,
-        };
-        *host.closing.borrow_mut() = closing;
+        host.closing.replace(exposure::closing(&self.allow, ufw.as_ref(), host).await?);
         Ok(ufw.map_or(FirewallState::Absent, |ufw| FirewallState::Installed(Box::new(ufw))))
+    }
+
+    fn expect(&self, host: &Host) {
+        foreign::expect(host);
+    }
+
+    async fn require(&self, _: &FirewallState, host: &Host) -> Result<()> {
+        foreign::require_none(&self.allow, host).await
     }
 
     fn diff(&self, state: &FirewallState, host: &Host) -> Result<Option<Change>> {
@@ -100,7 +133,8 @@ impl Kind for Firewall {
                     .attribute("enabled", None, Some(yes(true)))
                     .attribute("default incoming", None, Some("deny".to_owned()));
                 let none = RuleFile::default();
-                return Ok(Some(with_closing(self.rule_attributes(change, &none, &none), host)));
+                let change = self.rule_attributes(change, &self.allow, &none, &none);
+                return Ok(Some(with_closing(change, host)));
             }
             FirewallState::Installed(ufw) => ufw,
         };
@@ -108,8 +142,8 @@ impl Kind for Firewall {
             .attribute("enabled", Some(yes(ufw.is_enabled())), Some(yes(true)))
             .attribute("IPv6", Some(yes(ufw.has_ipv6())), Some(yes(true)))
             .attribute("default incoming", Some(ufw.incoming()), Some("deny".to_owned()));
-        let mut change =
-            self.rule_attributes(change, &ufw.rules(Family::V4)?, &ufw.rules(Family::V6)?);
+        let (v4, v6) = (ufw.rules(Family::V4)?, ufw.rules(Family::V6)?);
+        let mut change = self.rule_attributes(change, &self.wanted(ufw)?, &v4, &v6);
         let only_loading = change.details.is_empty();
         if ufw.is_enabled() {
             change = change.attribute("loaded", Some(yes(ufw.loaded)), Some(yes(true)));
@@ -128,12 +162,28 @@ impl Kind for Firewall {
         if self.exclusive {
             return Ok(None);
         }
-        let mut names = ufw.rules(Family::V4)?.others(&self.allow, Family::V4);
-        names.extend(ufw.rules(Family::V6)?.others(&self.allow, Family::V6));
+        let allow = self.wanted(ufw)?;
+        let mut names = ufw.rules(Family::V4)?.others(&allow, Family::V4);
+        names.extend(ufw.rules(Family::V6)?.others(&allow, Family::V6));
         names.dedup();
         let shown =
             (!names.is_empty()).then(|| format!("rules that others made: {}", names.join(", ")));
         Ok(shown)
+    }
+
+    async fn concern(&self, _: &FirewallState, host: &Host) -> Option<String> {
+        let beside = exposure::beside(host).await.unwrap_or_default();
+        let named: Vec<_> = beside
+            .iter()
+            .map(|(container, network)| format!("`{container}` (network `{network}`)"))
+            .collect();
+        (!named.is_empty()).then(|| {
+            format!(
+                "containers that are on the outer network themselves, where this firewall closes \
+                 none of their ports: {}",
+                named.join(", ")
+            )
+        })
     }
 
     async fn apply(&self, _: &FirewallState, host: &Host) -> Result<()> {
@@ -141,9 +191,10 @@ impl Kind for Firewall {
         let Some(ufw) = Ufw::read(host).await? else {
             bail!("`ufw` is not installed on the host");
         };
+        let allow = self.wanted(&ufw)?;
         for family in [Family::V4, Family::V6] {
             let mut file = ufw.rules(family)?;
-            let changes = file.bring_to(&self.allow, self.exclusive, family);
+            let changes = file.bring_to(&allow, self.exclusive, family);
             if !changes.is_empty() || !ufw.has_rules(family) {
                 ufw.write_rules(family, &file, host)?;
             }
@@ -208,13 +259,34 @@ impl Kind for Firewall {
 }
 
 impl Firewall {
-    fn rule_attributes(&self, mut change: Change, v4: &RuleFile, v6: &RuleFile) -> Change {
-        let v4 = v4.clone().bring_to(&self.allow, self.exclusive, Family::V4);
-        let mut v6 = v6.clone().bring_to(&self.allow, self.exclusive, Family::V6);
+    /// The ports that need a rule of hwctl's on this host. A port that only has to let a client in needs
+    /// none where a rule of others does: the host's owner has decided from where.
+    fn wanted(&self, ufw: &Ufw) -> Result<Vec<FirewallPort>> {
+        let (v4, v6) = (ufw.rules(Family::V4)?, ufw.rules(Family::V6)?);
+        let is_needed = |port: &&FirewallPort| {
+            let Some(client) = port.enough_for.filter(|_| !self.exclusive) else { return true };
+            let file = if client.is_ipv4() { &v4 } else { &v6 };
+            v4.has_own(**port, Family::V4)
+                || v6.has_own(**port, Family::V6)
+                || !file.lets_in(client, **port, ufw.loaded)
+        };
+        Ok(self.allow.iter().filter(is_needed).copied().collect())
+    }
+
+    fn rule_attributes(
+        &self,
+        mut change: Change,
+        allow: &[FirewallPort],
+        v4: &RuleFile,
+        v6: &RuleFile,
+    ) -> Change {
+        let v4 = v4.clone().bring_to(allow, self.exclusive, Family::V4);
+        let mut v6 = v6.clone().bring_to(allow, self.exclusive, Family::V6);
         // What is the same for both families is one thing to a person.
         for rule in v4 {
             let both = v6.iter().position(|other| *other == rule);
-            let suffix = if both.is_some() { "" } else { " (v4 only)" };
+            let is_narrow = rule.name.contains(" from ");
+            let suffix = if both.is_some() || is_narrow { "" } else { " (v4 only)" };
             if let Some(both) = both {
                 v6.remove(both);
             }
@@ -241,12 +313,12 @@ impl Firewall {
     }
 }
 
-/// Names the containers that outsiders reach no longer, and the line that keeps them reachable.
+/// Names the containers and programs that others reach no longer, and the line that keeps them reachable.
 fn with_closing(change: Change, host: &Host) -> Change {
-    host.closing.borrow().iter().fold(change, |change, published| {
-        let port = &published.port;
+    host.closing.borrow().iter().fold(change, |change, closing| {
+        let port = &closing.port;
         change.attribute(
-            &format!("container {}", published.container),
+            &closing.holder,
             Some(format!("reachable on {port}")),
             Some(format!("closed (`{port}` in `firewall.allow` keeps it open)")),
         )
@@ -255,6 +327,11 @@ fn with_closing(change: Change, host: &Host) -> Change {
 
 fn with_rule(change: Change, rule: RuleChange, suffix: &str) -> Change {
     change.attribute(&format!("rule {}{suffix}", rule.name), rule.before, rule.after)
+}
+
+/// Whether the kernel has all the rules that ufw's files say, and those in Docker's chain.
+pub async fn is_firewall_loaded(host: &Host) -> Result<bool> {
+    Ok(Box::pin(Ufw::read(host)).await?.is_some_and(|ufw| ufw.loaded))
 }
 
 fn yes(value: bool) -> String {

@@ -14,8 +14,7 @@ use rustix::fs::{Access, access};
 use tokio::sync::OnceCell;
 
 use super::batch::Batch;
-use super::firewall::Listed;
-use super::firewall::Published;
+use super::firewall::{Closing, Listed};
 use super::known::Known;
 use super::packages::{LastTable, Simulated};
 use super::vouch::Vouchers;
@@ -57,8 +56,8 @@ pub struct Host {
     outcomes: RefCell<HashMap<Id, Outcome>>,
     /// Stamps of units by name.
     starts: RefCell<HashMap<String, Vec<u8>>>,
-    /// Ports of containers that the firewall would close.
-    pub(super) closing: RefCell<Vec<Published>>,
+    /// Ports that the firewall would close.
+    pub(super) closing: RefCell<Vec<Closing>>,
     docker: OnceCell<bollard::Docker>,
     cache: RefCell<HashMap<String, Rc<OnceCell<Rc<str>>>>>,
     tables: RefCell<HashMap<String, Rc<str>>>,

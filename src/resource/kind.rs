@@ -22,15 +22,16 @@ pub(crate) trait Kind {
     /// Reads what the host has. Changes nothing. Absent is a state; unreadable is an error.
     async fn read(&self, host: &Host) -> Result<Self::State>;
 
-    /// Fails if a change from `state` needs something from outside of the host that is not there.
-    async fn require(&self, _state: &Self::State, _host: &Host) -> Result<()> {
-        Ok(())
-    }
-
     /// The digest of a resource that is as it should be, where a look shows that without reading
     /// all of it; none where it has to be read.
     fn as_declared(&self, _host: &Host) -> Result<Option<String>> {
         Ok(None)
+    }
+
+    /// Refuses a plan for what lies beyond the resource itself, such as another program on its port or a
+    /// registry that cannot be reached.
+    async fn require(&self, _state: &Self::State, _host: &Host) -> Result<()> {
+        Ok(())
     }
 
     /// What has to change, if anything.
@@ -42,7 +43,7 @@ pub(crate) trait Kind {
     }
 
     /// Something about the state that the operator should know, whether or not it changes.
-    fn concern(&self, _state: &Self::State) -> Option<String> {
+    async fn concern(&self, _state: &Self::State, _host: &Host) -> Option<String> {
         None
     }
 
@@ -146,6 +147,7 @@ pub(super) async fn read<'a, K: Kind>(kind: &'a K, host: &Host) -> Result<Readin
     }
     let state = kind.read(host).await?;
     kind.require(&state, host).await?;
+    let concern = kind.concern(&state, host).await;
     Ok(Box::new(move |host| {
         let change = kind.diff(&state, host)?;
         let fingerprint = match change {
@@ -157,7 +159,7 @@ pub(super) async fn read<'a, K: Kind>(kind: &'a K, host: &Host) -> Result<Readin
             change,
             fingerprint,
             stays: kind.stays(&state)?,
-            concern: kind.concern(&state),
+            concern,
             digest: kind.digest(&state, host),
             changed_at: kind.changed_at(host),
         })

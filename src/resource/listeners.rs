@@ -21,6 +21,24 @@ pub struct Listener {
     pub processes: Vec<(u32, String)>,
 }
 
+impl Listener {
+    /// Whether Docker holds it for a container.
+    #[must_use]
+    pub fn is_of_docker(&self) -> bool {
+        let names = ["docker-proxy", "dockerd"];
+        self.processes.first().is_some_and(|(_, name)| names.contains(&name.as_str()))
+    }
+
+    /// Who holds it, such as `` `nginx` (pid 12) ``.
+    #[must_use]
+    pub fn holder(&self) -> String {
+        match self.processes.first() {
+            Some((pid, name)) => format!("`{name}` (pid {pid})"),
+            None => "another program".to_owned(),
+        }
+    }
+}
+
 /// All listening TCP sockets of the host.
 #[must_use]
 pub fn listeners() -> Vec<Listener> {

@@ -3,6 +3,7 @@
 //! A kind reads the host through [`Host`] and nothing else; it knows no ssh, no terminal and no
 //! inventory. [`Resource`] is the sum of all kinds and the only type the engine handles.
 
+mod as_text;
 mod attributes;
 mod back;
 mod batch;
@@ -22,6 +23,7 @@ mod hint;
 mod host;
 mod host_secret;
 mod image;
+mod interfaces;
 mod json_settings;
 mod kind;
 mod known;
@@ -62,12 +64,16 @@ pub use docker::require as require_docker;
 pub use entry::{MAX_FILE, sweep};
 pub use facts::{Facts, Version};
 pub use file::{Absent, File};
-pub use firewall::{Firewall, FirewallPort, FirewallState, Transport, may_load_rules_any_time};
+pub use firewall::{
+    Exposure, Firewall, FirewallPort, FirewallState, Opening, Transport, exposure,
+    is_firewall_loaded, may_load_rules_any_time,
+};
 pub use fs::{Owner, user_name, write_atomic};
 pub use hint::{Advise, Hint};
 pub use host::{BlobSource, Host, Outcome, Progress, last_lines};
 pub use host_secret::{HostSecret, HostSecretState};
 pub use image::{Image, ImageState};
+pub use interfaces::outer_interfaces;
 pub use json_settings::JsonSettings;
 pub(crate) use kind::Kind;
 pub use kind::{Examined, Reading, Weighed};

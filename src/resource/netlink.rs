@@ -19,13 +19,16 @@ const DONE: u16 = 3;
 const HEADER: usize = 16;
 
 /// The bodies of the kernel's answers to a message of a kind.
-pub(super) fn ask(protocol: Protocol, kind: u16, flags: u16, body: &[u8]) -> Result<Vec<Vec<u8>>> {
-    let socket = socket_with(
-        AddressFamily::NETLINK,
-        SocketType::DGRAM,
-        SocketFlags::CLOEXEC,
-        Some(protocol),
-    )?;
+///
+/// No protocol is `NETLINK_ROUTE`.
+pub(super) fn ask(
+    protocol: Option<Protocol>,
+    kind: u16,
+    flags: u16,
+    body: &[u8],
+) -> Result<Vec<Vec<u8>>> {
+    let socket =
+        socket_with(AddressFamily::NETLINK, SocketType::DGRAM, SocketFlags::CLOEXEC, protocol)?;
     send(&socket, &message(kind, flags, body)?, SendFlags::empty())?;
     let mut answers = Vec::new();
     let mut buffer = vec![0; 32 << 10];

@@ -4,6 +4,7 @@ mod apt;
 mod consequences;
 mod hold;
 mod removal;
+mod sources;
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,11 +20,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{Action, Advise as _, Back, Change, Host, Id, Kind};
 use apt::{
-    apt, apt_command, install, is_dpkg_locked, require_space, wait_for_first_boot, wait_for_locks,
+    apt, apt_command, install, is_dpkg_locked, lists_are_fresh, require_space, wait_for_first_boot,
+    wait_for_locks,
 };
 use consequences::Consequences;
 use removal::Removal;
 pub(super) use removal::Simulated;
+use sources::Heard;
 
 /// Packages that are installed; which version is the distribution's choice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +36,10 @@ pub struct Packages {
     /// Packages that do the same work, by the name in whose place they may be: one of them is as good.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub alternatives: BTreeMap<String, Vec<String>>,
+    /// Packages of the names that are not installed where they are missing, since the part of the stack
+    /// that needs them is skipped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub spared: Vec<String>,
 }
 
 /// What dpkg says of the wanted packages.
@@ -183,12 +190,24 @@ impl Kind for Packages {
         Ok(change.unless_empty())
     }
 
-    fn concern(&self, state: &PackagesState) -> Option<String> {
-        if state.interrupted || state.unfinished.is_empty() {
+    async fn require(&self, state: &PackagesState, host: &Host) -> Result<()> {
+        match self.needs_sources(state, host) {
+            true => Heard::of(host).await?.require_any(),
+            false => Ok(()),
+        }
+    }
+
+    async fn concern(&self, state: &PackagesState, host: &Host) -> Option<String> {
+        if !state.interrupted && !state.unfinished.is_empty() {
+            let names = state.unfinished.iter().cloned().collect::<Vec<_>>().join(" ");
+            return Some(format!(
+                "dpkg has not finished `{names}`: `dpkg --configure {names}` says why"
+            ));
+        }
+        if !self.needs_sources(state, host) {
             return None;
         }
-        let names = state.unfinished.iter().cloned().collect::<Vec<_>>().join(" ");
-        Some(format!("dpkg has not finished `{names}`: `dpkg --configure {names}` says why"))
+        Heard::of(host).await.ok()?.concern()
     }
 
     async fn apply(&self, _: &PackagesState, host: &Host) -> Result<()> {
@@ -268,6 +287,11 @@ impl Kind for Packages {
 }
 
 impl Packages {
+    /// Whether a run will ask apt's sources: packages are missing, and the lists are old.
+    fn needs_sources(&self, state: &PackagesState, host: &Host) -> bool {
+        !self.missing(&state.installed).is_empty() && !lists_are_fresh(host)
+    }
+
     /// Whether a package is one of those, or may be in the place of one.
     fn is_meant(&self, name: &String) -> bool {
         self.names.contains(name) || self.alternatives.values().any(|all| all.contains(name))
@@ -279,7 +303,8 @@ impl Packages {
             let alternatives = self.alternatives.get(name).into_iter().flatten();
             std::iter::once(name).chain(alternatives).any(|name| installed.contains_key(name))
         };
-        self.names.iter().filter(|name| !is_there(name)).map(String::as_str).collect()
+        let is_missing = |name: &&String| !self.spared.contains(name) && !is_there(name);
+        self.names.iter().filter(is_missing).map(String::as_str).collect()
     }
 
     /// What dpkg says, without asking apt what would follow from it.
@@ -363,7 +388,7 @@ mod tests {
     fn an_alternative_is_as_good() {
         let alternatives = BTreeMap::from([("docker.io".to_owned(), vec!["docker-ce".to_owned()])]);
         let names = vec!["nginx".to_owned(), "docker.io".to_owned()];
-        let packages = Packages { names, alternatives };
+        let packages = Packages { names, alternatives, spared: Vec::new() };
         let installed = BTreeMap::from([("docker-ce".to_owned(), "28".to_owned())]);
 
         assert_eq!(packages.missing(&installed), ["nginx"]);

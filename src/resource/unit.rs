@@ -1,32 +1,26 @@
 //! A systemd unit: enabled, running, and started with the configuration that is on disk.
 
+mod shown;
 mod state;
 mod trial;
 
 use std::process::Output;
-use std::rc::Rc;
 
 use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 
 use super::{
     Action, Advise, Back, Change, Host, Id, Kind, listeners, reload_nginx, reload_systemd,
-    reload_systemd_if_stale, show_units,
+    reload_systemd_if_stale,
 };
 
+use shown::{block, field};
 use state::Stamp;
 
+pub use shown::read_units;
+pub(super) use shown::unit_is_on;
 pub use state::UnitState;
 pub use trial::FOLDER as TRIAL_FOLDER;
-
-const PROPERTIES: [&str; 6] = [
-    "LoadState",
-    "ActiveState",
-    "UnitFileState",
-    "InvocationID",
-    "StateChangeTimestampMonotonic",
-    "ActiveEnterTimestampMonotonic",
-];
 
 /// How a running unit takes up a changed configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,10 +87,7 @@ impl Unit {
         let Some(taken) = listeners().into_iter().find(|l| self.ports.contains(&l.port)) else {
             return Ok(());
         };
-        let holder = match taken.processes.first() {
-            Some((pid, name)) => format!("`{name}` (pid {pid})"),
-            None => "another program".to_owned(),
-        };
+        let holder = taken.holder();
         Err(anyhow!("port {} of `{}` is taken by {holder}", taken.port, self.name)).hint(format!(
             "`{}` needs that port to itself, and hwctl stops no program that is not its own: \
                  decide which of the two is to serve on this host",
@@ -218,20 +209,6 @@ impl Unit {
     }
 }
 
-/// What systemd says of all the units that are expected, in one call.
-async fn show(host: &Host) -> Result<Rc<str>> {
-    let names = host.expected_units();
-    host.once("units", async || show_units(host, &names, &PROPERTIES).await).await
-}
-
-/// Asks systemd before anything else is read: its answer takes longest.
-pub async fn read_units(host: &Host) {
-    if !host.expected_units().is_empty() {
-        // An error is told to who asks for it next.
-        let _ = show(host).await;
-    }
-}
-
 impl Kind for Unit {
     type State = UnitState;
 
@@ -244,18 +221,8 @@ impl Kind for Unit {
     }
 
     async fn read(&self, host: &Host) -> Result<UnitState> {
-        host.expect_unit(&self.name);
-        let names = host.expected_units();
-        let shown = show(host).await?;
-        let block = shown
-            .split("\n\n")
-            .zip(&names)
-            .find_map(|(block, name)| (*name == self.name).then_some(block))
-            .with_context(|| format!("systemd says nothing of `{}`", self.name))?;
-        let field = |name: &str| {
-            let found = block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-            found.unwrap_or_default().to_owned()
-        };
+        let block = block(host, &self.name).await?;
+        let field = |name: &str| field(&block, name).to_owned();
         Ok(UnitState {
             loaded: matches!(field("LoadState").as_str(), "loaded" | "masked"),
             active: field("ActiveState"),

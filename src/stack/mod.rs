@@ -130,6 +130,15 @@ impl Stack {
         files
     }
 
+    /// Leaves out what of other parts only serves those that are skipped.
+    pub fn skip(&mut self, parts: &[String]) {
+        for declared in &mut self.resources {
+            if let Resource::Packages(packages) = &mut declared.resource {
+                packages::spare(packages, parts);
+            }
+        }
+    }
+
     /// Two resources of one name would undo each other in every run.
     fn refuse_twins(&self) -> Result<()> {
         let mut seen = HashSet::new();

@@ -3,6 +3,10 @@
 use super::Builder;
 use crate::resource::{Facts, Packages, Version};
 
+/// Packages that one part alone needs.
+const OF_PARTS: [(&str, &str); 3] =
+    [("ufw", "firewall"), ("docker.io", "redis"), ("docker-cli", "redis")];
+
 pub(super) fn declare(builder: &mut Builder<'_>) {
     // Pulling an image needs the certificates, which docker.io only recommends.
     let mut names = vec!["nginx", "docker.io", "ufw", "logrotate", "ca-certificates"];
@@ -18,8 +22,16 @@ pub(super) fn declare(builder: &mut Builder<'_>) {
     let alternatives = alternatives.into_iter().filter(|(name, _)| names.contains(name));
     builder.add(Packages {
         names: owned(&names),
+        spared: Vec::new(),
         alternatives: alternatives.map(|(name, all)| (name.to_owned(), owned(&all))).collect(),
     });
+}
+
+/// Installs no package that only parts need that are skipped: it may not go together with what does that
+/// work on the host.
+pub(super) fn spare(packages: &mut Packages, skipped: &[String]) {
+    let spared = OF_PARTS.iter().filter(|(_, part)| skipped.iter().any(|tag| tag == part));
+    packages.spared = spared.map(|(package, _)| (*package).to_owned()).collect();
 }
 
 /// Since Debian 13 docker.io only recommends the client: hwctl does not need it, people do.

@@ -16,7 +16,7 @@ sites:
   site2: { path: /close, root: /var/www/site2, users: { admin: planted-1 }, allow: [127.0.0.1, 192.168.1.0/24, 10.0.0.5] }
 api: { users: { admin: planted-2, "other.user": planted-3 }, workers: auto, token_ttl: 3600 }
 redis: { image: "redis:7-alpine", container: redis-flask, volume: flask-app_redis-data, port: 6379 }
-firewall: { allow: [80/tcp, 443/tcp], exclusive: false }
+firewall: { allow: [{ port: 80/tcp }, { port: 443/tcp }], exclusive: false }
 logrotate: { keep: 14, every: daily }
 "#;
 
@@ -40,6 +40,7 @@ fn facts(os: &str, version: &str, nginx: Option<Version>) -> Facts {
         ssh_ports: vec![22],
         ssh_client: None,
         known_by: Vec::new(),
+        interfaces: vec!["eth0".to_owned()],
         nginx,
     }
 }
@@ -164,6 +165,51 @@ fn inputs_come_before_what_is_started_with_them() {
         }
         seen.insert(declared.resource.id());
     }
+}
+
+#[test]
+fn a_port_for_one_network_is_in_the_guard_of_its_family() {
+    let with_allow =
+        |allow: &str| vars(|vars| vars.firewall.allow = serde_yaml::from_str(allow).unwrap());
+    let allow = "[{ port: 80/tcp }, { port: 8080/tcp, from: 10.1.0.0/16 }, { port: 53/udp, from: '2001:db8::7' }]";
+    let made = made(&with_allow(allow), &debian_13()).unwrap();
+    let rule = |from: &str, port: &str| format!("-A DOCKER-USER{from} -p {port} -j RETURN\n");
+    let v4 = rule(" -s 10.1.0.0/16", "tcp -m conntrack --ctstate DNAT --ctorigdstport 8080");
+    let v6 = rule(" -s 2001:db8::7/128", "udp -m conntrack --ctstate DNAT --ctorigdstport 53");
+    let both = rule("", "tcp -m conntrack --ctstate DNAT --ctorigdstport 80");
+
+    for (path, own, other) in [("after.rules", &v4, &v6), ("after6.rules", &v6, &v4)] {
+        let text = text(&made, &format!("/etc/ufw/{path}"));
+
+        assert!(text.contains(own) && text.contains(&both) && !text.contains(other), "{text}");
+    }
+}
+
+#[test]
+fn ssh_is_open_from_where_the_inventory_says_if_that_lets_the_session_in() {
+    let firewall = |allow: &str, client: &str| {
+        let vars = vars(|vars| vars.firewall.allow = serde_yaml::from_str(allow).unwrap());
+        let facts = Facts { ssh_client: Some(client.parse().unwrap()), ..debian_13() };
+        let made = made(&vars, &facts)?;
+        let firewall = made.resources.iter().find_map(|declared| match &declared.resource {
+            Resource::Firewall(firewall) => Some(firewall.allow.clone()),
+            _ => None,
+        });
+        Ok::<_, anyhow::Error>(firewall.expect("a firewall"))
+    };
+    let narrow = "[{ port: 22/tcp, from: 10.0.0.0/8 }]";
+
+    let by_default = firewall("[]", "10.9.8.7").unwrap();
+    let declared = firewall(narrow, "10.9.8.7").unwrap();
+    let refused = firewall(narrow, "192.0.2.7").unwrap_err();
+
+    assert_eq!(by_default[0].to_string(), "22/tcp");
+    assert_eq!(by_default[0].enough_for, Some("10.9.8.7".parse().unwrap()));
+    assert_eq!(
+        declared.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        ["22/tcp from 10.0.0.0/8"]
+    );
+    assert!(refused.to_string().contains("comes from 192.0.2.7"), "{refused:#}");
 }
 
 #[test]

@@ -32,6 +32,7 @@ mod layers;
 mod neighbors;
 mod nginx;
 mod nginx_of_others;
+mod obstacles;
 mod outlive;
 mod parts;
 mod persist;
@@ -76,6 +77,7 @@ const TESTS: &[&[harness::Case]] = &[
     daily::restart::TESTS,
     cert::TESTS,
     neighbors::TESTS,
+    obstacles::TESTS,
     parts::TESTS,
     persist::TESTS,
     pull::TESTS,

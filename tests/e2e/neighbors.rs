@@ -9,6 +9,11 @@ crate::tests! {
     Lab: [
         published_ports_of_others_are_named_and_given_back,
         eighty_published_ports_stay_or_are_named,
+        published_ports_are_closed_whatever_their_network_is_called,
+        a_program_with_a_rule_of_its_own_stays_and_is_expected,
+        another_firewall_is_refused_in_the_plan,
+        ssh_stays_as_narrow_as_its_owner_made_it,
+        a_rotation_of_others_for_the_same_logs_is_named_in_the_plan,
         a_docker_that_was_there_is_used,
         a_package_that_would_go_is_named_and_stays,
         a_package_of_others_that_dpkg_cannot_finish_is_no_obstacle,
@@ -75,6 +80,163 @@ fn published_ports_of_others_are_named_and_given_back() {
     assert_eq!(code, 0, "{events:#?}");
     assert!(host.answers(8081), "{}", host.sh("iptables -S"));
     assert_eq!(host.sh(chain), before);
+}
+
+/// The names that Docker gives to bridges are its own to choose, and the owner's.
+fn published_ports_are_closed_whatever_their_network_is_called() {
+    let host = Provisioned::ready("trixie");
+    let run = "docker run -d redis:7-alpine redis-server --protected-mode no";
+    let run = |options: &str| host.sh(&run.replace("-d", &format!("-d {options}")));
+    host.sh("docker network create -o com.docker.network.bridge.name=shop0 shop");
+    run("--name shop --network shop -p 8085:6379");
+    run(&format!("--name one --network shop -p {}:8086:6379", host.host.address));
+    run("--name plain -p 8087:6379");
+
+    for port in [8085, 8086, 8087] {
+        assert!(host.sh_ok(&format!("docker port $(docker ps -qf publish={port})")));
+        assert!(!host.answers(port), "{port}: {}", host.sh("iptables -S; iptables -t nat -S"));
+    }
+    let rules = |program: &str| host.sh(&format!("{program} -S DOCKER-USER"));
+    assert_eq!(rules("iptables"), rules("ip6tables"));
+    // What the containers themselves begin is let through, and so are they to each other.
+    let outside = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = outside.local_addr().unwrap().port();
+    let gateway = host.sh("ip route show default | cut -d' ' -f3");
+    host.sh(&format!(
+        "nsenter -n -t $(docker inspect -f '{{{{.State.Pid}}}}' shop) bash -c '</dev/tcp/{gateway}/{port}'"
+    ));
+    host.sh("docker exec shop redis-cli -h one PING");
+    assert_eq!(host.hwctl("plan", &[]).0, 0, "another bridge changes no rule");
+    let (code, events) = host.hwctl("verify", &[]);
+    assert_eq!(code, 0, "{events:#?}");
+
+    host.sh("iptables -I DOCKER-USER -p tcp -j ACCEPT");
+    wait_until("the hole is open", || host.answers(8085));
+    let (code, events) = host.hwctl("verify", &[]);
+    let told = serde_json::to_string(&events).unwrap();
+    assert!(code == 1 && told.contains("port 8085, 8086, 8087 answers"), "{told}");
+    let (code, events) = host.hwctl("status", &[]);
+    let told = serde_json::to_string(&events).unwrap();
+    assert!(code == 1 && told.contains("not in the kernel"), "{told}");
+    let (code, events) = host.hwctl("doctor", &["--fix"]);
+    assert_eq!(code, 0, "{events:#?}");
+    assert!(!host.answers(8085), "{}", host.sh("iptables -S DOCKER-USER"));
+
+    let open = "firewall.allow=[80/tcp, 443/tcp, {port: 8085, from: 0.0.0.0/0}]";
+    assert_eq!(host.hwctl("provision", &["--set", open]).0, 0);
+    assert!(host.answers(8085) && !host.answers(8086));
+    let elsewhere = open.replace("0.0.0.0/0", "192.0.2.0/24");
+    assert_eq!(host.hwctl("provision", &["--set", &elsewhere]).0, 0);
+    assert!(!host.answers(8085), "it is open to another network alone");
+    assert_eq!(host.hwctl("plan", &["--set", &elsewhere]).0, 0);
+}
+
+fn a_program_with_a_rule_of_its_own_stays_and_is_expected() {
+    let host = Provisioned::fresh("trixie");
+    host.sh("{ apt-get install -q -y --no-install-recommends ufw iptables; } >/dev/null 2>&1; \
+         ufw allow 22/tcp; ufw allow 8080/tcp; ufw --force enable; \
+         systemd-run --unit=theirs --socket-property=ListenStream=8080 sleep 999");
+
+    let (code, events) = host.hwctl("provision", &[]);
+
+    assert_eq!(code, 0, "{events:#?}");
+    let told = serde_json::to_string(&events).unwrap();
+    assert!(told.contains("rules that others made: allow 22/tcp, allow 8080/tcp"), "{told}");
+    assert!(host.answers(8080));
+    let (code, events) = host.hwctl("verify", &[]);
+    assert_eq!(code, 0, "{events:#?}");
+    let (code, events) = host.hwctl("restart", &["api"]);
+    assert_eq!(code, 0, "{events:#?}");
+}
+
+fn another_firewall_is_refused_in_the_plan() {
+    let host = Provisioned::fresh("trixie");
+    host.sh("{ apt-get install -q -y --no-install-recommends nftables iptables; } >/dev/null 2>&1");
+    let own = "nft add table inet own; \
+               nft 'add chain inet own in { type filter hook input priority 0; policy drop; }'; \
+               nft add rule inet own in ct state established,related accept; \
+               nft add rule inet own in tcp dport 22 accept";
+    let clouds = "iptables -A INPUT -p tcp --dport 22 -j ACCEPT; iptables -A INPUT -j REJECT";
+    let bans = "iptables -N f2b-sshd; iptables -A INPUT -p tcp --dport 22 -j f2b-sshd; \
+                iptables -A f2b-sshd -s 203.0.113.7 -j REJECT; iptables -A f2b-sshd -j RETURN; \
+                nft add table inet f2b; nft 'add set inet f2b bad { type ipv4_addr; }'; \
+                nft 'add chain inet f2b in { type filter hook input priority -1; }'; \
+                nft add rule inet f2b in tcp dport 22 ip saddr @bad drop";
+    for (set_up, take_away, named) in [
+        (own, "nft delete table inet own", "nft chain inet own in, policy drop"),
+        (clouds, "iptables -F INPUT", "-A INPUT -j REJECT"),
+        (
+            "systemctl enable nftables",
+            "systemctl disable nftables",
+            "`nftables` is another firewall",
+        ),
+        ("systemctl start nftables", "systemctl stop nftables", "disable --now nftables.service"),
+    ] {
+        host.sh(set_up);
+
+        let (code, events) = host.hwctl("provision", &[]);
+
+        let told = failure(&events);
+        assert_eq!(code, 1, "{set_up}: {events:#?}");
+        assert!(told.contains(named) && told.contains("--skip firewall"), "{set_up}: {told}");
+        assert!(host.is_untouched(), "{set_up}");
+        host.sh(take_away);
+    }
+    // The way on: the firewall is the owner's, and ufw does not come.
+    host.sh(own);
+    let (code, events) = host.hwctl("plan", &["--skip", "firewall"]);
+    assert_eq!(code, 3, "{events:#?}");
+    assert!(!details(&events, "packages apt").contains("ufw"), "{events:#?}");
+    host.sh("nft delete table inet own");
+    host.sh("systemctl mask nftables");
+    host.sh(bans);
+    let (code, events) = host.hwctl("plan", &[]);
+    assert_eq!(code, 3, "{events:#?}");
+}
+
+fn ssh_stays_as_narrow_as_its_owner_made_it() {
+    let host = Provisioned::fresh("trixie");
+    let network = host.sh("ip route show dev eth0 scope link | cut -d' ' -f1");
+    host.sh(&format!(
+        "{{ apt-get install -q -y --no-install-recommends ufw iptables; }} >/dev/null 2>&1; \
+         ufw allow proto tcp from {network} to any port 22; ufw --force enable"
+    ));
+    let rules = || host.sh("grep -h '^### tuple' /etc/ufw/user.rules /etc/ufw/user6.rules");
+
+    let (code, events) = host.hwctl("provision", &[]);
+    assert_eq!(code, 0, "{events:#?}");
+    let ssh = |rules: String| rules.lines().filter(|line| line.contains(" 22 ")).count();
+    assert_eq!(ssh(rules()), 1, "{}", rules());
+    assert_eq!(host.hwctl("plan", &[]).0, 0);
+
+    // The inventory decides where it says something.
+    let from = |network: &str| {
+        format!(
+            "firewall.allow=[80/tcp, 443/tcp, {{port: 22, from: '{network}'}}, {{port: 8080, from: '2001:db8::/32'}}]"
+        )
+    };
+    let (code, events) = host.hwctl("plan", &["--set", &from("192.0.2.0/24")]);
+    assert!(code == 2 && failure(&events).contains("lets nobody in to ssh"), "{events:#?}");
+    let narrow = from(&network);
+    let (code, events) = host.hwctl("provision", &["--set", &narrow]);
+    assert_eq!(code, 0, "{events:#?}");
+    assert!(rules().contains("allow tcp 8080 ::/0 any 2001:db8::/32 in"), "{}", rules());
+    assert_eq!(host.hwctl("plan", &["--set", &narrow]).0, 0);
+    let shown = host.sh("ufw status");
+    assert!(shown.contains("2001:db8::/32"), "ufw reads them: {shown}");
+}
+
+fn a_rotation_of_others_for_the_same_logs_is_named_in_the_plan() {
+    let host = Provisioned::fresh("trixie");
+    host.sh("mkdir -p /etc/logrotate.d; cd /etc/logrotate.d; \
+         printf '/var/log/*/*.log {\\n weekly\\n}\\n' >app-nginx; \
+         printf '# /var/log/nginx/*.log\\n/var/log/app.log {\\n weekly\\n}\\n' >app");
+
+    let (_, events) = host.hwctl("plan", &[]);
+
+    let told = serde_json::to_string(&events).unwrap();
+    assert_eq!(kept(&events), ["file /etc/logrotate.d/nginx"], "{told}");
+    assert!(told.contains("`/etc/logrotate.d/app-nginx` names nginx's logs too"), "{told}");
 }
 
 fn a_docker_that_was_there_is_used() {

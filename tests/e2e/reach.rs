@@ -19,6 +19,7 @@ crate::tests! {
         an_alias_of_ssh_config_is_a_host_like_any_other,
         pages_are_looked_at_the_way_that_ssh_goes,
         a_run_is_kept_though_web_ports_do_not_let_the_operator_in,
+        a_host_behind_a_jump_host_is_provisioned_and_looked_at_through_it,
     ],
 }
 
@@ -303,9 +304,69 @@ fn a_run_is_kept_though_web_ports_do_not_let_the_operator_in() {
     assert!(checks.len() > 5, "{checks:#?}");
     assert!(checks.iter().all(|check| check["detail"].as_str().unwrap().contains("through ssh")));
 
+    every_verb_that_looks_succeeds(&vm, &[], "through ssh");
+    // The host's own firewall is a fault all the same.
+    vm.sh("ufw delete allow 443/tcp");
+    let (code, events) = vm.hwctl("verify", &[]);
+    let told = serde_json::to_string(&events).unwrap();
+    assert!(code == 1 && told.contains("own firewall does not let in port 443"), "{told}");
+    vm.sh("ufw allow 443/tcp");
+
     // Where sshd forwards nothing either, the run is kept as well, and says so.
     vm.sh("echo AllowTcpForwarding no > /etc/ssh/sshd_config.d/00-none.conf; systemctl reload ssh");
     let (code, events) = vm.hwctl("provision", &["--set", "tls.days=70"]);
     assert_eq!(code, 0, "{events:#?}");
     assert!(warnings(&events).contains("forwards nothing"), "{events:#?}");
+    every_verb_that_looks_succeeds(&vm, &[], "not looked at");
+}
+
+/// What looks at a host from outside does so the way that there is, and says by which.
+fn every_verb_that_looks_succeeds(vm: &Provisioned, arguments: &[&str], how: &str) {
+    for verb in ["verify", "restart nginx", "restart all", "status", "cert renew", "cert show"] {
+        let (code, events) = vm.hwctl(verb, arguments);
+
+        let told = serde_json::to_string(&events).unwrap();
+        assert_eq!(code, 0, "{verb}: {told}");
+        let is_told = told.contains(how);
+        assert!(is_told || ["status", "cert show"].contains(&verb), "{verb}: {told}");
+    }
+}
+
+fn a_host_behind_a_jump_host_is_provisioned_and_looked_at_through_it() {
+    let (jump, vm) = (Provisioned::fresh("trixie"), Provisioned::fresh("trixie"));
+    // Nothing but the jump host reaches it.
+    let drop = format!("-i eth0 ! -s {} -j DROP", jump.host.address);
+    vm.sh(&format!(
+        "{{ apt-get install -q -y --no-install-recommends iptables; }} >/dev/null 2>&1; \
+         iptables -t raw -I PREROUTING {drop}"
+    ));
+    let config = vm.folder().join("ssh_config");
+    let known = fs::read_to_string(vm.host.known_hosts()).unwrap()
+        + &fs::read_to_string(jump.host.known_hosts()).unwrap();
+    fs::write(vm.folder().join("known"), known).unwrap();
+    let text = format!(
+        "Host gate\n  HostName {}\n  User {}\n  IdentityFile {}\n  UserKnownHostsFile {}\n",
+        jump.host.address,
+        jump.host.ssh_user(),
+        jump.host.identity().display(),
+        vm.folder().join("known").display()
+    );
+    fs::write(&config, text).unwrap();
+    let address = vm.host.address.to_string();
+    reach_by(&vm, &address, &format!("-F {} -J gate", config.display()));
+    let known = ["--known-hosts", "known"];
+    assert!(!vm.answers(22), "it is reached without the jump host");
+
+    let (code, events) = vm.hwctl("provision", &known);
+
+    assert_eq!(code, 0, "{events:#?}");
+    assert!(warnings(&events).contains("through `gate`"), "{events:#?}");
+    let pages = events.iter().filter(|event| event["event"] == "check" && event["ok"] == true);
+    assert!(pages.count() > 5, "{events:#?}");
+    every_verb_that_looks_succeeds(&vm, &known, "https://");
+    assert_eq!(vm.hwctl("plan", &known).0, 0);
+
+    // The jump host may be let in by ssh alone.
+    vm.sh("iptables -t raw -I PREROUTING -i eth0 -p tcp -m multiport --dports 80,443 -j DROP");
+    every_verb_that_looks_succeeds(&vm, &known, "through ssh");
 }

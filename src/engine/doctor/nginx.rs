@@ -29,14 +29,12 @@ pub(super) async fn look(patient: &Patient<'_>) -> Result<Option<Finding>> {
     let mut evidence = vec![patient.units.state(UNIT)];
     let holder = listeners().into_iter().find(|l| [80, 443].contains(&l.port));
     if let Some(holder) = holder {
-        let who = holder.processes.first();
-        let who =
-            who.map_or("another program".to_owned(), |(pid, name)| format!("`{name}` (pid {pid})"));
-        evidence.push(format!("port {} is taken by {who}", holder.port));
+        evidence.push(format!("port {} is taken by {}", holder.port, holder.holder()));
         return Ok(Some(
-            Finding::new("nginx-port", "another program has nginx's port")
-                .evidence(evidence)
-                .next("stop that program for good (`systemctl disable --now …`), then `hwctl doctor --fix`"),
+            Finding::new("nginx-port", "another program has nginx's port").evidence(evidence).next(
+                "decide which of the two is to serve on this host; once the port is free, \
+                     `hwctl doctor --fix` starts nginx",
+            ),
         ));
     }
     evidence.extend(units::last_words(patient.host, UNIT, "3").await);

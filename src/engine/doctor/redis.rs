@@ -3,7 +3,7 @@
 use super::{Patient, declared};
 use crate::engine::Service;
 use crate::event::{Finding, Fix};
-use crate::resource::Resource;
+use crate::resource::{PublishedPort, Resource, listeners};
 
 pub(super) async fn look(patient: &Patient<'_>) -> Option<Finding> {
     let container = declared(patient.asked, |resource| match resource {
@@ -58,6 +58,19 @@ pub(super) async fn look(patient: &Patient<'_>) -> Option<Finding> {
     )];
     if state.oom_killed == Some(true) {
         evidence.push("it was killed for using more memory than it may".to_owned());
+    }
+    let taken = listeners().into_iter().find(|listener| {
+        let has_port = |port: &PublishedPort| port.host_port == listener.port;
+        container.ports.iter().any(has_port) && !listener.is_of_docker()
+    });
+    if let Some(taken) = taken {
+        evidence.push(format!("port {} is taken by {}", taken.port, taken.holder()));
+        return Some(
+            Finding::new("redis-port", "another program has Redis's port").evidence(evidence).next(
+                "choose a free port as `redis.port` in the inventory, or free this one; then \
+                     `hwctl provision --only redis`",
+            ),
+        );
     }
     let words = Service::Container(name.to_owned()).last_words(patient.host, 3).await;
     evidence.extend(words.unwrap_or_default());

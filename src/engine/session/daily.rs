@@ -19,7 +19,7 @@ use crate::engine::renewal;
 use crate::engine::status::{Status, status};
 use crate::event::{Check, RunOutcome, What};
 use crate::failure::{Exit, Failure};
-use crate::resource::fingerprint;
+use crate::resource::{exposure, fingerprint};
 
 /// How many lines of a log are sent at once: with the longest of lines they fit in a frame.
 const BATCH: usize = 1000;
@@ -36,6 +36,7 @@ impl Session {
             Request::Status { certificate, goal } => {
                 Ok(Some(Reply::Status(self.status(&certificate, goal.as_ref()).await)))
             }
+            Request::Exposure => Ok(Some(Reply::Exposure(Box::pin(exposure(&self.host)).await?))),
             Request::Certificate => Ok(Some(Reply::Certificate(renewal::info(&self.host)?))),
             Request::Examine(asked) => {
                 Ok(Some(Reply::Findings(doctor::examine(&asked, &self.host).await?)))

@@ -223,9 +223,7 @@ impl Container {
             return error;
         }
         let taken = self.ports.iter().find_map(|port| {
-            let listener = listeners().into_iter().find(|l| l.port == port.host_port)?;
-            let (pid, name) = listener.processes.first()?.clone();
-            let who = format!("`{name}` (pid {pid})");
+            let who = listeners().into_iter().find(|l| l.port == port.host_port)?.holder();
             Some(format!("{who} has port {}: choose a free one in the inventory", port.host_port))
         });
         let hint = taken.unwrap_or_else(|| "`ss -ltnp` on the host shows who has the port".into());

@@ -68,6 +68,12 @@ impl Found {
         }))
     }
 
+    /// Whether it runs and has what is declared, so that it holds its ports itself.
+    pub(super) fn is_as_wanted(&self, container: &Container) -> Result<bool> {
+        let (before, after) = self.compare(container)?;
+        Ok(self.status == "running" && before == after)
+    }
+
     pub(super) fn creating(&self) -> Result<ContainerCreateBody> {
         serde_json::from_str(&self.body).context("read the saved container")
     }

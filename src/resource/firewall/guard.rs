@@ -4,13 +4,11 @@
 use std::process::Stdio;
 
 use anyhow::{Context, Result, bail};
-use bollard::query_parameters::ListContainersOptions;
 use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
 
-use super::super::docker::{self, Daemon, said};
 use super::super::{Host, last_lines};
-use super::FirewallPort;
+use super::kernel::Listing;
 
 const CHAIN: &str = "DOCKER-USER";
 
@@ -36,6 +34,22 @@ impl Chain {
         }
     }
 
+    /// Whether these rules are in it, in their order, and no rule of others before the last of them ends
+    /// the chain for what they are about.
+    fn holds(&self, wanted: &[String]) -> bool {
+        let mut wanted = wanted.iter().peekable();
+        for rule in &self.rules {
+            if wanted.next_if(|next| *next == rule).is_some() {
+                continue;
+            }
+            let lets_past = ["ACCEPT", "RETURN"].iter().any(|end| rule.ends_with(end));
+            if wanted.peek().is_some() && lets_past {
+                return false;
+            }
+        }
+        wanted.peek().is_none()
+    }
+
     /// What `iptables-restore` reads. Naming the chain empties it.
     fn text(&self) -> String {
         let head = ["*filter".to_owned(), format!(":{CHAIN} - [0:0]")];
@@ -45,8 +59,15 @@ impl Chain {
 }
 
 impl Guard {
-    pub(super) fn of(v4: &str, v6: &str) -> Self {
-        Self { v4: Chain::of(v4), v6: Chain::of(v6) }
+    pub(super) fn of(listing: &Listing) -> Self {
+        Self { v4: Chain::of(&listing.v4), v6: Chain::of(&listing.v6) }
+    }
+
+    /// Whether it has the rules of the files that ufw loads, and nothing of others lets past them. A
+    /// family is left out whose file has none, and one that the host has not got.
+    pub(super) fn holds(&self, file4: &str, file6: &str, has_v6: bool) -> bool {
+        self.v4.holds(&Chain::of(file4).rules)
+            && (!has_v6 || self.v6.holds(&Chain::of(file6).rules))
     }
 
     /// Whether it has hwctl's rules.
@@ -91,46 +112,6 @@ async fn load(host: &Host, program: &str, text: &str) -> Result<()> {
     Ok(())
 }
 
-/// A container's port that outsiders reach now, and would not once the chain has hwctl's rules.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(in super::super) struct Published {
-    /// The container's name.
-    pub(super) container: String,
-    /// The port, such as `8081/tcp`.
-    pub(super) port: String,
-}
-
-/// The published ports of containers that would be closed, on a host where the chain does not have
-/// hwctl's rules yet.
-pub(super) async fn closing(allow: &[FirewallPort], host: &Host) -> Result<Vec<Published>> {
-    let Daemon::Up(docker) = docker::daemon(host).await? else { return Ok(Vec::new()) };
-    let containers = docker.list_containers(None::<ListContainersOptions>).await.map_err(said)?;
-    let mut all = Vec::new();
-    for container in containers {
-        let names = container.names.unwrap_or_default();
-        let name = names.first().map(|name| name.trim_start_matches('/').to_owned());
-        for port in container.ports.unwrap_or_default() {
-            let inside = port.ip.as_deref().and_then(|ip| ip.parse::<std::net::IpAddr>().ok());
-            let Some(number) =
-                port.public_port.filter(|_| !inside.is_some_and(|ip| ip.is_loopback()))
-            else {
-                continue;
-            };
-            let transport = port.typ.map(|typ| typ.to_string()).unwrap_or_default();
-            let shown = format!("{number}/{transport}");
-            if allow.iter().any(|allowed| allowed.to_string() == shown) {
-                continue;
-            }
-            let published = Published { container: name.clone().unwrap_or_default(), port: shown };
-            if !all.contains(&published) {
-                all.push(published);
-            }
-        }
-    }
-    all.sort_by(|a, b| (&a.container, &a.port).cmp(&(&b.container, &b.port)));
-    Ok(all)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,11 +121,30 @@ mod tests {
         let listing = "-P FORWARD DROP\n-N DOCKER\n-N DOCKER-USER\n-A FORWARD -j DOCKER-USER\n\
                        -A DOCKER-USER -s 10.0.0.0/8 -j DROP\n-A DOCKER-USER -j RETURN\n";
 
-        let guard = Guard::of(listing, "-P FORWARD ACCEPT\n");
+        let v6 = "-P FORWARD ACCEPT\n".to_owned();
+        let guard = Guard::of(&Listing { v4: listing.to_owned(), v6, nft: String::new() });
 
         assert!(guard.v4.exists && !guard.v6.exists);
         let text = "*filter\n:DOCKER-USER - [0:0]\n-A DOCKER-USER -s 10.0.0.0/8 -j DROP\n\
                     -A DOCKER-USER -j RETURN\nCOMMIT\n";
         assert_eq!(guard.v4.text(), text);
+    }
+
+    #[test]
+    fn a_chain_that_lost_a_rule_or_lets_past_it_does_not_hold() {
+        let rules = ["-A DOCKER-USER -i eth0 -j DROP", "-A DOCKER-USER -o docker0 -j DROP"];
+        let of = |rules: &[&str]| Chain::of(&rules.join("\n"));
+        let wanted = of(&rules).rules;
+        let block = "-A DOCKER-USER -s 203.0.113.7/32 -j DROP";
+        let hole = "-A DOCKER-USER -p tcp -j ACCEPT";
+        let end = "-A DOCKER-USER -j RETURN";
+
+        assert!(of(&rules).holds(&wanted));
+        assert!(of(&[block, rules[0], rules[1], end]).holds(&wanted));
+        assert!(!of(&rules[1..]).holds(&wanted));
+        assert!(!of(&[rules[1], rules[0]]).holds(&wanted));
+        assert!(!of(&[hole, rules[0], rules[1]]).holds(&wanted));
+        assert!(!of(&[end]).holds(&wanted));
+        assert!(of(&[end]).holds(&[]), "the file has no rules for it");
     }
 }

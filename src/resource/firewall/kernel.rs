@@ -31,13 +31,15 @@ const GENERATION: [u8; 4] = {
     [a, b, c, d]
 };
 
-/// What iptables lists.
-#[derive(Clone, Debug, PartialEq)]
+/// What iptables and nftables list.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Listing {
     /// IPv4's rules; empty when they cannot be listed.
     pub(super) v4: String,
     /// IPv6's.
     pub(super) v6: String,
+    /// All that nftables has, as JSON without the elements of named sets; empty without the program `nft`.
+    pub(super) nft: String,
 }
 
 /// The listing that was read last, to be kept, and what it is of.
@@ -53,9 +55,10 @@ pub(super) async fn listing(host: &Host) -> Result<Listing> {
     if let Some(kept) = kept {
         return Ok(kept);
     }
-    let [v4, v6] = PROGRAMS.map(|program| list(host, program));
-    let (v4, v6) = futures_util::future::try_join(v4, v6).await?;
-    let listing = Listing { v4: v4.to_string(), v6: v6.to_string() };
+    let [v4, v6] = PROGRAMS.map(|program| list(host, program, &["-w", "-S"]));
+    let nft = list(host, "nft", &["-j", "-t", "list", "ruleset"]);
+    let (v4, v6, nft) = futures_util::future::try_join3(v4, v6, nft).await?;
+    let listing = Listing { v4: v4.to_string(), v6: v6.to_string(), nft: nft.to_string() };
     // What could not be listed may be another time.
     let is_whole = !listing.v4.is_empty() && !listing.v6.is_empty();
     *host.listed.0.borrow_mut() = of.filter(|_| is_whole).map(|of| (of, listing.clone()));
@@ -64,18 +67,18 @@ pub(super) async fn listing(host: &Host) -> Result<Listing> {
 
 /// The listing in a kept text, if it is of that.
 fn kept(text: &str, of: &str) -> Option<Listing> {
-    let (v4, v6) = text.strip_prefix(of)?.strip_prefix('\n')?.split_once('\0')?;
-    Some(Listing { v4: v4.to_owned(), v6: v6.to_owned() })
+    let mut parts = text.strip_prefix(of)?.strip_prefix('\n')?.split('\0').map(str::to_owned);
+    Some(Listing { v4: parts.next()?, v6: parts.next()?, nft: parts.next()? })
 }
 
-async fn list(host: &Host, program: &str) -> Result<Rc<str>> {
+async fn list(host: &Host, program: &str, arguments: &[&str]) -> Result<Rc<str>> {
     let list = async || {
-        let output = host.command(program).args(["-w", "-S"]).output().await;
+        let output = host.command(program).args(arguments).output().await;
         let output = output.ok().filter(|output| output.status.success());
         let listed = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
         Ok(listed.unwrap_or_default())
     };
-    host.once(&format!("{program} -S"), list).await
+    host.once(&format!("rules of {program}"), list).await
 }
 
 /// Whether iptables writes to the tables whose changes the kernel counts. It does not need the lock
@@ -102,7 +105,7 @@ fn count(host: &Host) -> Option<String> {
 
 /// How often the tables were changed since the boot.
 fn generation() -> io::Result<u32> {
-    let answers = ask(NETFILTER, GET_GENERATION, 0, &[0; HEAD])?;
+    let answers = ask(Some(NETFILTER), GET_GENERATION, 0, &[0; HEAD])?;
     answers.first().and_then(|answer| generation_of(answer)).ok_or_else(broken)
 }
 
@@ -120,10 +123,10 @@ fn generation_of(answer: &[u8]) -> Option<u32> {
 impl Host {
     /// Keeps the rules that were listed last, at the end of a run.
     pub(in super::super) fn keep_listing(&self) -> Result<()> {
-        let Some((of, Listing { v4, v6 })) = self.listed.0.borrow_mut().take() else {
+        let Some((of, Listing { v4, v6, nft })) = self.listed.0.borrow_mut().take() else {
             return Ok(());
         };
-        self.write_stamp(STAMP, format!("{of}\n{v4}\0{v6}").as_bytes())
+        self.write_stamp(STAMP, format!("{of}\n{v4}\0{v6}\0{nft}").as_bytes())
     }
 }
 
@@ -133,13 +136,14 @@ mod tests {
 
     #[test]
     fn a_listing_is_kept_for_its_own_boot_and_count() {
-        let text = "boot 7\n-P INPUT DROP\n\0";
-        let listing = Listing { v4: "-P INPUT DROP\n".to_owned(), v6: String::new() };
+        let text = "boot 7\n-P INPUT DROP\n\0\0{}";
+        let (v4, nft) = ("-P INPUT DROP\n".to_owned(), "{}".to_owned());
+        let listing = Listing { v4, v6: String::new(), nft };
         assert_eq!(kept(text, "boot 7"), Some(listing));
         for of in ["boot 8", "boot", "boot 77", "other 7"] {
             assert_eq!(kept(text, of), None, "{of}");
         }
-        assert_eq!(kept("boot 7\n-P INPUT DROP\n", "boot 7"), None, "cut off");
+        assert_eq!(kept("boot 7\n-P INPUT DROP\n\0", "boot 7"), None, "cut off");
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! ufw's file of rules for one address family: rules of others are kept to the letter.
 
+use std::net::IpAddr;
+
 use anyhow::{Result, anyhow};
+use ipnet::IpNet;
 
 use super::{Advise, FirewallPort};
 
@@ -30,6 +33,11 @@ impl Family {
             Self::V4 => "0.0.0.0/0",
             Self::V6 => "::/0",
         }
+    }
+
+    /// Whether the port is open to addresses of this family.
+    fn has(self, port: FirewallPort) -> bool {
+        port.from.is_none_or(|from| matches!(from, IpNet::V4(_)) == (self == Self::V4))
     }
 }
 
@@ -106,6 +114,28 @@ impl RuleFile {
         rules.map(|rule| format!("{} {}", rule.action(), rule.name(family))).collect()
     }
 
+    /// Whether hwctl has made a rule for this port.
+    pub(super) fn has_own(&self, port: FirewallPort, family: Family) -> bool {
+        self.rules.iter().any(|rule| rule.is_own() && rule.is_exactly(port, family))
+    }
+
+    /// Whether a rule of others lets a client in to this port. While ufw filters, the client's session
+    /// proves that a rule for one interface or address of the host does.
+    pub(super) fn lets_in(&self, client: IpAddr, port: FirewallPort, filters: bool) -> bool {
+        let about =
+            |rule: &&Rule| !rule.is_own() && rule.has_port(port) && rule.is_about(client, filters);
+        // The first rule decides.
+        self.rules.iter().find(about).is_some_and(Rule::lets_in)
+    }
+
+    /// The TCP ports that rules let in from anywhere or from some networks: the first and the last of
+    /// each, and whether hwctl made the rule.
+    pub(super) fn open_tcp(&self) -> Vec<(u16, u16, bool)> {
+        let open = self.rules.iter().filter(|rule| rule.lets_in() && rule.is_incoming());
+        open.flat_map(|rule| rule.tcp_ports().into_iter().map(|(a, b)| (a, b, rule.is_own())))
+            .collect()
+    }
+
     /// Brings the rules to those that are wanted, and says what changes.
     pub(super) fn bring_to(
         &mut self,
@@ -113,10 +143,11 @@ impl RuleFile {
         exclusive: bool,
         family: Family,
     ) -> Vec<RuleChange> {
+        let allow = allow.iter().filter(|port| family.has(**port));
         let mut changes = Vec::new();
         let mut kept = Vec::new();
         for rule in std::mem::take(&mut self.rules) {
-            let declared = allow.iter().find(|port| rule.is_exactly(**port, family));
+            let declared = allow.clone().find(|port| rule.is_exactly(**port, family));
             let before = match declared {
                 // As ufw does it: the same rule with another action is replaced.
                 Some(_) if !rule.lets_in() => rule.action().to_owned(),
@@ -183,15 +214,16 @@ impl RuleFile {
 }
 
 impl Rule {
-    /// The rule as ufw itself writes it for `ufw allow 80/tcp comment hwctl`.
+    /// The rule as ufw itself writes it for `ufw allow 80/tcp comment hwctl`, or for
+    /// `ufw allow proto tcp from 10.0.0.0/8 to any port 80 comment hwctl`.
     fn own(port: FirewallPort, family: Family) -> Self {
         let (number, protocol) = (port.number, port.protocol.name());
         let (anywhere, chain) = (family.anywhere(), family.input_chain());
+        let from = port.source().unwrap_or_else(|| anywhere.to_owned());
+        let source = port.source().map(|from| format!(" -s {from}")).unwrap_or_default();
         Self {
-            tuple: format!(
-                "allow {protocol} {number} {anywhere} any {anywhere} in comment={COMMENT}"
-            ),
-            lines: vec![format!("-A {chain} -p {protocol} --dport {number} -j ACCEPT")],
+            tuple: format!("allow {protocol} {number} {anywhere} any {from} in comment={COMMENT}"),
+            lines: vec![format!("-A {chain} -p {protocol} --dport {number}{source} -j ACCEPT")],
         }
     }
 
@@ -217,40 +249,85 @@ impl Rule {
         matches!(self.action(), "allow" | "limit")
     }
 
-    /// Whether it is about packets from anywhere to any address of this host.
-    fn is_from_anywhere(&self, family: Family) -> bool {
+    /// The direction, with the interface if it is about one only: `in`, `in_eth0`, `out`.
+    fn direction(&self) -> Option<&str> {
         let fields = self.fields();
-        let direction = fields.get(8).or(fields.get(6).filter(|_| fields.len() == 7));
-        let any = family.anywhere();
-        (6..=9).contains(&fields.len())
-            && !fields[0].starts_with("route:")
-            && fields[3..6] == [any, "any", any]
-            && direction.is_none_or(|direction| *direction == "in")
+        fields.get(8).or(fields.get(6).filter(|_| fields.len() == 7)).copied()
     }
 
-    /// Whether it is about this port and nothing else.
+    /// Whether it is about packets to this host.
+    fn is_incoming(&self) -> bool {
+        let fields = self.fields();
+        (6..=9).contains(&fields.len())
+            && !fields[0].starts_with("route:")
+            && self.direction().is_none_or(|direction| direction.starts_with("in"))
+    }
+
+    /// Whether it is about packets by any interface, to any address of this host, from any port.
+    fn is_for_all_of_host(&self) -> bool {
+        let fields = self.fields();
+        self.is_incoming()
+            && self.direction().is_none_or(|direction| direction == "in")
+            && ["0.0.0.0/0", "::/0"].contains(&fields[3])
+            && fields[4] == "any"
+    }
+
+    /// The network that it is about.
+    fn source(&self) -> Option<IpNet> {
+        let source = *self.fields().get(5)?;
+        source.parse().ok().or_else(|| source.parse::<IpAddr>().ok().map(IpNet::from))
+    }
+
+    /// Whether it is about this port and network, and nothing else.
     fn is_exactly(&self, port: FirewallPort, family: Family) -> bool {
         let fields = self.fields();
-        self.is_from_anywhere(family)
+        self.is_for_all_of_host()
             && fields.len() < 8
             && fields[1] == port.protocol.name()
             && fields[2] == port.number.to_string()
+            && fields[5] == port.source().unwrap_or_else(|| family.anywhere().to_owned())
     }
 
-    /// Whether it is about this port, perhaps among others.
+    /// Whether it is about this port and network, perhaps among others.
     fn covers(&self, port: FirewallPort, family: Family) -> bool {
-        let fields = self.fields();
-        let in_part = |part: &str| match part.split_once(':') {
-            Some((first, last)) => {
-                let (first, last) = (first.parse::<u16>(), last.parse::<u16>());
-                first.is_ok_and(|first| first <= port.number)
-                    && last.is_ok_and(|last| port.number <= last)
-            }
-            None => part == "any" || part.parse() == Ok(port.number),
+        let source = self.source();
+        let has_source = match port.from {
+            Some(from) => source.is_some_and(|source| source.contains(&from)),
+            None => self.fields().get(5) == Some(&family.anywhere()),
         };
-        self.is_from_anywhere(family)
-            && [port.protocol.name(), "any"].contains(&fields[1])
-            && fields[2].split(',').any(in_part)
+        self.is_for_all_of_host() && has_source && self.has_port(port)
+    }
+
+    /// Whether it is about packets from this client. A rule for one interface or address counts when
+    /// `any_place`.
+    fn is_about(&self, client: IpAddr, any_place: bool) -> bool {
+        let is_place = if any_place { self.is_incoming() } else { self.is_for_all_of_host() };
+        is_place && self.source().is_some_and(|source| source.contains(&client))
+    }
+
+    /// Whether this port is one of its ports.
+    fn has_port(&self, port: FirewallPort) -> bool {
+        let fields = self.fields();
+        fields.get(1).is_some_and(|name| [port.protocol.name(), "any"].contains(name))
+            && self.ports().iter().any(|(a, b)| (*a..=*b).contains(&port.number))
+    }
+
+    fn tcp_ports(&self) -> Vec<(u16, u16)> {
+        let has_tcp = self.fields().get(1).is_some_and(|name| ["tcp", "any"].contains(name));
+        if has_tcp { self.ports() } else { Vec::new() }
+    }
+
+    /// Its ports, each a first and a last one.
+    fn ports(&self) -> Vec<(u16, u16)> {
+        let range = |part: &str| {
+            let (first, last) = part.split_once(':').unwrap_or((part, part));
+            Some((first.parse().ok()?, last.parse().ok()?))
+        };
+        match self.fields().get(2) {
+            Some(&"any") => vec![(0, u16::MAX)],
+            Some(parts) => parts.split(',').filter_map(range).collect(),
+            None => Vec::new(),
+        }
     }
 
     /// What it is about, as a person would say it.
@@ -265,8 +342,7 @@ impl Rule {
         };
         let to = Some(field(3)).filter(|to| *to != family.anywhere());
         let from = Some(field(5)).filter(|from| *from != family.anywhere());
-        let direction = fields.get(8).or(fields.get(6).filter(|_| fields.len() == 7));
-        let direction = direction.filter(|direction| **direction != "in");
+        let direction = self.direction().filter(|direction| *direction != "in");
         let program = Some(field(6)).filter(|name| fields.len() > 7 && *name != "-");
         [
             Some(what),

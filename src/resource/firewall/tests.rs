@@ -12,7 +12,11 @@ const PACKAGED: &str = include_str!("testdata/packaged.rules");
 const KERNEL: &str = include_str!("testdata/iptables-S");
 
 fn tcp(number: u16) -> FirewallPort {
-    FirewallPort { number, protocol: Transport::Tcp }
+    FirewallPort::open_to_all(number, Transport::Tcp)
+}
+
+fn tcp_from(number: u16, from: &str) -> FirewallPort {
+    FirewallPort { from: Some(from.parse().unwrap()), ..tcp(number) }
 }
 
 fn changes(text: &str, allow: &[FirewallPort], exclusive: bool, family: Family) -> Vec<String> {
@@ -36,7 +40,7 @@ fn files_are_read_and_written_to_the_letter() {
 #[test]
 fn rules_of_others_count_and_stay() {
     // 53 for both protocols, 2222 with a limit, 80 and 8085 among others.
-    let udp = FirewallPort { number: 53, protocol: Transport::Udp };
+    let udp = FirewallPort::open_to_all(53, Transport::Udp);
     let allow = [tcp(22), tcp(9000), tcp(53), udp, tcp(2222), tcp(80), tcp(8085)];
     assert!(changes(RULES4, &allow, false, Family::V4).is_empty());
     assert!(changes(RULES6, &allow, false, Family::V6).is_empty());
@@ -53,6 +57,75 @@ fn an_own_rule_that_is_not_declared_goes_and_a_denied_port_opens() {
         changes(RULES4, &[tcp(22), tcp(23)], false, Family::V4),
         ["23/tcp: deny allow", "9000/tcp: allow -"]
     );
+}
+
+#[test]
+fn a_port_is_open_to_one_network_as_ufw_writes_it() {
+    // The user's own rule says the same, or more.
+    let there = [tcp(22), tcp(9000), tcp_from(5432, "10.0.0.0/8"), tcp_from(5432, "10.1.0.0/16")];
+    assert!(changes(RULES4, &there, false, Family::V4).is_empty());
+    assert!(
+        changes(RULES4, &[tcp(22), tcp(9000), tcp_from(80, "192.0.2.0/24")], false, Family::V4)
+            .is_empty()
+    );
+    assert_eq!(
+        changes(RULES4, &[tcp(22), tcp_from(9000, "192.0.2.7/32")], false, Family::V4),
+        ["9000/tcp: allow -", "9000/tcp from 192.0.2.7: - allow"]
+    );
+    let v6 = tcp_from(5432, "2001:db8::/32");
+    assert!(changes(RULES4, &[tcp(22), tcp(9000), v6], false, Family::V4).is_empty());
+    let mut file = RuleFile::parse(PACKAGED).unwrap();
+    file.bring_to(&[tcp_from(8080, "10.1.2.3/8")], false, Family::V4);
+    let rule = "### tuple ### allow tcp 8080 0.0.0.0/0 any 10.0.0.0/8 in comment=687763746c\n\
+                -A ufw-user-input -p tcp --dport 8080 -s 10.0.0.0/8 -j ACCEPT\n";
+    assert!(file.text().contains(rule), "{}", file.text());
+}
+
+#[test]
+fn a_rule_of_others_that_lets_the_session_in_is_enough() {
+    let rule = |tuple: &str| {
+        let text =
+            format!("*filter\n### RULES ###\n\n### tuple ### {tuple}\n\n### END RULES ###\n");
+        RuleFile::parse(&text).unwrap()
+    };
+    let client = "10.9.8.7".parse().unwrap();
+    let lets_in = |tuple: &str, filters| rule(tuple).lets_in(client, tcp(22), filters);
+
+    for enough in [
+        "allow tcp 22 0.0.0.0/0 any 10.0.0.0/8 in",
+        "limit any 22 0.0.0.0/0 any 10.9.8.7 in",
+        "allow any any 0.0.0.0/0 any 10.0.0.0/8 in",
+        "allow tcp 22 0.0.0.0/0 any 0.0.0.0/0 OpenSSH - in",
+        "allow tcp 20:30 0.0.0.0/0 any 10.0.0.0/8 in",
+    ] {
+        assert!(lets_in(enough, false), "{enough}");
+    }
+    for not in [
+        "allow tcp 22 0.0.0.0/0 any 192.168.0.0/16 in",
+        "allow tcp 2222 0.0.0.0/0 any 10.0.0.0/8 in",
+        "allow udp 22 0.0.0.0/0 any 10.0.0.0/8 in",
+        "deny tcp 22 0.0.0.0/0 any 10.0.0.0/8 in",
+        "allow tcp 22 0.0.0.0/0 any 10.0.0.0/8 out",
+        "allow tcp 22 0.0.0.0/0 any 10.0.0.0/8 in comment=687763746c",
+    ] {
+        assert!(!lets_in(not, true), "{not}");
+    }
+    // For one interface or address of the host: the session itself is the proof.
+    for narrow in [
+        "allow tcp 22 0.0.0.0/0 any 10.0.0.0/8 in_eth0",
+        "allow tcp 22 192.0.2.1 any 10.0.0.0/8 in",
+    ] {
+        assert!(!lets_in(narrow, false) && lets_in(narrow, true), "{narrow}");
+    }
+}
+
+#[test]
+fn open_ports_are_told_with_whose_they_are() {
+    let open = RuleFile::parse(RULES4).unwrap().open_tcp();
+    for expected in [(22, 22, true), (5432, 5432, false), (8080, 8090, false), (53, 53, false)] {
+        assert!(open.contains(&expected), "{expected:?} in {open:?}");
+    }
+    assert!(!open.iter().any(|(first, ..)| [23, 25].contains(first)), "{open:?}");
 }
 
 #[test]

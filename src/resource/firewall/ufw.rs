@@ -12,6 +12,8 @@ use super::rules::{Family, RuleFile};
 
 const CONF: &str = "/etc/ufw/ufw.conf";
 const DEFAULTS: &str = "/etc/default/ufw";
+/// What it loads after its own rules, among it those of Docker's chain.
+const AFTER: [&str; 2] = ["/etc/ufw/after.rules", "/etc/ufw/after6.rules"];
 /// The stamp that is the digest of the inputs.
 pub(super) const STAMP: &str = "firewall";
 const POLICY: &str = "DEFAULT_INPUT_POLICY";
@@ -65,8 +67,9 @@ impl Ufw {
                 _ => None,
             },
         };
-        let Listing { v4, v6 } = listing(host).await?;
-        ufw.guard = Guard::of(&v4, &v6);
+        let listing = listing(host).await?;
+        ufw.guard = Guard::of(&listing);
+        let Listing { v4, v6, .. } = listing;
         ufw.running = v4.contains("-N ufw-user-input\n");
         let leads = |listing: &str, family: Family| {
             let before = family.input_chain().replace("user", "before");
@@ -76,9 +79,11 @@ impl Ufw {
         let has_v6 = ufw.has_ipv6() && !v6.is_empty();
         ufw.detached =
             ufw.running && (!leads(&v4, Family::V4) || has_v6 && !leads(&v6, Family::V6));
+        let [after4, after6] = AFTER.map(|path| own_block(&host.path(Path::new(path))));
         ufw.loaded = ufw.running
             && ufw.is_in(&v4, Family::V4)?
-            && (!has_v6 || ufw.is_in(&v6, Family::V6)?);
+            && (!has_v6 || ufw.is_in(&v6, Family::V6)?)
+            && ufw.guard.holds(&after4, &after6, has_v6);
         Ok(Some(ufw))
     }
 
@@ -102,6 +107,11 @@ impl Ufw {
 
     pub(super) fn is_enabled(&self) -> bool {
         setting(&self.conf, "ENABLED").is_some_and(|value| value.eq_ignore_ascii_case("yes"))
+    }
+
+    /// Whether it keeps closed now what no rule opens.
+    pub(super) fn is_filtering(&self) -> bool {
+        self.running && self.is_enabled() && self.incoming() != "allow"
     }
 
     pub(super) fn has_ipv6(&self) -> bool {
@@ -249,7 +259,7 @@ async fn disable(host: &Host) -> Result<()> {
 async fn attach(host: &Host) -> Result<()> {
     const PARTS: [&str; 6] =
         ["before-logging", "before", "after", "after-logging", "reject", "track"];
-    let Listing { v4, v6 } = listing(host).await?;
+    let Listing { v4, v6, .. } = listing(host).await?;
     for (program, listing, kind) in [("iptables", v4, "ufw"), ("ip6tables", v6, "ufw6")] {
         for (chain, direction) in [("INPUT", "input"), ("OUTPUT", "output"), ("FORWARD", "forward")]
         {
@@ -298,6 +308,15 @@ pub(super) fn has_all(kernel: &str, file: &RuleFile, chain: &str, fixed: &[Strin
     fixed.iter().all(|line| lines.contains(line))
         && of_chain == count
         && wanted.all(|line| !is_plain(line) || lines.contains(line))
+}
+
+/// What hwctl has put into a file; nothing where it cannot be read.
+fn own_block(path: &Path) -> String {
+    let text = std::fs::read(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
+    let block =
+        text.split_once("# BEGIN hwctl\n").and_then(|(_, rest)| rest.split_once("# END hwctl"));
+    block.map(|(block, _)| block.to_owned()).unwrap_or_default()
 }
 
 fn text(file: &PathState) -> String {

@@ -20,7 +20,7 @@ const LENGTH: usize = 56;
 
 /// Address, port and inode of each listening socket of a family.
 pub(super) fn listening(family: AddressFamily) -> Result<Vec<(IpAddr, u16, u64)>> {
-    let answers = ask(SOCK_DIAG, BY_FAMILY, ALL, &question(family))?;
+    let answers = ask(Some(SOCK_DIAG), BY_FAMILY, ALL, &question(family))?;
     answers.iter().map(|message| answer(message)).collect()
 }
 

@@ -19,22 +19,26 @@ const LOCKS: [&str; 3] =
 
 /// Installs packages that are missing.
 pub(super) async fn install(host: &Host, missing: &[&str]) -> Result<()> {
-    if !lists_are_fresh(host) {
-        apt(host, &["update"]).await?;
-    }
+    let is_fresh = lists_are_fresh(host);
+    // One source that does not answer fails all of an update. What is missing may come from the others.
+    let updated = if is_fresh { Ok(()) } else { apt(host, &["update"]).await };
     let _hold = Hold::of(missing, host).await;
     // What the plan did not know, since the lists were old, is refused here.
     let install = [&["install", "--no-install-recommends", "--no-remove"], missing].concat();
-    // Lists can name versions that the archive no longer has: fetch them and try once more.
-    if apt(host, &install).await.is_err() {
-        apt(host, &["update"]).await?;
-        apt(host, &install).await?;
+    let Err(error) = apt(host, &install).await else { return Ok(()) };
+    updated?;
+    if !is_fresh {
+        return Err(error);
     }
-    Ok(())
+    // Lists can name versions that the archive no longer has: fetch them and try once more.
+    let updated = apt(host, &["update"]).await;
+    let Err(error) = apt(host, &install).await else { return Ok(()) };
+    updated?;
+    Err(error)
 }
 
 /// Whether package lists are there and younger than a day.
-fn lists_are_fresh(host: &Host) -> bool {
+pub(super) fn lists_are_fresh(host: &Host) -> bool {
     let lists = host.path(Path::new("/var/lib/apt/lists"));
     let Ok(entries) = std::fs::read_dir(lists) else { return false };
     entries.flatten().any(|entry| {

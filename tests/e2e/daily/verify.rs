@@ -57,9 +57,12 @@ fn of_a_broken_host() {
     let without_header = edit("/X-Frame-Options/d");
     let open_to_all = edit("/deny all;/d");
     let listening = (
-        "ufw allow 8080/tcp; systemd-run --unit=stray --socket-property=ListenStream=8080 sleep 999"
+        "iptables -I INPUT -p tcp --dport 8080 -j ACCEPT; \
+         systemd-run --unit=stray --socket-property=ListenStream=8080 sleep 999"
             .to_owned(),
-        "systemctl stop stray.socket stray.service; ufw delete allow 8080/tcp".to_owned(),
+        "systemctl stop stray.socket stray.service; \
+         iptables -D INPUT -p tcp --dport 8080 -j ACCEPT"
+            .to_owned(),
     );
     for ((broken, mended), name, detail) in [
         (without_header, "header x-frame-options", "it is not sent"),

@@ -54,6 +54,7 @@ fn wrong_types_say_what_is_taken() {
         "sites: [a, b]",
         "logrotate: { every: hourly }",
         "firewall: { allow: [80] }",
+        "firewall: { allow: [{ port: yes, from: 7 }] }",
         "ansible_port: ssh",
     ]));
 }
@@ -88,6 +89,10 @@ fn values_that_make_no_sense_are_refused() {
         "redis: { image: 'redis:7 alpine' }",
         "server_names: ['a b', '*.x']",
         "firewall: { allow: [80/icmp] }",
+        "firewall: { allow: [{ port: 8080, from: 10.0.0.0/33 }] }",
+        "firewall: { allow: [{ port: 80/icmp, from: '2001:db8::/32' }] }",
+        "firewall: { allow: [{ port: 70000, from: 10.0.0.1 }] }",
+        "firewall: { allow: [{ port: 8080, form: 10.0.0.1 }] }",
         "api: { token_ttl: 0 }",
         "ansible_host: -oProxyCommand=x",
     ]));

@@ -53,7 +53,7 @@ fn a_setting_beats_the_inventory() {
     let sets = ["redis.port=7000", "firewall.allow=[8080/tcp]", "server_names=[x.y]"];
     let vars = good("{ redis: { port: 6380, volume: data } }", &sets);
     assert_eq!((vars.redis.port, vars.redis.volume.as_str()), (7000, "data"));
-    assert_eq!(vars.firewall.allow[0].to_string(), "8080/tcp");
+    assert_eq!(vars.firewall.allow[0].port.to_string(), "8080/tcp");
     let text = b"all: { hosts: { vm1: }, vars: { redis: 5 } }";
     let said = |set: &str| told(&vars_with(text, &[set]).unwrap_err());
     let sets = ["redis.port=1", "redis.port", "a..b=1", "redsi.port=1", "tls={", "ansible_port=x"];

@@ -1,0 +1,152 @@
+//! The way by which a host's pages are looked at from outside. What the operator's position does not let
+//! be seen is no fault of the host, so every verb that looks from outside goes through here.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use anyhow::anyhow;
+
+use crate::event::{Check, What};
+use crate::failure::Failure;
+use crate::https::Way;
+use crate::remote::{Engine, Expected, Look, Tell, WebPorts, look_by};
+use crate::resource::Facts;
+
+/// How long services may take until they look right from outside.
+const SETTLE: Duration = Duration::from_secs(8);
+/// How long until they are looked at again.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// How the pages of a host are looked at.
+#[derive(Clone, Debug)]
+pub(super) enum Sight {
+    /// As any client does, or by the jump host or proxy that ssh goes through.
+    AsClient(Way),
+    /// Through the session's own connection, since the web ports do not let this machine in.
+    ThroughSession(Way),
+    /// Not at all.
+    Blocked {
+        /// What is in the way.
+        why: String,
+    },
+}
+
+impl Sight {
+    /// Finds the way to a host that may serve.
+    pub(super) async fn find(engine: &Engine) -> Self {
+        match engine.route.web_ports().await {
+            WebPorts::Answer => Self::as_client(engine).await,
+            WebPorts::Silent => Self::through_session(engine).await,
+        }
+    }
+
+    /// The way that clients take, whatever the web ports do. A name that only ssh knows has none.
+    pub(super) async fn as_client(engine: &Engine) -> Self {
+        match engine.route.way().await {
+            Ok(way) => Self::AsClient(way),
+            Err(_) => Self::through_session(engine).await,
+        }
+    }
+
+    async fn through_session(engine: &Engine) -> Self {
+        let ssh_port = engine.facts.ssh_ports.first().copied().unwrap_or(22);
+        if let Some(way) = engine.route.way_inside(ssh_port).await {
+            return Self::ThroughSession(way);
+        }
+        let why = "the web ports do not answer here, and the host's sshd forwards nothing";
+        Self::Blocked { why: why.to_owned() }
+    }
+
+    /// The way, if there is one.
+    pub(super) fn way(&self) -> Option<&Way> {
+        match self {
+            Self::AsClient(way) | Self::ThroughSession(way) => Some(way),
+            Self::Blocked { .. } => None,
+        }
+    }
+
+    /// The address that the host sees a client of this way come from, as far as it is known.
+    pub(super) fn client(&self, facts: &Facts) -> Option<IpAddr> {
+        match self {
+            Self::ThroughSession(_) => Some(Ipv4Addr::LOCALHOST.into()),
+            _ => facts.ssh_client,
+        }
+    }
+
+    /// What is expected by this way.
+    fn expected(&self, expected: Expected) -> Expected {
+        match self {
+            Self::ThroughSession(_) => expected.from_the_host_itself(),
+            _ => expected,
+        }
+    }
+
+    /// Names the way in what was seen.
+    fn shown(&self, mut check: Check) -> Check {
+        if let Self::ThroughSession(_) = self {
+            check.detail = format!("{}, through ssh", check.detail);
+        }
+        check
+    }
+
+    /// Looks once.
+    pub(super) async fn look(&self, expected: Expected) -> Vec<Check> {
+        let Some(way) = self.way() else { return Vec::new() };
+        let looks = look_by(way, &self.expected(expected)).await;
+        looks.into_iter().map(|Look { check, .. }| self.shown(check)).collect()
+    }
+
+    /// Looks until all is right. Services that were just started may need a moment: the API finds Redis
+    /// again within 2 s. What was `wrong_before` is not waited for.
+    pub(super) async fn settled(&self, expected: &Expected, wrong_before: &[String]) -> Vec<Check> {
+        let deadline = Instant::now() + SETTLE;
+        loop {
+            let checks = self.look(expected.clone()).await;
+            let settled = |check: &Check| check.ok || wrong_before.contains(&check.name);
+            if checks.iter().all(settled) || Instant::now() >= deadline {
+                return checks;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    /// Says how the host is looked at, where that is not as a client does.
+    pub(super) fn tell(&self, tell: Tell<'_>) {
+        match self {
+            Self::AsClient(_) => {
+                tell(What::Step { message: "looking from outside".to_owned(), fraction: None });
+            }
+            Self::ThroughSession(_) => {
+                tell(What::Step { message: "looking through ssh".to_owned(), fraction: None });
+            }
+            Self::Blocked { why } => {
+                tell(What::Warning { message: format!("not looked at from outside: {why}") });
+            }
+        }
+    }
+}
+
+/// Where the web ports do not let this machine in: whether that is the host's own firewall, which is a
+/// fault, or something on the way, which is none. Nothing where they do.
+pub(super) async fn web_ports(
+    sight: &Sight,
+    engine: &mut Engine,
+    tell: Tell<'_>,
+) -> Result<Option<Check>, Failure> {
+    if let Sight::AsClient(_) = sight {
+        return Ok(None);
+    }
+    let exposure = engine.exposure(tell).await?;
+    let shut: Vec<_> = [80, 443].into_iter().filter(|port| !exposure.lets_in(*port)).collect();
+    let seen = match shut.as_slice() {
+        [] => Ok(match sight {
+            Sight::Blocked { why } => format!("open on the host, and not looked at: {why}"),
+            _ => "open on the host; what is on the way does not let this machine in".to_owned(),
+        }),
+        shut => {
+            let shut: Vec<_> = shut.iter().map(u16::to_string).collect();
+            Err(anyhow!("the host's own firewall does not let in port {}", shut.join(", ")))
+        }
+    };
+    Ok(Some(Check::of("web ports", seen)))
+}
