@@ -194,6 +194,7 @@ proptest::proptest! {
             rules.others(&[], family);
             rules.bring_to(&[], true, family);
         }
-        guard::Guard::of(&text, &text);
+        let (v4, v6, nft) = (text.clone(), text.clone(), text);
+        guard::Guard::of(&kernel::Listing { v4, v6, nft });
     }
 }
