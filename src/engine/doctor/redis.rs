@@ -56,6 +56,8 @@ pub(super) async fn look(patient: &Patient<'_>) -> Option<Finding> {
         "container `{name}` is {status}, exit status {}",
         state.exit_code.unwrap_or_default()
     )];
+    // Such as "port is already allocated", where another container has it.
+    evidence.extend(state.error.filter(|error| !error.is_empty()));
     if state.oom_killed == Some(true) {
         evidence.push("it was killed for using more memory than it may".to_owned());
     }

@@ -4,9 +4,11 @@ use std::net::IpAddr;
 
 use anyhow::{Result, anyhow};
 use bollard::Docker;
+use bollard::models::ContainerSummary;
 use bollard::query_parameters::ListContainersOptions;
 
 use super::super::docker::{self, Daemon, said};
+use super::super::volume::LABEL;
 use super::super::{Advise, Host, listeners};
 use super::{Container, ContainerState};
 
@@ -38,7 +40,11 @@ impl Container {
 
     async fn other_container(&self, docker: &Docker) -> Result<Option<(u16, String)>> {
         let all = docker.list_containers(None::<ListContainersOptions>).await.map_err(said)?;
-        for container in all {
+        // One of hwctl's own by another name goes with the same plan.
+        let is_own = |container: &ContainerSummary| {
+            container.labels.as_ref().is_some_and(|labels| labels.contains_key(LABEL))
+        };
+        for container in all.into_iter().filter(|container| !is_own(container)) {
             let names = container.names.iter().flatten();
             let name = names.map(|name| name.trim_start_matches('/')).next().unwrap_or_default();
             let published =
