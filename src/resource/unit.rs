@@ -10,8 +10,8 @@ use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Action, Advise, Back, Change, Host, Id, Kind, listeners, reload_nginx, reload_systemd,
-    reload_systemd_if_stale,
+    Action, Advise, Back, Change, Host, Id, Kind, Listener, listeners, reload_nginx,
+    reload_systemd, reload_systemd_if_stale,
 };
 
 use shown::{block, field};
@@ -84,15 +84,26 @@ impl Unit {
         if self.ports.is_empty() {
             return Ok(());
         }
-        let Some(taken) = listeners().into_iter().find(|l| self.ports.contains(&l.port)) else {
-            return Ok(());
+        // One that is just being started by somebody else, such as an apt that outlived its run, holds
+        // its own port.
+        let is_foreign = |listener: &Listener| {
+            self.ports.contains(&listener.port)
+                && !listener.processes.iter().any(|(pid, _)| self.has_process(*pid))
         };
+        let Some(taken) = listeners().into_iter().find(is_foreign) else { return Ok(()) };
         let holder = taken.holder();
         Err(anyhow!("port {} of `{}` is taken by {holder}", taken.port, self.name)).hint(format!(
             "`{}` needs that port to itself, and hwctl stops no program that is not its own: \
                  decide which of the two is to serve on this host",
             self.name
         ))
+    }
+
+    /// Whether a process is one of the unit's.
+    fn has_process(&self, pid: u32) -> bool {
+        let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        let own = format!("/{}", self.name);
+        groups.lines().any(|group| group.ends_with(&own))
     }
 
     /// See `Resource::sweep`.

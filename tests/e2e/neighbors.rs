@@ -1,6 +1,8 @@
 //! A host that is not empty: containers and packages of others stay as they are, or the plan names
 //! what becomes of them.
 
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::host::{Provisioned, changes, failure, kept, wait_until};
@@ -375,7 +377,7 @@ fn eighty_published_ports_stay_or_are_named() {
     let provision = std::thread::spawn(|| provision.wait_with_output().unwrap());
     while !provision.is_finished() {
         for port in kept.iter().step_by(7) {
-            assert!(host.answers(*port), "{port} during the run");
+            assert!(host.answers_within(*port, Duration::from_secs(3)), "{port} during the run");
         }
     }
     let (code, events) = Provisioned::read(&provision.join().unwrap());

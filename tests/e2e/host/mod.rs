@@ -152,8 +152,13 @@ impl Provisioned {
 
     /// Whether a TCP port answers from outside.
     pub(crate) fn answers(&self, port: u16) -> bool {
+        self.answers_within(port, Duration::from_millis(500))
+    }
+
+    /// The same, with time for the kernel to send a lost packet again.
+    pub(crate) fn answers_within(&self, port: u16, timeout: Duration) -> bool {
         let address = SocketAddr::new(self.host.address, port);
-        TcpStream::connect_timeout(&address, Duration::from_millis(500)).is_ok()
+        TcpStream::connect_timeout(&address, timeout).is_ok()
     }
 }
 
