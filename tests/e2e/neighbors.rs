@@ -354,11 +354,11 @@ fn eighty_published_ports_stay_or_are_named() {
     let here = format!("{}:", host.host.address);
     run("some", &format!("{} {}", publish(9060..9070, &here), publish(9070..9080, "127.0.0.1:")));
     let inside =
-        "for port in $(seq 9070 9079); do (exec 3<>/dev/tcp/127.0.0.1/$port) || exit; done";
+        "bash -c 'for port in {9070..9079}; do (exec 3<>/dev/tcp/127.0.0.1/$port) || exit; done'";
     let all: Vec<u16> = (9000..9070).collect();
     let (kept, closed): (Vec<u16>, Vec<u16>) = all.iter().partition(|port| **port % 2 == 0);
     let answering = || all.iter().copied().filter(|port| host.answers(*port)).collect::<Vec<_>>();
-    wait_until("their containers answer", || answering() == all);
+    wait_until("their containers answer", || answering() == all && host.sh_ok(inside));
     let open: Vec<_> = kept.iter().map(|port| format!("{port}/tcp")).collect();
     let open = format!("firewall.allow=[80/tcp, 443/tcp, {}]", open.join(", "));
 
