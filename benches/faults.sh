@@ -43,6 +43,7 @@ print(f"{name:32} {told['requests']:9} {told['failed']:7} {told['seconds']:8.2f}
 sys.exit(f"{name}: {told['lost']} counts were acknowledged and are gone" if told["lost"] else 0)
 PYTHON
 }
+renew() { (cd "$folder" && "$HWCTL" cert renew --known-hosts known_hosts); }
 root() { on "$name-1" sudo "$@"; }
 killed() { root systemctl kill --signal=KILL --kill-whom="${2:-main}" "$1"; }
 
@@ -56,9 +57,10 @@ row 'deploy' hwctl deploy --binary "$folder/api"
 row 'deploy --rollback' hwctl deploy --rollback
 row 'kill -9 of the API' killed flask-app.service
 row 'restart nginx' hwctl restart nginx
-row 'cert renew' hwctl cert renew
-row 'a change of a site' hwctl provision --set 'sites.site1.allow=[127.0.0.1]'
-row 'a change of the firewall' hwctl provision --set 'firewall.allow=[80/tcp, 443/tcp, 8088/tcp]'
+row 'cert renew' renew
+closed='sites.site1.allow=[127.0.0.1]'
+row 'a change of a site' hwctl provision --set "$closed"
+row 'a change of the firewall' hwctl provision --set "$closed" --set 'firewall.allow=[80/tcp, 443/tcp, 8088/tcp]'
 row 'back to the inventory' hwctl provision
 row "kill -9 of nginx's master" killed nginx.service
 row 'restart redis' hwctl restart redis

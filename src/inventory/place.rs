@@ -86,8 +86,9 @@ impl Source {
         let last = if extent.end_line == extent.line { extent.end_column } else { usize::MAX };
         let (mut shown, mut column, mut width) = (String::new(), 0, 0);
         let mut hidden = false;
+        let is_long = line.chars().count() > SHOWN / 2 * 3;
         for (at, character) in line.chars().enumerate().map(|(n, c)| (n + 1, c)) {
-            if at + SHOWN / 2 < first || at > first + SHOWN {
+            if is_long && (at + SHOWN / 2 < first || at > first + SHOWN) {
                 continue;
             }
             let secret = hides(also, extent.line, at)

@@ -119,9 +119,8 @@ fn the_key_is_renewed_and_brought_back(host: &Provisioned) {
 }
 
 fn a_run_that_fails_is_told_as_undone(host: &Provisioned) {
-    // A port that is taken: the container cannot have it.
-    host.sh("systemd-run -q --unit taken nc -lk 127.0.0.1 6391 || systemd-run -q --unit taken python3 -m http.server 6391 --bind 127.0.0.1");
-    let (code, events) = host.hwctl("provision", &["--set", "redis.port=6391"]);
+    with_redis_that_does_not_start(host);
+    let (code, events) = host.hwctl("provision", &[]);
     assert_eq!(code, 4, "{events:#?}");
     let events = ok(host.hwctl("history", &[]));
     let history = events.iter().find(|event| event["event"] == "history").expect("a history");
@@ -131,7 +130,17 @@ fn a_run_that_fails_is_told_as_undone(host: &Provisioned) {
     let (code, events) = host.hwctl("rollback", &[last["id"].as_str().unwrap(), "--yes"]);
     assert_eq!(code, 1);
     assert!(failure(&events).contains("was undone"), "{events:#?}");
+    without_templates(host);
     assert_eq!(host.hwctl("plan", &[]).0, 0);
+}
+
+fn with_redis_that_does_not_start(host: &Provisioned) {
+    let own = include_str!("../../templates/redis/redis.conf");
+    template(
+        host,
+        "redis/redis.conf",
+        &own.replace("maxclients 512", "maxclients 512\nno-such-directive yes"),
+    );
 }
 
 fn what_failed_stays_for_a_look(host: &Provisioned) {
@@ -143,18 +152,19 @@ fn what_failed_stays_for_a_look(host: &Provisioned) {
         assert!(host.sh_ok(path), "it is as it was when it failed");
     };
     // A change that cannot be made.
-    let busy = host.sh("systemctl is-active taken");
-    assert_eq!(busy, "active", "the port of the case before is still taken");
+    with_redis_that_does_not_start(host);
     failed(
-        &["--set", "redis.port=6391", "--set", "sites.site1.allow=[10.9.8.7]"],
+        &["--set", "sites.site1.allow=[10.9.8.7]"],
         "grep -q 10.9.8.7 /etc/nginx/sites-available/homework",
     );
+    without_templates(host);
     ok(host.hwctl("rollback", &["--yes"]));
     assert_eq!(host.hwctl("plan", &[]).0, 0);
     // A check from outside.
-    host.sh("iptables -I INPUT -p tcp --dport 443 -j REJECT");
+    let own = include_str!("../../templates/app/env");
+    template(host, "app/env", &own.replace("{{ secret(name=\"redis-password\") }}", "wrong"));
     failed(&["--set", "redis.port=6392"], "docker port redis-flask | grep -q 6392");
-    host.sh("iptables -D INPUT -p tcp --dport 443 -j REJECT");
+    without_templates(host);
     ok(host.hwctl("rollback", &["--yes"]));
     assert_eq!(host.hwctl("plan", &[]).0, 0);
 }
@@ -211,7 +221,7 @@ fn a_run_whose_engine_is_killed_is_interrupted_and_can_be_taken_back() {
         "mkdir -p {folder}; printf '{kill}' > {folder}/x.conf; systemctl daemon-reload"
     ));
     let own = include_str!("../../templates/nginx/nginx.conf");
-    template(&host, &own.replace("keepalive_timeout 65s", "keepalive_timeout 66s"));
+    template(&host, NGINX, &own.replace("keepalive_timeout 65s", "keepalive_timeout 66s"));
     let (code, events) = host.hwctl("provision", &[]);
     assert_eq!(code, 5, "{events:#?}");
     host.sh(&format!("rm {folder}/x.conf; systemctl daemon-reload"));
@@ -230,7 +240,7 @@ fn a_run_whose_engine_is_killed_is_interrupted_and_can_be_taken_back() {
 fn a_way_back_that_nginx_does_not_accept_is_refused() {
     let host = Provisioned::ready("trixie");
     let own = include_str!("../../templates/nginx/nginx.conf");
-    template(&host, &own.replace("worker_rlimit_nofile 16384;", ""));
+    template(&host, NGINX, &own.replace("worker_rlimit_nofile 16384;", ""));
     ok(host.hwctl("provision", &[]));
     // Since then another file has the directive that the earlier text has too.
     host.sh("echo 'worker_rlimit_nofile 9;' > /etc/nginx/modules-enabled/50-other.conf");
@@ -247,9 +257,16 @@ fn a_way_back_that_nginx_does_not_accept_is_refused() {
     assert!(host.answers(443));
 }
 
-/// An own template of nginx's configuration beside the inventory.
-fn template(host: &Provisioned, text: &str) {
-    let folder = host.folder().join("templates/nginx");
-    std::fs::create_dir_all(&folder).unwrap();
-    std::fs::write(folder.join("nginx.conf"), text).unwrap();
+/// A template of nginx's configuration.
+const NGINX: &str = "nginx/nginx.conf";
+
+/// Puts a template of the operator's own beside the inventory.
+fn template(host: &Provisioned, name: &str, text: &str) {
+    let path = host.folder().join("templates").join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+}
+
+fn without_templates(host: &Provisioned) {
+    std::fs::remove_dir_all(host.folder().join("templates")).unwrap();
 }
