@@ -60,8 +60,8 @@ fn a_rollback_over_many_versions_keeps_the_last() {
     assert_eq!(host.hwctl("provision", &["--only", "nginx", "--set", "logrotate.keep=9"]).0, 0);
     let (_, events) = host.hwctl("history", &[]);
     let runs = events.iter().find(|event| event["event"] == "history").unwrap()["runs"].clone();
-    let deploys = runs.as_array().unwrap().iter().filter(|run| run["verb"] == "deploy");
-    let first = deploys.last().unwrap()["id"].as_str().unwrap().to_owned();
+    let mut deploys = runs.as_array().unwrap().iter().filter(|run| run["verb"] == "deploy");
+    let first = deploys.next_back().unwrap()["id"].as_str().unwrap().to_owned();
 
     let (code, events) = host.hwctl("rollback", &[&first, "--yes"]);
 
