@@ -98,7 +98,7 @@ pub struct PartArgs {
 /// `hwctl plan`.
 #[derive(Clone, Debug, Args)]
 pub struct LookArgs {
-    /// Hosts by name.
+    /// Hosts that are named without `--host`.
     #[command(flatten)]
     pub named: NamedHosts,
     /// What to plan.
@@ -115,7 +115,7 @@ pub struct LookArgs {
 /// `hwctl provision`.
 #[derive(Clone, Debug, Args)]
 pub struct ProvisionArgs {
-    /// Hosts by name.
+    /// Hosts that are named without `--host`.
     #[command(flatten)]
     pub named: NamedHosts,
     /// What to plan.
@@ -205,7 +205,7 @@ pub struct RollbackArgs {
 /// `hwctl destroy`.
 #[derive(Clone, Debug, Args)]
 pub struct DestroyArgs {
-    /// Hosts by name.
+    /// Hosts that are named without `--host`.
     #[command(flatten)]
     pub named: NamedHosts,
     /// Remove Redis's volume, the host's secrets and hwctl's journal too
@@ -235,7 +235,7 @@ pub enum SecretCommand {
 /// `hwctl secret rotate`.
 #[derive(Clone, Debug, Args)]
 pub struct RotateArgs {
-    /// Hosts by name.
+    /// Hosts that are named without `--host`.
     #[command(flatten)]
     pub named: NamedHosts,
     /// What to plan.
@@ -249,7 +249,7 @@ pub struct RotateArgs {
 /// `hwctl deploy`.
 #[derive(Clone, Debug, Args)]
 pub struct DeployArgs {
-    /// Hosts by name.
+    /// Hosts that are named without `--host`.
     #[command(flatten)]
     pub named: NamedHosts,
     /// A static Linux build of the API [default: `api.binary`, else the one that hwctl carries]
@@ -288,7 +288,7 @@ pub enum CertCommand {
 /// `hwctl cert show`.
 #[derive(Clone, Debug, Args)]
 pub struct ShowCertArgs {
-    /// Hosts by name.
+    /// Hosts that are named without `--host`.
     #[command(flatten)]
     pub named: NamedHosts,
     /// Which hosts.
@@ -302,7 +302,7 @@ pub struct ShowCertArgs {
 /// `hwctl cert renew`.
 #[derive(Clone, Debug, Args)]
 pub struct RenewArgs {
-    /// Hosts by name.
+    /// Hosts that are named without `--host`.
     #[command(flatten)]
     pub named: NamedHosts,
     /// What to plan.

@@ -80,7 +80,7 @@ counted; else it is put back (exit code 4).";
 /// `hwctl status`.
 #[derive(Clone, Debug, Args)]
 pub struct StatusArgs {
-    /// Hosts by name.
+    /// Hosts that are named without `--host`.
     #[command(flatten)]
     pub named: NamedHosts,
     /// Which hosts.
@@ -123,7 +123,7 @@ pub struct LogsArgs {
 /// `hwctl verify`.
 #[derive(Clone, Debug, Args)]
 pub struct VerifyArgs {
-    /// Hosts by name.
+    /// Hosts that are named without `--host`.
     #[command(flatten)]
     pub named: NamedHosts,
     /// Which hosts.

@@ -41,7 +41,7 @@ Examples:
 /// `hwctl facts`.
 #[derive(Clone, Debug, Args)]
 pub struct FactsArgs {
-    /// Hosts by name.
+    /// Hosts that are named without `--host`.
     #[command(flatten)]
     pub named: NamedHosts,
     /// Which hosts.
@@ -105,7 +105,7 @@ pub struct ManArgs {
 /// `hwctl doctor`.
 #[derive(Clone, Debug, Args)]
 pub struct DoctorArgs {
-    /// Hosts by name.
+    /// Hosts that are named without `--host`.
     #[command(flatten)]
     pub named: NamedHosts,
     /// Look at this path of the host, such as /close

@@ -58,8 +58,8 @@ fn explained(planned: &Planned) -> String {
     let change = &planned.change;
     let details = change.details.iter().filter_map(|detail| match detail {
         Detail::Attribute { name, before, after } => {
-            let value = |value: &Option<String>| value.clone().unwrap_or("absent".to_owned());
-            Some(format!("{name}: {}, was {}", value(before), value(after)))
+            let [now, then] = [before, after].map(|value| value.as_deref().unwrap_or("absent"));
+            Some(format!("{name}: {now}, was {then}"))
         }
         _ => None,
     });

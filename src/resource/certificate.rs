@@ -331,17 +331,21 @@ fn access_text(mode: u32, uid: u32, gid: u32) -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_new_certificate_says_what_was_asked_and_needs_no_other() {
-        let wanted = Certificate {
+    fn certificate_for(names: &[&str]) -> Certificate {
+        Certificate {
             certificate: "/c".into(),
             key: "/k".into(),
-            names: vec!["203.0.113.7".into(), "example.org".into(), "2001:db8::1".into()],
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
             known_by: Vec::new(),
             days: 90,
             renew_before: 30,
             replaces: None,
-        };
+        }
+    }
+
+    #[test]
+    fn a_new_certificate_says_what_was_asked_and_needs_no_other() {
+        let wanted = certificate_for(&["203.0.113.7", "example.org", "2001:db8::1"]);
         let (certificate, key) = wanted.make().unwrap();
         let file = |text: &str| PathState::File {
             mode: 0o644,
@@ -363,16 +367,7 @@ mod tests {
 
     /// A certificate for a name and an address, and its key.
     fn pair() -> String {
-        let wanted = Certificate {
-            certificate: "/c".into(),
-            key: "/k".into(),
-            names: vec!["example.org".into(), "2001:db8::1".into()],
-            known_by: Vec::new(),
-            days: 90,
-            renew_before: 30,
-            replaces: None,
-        };
-        let (certificate, key) = wanted.make().unwrap();
+        let (certificate, key) = certificate_for(&["example.org", "2001:db8::1"]).make().unwrap();
         certificate + &key
     }
 

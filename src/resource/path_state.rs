@@ -28,7 +28,7 @@ pub enum PathState {
         /// Content.
         #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
-        /// What else there is of it.
+        /// ACL, extended attributes, flags, time and holes of the file.
         #[serde(default)]
         attributes: Box<Attributes>,
     },
@@ -36,7 +36,7 @@ pub enum PathState {
     Link {
         /// Where it points.
         target: PathBuf,
-        /// What else there is of it.
+        /// Owner and time of the link itself.
         #[serde(default)]
         attributes: LinkAttributes,
     },

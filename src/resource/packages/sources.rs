@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_source_that_does_not_answer_is_named_with_its_reason() {
-        let told = "Hit:1 http://deb.debian.org/debian trixie InRelease\n\
+        let told = "Hit:1 http://archive.example.org/debian trixie InRelease\n\
                     Err:2 http://dead.invalid/apt stable InRelease\n  \
                     Could not resolve 'dead.invalid'\n\
                     Ign:3 http://gone.example.org/apt ./ InRelease\n\
