@@ -17,9 +17,17 @@ crate::tests! {
 
 /// Breaks the host; what doctor names first, a part of its evidence or of its next step; what
 /// mends it. Without that, `--fix` does.
-const FAULTS: [(&str, &str, &str, &str); 18] = [
+const FAULTS: [(&str, &str, &str, &str); 19] = [
     ("systemctl stop flask-app.socket flask-app.service", "api-socket-stopped", "inactive", ""),
-    ("systemctl kill -s KILL flask-app; systemctl stop flask-app", "api-stopped", "inactive", ""),
+    ("systemctl stop flask-app", "api-stopped", "inactive", ""),
+    // A process that does not obey is killed while it is being stopped: the unit has failed then.
+    (
+        "systemctl kill -s STOP flask-app; systemctl stop --no-block flask-app; \
+         systemctl kill -s KILL flask-app; until systemctl is-failed flask-app; do sleep 0.1; done",
+        "api-stopped",
+        "signal",
+        "",
+    ),
     ("rm /run/gunicorn/flask.sock", "api-socket-absent", "No such file", ""),
     ("chmod 0600 /run/gunicorn/flask.sock", "api-socket-permissions", "it is 0600", ""),
     ("chown root:root /run/gunicorn/flask.sock", "api-socket-permissions", "root:root", ""),
