@@ -10,6 +10,7 @@ use super::{Builder, JWT_KEY, Upload, folder};
 use crate::failure::Failure;
 use crate::inventory::Workers;
 use crate::resource::{Content, File, Id, Link, OnChange, Owner, TRIAL_FOLDER, Unit, User};
+use crate::spec::{Log, LogFormat, LogSource, PartSpec};
 
 pub(super) const USER: &str = "flask-app";
 /// Root's, and not below a home: the service sees no home, and nobody else can replace it.
@@ -53,6 +54,14 @@ fn check_home(home: &Path) -> Result<()> {
             .hint("name a folder such as `/home/ubuntu/Flask-app`")
             .into()),
     }
+}
+
+pub(super) fn describe(spec: &mut PartSpec) {
+    spec.logs = vec![Log {
+        name: "api".to_owned(),
+        source: LogSource::Unit("flask-app.service".to_owned()),
+        format: LogFormat::Json,
+    }];
 }
 
 pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {

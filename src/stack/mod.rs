@@ -25,6 +25,8 @@ use crate::resource::{
     Blob, Content, Declared, Directory, Facts, File, HostSecret, Id, Owner, Part, Resource,
 };
 
+use crate::spec::PartSpec;
+
 pub use api::API_LINK;
 pub use redis::SOCKET as REDIS_SOCKET;
 use template::Passwords;
@@ -110,6 +112,22 @@ pub fn stack(
     builder.part("firewall", firewall::declare)?;
     builder.made.refuse_twins()?;
     Ok(builder.made)
+}
+
+/// What is said of the parts beyond their resources, in the order of [`TAGS`].
+#[must_use]
+pub fn parts(vars: &Vars) -> Vec<PartSpec> {
+    let mut specs = TAGS.map(|name| PartSpec { name: name.to_owned(), ..PartSpec::default() });
+    for spec in &mut specs {
+        match spec.name.as_str() {
+            "sites" => sites::describe(spec, vars),
+            "nginx" => nginx::describe(spec),
+            "redis" => redis::describe(spec, vars),
+            "api" => api::describe(spec),
+            _ => {}
+        }
+    }
+    specs.into()
 }
 
 impl Stack {

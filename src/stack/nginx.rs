@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::tls::{CERTIFICATE, KEY, Names};
 use super::{Builder, Nothing, sites};
 use crate::resource::{Absent, Facts, Id, Link, OnChange, Unit, Version};
+use crate::spec::{Log, LogFormat, LogSource, PartSpec};
 
 /// Before this version `http2` is an option of `listen`.
 const HTTP2_DIRECTIVE: Version = Version(1, 25, 1);
@@ -50,6 +51,21 @@ struct Location<'a> {
     allow: Vec<&'a str>,
     htpasswd: Option<String>,
     realm: &'a str,
+}
+
+pub(super) fn describe(spec: &mut PartSpec) {
+    // The API's route has logs of its own.
+    spec.logs = [log_files("flask", "flask_"), log_files("nginx", "")].concat();
+}
+
+/// An access log and an error log, which have one name.
+pub(super) fn log_files(name: &str, prefix: &str) -> Vec<Log> {
+    let log = |kind: &str, format| Log {
+        name: name.to_owned(),
+        source: LogSource::File(format!("/var/log/nginx/{prefix}{kind}.log").into()),
+        format,
+    };
+    vec![log("access", LogFormat::Combined), log("error", LogFormat::Driver("nginx".to_owned()))]
 }
 
 pub(super) fn declare(builder: &mut Builder<'_>, names: &Names, certificate: Id) -> Result<()> {

@@ -7,10 +7,12 @@ use serde::Serialize;
 
 use super::template::Passwords;
 use super::{Builder, REDIS_PASSWORD, Upload, api, folder};
+use crate::inventory::Vars;
 use crate::resource::{
     Container, Directory, File, Image, Mount, MountSource, OnChange, Owner, PublishedPort,
     RedisData, Sysctl, Unit, Volume,
 };
+use crate::spec::{Log, LogFormat, LogSource, PartSpec};
 
 const FOLDER: &str = "/etc/hwctl/redis";
 const CONFIGURATION: &str = "/etc/hwctl/redis/redis.conf";
@@ -26,6 +28,14 @@ const PORT: u16 = 6379;
 
 #[derive(Serialize)]
 struct Nothing {}
+
+pub(super) fn describe(spec: &mut PartSpec, vars: &Vars) {
+    spec.logs = vec![Log {
+        name: "redis".to_owned(),
+        source: LogSource::Container(vars.redis.container.clone()),
+        format: LogFormat::Driver("redis".to_owned()),
+    }];
+}
 
 pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
     let redis = &builder.vars.redis;

@@ -68,7 +68,7 @@ impl Session {
     }
 
     async fn logs(&self, request: &LogsRequest) -> Result<Option<Reply>, Failure> {
-        let mut logs = Logs::open(&self.host, request);
+        let mut logs = Logs::open(&self.host, request, self.drivers);
         let lines = logs.newest().await?;
         for message in std::mem::take(&mut logs.unread) {
             self.teller.tell(What::Warning { message });
