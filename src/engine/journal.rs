@@ -12,6 +12,7 @@ use serde_bytes::ByteBuf;
 
 use super::plan::Step;
 use super::protocol::RunInfo;
+use super::specs;
 use crate::event::{Changed, Run, RunOutcome};
 use crate::resource::{Advise, Change, Host, Resource, Saved, decode, encode, write_atomic};
 
@@ -83,6 +84,7 @@ impl Journal {
             changes: Vec::new(),
         };
         write_head(&folder, &head)?;
+        specs::save_before(host, &folder)?;
         write_atomic(&folder.join(RESERVE_NAME), &vec![0; RESERVE], 0o600, None)?;
         write_atomic(&open_path(host), head.id.as_bytes(), 0o600, None)?;
         Ok(Self { folder, head, entries: Vec::new() })
@@ -148,7 +150,7 @@ pub(super) fn open_run(host: &Host) -> Option<String> {
 
 /// Ends a run that went away in the middle; nothing of it is under way any more.
 pub(super) fn settle(host: &Host, id: &str) -> Result<()> {
-    let run = folder(host).join(id);
+    let run = folder_of(host, id);
     remove_reserve(&run)?;
     if let Ok(head) = read_head(&run) {
         let changes = known_entries(host, id)?.iter().map(changed).collect();
@@ -185,7 +187,7 @@ pub(super) fn known_entries(host: &Host, id: &str) -> Result<Vec<Entry>> {
 }
 
 fn read_entries(host: &Host, id: &str) -> Result<impl Iterator<Item = Result<Entry>>> {
-    let paths = folders(&folder(host).join(id))?;
+    let paths = folders(&folder_of(host, id))?;
     let mut files: Vec<_> =
         paths.into_iter().filter_map(|path| Some((number(&path)?, path))).collect();
     files.sort();
@@ -220,6 +222,11 @@ fn number(path: &Path) -> Option<usize> {
 
 fn changed(entry: &Entry) -> Changed {
     Changed { id: entry.change.id.clone(), action: entry.change.action }
+}
+
+/// The folder of a run.
+pub(super) fn folder_of(host: &Host, id: &str) -> PathBuf {
+    folder(host).join(id)
 }
 
 fn folder(host: &Host) -> PathBuf {

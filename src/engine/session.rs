@@ -32,6 +32,7 @@ use super::protocol::{
 };
 use super::room;
 use super::rotation;
+use super::specs;
 use super::validate;
 use crate::event::{RunOutcome, What};
 use crate::failure::Failure;
@@ -233,6 +234,9 @@ impl Session {
             let tell = |message| self.teller.tell(What::Warning { message });
             deadman::settle(&self.host, self.began, patience, tell).await?;
             Manifest::settle(&self.host).await?;
+            specs::require_known_format(&self.host).map_err(|error| {
+                Failure::from(error).not_done("nothing was changed on the host")
+            })?;
         }
         let wanted = goal::wanted(&request.goal, &self.host)?;
         if wanted.strange > 0 {
@@ -302,6 +306,7 @@ impl Session {
         if manifest.declare(goal) || !plan.settled.is_empty() {
             manifest.save(&self.host)?;
         }
+        specs::keep(&self.host, goal, None)?;
         self.host.keep_notes();
         leave(goal, &self.host)
     }

@@ -12,7 +12,7 @@ use crate::resource::{
     Container, Directory, File, Image, Mount, MountSource, OnChange, Owner, PublishedPort,
     RedisData, Sysctl, Unit, Volume,
 };
-use crate::spec::{Log, LogFormat, LogSource, PartSpec};
+use crate::spec::{Group, Log, LogFormat, LogSource, Look, PartSpec, Probe};
 
 const FOLDER: &str = "/etc/hwctl/redis";
 const CONFIGURATION: &str = "/etc/hwctl/redis/redis.conf";
@@ -30,9 +30,18 @@ const PORT: u16 = 6379;
 struct Nothing {}
 
 pub(super) fn describe(spec: &mut PartSpec, vars: &Vars) {
+    let container = vars.redis.container.clone();
+    spec.probes = vec![
+        Probe { name: "docker.service".to_owned(), group: Group::Service, look: Look::Unit },
+        Probe {
+            name: format!("container {container}"),
+            group: Group::Service,
+            look: Look::Container(container.clone()),
+        },
+    ];
     spec.logs = vec![Log {
         name: "redis".to_owned(),
-        source: LogSource::Container(vars.redis.container.clone()),
+        source: LogSource::Container(container),
         format: LogFormat::Driver("redis".to_owned()),
     }];
 }

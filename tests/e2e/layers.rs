@@ -38,7 +38,7 @@ const LAYERS: [(&str, &[&str], &str); 17] = [
     ("bundle", &["engine"], "`bundle` is the API's binary as the engine takes it"),
     (
         "remote",
-        &["engine", "event", "failure", "https", "resource"],
+        &["engine", "event", "failure", "https", "resource", "spec"],
         "`remote` speaks the protocol of `engine` and knows nothing of the stack",
     ),
     ("report", &["event"], "`report` draws events and sees nothing else"),

@@ -1,6 +1,9 @@
 //! nginx on the host.
 
-use crate::engine::Driver;
+use anyhow::{Result, bail};
+
+use crate::engine::{Case, Driver, Later};
+use crate::resource::{Host, last_lines, test_nginx};
 
 /// Messages of nginx's error log about a client that it refuses as configured, with a status below 500.
 const REFUSALS: [&str; 5] = [
@@ -26,6 +29,24 @@ impl Driver for Nginx {
         // The client chose the rest of the line, and could hide an error with it.
         let message = line.split_once(", client: ").map_or(line, |(message, _)| message);
         !is_quiet && !REFUSALS.iter().any(|refusal| message.contains(refusal))
+    }
+
+    fn inspect<'a>(&'a self, _: &'a str, case: &'a Case<'a>) -> Later<'a, String> {
+        Box::pin(configuration(case.host))
+    }
+}
+
+/// Requires that nginx accepts its configuration.
+async fn configuration(host: &Host) -> Result<String> {
+    let output = test_nginx(host).await?;
+    if output.status.success() {
+        return Ok("valid".to_owned());
+    }
+    // The last line only says that it failed.
+    let text = String::from_utf8_lossy(&output.stderr);
+    match text.lines().find_map(|line| line.split_once("[emerg] ")) {
+        Some((_, why)) => bail!("{}", why.trim()),
+        None => bail!("{}", last_lines(&output, 1)),
     }
 }
 

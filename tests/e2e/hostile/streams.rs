@@ -16,7 +16,7 @@ use hwctl::resource::{
     Action, Blob, Change, Content, Declared, Detail, Directory, Facts, File, HashScheme,
     HostSecret, Id, Link, OnChange, Owner, Part, Resource, Secret, Unit, sha256,
 };
-use hwctl::spec::{Log, LogFormat, LogSource};
+use hwctl::spec::{Log, LogFormat, LogSource, Scope};
 use serde::Serialize;
 
 use crate::host::Provisioned;
@@ -65,7 +65,12 @@ fn plan(resources: Vec<Resource>, is_run: bool) -> Vec<u8> {
     });
     let declared = resources.into_iter().map(tag).collect();
     frame(&Request::Plan(PlanRequest {
-        goal: Goal::Declared { resources: declared, tags: vec!["test".to_owned()], vouch: None },
+        goal: Goal::Declared {
+            resources: declared,
+            parts: Vec::new(),
+            scope: Scope::All,
+            vouch: None,
+        },
         run,
         patience_s: 1,
         keep_on_failure: false,
@@ -158,7 +163,7 @@ fn daily() -> [Vec<u8>; 5] {
     let data = Data { keys: 1, visits: 2, bytes: bytes.len() as u64 };
     let copied = Copied { data, sha256: sha256(bytes) };
     [
-        frame(&Request::Status { certificate: "/etc/nginx/ssl/x.crt".into(), goal: None }),
+        frame(&Request::Status { parts: Vec::new(), goal: None }),
         frame(&Request::Logs(logs)),
         frame(&Request::Backup { place: place(), run: run.clone(), patience_s: 1 }),
         frame(&Request::Part { bytes: bytes.to_vec() }),
