@@ -57,6 +57,8 @@ struct Location<'a> {
 const HTTPS: &str = "https";
 
 pub(super) fn describe(spec: &mut PartSpec) {
+    spec.driver = Some("nginx".to_owned());
+    spec.requires = ["tls", "api"].map(str::to_owned).into();
     spec.endpoints =
         vec![Endpoint { name: HTTPS.to_owned(), port: 443, pin: Pin::File(CERTIFICATE.into()) }];
     spec.probes = vec![
@@ -64,7 +66,7 @@ pub(super) fn describe(spec: &mut PartSpec) {
         Probe {
             name: "nginx configuration".to_owned(),
             group: Group::Configuration,
-            look: Look::Driver("nginx".to_owned()),
+            look: Look::Driver,
         },
         page("/"),
     ];
