@@ -10,7 +10,10 @@ mod deadman;
 mod doctor;
 mod drift;
 mod facts;
+mod format;
 mod goal;
+#[cfg(test)]
+mod goldens;
 mod health;
 mod input;
 mod journal;
