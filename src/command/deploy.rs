@@ -14,6 +14,7 @@ use crate::engine::protocol::{Goal, PlanRequest};
 use crate::event::{Outcome, What};
 use crate::failure::{Exit, Failure};
 use crate::remote::{Engine, Tell};
+use crate::spec::Scope;
 use crate::stack::API_LINK;
 
 /// The part of the stack that is deployed.
@@ -72,7 +73,8 @@ impl Deploy {
             diff: false,
             keep_on_failure: false,
         };
-        let provision = Provision { args, tags: vec![TAG.to_owned()], verb: "deploy" };
+        let provision =
+            Provision { args, scope: Scope::Only(vec![TAG.to_owned()]), verb: "deploy" };
         provision.on_host(&work, tell).await
     }
 

@@ -16,6 +16,7 @@ use crate::failure::{Exit, Failure};
 use crate::inventory::{Network, Site};
 use crate::remote::{Engine, Route, Tell, shown, status};
 use crate::resource::Secret;
+use crate::spec::Scope;
 use crate::stack::{CERTIFICATE, Stack};
 
 /// How often a mended host is looked at again: one fault may hide the next.
@@ -129,7 +130,12 @@ impl Doctor {
             }
         };
         let request = PlanRequest {
-            goal: Goal::Declared { resources: made.resources.clone(), tags, vouch: None },
+            goal: Goal::Declared {
+                resources: made.resources.clone(),
+                parts: made.parts.clone(),
+                scope: Scope::Only(tags),
+                vouch: None,
+            },
             run: Some(run_info("doctor")),
             patience_s: self.args.wait.into(),
             keep_on_failure: false,

@@ -6,6 +6,7 @@ use rustix::fs::Mode;
 use crate::bundle;
 use crate::engine;
 use crate::failure::Exit;
+use crate::part;
 
 /// Serves one session on standard input and output.
 pub fn run(connection: Option<&str>) -> Result<Exit> {
@@ -13,8 +14,9 @@ pub fn run(connection: Option<&str>) -> Result<Exit> {
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (input, output) = (tokio::io::stdin(), tokio::io::stdout());
-    let served =
-        runtime.block_on(engine::serve(input, output, connection.unwrap_or_default(), bundle::API));
+    let connection = connection.unwrap_or_default();
+    let serving = engine::serve(input, output, connection, bundle::API, part::DRIVERS);
+    let served = runtime.block_on(serving);
     // A read of standard input that is under way would be waited for.
     runtime.shutdown_background();
     served.map(|()| Exit::Done)

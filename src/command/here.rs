@@ -15,6 +15,7 @@ use crate::engine::protocol::{
 };
 use crate::event::What;
 use crate::failure::{Exit, Failure};
+use crate::part;
 use crate::remote::served_certificate;
 use crate::report::print;
 
@@ -32,7 +33,7 @@ pub(super) fn renew(goal: Goal) -> Result<Exit> {
     runtime.block_on(async {
         let (near, far) = tokio::io::duplex(64 << 10);
         let (input, output) = split(far);
-        let serving = engine::serve(input, output, "", None);
+        let serving = engine::serve(input, output, "", None, part::DRIVERS);
         let (served, ran) =
             tokio::join!(serving, async { Line::open(near).await?.run(goal).await });
         let exit = ran?;

@@ -1,7 +1,6 @@
 //! `hwctl logs`: the lines of many logs on many hosts, merged by time.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,11 +10,13 @@ use super::fleet::{self, Ended, Job, Show};
 use super::hosts::{Needs, Work};
 use super::since;
 use crate::cli::LogsArgs;
-use crate::engine::{Log, LogSource, LogsRequest};
+use crate::engine::LogsRequest;
 use crate::event::{Event, LogLine, Outcome, Sink, What};
 use crate::failure::{Exit, Failure};
 use crate::inventory::Vars;
 use crate::remote::{Engine, Tell};
+use crate::spec::Log;
+use crate::stack::parts;
 
 /// How many lines are shown when nothing else is said.
 const LINES: usize = 50;
@@ -108,21 +109,7 @@ fn chosen(names: &[String], vars: &Vars) -> Result<Vec<Log>, Failure> {
 }
 
 fn all(vars: &Vars) -> Vec<Log> {
-    let log = |name: &str, source| Log { name: name.to_owned(), source };
-    let files = |name: &str, prefix: &str| {
-        ["access", "error"].map(|kind| {
-            let path = PathBuf::from(format!("/var/log/nginx/{prefix}{kind}.log"));
-            log(name, LogSource::File(path))
-        })
-    };
-    let mut logs = Vec::new();
-    for name in vars.sites.keys().map(String::as_str).chain(["flask"]) {
-        logs.extend(files(name, &format!("{name}_")));
-    }
-    logs.extend(files("nginx", ""));
-    logs.push(log("api", LogSource::Unit("flask-app.service".to_owned())));
-    logs.push(log("redis", LogSource::Container(vars.redis.container.clone())));
-    logs
+    parts(vars).into_iter().flat_map(|part| part.logs).collect()
 }
 
 /// Holds the lines of all hosts until each has told what it has, and shows them by time.

@@ -12,6 +12,7 @@ use crate::engine::{self, Service, Status};
 use crate::event::Check;
 use crate::failure::{Exit, Failure};
 use crate::https::Way;
+use crate::part;
 use crate::remote::{Expected, Look, Page, look_by};
 use crate::report::{HostHealth, document, health_lines, print};
 use crate::resource::{Host, fingerprint};
@@ -120,7 +121,7 @@ async fn through_nginx() -> Result<Vec<Check>> {
 
 /// The same as `hwctl status`, save for the drift: what the host should be is not known here.
 async fn check(host: &Host, json: bool) -> Exit {
-    let Status { checks, .. } = engine::status(host, Path::new(CERTIFICATE)).await;
+    let Status { checks, .. } = engine::status(host, &[], part::DRIVERS).await;
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let found = [HostHealth::new(name, checks)];
     if json {

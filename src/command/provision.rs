@@ -18,6 +18,7 @@ use crate::failure::{Exit, Failure};
 use crate::inventory::Vars;
 use crate::remote::{Engine, Expected, Tell};
 use crate::resource::{Blob, Exposure, Facts};
+use crate::spec::Scope;
 use crate::stack::{Context, Stack, TAGS, Templates, stack};
 
 /// The parts of the stack that open and close ports; after others they are not knocked at.
@@ -27,8 +28,8 @@ const PORT_TAGS: [&str; 4] = ["packages", "firewall", "redis", "api"];
 pub fn run(args: ProvisionArgs) -> Result<Exit> {
     let show = Show { json: args.plan.json, diff: args.diff, check: args.check };
     let hosts = args.plan.hosts.and(&args.named);
-    let tags = tags(&args.parts)?;
-    fleet::run(&hosts, show, Provision { args, tags, verb: "provision" })
+    let scope = scope(&args.parts)?;
+    fleet::run(&hosts, show, Provision { args, scope, verb: "provision" })
 }
 
 /// Runs `hwctl plan`.
@@ -39,25 +40,33 @@ pub fn plan(args: LookArgs) -> Result<Exit> {
 }
 
 /// The parts of the stack that are meant.
-fn tags(parts: &PartArgs) -> Result<Vec<String>, Failure> {
-    let is_meant = |tag: &&str| {
-        let named = |tags: &[String]| tags.iter().any(|named| named == tag);
-        (parts.only.is_empty() || named(&parts.only)) && !named(&parts.skip)
-    };
-    let tags: Vec<_> = TAGS.into_iter().filter(is_meant).map(str::to_owned).collect();
-    match tags.is_empty() {
+fn scope(parts: &PartArgs) -> Result<Scope, Failure> {
+    let PartArgs { only, skip } = parts;
+    if only.is_empty() {
+        let all = Scope::Except(skip.clone());
+        let is_any = TAGS.iter().any(|tag| all.has(tag));
+        return match (skip.is_empty(), is_any) {
+            (true, _) => Ok(Scope::All),
+            (false, true) => Ok(all),
+            (false, false) => {
+                Err(Failure::usage("`--skip` leaves nothing").not_done("no host was contacted"))
+            }
+        };
+    }
+    let left: Vec<_> = only.iter().filter(|part| !skip.contains(part)).cloned().collect();
+    match left.is_empty() {
         true => {
             Err(Failure::usage("`--skip` leaves nothing of `--only`")
                 .not_done("no host was contacted"))
         }
-        false => Ok(tags),
+        false => Ok(Scope::Only(left)),
     }
 }
 
 /// A run of some parts of the stack, or all.
 pub(super) struct Provision {
     pub(super) args: ProvisionArgs,
-    pub(super) tags: Vec<String>,
+    pub(super) scope: Scope,
     /// What the host's journal calls it.
     pub(super) verb: &'static str,
 }
@@ -66,7 +75,7 @@ impl Job for Provision {
     const WARNS: bool = true;
 
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
-        let Self { args, tags, verb } = self;
+        let Self { args, scope, verb } = self;
         // A broken template is known before the host is contacted.
         let templates = load_templates(work)?;
         try_templates(work, &templates)?;
@@ -74,9 +83,9 @@ impl Job for Provision {
         let mut made = make_stack(work, &engine, &templates)?;
         made.skip(&args.parts.skip);
         tell(What::Step { message: "reading the host".to_owned(), fraction: None });
-        let is_part = tags.len() < TAGS.len();
-        let opens_ports = tags.iter().any(|tag| PORT_TAGS.contains(&tag.as_str()));
-        let serves = tags.iter().any(|tag| tag == "nginx");
+        let is_part = *scope != Scope::All;
+        let opens_ports = PORT_TAGS.iter().any(|part| scope.has(part));
+        let serves = scope.has("nginx");
         let host = engine.route.host.clone();
         let outside = |facts: &_, exposure: &_, certificate: Option<_>| {
             // nginx serves a new certificate once its own part tells it so.
@@ -90,7 +99,8 @@ impl Job for Provision {
         let request = PlanRequest {
             goal: Goal::Declared {
                 resources: made.resources,
-                tags: tags.clone(),
+                parts: made.parts,
+                scope: scope.clone(),
                 vouch: vouch::key(work),
             },
             run: (!args.check).then(|| run_info(verb)),

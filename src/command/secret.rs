@@ -13,6 +13,7 @@ use crate::event::{Action, Outcome, Planned, What};
 use crate::failure::{Exit, Failure};
 use crate::remote::{Engine, Tell};
 use crate::resource::Resource;
+use crate::spec::Scope;
 use crate::stack::JWT_KEY;
 
 /// The part of the stack that uses the key.
@@ -43,7 +44,8 @@ impl Job for Rotate {
         let request = PlanRequest {
             goal: Goal::Declared {
                 resources: made.resources,
-                tags: vec![TAG.to_owned()],
+                parts: made.parts,
+                scope: Scope::Only(vec![TAG.to_owned()]),
                 vouch: None,
             },
             run: (!args.check).then(|| run_info("secret rotate")),

@@ -1,7 +1,5 @@
 //! `hwctl status`: how hosts are, read on each in one go.
 
-use std::path::Path;
-
 use anyhow::Result;
 
 use super::fleet::{self, Ended, Job};
@@ -15,7 +13,8 @@ use crate::engine::protocol::Goal;
 use crate::event::{Check, Outcome, What};
 use crate::failure::{Exit, Failure};
 use crate::remote::{Engine, Tell};
-use crate::stack::{CERTIFICATE, TAGS};
+use crate::spec::Scope;
+use crate::stack::parts;
 
 /// Runs `hwctl status`.
 pub fn run(args: StatusArgs) -> Result<Exit> {
@@ -33,7 +32,7 @@ impl Job for StatusArgs {
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
         let mut engine = Engine::start(&work.target, tell).await?;
         let (goal, not_compared) = goal(work, &engine);
-        let Status { mut checks, .. } = engine.status(Path::new(CERTIFICATE), goal, tell).await?;
+        let Status { mut checks, .. } = engine.status(parts(&work.vars), goal, tell).await?;
         checks.extend(not_compared);
         engine.let_go().await;
         let outcome = match checks.iter().all(|check| check.ok) {
@@ -60,10 +59,11 @@ pub(super) fn goal(work: &Work, engine: &Engine) -> (Option<Goal>, Option<Check>
 
 fn declared(work: &Work, engine: &Engine) -> Result<Goal, Failure> {
     let work = &work.complete()?;
-    let resources = make_stack(work, engine, &*load_templates(work)?)?.resources;
+    let made = make_stack(work, engine, &*load_templates(work)?)?;
     Ok(Goal::Declared {
-        resources,
-        tags: TAGS.map(str::to_owned).to_vec(),
+        resources: made.resources,
+        parts: made.parts,
+        scope: Scope::All,
         vouch: vouch::key(work),
     })
 }

@@ -1,7 +1,6 @@
 //! `hwctl verify`: uses a host as a client would, all of it: every URL, redirect, header and rule.
 
 use std::net::IpAddr;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -23,7 +22,7 @@ use crate::https::{Answer, Connection, Way};
 use crate::inventory::Site;
 use crate::remote::{Engine, Tell, shown};
 use crate::resource::Secret;
-use crate::stack::CERTIFICATE;
+use crate::stack::parts;
 
 /// How long one question may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -54,8 +53,7 @@ impl Job for VerifyArgs {
 
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
         let mut engine = Engine::start(&work.target, tell).await?;
-        let Status { checks, certificate } =
-            engine.status(Path::new(CERTIFICATE), None, tell).await?;
+        let Status { checks, certificate } = engine.status(parts(&work.vars), None, tell).await?;
         let certificate = certificate.ok_or_else(|| {
             Failure::new(Exit::Failed, "the host has no certificate to know it by")
                 .hint("`hwctl provision` makes the stack")

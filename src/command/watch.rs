@@ -1,7 +1,6 @@
 //! `hwctl status --watch`: a live screen, over one session for each host.
 
 use std::io::{IsTerminal as _, Write as _};
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -15,7 +14,7 @@ use crate::event::Check;
 use crate::failure::{Exit, Failure};
 use crate::remote::{Engine, interrupt};
 use crate::report::{HostHealth, Style, document, health_lines, print};
-use crate::stack::CERTIFICATE;
+use crate::stack::parts;
 
 /// How often each host is looked at.
 const EVERY: Duration = Duration::from_secs(2);
@@ -89,7 +88,7 @@ async fn look(
         true => status::goal(work, &engine),
         false => (None, None),
     };
-    let mut found = engine.status(Path::new(CERTIFICATE), goal, &|_| ()).await?;
+    let mut found = engine.status(parts(&work.vars), goal, &|_| ()).await?;
     found.checks.extend(not_compared);
     *session = Some(engine);
     if with_drift {

@@ -1,4 +1,5 @@
-//! The format numbers of the records that hosts keep: the manifest, and each run of the journal.
+//! The format numbers of the records that hosts keep: the manifest, each run of the journal, and the specs of
+//! the parts.
 //!
 //! A record from before the numbers were written has format 1. What it says is what a record with that
 //! number says, so it is read as one and gets its number when it is written next. A newer format than
@@ -14,6 +15,8 @@ use crate::failure::{Exit, Failure};
 pub(super) const MANIFEST: u32 = 1;
 /// The format in which this version writes the journal of a run.
 pub(super) const JOURNAL: u32 = 1;
+/// The format in which this version writes the specs of the parts.
+pub(super) const SPECS: u32 = 1;
 
 /// The format of a record that names none.
 pub(super) const fn unnumbered() -> u32 {
@@ -42,8 +45,8 @@ impl Format {
             ))
             .not_done("nothing was changed on the host")
             .hint(
-                "use that newer version; `grep version /var/lib/hwctl/runs/*/run.json` on the host \
-                 names the version of each run",
+                "use the newer hwctl; `grep version /var/lib/hwctl/runs/*/run.json` on the host names \
+                 the version of each run",
             ))
     }
 }

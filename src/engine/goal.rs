@@ -11,6 +11,7 @@ use super::order;
 use super::plan::{Step, Wanted};
 use super::protocol::{BINARY_FOLDER, Goal};
 use super::renewal;
+use super::specs;
 use super::way_back::WayBack;
 use crate::resource::{
     Advise, Declared, Directory, Host, Id, Link, Owner, Resource, installed_version,
@@ -20,19 +21,20 @@ use crate::resource::{
 pub(super) fn wanted(goal: &Goal, host: &Host) -> Result<Wanted> {
     let manifest = Manifest::load(host)?;
     let (mut passed_over, mut giving_way, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+    let mut back_to = None;
     let (declared, removals, because) = match goal {
-        Goal::Declared { resources, tags, vouch } => {
+        Goal::Declared { resources, scope, vouch, .. } => {
             if let Some(key) = vouch {
                 host.vouch_with(key.clone());
             }
-            let is_meant = |declared: &&Declared| tags.contains(&declared.tag);
+            let is_meant = |declared: &&Declared| scope.has(&declared.tag);
             let (meant, others): (Vec<_>, Vec<_>) =
                 resources.iter().cloned().partition(|d| is_meant(&d));
             passed_over = inputs_of(&meant, others.iter().map(|other| &other.resource));
-            giving_way = manifest.giving_way(resources, tags);
+            giving_way = manifest.giving_way(resources, scope);
             let because = Some("no longer in the inventory");
             let gives_way: HashSet<Id> = giving_way.iter().map(|step| step.resource.id()).collect();
-            let mut removals = manifest.removals(resources, tags);
+            let mut removals = manifest.removals(resources, scope);
             removals.retain(|step| !gives_way.contains(&step.resource.id()));
             let declared = with_way(meant, host)?.into_iter().map(Step::from).collect();
             (declared, removals, because)
@@ -50,6 +52,7 @@ pub(super) fn wanted(goal: &Goal, host: &Host) -> Result<Wanted> {
         Goal::Before { run } => {
             let back = WayBack::before(run.as_deref(), host)?;
             kept = back.kept;
+            back_to = Some(back.run);
             (Vec::new(), back.steps, None)
         }
         Goal::Original { .. } => (Vec::new(), manifest.originals(), None),
@@ -61,6 +64,7 @@ pub(super) fn wanted(goal: &Goal, host: &Host) -> Result<Wanted> {
         removals,
         because,
         kept,
+        back_to,
         purge_data: matches!(goal, Goal::Original { purge_data: true }),
         strange: manifest.strange(),
     })
@@ -175,6 +179,7 @@ pub(super) fn leave(goal: &Goal, host: &Host) -> Result<()> {
         true => vec![state],
         false => ["stamps", "blobs", "links"].map(|name| state.join(name)).to_vec(),
     };
+    specs::forget(host)?;
     for folder in folders.into_iter().chain([host.path(Path::new(BINARY_FOLDER))]) {
         match fs::remove_dir_all(&folder) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

@@ -13,6 +13,7 @@ use serde_bytes::ByteBuf;
 use super::format::{self, Format};
 use super::plan::Step;
 use super::protocol::RunInfo;
+use super::specs;
 use crate::event::{Changed, Run, RunOutcome};
 use crate::resource::{Advise, Change, Host, Resource, Saved, decode, encode, write_atomic};
 
@@ -84,6 +85,7 @@ impl Journal {
             changes: Vec::new(),
         };
         write_head(&folder, &head)?;
+        specs::save_before(host, &folder)?;
         write_atomic(&folder.join(RESERVE_NAME), &vec![0; RESERVE], 0o600, None)?;
         write_atomic(&open_path(host), head.id.as_bytes(), 0o600, None)?;
         Ok(Self { folder, head, entries: Vec::new() })
@@ -149,7 +151,7 @@ pub(super) fn open_run(host: &Host) -> Option<String> {
 
 /// Ends a run that went away in the middle; nothing of it is under way any more.
 pub(super) fn settle(host: &Host, id: &str) -> Result<()> {
-    let run = folder(host).join(id);
+    let run = folder_of(host, id);
     require_known_format(&run)?;
     remove_reserve(&run)?;
     if let Ok(head) = read_head(&run) {
@@ -188,7 +190,7 @@ pub(super) fn known_entries(host: &Host, id: &str) -> Result<Vec<Entry>> {
 }
 
 fn read_entries(host: &Host, id: &str) -> Result<impl Iterator<Item = Result<Entry>>> {
-    let run = folder(host).join(id);
+    let run = folder_of(host, id);
     require_known_format(&run)?;
     let paths = folders(&run)?;
     let mut files: Vec<_> =
@@ -225,6 +227,11 @@ fn number(path: &Path) -> Option<usize> {
 
 fn changed(entry: &Entry) -> Changed {
     Changed { id: entry.change.id.clone(), action: entry.change.action }
+}
+
+/// The folder of a run.
+pub(super) fn folder_of(host: &Host, id: &str) -> PathBuf {
+    folder(host).join(id)
 }
 
 fn folder(host: &Host) -> PathBuf {

@@ -16,6 +16,7 @@ use super::validate;
 use crate::resource::{
     Advise, Declared, Host, Id, Resource, Saved, decode, encode, sweep, write_atomic,
 };
+use crate::spec::Scope;
 
 /// All of it, oldest first.
 #[derive(Debug, Default)]
@@ -70,15 +71,6 @@ impl Manifest {
             }
         }
         Ok(manifest)
-    }
-
-    /// The names of the containers.
-    pub(super) fn containers(&self) -> Vec<String> {
-        let name = |owned: &Owned| match &owned.resource {
-            Resource::Container(container) => Some(container.name.clone()),
-            _ => None,
-        };
-        self.owned.iter().filter_map(name).collect()
     }
 
     /// Takes in a run that went away before it could end, if there is one, and ends it.
@@ -167,11 +159,11 @@ impl Manifest {
     /// Takes over how things are declared now, also those that need no change: what the host does
     /// alone follows the last inventory. Returns whether anything differs.
     pub(super) fn declare(&mut self, goal: &Goal) -> bool {
-        let Goal::Declared { resources, tags, .. } = goal else { return false };
+        let Goal::Declared { resources, scope, .. } = goal else { return false };
         let mut differs = false;
         let places: HashMap<Id, usize> =
             self.owned.iter().enumerate().map(|(place, o)| (o.resource.id(), place)).collect();
-        for Declared { tag, resource } in resources.iter().filter(|d| tags.contains(&d.tag)) {
+        for Declared { tag, resource } in resources.iter().filter(|d| scope.has(&d.tag)) {
             let place = places.get(&resource.id());
             let Some(owned) = place.and_then(|place| self.owned.get_mut(*place)) else { continue };
             // Without the passwords that it may hold.
@@ -200,9 +192,9 @@ impl Manifest {
     /// What gives way to something of another type that is declared in its place, newest first: a page to
     /// a folder, or a folder with what is in it to a page. It is removed. What was there before hwctl
     /// came is kept for `destroy`.
-    pub(super) fn giving_way(&self, declared: &[Declared], tags: &[String]) -> Vec<Step> {
+    pub(super) fn giving_way(&self, declared: &[Declared], scope: &Scope) -> Vec<Step> {
         let is_folder = |resource: &Resource| matches!(resource, Resource::Directory(_));
-        let wanted = declared.iter().filter(|d| tags.contains(&d.tag)).map(|d| &d.resource);
+        let wanted = declared.iter().filter(|d| scope.has(&d.tag)).map(|d| &d.resource);
         let wanted: HashMap<&Path, bool> =
             wanted.filter_map(|wanted| Some((wanted.path()?, is_folder(wanted)))).collect();
         let gives_way = |owned: &&Owned| {
@@ -212,16 +204,16 @@ impl Manifest {
                 None => path.ancestors().any(|above| wanted.get(above) == Some(&false)),
             }
         };
-        let meant = self.owned.iter().rev().filter(|owned| tags.contains(&owned.tag));
+        let meant = self.owned.iter().rev().filter(|owned| scope.has(&owned.tag));
         let meant = meant.filter(gives_way);
         let step =
             |owned: &Owned| Some(Step { to: Some(owned.resource.nothing()?), ..owned.step() });
         meant.filter_map(step).collect()
     }
 
-    /// The way back for what is no longer declared in the parts of the stack that `tags` name. Of
-    /// a program's versions the one before the declared one stays, for a rollback.
-    pub(super) fn removals(&self, declared: &[Declared], tags: &[String]) -> Vec<Step> {
+    /// The way back for what is no longer declared in the parts that `scope` means. Of a
+    /// program's versions the one before the declared one stays, for a rollback.
+    pub(super) fn removals(&self, declared: &[Declared], scope: &Scope) -> Vec<Step> {
         let ids: HashSet<Id> = declared.iter().map(|d| d.resource.id()).collect();
         let paths = || declared.iter().filter_map(|d| d.resource.path());
         // A folder that something declared is in stays, such as one that was made on the way to it.
@@ -236,7 +228,7 @@ impl Manifest {
                 Resource::Directory(_) => in_use.contains(path),
                 _ => declared_paths.contains(path),
             });
-            if !tags.contains(tag) || ids.contains(&resource.id()) || is_in_use {
+            if !scope.has(tag) || ids.contains(&resource.id()) || is_in_use {
                 continue;
             }
             let family = resource.family();

@@ -46,6 +46,8 @@ pub(super) struct Wanted {
     pub(super) because: Option<&'static str>,
     /// What cannot be brought back to its earlier state, and why.
     pub(super) kept: Vec<(Id, String)>,
+    /// For a rollback, the first run that it takes back.
+    pub(super) back_to: Option<String>,
     /// Whether data is removed too.
     pub(super) purge_data: bool,
     /// How many things in the manifest another version made and this one does not know.
@@ -62,6 +64,7 @@ impl Wanted {
             removals: Vec::new(),
             because: None,
             kept: Vec::new(),
+            back_to: None,
             purge_data: false,
             strange: 0,
         }

@@ -21,6 +21,7 @@ use crate::failure::Failure;
 use crate::resource::{
     Blob, CertificateInfo, Declared, Exposure, Facts, Id, Secret, decode, encode,
 };
+use crate::spec::{PartSpec, Scope};
 
 /// The line that the operator's side begins with. What comes before it (a password that sudo did
 /// not want) is passed over.
@@ -102,8 +103,8 @@ pub enum Request {
     },
     /// How the host is; answered by [`Reply::Status`].
     Status {
-        /// Where the certificate is that nginx serves.
-        certificate: PathBuf,
+        /// The parts to look at where the host has kept no specs of its own.
+        parts: Vec<PartSpec>,
         /// What the host should be: how far it is from that is told too.
         goal: Option<Goal>,
     },
@@ -188,8 +189,10 @@ pub enum Goal {
     Declared {
         /// What the host should have, the whole stack.
         resources: Vec<Declared>,
-        /// The parts of it that are meant; the others stay as they are.
-        tags: Vec<String>,
+        /// What is said of its parts beyond their resources.
+        parts: Vec<PartSpec>,
+        /// The parts that are meant; the others stay as they are.
+        scope: Scope,
         /// The operator's key to what this host knows of password hashes, if there is one.
         #[serde(default)]
         vouch: Option<Secret>,

@@ -19,6 +19,7 @@ use super::apply::Teller;
 use super::aside::{Hand, InHand};
 use super::blobs::{self, Blobs, Bundle, Uploads};
 use super::deadman;
+use super::driver::Drivers;
 use super::facts::{self, Connection};
 use super::goal::{self, leave};
 use super::input::{Halted, read_requests};
@@ -31,6 +32,7 @@ use super::protocol::{
 };
 use super::room;
 use super::rotation;
+use super::specs;
 use super::validate;
 use crate::event::{RunOutcome, What};
 use crate::failure::Failure;
@@ -40,19 +42,21 @@ use run::Run;
 /// How many replies are written at once: a run of many small changes tells of each.
 const AT_ONCE: usize = 64;
 
-/// Serves one session on `input` and `output`; `connection` is sshd's `SSH_CONNECTION`.
+/// Serves one session on `input` and `output`; `connection` is sshd's `SSH_CONNECTION`, `drivers` are the
+/// host's halves of the kinds of parts.
 pub async fn serve(
     input: impl AsyncRead + Unpin + Send + 'static,
     mut output: impl AsyncWrite + Unpin,
     connection: &str,
     bundle: Option<Bundle>,
+    drivers: Drivers,
 ) -> Result<()> {
     output.write_all(format!("{ENGINE_GREETING}\n").as_bytes()).await?;
     output.flush().await?;
     let (replies, mut outgoing) = mpsc::unbounded_channel();
     let (requests, halted) = read_requests(input);
     let work = async move {
-        let mut session = Session::new(replies, connection, bundle, halted);
+        let mut session = Session::new(replies, connection, bundle, drivers, halted);
         session.run(requests).await
     };
     let write = async {
@@ -78,6 +82,7 @@ struct Session {
     /// When it was logged in.
     began: SystemTime,
     blobs: Rc<RefCell<Blobs>>,
+    drivers: Drivers,
     halted: Halted,
     hand: Hand,
     host: Host,
@@ -93,6 +98,7 @@ impl Session {
         replies: UnboundedSender<Reply>,
         connection: &str,
         bundle: Option<Bundle>,
+        drivers: Drivers,
         halted: Halted,
     ) -> Self {
         let hand = Rc::new(Cell::new(InHand::Nothing));
@@ -103,6 +109,7 @@ impl Session {
             connection: Connection::parse(connection),
             began: SystemTime::now(),
             blobs,
+            drivers,
             halted,
             hand,
             host,
@@ -227,6 +234,7 @@ impl Session {
             let tell = |message| self.teller.tell(What::Warning { message });
             deadman::settle(&self.host, self.began, patience, tell).await?;
             Manifest::settle(&self.host).await?;
+            specs::require_known_format(&self.host)?;
         }
         let wanted = goal::wanted(&request.goal, &self.host)?;
         if wanted.strange > 0 {
@@ -296,6 +304,7 @@ impl Session {
         if manifest.declare(goal) || !plan.settled.is_empty() {
             manifest.save(&self.host)?;
         }
+        specs::keep(&self.host, goal, None)?;
         self.host.keep_notes();
         leave(goal, &self.host)
     }

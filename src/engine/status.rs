@@ -1,5 +1,5 @@
-//! The health of the stack on this host, read in one go: services, container, API, certificate,
-//! firewall, disk and the last run.
+//! The health of this host, read in one go: what the specs of its parts have to be looked at, the disk and
+//! the last run.
 
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr};
@@ -9,23 +9,20 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, Result, anyhow, bail};
 use bollard::models::ContainerInspectResponse;
 use bollard::query_parameters::InspectContainerOptions;
+use futures_util::future::join_all;
 use serde::{Deserialize, Serialize};
 use tokio::time::{sleep, timeout};
 
 use super::drift;
+use super::driver::{Case, Drivers};
 use super::journal;
 use super::lock::Lock;
-use super::manifest::Manifest;
-use super::{rotation, serving};
+use super::{rotation, specs};
 use crate::event::{Check, RunOutcome};
 use crate::https::Connection;
-use crate::resource::{
-    Host, expiry, fingerprint, is_firewall_loaded, last_lines, require_docker, show_units,
-    test_nginx,
-};
+use crate::resource::{Host, expiry, fingerprint, require_docker, show_units};
+use crate::spec::{Endpoint, Group, Look, PartSpec, Pin, Probe};
 
-const UNITS: [&str; 4] =
-    ["nginx.service", "flask-app.socket", "flask-app.service", "docker.service"];
 const PROPERTIES: [&str; 6] = [
     "ActiveState",
     "SubState",
@@ -34,14 +31,10 @@ const PROPERTIES: [&str; 6] = [
     "ActiveEnterTimestampMonotonic",
     "MainPID",
 ];
-/// What the API and nginx are asked for.
-const PATHS: [&str; 3] = ["/", "/flask/api/ping", "/flask/api/health"];
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long an API that is not ready has until it is asked again.
+/// How long an application that answers 503 has until it is asked again.
 const AGAIN: Duration = Duration::from_millis(300);
-/// With fewer days left than this the host's own renewal, which begins at 30, does not work.
-const DAYS_LEFT: u64 = 7;
 /// With less space than this the next run, log or write of Redis may fail.
 const FREE_BYTES: u64 = 1_000_000_000;
 
@@ -54,49 +47,93 @@ pub struct Status {
     pub certificate: Option<String>,
 }
 
-/// Reads how the host is; `certificate` is where the certificate is that nginx serves.
-pub async fn status(host: &Host, certificate: &Path) -> Status {
+/// Reads how the host is, by the specs of its last run. `declared` takes their place where no run has kept
+/// any.
+pub async fn status(host: &Host, declared: &[PartSpec], drivers: Drivers) -> Status {
     // A session may ask again and again.
     host.forget();
-    let path = host.path(certificate);
-    let pinned = fingerprint(&path);
-    let (services, syntax, firewall, rotates, answers) = tokio::join!(
-        services(host),
-        nginx_syntax(host),
-        firewall(host),
-        rotation::rotation(host),
-        through_nginx(pinned.as_ref().ok().cloned()),
-    );
-    let mut checks = services;
-    checks.push(Check::of("nginx configuration", syntax));
-    checks.extend(answers);
-    checks.push(Check::of("certificate", certificate_life(&path)));
-    checks.push(Check::of("firewall", firewall));
-    checks.push(Check::of("socket of the API", serving::api_socket(host)));
+    let parts = match specs::read(host) {
+        Ok(kept) => kept.unwrap_or_else(|| declared.to_vec()),
+        Err(error) => {
+            return Status { checks: vec![Check::of("parts", Err(error))], certificate: None };
+        }
+    };
+    let pins: Vec<_> = parts.iter().flat_map(|part| pinned(host, part)).collect();
+    let (looks, rotates) =
+        tokio::join!(look(host, &parts, &pins, drivers), rotation::rotation(host));
+    let mut checks = looks;
     checks.push(Check::of("log rotation", rotates));
     checks.push(Check::of("disk", disk(host)));
     checks.push(Check::of("last run", last_run(host)));
     checks.extend(drift::manual_changes(host).await.map(|seen| Check::of("manual changes", seen)));
-    Status { checks, certificate: pinned.ok() }
+    let certificate = pins.into_iter().find_map(|(_, pin)| pin.ok()?);
+    Status { checks, certificate }
 }
 
-/// The units, and the containers that hwctl has made here.
-async fn services(host: &Host) -> Vec<Check> {
-    let told = match show_units(host, &UNITS, &PROPERTIES).await {
-        Ok(told) => told,
-        Err(error) => return vec![Check::of("systemd", Err(error))],
+/// The endpoints of a part, each with the fingerprint of its certificate if it has one.
+fn pinned<'a>(host: &Host, part: &'a PartSpec) -> Vec<(&'a Endpoint, Result<Option<String>>)> {
+    let pin = |endpoint: &Endpoint| match &endpoint.pin {
+        Pin::File(path) => fingerprint(&host.path(path)).map(Some),
+        Pin::Plain => Ok(None),
     };
-    let blocks = UNITS.iter().zip(told.split("\n\n"));
-    let mut checks: Vec<_> = blocks.map(|(name, block)| Check::of(*name, unit(block))).collect();
-    let containers = match Manifest::load(host) {
-        Ok(manifest) => manifest.containers(),
-        Err(error) => return [checks, vec![Check::of("manifest", Err(error))]].concat(),
+    part.endpoints.iter().map(|endpoint| (endpoint, pin(endpoint))).collect()
+}
+
+/// Looks at all probes at once. Returns their checks, in groups.
+async fn look(
+    host: &Host,
+    parts: &[PartSpec],
+    pins: &[(&Endpoint, Result<Option<String>>)],
+    drivers: Drivers,
+) -> Vec<Check> {
+    let probes: Vec<_> =
+        parts.iter().flat_map(|part| part.probes.iter().map(move |probe| (part, probe))).collect();
+    let one = async |(part, probe): &(&PartSpec, &Probe)| match &probe.look {
+        Look::Container(name) => Some(container(host, name).await),
+        Look::Certificate { path, min_days } => {
+            Some(certificate_life(&host.path(path), (*min_days).into()))
+        }
+        Look::Driver(name) => Some(match drivers.find(name) {
+            Some(driver) => driver.inspect(&probe.name, &Case { host, part }).await,
+            None => Err(anyhow!("this build of hwctl has no driver `{name}`")),
+        }),
+        Look::Unit | Look::Page { .. } => None,
     };
-    for name in containers {
-        let seen = container(host, &name).await;
-        checks.push(Check::of(format!("container {name}"), seen));
+    let (units, pages, others) = tokio::join!(
+        units(host, &probes),
+        join_all(pins.iter().map(|(endpoint, pin)| pages(endpoint, pin, &probes))),
+        join_all(probes.iter().map(one)),
+    );
+    let mut found: Vec<(Group, Check)> = units;
+    found.extend(pages.into_iter().flatten());
+    let others = probes
+        .iter()
+        .zip(others)
+        .filter_map(|((_, probe), seen)| Some((probe.group, Check::of(probe.name.clone(), seen?))));
+    found.extend(others);
+    let place = |(group, check): &(Group, Check)| {
+        let place = probes.iter().position(|(_, probe)| probe.name == check.name);
+        (*group, place)
+    };
+    found.sort_by_key(place);
+    found.into_iter().map(|(_, check)| check).collect()
+}
+
+/// The units, asked for together.
+async fn units(host: &Host, probes: &[(&PartSpec, &Probe)]) -> Vec<(Group, Check)> {
+    let units: Vec<_> = probes.iter().filter(|(_, probe)| probe.look == Look::Unit).collect();
+    let names: Vec<_> = units.iter().map(|(_, probe)| probe.name.as_str()).collect();
+    if names.is_empty() {
+        return Vec::new();
     }
-    checks
+    match show_units(host, &names, &PROPERTIES).await {
+        Ok(told) => {
+            let blocks = units.iter().zip(told.split("\n\n"));
+            let check = |name: &str, block| Check::of(name, unit(block));
+            blocks.map(|((_, probe), block)| (probe.group, check(&probe.name, block))).collect()
+        }
+        Err(error) => vec![(Group::Service, Check::of("systemd", Err(error)))],
+    }
 }
 
 fn field<'a>(block: &'a str, name: &str) -> Option<&'a str> {
@@ -162,78 +199,58 @@ async fn container(host: &Host, name: &str) -> Result<String> {
     Ok(detail)
 }
 
-async fn nginx_syntax(host: &Host) -> Result<String> {
-    let output = test_nginx(host).await?;
-    if output.status.success() {
-        return Ok("valid".to_owned());
-    }
-    // The last line only says that it failed.
-    let told = String::from_utf8_lossy(&output.stderr);
-    match told.lines().find_map(|line| line.split_once("[emerg] ")) {
-        Some((_, why)) => bail!("{}", why.trim()),
-        None => bail!("{}", last_lines(&output, 1)),
-    }
-}
-
-/// Over one connection, as a client on this host would ask.
-async fn through_nginx(certificate: Option<String>) -> Vec<Check> {
-    let Some(certificate) = certificate else {
-        return vec![Check::of("https://127.0.0.1/", Err(anyhow!("there is no certificate")))];
-    };
+/// The pages of an endpoint, over one connection, as a client on this host would ask.
+async fn pages(
+    endpoint: &Endpoint,
+    pin: &Result<Option<String>>,
+    probes: &[(&PartSpec, &Probe)],
+) -> Vec<(Group, Check)> {
+    let pages: Vec<_> = probes
+        .iter()
+        .filter_map(|(_, probe)| match &probe.look {
+            Look::Page { endpoint: name, path } if *name == endpoint.name => Some((*probe, path)),
+            _ => None,
+        })
+        .collect();
+    let Some((first, _)) = pages.first() else { return Vec::new() };
+    let failed = |error| vec![(first.group, Check::of(first.name.clone(), Err(error)))];
+    let Ok(pin) = pin else { return failed(anyhow!("there is no certificate")) };
     let ask = async {
-        let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        let mut connection = Connection::secure(ip, "127.0.0.1", Some(&certificate)).await?;
+        let mut connection = connect(endpoint, pin.as_deref()).await?;
         let mut checks = Vec::new();
-        for path in PATHS {
+        for (probe, path) in &pages {
             let start = Instant::now();
             let mut answer = connection.get(path).await?;
             if answer.status == 503 {
-                // The API may find out with this very request that Redis was restarted.
+                // An application may find out with this very request that its database was restarted.
                 sleep(AGAIN).await;
                 answer = connection.get(path).await?;
             }
             let told = format!("{} in {} ms", answer.status, start.elapsed().as_millis());
-            let ok = answer.status == 200;
-            checks.push(Check::of(named(path), if ok { Ok(told) } else { Err(anyhow!(told)) }));
+            let seen = if answer.status == 200 { Ok(told) } else { Err(anyhow!(told)) };
+            checks.push((probe.group, Check::of(probe.name.clone(), seen)));
         }
         anyhow::Ok(checks)
     };
     let asked = timeout(PATIENCE, ask).await.map_err(|_| anyhow!("no answer within 5 s"));
-    match asked.and_then(|asked| asked) {
-        Ok(checks) => checks,
-        Err(error) => vec![Check::of("https://127.0.0.1/", Err(error))],
+    asked.and_then(|asked| asked).unwrap_or_else(failed)
+}
+
+async fn connect(endpoint: &Endpoint, pin: Option<&str>) -> Result<Connection> {
+    let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
+    match &endpoint.pin {
+        Pin::File(_) => Connection::secure(ip, "127.0.0.1", pin).await,
+        Pin::Plain => Connection::plain(ip, "127.0.0.1").await,
     }
 }
 
-fn named(path: &str) -> String {
-    format!("https://127.0.0.1{path}")
-}
-
-fn certificate_life(path: &Path) -> Result<String> {
+fn certificate_life(path: &Path, min_days: u64) -> Result<String> {
     let until = expiry(path)?;
     let Ok(left) = until.duration_since(SystemTime::now()) else { bail!("it has expired") };
     let days = left.as_secs() / 86400;
     let date = jiff::Timestamp::try_from(until)?.strftime("%Y-%m-%d");
     let told = format!("{days} days left, until {date}");
-    if days >= DAYS_LEFT { Ok(told) } else { bail!("only {told}") }
-}
-
-/// Whether ufw's rules are in the kernel, and which ports they open.
-async fn firewall(host: &Host) -> Result<String> {
-    let rules = host.run("iptables", &["-S"]).await?;
-    let has = |rule: &str| rules.lines().any(|line| line == rule);
-    if !has("-A INPUT -j ufw-before-input") || has("-P INPUT ACCEPT") {
-        bail!("ufw is not active");
-    }
-    if !is_firewall_loaded(host).await? {
-        bail!("active, but some of its rules are not in the kernel");
-    }
-    let open = rules.lines().filter_map(|line| {
-        let rule = line.strip_prefix("-A ufw-user-input -p ")?.strip_suffix(" -j ACCEPT")?;
-        let protocol = rule.split(' ').next()?;
-        Some(format!("{}/{protocol}", rule.rsplit_once("--dport ")?.1))
-    });
-    Ok(format!("active, open: {}", open.collect::<Vec<_>>().join(" ")))
+    if days >= min_days { Ok(told) } else { bail!("only {told}") }
 }
 
 fn disk(host: &Host) -> Result<String> {

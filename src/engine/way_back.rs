@@ -12,6 +12,8 @@ use crate::resource::{Advise as _, Host, Id};
 
 /// The steps that lead to an earlier state, newest change first.
 pub(super) struct WayBack {
+    /// The first run that is taken back.
+    pub(super) run: String,
     pub(super) steps: Vec<Step>,
     /// What cannot be brought back, and why.
     pub(super) kept: Vec<(Id, String)>,
@@ -54,7 +56,8 @@ impl WayBack {
             }
         }
         steps.reverse();
-        let mut back = Self { steps, kept: Vec::new() };
+        let run = runs[first].id.clone();
+        let mut back = Self { run, steps, kept: Vec::new() };
         back.leave_missing_versions(host);
         Ok(back)
     }

@@ -1,7 +1,5 @@
 //! The engine's answers to the daily requests, which need no plan.
 
-use std::path::Path;
-
 use super::engine::{Engine, Tell};
 use super::sending::Sending;
 use crate::engine::protocol::{CHUNK, Goal, Reply, Request, Restore, RunInfo};
@@ -9,17 +7,18 @@ use crate::engine::{Copied, LogsRequest, MAX_BACKUP, RedisPlace, Status, check_c
 use crate::event::{LogLine, What};
 use crate::failure::{Exit, Failure};
 use crate::resource::Exposure;
+use crate::spec::PartSpec;
 
 impl Engine {
-    /// How the host is, and with a goal how far it is from that.
+    /// How the host is, and with a goal how far it is from that. The host looks at `parts` where it has kept
+    /// no specs of its own.
     pub async fn status(
         &mut self,
-        certificate: &Path,
+        parts: Vec<PartSpec>,
         goal: Option<Goal>,
         tell: Tell<'_>,
     ) -> Result<Status, Failure> {
-        let certificate = certificate.to_owned();
-        self.send(&Request::Status { certificate, goal }).await?;
+        self.send(&Request::Status { parts, goal }).await?;
         match self.answer_unless_stopped(tell).await? {
             Reply::Status(status) => Ok(status),
             other => Err(self.nonsense(&other)),

@@ -29,7 +29,8 @@ struct Open {
 #[derive(Debug)]
 struct Rename {
     folder: Rc<OwnedFd>,
-    from: OsString,
+    /// The name that the file has beside its place. None once it is in its place.
+    from: Option<OsString>,
     to: OsString,
 }
 
@@ -45,10 +46,8 @@ impl Batch {
         if !open.renames.is_empty() {
             open.sync().context("sync what was written")?;
         }
-        for rename in std::mem::take(&mut open.renames) {
-            let Rename { folder, from, to } = &rename;
-            renameat(folder, from, folder, to)
-                .with_context(|| format!("write `{}`", to.to_string_lossy()))?;
+        for mut rename in std::mem::take(&mut open.renames) {
+            rename.make()?;
         }
         open.sync().context("sync the folders that changed")
     }
@@ -70,8 +69,7 @@ impl Batch {
             && file.is_some()
         {
             let folder = open.note(folder)?;
-            let (from, to) = (from.to_owned(), to.to_owned());
-            open.renames.push(Rename { folder, from, to });
+            open.renames.push(Rename { folder, from: Some(from.to_owned()), to: to.to_owned() });
             return Ok(());
         }
         file.map_or(Ok(()), |file| file.sync_all())?;
@@ -104,10 +102,23 @@ impl Open {
     }
 }
 
+impl Rename {
+    /// Puts the file into its place.
+    fn make(&mut self) -> Result<()> {
+        let Self { folder, from: Some(from), to } = self else { return Ok(()) };
+        renameat(&*folder, &*from, &*folder, &*to)
+            .with_context(|| format!("write `{}`", to.to_string_lossy()))?;
+        self.from = None;
+        Ok(())
+    }
+}
+
 /// What was not put into its place is of no use.
 impl Drop for Rename {
     fn drop(&mut self) {
-        let _ = unlinkat(&self.folder, &self.from, AtFlags::empty());
+        if let Some(from) = &self.from {
+            let _ = unlinkat(&self.folder, from, AtFlags::empty());
+        }
     }
 }
 

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::content::sha256;
 use super::docker::{self, Daemon, NOT_KNOWN_BEFORE, NOT_RUNNING};
+use super::user::user_of_id;
 use super::{Action, Back, Change, Host, Id, Kind};
 
 use redis::{OldRedis, RedisData};
@@ -125,7 +126,8 @@ impl Kind for Container {
     }
 
     async fn concern(&self, _: &ContainerState, host: &Host) -> Option<String> {
-        docker::concern(host).await
+        let concerns = [docker::concern(host).await, self.namesake(host)];
+        concerns.into_iter().flatten().reduce(|all, next| format!("{all}; {next}"))
     }
 
     fn diff(&self, state: &ContainerState, host: &Host) -> Result<Option<Change>> {
@@ -213,6 +215,17 @@ impl Container {
             Daemon::Up(docker) => self.sweep_beside(docker).await,
             _ => Ok(()),
         }
+    }
+
+    /// Says whose processes the container's are, as far as the host is concerned: a container has no
+    /// user table of its own for the kernel.
+    fn namesake(&self, host: &Host) -> Option<String> {
+        let id = self.user.as_deref()?.split(':').next()?;
+        let name = user_of_id(host, id)?;
+        Some(format!(
+            "it runs as user {id}, which is `{name}` on this host: `{name}` can signal its processes and \
+             connect to its socket"
+        ))
     }
 
     /// What the container is started with, as its label has it; `None` while an input is not

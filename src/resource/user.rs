@@ -39,6 +39,13 @@ fn has_entry(host: &Host, table: &str, name: &str) -> Result<bool> {
     Ok(text.lines().any(|line| line.split(':').next() == Some(name)))
 }
 
+/// The name of the host's user with this number.
+pub(super) fn user_of_id(host: &Host, id: &str) -> Option<String> {
+    let table = std::fs::read_to_string(host.path(Path::new(USERS))).ok()?;
+    let entry = table.lines().find(|line| line.split(':').nth(2) == Some(id))?;
+    entry.split(':').next().map(str::to_owned)
+}
+
 impl User {
     async fn create(&self, home: &str, shell: &str, host: &Host) -> Result<()> {
         let create = ["--system", "--no-create-home", "--home-dir", home, "--shell", shell];

@@ -5,11 +5,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::Serialize;
 
+use super::nginx::page;
 use super::redis::SOCKET as REDIS_SOCKET;
 use super::{Builder, JWT_KEY, Upload, folder};
 use crate::failure::Failure;
 use crate::inventory::Workers;
 use crate::resource::{Content, File, Id, Link, OnChange, Owner, TRIAL_FOLDER, Unit, User};
+use crate::spec::{Group, Log, LogFormat, LogSource, Look, PartSpec, Probe};
 
 pub(super) const USER: &str = "flask-app";
 /// Root's, and not below a home: the service sees no home, and nobody else can replace it.
@@ -19,6 +21,9 @@ const ENVIRONMENT: &str = "/etc/hwctl/api/env";
 const SETTINGS_FOLDER: &str = "/etc/hwctl/api";
 /// The link that makes one version of the API the one that runs.
 pub const API_LINK: &str = "/usr/local/lib/hwctl/api/flask-app";
+
+/// Where nginx reaches the API.
+const API_SOCKET: &str = "/run/gunicorn/flask.sock";
 
 #[derive(Serialize)]
 struct Environment<'a> {
@@ -53,6 +58,28 @@ fn check_home(home: &Path) -> Result<()> {
             .hint("name a folder such as `/home/ubuntu/Flask-app`")
             .into()),
     }
+}
+
+pub(super) fn describe(spec: &mut PartSpec) {
+    let unit =
+        |name: &str| Probe { name: name.to_owned(), group: Group::Service, look: Look::Unit };
+    spec.probes = vec![
+        unit("flask-app.socket"),
+        unit("flask-app.service"),
+        page("/flask/api/ping"),
+        page("/flask/api/health"),
+        Probe {
+            name: "socket of the API".to_owned(),
+            group: Group::Host,
+            look: Look::Driver("api".to_owned()),
+        },
+    ];
+    spec.settings.insert("socket".to_owned(), API_SOCKET.to_owned());
+    spec.logs = vec![Log {
+        name: "api".to_owned(),
+        source: LogSource::Unit("flask-app.service".to_owned()),
+        format: LogFormat::Json,
+    }];
 }
 
 pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {

@@ -10,6 +10,7 @@ use super::Builder;
 use crate::failure::Failure;
 use crate::inventory::{Network, OpenPort, Protocol};
 use crate::resource::{Content, File, Firewall, FirewallPort, Id, Owner, Transport};
+use crate::spec::{Group, Look, PartSpec, Probe};
 
 #[derive(Serialize)]
 struct Guard<'a> {
@@ -30,6 +31,14 @@ struct GuardPort {
 enum Family {
     V4,
     V6,
+}
+
+pub(super) fn describe(spec: &mut PartSpec) {
+    spec.probes = vec![Probe {
+        name: "firewall".to_owned(),
+        group: Group::Firewall,
+        look: Look::Driver("firewall".to_owned()),
+    }];
 }
 
 pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {

@@ -25,6 +25,8 @@ use crate::resource::{
     Blob, Content, Declared, Directory, Facts, File, HostSecret, Id, Owner, Part, Resource,
 };
 
+use crate::spec::PartSpec;
+
 pub use api::API_LINK;
 pub use redis::SOCKET as REDIS_SOCKET;
 use template::Passwords;
@@ -73,6 +75,8 @@ pub struct Upload {
 pub struct Stack {
     /// The resources.
     pub resources: Vec<Declared>,
+    /// What is said of its parts beyond their resources.
+    pub parts: Vec<PartSpec>,
     /// The local files behind their blobs, save for the API's binary.
     pub uploads: Vec<Upload>,
 }
@@ -95,7 +99,8 @@ pub fn stack(
 ) -> Result<Stack> {
     sites::check(vars)?;
     let names = tls::names(vars, facts, context.address)?;
-    let mut builder = Builder { vars, facts, context, templates, made: Stack::empty(), tag: "" };
+    let mut builder =
+        Builder { vars, facts, context, templates, made: Stack::of(parts(vars)), tag: "" };
     builder.part("packages", |b| {
         packages::declare(b);
         Ok(())
@@ -112,9 +117,27 @@ pub fn stack(
     Ok(builder.made)
 }
 
+/// What is said of the parts beyond their resources, in the order of [`TAGS`].
+#[must_use]
+pub fn parts(vars: &Vars) -> Vec<PartSpec> {
+    let mut specs = TAGS.map(|name| PartSpec { name: name.to_owned(), ..PartSpec::default() });
+    for spec in &mut specs {
+        match spec.name.as_str() {
+            "tls" => tls::describe(spec),
+            "sites" => sites::describe(spec, vars),
+            "nginx" => nginx::describe(spec),
+            "redis" => redis::describe(spec, vars),
+            "api" => api::describe(spec),
+            "firewall" => firewall::describe(spec),
+            _ => {}
+        }
+    }
+    specs.into()
+}
+
 impl Stack {
-    fn empty() -> Self {
-        Self { resources: Vec::new(), uploads: Vec::new() }
+    fn of(parts: Vec<PartSpec>) -> Self {
+        Self { resources: Vec::new(), parts, uploads: Vec::new() }
     }
 
     /// The files of the stack as they would be, sorted by path.

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::tls::{CERTIFICATE, KEY, Names};
 use super::{Builder, Nothing, sites};
 use crate::resource::{Absent, Facts, Id, Link, OnChange, Unit, Version};
+use crate::spec::{Endpoint, Group, Log, LogFormat, LogSource, Look, PartSpec, Pin, Probe};
 
 /// Before this version `http2` is an option of `listen`.
 const HTTP2_DIRECTIVE: Version = Version(1, 25, 1);
@@ -50,6 +51,44 @@ struct Location<'a> {
     allow: Vec<&'a str>,
     htpasswd: Option<String>,
     realm: &'a str,
+}
+
+/// The endpoint of all sites and of the API.
+const HTTPS: &str = "https";
+
+pub(super) fn describe(spec: &mut PartSpec) {
+    spec.endpoints =
+        vec![Endpoint { name: HTTPS.to_owned(), port: 443, pin: Pin::File(CERTIFICATE.into()) }];
+    spec.probes = vec![
+        Probe { name: "nginx.service".to_owned(), group: Group::Service, look: Look::Unit },
+        Probe {
+            name: "nginx configuration".to_owned(),
+            group: Group::Configuration,
+            look: Look::Driver("nginx".to_owned()),
+        },
+        page("/"),
+    ];
+    // The API's route has logs of its own.
+    spec.logs = [log_files("flask", "flask_"), log_files("nginx", "")].concat();
+}
+
+/// A look at a page of this host, as a client on the host itself would have it.
+pub(super) fn page(path: &str) -> Probe {
+    Probe {
+        name: format!("https://127.0.0.1{path}"),
+        group: Group::Page,
+        look: Look::Page { endpoint: HTTPS.to_owned(), path: path.to_owned() },
+    }
+}
+
+/// An access log and an error log, which have one name.
+pub(super) fn log_files(name: &str, prefix: &str) -> Vec<Log> {
+    let log = |kind: &str, format| Log {
+        name: name.to_owned(),
+        source: LogSource::File(format!("/var/log/nginx/{prefix}{kind}.log").into()),
+        format,
+    };
+    vec![log("access", LogFormat::Combined), log("error", LogFormat::Driver("nginx".to_owned()))]
 }
 
 pub(super) fn declare(builder: &mut Builder<'_>, names: &Names, certificate: Id) -> Result<()> {

@@ -7,10 +7,12 @@ use serde::Serialize;
 
 use super::template::Passwords;
 use super::{Builder, REDIS_PASSWORD, Upload, api, folder};
+use crate::inventory::Vars;
 use crate::resource::{
     Container, Directory, File, Image, Mount, MountSource, OnChange, Owner, PublishedPort,
     RedisData, Sysctl, Unit, Volume,
 };
+use crate::spec::{Group, Log, LogFormat, LogSource, Look, PartSpec, Probe};
 
 const FOLDER: &str = "/etc/hwctl/redis";
 const CONFIGURATION: &str = "/etc/hwctl/redis/redis.conf";
@@ -26,6 +28,23 @@ const PORT: u16 = 6379;
 
 #[derive(Serialize)]
 struct Nothing {}
+
+pub(super) fn describe(spec: &mut PartSpec, vars: &Vars) {
+    let container = vars.redis.container.clone();
+    spec.probes = vec![
+        Probe { name: "docker.service".to_owned(), group: Group::Service, look: Look::Unit },
+        Probe {
+            name: format!("container {container}"),
+            group: Group::Service,
+            look: Look::Container(container.clone()),
+        },
+    ];
+    spec.logs = vec![Log {
+        name: "redis".to_owned(),
+        source: LogSource::Container(container),
+        format: LogFormat::Driver("redis".to_owned()),
+    }];
+}
 
 pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
     let redis = &builder.vars.redis;

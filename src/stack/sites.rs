@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
+use super::nginx::log_files;
 use super::tls::Names;
 use super::{Builder, Upload, folder};
 use crate::failure::Failure;
 use crate::inventory::{Site, Vars};
 use crate::resource::{Content, File, Owner};
+use crate::spec::PartSpec;
 
 /// What hwctl's own pages are rendered with.
 #[derive(Serialize)]
@@ -34,6 +36,10 @@ pub(super) fn htpasswd(name: &str) -> PathBuf {
         "site2" => "/etc/nginx/.htpasswd".into(),
         name => format!("/etc/nginx/.htpasswd-{name}").into(),
     }
+}
+
+pub(super) fn describe(spec: &mut PartSpec, vars: &Vars) {
+    spec.logs = vars.sites.keys().flat_map(|name| log_files(name, &format!("{name}_"))).collect();
 }
 
 /// Refuses sites that could not be served side by side.

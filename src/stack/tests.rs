@@ -5,6 +5,7 @@ use std::fs;
 
 use super::*;
 use crate::resource::Version;
+use crate::spec::Look;
 
 const DEFAULTS: &str = r#"
 app_dir: /home/ubuntu/Flask-app
@@ -326,5 +327,33 @@ fn hostile_vars_are_refused() {
     for (change, expected) in cases {
         let message = message(made(&vars(change), &debian_13()));
         assert!(message.contains(expected), "{expected:?} is not in {message:?}");
+    }
+}
+
+#[test]
+fn specs_name_what_the_resources_have() {
+    let made = made(&vars(|_| ()), &debian_13()).unwrap();
+    let ids: Vec<_> =
+        made.resources.iter().map(|declared| declared.resource.id().to_string()).collect();
+    let endpoints: Vec<_> =
+        made.parts.iter().flat_map(|part| &part.endpoints).map(|known| &known.name).collect();
+    for part in &made.parts {
+        for probe in &part.probes {
+            let id = match &probe.look {
+                Look::Unit => format!("unit {}", probe.name),
+                Look::Container(name) => format!("container {name}"),
+                Look::Certificate { path, .. } => format!("certificate {}", path.display()),
+                Look::Page { endpoint, .. } => {
+                    assert!(endpoints.contains(&endpoint), "{endpoint}");
+                    continue;
+                }
+                Look::Driver(_) => continue,
+            };
+            assert!(
+                ids.contains(&id),
+                "the probe `{}` looks at {id}, which nothing makes",
+                probe.name
+            );
+        }
     }
 }

@@ -10,6 +10,7 @@ use super::Builder;
 use crate::failure::Failure;
 use crate::inventory::{TlsMode, Vars};
 use crate::resource::{Certificate, Facts, Id, OnChange, Unit};
+use crate::spec::{Group, Look, PartSpec, Probe};
 
 /// Where nginx finds its certificate.
 pub const CERTIFICATE: &str = "/etc/nginx/ssl/homework.crt";
@@ -78,6 +79,18 @@ struct Renewal<'a> {
     binary: &'a Path,
     days: u16,
     renew_before: u16,
+}
+
+/// The least life of a certificate, in days. The host's own renewal begins at 30 and does not work where
+/// fewer days are left.
+const MIN_DAYS: u16 = 7;
+
+pub(super) fn describe(spec: &mut PartSpec) {
+    spec.probes = vec![Probe {
+        name: "certificate".to_owned(),
+        group: Group::Certificate,
+        look: Look::Certificate { path: CERTIFICATE.into(), min_days: MIN_DAYS },
+    }];
 }
 
 /// Returns the certificate's id.

@@ -8,7 +8,7 @@ crate::tests! {
 }
 
 /// A layer, what it may import of ours, and why no more.
-const LAYERS: [(&str, &[&str], &str); 15] = [
+const LAYERS: [(&str, &[&str], &str); 17] = [
     ("resource", &[], "`resource` imports none of ours: it is what a host can have, and no more"),
     ("failure", &["resource"], "`failure` is a leaf: of `resource` it gives on the hints"),
     ("event", &["failure", "resource"], "`event` is a leaf: it gives on what events are made of"),
@@ -18,21 +18,27 @@ const LAYERS: [(&str, &[&str], &str); 15] = [
         "`inventory` reads files: it knows failures and secrets only",
     ),
     ("lab", &["failure", "resource"], "`lab` makes hosts and knows nothing of what they become"),
+    ("spec", &["resource"], "`spec` is data about parts: it knows what resources are, and no code"),
     (
         "stack",
-        &["resource", "inventory", "failure"],
-        "`stack` is a function from vars and facts to resources",
+        &["resource", "inventory", "failure", "spec"],
+        "`stack` is a function from vars and facts to resources and specs",
     ),
     ("https", &["resource"], "`https` asks a host, and knows nothing of what it should answer"),
     (
         "engine",
-        &["resource", "event", "failure", "https"],
-        "`engine` runs on the host: it knows resources, and what it tells of them",
+        &["resource", "event", "failure", "https", "spec"],
+        "`engine` runs on the host: it knows resources and specs, and what it tells of them",
+    ),
+    (
+        "part",
+        &["engine", "event", "https", "resource", "spec"],
+        "`part` has the drivers: code that runs on the host for a kind of part",
     ),
     ("bundle", &["engine"], "`bundle` is the API's binary as the engine takes it"),
     (
         "remote",
-        &["engine", "event", "failure", "https", "resource"],
+        &["engine", "event", "failure", "https", "resource", "spec"],
         "`remote` speaks the protocol of `engine` and knows nothing of the stack",
     ),
     ("report", &["event"], "`report` draws events and sees nothing else"),
@@ -54,16 +60,18 @@ const ALL: &[&str] = &[
     "https",
     "inventory",
     "lab",
+    "part",
     "remote",
     "report",
     "resource",
+    "spec",
     "stack",
 ];
 
 /// Crates of the operator's side, and the layers that run on the host and never see them.
 const OPERATOR_CRATES: [&str; 5] = ["openssh", "clap", "tera", "indicatif", "console"];
-const HOST_LAYERS: [&str; 2] = ["resource", "engine"];
-const HOST_RULE: &str = "`resource` and `engine` never see ssh, clap, Tera or a terminal";
+const HOST_LAYERS: [&str; 4] = ["resource", "spec", "engine", "part"];
+const HOST_RULE: &str = "what runs on the host never sees ssh, clap, Tera or a terminal";
 
 /// What a source file does that its layer may not; `path` is below `src/`.
 fn violations(path: &Path, source: &str) -> Vec<String> {

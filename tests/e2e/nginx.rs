@@ -1,6 +1,7 @@
 //! nginx as clients, guessers and its own operator meet it, on both releases.
 
-use std::process::Command;
+use std::io::Write as _;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crate::host::{MARK, Provisioned};
@@ -28,6 +29,7 @@ fn is_as_it_should(release: &str) {
     only_own_addresses_are_redirected_to(host);
     a_frame_asks_for_no_password(host);
     a_known_name_takes_as_long_as_an_unknown_one(host);
+    a_flood_of_canceled_requests_ends_its_own_connection(host);
     logs_rotate_where_services_may_not_be_started(host);
     one_network_uses_up_nobody_elses_logins(host);
     nginx_comes_back_after_a_kill(host);
@@ -65,6 +67,64 @@ fn error_pages_are_pages_whatever_the_url_ends_with(host: &Provisioned) {
     }
     let (seen, _) = ask(&["-H", "Host: not-ours.invalid", &host.url("/x.pdf")]);
     assert!(seen.starts_with("421 text/plain"), "{seen}");
+}
+
+/// HTTP/2 lets a client open streams and cancel them at once, so that none counts as open
+/// (CVE-2023-44487). nginx closes such a connection early; other clients notice nothing.
+fn a_flood_of_canceled_requests_ends_its_own_connection(host: &Provisioned) {
+    const STREAMS: u32 = 10_000;
+    let flood = canceled_requests(&host.host.address.to_string(), STREAMS);
+    let count = "grep -c 'GET / HTTP/2' /var/log/nginx/main_access.log || true";
+    assert_eq!(host.sh(count), "0");
+    let workers = host.sh("pgrep -P $(cat /run/nginx.pid)");
+    let mut client = Command::new("openssl")
+        .args(["s_client", "-quiet", "-alpn", "h2", "-connect"])
+        .arg(format!("{}:443", host.host.address))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdin = client.stdin.take().unwrap();
+    // The connection ends before all is written.
+    let writing = std::thread::spawn(move || {
+        let _ = stdin.write_all(&flood);
+    });
+
+    let (seen, _) = ask(&[&host.url("/flask/api/ping")]);
+    client.wait().unwrap();
+    writing.join().unwrap();
+
+    assert!(seen.starts_with("200 "), "another client, meanwhile: {seen}");
+    let taken: u32 = host.sh(count).parse().unwrap();
+    println!("HTTP/2: nginx takes {taken} of {STREAMS} canceled requests");
+    assert!(
+        (1..STREAMS / 2).contains(&taken),
+        "nginx takes {taken} of {STREAMS} canceled requests"
+    );
+    assert_eq!(host.sh("pgrep -P $(cat /run/nginx.pid)"), workers, "the workers go on");
+}
+
+/// A connection of HTTP/2 (RFC 9113) that asks for `/` and takes it back, again and again.
+fn canceled_requests(authority: &str, streams: u32) -> Vec<u8> {
+    const SETTINGS: u8 = 4;
+    const HEADERS: (u8, u8) = (1, 0x05); // END_STREAM and END_HEADERS
+    const RST_STREAM: u8 = 3;
+    const CANCEL: u32 = 8;
+    let frame = |kind: u8, flags: u8, stream: u32, payload: &[u8]| {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
+    };
+    // HPACK's static table (RFC 7541): `:method: GET`, `:scheme: https`, `:path: /`, then `:authority`.
+    let length = u8::try_from(authority.len()).unwrap();
+    let head = [&[0x82, 0x87, 0x84, 0x41, length], authority.as_bytes()].concat();
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    bytes.extend(frame(SETTINGS, 0, 0, &[]));
+    for stream in (1..2 * streams).step_by(2) {
+        bytes.extend(frame(HEADERS.0, HEADERS.1, stream, &head));
+        bytes.extend(frame(RST_STREAM, 0, stream, &CANCEL.to_be_bytes()));
+    }
+    bytes
 }
 
 fn refusals_under_flask_are_json(host: &Provisioned) {

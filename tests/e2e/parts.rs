@@ -3,11 +3,11 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::host::{Provisioned, causes, changes, failure, outcome};
+use crate::host::{MARK, Provisioned, causes, changes, failure, outcome};
 use serde_json::Value;
 
 crate::tests! {
-    Lab: [a_part_is_changed_and_the_others_stay],
+    Lab: [a_part_is_changed_and_the_others_stay, the_host_knows_its_parts_by_itself],
 }
 
 fn a_part_is_changed_and_the_others_stay() {
@@ -19,6 +19,60 @@ fn a_part_is_changed_and_the_others_stay() {
     what_was_wrong_before_does_not_undo_the_run(&host);
     what_the_part_breaks_does(&host);
     wrong_tags_are_refused(&host);
+}
+
+/// What a host looks at is what its last run declared, not what the inventory says by now.
+fn the_host_knows_its_parts_by_itself() {
+    let host = Provisioned::ready("trixie");
+    let kept = || host.sh("cat /var/lib/hwctl/parts.json");
+    let checks = |command: &str| {
+        let document: Value = serde_json::from_str(&host.sh(command)).unwrap();
+        let checks = document["hosts"][0]["checks"].as_array().unwrap().clone();
+        checks.iter().map(|check| check["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let has_container =
+        |name: &str| checks("check-flask --json; true").contains(&format!("container {name}"));
+    assert!(has_container("redis-flask"));
+
+    // Another part alone leaves the specs of this one.
+    let renamed = ["--set", "redis.container=redis-new"];
+    let (code, events) = host.hwctl("provision", &[&renamed[..], &["--only", "sites"]].concat());
+    assert_eq!((code, outcome(&events).as_str()), (0, "unchanged"), "{events:#?}");
+    assert!(has_container("redis-flask"));
+    let (code, events) = host.hwctl("provision", &renamed);
+    assert_eq!(code, 0, "{events:#?}");
+    assert!(has_container("redis-new") && !has_container("redis-flask"));
+    let (code, events) = host.hwctl("status", &[]);
+    assert_eq!(code, 0, "the inventory names another container: {events:#?}");
+    let (code, events) = host.hwctl("rollback", &["--yes"]);
+    assert_eq!(code, 0, "{events:#?}");
+    assert!(has_container("redis-flask") && !has_container("redis-new"));
+
+    // A host that an older version has provisioned keeps them with the next run, which changes nothing.
+    let before = kept();
+    host.sh("rm /var/lib/hwctl/parts.json");
+    let (code, events) = host.hwctl("status", &[]);
+    assert_eq!(code, 0, "{events:#?}");
+    let (code, events) = host.hwctl("provision", &[]);
+    assert_eq!((code, outcome(&events).as_str()), (0, "unchanged"), "{events:#?}");
+    assert_eq!(kept(), before);
+    assert!(!before.contains(MARK), "{before}");
+
+    // What a newer version has written is not understood, and nothing is changed.
+    host.sh("sed -i 's/\"format\": 1/\"format\": 99/' /var/lib/hwctl/parts.json");
+    let (code, events) = host.hwctl("provision", &[]);
+    assert_eq!(code, 1, "{events:#?}");
+    assert!(failure(&events).contains("has format 99"), "{events:#?}");
+    let (code, events) = host.hwctl("status", &[]);
+    assert_eq!(code, 1, "{events:#?}");
+    host.sh("echo damaged > /var/lib/hwctl/parts.json");
+    let (code, events) = host.hwctl("provision", &[]);
+    assert_eq!(code, 0, "{events:#?}");
+    assert_eq!(kept(), before);
+
+    let (code, events) = host.hwctl("destroy", &["--yes"]);
+    assert_eq!(code, 0, "{events:#?}");
+    assert!(!host.sh_ok("test -e /var/lib/hwctl/parts.json"));
 }
 
 fn page(host: &Provisioned, text: &str) {

@@ -141,7 +141,7 @@ fn a_host_of_a_newer_format_is_left_alone() {
             "{told}"
         );
         assert!(told.contains("nothing was changed on the host"), "{told}");
-        assert!(told.contains("use that newer version"), "{told}");
+        assert!(told.contains("use the newer hwctl"), "{told}");
     }
     assert_eq!((started(&host), fs::read(manifest(&host)).unwrap(), heads(&host)), before);
 }

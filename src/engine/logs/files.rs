@@ -1,4 +1,4 @@
-//! nginx's log files and those they were rotated to, read from their ends.
+//! Log files and those they were rotated to, read from their ends.
 
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
@@ -11,7 +11,7 @@ use flate2::read::MultiGzDecoder;
 
 use super::line::{self, Zone};
 use super::newest::{Newest, read_line};
-use super::{Log, LogsRequest};
+use super::{LogsRequest, OpenLog};
 use crate::event::LogLine;
 
 /// How many rotated files are looked for.
@@ -35,7 +35,7 @@ fn open_rotated(path: &Path, number: u32) -> Result<Option<Box<dyn BufRead>>> {
     Ok(packed.map(|file| Box::new(BufReader::new(MultiGzDecoder::new(file))) as Box<dyn BufRead>))
 }
 
-/// What is a link is none of nginx's.
+/// Opens a regular file. A symbolic link could lead anywhere and is passed over.
 fn open_file(path: &Path) -> Result<Option<File>> {
     let no_follow = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let flags = no_follow.bits().cast_signed();
@@ -51,12 +51,12 @@ fn open_file(path: &Path) -> Result<Option<File>> {
 fn last(
     mut reader: Box<dyn BufRead>,
     room: usize,
-    name: &str,
+    open: &OpenLog,
     request: &LogsRequest,
     zone: &Zone,
 ) -> Result<(Newest, bool)> {
     let mut kept = Newest::of(room);
-    let mut parser = Parser::new(name);
+    let mut parser = Parser::new(open);
     let mut oldest = None;
     let mut bytes = Vec::new();
     while read_line(&mut reader, &mut bytes)? {
@@ -74,24 +74,24 @@ fn last(
 /// Gives lines their time; one that tells none has that of the line before.
 #[derive(Debug)]
 struct Parser {
-    name: String,
+    open: OpenLog,
     time: String,
     is_error: bool,
 }
 
 impl Parser {
-    fn new(name: &str) -> Self {
-        Self { name: name.to_owned(), time: line::text_of(0), is_error: false }
+    fn new(open: &OpenLog) -> Self {
+        Self { open: open.clone(), time: line::text_of(0), is_error: false }
     }
 
     fn line(&mut self, bytes: &[u8], zone: &Zone) -> LogLine {
         let text = line::tidy(bytes);
         if let Some(time) = zone.time(&text) {
             self.time = line::text(time);
-            self.is_error = line::nginx_error(&text);
+            self.is_error = self.open.faults.has(&text);
         }
-        let Self { name, time, is_error } = self;
-        LogLine { time: time.clone(), log: name.clone(), is_error: *is_error, text }
+        let (time, log) = (self.time.clone(), self.open.log.name.clone());
+        LogLine { time, log, is_error: self.is_error, text }
     }
 }
 
@@ -106,8 +106,8 @@ pub(super) struct Followed {
 
 impl Followed {
     /// From its end on.
-    pub(super) fn at_end(path: PathBuf, log: &Log) -> Self {
-        let mut followed = Self { path, log: Parser::new(&log.name), file: None, part: Vec::new() };
+    pub(super) fn at_end(path: PathBuf, open: &OpenLog) -> Self {
+        let mut followed = Self { path, log: Parser::new(open), file: None, part: Vec::new() };
         followed.file = followed.found().map(|(number, mut file)| {
             let _ = file.seek(SeekFrom::End(0));
             (number, file)
@@ -117,7 +117,7 @@ impl Followed {
 
     /// The name of the log.
     pub(super) fn name(&self) -> &str {
-        &self.log.name
+        &self.log.open.log.name
     }
 
     fn found(&self) -> Option<(u64, File)> {
@@ -141,7 +141,7 @@ impl Followed {
                 break;
             };
             let (older, reaches_further) =
-                last(reader, newest.room(), &self.log.name, request, zone)?;
+                last(reader, newest.room(), &self.log.open, request, zone)?;
             newest.push_older(older);
             if newest.is_full() || !reaches_further {
                 break;
@@ -196,8 +196,9 @@ mod tests {
     use std::io::Write as _;
 
     use super::*;
-    use crate::engine::logs::LogSource;
+    use crate::engine::logs::faults::Faults;
     use crate::resource::Host;
+    use crate::spec::{Log, LogFormat, LogSource};
 
     fn access(second: u32, status: u32) -> String {
         format!(
@@ -213,6 +214,12 @@ mod tests {
         lines.iter().map(|line| &line.time[17..19]).collect()
     }
 
+    fn open_log(path: &Path) -> OpenLog {
+        let source = LogSource::File(path.to_owned());
+        let log = Log { name: "main".to_owned(), source, format: LogFormat::Combined };
+        OpenLog { log, faults: Faults::Combined }
+    }
+
     /// The time zone of a host that names none.
     fn zone() -> Zone {
         Zone::of(&Host::new("/nowhere", Box::new(|_| anyhow::bail!("")), Box::new(|_| ())))
@@ -222,7 +229,7 @@ mod tests {
     fn lines_are_found_across_rotation() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("main_access.log");
-        let log = Log { name: "main".to_owned(), source: LogSource::File(path.clone()) };
+        let log = open_log(&path);
         let zone = zone();
         let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
         packed.write_all(format!("{}{}", access(1, 200), access(2, 500)).as_bytes()).unwrap();
@@ -266,7 +273,7 @@ mod tests {
             b"192.0.2.1 - - [24/Nov/2026:04:06:16 +0000] \"GET / HTTP/1.1\" 200 5 \"-\" \"-\"",
             b"2026/11/24 04:06:16 [error] 7#7: *1 connect() failed",
         ])) {
-            let told = Parser::new("main").line(&bytes, &zone());
+            let told = Parser::new(&open_log(Path::new("/x"))).line(&bytes, &zone());
             assert!(told.text.len() <= line::MAX_LINE * 3, "{} bytes", told.text.len());
         }
     }

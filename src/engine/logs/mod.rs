@@ -1,13 +1,12 @@
-//! The host's logs: nginx's files, the API's journal and the container's output, as lines with
-//! their time.
+//! The host's logs: files, journals of units and what containers print, as lines with their time.
 
+mod faults;
 mod files;
 mod line;
 mod newest;
 mod streams;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -15,10 +14,13 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::time::sleep;
 
+use super::driver::Drivers;
 use super::input::Halted;
 use crate::event::LogLine;
 use crate::resource::{Host, require_docker};
+use crate::spec::{Log, LogSource};
 
+use faults::Faults;
 use files::Followed;
 use line::Zone;
 use newest::Newest;
@@ -42,30 +44,11 @@ pub struct LogsRequest {
     pub follow: bool,
 }
 
-/// A log by the name that people know it by.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Log {
-    /// Its name.
-    pub name: String,
-    /// Where it is.
-    pub source: LogSource,
-}
-
-/// Where a log is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum LogSource {
-    /// A file of nginx's, and those that it was rotated to.
-    File(PathBuf),
-    /// The journal of a unit.
-    Unit(String),
-    /// What a container prints.
-    Container(String),
-}
-
 /// The logs of one request, opened at their ends.
 pub(super) struct Logs<'a> {
     host: &'a Host,
     request: &'a LogsRequest,
+    logs: Vec<OpenLog>,
     zone: Zone,
     files: Vec<Followed>,
     /// How far each log was told.
@@ -74,16 +57,29 @@ pub(super) struct Logs<'a> {
     pub(super) unread: Vec<String>,
 }
 
+/// A log and how its faults are told from its other lines.
+#[derive(Clone, Debug)]
+struct OpenLog {
+    log: Log,
+    faults: Faults,
+}
+
 impl<'a> Logs<'a> {
-    pub(super) fn open(host: &'a Host, request: &'a LogsRequest) -> Self {
-        let files = request.logs.iter().filter_map(|log| match &log.source {
-            LogSource::File(path) => Some(Followed::at_end(host.path(path), log)),
+    pub(super) fn open(host: &'a Host, request: &'a LogsRequest, drivers: Drivers) -> Self {
+        let logs: Vec<_> = request
+            .logs
+            .iter()
+            .map(|log| OpenLog { log: log.clone(), faults: Faults::of(&log.format, drivers) })
+            .collect();
+        let files = logs.iter().filter_map(|open| match &open.log.source {
+            LogSource::File(path) => Some(Followed::at_end(host.path(path), open)),
             _ => None,
         });
         let files = files.collect();
         Self {
             host,
             request,
+            logs,
             zone: Zone::of(host),
             files,
             told: HashMap::new(),
@@ -95,22 +91,25 @@ impl<'a> Logs<'a> {
     pub(super) async fn newest(&mut self) -> Result<Vec<LogLine>> {
         let mut all = Vec::new();
         for file in &self.files {
-            let newest = file.newest(self.request, &self.zone).context("read a log of nginx")?;
+            let newest = file
+                .newest(self.request, &self.zone)
+                .with_context(|| format!("read the log `{}`", file.name()))?;
             self.unread.extend(cut(&newest, file.name()));
             all.extend(newest.into_lines());
         }
-        for log in &self.request.logs {
+        for open in &self.logs {
+            let log = &open.log;
             let lines = match &log.source {
                 LogSource::File(_) => continue,
                 LogSource::Unit(unit) => {
-                    let read = streams::unit(self.host, unit, log, self.request).await;
+                    let read = streams::unit(self.host, unit, open, self.request).await;
                     read.map(|(lines, cursor)| {
                         self.told.entry(log.name.clone()).or_default().cursor = cursor;
                         lines
                     })
                 }
                 LogSource::Container(name) => {
-                    streams::container(self.host, name, log, self.request).await
+                    streams::container(self.host, name, open, self.request).await
                 }
             };
             match lines {
@@ -143,10 +142,10 @@ impl<'a> Logs<'a> {
     ) -> Result<()> {
         let (sender, mut streamed) = mpsc::unbounded_channel();
         let mut streams = Vec::new();
-        for log in &self.request.logs {
-            let told = self.told.get(&log.name).cloned().unwrap_or_default();
-            let stream = Stream { log: log.clone(), told, request: self.request.clone() };
-            match &log.source {
+        for open in &self.logs {
+            let told = self.told.get(&open.log.name).cloned().unwrap_or_default();
+            let stream = Stream { open: open.clone(), told, request: self.request.clone() };
+            match &open.log.source {
                 LogSource::File(_) => {}
                 LogSource::Unit(unit) => {
                     streams.push(stream.follow_unit(self.host, unit, sender.clone())?);

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 
 use super::newest::Newest;
-use super::{Log, LogsRequest, line};
+use super::{LogsRequest, OpenLog, line};
 use crate::event::LogLine;
 use crate::resource::{Host, require_docker};
 
@@ -26,7 +26,7 @@ const MAX_COMPLAINT: u64 = 4096;
 pub(super) async fn unit(
     host: &Host,
     unit: &str,
-    log: &Log,
+    open: &OpenLog,
     request: &LogsRequest,
 ) -> Result<(Newest, Option<String>)> {
     let mut args = arguments(unit);
@@ -57,7 +57,7 @@ pub(super) async fn unit(
         let mut json = Vec::new();
         while read_entry(&mut read, &mut json).await? {
             last = cursor(&json).or(last);
-            if let Some(line) = entry(&json, log).filter(|line| request.wants(line)) {
+            if let Some(line) = entry(&json, open).filter(|line| request.wants(line)) {
                 newest.push(line);
             }
         }
@@ -111,7 +111,7 @@ fn arguments(unit: &str) -> Vec<String> {
 
 /// A log that is followed as its program tells it.
 pub(super) struct Stream {
-    pub(super) log: Log,
+    pub(super) open: OpenLog,
     pub(super) told: Told,
     pub(super) request: LogsRequest,
 }
@@ -174,7 +174,7 @@ impl Stream {
             let mut read = BufReader::new(stdout);
             let mut json = Vec::new();
             while let Ok(true) = read_entry(&mut read, &mut json).await {
-                if entry(&json, &self.log).is_some_and(|line| !self.pass_on(line, &lines)) {
+                if entry(&json, &self.open).is_some_and(|line| !self.pass_on(line, &lines)) {
                     return;
                 }
             }
@@ -200,7 +200,7 @@ impl Stream {
                 let mut chunks = docker.logs(&name, Some(options));
                 while let Some(Ok(chunk)) = chunks.next().await {
                     let bytes = chunk.into_bytes();
-                    let new = printed(&bytes, &self.log).filter(|line| self.told.is_new(line));
+                    let new = printed(&bytes, &self.open).filter(|line| self.told.is_new(line));
                     for line in new.collect::<Vec<_>>() {
                         if !self.pass_on(line, &lines) {
                             return;
@@ -220,7 +220,7 @@ fn moments_ago() -> i32 {
 }
 
 /// A line of the journal as `journalctl --output=json` has it.
-fn entry(json: &[u8], log: &Log) -> Option<LogLine> {
+fn entry(json: &[u8], open: &OpenLog) -> Option<LogLine> {
     let fields: serde_json::Value = serde_json::from_slice(json).ok()?;
     let text = match &fields["MESSAGE"] {
         serde_json::Value::String(text) => line::tidy(text.as_bytes()),
@@ -233,17 +233,17 @@ fn entry(json: &[u8], log: &Log) -> Option<LogLine> {
     };
     let written = fields["__REALTIME_TIMESTAMP"].as_str()?.parse().ok()?;
     let written = Timestamp::from_microsecond(written).ok()?;
-    let time = line::text(line::api_time(&text).unwrap_or(written));
+    let time = line::text(line::json_time(&text).unwrap_or(written));
     let priority = fields["PRIORITY"].as_str().and_then(|text| text.parse::<u8>().ok());
-    let is_error = priority.is_some_and(|priority| priority <= 4) || line::api_error(&text);
-    Some(LogLine { time, log: log.name.clone(), is_error, text })
+    let is_error = priority.is_some_and(|priority| priority <= 4) || open.faults.has(&text);
+    Some(LogLine { time, log: open.log.name.clone(), is_error, text })
 }
 
 /// The newest lines of what a container printed, oldest first.
 pub(super) async fn container(
     host: &Host,
     name: &str,
-    log: &Log,
+    open: &OpenLog,
     request: &LogsRequest,
 ) -> Result<Newest> {
     let tail = if request.errors { "all".to_owned() } else { request.lines.max(1).to_string() };
@@ -260,21 +260,21 @@ pub(super) async fn container(
     while let Some(chunk) = chunks.next().await {
         let chunk = chunk.with_context(|| format!("the container `{name}`"))?;
         let bytes = chunk.into_bytes();
-        let lines = printed(&bytes, log).filter(|line| request.wants(line));
+        let lines = printed(&bytes, open).filter(|line| request.wants(line));
         lines.for_each(|line| newest.push(line));
     }
     Ok(newest)
 }
 
 /// Lines as docker gives them, each after its time.
-fn printed(bytes: &[u8], log: &Log) -> impl Iterator<Item = LogLine> {
+fn printed(bytes: &[u8], open: &OpenLog) -> impl Iterator<Item = LogLine> {
     bytes.split(|byte| *byte == b'\n').filter_map(|line| {
         let line = line::tidy(line);
         let (time, text) = line.split_once(' ')?;
         Some(LogLine {
             time: line::text(time.parse().ok()?),
-            log: log.name.clone(),
-            is_error: line::redis_error(text),
+            log: open.log.name.clone(),
+            is_error: open.faults.has(text),
             text: text.to_owned(),
         })
     })
@@ -283,12 +283,17 @@ fn printed(bytes: &[u8], log: &Log) -> impl Iterator<Item = LogLine> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::logs::LogSource;
+    use crate::engine::logs::faults::Faults;
+    use crate::spec::{Log, LogFormat, LogSource};
+
+    fn open_log(name: &str, faults: Faults) -> OpenLog {
+        let source = LogSource::Unit(format!("{name}.service"));
+        OpenLog { log: Log { name: name.to_owned(), source, format: LogFormat::Json }, faults }
+    }
 
     #[test]
     fn the_journal_and_docker_tell_the_time() {
-        let source = LogSource::Unit("flask-app.service".to_owned());
-        let log = Log { name: "api".to_owned(), source };
+        let log = open_log("api", Faults::Json);
         let json = r#"{"MESSAGE":"{\"time\":\"2026-11-24T04:06:16.123Z\",\"level\":\"info\"}","__REALTIME_TIMESTAMP":"1795493176200000","PRIORITY":"6"}"#;
         let told = entry(json.as_bytes(), &log).unwrap();
         assert_eq!((told.time.as_str(), told.is_error), ("2026-11-24T04:06:16.123000Z", false));
@@ -313,7 +318,7 @@ mod tests {
         assert_eq!(told[0].time, "2026-11-24T04:06:16.123456Z");
         assert_eq!(
             (told[0].text.as_str(), told[0].is_error),
-            ("1:M 24 Nov 2026 04:06:16.123 # down", true)
+            ("1:M 24 Nov 2026 04:06:16.123 # down", false)
         );
     }
 
@@ -324,8 +329,7 @@ mod tests {
             br#"{"MESSAGE":[79,107,255],"__REALTIME_TIMESTAMP":"1795493176200000","PRIORITY":"3"}"#,
             b"2026-11-24T04:06:16.123456789Z 1:M 24 Nov 2026 04:06:16.123 # down\n",
         ])) {
-            let source = LogSource::Unit("x.service".to_owned());
-            let log = Log { name: "x".to_owned(), source };
+            let log = open_log("x", Faults::Json);
             entry(&bytes, &log);
             cursor(&bytes);
             printed(&bytes, &log).for_each(drop);

@@ -40,7 +40,8 @@ async fn the_manifest_follows_what_is_declared_though_nothing_changes() {
     manifest.take_in(&[made(page.clone(), "sites", &host).await], true);
     let goal = |mode, tags: &[&str]| Goal::Declared {
         resources: vec![declared(File { mode, ..page.clone() }, "sites")],
-        tags: tags.iter().map(|tag| (*tag).to_owned()).collect(),
+        parts: Vec::new(),
+        scope: Scope::Only(tags.iter().map(|tag| (*tag).to_owned()).collect()),
         vouch: None,
     };
 
@@ -62,13 +63,15 @@ async fn what_is_no_longer_declared_goes_in_its_part_of_the_stack_alone() {
     let mut manifest = Manifest::default();
     manifest.take_in(&[made(folder.clone(), "sites", &host).await], true);
     manifest.take_in(&[made(page.clone(), "sites", &host).await], true);
-    let tags = |tag: &str| vec![tag.to_owned()];
+    let only = |tag: &str| Scope::Only(vec![tag.to_owned()]);
 
-    let gone = manifest.removals(&[], &tags("sites"));
+    let gone = manifest.removals(&[], &only("sites"));
     assert_eq!(ids(&gone), ["file /www/page", "directory /www"], "newest first");
-    assert_eq!(ids(&manifest.removals(&[], &tags("nginx"))), [""; 0]);
+    assert_eq!(ids(&manifest.removals(&[], &only("nginx"))), [""; 0]);
     let still = [declared(folder, "sites")];
-    assert_eq!(ids(&manifest.removals(&still, &tags("sites"))), ["file /www/page"]);
+    assert_eq!(ids(&manifest.removals(&still, &only("sites"))), ["file /www/page"]);
+    // A part that this build does not know, or that was removed whole.
+    assert_eq!(ids(&manifest.removals(&still, &Scope::All)), ["file /www/page"]);
 
     // Brought back to what it was: hwctl's no more. In a run that went away: still hwctl's.
     let mut back = made(page, "sites", &host).await;
@@ -106,10 +109,11 @@ async fn of_a_programs_versions_the_one_before_stays() {
     for key in ["aa", "bb", "cc"] {
         manifest.take_in(&[made(version(key), "api", &host).await], true);
     }
-    let removals = |key| manifest.removals(&[declared(version(key), "api")], &["api".into()]);
+    let removals =
+        |key| manifest.removals(&[declared(version(key), "api")], &Scope::Only(vec!["api".into()]));
     assert_eq!(ids(&removals("cc")), ["file /lib/app-aaaaaaaaaaaa"], "bb stays");
     assert!(removals("cc")[0].is_surplus);
-    assert_eq!(manifest.removals(&[], &["api".into()]).len(), 3);
+    assert_eq!(manifest.removals(&[], &Scope::Only(vec!["api".into()])).len(), 3);
 }
 
 fn folder(path: &str) -> Directory {
@@ -127,21 +131,24 @@ async fn a_page_gives_way_to_a_folder_and_the_folder_with_all_in_it_to_a_page() 
     let root = tempfile::tempdir().unwrap();
     let host = host(root.path());
     let mut manifest = Manifest::default();
-    let tags = vec!["sites".to_owned()];
+    let sites = Scope::Only(vec!["sites".to_owned()]);
     let page = File::text("/www/about", "x");
     manifest.take_in(&[made(page.clone(), "sites", &host).await], true);
 
     let wanted = [declared(folder("/www/about"), "sites")];
-    let gone = manifest.giving_way(&wanted, &tags);
+    let gone = manifest.giving_way(&wanted, &sites);
     assert_eq!(ids(&gone), ["file /www/about"]);
-    assert_eq!(ids(&manifest.giving_way(&wanted, &["nginx".to_owned()])), [""; 0]);
-    assert_eq!(ids(&manifest.giving_way(&[declared(page.clone(), "sites")], &tags)), [""; 0]);
+    assert_eq!(
+        ids(&manifest.giving_way(&wanted, &Scope::Except(vec!["sites".to_owned()]))),
+        [""; 0]
+    );
+    assert_eq!(ids(&manifest.giving_way(&[declared(page.clone(), "sites")], &sites)), [""; 0]);
 
     manifest.take_in(&[removed(&gone[0])], true);
     for resource in [Resource::from(folder("/www/about")), File::text("/www/about/x", "x").into()] {
         manifest.take_in(&[made(resource, "sites", &host).await], true);
     }
-    let back = manifest.giving_way(&[declared(page, "sites")], &tags);
+    let back = manifest.giving_way(&[declared(page, "sites")], &sites);
     assert_eq!(ids(&back), ["file /www/about/x", "directory /www/about"], "newest first");
 }
 
@@ -156,12 +163,12 @@ async fn what_gave_way_and_was_somebody_elses_comes_back_in_the_end() {
     let original = manifest.originals()[0].to.clone();
 
     let wanted = [declared(folder("/www/about"), "sites")];
-    let gone = manifest.giving_way(&wanted, &["sites".to_owned()]);
+    let gone = manifest.giving_way(&wanted, &Scope::Only(vec!["sites".to_owned()]));
     assert_ne!(gone[0].to, original);
     manifest.take_in(&[removed(&gone[0])], true);
 
     assert_eq!(manifest.originals()[0].to, original);
-    assert_eq!(ids(&manifest.removals(&wanted, &["sites".to_owned()])), [""; 0]);
+    assert_eq!(ids(&manifest.removals(&wanted, &Scope::Only(vec!["sites".to_owned()]))), [""; 0]);
 }
 
 #[tokio::test]
@@ -189,12 +196,12 @@ async fn a_folder_on_the_way_to_something_declared_stays() {
     for path in ["/srv/way", "/srv/way/to"] {
         manifest.take_in(&[made(folder(path), "sites", &host).await], true);
     }
-    let tags = ["sites".to_owned()];
+    let sites = Scope::Only(vec!["sites".to_owned()]);
 
     let wanted = [declared(folder("/srv/way/to/docs"), "sites")];
-    assert_eq!(ids(&manifest.removals(&wanted, &tags)), [""; 0]);
+    assert_eq!(ids(&manifest.removals(&wanted, &sites)), [""; 0]);
     let elsewhere = [declared(folder("/srv/way/docs"), "sites")];
-    assert_eq!(ids(&manifest.removals(&elsewhere, &tags)), ["directory /srv/way/to"]);
+    assert_eq!(ids(&manifest.removals(&elsewhere, &sites)), ["directory /srv/way/to"]);
 }
 
 /// Writes a manifest of these elements.
@@ -251,7 +258,7 @@ fn a_manifest_of_a_newer_format_is_refused_and_stays_as_it_is() {
     assert!(failure.what.contains("/var/lib/hwctl/manifest"), "{failure:?}");
     assert!(failure.why[0].starts_with("it has format 2"), "{failure:?}");
     assert_eq!(failure.not_done.as_deref(), Some("nothing was changed on the host"));
-    assert!(failure.hint.unwrap().starts_with("use that newer version"));
+    assert!(failure.hint.unwrap().starts_with("use the newer hwctl"));
     assert_eq!(elements(&host), newer);
 }
 

@@ -1,6 +1,5 @@
 //! The daily requests, which need no plan: they come at any time and have one answer each.
 
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
@@ -20,6 +19,7 @@ use crate::engine::status::{Status, status};
 use crate::event::{Check, RunOutcome, What};
 use crate::failure::{Exit, Failure};
 use crate::resource::{exposure, fingerprint};
+use crate::spec::PartSpec;
 
 /// How many lines of a log are sent at once: with the longest of lines they fit in a frame.
 const BATCH: usize = 1000;
@@ -33,8 +33,8 @@ impl Session {
             Request::LastWords { service, lines } => {
                 Ok(Some(Reply::Lines(service.last_words(&self.host, lines).await?)))
             }
-            Request::Status { certificate, goal } => {
-                Ok(Some(Reply::Status(self.status(&certificate, goal.as_ref()).await)))
+            Request::Status { parts, goal } => {
+                Ok(Some(Reply::Status(self.status(&parts, goal.as_ref()).await)))
             }
             Request::Exposure => Ok(Some(Reply::Exposure(Box::pin(exposure(&self.host)).await?))),
             Request::Certificate => Ok(Some(Reply::Certificate(renewal::info(&self.host)?))),
@@ -68,7 +68,7 @@ impl Session {
     }
 
     async fn logs(&self, request: &LogsRequest) -> Result<Option<Reply>, Failure> {
-        let mut logs = Logs::open(&self.host, request);
+        let mut logs = Logs::open(&self.host, request, self.drivers);
         let lines = logs.newest().await?;
         for message in std::mem::take(&mut logs.unread) {
             self.teller.tell(What::Warning { message });
@@ -122,8 +122,8 @@ impl Session {
         restored.map(|()| Reply::Closed).map_err(|error| Failure::from_error(Exit::Undone, &error))
     }
 
-    async fn status(&self, certificate: &Path, goal: Option<&Goal>) -> Status {
-        let mut found = status(&self.host, certificate).await;
+    async fn status(&self, parts: &[PartSpec], goal: Option<&Goal>) -> Status {
+        let mut found = status(&self.host, parts, self.drivers).await;
         if let Some(goal) = goal {
             let drift = drift::from_goal(goal, &self.host).await;
             found.checks.push(Check::of("drift", drift.map_err(Into::into)));

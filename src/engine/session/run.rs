@@ -14,6 +14,7 @@ use crate::engine::manifest::Manifest;
 use crate::engine::plan::{Plan, Wanted};
 use crate::engine::protocol::{Goal, Reply};
 use crate::engine::renewal;
+use crate::engine::specs;
 use crate::engine::undo::undo;
 use crate::engine::validate::Outside;
 use crate::event::{Action, Planned, RunOutcome, What};
@@ -27,6 +28,8 @@ const NAMED: usize = 6;
 pub(super) struct Run {
     pub(super) journal: Journal,
     pub(super) goal: Goal,
+    /// For a rollback, the first run that it takes back.
+    pub(super) back_to: Option<String>,
     pub(super) settled: Vec<Id>,
 }
 
@@ -67,7 +70,12 @@ impl Session {
         // Where the run was stopped or has failed; else it is made while a container settles.
         reload_systemd_if_owed(&self.host).await;
         self.hand.set(InHand::Nothing);
-        self.run = Some(Run { journal, goal: request.goal, settled: plan.settled.clone() });
+        self.run = Some(Run {
+            journal,
+            goal: request.goal,
+            back_to: wanted.back_to.clone(),
+            settled: plan.settled.clone(),
+        });
         let applied = match applied {
             Ok(Carried::Out) => {
                 let message = "looking whether all is as planned".to_owned();
@@ -162,7 +170,7 @@ impl Session {
 
     /// Ends the run: what it has made is in the manifest before the journal says that it is done.
     pub(super) fn close(&mut self, outcome: RunOutcome, why: Option<String>) -> Result<Reply> {
-        if let Some(Run { journal, goal, settled }) = self.run.take() {
+        if let Some(Run { journal, goal, back_to, settled }) = self.run.take() {
             let is_whole = outcome == RunOutcome::Kept;
             let mut manifest = Manifest::read(&self.host)?;
             match outcome {
@@ -174,6 +182,9 @@ impl Session {
                 manifest.declare(&goal);
             }
             manifest.save(&self.host)?;
+            if is_whole {
+                specs::keep(&self.host, &goal, back_to.as_deref())?;
+            }
             journal.end(&self.host, outcome, why)?;
             if is_whole {
                 self.host.keep_notes();

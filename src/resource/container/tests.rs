@@ -118,3 +118,18 @@ fn an_input_that_is_not_known_means_a_new_container() {
     let change = wanted.diff(&ContainerState::Present(Box::new(found)), &host).unwrap().unwrap();
     assert_eq!(change.because.as_deref(), Some("its configuration is not known yet"));
 }
+
+#[test]
+fn a_user_of_the_host_with_the_containers_number_is_named() {
+    let root = tempfile::tempdir().unwrap();
+    std::fs::create_dir(root.path().join("etc")).unwrap();
+    let users = "root:x:0:0::/root:/bin/sh\nbob:x:999:999::/home/bob:/bin/sh\n";
+    std::fs::write(root.path().join("etc/passwd"), users).unwrap();
+    let host = Host::new(root.path(), Box::new(|_| anyhow::bail!("no blobs")), Box::new(|_| {}));
+    let run_as = |user: &str| Container { user: Some(user.to_owned()), ..wanted() };
+
+    assert_eq!(wanted().namesake(&host), None);
+    assert_eq!(run_as("998:1000").namesake(&host), None);
+    let told = run_as("999:1000").namesake(&host).unwrap();
+    assert!(told.contains("user 999") && told.contains("`bob`"), "{told}");
+}

@@ -99,7 +99,7 @@ fn are_asked_for_rightly() {
     let host = &ready();
     let (code, events) = host.hwctl("logs", &["site3"]);
     assert_eq!(code, 2);
-    assert!(failure(&events).contains("main, site1, site2, flask, nginx, api, redis"));
+    assert!(failure(&events).contains("main, site1, site2, flask, nginx, redis, api"));
     let (code, text) = printed(&mut plain(host, "logs", &["--since", "yesterday"]));
     assert!(code == 2 && text.contains("`yesterday` is not a time"), "{text}");
 }

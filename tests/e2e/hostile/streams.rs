@@ -9,13 +9,14 @@ use std::process::Stdio;
 use hwctl::engine::protocol::{
     CLIENT_GREETING, Goal, PlanRequest, Reply, Request, Restore, RunInfo, read_frame, write_frame,
 };
-use hwctl::engine::{Copied, Log, LogSource, LogsRequest, RedisPlace};
+use hwctl::engine::{Copied, LogsRequest, RedisPlace};
 use hwctl::event::{Data, Planned, What};
 use hwctl::failure::{Exit, Failure};
 use hwctl::resource::{
     Action, Blob, Change, Content, Declared, Detail, Directory, Facts, File, HashScheme,
     HostSecret, Id, Link, OnChange, Owner, Part, Resource, Secret, Unit, sha256,
 };
+use hwctl::spec::{Log, LogFormat, LogSource, Scope};
 use serde::Serialize;
 
 use crate::host::Provisioned;
@@ -64,7 +65,12 @@ fn plan(resources: Vec<Resource>, is_run: bool) -> Vec<u8> {
     });
     let declared = resources.into_iter().map(tag).collect();
     frame(&Request::Plan(PlanRequest {
-        goal: Goal::Declared { resources: declared, tags: vec!["test".to_owned()], vouch: None },
+        goal: Goal::Declared {
+            resources: declared,
+            parts: Vec::new(),
+            scope: Scope::All,
+            vouch: None,
+        },
         run,
         patience_s: 1,
         keep_on_failure: false,
@@ -128,12 +134,20 @@ fn daily() -> [Vec<u8>; 5] {
         socket: "/run/redis.sock".into(),
         password: "redis-password".to_owned(),
     };
-    let log = |name: &str, source| Log { name: name.to_owned(), source };
+    let log = |name: &str, source, format| Log { name: name.to_owned(), source, format };
     let logs = LogsRequest {
         logs: vec![
-            log("main", LogSource::File("/var/log/nginx/main_access.log".into())),
-            log("api", LogSource::Unit("flask-app.service".to_owned())),
-            log("redis", LogSource::Container("redis".to_owned())),
+            log(
+                "main",
+                LogSource::File("/var/log/nginx/main_access.log".into()),
+                LogFormat::Combined,
+            ),
+            log("api", LogSource::Unit("flask-app.service".to_owned()), LogFormat::Json),
+            log(
+                "redis",
+                LogSource::Container("redis".to_owned()),
+                LogFormat::Driver("redis".to_owned()),
+            ),
         ],
         lines: 10,
         since: Some(1_795_000_000),
@@ -149,7 +163,7 @@ fn daily() -> [Vec<u8>; 5] {
     let data = Data { keys: 1, visits: 2, bytes: bytes.len() as u64 };
     let copied = Copied { data, sha256: sha256(bytes) };
     [
-        frame(&Request::Status { certificate: "/etc/nginx/ssl/x.crt".into(), goal: None }),
+        frame(&Request::Status { parts: Vec::new(), goal: None }),
         frame(&Request::Logs(logs)),
         frame(&Request::Backup { place: place(), run: run.clone(), patience_s: 1 }),
         frame(&Request::Part { bytes: bytes.to_vec() }),
@@ -245,7 +259,8 @@ fn serve(stream: &[u8]) -> (bool, String) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let input = std::io::Cursor::new(stream.to_vec());
     let mut output = Vec::new();
-    let served = runtime.block_on(hwctl::engine::serve(input, &mut output, "", None));
+    let served =
+        runtime.block_on(hwctl::engine::serve(input, &mut output, "", None, hwctl::part::DRIVERS));
     (served.is_ok(), format!("{:?}", told(&output)))
 }
 

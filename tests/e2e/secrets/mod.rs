@@ -57,6 +57,7 @@ fn no_secret_shows_and_a_leak_would_be_found() {
     }
     plant_what_the_host_made(&mut traces, &host);
     use_them(&host, &second);
+    only_root_reads_the_environment_of_the_api(&host);
 
     // Secrets are made anew and come back.
     run(&mut traces, &host, &second, "secret rotate", &["secret", "rotate"], 0);
@@ -203,6 +204,16 @@ fn use_them(host: &Provisioned, passwords: &Passwords) {
 }
 
 /// curl, with what is secret on its standard input.
+/// systemd hands the API its settings in its environment, which the kernel shows to its own user and to root.
+fn only_root_reads_the_environment_of_the_api(host: &Provisioned) {
+    let read = "cat /proc/$(systemctl show -P MainPID flask-app)/environ";
+    assert!(host.sh(&format!("{read} | tr '\\0' '\\n'")).contains("SECRET_KEY="));
+    for user in ["nobody", "www-data", "ubuntu"] {
+        let answer = host.sh(&format!("runuser -u {user} -- sh -c '{read}' 2>&1 || true"));
+        assert!(answer.contains("Permission denied"), "{user}: {answer}");
+    }
+}
+
 fn client(args: &[&str], input: &str) -> String {
     let mut curl = Command::new("curl");
     curl.args(["-sk", "-m", "10"]).args(args).stdin(Stdio::piped()).stdout(Stdio::piped());

@@ -1,0 +1,3 @@
+//! The API behind nginx.
+
+pub(super) mod host;

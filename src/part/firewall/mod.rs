@@ -1,0 +1,3 @@
+//! The firewall of the host.
+
+pub(super) mod host;

@@ -1,0 +1,3 @@
+//! nginx, in front of everything.
+
+pub(super) mod host;

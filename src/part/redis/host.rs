@@ -1,0 +1,49 @@
+//! Redis on the host.
+
+use crate::engine::Driver;
+
+/// Messages that Redis 7 logs as warnings at every start and end.
+const ROUTINE: [&str; 6] = [
+    "oO0OoO0OoO0Oo Redis is starting",
+    "Redis version=",
+    "Configuration loaded",
+    "Server initialized",
+    "User requested shutdown",
+    "Redis is now ready to exit",
+];
+
+/// The driver of Redis.
+#[derive(Debug)]
+pub(in super::super) struct Redis;
+
+impl Driver for Redis {
+    fn name(&self) -> &'static str {
+        "redis"
+    }
+
+    /// Finds warnings, such as `1:M 24 Nov 2026 04:06:16.123 # …`. A line in another form is printed
+    /// before Redis has its log, and stars mark a start that fails.
+    fn is_fault(&self, line: &str) -> bool {
+        let mut fields = line.split(' ');
+        let is_log = fields.next().is_some_and(|head| head.contains(':'));
+        if !is_log {
+            return line.contains("***");
+        }
+        let is_warning = fields.nth(4) == Some("#");
+        is_warning && !ROUTINE.iter().any(|message| line.contains(&format!("# {message}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn warnings_are_faults_unless_they_are_routine() {
+        assert!(Redis.is_fault("1:M 24 Nov 2026 04:06:16.123 # WARNING Memory overcommit"));
+        assert!(Redis.is_fault("*** FATAL CONFIG FILE ERROR ***"));
+        assert!(!Redis.is_fault("1:M 24 Nov 2026 04:06:16.123 * Ready to accept connections"));
+        assert!(!Redis.is_fault("1:M 24 Nov 2026 04:06:16.123 # Server initialized"));
+        assert!(!Redis.is_fault("Redis 7.0"));
+    }
+}

@@ -1,0 +1,3 @@
+//! Redis, in a container.
+
+pub(super) mod host;

@@ -1,0 +1,155 @@
+//! What is said of the parts of a host beyond their resources, as data: it travels with the plan and is
+//! kept on the host.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// One part of a host, such as the API. What its resources say is not repeated here.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct PartSpec {
+    /// The name that `--only`, `logs` and the like take; the tag of its resources.
+    pub name: String,
+    /// How clients reach it.
+    pub endpoints: Vec<Endpoint>,
+    /// What is looked at on the host to know whether it works.
+    pub probes: Vec<Probe>,
+    /// Its logs, in the order in which they are listed.
+    pub logs: Vec<Log>,
+    /// What its driver has to know, in the driver's words. Never a secret.
+    pub settings: BTreeMap<String, String>,
+}
+
+/// The parts that are meant, by their names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Scope {
+    /// All parts, also those that are declared no more.
+    All,
+    /// These parts alone.
+    Only(Vec<String>),
+    /// All parts but these.
+    Except(Vec<String>),
+}
+
+impl Scope {
+    /// Whether the part of this name is meant.
+    #[must_use]
+    pub fn has(&self, part: &str) -> bool {
+        let names = |parts: &[String]| parts.iter().any(|name| name == part);
+        match self {
+            Self::All => true,
+            Self::Only(parts) => names(parts),
+            Self::Except(parts) => !names(parts),
+        }
+    }
+}
+
+/// How clients reach a part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    /// The name that probes refer to, unique on the host.
+    pub name: String,
+    /// The TCP port.
+    pub port: u16,
+    /// How a client knows that it has reached this host.
+    pub pin: Pin,
+}
+
+/// How a client knows the server at an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Pin {
+    /// By its certificate, which is the first one of this file on the host (PEM).
+    File(PathBuf),
+    /// Not at all: it speaks HTTP without TLS.
+    Plain,
+}
+
+/// Something that shows whether a part works, looked at on the host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// The name of its check.
+    pub name: String,
+    /// Where the check is listed.
+    pub group: Group,
+    /// What is looked at.
+    pub look: Look,
+}
+
+/// The groups in which checks are listed, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Group {
+    /// Units and containers.
+    Service,
+    /// Files that services read.
+    Configuration,
+    /// What clients ask for.
+    Page,
+    /// Certificates and their lives.
+    Certificate,
+    /// Which ports are open.
+    Firewall,
+    /// Everything else on the host.
+    Host,
+}
+
+/// What a probe looks at.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Look {
+    /// The unit of systemd with the probe's name is active.
+    Unit,
+    /// The container of this name runs.
+    Container(String),
+    /// The endpoint answers 200 to a request for the path.
+    Page {
+        /// The name of the endpoint.
+        endpoint: String,
+        /// The path, such as `/open/`.
+        path: String,
+    },
+    /// The certificate in this file (PEM) is valid for so many days more.
+    Certificate {
+        /// The file.
+        path: PathBuf,
+        /// The days.
+        min_days: u16,
+    },
+    /// What the driver of this name looks at under the probe's name.
+    Driver(String),
+}
+
+/// A log by the name that people know it by. Several logs can have one name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Log {
+    /// The name that `logs` takes.
+    pub name: String,
+    /// Where its lines are.
+    pub source: LogSource,
+    /// How a line is read.
+    pub format: LogFormat,
+}
+
+/// Where the lines of a log are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LogSource {
+    /// A file, and those that it was rotated to. Each line has its own time.
+    File(PathBuf),
+    /// The journal of a unit of systemd.
+    Unit(String),
+    /// The standard output and error of a container.
+    Container(String),
+}
+
+/// Which lines of a log report a fault.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LogFormat {
+    /// A web server's access log in the combined format: an answer of 500 or more.
+    Combined,
+    /// A JSON object a line, with `level` or `status`: a warning, an error, an answer of 500 or more.
+    Json,
+    /// Text without a known structure: what its source marks as a warning or worse.
+    Plain,
+    /// Text that only the driver of this name can read.
+    Driver(String),
+}
