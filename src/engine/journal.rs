@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use super::format::{self, Format};
 use super::plan::Step;
 use super::protocol::RunInfo;
 use super::specs;
@@ -151,6 +152,7 @@ pub(super) fn open_run(host: &Host) -> Option<String> {
 /// Ends a run that went away in the middle; nothing of it is under way any more.
 pub(super) fn settle(host: &Host, id: &str) -> Result<()> {
     let run = folder_of(host, id);
+    require_known_format(&run)?;
     remove_reserve(&run)?;
     if let Ok(head) = read_head(&run) {
         let changes = known_entries(host, id)?.iter().map(changed).collect();
@@ -163,6 +165,7 @@ pub(super) fn settle(host: &Host, id: &str) -> Result<()> {
 pub(super) fn runs(host: &Host, is_locked: bool) -> Result<Vec<Run>> {
     let mut runs = Vec::new();
     for path in folders(&folder(host))? {
+        require_known_format(&path)?;
         // A folder without a head is a run that died before it began.
         let Ok(mut run) = read_head(&path) else { continue };
         if run.outcome == RunOutcome::Running {
@@ -187,7 +190,9 @@ pub(super) fn known_entries(host: &Host, id: &str) -> Result<Vec<Entry>> {
 }
 
 fn read_entries(host: &Host, id: &str) -> Result<impl Iterator<Item = Result<Entry>>> {
-    let paths = folders(&folder_of(host, id))?;
+    let run = folder_of(host, id);
+    require_known_format(&run)?;
+    let paths = folders(&run)?;
     let mut files: Vec<_> =
         paths.into_iter().filter_map(|path| Some((number(&path)?, path))).collect();
     files.sort();
@@ -259,12 +264,38 @@ fn text(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
+/// What `run.json` holds. Versions of hwctl that do not know about the number pass over it.
+#[derive(Serialize, Deserialize)]
+struct Head<R> {
+    #[serde(default = "format::unnumbered")]
+    format: u32,
+    #[serde(flatten)]
+    run: R,
+}
+
+fn head_path(run: &Path) -> PathBuf {
+    run.join("run.json")
+}
+
 fn read_head(run: &Path) -> Result<Run> {
-    Ok(serde_json::from_slice(&fs::read(run.join("run.json"))?)?)
+    let head: Head<Run> = serde_json::from_slice(&fs::read(head_path(run))?)?;
+    Ok(head.run)
 }
 
 fn write_head(run: &Path, head: &Run) -> Result<()> {
-    write_atomic(&run.join("run.json"), &serde_json::to_vec_pretty(head)?, 0o600, None)
+    let head = Head { format: format::JOURNAL, run: head };
+    write_atomic(&head_path(run), &serde_json::to_vec_pretty(&head)?, 0o600, None)
+}
+
+/// Refuses a run that a newer version of hwctl has made. Of a head that cannot be read, such as that of a
+/// run that died before it began, nothing is known.
+fn require_known_format(run: &Path) -> Result<()> {
+    let path = head_path(run);
+    let Ok(head) = fs::read(&path) else { return Ok(()) };
+    match serde_json::from_slice::<Format>(&head) {
+        Ok(format) => Ok(format.require_known(format::JOURNAL, &path)?),
+        Err(_) => Ok(()),
+    }
 }
 
 fn make_private(folder: &Path) -> Result<()> {
@@ -317,118 +348,4 @@ fn prune(runs: &Path, now: Timestamp) -> Result<()> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::resource::{Action, File};
-
-    fn host(root: &Path) -> Host {
-        Host::new(root, Box::new(|_| anyhow::bail!("no blobs")), Box::new(|_| ()))
-    }
-
-    fn run(host: &Host, id: &str, began: &str) {
-        let path = folder(host).join(id);
-        make_private(&path).unwrap();
-        let head = Run {
-            id: id.to_owned(),
-            operator: "me@here".to_owned(),
-            from: None,
-            verb: "provision".to_owned(),
-            version: "1".to_owned(),
-            began: began.to_owned(),
-            ended: None,
-            outcome: RunOutcome::Running,
-            why: None,
-            changes: Vec::new(),
-        };
-        write_head(&path, &head).unwrap();
-    }
-
-    #[test]
-    fn runs_are_pruned_by_count_and_age_but_the_newest_stay() {
-        let root = tempfile::tempdir().unwrap();
-        let host = host(root.path());
-        for number in 0..60 {
-            run(&host, &format!("r{number:02}"), "2026-01-01T00:00:00Z");
-        }
-        let at = |text: &str| text.parse::<Timestamp>().unwrap();
-        prune(&folder(&host), at("2026-01-02T00:00:00Z")).unwrap();
-        let left = runs(&host, false).unwrap();
-        assert_eq!((left.len(), left[0].id.as_str()), (KEPT_RUNS - 1, "r11"));
-        prune(&folder(&host), at("2027-01-02T00:00:00Z")).unwrap();
-        let left = runs(&host, false).unwrap();
-        assert_eq!((left.len(), left[0].id.as_str()), (ALWAYS_KEPT - 1, "r56"));
-    }
-
-    #[test]
-    fn an_entry_that_was_not_finished_is_no_entry() {
-        let root = tempfile::tempdir().unwrap();
-        let host = host(root.path());
-        run(&host, "r1", "2026-01-01T00:00:00Z");
-        for name in [".hwctl-0123456789abcdef", "reserve.bin"] {
-            fs::write(folder(&host).join("r1").join(name), "cut o").unwrap();
-        }
-        assert_eq!(entries(&host, "r1").unwrap().len(), 0);
-        fs::write(folder(&host).join("r1/0000"), "cut o").unwrap();
-        assert!(entries(&host, "r1").is_err());
-    }
-
-    fn entry(name: &str) -> Entry {
-        let file: Resource = File::text(format!("/{name}"), "x").into();
-        let change = Change::new(file.id(), Action::Create);
-        let step = Step { tag: String::new(), resource: file, to: None, is_surplus: false };
-        let before = step.resource.nothing().unwrap();
-        Entry::new(&step, before, change)
-    }
-
-    #[test]
-    fn entries_that_were_noted_together_and_alone_are_read_in_their_order() {
-        let root = tempfile::tempdir().unwrap();
-        let host = host(root.path());
-        let info = RunInfo { operator: "me".into(), verb: "x".into(), version: "1".into() };
-        let mut journal = Journal::begin(&host, &info, None).unwrap();
-        let names: Vec<_> = (0..20_002).map(|number| number.to_string()).collect();
-
-        journal.note_all(vec![entry(&names[0])]).unwrap();
-        journal.note_all(names[1..10_000].iter().map(|name| entry(name)).collect()).unwrap();
-        journal.note_all(Vec::new()).unwrap();
-        // Five digits sort before four.
-        journal.note_all(names[10_000..20_001].iter().map(|name| entry(name)).collect()).unwrap();
-        journal.note_all(vec![entry(&names[20_001])]).unwrap();
-
-        let read = entries(&host, journal.id()).unwrap();
-        let paths = read.iter().map(|entry| entry.resource.path().unwrap().display().to_string());
-        assert!(paths.eq(names.iter().map(|name| format!("/{name}"))));
-        assert_eq!(
-            fs::read_dir(&journal.folder).unwrap().count(),
-            6,
-            "four, the head, the reserve"
-        );
-    }
-
-    #[test]
-    fn an_entry_of_an_older_hwctl_is_a_file_of_its_own() {
-        let root = tempfile::tempdir().unwrap();
-        let host = host(root.path());
-        run(&host, "r1", "2026-01-01T00:00:00Z");
-        for (number, name) in ["a", "b"].into_iter().enumerate() {
-            let path = folder(&host).join("r1").join(format!("{number:04}"));
-            fs::write(path, encode(&entry(name)).unwrap()).unwrap();
-        }
-
-        let read = entries(&host, "r1").unwrap();
-
-        let ids: Vec<_> = read.iter().map(|entry| entry.resource.id().to_string()).collect();
-        assert_eq!(ids, ["file /a", "file /b"]);
-    }
-
-    #[test]
-    fn a_run_without_an_end_is_interrupted_or_under_way() {
-        let root = tempfile::tempdir().unwrap();
-        let host = host(root.path());
-        run(&host, "r1", "2026-01-01T00:00:00Z");
-        assert_eq!(runs(&host, false).unwrap()[0].outcome, RunOutcome::Interrupted);
-        assert_eq!(runs(&host, true).unwrap()[0].outcome, RunOutcome::Running);
-        settle(&host, "r1").unwrap();
-        assert_eq!(runs(&host, true).unwrap()[0].outcome, RunOutcome::Interrupted);
-    }
-}
+mod tests;

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
+use super::format::{self, Format};
 use super::journal::{self, Entry};
 use super::plan::Step;
 use super::protocol::Goal;
@@ -27,7 +28,7 @@ pub(super) struct Manifest {
 
 /// One thing that hwctl has made or changed.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Owned {
+pub(super) struct Owned {
     tag: String,
     resource: Resource,
     original: Saved,
@@ -61,9 +62,12 @@ impl Manifest {
         };
         let mut manifest = Self::default();
         for bytes in written {
-            match decode(&bytes) {
-                Ok(owned) => manifest.owned.push(owned),
-                Err(_) => manifest.strange.push(bytes),
+            if let Ok(owned) = decode(&bytes) {
+                manifest.owned.push(owned);
+            } else if let Ok(format) = decode::<Format>(&bytes) {
+                format.require_known(format::MANIFEST, &path)?;
+            } else {
+                manifest.strange.push(bytes);
             }
         }
         Ok(manifest)
@@ -82,9 +86,12 @@ impl Manifest {
         journal::settle(host, &run)
     }
 
-    /// Writes it.
+    /// Writes it. The format number is one more element of the array: a version of hwctl that does not know
+    /// about it keeps the element with the others that it does not understand.
     pub(super) fn save(&self, host: &Host) -> Result<()> {
-        let mut written = self.strange.clone();
+        let format = encode(&Format { format: format::MANIFEST })?;
+        let mut written = vec![ByteBuf::from(format)];
+        written.extend_from_slice(&self.strange);
         for owned in &self.owned {
             written.push(ByteBuf::from(encode(owned)?));
         }

@@ -11,7 +11,10 @@ mod doctor;
 mod drift;
 mod driver;
 mod facts;
+mod format;
 mod goal;
+#[cfg(test)]
+mod goldens;
 mod input;
 mod journal;
 mod lock;

@@ -233,9 +233,7 @@ impl Session {
             let tell = |message| self.teller.tell(What::Warning { message });
             deadman::settle(&self.host, self.began, patience, tell).await?;
             Manifest::settle(&self.host).await?;
-            specs::require_known_format(&self.host).map_err(|error| {
-                Failure::from(error).not_done("nothing was changed on the host")
-            })?;
+            specs::require_known_format(&self.host)?;
         }
         let wanted = goal::wanted(&request.goal, &self.host)?;
         if wanted.strange > 0 {

@@ -4,17 +4,16 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Error, Result, anyhow};
+use anyhow::{Context, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::format::{self, Format};
 use super::journal;
 use super::protocol::Goal;
-use crate::resource::{Advise, Hint, Host, write_atomic};
+use crate::resource::{Advise, Host, write_atomic};
 use crate::spec::{PartSpec, Scope};
 
-/// The format of the file. A build refuses a newer one, since it would lose what it does not know.
-const FORMAT: u32 = 1;
 /// The file, below hwctl's own folder and below the folder of a run.
 const NAME: &str = "parts.json";
 
@@ -32,31 +31,25 @@ pub(super) fn read(host: &Host) -> Result<Option<Vec<PartSpec>>> {
 /// Refuses a host whose specs have a format of a newer build. A damaged file is no obstacle to a run: it
 /// is written again.
 pub(super) fn require_known_format(host: &Host) -> Result<()> {
-    match format(&path(host)) {
-        Ok(Some(format)) if format > FORMAT => Err(newer(&path(host), format)),
+    let path = path(host);
+    match format(&path) {
+        Ok(Some(format)) => Ok(format.require_known(format::SPECS, &path)?),
         _ => Ok(()),
     }
 }
 
 fn read_from(path: &Path) -> Result<Option<Vec<PartSpec>>> {
-    match format(path)? {
-        None => return Ok(None),
-        Some(format) if format > FORMAT => return Err(newer(path, format)),
-        Some(_) => {}
-    }
+    let Some(format) = format(path)? else { return Ok(None) };
+    format.require_known(format::SPECS, path)?;
     Ok(Some(parsed::<Kept>(path, &fs::read(path)?)?.parts))
 }
 
-fn format(path: &Path) -> Result<Option<u32>> {
-    #[derive(Deserialize)]
-    struct Head {
-        format: u32,
-    }
+fn format(path: &Path) -> Result<Option<Format>> {
     match fs::read(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         bytes => {
             let bytes = bytes.with_context(|| format!("read `{}`", path.display()))?;
-            Ok(Some(parsed::<Head>(path, &bytes)?.format))
+            parsed(path, &bytes).map(Some)
         }
     }
 }
@@ -65,11 +58,6 @@ fn parsed<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T> {
     serde_json::from_slice(bytes)
         .with_context(|| format!("`{}` is damaged", path.display()))
         .hint("`hwctl provision` writes that file again")
-}
-
-fn newer(path: &Path, format: u32) -> Error {
-    let what = anyhow!("`{}` has format {format}, and this hwctl knows {FORMAT}", path.display());
-    what.context(Hint("use the newer hwctl that provisioned this host".to_owned()))
 }
 
 /// Copies the specs into the folder of a run that begins: a rollback to before it needs them.
@@ -97,7 +85,7 @@ pub(super) fn keep(host: &Host, goal: &Goal, back_to: Option<&str>) -> Result<()
     }
     match next {
         Some(parts) => {
-            let bytes = serde_json::to_vec_pretty(&Kept { format: FORMAT, parts })?;
+            let bytes = serde_json::to_vec_pretty(&Kept { format: format::SPECS, parts })?;
             write_atomic(&path(host), &bytes, 0o600, None)
         }
         None => forget(host),

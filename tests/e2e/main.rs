@@ -45,6 +45,7 @@ mod refusals;
 mod safety;
 mod schema;
 mod secrets;
+mod takeover;
 mod trees;
 mod way_on;
 
@@ -69,6 +70,7 @@ const TESTS: &[&[harness::Case]] = &[
     deploy::TESTS,
     safety::TESTS,
     refusals::TESTS,
+    takeover::TESTS,
     daily::status::TESTS,
     daily::verify::TESTS,
     daily::logs::TESTS,

@@ -204,6 +204,64 @@ async fn a_folder_on_the_way_to_something_declared_stays() {
     assert_eq!(ids(&manifest.removals(&elsewhere, &sites)), ["directory /srv/way/to"]);
 }
 
+/// Writes a manifest of these elements.
+fn write(elements: &[ByteBuf], host: &Host) {
+    std::fs::create_dir_all(host.state_dir()).unwrap();
+    std::fs::write(path(host), encode(&elements).unwrap()).unwrap();
+}
+
+fn elements(host: &Host) -> Vec<ByteBuf> {
+    decode(&std::fs::read(path(host)).unwrap()).unwrap()
+}
+
+fn number(format: u32) -> ByteBuf {
+    ByteBuf::from(encode(&Format { format }).unwrap())
+}
+
+#[tokio::test]
+async fn a_manifest_without_a_number_is_read_and_gets_it_when_it_is_written() {
+    let root = tempfile::tempdir().unwrap();
+    let host = host(root.path());
+    let entry = made(File::text("/www/page", "x"), "sites", &host).await;
+    let mut manifest = Manifest::default();
+    manifest.take_in(&[entry], true);
+    let owned = ByteBuf::from(encode(&manifest.owned[0]).unwrap());
+    write(std::slice::from_ref(&owned), &host);
+
+    let read = Manifest::load(&host).unwrap();
+    read.save(&host).unwrap();
+
+    assert_eq!(elements(&host), [number(1), owned.clone()]);
+    let again = Manifest::load(&host).unwrap();
+    assert_eq!((ids(&again.originals()), again.strange()), (ids(&manifest.originals()), 0));
+    again.save(&host).unwrap();
+    assert_eq!(elements(&host), [number(1), owned], "the number is there once");
+}
+
+/// A version from before the number keeps what it cannot read as an `Owned`.
+#[test]
+fn the_number_is_no_owned_thing_to_an_older_version() {
+    assert!(decode::<Owned>(&number(1)).is_err());
+}
+
+#[test]
+fn a_manifest_of_a_newer_format_is_refused_and_stays_as_it_is() {
+    let root = tempfile::tempdir().unwrap();
+    let host = host(root.path());
+    let newer = [ByteBuf::from("of another shape"), number(2)];
+    write(&newer, &host);
+
+    let error = Manifest::load(&host).unwrap_err();
+
+    let failure = crate::failure::Failure::from(error);
+    assert!(failure.what.ends_with("was written by a newer version of hwctl than this one"));
+    assert!(failure.what.contains("/var/lib/hwctl/manifest"), "{failure:?}");
+    assert!(failure.why[0].starts_with("it has format 2"), "{failure:?}");
+    assert_eq!(failure.not_done.as_deref(), Some("nothing was changed on the host"));
+    assert!(failure.hint.unwrap().starts_with("use the newer hwctl"));
+    assert_eq!(elements(&host), newer);
+}
+
 /// A manifest of one file.
 fn sample() -> Vec<u8> {
     let root = tempfile::tempdir().unwrap();
