@@ -28,7 +28,6 @@ use crate::resource::{
 use crate::spec::PartSpec;
 
 pub use api::API_LINK;
-pub use redis::SOCKET as REDIS_SOCKET;
 use template::Passwords;
 pub use template::{Templates, template_sources};
 pub use tls::CERTIFICATE;
