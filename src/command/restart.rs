@@ -14,7 +14,7 @@ use crate::event::{Check, Outcome, What};
 use crate::failure::{Exit, Failure};
 use crate::inventory::Vars;
 use crate::remote::{Engine, Tell};
-use crate::stack::CERTIFICATE;
+use crate::stack::endpoints;
 
 /// How many lines of a log a failure shows.
 const LAST_WORDS: usize = 8;
@@ -63,12 +63,12 @@ async fn restart(
         service: service.clone(),
         run: run_info("restart"),
         patience_s: args.wait.into(),
-        certificate: CERTIFICATE.into(),
+        endpoints: endpoints(),
     };
-    let certificate = engine.restart(request, tell).await?;
+    let pins = engine.restart(request, tell).await?;
     let exposure = engine.exposure(tell).await?;
-    let (host, certificate) = (engine.route.host.clone(), Some(certificate));
-    let expected = expected(&host, &work.vars, &engine.facts, &exposure, certificate);
+    let host = engine.route.host.clone();
+    let expected = expected(&host, &work.vars, &engine.facts, &exposure, Some(pins));
     let sight = Sight::find(engine).await;
     let mut wrong = look_after(&sight, &expected, &[], tell).await;
     if let Some(Check { name, ok: false, detail }) = web_ports(&sight, engine, tell).await? {

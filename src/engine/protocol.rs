@@ -16,12 +16,13 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use super::{Copied, Examination, LogsRequest, Service, Status};
+use crate::client::{Expected, Pins};
 use crate::event::{Finding, LogLine, Planned, Run, What};
 use crate::failure::Failure;
 use crate::resource::{
     Blob, CertificateInfo, Declared, Exposure, Facts, Id, Secret, decode, encode,
 };
-use crate::spec::{PartSpec, Scope};
+use crate::spec::{Endpoint, PartSpec, Scope};
 
 /// The line that the operator's side begins with. What comes before it (a password that sudo did
 /// not want) is passed over.
@@ -150,10 +151,10 @@ pub struct PlanRequest {
     /// How long a change that could lock the operator out waits for a new login, in seconds,
     /// before it is taken back. See [`CONFIRM_TIMEOUT_S`].
     pub confirm_timeout_s: u64,
-    /// What a client should see of nginx, as `hwctl look` reads it: a changed configuration is tried
-    /// with it before it goes live.
-    #[serde(default)]
-    pub outside: Option<String>,
+    /// How clients reach the host and recognize it: [`Reply::Applied`] has the certificates.
+    pub endpoints: Vec<Endpoint>,
+    /// What a client should see of nginx: a changed configuration is tried with it before it goes live.
+    pub outside: Option<Expected>,
 }
 
 /// What a restart is asked for.
@@ -165,8 +166,8 @@ pub struct Restart {
     pub run: RunInfo,
     /// See [`PlanRequest::patience_s`].
     pub patience_s: u64,
-    /// Where the certificate is that nginx serves.
-    pub certificate: PathBuf,
+    /// How clients reach the host and recognize it.
+    pub endpoints: Vec<Endpoint>,
 }
 
 /// What a restore is asked for.
@@ -266,8 +267,8 @@ pub enum Reply {
     },
     /// The plan is carried out and waits to be kept.
     Applied {
-        /// SHA-256 of the served certificate (DER), in hex, when the stack has one.
-        certificate: Option<String>,
+        /// The certificates that the endpoints of the request serve now.
+        pins: Pins,
     },
     /// The run is kept, or taken back.
     Closed,
@@ -278,8 +279,8 @@ pub enum Reply {
     },
     /// The service runs again.
     Restarted {
-        /// SHA-256 of the served certificate (DER), in hex.
-        certificate: String,
+        /// The certificates that the endpoints of the request serve.
+        pins: Pins,
     },
     /// Lines of a log, oldest first.
     Lines(Vec<String>),

@@ -20,6 +20,7 @@ use super::interrupt;
 use super::route::Route;
 use super::ssh::{Connection, Target};
 use super::upload;
+use crate::client::Pins;
 use crate::engine::protocol::{HEARTBEAT, PlanRequest, Reply, Request, Restart, write_frame};
 use crate::engine::{Examination, Service};
 use crate::event::{self, Finding, What};
@@ -184,13 +185,13 @@ impl Engine {
 
     /// Carries the plan out, and sends meanwhile what the host wants of it, from local files; the
     /// operator may stop it after the change in hand. The run then waits to be kept or undone; the
-    /// fingerprint of the served certificate is given, when the stack has one.
+    /// certificates of the endpoints are given.
     pub async fn apply(
         &mut self,
         fingerprint: String,
         uploads: &[(Blob, PathBuf)],
         tell: Tell<'_>,
-    ) -> Result<Option<String>, Failure> {
+    ) -> Result<Pins, Failure> {
         upload::require_readable(uploads).await?;
         self.send(&Request::Apply { fingerprint }).await?;
         // While a change is made, that is told.
@@ -219,7 +220,7 @@ impl Engine {
             }
         };
         match answer {
-            Reply::Applied { certificate } => Ok(certificate),
+            Reply::Applied { pins } => Ok(pins),
             other => Err(self.nonsense(&other)),
         }
     }
@@ -251,11 +252,11 @@ impl Engine {
         }
     }
 
-    /// Restarts a service; the fingerprint of the served certificate is given.
-    pub async fn restart(&mut self, restart: Restart, tell: Tell<'_>) -> Result<String, Failure> {
+    /// Restarts a service; the certificates of the endpoints are given.
+    pub async fn restart(&mut self, restart: Restart, tell: Tell<'_>) -> Result<Pins, Failure> {
         self.send(&Request::Restart(restart)).await?;
         match self.answer(tell).await? {
-            Reply::Restarted { certificate } => Ok(certificate),
+            Reply::Restarted { pins } => Ok(pins),
             other => Err(self.nonsense(&other)),
         }
     }

@@ -53,14 +53,33 @@ struct Location<'a> {
     realm: &'a str,
 }
 
+/// The name of the endpoint that leads clients to the other one.
+pub const HTTP: &str = "http";
+/// The name of the endpoint of all sites and of the API.
+pub const HTTPS: &str = "https";
+
+/// Where clients reach the stack, and how they recognize it.
+#[must_use]
+pub fn endpoints() -> Vec<Endpoint> {
+    vec![http(), https()]
+}
+
+/// The endpoint that leads clients to the other one.
+#[must_use]
+pub fn http() -> Endpoint {
+    Endpoint { name: HTTP.to_owned(), port: 80, pin: Pin::Plain }
+}
+
 /// The endpoint of all sites and of the API.
-const HTTPS: &str = "https";
+#[must_use]
+pub fn https() -> Endpoint {
+    Endpoint { name: HTTPS.to_owned(), port: 443, pin: Pin::File(CERTIFICATE.into()) }
+}
 
 pub(super) fn describe(spec: &mut PartSpec) {
     spec.driver = Some("nginx".to_owned());
     spec.requires = ["tls", "api"].map(str::to_owned).into();
-    spec.endpoints =
-        vec![Endpoint { name: HTTPS.to_owned(), port: 443, pin: Pin::File(CERTIFICATE.into()) }];
+    spec.endpoints = endpoints();
     spec.probes = vec![
         Probe { name: "nginx.service".to_owned(), group: Group::Service, look: Look::Unit },
         Probe {

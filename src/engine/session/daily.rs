@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::Session;
+use crate::client::Pins;
 use crate::engine::doctor;
 use crate::engine::drift;
 use crate::engine::driver::{Case, Driver};
@@ -18,7 +19,7 @@ use crate::engine::renewal;
 use crate::engine::status::{Status, status};
 use crate::event::{Check, RunOutcome, What};
 use crate::failure::{Exit, Failure};
-use crate::resource::{exposure, fingerprint};
+use crate::resource::exposure;
 use crate::spec::PartSpec;
 
 /// How many lines of a log are sent at once: with the longest of lines they fit in a frame.
@@ -56,8 +57,7 @@ impl Session {
     async fn restart(&mut self, restart: &Restart) -> Result<Reply, Failure> {
         self.lock(&restart.run, Duration::from_secs(restart.patience_s)).await?;
         restart.service.restart(&self.host).await?;
-        let certificate = fingerprint(&self.host.path(&restart.certificate))?;
-        Ok(Reply::Restarted { certificate })
+        Ok(Reply::Restarted { pins: Pins::read(&restart.endpoints, &self.host) })
     }
 
     /// Who holds the host does not matter to those who only look at its journal.
