@@ -93,7 +93,8 @@ impl Doctor {
             |seconds| seconds.saturating_mul(1000),
         );
         let resources = made.resources.clone();
-        let asked = Examination { resources, now_ms, token: self.token.clone() };
+        let parts = made.parts.clone();
+        let asked = Examination { resources, parts, now_ms, token: self.token.clone() };
         let mut findings = engine.examine(asked, tell).await?;
         if let Some(path) = &self.args.url {
             let client = engine.facts.ssh_client;

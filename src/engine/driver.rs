@@ -6,7 +6,9 @@ use std::fmt::Debug;
 use anyhow::{Result, bail};
 use futures_util::future::LocalBoxFuture;
 
-use crate::resource::Host;
+use super::doctor::Units;
+use crate::event::{Finding, Planned};
+use crate::resource::{Declared, Host, Resource, Secret};
 use crate::spec::PartSpec;
 
 /// What a driver gives once it has looked.
@@ -19,6 +21,29 @@ pub struct Case<'a> {
     pub host: &'a Host,
     /// The part, as it was declared last.
     pub part: &'a PartSpec,
+}
+
+/// What is known of a host when a driver looks for the cause of a fault.
+#[derive(Clone, Copy)]
+pub struct Symptoms<'a> {
+    /// All that the host should have.
+    pub resources: &'a [Declared],
+    /// The units of all parts, read at once.
+    pub units: &'a Units,
+    /// What is not as declared.
+    pub drift: &'a [Planned],
+    /// The causes that were found so far.
+    pub earlier: &'a [Finding],
+    /// A token that an application does not take, where the operator gave one.
+    pub token: Option<&'a Secret>,
+}
+
+impl<'a> Symptoms<'a> {
+    /// What a part should have.
+    pub fn resources_of(&self, part: &'a PartSpec) -> impl Iterator<Item = &'a Resource> {
+        let declared = self.resources.iter().filter(|declared| declared.tag == part.name);
+        declared.map(|declared| &declared.resource)
+    }
 }
 
 /// The host's half of a kind of part. A default stands for a driver that has none of it.
@@ -35,6 +60,20 @@ pub trait Driver: Debug + Sync {
     fn inspect<'a>(&'a self, probe: &'a str, _case: &'a Case<'a>) -> Later<'a, String> {
         Box::pin(async move { bail!("the driver `{}` does not know `{probe}`", self.name()) })
     }
+
+    /// Looks for what is wrong with a part: the cause first.
+    fn diagnose<'a>(
+        &'a self,
+        _case: &'a Case<'a>,
+        _symptoms: &'a Symptoms<'a>,
+    ) -> Later<'a, Vec<Finding>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// What others have on the host that stands against a resource of the part, for the plan.
+    fn concerns(&self, _resource: &Resource, _host: &Host) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// The drivers that this build has.
@@ -45,5 +84,10 @@ impl Drivers {
     /// The driver of this name. None where the spec was made by a build that has more of them.
     pub(super) fn find(self, name: &str) -> Option<&'static dyn Driver> {
         self.0.iter().copied().find(|driver| driver.name() == name)
+    }
+
+    /// The driver of a part, if it has one that this build knows.
+    pub(super) fn of(self, part: &PartSpec) -> Option<&'static dyn Driver> {
+        self.find(part.driver.as_deref()?)
     }
 }

@@ -4,7 +4,7 @@ mod daily;
 mod run;
 
 use std::cell::{Cell, RefCell};
-use std::path::Path;
+use std::collections::HashMap;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
@@ -19,7 +19,7 @@ use super::apply::Teller;
 use super::aside::{Hand, InHand};
 use super::blobs::{self, Blobs, Bundle, Uploads};
 use super::deadman;
-use super::driver::Drivers;
+use super::driver::{Driver, Drivers};
 use super::facts::{self, Connection};
 use super::goal::{self, leave};
 use super::input::{Halted, read_requests};
@@ -31,7 +31,6 @@ use super::protocol::{
     write_frames,
 };
 use super::room;
-use super::rotation;
 use super::specs;
 use super::validate;
 use crate::event::{RunOutcome, What};
@@ -257,7 +256,7 @@ impl Session {
         }
         self.tell_confirm_timeout(&request, &plan);
         let mut kept = plan.kept.clone();
-        kept.extend(foreign_rotation(&wanted, &self.host));
+        kept.extend(self.concerns(&request.goal));
         let reply = Reply::Plan {
             changes: plan.changes.clone(),
             kept,
@@ -270,6 +269,22 @@ impl Session {
         }
         self.planned = Some((request, wanted, plan));
         Ok(reply)
+    }
+
+    /// What others have on the host that stands against what is declared, as the drivers of the parts know it.
+    fn concerns(&self, goal: &Goal) -> Vec<(Id, String)> {
+        let Goal::Declared { resources, parts, scope, .. } = goal else { return Vec::new() };
+        let meant = parts.iter().filter(|part| scope.has(&part.name));
+        let drivers: HashMap<&str, &dyn Driver> =
+            meant.filter_map(|part| Some((part.name.as_str(), self.drivers.of(part)?))).collect();
+        let with_driver = resources
+            .iter()
+            .filter_map(|declared| Some((&declared.resource, drivers.get(declared.tag.as_str())?)));
+        let found = with_driver.flat_map(|(resource, driver)| {
+            let concerns = driver.concerns(resource, &self.host).into_iter();
+            concerns.map(|concern| (resource.id(), concern))
+        });
+        found.collect()
     }
 
     /// Says how long a risky change waits for its new login, unless that is as usual.
@@ -313,13 +328,4 @@ impl Session {
     fn from(&self) -> Option<String> {
         self.connection.as_ref().map(|known| known.client.to_string())
     }
-}
-
-/// What stands against the rotation of nginx's logs, where that is wanted.
-fn foreign_rotation(wanted: &Wanted, host: &Host) -> Vec<(Id, String)> {
-    let mut resources = wanted.declared.iter().map(|step| &step.resource);
-    let own = resources.find(|resource| resource.path() == Some(Path::new(rotation::OWN)));
-    let Some(own) = own else { return Vec::new() };
-    let foreign = rotation::foreign(host).into_iter();
-    foreign.map(|foreign| (own.id(), foreign.consequence())).collect()
 }

@@ -17,7 +17,7 @@ use super::drift;
 use super::driver::{Case, Drivers};
 use super::journal;
 use super::lock::Lock;
-use super::{rotation, specs};
+use super::specs;
 use crate::client::{Connection, Pins, Way};
 use crate::event::{Check, RunOutcome};
 use crate::resource::{Host, expiry, require_docker, show_units};
@@ -61,10 +61,7 @@ pub async fn status(host: &Host, declared: &[PartSpec], drivers: Drivers) -> Sta
     };
     let endpoints: Vec<_> = parts.iter().flat_map(|part| part.endpoints.clone()).collect();
     let pins = Pins::read(&endpoints, host);
-    let (looks, rotates) =
-        tokio::join!(look(host, &parts, (&endpoints, &pins), drivers), rotation::rotation(host));
-    let mut checks = looks;
-    checks.push(Check::of("log rotation", rotates));
+    let mut checks = look(host, &parts, (&endpoints, &pins), drivers).await;
     checks.push(Check::of("disk", disk(host)));
     checks.push(Check::of("last run", last_run(host)));
     checks.extend(drift::manual_changes(host).await.map(|seen| Check::of("manual changes", seen)));
@@ -85,9 +82,9 @@ async fn look(
         Look::Certificate { path, min_days } => {
             Some(certificate_life(&host.path(path), (*min_days).into()))
         }
-        Look::Driver(name) => Some(match drivers.find(name) {
+        Look::Driver => Some(match drivers.of(part) {
             Some(driver) => driver.inspect(&probe.name, &Case { host, part }).await,
-            None => Err(anyhow!("this build of hwctl has no driver `{name}`")),
+            None => Err(anyhow!("this build of hwctl has no driver for the part `{}`", part.name)),
         }),
         Look::Unit | Look::Page { .. } => None,
     };

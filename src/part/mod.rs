@@ -4,6 +4,8 @@ mod api;
 mod firewall;
 mod nginx;
 mod redis;
+mod tls;
+mod upkeep;
 
 use crate::engine::Drivers;
 
@@ -13,4 +15,6 @@ pub const DRIVERS: Drivers = Drivers(&[
     &firewall::host::Firewall,
     &nginx::host::Nginx,
     &redis::host::Redis,
+    &tls::host::Tls,
+    &upkeep::host::Upkeep,
 ]);

@@ -1,7 +1,7 @@
 //! What is said of the parts of a host beyond their resources, as data: it travels with the plan and is
 //! kept on the host.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,10 @@ use serde::{Deserialize, Serialize};
 pub struct PartSpec {
     /// The name that `--only`, `logs` and the like take; the tag of its resources.
     pub name: String,
+    /// The code on the host that knows its kind; none where all that is known of it is here.
+    pub driver: Option<String>,
+    /// The parts that have to run before it, by their names.
+    pub requires: Vec<String>,
     /// How clients reach it.
     pub endpoints: Vec<Endpoint>,
     /// What is looked at on the host to know whether it works.
@@ -20,6 +24,32 @@ pub struct PartSpec {
     pub logs: Vec<Log>,
     /// What its driver has to know, in the driver's words. Never a secret.
     pub settings: BTreeMap<String, String>,
+}
+
+/// The parts in an order in which each comes after those that it requires, and otherwise as they are. In a
+/// circle of requirements the first one goes first.
+#[must_use]
+pub fn in_order(parts: &[PartSpec]) -> Vec<&PartSpec> {
+    fn place<'a>(
+        part: &'a PartSpec,
+        parts: &'a [PartSpec],
+        visited: &mut BTreeSet<&'a str>,
+        ordered: &mut Vec<&'a PartSpec>,
+    ) {
+        if !visited.insert(&part.name) {
+            return;
+        }
+        let required = parts.iter().filter(|other| part.requires.contains(&other.name));
+        for other in required {
+            place(other, parts, visited, ordered);
+        }
+        ordered.push(part);
+    }
+    let (mut visited, mut ordered) = (BTreeSet::new(), Vec::new());
+    for part in parts {
+        place(part, parts, &mut visited, &mut ordered);
+    }
+    ordered
 }
 
 /// The parts that are meant, by their names.
@@ -115,8 +145,8 @@ pub enum Look {
         /// The days.
         min_days: u16,
     },
-    /// What the driver of this name looks at under the probe's name.
-    Driver(String),
+    /// What the driver of the part looks at under the probe's name.
+    Driver,
 }
 
 /// A log by the name that people know it by. Several logs can have one name.
@@ -152,4 +182,35 @@ pub enum LogFormat {
     Plain,
     /// Text that only the driver of this name can read.
     Driver(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_come_after_those_that_they_require() {
+        let part = |name: &str, requires: &[&str]| PartSpec {
+            name: name.to_owned(),
+            requires: requires.iter().map(|name| (*name).to_owned()).collect(),
+            ..PartSpec::default()
+        };
+        let names = |parts: &[PartSpec]| {
+            in_order(parts).iter().map(|part| part.name.clone()).collect::<Vec<_>>().join(" ")
+        };
+
+        let parts =
+            [part("a", &[]), part("b", &["d", "absent"]), part("c", &[]), part("d", &["c"])];
+        assert_eq!(names(&parts), "a c d b");
+        assert_eq!(names(&[part("a", &["b"]), part("b", &["a"])]), "b a");
+    }
+
+    #[test]
+    fn a_scope_means_parts_by_their_names() {
+        let shop = || vec!["shop".to_owned()];
+        let has = |scope: Scope| ["shop", "api"].map(|part| scope.has(part));
+        assert_eq!(has(Scope::All), [true, true]);
+        assert_eq!(has(Scope::Only(shop())), [true, false]);
+        assert_eq!(has(Scope::Except(shop())), [false, true]);
+    }
 }

@@ -61,6 +61,8 @@ fn check_home(home: &Path) -> Result<()> {
 }
 
 pub(super) fn describe(spec: &mut PartSpec) {
+    spec.driver = Some("api".to_owned());
+    spec.requires = vec!["redis".to_owned()];
     let unit =
         |name: &str| Probe { name: name.to_owned(), group: Group::Service, look: Look::Unit };
     spec.probes = vec![
@@ -68,11 +70,7 @@ pub(super) fn describe(spec: &mut PartSpec) {
         unit("flask-app.service"),
         page("/flask/api/ping"),
         page("/flask/api/health"),
-        Probe {
-            name: "socket of the API".to_owned(),
-            group: Group::Host,
-            look: Look::Driver("api".to_owned()),
-        },
+        Probe { name: "socket of the API".to_owned(), group: Group::Host, look: Look::Driver },
     ];
     spec.settings.insert("socket".to_owned(), API_SOCKET.to_owned());
     spec.logs = vec![Log {

@@ -34,11 +34,9 @@ enum Family {
 }
 
 pub(super) fn describe(spec: &mut PartSpec) {
-    spec.probes = vec![Probe {
-        name: "firewall".to_owned(),
-        group: Group::Firewall,
-        look: Look::Driver("firewall".to_owned()),
-    }];
+    spec.driver = Some("firewall".to_owned());
+    spec.probes =
+        vec![Probe { name: "firewall".to_owned(), group: Group::Firewall, look: Look::Driver }];
 }
 
 pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {

@@ -6,11 +6,18 @@ use serde::Serialize;
 use super::Builder;
 use crate::inventory::Interval;
 use crate::resource::Link;
+use crate::spec::{Group, Look, PartSpec, Probe};
 
 #[derive(Serialize)]
 struct Rotation {
     keep: u16,
     every: Interval,
+}
+
+pub(super) fn describe(spec: &mut PartSpec) {
+    spec.driver = Some("upkeep".to_owned());
+    spec.probes =
+        vec![Probe { name: "log rotation".to_owned(), group: Group::Host, look: Look::Driver }];
 }
 
 pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {

@@ -129,6 +129,7 @@ pub fn parts(vars: &Vars) -> Vec<PartSpec> {
             "nginx" => nginx::describe(spec),
             "redis" => redis::describe(spec, vars),
             "api" => api::describe(spec),
+            "host" => host::describe(spec),
             "firewall" => firewall::describe(spec),
             _ => {}
         }

@@ -77,13 +77,15 @@ pub fn https() -> Endpoint {
 }
 
 pub(super) fn describe(spec: &mut PartSpec) {
+    spec.driver = Some("nginx".to_owned());
+    spec.requires = ["tls", "api"].map(str::to_owned).into();
     spec.endpoints = endpoints();
     spec.probes = vec![
         Probe { name: "nginx.service".to_owned(), group: Group::Service, look: Look::Unit },
         Probe {
             name: "nginx configuration".to_owned(),
             group: Group::Configuration,
-            look: Look::Driver("nginx".to_owned()),
+            look: Look::Driver,
         },
         page("/"),
     ];

@@ -30,6 +30,7 @@ const PORT: u16 = 6379;
 struct Nothing {}
 
 pub(super) fn describe(spec: &mut PartSpec, vars: &Vars) {
+    spec.driver = Some("redis".to_owned());
     let container = vars.redis.container.clone();
     spec.probes = vec![
         Probe { name: "docker.service".to_owned(), group: Group::Service, look: Look::Unit },

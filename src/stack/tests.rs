@@ -347,7 +347,7 @@ fn specs_name_what_the_resources_have() {
                     assert!(endpoints.contains(&endpoint), "{endpoint}");
                     continue;
                 }
-                Look::Driver(_) => continue,
+                Look::Driver => continue,
             };
             assert!(
                 ids.contains(&id),

@@ -86,6 +86,7 @@ struct Renewal<'a> {
 const MIN_DAYS: u16 = 7;
 
 pub(super) fn describe(spec: &mut PartSpec) {
+    spec.driver = Some("tls".to_owned());
     spec.probes = vec![Probe {
         name: "certificate".to_owned(),
         group: Group::Certificate,

@@ -7,7 +7,7 @@ use crate::event::Finding;
 /// What a request may take on its way, and clocks may differ.
 const TOLERATED_MS: i64 = 10_000;
 
-pub(super) fn look(operator_ms: i64) -> Option<Finding> {
+pub(super) fn examine(operator_ms: i64) -> Option<Finding> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     compare(i64::try_from(now.as_millis()).ok()?, operator_ms)
 }

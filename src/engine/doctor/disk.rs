@@ -5,34 +5,32 @@ use std::path::Path;
 
 use rustix::fs::{StatVfsMountFlags, statvfs};
 
-use super::Patient;
+use super::Examination;
 use crate::event::Finding;
+use crate::resource::{Host, Resource};
+use crate::spec::LogSource;
 
-/// Folders that the stack writes to.
-const WRITTEN: [&str; 8] = [
-    "/var/lib/docker",
-    "/var/lib/hwctl",
-    "/var/log",
-    "/var/log/nginx",
-    "/var/www",
-    "/var",
-    "/etc/nginx",
-    "/",
-];
-/// Less than this is as good as nothing.
-const LITTLE: u64 = 4 << 20;
-/// So many of a thousand inodes or bytes are as good as nothing.
-const PER_MILLE: u64 = 5;
+/// Folders that are written to whatever parts the host has.
+const WRITTEN: [&str; 6] = ["/var/lib/docker", "/var/lib/hwctl", "/var/log", "/var", "/etc", "/"];
+/// Free space below which writes are expected to fail, save on a file system of less than 80 MiB.
+const MIN_FREE_BYTES: u64 = 4 << 20;
+/// The share of free inodes, or of free bytes, below which writes are expected to fail.
+const MIN_FREE_PER_MILLE: u64 = 5;
 
-pub(super) fn look(patient: &Patient<'_>) -> Vec<Finding> {
-    let volumes = patient.asked.resources.iter().filter_map(|declared| match &declared.resource {
-        crate::resource::Resource::Directory(directory) => directory.path.to_str(),
+pub(super) fn examine(asked: &Examination, host: &Host) -> Vec<Finding> {
+    let folders = asked.resources.iter().filter_map(|declared| match &declared.resource {
+        Resource::Directory(directory) => directory.path.to_str(),
+        _ => None,
+    });
+    let logs = asked.parts.iter().flat_map(|part| &part.logs);
+    let log_folders = logs.filter_map(|log| match &log.source {
+        LogSource::File(path) => path.parent()?.to_str(),
         _ => None,
     });
     let mut seen = Vec::new();
     let mut findings = Vec::new();
-    for path in WRITTEN.into_iter().chain(volumes) {
-        let place = patient.host.path(Path::new(path));
+    for path in WRITTEN.into_iter().chain(log_folders).chain(folders) {
+        let place = host.path(Path::new(path));
         let Some(mount) = mount_of(&fs::canonicalize(&place).unwrap_or(place)) else { continue };
         if seen.contains(&mount) {
             continue;
@@ -54,8 +52,9 @@ fn wrong_with(mount: &str, path: &str) -> Option<Finding> {
     }
     let (free, all) = (found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize);
     let (free_inodes, inodes) = (found.f_favail, found.f_files);
-    let full = all > 0 && free < LITTLE.min(all / 20) || free < all / 1000 * PER_MILLE;
-    let no_inodes = inodes > 0 && free_inodes < inodes / 1000 * PER_MILLE;
+    let full =
+        all > 0 && free < MIN_FREE_BYTES.min(all / 20) || free < all / 1000 * MIN_FREE_PER_MILLE;
+    let no_inodes = inodes > 0 && free_inodes < inodes / 1000 * MIN_FREE_PER_MILLE;
     if !full && !no_inodes {
         return None;
     }

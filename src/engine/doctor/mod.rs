@@ -1,60 +1,47 @@
 //! Finds why a host does not serve as it should: the cause, its evidence, and the next step.
 //!
-//! Each file looks at one family of causes. They are asked in the order in which one explains the
-//! next: a full disk stops Redis, and a stopped Redis makes the API unhealthy.
+//! What can be wrong with any host is looked at here, and the rest by the drivers of the parts. A part comes
+//! after those that it requires, so that a cause comes before what follows from it: a full disk stops a
+//! database, and a stopped database makes an application unhealthy.
 
-mod api;
-mod certificate;
 mod clock;
 mod disk;
-mod firewall;
-mod nginx;
-mod redis;
-mod rotation;
-mod token;
 mod units;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::driver::{Case, Drivers, Symptoms};
 use super::manifest::Manifest;
 use super::plan::{Plan, Step, Wanted};
 use crate::event::{Finding, Fix, Planned};
 use crate::failure::Failure;
-use crate::resource::{Declared, Host, Resource, Secret};
-use units::Units;
+use crate::resource::{Declared, Host, Secret};
+use crate::spec::{PartSpec, in_order};
+
+pub use units::{Units, last_words};
 
 /// What an examination is asked for.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Examination {
-    /// What the host should have, the whole stack.
+    /// All that the host should have.
     pub resources: Vec<Declared>,
+    /// What is said of its parts beyond their resources.
+    pub parts: Vec<PartSpec>,
     /// The operator's clock, in milliseconds since 1970.
     pub now_ms: i64,
-    /// A token that the API does not take.
+    /// A token that an application does not take.
     pub token: Option<Secret>,
 }
 
-/// What each family looks at.
-struct Patient<'a> {
-    host: &'a Host,
-    asked: &'a Examination,
-    units: Units,
-    /// What is not as declared.
-    drift: Vec<Planned>,
-}
-
-impl Patient<'_> {
-    /// The change that a plan has for a resource.
-    fn drift(&self, id: &str) -> Option<&Planned> {
-        self.drift.iter().find(|planned| planned.change.id.as_str() == id)
-    }
-}
-
 /// Examines the host; the first finding is the cause of those after it.
-pub(super) async fn examine(asked: &Examination, host: &Host) -> Result<Vec<Finding>, Failure> {
+pub(super) async fn examine(
+    asked: &Examination,
+    host: &Host,
+    drivers: Drivers,
+) -> Result<Vec<Finding>, Failure> {
     // Clocks first: what is done here takes time.
-    let mut findings: Vec<Finding> = clock::look(asked.now_ms).into_iter().collect();
+    let mut findings: Vec<Finding> = clock::examine(asked.now_ms).into_iter().collect();
     if Manifest::load(host)?.known().next().is_none() {
         let finding = Finding::new("not-provisioned", "hwctl has made nothing on this host");
         findings.push(finding.next("`hwctl provision` makes the stack"));
@@ -66,18 +53,22 @@ pub(super) async fn examine(asked: &Examination, host: &Host) -> Result<Vec<Find
         Ok(plan) => (plan.changes, None),
         Err(failure) => (Vec::new(), Some(failure)),
     };
-    let patient = Patient { host, asked, units: Units::read(host).await?, drift };
-    findings.extend(disk::look(&patient));
-    findings.extend(firewall::look(&patient));
-    // Without its certificate nginx does not accept its configuration.
-    findings.extend(certificate::look(&patient));
-    findings.extend(nginx::look(&patient).await?);
-    findings.extend(redis::look(&patient).await);
-    findings.extend(api::look(&patient, !findings.is_empty()).await?);
-    findings.extend(token::look(&patient));
-    findings.extend(rotation::look(&patient).await);
+    findings.extend(disk::examine(asked, host));
+    let units = Units::read(host, &asked.parts).await?;
+    for part in in_order(&asked.parts) {
+        let Some(driver) = drivers.of(part) else { continue };
+        let symptoms = Symptoms {
+            resources: &asked.resources,
+            units: &units,
+            drift: &drift,
+            earlier: &findings,
+            token: asked.token.as_ref(),
+        };
+        let found = driver.diagnose(&Case { host, part }, &symptoms).await?;
+        findings.extend(found);
+    }
     if findings.is_empty() {
-        findings.extend(obstacle.map(not_plannable).or_else(|| changed_by_hand(&patient.drift)));
+        findings.extend(obstacle.map(not_plannable).or_else(|| changed_by_hand(&drift)));
     }
     Ok(findings)
 }
@@ -97,9 +88,4 @@ fn changed_by_hand(drift: &[Planned]) -> Option<Finding> {
             .next("`hwctl plan` shows the differences, `hwctl provision` takes them away")
             .fix(Fix::Provision { tags })
     })
-}
-
-/// The first declared resource that `pick` takes.
-fn declared<'a, T>(asked: &'a Examination, pick: impl Fn(&'a Resource) -> Option<T>) -> Option<T> {
-    asked.resources.iter().find_map(|declared| pick(&declared.resource))
 }

@@ -48,7 +48,7 @@ pub struct LogsRequest {
 pub(super) struct Logs<'a> {
     host: &'a Host,
     request: &'a LogsRequest,
-    logs: Vec<OpenLog>,
+    open: Vec<OpenLog>,
     zone: Zone,
     files: Vec<Followed>,
     /// How far each log was told.
@@ -66,12 +66,12 @@ struct OpenLog {
 
 impl<'a> Logs<'a> {
     pub(super) fn open(host: &'a Host, request: &'a LogsRequest, drivers: Drivers) -> Self {
-        let logs: Vec<_> = request
+        let open: Vec<OpenLog> = request
             .logs
             .iter()
             .map(|log| OpenLog { log: log.clone(), faults: Faults::of(&log.format, drivers) })
             .collect();
-        let files = logs.iter().filter_map(|open| match &open.log.source {
+        let files = open.iter().filter_map(|open| match &open.log.source {
             LogSource::File(path) => Some(Followed::at_end(host.path(path), open)),
             _ => None,
         });
@@ -79,7 +79,7 @@ impl<'a> Logs<'a> {
         Self {
             host,
             request,
-            logs,
+            open,
             zone: Zone::of(host),
             files,
             told: HashMap::new(),
@@ -97,7 +97,7 @@ impl<'a> Logs<'a> {
             self.unread.extend(cut(&newest, file.name()));
             all.extend(newest.into_lines());
         }
-        for open in &self.logs {
+        for open in &self.open {
             let log = &open.log;
             let lines = match &log.source {
                 LogSource::File(_) => continue,
@@ -142,7 +142,7 @@ impl<'a> Logs<'a> {
     ) -> Result<()> {
         let (sender, mut streamed) = mpsc::unbounded_channel();
         let mut streams = Vec::new();
-        for open in &self.logs {
+        for open in &self.open {
             let told = self.told.get(&open.log.name).cloned().unwrap_or_default();
             let stream = Stream { open: open.clone(), told, request: self.request.clone() };
             match &open.log.source {

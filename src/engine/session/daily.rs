@@ -40,7 +40,7 @@ impl Session {
             Request::Exposure => Ok(Some(Reply::Exposure(Box::pin(exposure(&self.host)).await?))),
             Request::Certificate => Ok(Some(Reply::Certificate(renewal::info(&self.host)?))),
             Request::Examine(asked) => {
-                Ok(Some(Reply::Findings(doctor::examine(&asked, &self.host).await?)))
+                Ok(Some(Reply::Findings(doctor::examine(&asked, &self.host, self.drivers).await?)))
             }
             Request::Logs(request) => self.logs(&request).await,
             Request::Backup { place, run, patience_s } => {

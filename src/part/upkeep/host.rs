@@ -6,10 +6,37 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use crate::resource::Host;
+use crate::engine::{Case, Driver, Later, Symptoms};
+use crate::event::Finding;
+use crate::resource::{Host, Resource};
+
+/// The driver of what looks after a host.
+#[derive(Debug)]
+pub(crate) struct Upkeep;
+
+impl Driver for Upkeep {
+    fn name(&self) -> &'static str {
+        "upkeep"
+    }
+
+    fn inspect<'a>(&'a self, _: &'a str, case: &'a Case<'a>) -> Later<'a, String> {
+        Box::pin(rotation(case.host))
+    }
+
+    fn diagnose<'a>(&'a self, case: &'a Case<'a>, _: &'a Symptoms<'a>) -> Later<'a, Vec<Finding>> {
+        Box::pin(async { Ok(Vec::from_iter(wrong_rotation(case.host).await)) })
+    }
+
+    fn concerns(&self, resource: &Resource, host: &Host) -> Vec<String> {
+        match resource.path() == Some(Path::new(OWN)) {
+            true => foreign(host).iter().map(Foreign::consequence).collect(),
+            false => Vec::new(),
+        }
+    }
+}
 
 /// hwctl's own file.
-pub(super) const OWN: &str = "/etc/logrotate.d/nginx";
+const OWN: &str = "/etc/logrotate.d/nginx";
 const FOLDER: &str = "/etc/logrotate.d";
 const MAIN: &str = "/etc/logrotate.conf";
 /// The folder of the logs, and logs that are in it on every host.
@@ -39,15 +66,15 @@ const SCRIPTS: [&str; 5] = ["prerotate", "postrotate", "firstaction", "lastactio
 
 /// A file of somebody else that names nginx's logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Foreign {
-    pub(super) path: PathBuf,
+struct Foreign {
+    path: PathBuf,
     /// Whether logrotate reads it before hwctl's file, which it then passes over.
-    pub(super) is_first: bool,
+    is_first: bool,
 }
 
 impl Foreign {
     /// What follows from it.
-    pub(super) fn consequence(&self) -> String {
+    fn consequence(&self) -> String {
         let path = self.path.display();
         match self.is_first {
             true => format!(
@@ -63,7 +90,7 @@ impl Foreign {
 }
 
 /// Whether the logs of nginx rotate, as logrotate itself says.
-pub(super) async fn rotation(host: &Host) -> Result<String> {
+async fn rotation(host: &Host) -> Result<String> {
     let output = host.output("logrotate", &["--debug", MAIN]).await?;
     let told = String::from_utf8_lossy(&output.stderr);
     match error_of_own(&told) {
@@ -73,6 +100,21 @@ pub(super) async fn rotation(host: &Host) -> Result<String> {
             None => bail!("{error}"),
         },
     }
+}
+
+/// Logs that do not rotate fill the disk some day, and are kept for longer than they should be.
+async fn wrong_rotation(host: &Host) -> Option<Finding> {
+    let error = rotation(host).await.err()?;
+    let next = match foreign(host).into_iter().find(|foreign| foreign.is_first) {
+        Some(foreign) => format!(
+            "remove `{}`, or take nginx's logs out of it: hwctl's rotation is in \
+             `/etc/logrotate.d/nginx` and follows the variable `logrotate`",
+            foreign.path.display()
+        ),
+        None => "`logrotate --debug /etc/logrotate.conf` on the host has the rest".to_owned(),
+    };
+    let finding = Finding::new("log-rotation", "nginx's logs do not rotate");
+    Some(finding.evidence([format!("{error:#}")]).next(next))
 }
 
 /// What logrotate says of nginx's logs, if it is an error. A duplicate in another file is that file's loss.
@@ -85,7 +127,7 @@ fn error_of_own(told: &str) -> Option<&str> {
 }
 
 /// The files of others that name nginx's logs, in the order in which logrotate reads them.
-pub(super) fn foreign(host: &Host) -> Vec<Foreign> {
+fn foreign(host: &Host) -> Vec<Foreign> {
     let mut paths: Vec<PathBuf> = fs::read_dir(host.path(Path::new(FOLDER)))
         .into_iter()
         .flatten()

@@ -1,12 +1,17 @@
 //! The API on the host.
 
+mod diagnosis;
+mod health;
+mod token;
+
 use std::fs;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use crate::engine::{Case, Driver, Later};
+use crate::engine::{Case, Driver, Later, Symptoms};
+use crate::event::Finding;
 use crate::resource::{Host, Owner};
 
 /// The user that nginx's workers run as.
@@ -14,7 +19,7 @@ const WORKER: &str = "www-data";
 
 /// The driver of the API. Its spec has to have the setting `socket`: the path of the API's socket.
 #[derive(Debug)]
-pub(in super::super) struct Api;
+pub(crate) struct Api;
 
 impl Driver for Api {
     fn name(&self) -> &'static str {
@@ -25,6 +30,17 @@ impl Driver for Api {
         Box::pin(async {
             let path = case.part.settings.get("socket").context("its spec names no socket")?;
             socket(case.host, Path::new(path))
+        })
+    }
+
+    fn diagnose<'a>(
+        &'a self,
+        case: &'a Case<'a>,
+        symptoms: &'a Symptoms<'a>,
+    ) -> Later<'a, Vec<Finding>> {
+        Box::pin(async {
+            let found = diagnosis::diagnose(case, symptoms).await?;
+            Ok(found.into_iter().chain(token::diagnose(case, symptoms)).collect())
         })
     }
 }

@@ -1,27 +1,26 @@
 //! Redis in its container, and docker under it.
 
-use super::{Patient, declared};
-use crate::engine::Service;
+use crate::engine::{Case, Service, Symptoms};
 use crate::event::{Finding, Fix};
 use crate::resource::{PublishedPort, Resource, listeners};
 
-pub(super) async fn look(patient: &Patient<'_>) -> Option<Finding> {
-    let container = declared(patient.asked, |resource| match resource {
+pub(super) async fn diagnose(case: &Case<'_>, symptoms: &Symptoms<'_>) -> Option<Finding> {
+    let container = symptoms.resources_of(case.part).find_map(|resource| match resource {
         Resource::Container(container) => Some(container),
         _ => None,
     })?;
-    let fix = || Fix::Provision { tags: vec!["redis".to_owned()] };
+    let fix = || Fix::Provision { tags: vec![case.part.name.clone()] };
     let next = "`hwctl provision --only redis` starts it";
-    if !patient.units.is_active("docker.service") {
+    if !symptoms.units.is_active("docker.service") {
         return Some(
             Finding::new("docker-stopped", "docker does not run, and Redis's container with it")
-                .evidence([patient.units.state("docker.service")])
+                .evidence([symptoms.units.state("docker.service")])
                 .next(next)
                 .fix(fix()),
         );
     }
     let name = container.name.as_str();
-    let docker = match patient.host.docker().await {
+    let docker = match case.host.docker().await {
         Ok(docker) => docker,
         Err(error) => {
             return Some(
@@ -74,7 +73,7 @@ pub(super) async fn look(patient: &Patient<'_>) -> Option<Finding> {
             ),
         );
     }
-    let words = Service::Container(name.to_owned()).last_words(patient.host, 3).await;
+    let words = Service::Container(name.to_owned()).last_words(case.host, 3).await;
     evidence.extend(words.unwrap_or_default());
     Some(
         Finding::new("redis-stopped", "Redis does not run")

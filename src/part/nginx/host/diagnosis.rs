@@ -4,29 +4,29 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{Patient, units};
+use crate::engine::{Case, Symptoms, last_words};
 use crate::event::{Finding, Fix};
 use crate::resource::{last_lines, listeners, test_nginx};
 
 const UNIT: &str = "nginx.service";
 
-pub(super) async fn look(patient: &Patient<'_>) -> Result<Option<Finding>> {
-    let fix = || Fix::Provision { tags: vec!["nginx".to_owned()] };
-    if patient.units.get(UNIT, "LoadState") != "loaded" {
+pub(super) async fn diagnose(case: &Case<'_>, symptoms: &Symptoms<'_>) -> Result<Option<Finding>> {
+    let fix = || Fix::Provision { tags: vec![case.part.name.clone()] };
+    if symptoms.units.get(UNIT, "LoadState") != "loaded" {
         return Ok(Some(
             Finding::new("nginx-absent", "nginx is not installed")
-                .evidence([patient.units.state(UNIT)])
+                .evidence([symptoms.units.state(UNIT)])
                 .next("`hwctl provision` makes the stack"),
         ));
     }
-    let syntax = test_nginx(patient.host).await?;
+    let syntax = test_nginx(case.host).await?;
     if !syntax.status.success() {
-        return Ok(Some(broken(patient, &last_lines(&syntax, 2))));
+        return Ok(Some(broken(case, symptoms, &last_lines(&syntax, 2))));
     }
-    if patient.units.is_active(UNIT) {
+    if symptoms.units.is_active(UNIT) {
         return Ok(None);
     }
-    let mut evidence = vec![patient.units.state(UNIT)];
+    let mut evidence = vec![symptoms.units.state(UNIT)];
     let holder = listeners().into_iter().find(|l| [80, 443].contains(&l.port));
     if let Some(holder) = holder {
         evidence.push(format!("port {} is taken by {}", holder.port, holder.holder()));
@@ -37,7 +37,7 @@ pub(super) async fn look(patient: &Patient<'_>) -> Result<Option<Finding>> {
             ),
         ));
     }
-    evidence.extend(units::last_words(patient.host, UNIT, "3").await);
+    evidence.extend(last_words(case.host, UNIT, "3").await);
     Ok(Some(
         Finding::new("nginx-stopped", "nginx does not run")
             .evidence(evidence)
@@ -47,27 +47,27 @@ pub(super) async fn look(patient: &Patient<'_>) -> Result<Option<Finding>> {
 }
 
 /// What is hwctl's own is put back by a run; what others wrote, only they can mend.
-fn broken(patient: &Patient<'_>, told: &str) -> Finding {
+fn broken(case: &Case<'_>, symptoms: &Symptoms<'_>, told: &str) -> Finding {
     let place = told.rsplit(" in ").next().and_then(|place| place.split_whitespace().next());
     let place = place.filter(|place| place.starts_with('/')).unwrap_or("/etc/nginx");
     let path = place.rsplit_once(':').map_or(place, |(path, _)| path);
-    let runs = match patient.units.is_active(UNIT) {
+    let runs = match symptoms.units.is_active(UNIT) {
         true => "nginx serves its old configuration until it is restarted",
         false => "nginx does not run",
     };
     let finding = Finding::new("nginx-configuration", "nginx does not accept its configuration")
         .evidence([told.to_owned(), runs.to_owned()]);
     // nginx names a link as it is enabled, and what hwctl declares is the file that it leads to.
-    let real = |path: &str| std::fs::canonicalize(patient.host.path(Path::new(path))).ok();
+    let real = |path: &str| std::fs::canonicalize(case.host.path(Path::new(path))).ok();
     let found = real(path);
-    let is_ours = patient.drift.iter().any(|planned| {
+    let is_ours = symptoms.drift.iter().any(|planned| {
         let name = planned.change.id.as_str().split_once(' ').map(|(_, name)| name);
         name.is_some_and(|name| name == path || found.is_some() && real(name) == found)
     });
     match is_ours {
         true => finding
             .next(format!("`hwctl provision --only nginx` puts `{path}` back as it was declared"))
-            .fix(Fix::Provision { tags: vec!["nginx".to_owned()] }),
+            .fix(Fix::Provision { tags: vec![case.part.name.clone()] }),
         false => finding.next(format!("mend or remove `{place}`: it is not hwctl's")),
     }
 }

@@ -1,8 +1,11 @@
 //! nginx on the host.
 
+mod diagnosis;
+
 use anyhow::{Result, bail};
 
-use crate::engine::{Case, Driver, Later};
+use crate::engine::{Case, Driver, Later, Symptoms};
+use crate::event::Finding;
 use crate::resource::{Host, last_lines, test_nginx};
 
 /// Messages of nginx's error log about a client that it refuses as configured, with a status below 500.
@@ -16,7 +19,7 @@ const REFUSALS: [&str; 5] = [
 
 /// The driver of nginx.
 #[derive(Debug)]
-pub(in super::super) struct Nginx;
+pub(crate) struct Nginx;
 
 impl Driver for Nginx {
     fn name(&self) -> &'static str {
@@ -33,6 +36,14 @@ impl Driver for Nginx {
 
     fn inspect<'a>(&'a self, _: &'a str, case: &'a Case<'a>) -> Later<'a, String> {
         Box::pin(configuration(case.host))
+    }
+
+    fn diagnose<'a>(
+        &'a self,
+        case: &'a Case<'a>,
+        symptoms: &'a Symptoms<'a>,
+    ) -> Later<'a, Vec<Finding>> {
+        Box::pin(async { Ok(Vec::from_iter(diagnosis::diagnose(case, symptoms).await?)) })
     }
 }
 

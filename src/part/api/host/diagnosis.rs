@@ -6,29 +6,29 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{Patient, units};
-use crate::engine::health::health;
+use super::health::health;
+use crate::engine::{Case, Symptoms, last_words};
 use crate::event::{Finding, Fix};
 use crate::resource::Owner;
 
 const SOCKET: &str = "flask-app.socket";
 const SERVICE: &str = "flask-app.service";
 
-/// What is wrong with the API itself; why it is not healthy only when nothing else is `known` to
-/// be the cause.
-pub(super) async fn look(patient: &Patient<'_>, known: bool) -> Result<Option<Finding>> {
-    let start = || Fix::Provision { tags: vec!["api".to_owned()] };
+/// What is wrong with the API itself. Why it reports that it is not healthy counts only where no other cause
+/// was found.
+pub(super) async fn diagnose(case: &Case<'_>, symptoms: &Symptoms<'_>) -> Result<Option<Finding>> {
+    let start = || Fix::Provision { tags: vec![case.part.name.clone()] };
     for unit in [SOCKET, SERVICE] {
         // A service that was never asked is started by its socket.
-        if patient.units.is_active(unit) {
+        if symptoms.units.is_active(unit) {
             continue;
         }
-        if patient.units.is_failing(unit) {
-            return Ok(Some(failing(patient).await));
+        if symptoms.units.is_failing(unit) {
+            return Ok(Some(failing(case, symptoms).await));
         }
-        let mut evidence = vec![patient.units.state(unit)];
-        evidence.extend(units::last_words(patient.host, unit, "5").await);
-        let (cause, what) = match (patient.units.get(unit, "LoadState"), unit) {
+        let mut evidence = vec![symptoms.units.state(unit)];
+        evidence.extend(last_words(case.host, unit, "5").await);
+        let (cause, what) = match (symptoms.units.get(unit, "LoadState"), unit) {
             ("loaded", SOCKET) => ("api-socket-stopped", "the API's socket is not listening"),
             ("loaded", _) => ("api-stopped", "the API does not run"),
             _ => ("api-absent", "the API is not installed"),
@@ -36,22 +36,22 @@ pub(super) async fn look(patient: &Patient<'_>, known: bool) -> Result<Option<Fi
         let finding = Finding::new(cause, what).evidence(evidence);
         return Ok(Some(finding.next("`hwctl provision --only api` starts it").fix(start())));
     }
-    let path = patient.units.get(SOCKET, "Listen");
+    let path = symptoms.units.get(SOCKET, "Listen");
     let path = path.split_once(" (").map_or(path, |(path, _)| path);
-    if let Some(finding) = socket_file(patient, path) {
+    if let Some(finding) = socket_file(case, symptoms, path) {
         return Ok(Some(finding.fix(Fix::RestartSocket)));
     }
-    if known {
+    if !symptoms.earlier.is_empty() {
         return Ok(None);
     }
-    Ok(match health(&patient.host.path(Path::new(path))).await {
+    Ok(match health(&case.host.path(Path::new(path))).await {
         Ok((200, _)) => None,
         Ok((status, body)) => Some(
             Finding::new("api-unhealthy", "the API runs and says that it is not healthy")
                 .evidence([format!("its health: {status} {}", why(&body))])
                 .next("its log has the reason: `journalctl -u flask-app` on the host"),
         ),
-        Err(error) => Some(silent(patient, format!("{error:#}")).await),
+        Err(error) => Some(silent(case, format!("{error:#}")).await),
     })
 }
 
@@ -62,49 +62,49 @@ fn why(body: &str) -> String {
 }
 
 /// It was started again and again: what is not as declared is the cause, if anything is.
-async fn failing(patient: &Patient<'_>) -> Finding {
-    let drift = patient.drift.iter().filter(|planned| planned.tag == "api");
+async fn failing(case: &Case<'_>, symptoms: &Symptoms<'_>) -> Finding {
+    let drift = symptoms.drift.iter().filter(|planned| planned.tag == case.part.name);
     let ids: Vec<_> = drift.map(|planned| planned.change.id.as_str()).collect();
     let changed: Vec<_> = ids.iter().filter(|id| !id.starts_with("unit ")).collect();
     let finding = Finding::new("api-failing", "the API ends as soon as it is started");
     let differs = changed.iter().map(|id| format!("not as it was declared: {id}"));
-    let finding = finding.evidence(differs).evidence([patient.units.state(SERVICE)]);
-    let finding = finding.evidence(units::last_words(patient.host, SERVICE, "4").await);
+    let finding = finding.evidence(differs).evidence([symptoms.units.state(SERVICE)]);
+    let finding = finding.evidence(last_words(case.host, SERVICE, "4").await);
     if changed.is_empty() {
         return finding.next(
             "its log has the reason: `journalctl -u flask-app` on the host; `hwctl deploy \
              --rollback` goes back to the version before",
         );
     }
-    let fix = Fix::Provision { tags: vec!["api".to_owned()] };
+    let fix = Fix::Provision { tags: vec![case.part.name.clone()] };
     finding.next("`hwctl provision --only api` puts back what is declared").fix(fix)
 }
 
-async fn silent(patient: &Patient<'_>, why: String) -> Finding {
+async fn silent(case: &Case<'_>, why: String) -> Finding {
     let mut evidence = vec![why];
-    evidence.extend(units::last_words(patient.host, SERVICE, "3").await);
+    evidence.extend(last_words(case.host, SERVICE, "3").await);
     let finding = Finding::new("api-silent", "the API runs and does not answer");
     finding.evidence(evidence).next("`hwctl restart api` starts it anew")
 }
 
 /// The file of the socket: systemd does not notice when somebody takes it away.
-fn socket_file(patient: &Patient<'_>, path: &str) -> Option<Finding> {
+fn socket_file(case: &Case<'_>, symptoms: &Symptoms<'_>, path: &str) -> Option<Finding> {
     let next = "`hwctl doctor --fix` restarts the socket, which makes it anew";
     let shown = |what: String| Finding::new("api-socket-absent", what).next(next);
-    let found = match fs::metadata(patient.host.path(Path::new(path))) {
+    let found = match fs::metadata(case.host.path(Path::new(path))) {
         Ok(found) => found,
         Err(error) => {
             let finding = shown(format!("the API's socket `{path}` is gone"));
-            return Some(finding.evidence([format!("{error}; {}", patient.units.state(SOCKET))]));
+            return Some(finding.evidence([format!("{error}; {}", symptoms.units.state(SOCKET))]));
         }
     };
     if !found.file_type().is_socket() {
         return Some(shown(format!("`{path}` is not a socket")));
     }
-    let wanted = |property| patient.units.get(SOCKET, property);
+    let wanted = |property| symptoms.units.get(SOCKET, property);
     let owner = Owner::new(wanted("SocketUser"), wanted("SocketGroup"));
     let mode = format!("{:04o}", found.mode() & 0o7777);
-    let seen = owner.seen(patient.host, found.uid(), found.gid()).ok()?;
+    let seen = owner.seen(case.host, found.uid(), found.gid()).ok()?;
     if mode == wanted("SocketMode") && seen == owner.text() {
         return None;
     }

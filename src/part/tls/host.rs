@@ -1,18 +1,38 @@
-//! The certificate: over, not yet valid, or without its key.
+//! Certificates on the host: expired, not yet valid, or without their keys.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::{Patient, declared};
+use crate::engine::{Case, Driver, Later, Symptoms};
 use crate::event::{Finding, Fix};
-use crate::resource::{Resource, certificate_info};
+use crate::resource::{Certificate, Host, Resource, certificate_info};
 
-pub(super) fn look(patient: &Patient<'_>) -> Option<Finding> {
-    let certificate = declared(patient.asked, |resource| match resource {
-        Resource::Certificate(certificate) => Some(certificate),
-        _ => None,
-    })?;
+/// The driver of certificates.
+#[derive(Debug)]
+pub(crate) struct Tls;
+
+impl Driver for Tls {
+    fn name(&self) -> &'static str {
+        "tls"
+    }
+
+    fn diagnose<'a>(
+        &'a self,
+        case: &'a Case<'a>,
+        symptoms: &'a Symptoms<'a>,
+    ) -> Later<'a, Vec<Finding>> {
+        let certificates = symptoms.resources_of(case.part).filter_map(|resource| match resource {
+            Resource::Certificate(certificate) => Some(certificate),
+            _ => None,
+        });
+        let found = certificates.filter_map(|certificate| wrong_with(certificate, case.host));
+        let found = found.collect();
+        Box::pin(async { Ok(found) })
+    }
+}
+
+fn wrong_with(certificate: &Certificate, host: &Host) -> Option<Finding> {
     let path = certificate.certificate.display();
-    let info = match certificate_info(certificate, patient.host) {
+    let info = match certificate_info(certificate, host) {
         Ok(info) => info,
         Err(error) => {
             let what = format!("the certificate `{path}` cannot be read");

@@ -9,7 +9,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::Deserialize;
 use sha2::Sha256;
 
-use super::Patient;
+use crate::engine::{Case, Symptoms};
 use crate::event::Finding;
 
 /// The host's secret that signs tokens.
@@ -21,9 +21,9 @@ struct Claims {
     exp: Option<u64>,
 }
 
-pub(super) fn look(patient: &Patient<'_>) -> Option<Finding> {
-    let token = patient.asked.token.as_ref()?.expose().trim();
-    let key = fs::read(patient.host.state_dir().join(KEY)).ok();
+pub(super) fn diagnose(case: &Case<'_>, symptoms: &Symptoms<'_>) -> Option<Finding> {
+    let token = symptoms.token?.expose().trim();
+    let key = fs::read(case.host.state_dir().join(KEY)).ok();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     judge(token, key.as_deref(), now)
 }

@@ -1,6 +1,9 @@
 //! Redis on the host.
 
-use crate::engine::Driver;
+mod diagnosis;
+
+use crate::engine::{Case, Driver, Later, Symptoms};
+use crate::event::Finding;
 
 /// Messages that Redis 7 logs as warnings at every start and end.
 const ROUTINE: [&str; 6] = [
@@ -14,7 +17,7 @@ const ROUTINE: [&str; 6] = [
 
 /// The driver of Redis.
 #[derive(Debug)]
-pub(in super::super) struct Redis;
+pub(crate) struct Redis;
 
 impl Driver for Redis {
     fn name(&self) -> &'static str {
@@ -31,6 +34,14 @@ impl Driver for Redis {
         }
         let is_warning = fields.nth(4) == Some("#");
         is_warning && !ROUTINE.iter().any(|message| line.contains(&format!("# {message}")))
+    }
+
+    fn diagnose<'a>(
+        &'a self,
+        case: &'a Case<'a>,
+        symptoms: &'a Symptoms<'a>,
+    ) -> Later<'a, Vec<Finding>> {
+        Box::pin(async { Ok(Vec::from_iter(diagnosis::diagnose(case, symptoms).await)) })
     }
 }
 

@@ -1,0 +1,3 @@
+//! Certificates and their renewal.
+
+pub(super) mod host;

@@ -1,0 +1,3 @@
+//! What looks after a host: its own commands and the rotation of its logs.
+
+pub(super) mod host;
