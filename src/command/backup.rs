@@ -10,13 +10,12 @@ use super::fleet::{self, Ended, Job, Show};
 use super::hosts::{Needs, Work};
 use super::run::run_info;
 use crate::cli::{BackupArgs, RestoreArgs};
-use crate::engine::RedisPlace;
 use crate::engine::protocol::Restore;
 use crate::event::{Outcome, What};
 use crate::failure::{Exit, Failure};
-use crate::inventory::Vars;
 use crate::remote::{Engine, Tell};
-use crate::stack::{REDIS_PASSWORD, REDIS_SOCKET};
+use crate::spec::PartSpec;
+use crate::stack::parts;
 
 /// Runs `hwctl backup`.
 pub fn backup(args: BackupArgs) -> Result<Exit> {
@@ -32,13 +31,13 @@ pub fn restore(args: RestoreArgs) -> Result<Exit> {
     fleet::run(&hosts, show, RestoreJob { args, several: AtomicBool::new(false) })
 }
 
-/// Where Redis is on a host with these vars.
-pub(super) fn place(vars: &Vars) -> RedisPlace {
-    RedisPlace {
-        container: vars.redis.container.clone(),
-        socket: REDIS_SOCKET.into(),
-        password: REDIS_PASSWORD.to_owned(),
-    }
+/// The part whose data is copied.
+fn part(work: &Work) -> Result<PartSpec, Failure> {
+    let part = parts(&work.vars).into_iter().find(|part| part.has_dump);
+    part.ok_or_else(|| {
+        Failure::usage(format!("`{}` has no data that hwctl copies", work.target.name))
+            .not_done("nothing was changed on the host")
+    })
 }
 
 struct Backup {
@@ -67,7 +66,7 @@ impl Job for Backup {
         let mut engine = Engine::start(&work.target, tell).await?;
         tell(What::Step { message: "copying Redis's data".to_owned(), fraction: None });
         let (run, wait) = (run_info("backup"), self.args.wait.into());
-        let (copied, bytes) = engine.backup(place(&work.vars), run, wait, tell).await?;
+        let (copied, bytes) = engine.backup(part(work)?, run, wait, tell).await?;
         engine.hang_up().await;
         let data = copied.data.clone();
         let head = Head {
@@ -115,7 +114,7 @@ impl Job for RestoreJob {
         let mut engine = Engine::start(&work.target, tell).await?;
         let data = head.copied.data.clone();
         let request = Restore {
-            place: place(&work.vars),
+            part: part(work)?,
             copied: head.copied,
             run: run_info("restore"),
             patience_s: self.args.wait.into(),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Copied, MAX_BACKUP, check_copy};
+use crate::engine::{Copied, MAX_COPY_BYTES, check_copy};
 use crate::failure::{Exit, Failure};
 
 /// The first line: the format and its version.
@@ -66,7 +66,7 @@ pub(super) fn read(path: &Path) -> Result<(Head, Vec<u8>), Failure> {
             .not_done("nothing was changed on the host")
     };
     let length = fs::metadata(path).map_err(|error| refused(error.to_string()))?.len();
-    if length > MAX_BACKUP + 4096 {
+    if length > MAX_COPY_BYTES + 4096 {
         return Err(refused("it is too large for a backup of Redis".to_owned()));
     }
     let bytes = fs::read(path).map_err(|error| refused(error.to_string()))?;

@@ -5,7 +5,6 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::backup::place;
 use super::exec::Exec;
 use super::fleet::{self, Ended, Job, Show};
 use super::hosts::{self, Needs, Work};
@@ -65,7 +64,7 @@ async fn words(work: &Work, command: &[String], tell: Tell<'_>) -> Result<Vec<St
     let engine = Engine::start(&work.target, tell).await?;
     let binary = engine.binary.display().to_string();
     engine.hang_up().await;
-    let head = [binary, "redis-cli".to_owned(), place(&work.vars).container, "--".to_owned()];
+    let head = [binary, "redis-cli".to_owned(), work.vars.redis.container.clone(), "--".to_owned()];
     Ok(head.into_iter().chain(command.iter().cloned()).collect())
 }
 

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use futures_util::future::LocalBoxFuture;
 
 use super::doctor::Units;
+use super::dump::Dump;
 use crate::event::{Finding, Planned};
 use crate::resource::{Declared, Host, Resource, Secret};
 use crate::spec::PartSpec;
@@ -68,6 +69,11 @@ pub trait Driver: Debug + Sync {
         _symptoms: &'a Symptoms<'a>,
     ) -> Later<'a, Vec<Finding>> {
         Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// Its way to copy data, where it has one.
+    fn dump(&self) -> Option<&dyn Dump> {
+        None
     }
 
     /// What others have on the host that stands against a resource of the part, for the plan.

@@ -4,17 +4,18 @@
 
 mod apply;
 mod aside;
-mod backup;
 mod blobs;
 mod deadman;
 mod doctor;
 mod drift;
 mod driver;
+mod dump;
 mod facts;
 mod format;
 mod goal;
 #[cfg(test)]
 mod goldens;
+mod host_secret;
 mod input;
 mod journal;
 mod lock;
@@ -23,7 +24,6 @@ mod manifest;
 mod order;
 mod plan;
 pub mod protocol;
-mod redis;
 mod rehearsal;
 mod renewal;
 mod room;
@@ -37,13 +37,13 @@ mod undo;
 mod validate;
 mod way_back;
 
-pub use backup::{Copied, MAX_BACKUP, check as check_copy};
 pub use blobs::Bundle;
 pub use deadman::{confirm, revert};
 pub use doctor::{Examination, Units, last_words};
 pub use driver::{Case, Driver, Drivers, Later, Symptoms};
+pub use dump::{Copied, Dump, MAX_COPY_BYTES, check_copy};
+pub use host_secret::host_secret;
 pub use logs::LogsRequest;
-pub use redis::{RedisPlace, host_secret};
 pub use rehearsal::look;
 pub use service::Service;
 pub use session::serve;

@@ -15,7 +15,7 @@ use flate2::read::{DeflateDecoder, DeflateEncoder};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::{Copied, Examination, LogsRequest, RedisPlace, Service, Status};
+use super::{Copied, Examination, LogsRequest, Service, Status};
 use crate::client::{Expected, Pins};
 use crate::event::{Finding, LogLine, Planned, Run, What};
 use crate::failure::Failure;
@@ -113,10 +113,10 @@ pub enum Request {
     Exposure,
     /// Lines of the logs; answered by [`Reply::Log`], again and again where they are followed.
     Logs(LogsRequest),
-    /// Copy Redis's data; answered by [`Reply::Part`]s, then [`Reply::Copied`].
+    /// Copy the data of a part; answered by [`Reply::Part`]s, then [`Reply::Copied`].
     Backup {
-        /// Where it is.
-        place: RedisPlace,
+        /// The part.
+        part: PartSpec,
         /// Who asks, for the lock.
         run: RunInfo,
         /// See [`PlanRequest::patience_s`].
@@ -128,7 +128,7 @@ pub enum Request {
         #[serde(with = "serde_bytes")]
         bytes: Vec<u8>,
     },
-    /// Put the copy that was sent in the place of Redis's data; answered by [`Reply::Closed`].
+    /// Put the copy that was sent in the place of the part's data; answered by [`Reply::Closed`].
     Restore(Restore),
     /// What the certificate of the stack says of itself; answered by [`Reply::Certificate`].
     Certificate,
@@ -173,8 +173,8 @@ pub struct Restart {
 /// What a restore is asked for.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Restore {
-    /// Where Redis is.
-    pub place: RedisPlace,
+    /// The part.
+    pub part: PartSpec,
     /// What the copy is known by.
     pub copied: Copied,
     /// Who asks, for the lock and the journal.
@@ -304,7 +304,7 @@ pub enum Reply {
         /// Whether there are no more, save for those that are written from now on.
         is_all: bool,
     },
-    /// The next bytes of a copy of Redis's data.
+    /// The next bytes of a copy of a part's data.
     Part {
         /// The bytes.
         #[serde(with = "serde_bytes")]

@@ -88,7 +88,7 @@ struct Session {
     planned: Option<(PlanRequest, Wanted, Plan)>,
     run: Option<Run>,
     lock: Option<Lock>,
-    /// A copy of Redis's data, as far as it has come.
+    /// A copy of a part's data, as far as it has come.
     copy: Vec<u8>,
 }
 

@@ -3,7 +3,7 @@
 use super::engine::{Engine, Tell};
 use super::sending::Sending;
 use crate::engine::protocol::{CHUNK, Goal, Reply, Request, Restore, RunInfo};
-use crate::engine::{Copied, LogsRequest, MAX_BACKUP, RedisPlace, Status, check_copy};
+use crate::engine::{Copied, LogsRequest, MAX_COPY_BYTES, Status, check_copy};
 use crate::event::{LogLine, What};
 use crate::failure::{Exit, Failure};
 use crate::resource::Exposure;
@@ -37,16 +37,16 @@ impl Engine {
     /// A copy of Redis's data.
     pub async fn backup(
         &mut self,
-        place: RedisPlace,
+        part: PartSpec,
         run: RunInfo,
         patience_s: u64,
         tell: Tell<'_>,
     ) -> Result<(Copied, Vec<u8>), Failure> {
-        self.send(&Request::Backup { place, run, patience_s }).await?;
+        self.send(&Request::Backup { part, run, patience_s }).await?;
         let mut copy = Vec::new();
         loop {
             match self.answer_unless_stopped(tell).await? {
-                Reply::Part { bytes } if (copy.len() + bytes.len()) as u64 <= MAX_BACKUP => {
+                Reply::Part { bytes } if (copy.len() + bytes.len()) as u64 <= MAX_COPY_BYTES => {
                     copy.extend_from_slice(&bytes);
                 }
                 Reply::Copied(copied) => {

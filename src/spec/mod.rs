@@ -22,6 +22,8 @@ pub struct PartSpec {
     pub probes: Vec<Probe>,
     /// Its logs, in the order in which they are listed.
     pub logs: Vec<Log>,
+    /// Whether its driver can copy its data, which backups then hold.
+    pub has_dump: bool,
     /// What its driver has to know, in the driver's words. Never a secret.
     pub settings: BTreeMap<String, String>,
 }

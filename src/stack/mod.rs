@@ -29,7 +29,6 @@ use crate::spec::PartSpec;
 
 pub use api::API_LINK;
 pub use nginx::{HTTP, HTTPS, endpoints, http, https};
-pub use redis::SOCKET as REDIS_SOCKET;
 use template::Passwords;
 pub use template::{Templates, template_sources};
 pub use tls::CERTIFICATE;

@@ -20,7 +20,7 @@ const CONFIGURATION: &str = "/etc/hwctl/redis/redis.conf";
 const SOCKET_FOLDER: &str = "/var/lib/redis-flask";
 const SOCKET_NAME: &str = "redis.sock";
 /// Where the API finds Redis on the host.
-pub const SOCKET: &str = "/var/lib/redis-flask/redis.sock";
+pub(super) const SOCKET: &str = "/var/lib/redis-flask/redis.sock";
 /// The user and group `redis` of the image.
 const OWNER: (&str, &str) = ("999", "1000");
 /// Redis's port inside the container.
@@ -31,6 +31,14 @@ struct Nothing {}
 
 pub(super) fn describe(spec: &mut PartSpec, vars: &Vars) {
     spec.driver = Some("redis".to_owned());
+    spec.has_dump = true;
+    for (name, value) in [
+        ("container", vars.redis.container.as_str()),
+        ("socket", SOCKET),
+        ("password", REDIS_PASSWORD),
+    ] {
+        spec.settings.insert(name.to_owned(), value.to_owned());
+    }
     let container = vars.redis.container.clone();
     spec.probes = vec![
         Probe { name: "docker.service".to_owned(), group: Group::Service, look: Look::Unit },

@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::Session;
 use crate::client::Pins;
-use crate::engine::backup::{self, MAX_BACKUP};
 use crate::engine::doctor;
 use crate::engine::drift;
+use crate::engine::driver::{Case, Driver};
+use crate::engine::dump::{Dump, MAX_COPY_BYTES, check_copy};
 use crate::engine::journal::{self, Journal};
 use crate::engine::lock::Lock;
 use crate::engine::logs::{Logs, LogsRequest};
 use crate::engine::manifest::Manifest;
 use crate::engine::protocol::{CHUNK, Goal, Reply, Request, Restart, Restore};
-use crate::engine::redis::RedisPlace;
 use crate::engine::renewal;
 use crate::engine::status::{Status, status};
 use crate::event::{Check, RunOutcome, What};
@@ -43,9 +43,9 @@ impl Session {
                 Ok(Some(Reply::Findings(doctor::examine(&asked, &self.host, self.drivers).await?)))
             }
             Request::Logs(request) => self.logs(&request).await,
-            Request::Backup { place, run, patience_s } => {
+            Request::Backup { part, run, patience_s } => {
                 self.lock(&run, Duration::from_secs(patience_s)).await?;
-                let copied = self.backup(&place).await;
+                let copied = self.backup(&part).await;
                 self.lock = None;
                 copied.map(Some)
             }
@@ -86,8 +86,9 @@ impl Session {
     }
 
     /// No run, but nobody else may copy or replace the data meanwhile.
-    async fn backup(&self, place: &RedisPlace) -> Result<Reply, Failure> {
-        let (copied, bytes) = backup::backup(&self.host, place).await?;
+    async fn backup(&self, part: &PartSpec) -> Result<Reply, Failure> {
+        let case = Case { host: &self.host, part };
+        let (copied, bytes) = self.dump_of(part)?.copy(&case).await?;
         for part in bytes.chunks(CHUNK) {
             self.reply(Reply::Part { bytes: part.to_vec() });
         }
@@ -96,7 +97,7 @@ impl Session {
 
     /// Takes the next bytes of a copy. More than a copy may have ends the session.
     pub(super) fn take_part(&mut self, bytes: &[u8]) -> Result<()> {
-        if (self.copy.len() + bytes.len()) as u64 > MAX_BACKUP {
+        if (self.copy.len() + bytes.len()) as u64 > MAX_COPY_BYTES {
             bail!("the other end is not hwctl: it sends more than a copy may have");
         }
         self.copy.extend_from_slice(bytes);
@@ -105,14 +106,17 @@ impl Session {
 
     /// A run of its own: it is in the journal, and nobody else works on the host meanwhile.
     async fn restore(&mut self, restore: &Restore) -> Result<Reply, Failure> {
-        let Restore { place, copied, run, patience_s } = restore;
+        let Restore { part, copied, run, patience_s } = restore;
         let bytes = std::mem::take(&mut self.copy);
         // Before anything is stopped.
-        backup::check(copied, &bytes)?;
+        check_copy(copied, &bytes)?;
+        let dump = self.dump_of(part)?;
+        dump.require_valid(&bytes)?;
         self.lock(run, Duration::from_secs(*patience_s)).await?;
         Manifest::settle(&self.host).await?;
         let journal = Journal::begin(&self.host, run, self.from())?;
-        let restored = backup::restore(&self.host, place, copied, &bytes).await;
+        let case = Case { host: &self.host, part };
+        let restored = dump.restore(&case, copied, &bytes).await;
         let (outcome, why) = match &restored {
             Ok(()) => (RunOutcome::Kept, None),
             Err(error) => (RunOutcome::Undone, Some(format!("{error:#}"))),
@@ -120,6 +124,11 @@ impl Session {
         journal.end(&self.host, outcome, why)?;
         self.lock = None;
         restored.map(|()| Reply::Closed).map_err(|error| Failure::from_error(Exit::Undone, &error))
+    }
+
+    fn dump_of(&self, part: &PartSpec) -> Result<&'static dyn Dump> {
+        let dump = self.drivers.of(part).and_then(Driver::dump);
+        dump.with_context(|| format!("hwctl cannot copy the data of `{}`", part.name))
     }
 
     async fn status(&self, parts: &[PartSpec], goal: Option<&Goal>) -> Status {

@@ -10,14 +10,14 @@ use hwctl::client::Pins;
 use hwctl::engine::protocol::{
     CLIENT_GREETING, Goal, PlanRequest, Reply, Request, Restore, RunInfo, read_frame, write_frame,
 };
-use hwctl::engine::{Copied, LogsRequest, RedisPlace};
+use hwctl::engine::{Copied, LogsRequest};
 use hwctl::event::{Data, Planned, What};
 use hwctl::failure::{Exit, Failure};
 use hwctl::resource::{
     Action, Blob, Change, Content, Declared, Detail, Directory, Facts, File, HashScheme,
     HostSecret, Id, Link, OnChange, Owner, Part, Resource, Secret, Unit, sha256,
 };
-use hwctl::spec::{Endpoint, Log, LogFormat, LogSource, Pin, Scope};
+use hwctl::spec::{Endpoint, Log, LogFormat, LogSource, PartSpec, Pin, Scope};
 use serde::Serialize;
 
 use crate::host::Provisioned;
@@ -138,10 +138,13 @@ fn resources() -> Vec<Resource> {
 
 /// The requests that need no plan.
 fn daily() -> [Vec<u8>; 5] {
-    let place = || RedisPlace {
-        container: "redis".to_owned(),
-        socket: "/run/redis.sock".into(),
-        password: "redis-password".to_owned(),
+    let settings =
+        [("container", "redis"), ("socket", "/run/redis.sock"), ("password", "redis-password")];
+    let part = || PartSpec {
+        name: "redis".to_owned(),
+        driver: Some("redis".to_owned()),
+        settings: settings.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        ..PartSpec::default()
     };
     let log = |name: &str, source, format| Log { name: name.to_owned(), source, format };
     let logs = LogsRequest {
@@ -174,9 +177,9 @@ fn daily() -> [Vec<u8>; 5] {
     [
         frame(&Request::Status { parts: Vec::new(), goal: None }),
         frame(&Request::Logs(logs)),
-        frame(&Request::Backup { place: place(), run: run.clone(), patience_s: 1 }),
+        frame(&Request::Backup { part: part(), run: run.clone(), patience_s: 1 }),
         frame(&Request::Part { bytes: bytes.to_vec() }),
-        frame(&Request::Restore(Restore { place: place(), copied, run, patience_s: 1 })),
+        frame(&Request::Restore(Restore { part: part(), copied, run, patience_s: 1 })),
     ]
 }
 

@@ -1,8 +1,10 @@
 //! Redis on the host.
 
 mod diagnosis;
+mod dump;
+mod place;
 
-use crate::engine::{Case, Driver, Later, Symptoms};
+use crate::engine::{Case, Driver, Dump, Later, Symptoms};
 use crate::event::Finding;
 
 /// Messages that Redis 7 logs as warnings at every start and end.
@@ -15,7 +17,8 @@ const ROUTINE: [&str; 6] = [
     "Redis is now ready to exit",
 ];
 
-/// The driver of Redis.
+/// The driver of Redis. Its spec has to have the settings `container`, `socket` and `password`, the name of a
+/// secret that the host has made.
 #[derive(Debug)]
 pub(crate) struct Redis;
 
@@ -34,6 +37,10 @@ impl Driver for Redis {
         }
         let is_warning = fields.nth(4) == Some("#");
         is_warning && !ROUTINE.iter().any(|message| line.contains(&format!("# {message}")))
+    }
+
+    fn dump(&self) -> Option<&dyn Dump> {
+        Some(&dump::RedisDump)
     }
 
     fn diagnose<'a>(

@@ -6,60 +6,59 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use bollard::query_parameters::{StartContainerOptions, StopContainerOptionsBuilder};
-use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use super::redis::{RedisPlace, connect};
+use super::place::Place;
+use crate::engine::{Case, Copied, Dump, Later, check_copy};
 use crate::event::Data;
-use crate::resource::redis::{COPY, LOG, LOG_ASIDE, MAGIC, MAX_COPY, prepare, read_copy, switch};
+use crate::resource::redis::{COPY, LOG, LOG_ASIDE, MAGIC, prepare, read_copy, switch};
 use crate::resource::{Host, require_docker, sha256};
 
-/// The largest copy, in bytes.
-pub const MAX_BACKUP: u64 = MAX_COPY;
 /// How long Redis may take to load a copy.
 const PATIENCE: Duration = Duration::from_mins(1);
 /// How long Redis has to end, in seconds.
 const STOP: i32 = 10;
 
-/// What a copy is known by.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Copied {
-    /// What it holds.
-    pub data: Data,
-    /// SHA-256 of its bytes, in hex.
-    pub sha256: String,
+/// The copy is an RDB file.
+#[derive(Debug)]
+pub(super) struct RedisDump;
+
+impl Dump for RedisDump {
+    fn copy<'a>(&'a self, case: &'a Case<'a>) -> Later<'a, (Copied, Vec<u8>)> {
+        Box::pin(async { copy(case.host, &Place::of(case.part)?).await })
+    }
+
+    fn require_valid(&self, bytes: &[u8]) -> Result<()> {
+        match bytes.starts_with(MAGIC) {
+            true => Ok(()),
+            false => bail!("the copy is none of Redis's data"),
+        }
+    }
+
+    fn restore<'a>(
+        &'a self,
+        case: &'a Case<'a>,
+        copied: &'a Copied,
+        bytes: &'a [u8],
+    ) -> Later<'a, ()> {
+        Box::pin(async { restore(case.host, &Place::of(case.part)?, copied, bytes).await })
+    }
 }
 
 /// A copy of what Redis has at one moment, as an RDB file, counted at that moment.
-pub(super) async fn backup(host: &Host, place: &RedisPlace) -> Result<(Copied, Vec<u8>)> {
+async fn copy(host: &Host, place: &Place<'_>) -> Result<(Copied, Vec<u8>)> {
     let file = place.folder(host).await?.join(COPY);
-    let count = connect(host, place).await?.copy().await?;
+    let count = place.connect(host).await?.copy().await?;
     let bytes = read_copy(&file)?;
     fs::remove_file(&file).with_context(|| format!("remove `{}`", file.display()))?;
     let data = Data { keys: count.keys, visits: count.visits, bytes: bytes.len() as u64 };
     Ok((Copied { data, sha256: sha256(&bytes) }, bytes))
 }
 
-/// Whether these are the bytes of that copy.
-pub fn check(copied: &Copied, bytes: &[u8]) -> Result<()> {
-    if bytes.len() as u64 != copied.data.bytes || sha256(bytes) != copied.sha256 {
-        bail!("the copy is damaged: its checksum is another");
-    }
-    if !bytes.starts_with(MAGIC) {
-        bail!("the copy is none of Redis's data");
-    }
-    Ok(())
-}
-
 /// Puts a copy in the place of what Redis has, and counts. When that fails, what was there before
 /// is back in its place.
-pub(super) async fn restore(
-    host: &Host,
-    place: &RedisPlace,
-    copied: &Copied,
-    bytes: &[u8],
-) -> Result<()> {
-    check(copied, bytes)?;
+async fn restore(host: &Host, place: &Place<'_>, copied: &Copied, bytes: &[u8]) -> Result<()> {
+    check_copy(copied, bytes)?;
     let folder = place.folder(host).await?;
     let (live, aside) = (folder.join(LOG), folder.join(LOG_ASIDE));
     let step = |message: &str| host.progress(None, message);
@@ -97,24 +96,24 @@ pub(super) async fn restore(
     Err(error.context("Redis does not have what the copy has; its data of before is back"))
 }
 
-async fn stop(host: &Host, place: &RedisPlace) -> Result<()> {
+async fn stop(host: &Host, place: &Place<'_>) -> Result<()> {
     let options = StopContainerOptionsBuilder::new().t(STOP).build();
-    let stopped = require_docker(host).await?.stop_container(&place.container, Some(options)).await;
+    let stopped = require_docker(host).await?.stop_container(place.container, Some(options)).await;
     stopped.with_context(|| format!("stop the container `{}`", place.container))
 }
 
-async fn start(host: &Host, place: &RedisPlace) -> Result<()> {
+async fn start(host: &Host, place: &Place<'_>) -> Result<()> {
     let options = None::<StartContainerOptions>;
-    let started = require_docker(host).await?.start_container(&place.container, options).await;
+    let started = require_docker(host).await?.start_container(place.container, options).await;
     started.with_context(|| format!("start the container `{}`", place.container))
 }
 
 /// Counts what Redis has loaded. The API may have counted on meanwhile.
-async fn prove(host: &Host, place: &RedisPlace, copied: &Copied) -> Result<()> {
+async fn prove(host: &Host, place: &Place<'_>, copied: &Copied) -> Result<()> {
     let deadline = Instant::now() + PATIENCE;
     let count = loop {
         let counted = async {
-            let mut redis = connect(host, place).await?;
+            let mut redis = place.connect(host).await?;
             if redis.info("persistence", "loading").await? != "0" {
                 bail!("Redis is still loading");
             }
@@ -142,10 +141,10 @@ async fn prove(host: &Host, place: &RedisPlace, copied: &Copied) -> Result<()> {
 }
 
 /// A Redis that does not take the copy ends, and is started again and again.
-async fn runs(host: &Host, place: &RedisPlace) -> bool {
+async fn runs(host: &Host, place: &Place<'_>) -> bool {
     let Ok(docker) = require_docker(host).await else { return false };
     let options = None::<bollard::query_parameters::InspectContainerOptions>;
-    let found = docker.inspect_container(&place.container, options).await;
+    let found = docker.inspect_container(place.container, options).await;
     found.is_ok_and(|found| found.restart_count.unwrap_or_default() == 0)
 }
 
@@ -154,15 +153,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_damaged_copy_is_refused() {
-        let bytes = b"REDIS0011 and more";
-        let data = Data { keys: 1, visits: 2, bytes: bytes.len() as u64 };
-        let copied = Copied { data, sha256: sha256(bytes) };
-        assert!(check(&copied, bytes).is_ok());
-        assert!(check(&copied, b"REDIS0011 and mone").is_err());
-        assert!(check(&copied, &bytes[1..]).is_err());
-        let other = Copied { sha256: sha256(b"no data"), data: Data { bytes: 7, ..copied.data } };
-        let error = check(&other, b"no data").unwrap_err().to_string();
+    fn only_data_of_redis_is_restored() {
+        assert!(RedisDump.require_valid(b"REDIS0011 and more").is_ok());
+        let error = RedisDump.require_valid(b"no data").unwrap_err().to_string();
         assert!(error.contains("none of Redis's"), "{error}");
     }
 }
