@@ -74,7 +74,7 @@ const ALL: &[&str] = &[
 
 /// Crates of the operator's side, and the layers that run on the host and never see them.
 const OPERATOR_CRATES: [&str; 5] = ["openssh", "clap", "tera", "indicatif", "console"];
-const HOST_LAYERS: [&str; 4] = ["resource", "spec", "engine", "part"];
+const HOST_LAYERS: [&str; 5] = ["resource", "spec", "client", "engine", "part"];
 const HOST_RULE: &str = "what runs on the host never sees ssh, clap, Tera or a terminal";
 
 /// What a source file does that its layer may not; `path` is below `src/`.
