@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 
 use super::fleet::{self, Ended, Job, Show};
@@ -12,14 +12,14 @@ use super::provision::{load_templates, make_stack};
 use super::run::{Run, run_info};
 use crate::cli::DoctorArgs;
 use crate::client::{status, url, url_host};
-use crate::engine::protocol::{Goal, Restart};
-use crate::engine::{Examination, Service};
+use crate::engine::Examination;
+use crate::engine::protocol::{Goal, RestartRequest};
 use crate::event::{Finding, Fix, Outcome, What};
 use crate::failure::{Exit, Failure};
 use crate::inventory::{Network, Site};
 use crate::remote::{Engine, Route, Tell};
 use crate::resource::Secret;
-use crate::spec::Scope;
+use crate::spec::{Scope, restart_of};
 use crate::stack::{Stack, endpoints, https};
 
 /// How often a mended host is looked at again: one fault may hide the next.
@@ -121,19 +121,20 @@ impl Doctor {
     ) -> Result<(), Failure> {
         let tags = match fix {
             Fix::Provision { tags } => tags.clone(),
-            Fix::RestartSocket => {
-                let service = Service::ApiSocket;
-                tell(What::Step {
-                    message: format!("restarting {}", service.name()),
-                    fraction: None,
-                });
-                let restart = Restart {
-                    service,
+            Fix::RestartSocket { name } => {
+                let found = restart_of(&made.parts, name);
+                let (part, restart) =
+                    found.with_context(|| format!("the stack has no restart `{name}`"))?;
+                let message = format!("restarting {}", restart.label);
+                tell(What::Step { message, fraction: None });
+                let asked = RestartRequest {
+                    part: part.clone(),
+                    restart: restart.clone(),
                     run: run_info(VERB),
                     patience_s: self.args.wait.into(),
                     endpoints: endpoints(),
                 };
-                return engine.restart(restart, tell).await.map(|_| ());
+                return engine.restart(asked, tell).await.map(|_| ());
             }
         };
         let host = engine.route.host.clone();

@@ -10,12 +10,13 @@ use anyhow::{Context as _, Result};
 use super::fleet;
 use super::outside::{page, redirect};
 use crate::client::{Expected, Pins, probe};
-use crate::engine::{self, Service, Status};
+use crate::engine::{self, Status};
 use crate::event::Check;
 use crate::failure::{Exit, Failure};
-use crate::part;
+use crate::part::DRIVERS;
 use crate::report::{HostHealth, document, health_lines, print};
 use crate::resource::Host;
+use crate::spec::restart_of;
 use crate::stack::endpoints;
 
 /// How long the API may take to answer after a restart.
@@ -103,7 +104,7 @@ async fn through_nginx(host: &Host) -> Vec<Check> {
 
 /// The same as `hwctl status`, save for the drift: what the host should be is not known here.
 async fn check(host: &Host, json: bool) -> Exit {
-    let Status { checks, .. } = engine::status(host, &[], part::DRIVERS).await;
+    let Status { checks, .. } = engine::status(host, &[], DRIVERS).await;
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let found = [HostHealth::new(name, checks)];
     if json {
@@ -118,7 +119,9 @@ async fn check(host: &Host, json: bool) -> Exit {
 
 async fn restart(host: &Host) -> Result<Exit> {
     let start = Instant::now();
-    Service::Api.restart(host).await?;
+    let parts = engine::kept_parts(host)?;
+    let (part, restart) = restart_of(&parts, "api").context("this host has no API")?;
+    engine::restart(host, part, restart, DRIVERS).await?;
     let mut last = through_nginx(host).await;
     while !last.iter().all(|check| check.ok) && start.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -135,6 +138,6 @@ async fn restart(host: &Host) -> Result<Exit> {
     let mut failure = Failure::new(Exit::Failed, "flask-app is not healthy after the restart")
         .hint("`journalctl -u flask-app` has the rest");
     failure.why = wrong.iter().map(|check| format!("{}: {}", check.name, check.detail)).collect();
-    failure.why.extend(Service::Api.last_words(host, 8).await?);
+    failure.why.extend(engine::tail(host, &restart.log, 8).await?);
     Err(failure.into())
 }

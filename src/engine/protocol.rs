@@ -15,14 +15,14 @@ use flate2::read::{DeflateDecoder, DeflateEncoder};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::{Copied, Examination, LogsRequest, Service, Status};
+use super::{Copied, Examination, LogsRequest, Status};
 use crate::client::{Expected, Pins};
 use crate::event::{Finding, LogLine, Planned, Run, What};
 use crate::failure::Failure;
 use crate::resource::{
     Blob, CertificateInfo, Declared, Exposure, Facts, Id, Secret, decode, encode,
 };
-use crate::spec::{Endpoint, PartSpec, Scope};
+use crate::spec::{Endpoint, LogSource, PartSpec, Restart, Scope};
 
 /// The line that the operator's side begins with. What comes before it (a password that sudo did
 /// not want) is passed over.
@@ -93,12 +93,12 @@ pub enum Request {
         /// What ssh says.
         why: String,
     },
-    /// Restart a service; answered by [`Reply::Restarted`] once it says that it is ready.
-    Restart(Restart),
-    /// The last lines of a service's log; answered by [`Reply::Lines`].
-    LastWords {
-        /// Which.
-        service: Service,
+    /// Restart something of a part; answered by [`Reply::Restarted`] once it says that it is ready.
+    Restart(RestartRequest),
+    /// The last lines of a log; answered by [`Reply::Lines`].
+    Tail {
+        /// The log.
+        source: LogSource,
         /// At most so many.
         lines: usize,
     },
@@ -159,9 +159,11 @@ pub struct PlanRequest {
 
 /// What a restart is asked for.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Restart {
-    /// Of what.
-    pub service: Service,
+pub struct RestartRequest {
+    /// The part.
+    pub part: PartSpec,
+    /// What of it.
+    pub restart: Restart,
     /// Who asks, for the lock.
     pub run: RunInfo,
     /// See [`PlanRequest::patience_s`].
@@ -277,7 +279,7 @@ pub enum Reply {
         /// What of it cannot be taken back.
         left: Vec<String>,
     },
-    /// The service runs again.
+    /// It runs again.
     Restarted {
         /// The certificates that the endpoints of the request serve.
         pins: Pins,

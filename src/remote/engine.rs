@@ -18,11 +18,14 @@ use super::ssh::Target;
 use super::transport::{Input, Output, Started, Transport};
 use super::upload;
 use crate::client::Pins;
-use crate::engine::protocol::{HEARTBEAT, PlanRequest, Reply, Request, Restart, write_frame};
-use crate::engine::{Examination, Service};
+use crate::engine::Examination;
+use crate::engine::protocol::{
+    HEARTBEAT, PlanRequest, Reply, Request, RestartRequest, write_frame,
+};
 use crate::event::{self, Finding, What};
 use crate::failure::{Exit, Failure};
 use crate::resource::{Blob, CertificateInfo, Facts, Id};
+use crate::spec::LogSource;
 
 /// How many times as long as this session's login the next login may take. The host is busy with
 /// the run by then, and the change itself counts too.
@@ -223,8 +226,12 @@ impl Engine {
     }
 
     /// Restarts a service; the certificates of the endpoints are given.
-    pub async fn restart(&mut self, restart: Restart, tell: Tell<'_>) -> Result<Pins, Failure> {
-        self.send(&Request::Restart(restart)).await?;
+    pub async fn restart(
+        &mut self,
+        asked: RestartRequest,
+        tell: Tell<'_>,
+    ) -> Result<Pins, Failure> {
+        self.send(&Request::Restart(asked)).await?;
         match self.answer(tell).await? {
             Reply::Restarted { pins } => Ok(pins),
             other => Err(self.nonsense(&other)),
@@ -253,14 +260,14 @@ impl Engine {
         }
     }
 
-    /// The last lines of a service's log, oldest first.
-    pub async fn last_words(
+    /// The last lines of a log, oldest first.
+    pub async fn tail(
         &mut self,
-        service: Service,
+        source: LogSource,
         lines: usize,
         tell: Tell<'_>,
     ) -> Result<Vec<String>, Failure> {
-        self.send(&Request::LastWords { service, lines }).await?;
+        self.send(&Request::Tail { source, lines }).await?;
         match self.answer(tell).await? {
             Reply::Lines(lines) => Ok(lines),
             other => Err(self.nonsense(&other)),

@@ -8,7 +8,9 @@ use serde::Serialize;
 use super::tls::{CERTIFICATE, KEY, Names};
 use super::{Builder, Nothing, sites};
 use crate::resource::{Absent, Facts, Id, Link, OnChange, Unit, Version};
-use crate::spec::{Endpoint, Group, Log, LogFormat, LogSource, Look, PartSpec, Pin, Probe};
+use crate::spec::{
+    Endpoint, Group, Log, LogFormat, LogSource, Look, PartSpec, Pin, Probe, Restart, RestartMethod,
+};
 
 /// Before this version `http2` is an option of `listen`.
 const HTTP2_DIRECTIVE: Version = Version(1, 25, 1);
@@ -80,6 +82,13 @@ pub(super) fn describe(spec: &mut PartSpec) {
     spec.driver = Some("nginx".to_owned());
     spec.requires = ["tls", "api"].map(str::to_owned).into();
     spec.endpoints = endpoints();
+    spec.restarts = vec![Restart {
+        name: "nginx".to_owned(),
+        label: "nginx".to_owned(),
+        method: RestartMethod::Driver,
+        in_all: true,
+        log: LogSource::Unit("nginx.service".to_owned()),
+    }];
     spec.probes = vec![
         Probe { name: "nginx.service".to_owned(), group: Group::Service, look: Look::Unit },
         Probe {

@@ -183,14 +183,17 @@ fn one_that_is_not_served_is_taken_back(host: &Provisioned) {
          ssl_certificate_key /root/own.key; }' > /etc/nginx/conf.d/own.conf && \
          nginx -s reload && sleep 0.5");
 
-    let told = host.sh("$(readlink -f /usr/local/bin/check-flask) cert renew --here 2>&1; echo exit $?");
+    let told =
+        host.sh("$(readlink -f /usr/local/bin/check-flask) cert renew --here 2>&1; echo exit $?");
 
     assert!(told.contains("error: nginx does not serve the new certificate"), "{told}");
     assert!(told.contains("it serves another certificate (SHA-256 "), "{told}");
     assert!(told.ends_with("exit 4"), "{told}");
     let now = host.sh("sha256sum /etc/nginx/ssl/homework.key /etc/nginx/ssl/homework.crt");
     assert_eq!(now, before);
-    host.sh("rm /etc/nginx/conf.d/own.conf /root/own.key /root/own.crt; nginx -s reload; sleep 0.5");
+    host.sh(
+        "rm /etc/nginx/conf.d/own.conf /root/own.key /root/own.crt; nginx -s reload; sleep 0.5",
+    );
 }
 
 fn what_is_served_is_looked_at(host: &Provisioned) {
