@@ -5,13 +5,12 @@ use std::fmt::Write as _;
 use anyhow::{Result, anyhow};
 use futures_util::future::join_all;
 
-use super::deadman;
 use super::validate;
 use crate::event::Planned;
 use crate::failure::{Exit, Failure};
 use crate::resource::{
-    Action, Back, Blob, Change, Declared, Hint, Host, Id, Outcome, Reading, Resource, Saved,
-    Weighed, read_units, sha256,
+    Action, Back, Blob, Change, Declared, Hint, Host, Id, Outcome, Pace, Reading, Resource, Saved,
+    Undo, Weighed, read_units, sha256,
 };
 
 /// One resource and where it is to be brought.
@@ -152,8 +151,7 @@ impl Plan {
     /// Whether packages are taken away.
     pub(super) fn removes_packages(&self) -> bool {
         self.steps.iter().zip(&self.changes).any(|(step, planned)| {
-            matches!(step.resource, Resource::Packages(_))
-                && planned.change.action == Action::Remove
+            step.resource.profile().pace == Pace::Install && planned.change.action == Action::Remove
         })
     }
 
@@ -165,8 +163,7 @@ impl Plan {
     /// Packages that are installed again come before all that needs them.
     fn packages_first(&mut self, first: usize) {
         let is_install = |step: &Step, planned: &Planned| {
-            matches!(step.resource, Resource::Packages(_))
-                && planned.change.action == Action::Create
+            step.resource.profile().pace == Pace::Install && planned.change.action == Action::Create
         };
         let found =
             (first..self.steps.len()).find(|at| is_install(&self.steps[*at], &self.changes[*at]));
@@ -296,34 +293,25 @@ impl Maker<'_> {
 /// What the firewall is loaded with comes right before it, since the host reverts both unless a new
 /// login confirms them in time.
 fn rank(step: &Step) -> u8 {
-    match &step.resource {
-        other if deadman::is_loaded(other) => 1,
-        Resource::Firewall(_) => 2,
+    match step.resource.profile().undo {
+        Undo::Setting => 0,
+        Undo::FirewallFile => 1,
+        Undo::Firewall => 2,
         // Containers need it, and so do volumes and images that go.
-        unit if is_docker(unit) => {
-            if step.stops_docker() {
-                7
-            } else {
-                3
-            }
-        }
-        Resource::Container(_) => 4,
-        Resource::Unit(_) => 5,
-        Resource::Volume(_) | Resource::Image(_) | Resource::HostSecret(_) => 6,
-        Resource::Packages(_) => 8,
-        _ => 0,
+        Undo::ContainerRuntime if step.stops_docker() => 7,
+        Undo::ContainerRuntime => 3,
+        Undo::Container => 4,
+        Undo::Unit => 5,
+        Undo::Stored => 6,
+        Undo::Packages => 8,
     }
-}
-
-/// Whether a resource is the unit of docker itself, which containers, volumes and images need.
-fn is_docker(resource: &Resource) -> bool {
-    matches!(resource, Resource::Unit(unit) if unit.name == "docker.service")
 }
 
 impl Step {
     /// Whether docker does not run any more once the step is made.
     pub(super) fn stops_docker(&self) -> bool {
-        let to = self.to.as_ref().filter(|_| is_docker(&self.resource));
+        let is_docker = self.resource.profile().undo == Undo::ContainerRuntime;
+        let to = self.to.as_ref().filter(|_| is_docker);
         to.is_some_and(|to| self.resource.is_stopped_in(to))
     }
 }

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::io::AsyncWriteExt as _;
 
 use super::plan::{Step, Wanted};
-use crate::resource::{Advise, Host, Resource, fingerprint, last_lines};
+use crate::resource::{Advise, Host, Needs, Resource, fingerprint, last_lines};
 
 const CONFIGURATION: &str = "/etc/nginx";
 const NGINX: &str = "/usr/sbin/nginx";
@@ -142,10 +142,13 @@ impl Stage {
     fn read_own_first(&self, wanted: &Wanted) -> Result<()> {
         let mut own = String::new();
         for step in &wanted.declared {
-            let Resource::Link(link) = &step.resource else { continue };
-            let Ok(below) = link.path.strip_prefix(CONFIGURATION) else { continue };
+            let profile = step.resource.profile();
+            let (Some(path), Some(target)) = (profile.place.path(), profile.target) else {
+                continue;
+            };
+            let Ok(below) = path.strip_prefix(CONFIGURATION) else { continue };
             let _ = fs::remove_file(self.copy.join(below));
-            let _ = writeln!(own, "include {};", link.target.display());
+            let _ = writeln!(own, "include {};", target.display());
         }
         let main = self.copy.join("nginx.conf");
         let text =
@@ -186,7 +189,7 @@ exec "$hwctl" look --to $to --from $from --certificate $certificate"#;
 
 /// Whether a resource is nginx itself: until it is reloaded, the old configuration serves.
 pub(super) fn is_nginx(resource: &Resource) -> bool {
-    matches!(resource, Resource::Unit(unit) if unit.name == "nginx.service")
+    resource.profile().needs == Needs::Unit("nginx.service")
 }
 
 /// Looks at the configuration on disk as a client would, before nginx reads it. What cannot be told

@@ -12,19 +12,22 @@ mod ufw;
 
 use std::fmt;
 use std::net::IpAddr;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Advise, Back, Change, Host, Id, Kind};
+use super::{
+    Action, Advise, Back, Change, Host, Id, Kind, Needs, Pace, Place, Profile, Risk, Undo,
+};
 
 pub(super) use exposure::Closing;
 pub use exposure::{Exposure, Opening, exposure};
 pub(super) use kernel::Listed;
 pub use kernel::may_load_rules_any_time;
 use rules::{Family, RuleChange, RuleFile};
-use ufw::Ufw;
+use ufw::{RULES, Ufw};
 
 /// The firewall. Established connections survive its changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,8 +111,35 @@ pub enum FirewallState {
 impl Kind for Firewall {
     type State = FirewallState;
 
+    const WORD: &'static str = "firewall";
+
     fn id(&self) -> Id {
-        Id::new("firewall", "ufw")
+        Id::new(Self::WORD, "ufw")
+    }
+
+    fn named(_: &str) -> Option<Self> {
+        None
+    }
+
+    fn profile(&self) -> Profile<'_> {
+        Profile {
+            place: Place::Nowhere,
+            target: None,
+            written: [Some(Path::new(RULES)), None],
+            bytes: 0,
+            blob: None,
+            inputs: &self.inputs,
+            needs: Needs::Firewall,
+            pace: Pace::InTurn,
+            is_data: false,
+            risk: Risk::LockOut,
+            undo: Undo::Firewall,
+            series: None,
+        }
+    }
+
+    fn for_journal(&self) -> Self {
+        self.clone()
     }
 
     async fn read(&self, host: &Host) -> Result<FirewallState> {
@@ -210,6 +240,29 @@ impl Kind for Firewall {
             host.write_stamp(ufw::STAMP, digest.as_bytes())?;
         }
         Ok(())
+    }
+
+    async fn wait_for_others(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn launch(&self, _: &FirewallState, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn settle(&self, state: &FirewallState, host: &Host) -> Result<()> {
+        self.apply(state, host).await
+    }
+
+    async fn sweep(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn release(&self, before: &FirewallState, host: &Host) -> Result<()> {
+        match before {
+            FirewallState::Absent => self.undo(before, host).await,
+            FirewallState::Installed(_) => Ok(()),
+        }
     }
 
     async fn undo(&self, before: &FirewallState, host: &Host) -> Result<()> {

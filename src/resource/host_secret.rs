@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::content::{hex, host_secret_path, read_host_secret};
 use super::fs::write_atomic;
 use super::path_state::remove;
-use super::{Action, Back, Change, Host, Id, Kind, Secret};
+use super::{
+    Action, Back, Change, Host, Id, Kind, Needs, Pace, Place, Profile, Risk, Secret, Undo,
+};
 
 /// A random value, kept as hex text in hwctl's folder on the host, readable by root alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,8 +38,35 @@ pub struct HostSecretState {
 impl Kind for HostSecret {
     type State = HostSecretState;
 
+    const WORD: &'static str = "secret";
+
     fn id(&self) -> Id {
-        Id::new("secret", &self.name)
+        Id::new(Self::WORD, &self.name)
+    }
+
+    fn named(_: &str) -> Option<Self> {
+        None
+    }
+
+    fn profile(&self) -> Profile<'_> {
+        Profile {
+            place: Place::Nowhere,
+            target: None,
+            written: [None, None],
+            bytes: 0,
+            blob: None,
+            inputs: &[],
+            needs: Needs::Nothing,
+            pace: Pace::InTurn,
+            is_data: true,
+            risk: Risk::None,
+            undo: Undo::Stored,
+            series: None,
+        }
+    }
+
+    fn for_journal(&self) -> Self {
+        self.clone()
     }
 
     async fn read(&self, host: &Host) -> Result<HostSecretState> {
@@ -78,6 +107,26 @@ impl Kind for HostSecret {
         rand::rngs::SysRng.try_fill_bytes(&mut bytes).context("read random bytes")?;
         write(&path, &hex(&bytes), 0o600)?;
         host.renews(&self.name, true);
+        Ok(())
+    }
+
+    async fn wait_for_others(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn launch(&self, _: &HostSecretState, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn settle(&self, state: &HostSecretState, host: &Host) -> Result<()> {
+        self.apply(state, host).await
+    }
+
+    async fn sweep(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn release(&self, _: &HostSecretState, _: &Host) -> Result<()> {
         Ok(())
     }
 

@@ -6,18 +6,31 @@ use anyhow::Result;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Back, Change, Host, Id, Outcome, Saved, encode, sha256};
+use super::{Back, Change, Host, Id, Outcome, Profile, Saved, encode, sha256};
 
 /// What every kind of resource can do.
 ///
 /// The law that each kind's tests hold: after `apply`, `read` then `diff` finds no change; after
 /// `undo`, `read` gives the state that was before.
-pub(crate) trait Kind {
+pub(crate) trait Kind: Sized {
     /// What the host has for such a resource now. Kept in the journal, so that `undo` can use it.
     type State: Serialize + DeserializeOwned;
 
+    /// The first word of every id of this kind, such as `file`.
+    const WORD: &'static str;
+
     /// The resource's name.
     fn id(&self) -> Id;
+
+    /// A resource of this name that can be read but not made. Returns None where the name alone does not
+    /// lead to the state.
+    fn named(name: &str) -> Option<Self>;
+
+    /// What the engine asks of every resource.
+    fn profile(&self) -> Profile<'_>;
+
+    /// The resource as the journal and the manifest keep it: what an undo needs, and no password.
+    fn for_journal(&self) -> Self;
 
     /// Reads what the host has. Changes nothing. Absent is a state; unreadable is an error.
     async fn read(&self, host: &Host) -> Result<Self::State>;
@@ -70,6 +83,23 @@ pub(crate) trait Kind {
 
     /// Brings the host from `state` to the desired state.
     async fn apply(&self, state: &Self::State, host: &Host) -> Result<()>;
+
+    /// Waits while something else on the host works on what `apply` changes.
+    async fn wait_for_others(&self, host: &Host) -> Result<()>;
+
+    /// Begins a change that goes on beside others. No other change is made meanwhile. `launch` and
+    /// [`Kind::settle`] together do what `apply` does.
+    async fn launch(&self, state: &Self::State, host: &Host) -> Result<()>;
+
+    /// Finishes a change that [`Kind::launch`] has begun, beside others.
+    async fn settle(&self, state: &Self::State, host: &Host) -> Result<()>;
+
+    /// Removes what a run that was cut off has left beside the resource, such as a second one on trial.
+    async fn sweep(&self, host: &Host) -> Result<()>;
+
+    /// The first of two steps in which a service is taken back: stops one that did not run before, so that
+    /// what it reads can be taken away.
+    async fn release(&self, before: &Self::State, host: &Host) -> Result<()>;
 
     /// Takes an `apply` back, after a run that failed: brings the host to the state `before`.
     async fn undo(&self, before: &Self::State, host: &Host) -> Result<()>;
