@@ -116,17 +116,7 @@ pub enum Verb {
     },
     /// On the host: look at nginx as a client would, before its configuration goes live
     #[command(hide = true)]
-    Look {
-        /// The address that is looked at
-        #[arg(long)]
-        to: std::net::IpAddr,
-        /// The address that is looked from
-        #[arg(long)]
-        from: Option<std::net::IpAddr>,
-        /// The SHA-256 of the certificate
-        #[arg(long)]
-        certificate: String,
-    },
+    Look,
     /// Disposable real hosts on this Linux machine, for trying things out and for tests
     Lab(LabArgs),
 }

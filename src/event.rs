@@ -274,8 +274,11 @@ pub enum Fix {
         /// The parts.
         tags: Vec<String>,
     },
-    /// A restart of the API's socket, which makes its file anew.
-    RestartSocket,
+    /// A restart of a socket, which makes its file anew.
+    RestartSocket {
+        /// The name that the parts of the host know the restart by.
+        name: String,
+    },
 }
 
 impl Finding {

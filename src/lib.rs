@@ -8,13 +8,13 @@
 
 pub mod bundle;
 pub mod cli;
+pub mod client;
 pub mod command;
 #[cfg(test)]
 mod damaged;
 pub mod engine;
 pub mod event;
 pub mod failure;
-pub mod https;
 pub mod inventory;
 pub mod lab;
 pub mod part;

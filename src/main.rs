@@ -52,7 +52,7 @@ fn verb() -> anyhow::Result<Exit> {
         Verb::Completions(args) => command::reference::completions(&args),
         Verb::Man(args) => command::reference::man(&args),
         Verb::Engine { connection } => command::engine::run(connection.as_deref()),
-        Verb::Look { to, from, certificate } => command::on_host::try_out(to, from, certificate),
+        Verb::Look => command::engine::look(),
         Verb::Confirm { run } => command::on_host::confirm(&run),
         Verb::Revert { run } => command::on_host::revert(&run),
         Verb::Lab(args) => command::lab::run(args),

@@ -55,6 +55,7 @@ impl Back {
             patience_s: self.args.plan.wait.into(),
             keep_on_failure: false,
             confirm_timeout_s: self.args.plan.confirm_timeout.into(),
+            endpoints: Vec::new(),
             outside: None,
         };
         tell(What::Step { message: "reading the host".to_owned(), fraction: None });

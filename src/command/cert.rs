@@ -10,11 +10,13 @@ use super::outside::expected;
 use super::run::{Carry, carry_out, run_info, show_plan};
 use super::sight::Sight;
 use crate::cli::{CertArgs, CertCommand, RenewArgs, ShowCertArgs};
+use crate::client;
 use crate::engine::protocol::{Goal, PlanRequest};
 use crate::event::{Outcome, Served, What};
 use crate::failure::{Exit, Failure};
-use crate::remote::{Engine, Tell, served_certificate};
+use crate::remote::{Engine, Tell};
 use crate::resource::CertificateInfo;
+use crate::stack::{endpoints, https};
 
 /// Runs `hwctl cert`.
 pub fn run(args: CertArgs) -> Result<Exit> {
@@ -60,6 +62,7 @@ impl Job for RenewArgs {
             patience_s: self.plan.wait.into(),
             keep_on_failure: false,
             confirm_timeout_s: self.plan.confirm_timeout.into(),
+            endpoints: endpoints(),
             outside: None,
         };
         let planned = engine.plan(request, tell).await?;
@@ -70,8 +73,8 @@ impl Job for RenewArgs {
         };
         if outcome == Outcome::Changed && !self.check {
             let host = engine.route.host.clone();
-            let outside = |facts: &_, exposure: &_, certificate| {
-                let mut expected = expected(&host, &work.vars, facts, exposure, certificate);
+            let outside = |facts: &_, exposure: &_, pins| {
+                let mut expected = expected(&host, &work.vars, facts, exposure, pins);
                 // No port is opened or closed.
                 expected.closed.clear();
                 expected
@@ -104,7 +107,7 @@ async fn served(sight: &Sight, host: &str, info: &CertificateInfo) -> Served {
         Sight::AsClient(way) | Sight::ThroughSession(way) => way,
         Sight::Blocked { why } => return Served::NotLookedAt { why: why.clone() },
     };
-    match served_certificate(way, host).await {
+    match client::served(way, &https(), host).await {
         Ok(sha256) if sha256 == info.sha256 => Served::This,
         Ok(sha256) => Served::Other { sha256 },
         Err(error) => Served::Nothing { why: format!("{error:#}") },

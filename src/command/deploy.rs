@@ -15,7 +15,7 @@ use crate::event::{Outcome, What};
 use crate::failure::{Exit, Failure};
 use crate::remote::{Engine, Tell};
 use crate::spec::Scope;
-use crate::stack::API_LINK;
+use crate::stack::{API_LINK, endpoints};
 
 /// The part of the stack that is deployed.
 const TAG: &str = "api";
@@ -89,14 +89,15 @@ impl Deploy {
             patience_s: plan.wait.into(),
             keep_on_failure: false,
             confirm_timeout_s: plan.confirm_timeout.into(),
+            endpoints: endpoints(),
             outside: None,
         };
         let planned = engine.plan(request, tell).await?;
         show_plan(&planned, tell);
         let host = engine.route.host.clone();
         if !self.args.check {
-            let outside = |facts: &_, exposure: &_, certificate| {
-                let mut expected = expected(&host, &work.vars, facts, exposure, certificate);
+            let outside = |facts: &_, exposure: &_, pins| {
+                let mut expected = expected(&host, &work.vars, facts, exposure, pins);
                 expected.closed.clear();
                 expected
             };

@@ -1,6 +1,6 @@
 //! `hwctl doctor`: the cause of a fault with its evidence and the next step; mends what is safe.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 
 use super::fleet::{self, Ended, Job, Show};
@@ -9,15 +9,16 @@ use super::outside::{expected, urls};
 use super::provision::{load_templates, make_stack};
 use super::run::{Carry, carry_out, run_info, show_plan};
 use crate::cli::DoctorArgs;
-use crate::engine::protocol::{CONFIRM_TIMEOUT_S, Goal, PlanRequest, Restart};
-use crate::engine::{Examination, Service};
+use crate::client::{status, url, url_host};
+use crate::engine::Examination;
+use crate::engine::protocol::{CONFIRM_TIMEOUT_S, Goal, PlanRequest, RestartRequest};
 use crate::event::{Finding, Fix, Outcome, What};
 use crate::failure::{Exit, Failure};
 use crate::inventory::{Network, Site};
-use crate::remote::{Engine, Route, Tell, shown, status};
+use crate::remote::{Engine, Route, Tell};
 use crate::resource::Secret;
-use crate::spec::Scope;
-use crate::stack::{CERTIFICATE, Stack};
+use crate::spec::{Scope, restart_of};
+use crate::stack::{Stack, endpoints, https};
 
 /// How often a mended host is looked at again: one fault may hide the next.
 const ROUNDS: usize = 3;
@@ -115,19 +116,20 @@ impl Doctor {
     ) -> Result<(), Failure> {
         let tags = match fix {
             Fix::Provision { tags } => tags.clone(),
-            Fix::RestartSocket => {
-                let service = Service::ApiSocket;
-                tell(What::Step {
-                    message: format!("restarting {}", service.name()),
-                    fraction: None,
-                });
-                let restart = Restart {
-                    service,
+            Fix::RestartSocket { name } => {
+                let found = restart_of(&made.parts, name);
+                let (part, restart) =
+                    found.with_context(|| format!("the stack has no restart `{name}`"))?;
+                let message = format!("restarting {}", restart.label);
+                tell(What::Step { message, fraction: None });
+                let asked = RestartRequest {
+                    part: part.clone(),
+                    restart: restart.clone(),
                     run: run_info("doctor"),
                     patience_s: self.args.wait.into(),
-                    certificate: CERTIFICATE.into(),
+                    endpoints: endpoints(),
                 };
-                return engine.restart(restart, tell).await.map(|_| ());
+                return engine.restart(asked, tell).await.map(|_| ());
             }
         };
         let request = PlanRequest {
@@ -141,13 +143,14 @@ impl Doctor {
             patience_s: self.args.wait.into(),
             keep_on_failure: false,
             confirm_timeout_s: CONFIRM_TIMEOUT_S,
+            endpoints: endpoints(),
             outside: None,
         };
         let planned = engine.plan(request, tell).await?;
         show_plan(&planned, tell);
         let host = engine.route.host.clone();
-        let outside = |facts: &_, exposure: &_, certificate: Option<_>| {
-            let mut expected = expected(&host, &work.vars, facts, exposure, certificate);
+        let outside = |facts: &_, exposure: &_, pins: Option<_>| {
+            let mut expected = expected(&host, &work.vars, facts, exposure, pins);
             expected.closed.clear();
             expected
         };
@@ -169,8 +172,12 @@ async fn at_url(
     work: &Work,
     is_healthy: bool,
 ) -> Option<Finding> {
-    let url = format!("https://{}{path}", shown(&route.host));
-    let seen = status(route, path).await;
+    let endpoint = https();
+    let url = url(&endpoint, &url_host(&route.host), path);
+    let seen = match route.way().await {
+        Ok(way) => status(&way, &endpoint, &route.host, path).await,
+        Err(error) => Err(error),
+    };
     let site = work.vars.sites.iter().filter(|(_, site)| below(path, &site.path));
     let site = site.max_by_key(|(_, site)| site.path.len());
     match (seen, site) {

@@ -1,4 +1,5 @@
-//! `hwctl engine`: serves one session on the host. Not for people.
+//! `hwctl engine`: serves one session on the host; and `hwctl look`, its part in trying a configuration of
+//! nginx. Not for people.
 
 use anyhow::Result;
 use rustix::fs::Mode;
@@ -20,4 +21,12 @@ pub fn run(connection: Option<&str>) -> Result<Exit> {
     // A read of standard input that is under way would be waited for.
     runtime.shutdown_background();
     served.map(|()| Exit::Done)
+}
+
+/// Looks at the second nginx of the engine, from within its network.
+pub fn look() -> Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let looked = runtime.block_on(engine::look(tokio::io::stdin(), tokio::io::stdout()));
+    runtime.shutdown_background();
+    looked.map(|()| Exit::Done)
 }

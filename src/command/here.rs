@@ -8,6 +8,7 @@ use tokio::io::{AsyncWriteExt as _, WriteHalf, split};
 use tokio::io::{BufReader, DuplexStream, ReadHalf};
 
 use super::run::run_info;
+use crate::client::served;
 use crate::engine;
 use crate::engine::protocol::{
     CLIENT_GREETING, CONFIRM_TIMEOUT_S, ENGINE_GREETING, Goal, HEARTBEAT, PlanRequest, Reply,
@@ -16,8 +17,8 @@ use crate::engine::protocol::{
 use crate::event::What;
 use crate::failure::{Exit, Failure};
 use crate::part;
-use crate::remote::served_certificate;
 use crate::report::print;
+use crate::stack::{HTTPS, endpoints, https};
 
 /// How long another run is waited for, in seconds.
 const PATIENCE_S: u64 = 300;
@@ -73,6 +74,7 @@ impl Line {
             patience_s: PATIENCE_S,
             keep_on_failure: false,
             confirm_timeout_s: CONFIRM_TIMEOUT_S,
+            endpoints: endpoints(),
             outside: None,
         };
         let Reply::Plan { changes, fingerprint, .. } = self.ask(&Request::Plan(request)).await?
@@ -87,10 +89,10 @@ impl Line {
             print(&format!("{:?} {}", planned.change.action, planned.change.id));
         }
         let applied = self.ask(&Request::Apply { fingerprint }).await?;
-        let Reply::Applied { certificate } = applied else { bail!("the engine does not apply") };
+        let Reply::Applied { pins } = applied else { bail!("the engine does not apply") };
         let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
-        let wrong = match served_certificate(&loopback.into(), "127.0.0.1").await {
-            Ok(served) if certificate.as_ref() == Some(&served) => None,
+        let wrong = match served(&loopback.into(), &https(), "127.0.0.1").await {
+            Ok(served) if pins.of(HTTPS) == Some(&served) => None,
             Ok(served) => Some(format!("it serves another one (SHA-256 {served})")),
             Err(error) => Some(format!("{error:#}")),
         };

@@ -8,15 +8,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::fleet;
-use crate::engine::{self, Service, Status};
+use super::outside::{page, redirect};
+use crate::client::{Expected, Pins, probe};
+use crate::engine::{self, Status};
 use crate::event::Check;
 use crate::failure::{Exit, Failure};
-use crate::https::Way;
-use crate::part;
-use crate::remote::{Expected, Look, Page, look_by};
+use crate::part::DRIVERS;
 use crate::report::{HostHealth, document, health_lines, print};
-use crate::resource::{Host, fingerprint};
-use crate::stack::CERTIFICATE;
+use crate::resource::Host;
+use crate::spec::restart_of;
+use crate::stack::endpoints;
 
 /// How long the API may take to answer after a restart.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -87,41 +88,23 @@ pub fn confirm(run: &str) -> Result<Exit> {
     confirmed.map(|()| Exit::Done)
 }
 
-/// Runs `hwctl look`: the engine's part in trying nginx's configuration before it goes live. What is
-/// expected is read from standard input; what is wrong, and nginx's own doing, is printed.
-pub fn try_out(to: IpAddr, from: Option<IpAddr>, certificate: String) -> Result<Exit> {
-    let expected: Expected = serde_json::from_reader(std::io::stdin())?;
-    let expected = Expected { certificate: Some(certificate), ..expected };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let way = Way::Direct { to, from };
-    let looking = look_by(&way, &expected);
-    let seen = runtime.block_on(async { tokio::time::timeout(PATIENCE, looking).await })?;
-    for Look { check, .. } in seen.iter().filter(|look| !look.check.ok && !look.behind) {
-        print(&format!("{}: {}", check.name, check.detail));
-    }
-    Ok(Exit::Done)
-}
-
-async fn through_nginx() -> Result<Vec<Check>> {
-    let page = |path: &str| Page {
-        path: path.to_owned(),
-        statuses: vec![200],
-        holds: None,
-        is_listed: false,
-    };
+async fn through_nginx(host: &Host) -> Vec<Check> {
+    let pages = ["/", "/flask/api/ping", "/flask/api/health"].map(|path| page(path, 200, None));
+    let localhost = IpAddr::from(Ipv4Addr::LOCALHOST);
     let expected = Expected {
-        address: "127.0.0.1".to_owned(),
-        certificate: Some(fingerprint(Path::new(CERTIFICATE))?),
-        pages: vec![page("/"), page("/flask/api/ping"), page("/flask/api/health")],
+        address: localhost.to_string(),
+        pins: Some(Pins::read(&endpoints(), host)),
+        endpoints: endpoints(),
+        questions: [redirect()].into_iter().chain(pages).collect(),
         closed: Vec::new(),
     };
-    let looks = look_by(&IpAddr::from(Ipv4Addr::LOCALHOST).into(), &expected).await;
-    Ok(looks.into_iter().map(|look| look.check).collect())
+    let seen = probe(&localhost.into(), &expected).await;
+    seen.into_iter().map(|seen| seen.check).collect()
 }
 
 /// The same as `hwctl status`, save for the drift: what the host should be is not known here.
 async fn check(host: &Host, json: bool) -> Exit {
-    let Status { checks, .. } = engine::status(host, &[], part::DRIVERS).await;
+    let Status { checks, .. } = engine::status(host, &[], DRIVERS).await;
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let found = [HostHealth::new(name, checks)];
     if json {
@@ -136,11 +119,13 @@ async fn check(host: &Host, json: bool) -> Exit {
 
 async fn restart(host: &Host) -> Result<Exit> {
     let start = Instant::now();
-    Service::Api.restart(host).await?;
-    let mut last = through_nginx().await?;
+    let parts = engine::kept_parts(host)?;
+    let (part, restart) = restart_of(&parts, "api").context("this host has no API")?;
+    engine::restart(host, part, restart, DRIVERS).await?;
+    let mut last = through_nginx(host).await;
     while !last.iter().all(|check| check.ok) && start.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(200)).await;
-        last = through_nginx().await?;
+        last = through_nginx(host).await;
     }
     let wrong: Vec<_> = last.iter().filter(|check| !check.ok).collect();
     if wrong.is_empty() {
@@ -153,6 +138,6 @@ async fn restart(host: &Host) -> Result<Exit> {
     let mut failure = Failure::new(Exit::Failed, "flask-app is not healthy after the restart")
         .hint("`journalctl -u flask-app` has the rest");
     failure.why = wrong.iter().map(|check| format!("{}: {}", check.name, check.detail)).collect();
-    failure.why.extend(Service::Api.last_words(host, 8).await?);
+    failure.why.extend(engine::tail(host, &restart.log, 8).await?);
     Err(failure.into())
 }

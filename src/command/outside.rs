@@ -1,13 +1,27 @@
-//! What a client should see of a provisioned host, and where it serves.
+//! Where a provisioned host serves, and what a client should see of it.
 
+use crate::client::{Expected, Pins, Question, Wanted, url_host};
 use crate::inventory::{Protocol, Site, Vars};
-use crate::remote::{Expected, Page, shown};
 use crate::resource::{Exposure, Facts};
+use crate::stack::{HTTP, HTTPS, endpoints};
 
 /// Ports that services of this and other stacks listen on: none of them may answer from outside
 /// unless it is declared.
 const PRIVATE_PORTS: [u16; 16] =
     [21, 25, 111, 2375, 2376, 3000, 3306, 5000, 5432, 6379, 8000, 8080, 8443, 9090, 9100, 11211];
+
+/// HTTP leads to HTTPS.
+pub(super) fn redirect() -> Question {
+    let wanted = Wanted::RedirectTo(HTTPS.to_owned());
+    Question { endpoint: HTTP.to_owned(), path: "/".to_owned(), wanted }
+}
+
+/// A page with one right answer, the same for all clients.
+pub(super) fn page(path: &str, status: u16, holds: Option<&str>) -> Question {
+    let (statuses, holds) = (vec![status], holds.map(str::to_owned));
+    let wanted = Wanted::Page { statuses, holds, is_listed: false };
+    Question { endpoint: HTTPS.to_owned(), path: path.to_owned(), wanted }
+}
 
 fn with_slash(path: &str) -> String {
     if path.ends_with('/') { path.to_owned() } else { format!("{path}/") }
@@ -16,7 +30,7 @@ fn with_slash(path: &str) -> String {
 /// Where the host serves.
 pub(super) fn urls(address: &str, vars: &Vars) -> Vec<String> {
     let paths = vars.sites.values().map(|site| with_slash(&site.path));
-    let host = shown(address);
+    let host = url_host(address);
     paths.chain(["/flask/swagger/".to_owned()]).map(|p| format!("https://{host}{p}")).collect()
 }
 
@@ -26,21 +40,16 @@ pub(super) fn expected(
     vars: &Vars,
     facts: &Facts,
     exposure: &Exposure,
-    certificate: Option<String>,
+    pins: Option<Pins>,
 ) -> Expected {
-    let mut pages: Vec<_> = vars.sites.values().map(|site| site_page(site, facts)).collect();
-    let page = |path: &str, status, holds: Option<&str>| Page {
-        path: path.to_owned(),
-        statuses: vec![status],
-        holds: holds.map(str::to_owned),
-        is_listed: false,
-    };
-    pages.push(page("/flask/api/ping", 200, Some("{\"status\":\"ok\"}")));
-    pages.push(page("/flask/api/health", 200, None));
-    pages.push(page("/flask/api/count", 401, None));
-    pages.push(page("/flask/swagger/", 200, None));
+    let sites = vars.sites.values().map(|site| site_page(site, facts));
+    let mut questions: Vec<_> = [redirect()].into_iter().chain(sites).collect();
+    questions.push(page("/flask/api/ping", 200, Some("{\"status\":\"ok\"}")));
+    questions.push(page("/flask/api/health", 200, None));
+    questions.push(page("/flask/api/count", 401, None));
+    questions.push(page("/flask/swagger/", 200, None));
     let closed = closed(vars, facts, exposure);
-    Expected { address: address.to_owned(), certificate, pages, closed }
+    Expected { address: address.to_owned(), endpoints: endpoints(), pins, questions, closed }
 }
 
 /// The ports that must not answer: not those that the inventory or others open in ufw, and also those that
@@ -61,7 +70,7 @@ fn closed(vars: &Vars, facts: &Facts, exposure: &Exposure) -> Vec<u16> {
 }
 
 /// A closed site answers 403 to those who are not on its list, and asks the others who they are.
-fn site_page(site: &Site, facts: &Facts) -> Page {
+fn site_page(site: &Site, facts: &Facts) -> Question {
     let listed = facts.ssh_client.map(|us| site.allow.iter().any(|network| network.contains(us)));
     let let_in = if site.users.is_empty() { 200 } else { 401 };
     let statuses = match listed {
@@ -70,7 +79,8 @@ fn site_page(site: &Site, facts: &Facts) -> Page {
         Some(false) => vec![403],
         None => vec![let_in, 403],
     };
-    Page { path: with_slash(&site.path), statuses, holds: None, is_listed: !site.allow.is_empty() }
+    let wanted = Wanted::Page { statuses, holds: None, is_listed: !site.allow.is_empty() };
+    Question { endpoint: HTTPS.to_owned(), path: with_slash(&site.path), wanted }
 }
 
 #[cfg(test)]

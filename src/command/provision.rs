@@ -12,14 +12,15 @@ use super::run::{Carry, carry_out, run_info, show_plan};
 use super::vouch;
 use crate::bundle;
 use crate::cli::{LookArgs, PartArgs, ProvisionArgs};
+use crate::client::Expected;
 use crate::engine::protocol::{Goal, PlanRequest};
 use crate::event::{Outcome, What};
 use crate::failure::{Exit, Failure};
 use crate::inventory::Vars;
-use crate::remote::{Engine, Expected, Tell};
+use crate::remote::{Engine, Tell};
 use crate::resource::{Blob, Exposure, Facts};
 use crate::spec::Scope;
-use crate::stack::{Context, Stack, TAGS, Templates, stack};
+use crate::stack::{Context, Stack, TAGS, Templates, endpoints, stack};
 
 /// The parts of the stack that open and close ports; after others they are not knocked at.
 const PORT_TAGS: [&str; 4] = ["packages", "firewall", "redis", "api"];
@@ -87,10 +88,10 @@ impl Job for Provision {
         let opens_ports = PORT_TAGS.iter().any(|part| scope.has(part));
         let serves = scope.has("nginx");
         let host = engine.route.host.clone();
-        let outside = |facts: &_, exposure: &_, certificate: Option<_>| {
+        let outside = |facts: &_, exposure: &_, pins: Option<_>| {
             // nginx serves a new certificate once its own part tells it so.
-            let certificate = certificate.filter(|_| serves);
-            let mut expected = expected(&host, &work.vars, facts, exposure, certificate);
+            let pins = pins.filter(|_| serves);
+            let mut expected = expected(&host, &work.vars, facts, exposure, pins);
             if !opens_ports {
                 expected.closed.clear();
             }
@@ -107,7 +108,11 @@ impl Job for Provision {
             patience_s: args.plan.wait.into(),
             keep_on_failure: args.keep_on_failure,
             confirm_timeout_s: args.plan.confirm_timeout.into(),
-            outside: Some(trial(outside(&engine.facts, &Exposure::default(), None))?),
+            endpoints: endpoints(),
+            outside: Some(Expected {
+                closed: Vec::new(),
+                ..outside(&engine.facts, &Exposure::default(), None)
+            }),
         };
         let planned = engine.plan(request, tell).await?;
         show_plan(&planned, tell);
@@ -128,12 +133,6 @@ impl Job for Provision {
         let urls = if args.check { vec![] } else { urls(&host, &work.vars) };
         Ok(Ended { outcome, urls })
     }
-}
-
-/// What a client should see, for the host's own look at nginx before a change of it goes live.
-fn trial(outside: Expected) -> Result<String, Failure> {
-    let nginx_alone = Expected { closed: Vec::new(), ..outside };
-    serde_json::to_string(&nginx_alone).map_err(|error| anyhow::Error::from(error).into())
 }
 
 /// The templates: hwctl's own, and those beside the inventory. Read once for all hosts.

@@ -8,16 +8,15 @@ use super::outside::{expected, urls};
 use super::run::{look_after, run_info};
 use super::sight::{Sight, web_ports};
 use crate::cli::{RestartArgs, RestartWhat};
-use crate::engine::Service;
-use crate::engine::protocol::Restart;
+use crate::engine::protocol::RestartRequest;
 use crate::event::{Check, Outcome, What};
 use crate::failure::{Exit, Failure};
-use crate::inventory::Vars;
 use crate::remote::{Engine, Tell};
-use crate::stack::CERTIFICATE;
+use crate::spec::{PartSpec, Restart, in_order, restart_of};
+use crate::stack::{endpoints, parts};
 
 /// How many lines of a log a failure shows.
-const LAST_WORDS: usize = 8;
+const LOG_LINES: usize = 8;
 
 /// Runs `hwctl restart`.
 pub fn run(args: RestartArgs) -> Result<Exit> {
@@ -29,8 +28,9 @@ pub fn run(args: RestartArgs) -> Result<Exit> {
 impl Job for RestartArgs {
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
         let mut engine = Engine::start(&work.target, tell).await?;
-        for service in services(self.what, &work.vars) {
-            restart(&service, self, work, &mut engine, tell).await?;
+        let parts = parts(&work.vars);
+        for meant in meant(self.what, &parts) {
+            restart(meant, self, work, &mut engine, tell).await?;
         }
         let host = engine.route.host.clone();
         engine.hang_up().await;
@@ -39,36 +39,41 @@ impl Job for RestartArgs {
     }
 }
 
-/// In the order of who needs whom.
-fn services(what: RestartWhat, vars: &Vars) -> Vec<Service> {
-    let redis = Service::Container(vars.redis.container.clone());
+/// What is meant, in the order of who requires whom.
+fn meant(what: RestartWhat, parts: &[PartSpec]) -> Vec<(&PartSpec, &Restart)> {
+    let one = |name| restart_of(parts, name).into_iter().collect();
     match what {
-        RestartWhat::Api => vec![Service::Api],
-        RestartWhat::Nginx => vec![Service::Nginx],
-        RestartWhat::Redis => vec![redis],
-        RestartWhat::All => vec![redis, Service::Api, Service::Nginx],
+        RestartWhat::Api => one("api"),
+        RestartWhat::Nginx => one("nginx"),
+        RestartWhat::Redis => one("redis"),
+        RestartWhat::All => in_order(parts)
+            .into_iter()
+            .flat_map(|part| part.restarts.iter().map(move |restart| (part, restart)))
+            .filter(|(_, restart)| restart.in_all)
+            .collect(),
     }
 }
 
 async fn restart(
-    service: &Service,
+    (part, restart): (&PartSpec, &Restart),
     args: &RestartArgs,
     work: &Work,
     engine: &mut Engine,
     tell: Tell<'_>,
 ) -> Result<(), Failure> {
     let step = |message| tell(What::Step { message, fraction: None });
-    step(format!("restarting {}", service.name()));
-    let request = Restart {
-        service: service.clone(),
+    step(format!("restarting {}", restart.label));
+    let request = RestartRequest {
+        part: part.clone(),
+        restart: restart.clone(),
         run: run_info("restart"),
         patience_s: args.wait.into(),
-        certificate: CERTIFICATE.into(),
+        endpoints: endpoints(),
     };
-    let certificate = engine.restart(request, tell).await?;
+    let pins = engine.restart(request, tell).await?;
     let exposure = engine.exposure(tell).await?;
-    let (host, certificate) = (engine.route.host.clone(), Some(certificate));
-    let expected = expected(&host, &work.vars, &engine.facts, &exposure, certificate);
+    let host = engine.route.host.clone();
+    let expected = expected(&host, &work.vars, &engine.facts, &exposure, Some(pins));
     let sight = Sight::find(engine).await;
     let mut wrong = look_after(&sight, &expected, &[], tell).await;
     if let Some(Check { name, ok: false, detail }) = web_ports(&sight, engine, tell).await? {
@@ -77,11 +82,11 @@ async fn restart(
     if wrong.is_empty() {
         return Ok(());
     }
-    let what = format!("`{}` is restarted, and the host is not healthy", service.name());
+    let what = format!("`{}` is restarted, and the host is not healthy", restart.label);
     let mut failure =
         Failure::new(Exit::Failed, what).hint("`hwctl plan` shows what is not as it should be");
     failure.why = wrong;
-    let words = engine.last_words(service.clone(), LAST_WORDS, tell).await?;
-    failure.why.push(format!("the last lines of its log:\n{}", words.join("\n")));
+    let lines = engine.tail(restart.log.clone(), LOG_LINES, tell).await?;
+    failure.why.push(format!("the last lines of its log:\n{}", lines.join("\n")));
     Err(failure)
 }

@@ -7,19 +7,20 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::sight::Sight;
+use crate::client::{Expected, Pins};
 use crate::engine::protocol::RunInfo;
 use crate::event::What;
 use crate::failure::{Exit, Failure};
-use crate::remote::{Engine, Expected, Planned, Tell};
+use crate::remote::{Engine, Planned, Tell};
 use crate::resource::{Blob, Exposure, Facts, user_name};
-use crate::stack::Upload;
+use crate::stack::{Upload, endpoints};
 
 /// How long a host that may not serve at all is looked at before a run of a part.
 const GLANCE: Duration = Duration::from_secs(3);
 
-/// What the host should look like from outside, given what it is, what others open on it, and its
-/// certificate.
-pub(super) type Outside<'a> = &'a (dyn Fn(&Facts, &Exposure, Option<String>) -> Expected + Sync);
+/// What a client should see of the host, given what it is, what others open on it, and the certificates of
+/// its endpoints as far as they are known.
+pub(super) type Outside<'a> = &'a (dyn Fn(&Facts, &Exposure, Option<Pins>) -> Expected + Sync);
 
 /// How a plan is carried out.
 #[derive(Clone, Copy)]
@@ -64,13 +65,14 @@ pub(super) async fn carry_out(
         Some(outside) => look_before(engine, outside, carry.is_part, tell).await,
         None => (None, Vec::new()),
     };
-    let certificate = engine.apply(planned.fingerprint, &uploads, tell).await?;
-    let (Some(certificate), Some(outside)) = (certificate, carry.outside) else {
+    let pins = engine.apply(planned.fingerprint, &uploads, tell).await?;
+    // A run of a part may come before the one that makes the host serve.
+    let Some(outside) = carry.outside.filter(|_| pins.recognize_any(&endpoints())) else {
         return engine.keep(tell).await;
     };
     // What cannot be told of others fails no run.
     let exposure = engine.exposure(tell).await.unwrap_or_default();
-    let expected = outside(&engine.facts, &exposure, Some(certificate));
+    let expected = outside(&engine.facts, &exposure, Some(pins));
     let sight = match before {
         // Ports that this run has shut are its fault.
         Some(Sight::AsClient(_)) => Sight::as_client(engine).await,

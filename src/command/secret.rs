@@ -14,7 +14,7 @@ use crate::failure::{Exit, Failure};
 use crate::remote::{Engine, Tell};
 use crate::resource::Resource;
 use crate::spec::Scope;
-use crate::stack::JWT_KEY;
+use crate::stack::{JWT_KEY, endpoints};
 
 /// The part of the stack that uses the key.
 const TAG: &str = "api";
@@ -52,6 +52,7 @@ impl Job for Rotate {
             patience_s: args.plan.wait.into(),
             keep_on_failure: false,
             confirm_timeout_s: args.plan.confirm_timeout.into(),
+            endpoints: endpoints(),
             outside: None,
         };
         let planned = engine.plan(request, tell).await?;
@@ -68,9 +69,8 @@ impl Job for Rotate {
         show_plan(&planned, tell);
         if !args.check {
             let host = engine.route.host.clone();
-            let outside = |facts: &_, exposure: &_, certificate| {
-                expected(&host, &work.vars, facts, exposure, certificate)
-            };
+            let outside =
+                |facts: &_, exposure: &_, pins| expected(&host, &work.vars, facts, exposure, pins);
             let carry = Carry {
                 uploads: &made.uploads,
                 keep_on_failure: false,

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
 
+use crate::client::{Expected, Seen, Way, probe};
 use crate::event::{Check, What};
 use crate::failure::Failure;
-use crate::https::Way;
-use crate::remote::{Engine, Expected, Look, Tell, WebPorts, look_by};
+use crate::remote::{Engine, Tell, WebPorts};
 use crate::resource::Facts;
 
 /// How long services may take until they look right from outside.
@@ -92,8 +92,8 @@ impl Sight {
     /// Looks once.
     pub(super) async fn look(&self, expected: Expected) -> Vec<Check> {
         let Some(way) = self.way() else { return Vec::new() };
-        let looks = look_by(way, &self.expected(expected)).await;
-        looks.into_iter().map(|Look { check, .. }| self.shown(check)).collect()
+        let seen = probe(way, &self.expected(expected)).await;
+        seen.into_iter().map(|Seen { check, .. }| self.shown(check)).collect()
     }
 
     /// Looks until all is right. Services that were just started may need a moment: the API finds Redis

@@ -15,14 +15,14 @@ use super::hosts::Work;
 use super::outside::expected;
 use super::sight::{Sight, web_ports};
 use crate::cli::VerifyArgs;
+use crate::client::{Answer, Connection, Way, url_host};
 use crate::engine::Status;
 use crate::event::{Check, Outcome, What};
 use crate::failure::{Exit, Failure};
-use crate::https::{Answer, Connection, Way};
 use crate::inventory::Site;
-use crate::remote::{Engine, Tell, shown};
+use crate::remote::{Engine, Tell};
 use crate::resource::Secret;
-use crate::stack::parts;
+use crate::stack::{HTTPS, http, https, parts};
 
 /// How long one question may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -53,8 +53,8 @@ impl Job for VerifyArgs {
 
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
         let mut engine = Engine::start(&work.target, tell).await?;
-        let Status { checks, certificate } = engine.status(parts(&work.vars), None, tell).await?;
-        let certificate = certificate.ok_or_else(|| {
+        let Status { checks, pins } = engine.status(parts(&work.vars), None, tell).await?;
+        let certificate = pins.of(HTTPS).map(str::to_owned).ok_or_else(|| {
             Failure::new(Exit::Failed, "the host has no certificate to know it by")
                 .hint("`hwctl provision` makes the stack")
         })?;
@@ -62,12 +62,12 @@ impl Job for VerifyArgs {
         let exposure = engine.exposure(tell).await?;
         let sight = Sight::find(&engine).await;
         sight.tell(tell);
-        let expected = expected(&host, &work.vars, &facts, &exposure, Some(certificate.clone()));
+        let expected = expected(&host, &work.vars, &facts, &exposure, Some(pins));
         let mut seen = sight.look(expected).await;
         seen.extend(web_ports(&sight, &mut engine, tell).await?);
         seen.extend(checks.into_iter().filter(|check| check.name == "certificate"));
         if let Some(way) = sight.way() {
-            let client = Client { way: way.clone(), host: shown(&host), certificate };
+            let client = Client { way: way.clone(), host: url_host(&host), certificate };
             seen.extend(client.uses(work, sight.client(&facts)).await);
         }
         engine.hang_up().await;
@@ -106,8 +106,9 @@ impl Client {
     /// One question on a connection of its own.
     async fn ask(&self, request: hyper::http::request::Builder, body: Bytes) -> Result<Answer> {
         let asked = async {
+            let pin = Some(self.certificate.as_str());
             let mut connection =
-                Connection::secure(self.way.clone(), &self.host, Some(&self.certificate)).await?;
+                Connection::secure(&self.way, https().port, &self.host, pin).await?;
             connection.send(request, body).await
         };
         tokio::time::timeout(PATIENCE, asked).await.context("no answer within 10 s")?
@@ -117,7 +118,8 @@ impl Client {
         let mut checks = Vec::new();
         let path = "/some/page?with=a-query";
         let seen = async {
-            let answer = Connection::plain(self.way.clone(), &self.host).await?.get(path).await?;
+            let answer =
+                Connection::plain(&self.way, http().port, &self.host).await?.get(path).await?;
             leads_to(&answer, &format!("https://{}{path}", self.host))
         };
         checks.push(Check::of("http:// leads to https://", seen.await));

@@ -13,7 +13,7 @@ use super::input::{Halt, Halted};
 use super::journal::Journal;
 use super::plan::{Plan, Step, Wanted};
 use super::protocol::Reply;
-use super::validate::Outside;
+use super::rehearsal::Outside;
 use crate::event::What;
 use crate::resource::{Action, Advise, Back, Change, Detail, Host, Resource, Saved};
 

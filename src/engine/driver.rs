@@ -71,6 +71,11 @@ pub trait Driver: Debug + Sync {
         Box::pin(async { Ok(Vec::new()) })
     }
 
+    /// Restarts the part, where that takes more than a restart of a unit or a container.
+    fn restart<'a>(&'a self, _case: &'a Case<'a>) -> Later<'a, ()> {
+        Box::pin(async move { bail!("the driver `{}` restarts nothing", self.name()) })
+    }
+
     /// Its way to copy data, where it has one.
     fn dump(&self) -> Option<&dyn Dump> {
         None

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use anyhow::{Result, anyhow};
 use futures_util::future::join_all;
 
+use super::rehearsal;
 use super::validate;
 use crate::event::Planned;
 use crate::failure::{Exit, Failure};
@@ -144,7 +145,7 @@ impl Plan {
     pub(super) fn has_nginx_read_its_configuration(&self) -> bool {
         self.steps.iter().zip(&self.changes).any(|(step, planned)| {
             validate::is_nginx_configuration(&step.resource)
-                || validate::is_nginx(&step.resource) && planned.change.action != Action::Stop
+                || rehearsal::is_nginx(&step.resource) && planned.change.action != Action::Stop
         })
     }
 

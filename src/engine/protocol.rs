@@ -15,13 +15,14 @@ use flate2::read::{DeflateDecoder, DeflateEncoder};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-use super::{Copied, Examination, LogsRequest, Service, Status};
+use super::{Copied, Examination, LogsRequest, Status};
+use crate::client::{Expected, Pins};
 use crate::event::{Finding, LogLine, Planned, Run, What};
 use crate::failure::Failure;
 use crate::resource::{
     Blob, CertificateInfo, Declared, Exposure, Facts, Id, Secret, decode, encode,
 };
-use crate::spec::{PartSpec, Scope};
+use crate::spec::{Endpoint, LogSource, PartSpec, Restart, Scope};
 
 /// The line that the operator's side begins with. What comes before it (a password that sudo did
 /// not want) is passed over.
@@ -92,12 +93,12 @@ pub enum Request {
         /// What ssh says.
         why: String,
     },
-    /// Restart a service; answered by [`Reply::Restarted`] once it says that it is ready.
-    Restart(Restart),
-    /// The last lines of a service's log; answered by [`Reply::Lines`].
-    LastWords {
-        /// Which.
-        service: Service,
+    /// Restart something of a part; answered by [`Reply::Restarted`] once it says that it is ready.
+    Restart(RestartRequest),
+    /// The last lines of a log; answered by [`Reply::Lines`].
+    Tail {
+        /// The log.
+        source: LogSource,
         /// At most so many.
         lines: usize,
     },
@@ -150,23 +151,25 @@ pub struct PlanRequest {
     /// How long a change that could lock the operator out waits for a new login, in seconds,
     /// before it is taken back. See [`CONFIRM_TIMEOUT_S`].
     pub confirm_timeout_s: u64,
-    /// What a client should see of nginx, as `hwctl look` reads it: a changed configuration is tried
-    /// with it before it goes live.
-    #[serde(default)]
-    pub outside: Option<String>,
+    /// How clients reach the host and recognize it: [`Reply::Applied`] has the certificates.
+    pub endpoints: Vec<Endpoint>,
+    /// What a client should see of nginx: a changed configuration is tried with it before it goes live.
+    pub outside: Option<Expected>,
 }
 
 /// What a restart is asked for.
 #[derive(Debug, Serialize, Deserialize)]
-pub struct Restart {
-    /// Of what.
-    pub service: Service,
+pub struct RestartRequest {
+    /// The part.
+    pub part: PartSpec,
+    /// What of it.
+    pub restart: Restart,
     /// Who asks, for the lock.
     pub run: RunInfo,
     /// See [`PlanRequest::patience_s`].
     pub patience_s: u64,
-    /// Where the certificate is that nginx serves.
-    pub certificate: PathBuf,
+    /// How clients reach the host and recognize it.
+    pub endpoints: Vec<Endpoint>,
 }
 
 /// What a restore is asked for.
@@ -266,8 +269,8 @@ pub enum Reply {
     },
     /// The plan is carried out and waits to be kept.
     Applied {
-        /// SHA-256 of the served certificate (DER), in hex, when the stack has one.
-        certificate: Option<String>,
+        /// The certificates that the endpoints of the request serve now.
+        pins: Pins,
     },
     /// The run is kept, or taken back.
     Closed,
@@ -276,10 +279,10 @@ pub enum Reply {
         /// What of it cannot be taken back.
         left: Vec<String>,
     },
-    /// The service runs again.
+    /// It runs again.
     Restarted {
-        /// SHA-256 of the served certificate (DER), in hex.
-        certificate: String,
+        /// The certificates that the endpoints of the request serve.
+        pins: Pins,
     },
     /// Lines of a log, oldest first.
     Lines(Vec<String>),

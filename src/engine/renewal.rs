@@ -1,7 +1,5 @@
 //! The certificate that hwctl made on this host: what it says, and what makes a new one.
 
-use std::path::Path;
-
 use anyhow::{Result, anyhow};
 
 use super::goal::with_users;
@@ -55,16 +53,4 @@ pub(super) fn wanted(
     }
     let first = Declared { tag, resource: certificate.into() };
     Ok(with_users(first, manifest))
-}
-
-/// The fingerprint of the first certificate among `resources`.
-pub(super) fn fingerprint<'a>(
-    mut resources: impl Iterator<Item = &'a Resource>,
-    host: &Host,
-) -> Option<String> {
-    resources.find_map(|resource| {
-        let Resource::Certificate(certificate) = resource else { return None };
-        let path: &Path = &certificate.certificate;
-        crate::resource::fingerprint(&host.path(path)).ok()
-    })
 }

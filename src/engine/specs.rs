@@ -28,6 +28,13 @@ pub(super) fn read(host: &Host) -> Result<Option<Vec<PartSpec>>> {
     read_from(&path(host))
 }
 
+/// The specs of the parts of this host. An error where no run has kept any.
+pub fn kept_parts(host: &Host) -> Result<Vec<PartSpec>> {
+    read(host)?
+        .context("hwctl knows no parts of this host")
+        .hint("`hwctl provision` writes down what the host has")
+}
+
 /// Refuses a host whose specs have a format of a newer build. A damaged file is no obstacle to a run: it
 /// is written again.
 pub(super) fn require_known_format(host: &Host) -> Result<()> {
@@ -75,7 +82,8 @@ pub(super) fn keep(host: &Host, goal: &Goal, back_to: Option<&str>) -> Result<()
     let kept = read(host).unwrap_or_default();
     let next = match (goal, back_to) {
         (Goal::Declared { parts, scope, .. }, _) => {
-            Some(merged(kept.clone().unwrap_or_default(), parts, scope))
+            // A version that kept none may have provisioned all of them.
+            Some(merged(kept.clone().unwrap_or_else(|| parts.clone()), parts, scope))
         }
         (Goal::Before { .. }, Some(run)) => read_from(&journal::folder_of(host, run).join(NAME))?,
         _ => return Ok(()),

@@ -18,9 +18,9 @@ use super::driver::{Case, Drivers};
 use super::journal;
 use super::lock::Lock;
 use super::specs;
+use crate::client::{Connection, Pins, Way};
 use crate::event::{Check, RunOutcome};
-use crate::https::Connection;
-use crate::resource::{Host, expiry, fingerprint, require_docker, show_units};
+use crate::resource::{Host, expiry, require_docker, show_units};
 use crate::spec::{Endpoint, Group, Look, PartSpec, Pin, Probe};
 
 const PROPERTIES: [&str; 6] = [
@@ -43,8 +43,8 @@ const FREE_BYTES: u64 = 1_000_000_000;
 pub struct Status {
     /// All that was looked at.
     pub checks: Vec<Check>,
-    /// SHA-256 of the certificate (DER) that is served, in hex, if there is one.
-    pub certificate: Option<String>,
+    /// The certificates that the endpoints serve.
+    pub pins: Pins,
 }
 
 /// Reads how the host is, by the specs of its last run. `declared` takes their place where no run has kept
@@ -55,32 +55,24 @@ pub async fn status(host: &Host, declared: &[PartSpec], drivers: Drivers) -> Sta
     let parts = match specs::read(host) {
         Ok(kept) => kept.unwrap_or_else(|| declared.to_vec()),
         Err(error) => {
-            return Status { checks: vec![Check::of("parts", Err(error))], certificate: None };
+            let checks = vec![Check::of("parts", Err(error))];
+            return Status { checks, pins: Pins::default() };
         }
     };
-    let pins: Vec<_> = parts.iter().flat_map(|part| pinned(host, part)).collect();
-    let mut checks = look(host, &parts, &pins, drivers).await;
+    let endpoints: Vec<_> = parts.iter().flat_map(|part| part.endpoints.clone()).collect();
+    let pins = Pins::read(&endpoints, host);
+    let mut checks = look(host, &parts, (&endpoints, &pins), drivers).await;
     checks.push(Check::of("disk", disk(host)));
     checks.push(Check::of("last run", last_run(host)));
     checks.extend(drift::manual_changes(host).await.map(|seen| Check::of("manual changes", seen)));
-    let certificate = pins.into_iter().find_map(|(_, pin)| pin.ok()?);
-    Status { checks, certificate }
-}
-
-/// The endpoints of a part, each with the fingerprint of its certificate if it has one.
-fn pinned<'a>(host: &Host, part: &'a PartSpec) -> Vec<(&'a Endpoint, Result<Option<String>>)> {
-    let pin = |endpoint: &Endpoint| match &endpoint.pin {
-        Pin::File(path) => fingerprint(&host.path(path)).map(Some),
-        Pin::Plain => Ok(None),
-    };
-    part.endpoints.iter().map(|endpoint| (endpoint, pin(endpoint))).collect()
+    Status { checks, pins }
 }
 
 /// Looks at all probes at once. Returns their checks, in groups.
 async fn look(
     host: &Host,
     parts: &[PartSpec],
-    pins: &[(&Endpoint, Result<Option<String>>)],
+    (endpoints, pins): (&[Endpoint], &Pins),
     drivers: Drivers,
 ) -> Vec<Check> {
     let probes: Vec<_> =
@@ -98,7 +90,7 @@ async fn look(
     };
     let (units, pages, others) = tokio::join!(
         units(host, &probes),
-        join_all(pins.iter().map(|(endpoint, pin)| pages(endpoint, pin, &probes))),
+        join_all(endpoints.iter().map(|endpoint| pages(endpoint, pins, &probes))),
         join_all(probes.iter().map(one)),
     );
     let mut found: Vec<(Group, Check)> = units;
@@ -199,7 +191,7 @@ async fn container(host: &Host, name: &str) -> Result<String> {
 /// The pages of an endpoint, over one connection, as a client on this host would ask.
 async fn pages(
     endpoint: &Endpoint,
-    pin: &Result<Option<String>>,
+    pins: &Pins,
     probes: &[(&PartSpec, &Probe)],
 ) -> Vec<(Group, Check)> {
     let pages: Vec<_> = probes
@@ -211,9 +203,8 @@ async fn pages(
         .collect();
     let Some((first, _)) = pages.first() else { return Vec::new() };
     let failed = |error| vec![(first.group, Check::of(first.name.clone(), Err(error)))];
-    let Ok(pin) = pin else { return failed(anyhow!("there is no certificate")) };
     let ask = async {
-        let mut connection = connect(endpoint, pin.as_deref()).await?;
+        let mut connection = connect(endpoint, pins).await?;
         let mut checks = Vec::new();
         for (probe, path) in &pages {
             let start = Instant::now();
@@ -233,11 +224,15 @@ async fn pages(
     asked.and_then(|asked| asked).unwrap_or_else(failed)
 }
 
-async fn connect(endpoint: &Endpoint, pin: Option<&str>) -> Result<Connection> {
-    let ip = IpAddr::V4(Ipv4Addr::LOCALHOST);
-    match &endpoint.pin {
-        Pin::File(_) => Connection::secure(ip, "127.0.0.1", pin).await,
-        Pin::Plain => Connection::plain(ip, "127.0.0.1").await,
+async fn connect(endpoint: &Endpoint, pins: &Pins) -> Result<Connection> {
+    let way = Way::from(IpAddr::V4(Ipv4Addr::LOCALHOST));
+    let Endpoint { name, port, pin } = endpoint;
+    match pin {
+        Pin::File(_) => {
+            let pin = pins.of(name).context("there is no certificate")?;
+            Connection::secure(&way, *port, "127.0.0.1", Some(pin)).await
+        }
+        Pin::Plain => Connection::plain(&way, *port, "127.0.0.1").await,
     }
 }
 

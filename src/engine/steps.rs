@@ -12,6 +12,7 @@ use super::deadman;
 use super::journal::Journal;
 use super::order::{self, Order};
 use super::plan::{Plan, Step, Wanted};
+use super::rehearsal;
 use super::together;
 use super::validate;
 use crate::event::What;
@@ -76,8 +77,8 @@ impl Carrier<'_> {
                 self.finish(plan, index, aside).await?;
                 continue;
             }
-            if let Some(outside) = self.outside.filter(|_| validate::is_nginx(&step.resource)) {
-                aside.beside(validate::nginx_serves(wanted, outside, self.host)).await?;
+            if let Some(outside) = self.outside.filter(|_| rehearsal::is_nginx(&step.resource)) {
+                aside.beside(rehearsal::nginx_serves(wanted, outside, self.host)).await?;
             }
             let may_wait = match step.resource.profile().pace {
                 Pace::InTurn | Pace::Fetch => false,

@@ -2,21 +2,18 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::net::IpAddr;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 
 use anyhow::{Context, Result, anyhow};
 use tempfile::TempDir;
-use tokio::io::AsyncWriteExt as _;
 
 use super::plan::{Step, Wanted};
-use crate::resource::{Advise, Host, Needs, Resource, fingerprint, last_lines};
+use crate::resource::{Advise, Host, Resource, last_lines};
 
 const CONFIGURATION: &str = "/etc/nginx";
 const NGINX: &str = "/usr/sbin/nginx";
-const HINT: &str =
+pub(super) const HINT: &str =
     "mend the template or the variable it comes from; what nginx serves was not changed";
 
 /// Where a stage is made, and what its name begins with.
@@ -163,63 +160,6 @@ impl Stage {
         fs::write(&main, format!("{before}{own}{after}"))
             .with_context(|| format!("write `{}`", main.display()))
     }
-}
-
-/// What a client should see of nginx.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Outside<'a> {
-    /// As `hwctl look` reads it.
-    pub(super) expected: &'a str,
-    /// The host's address.
-    pub(super) to: IpAddr,
-    /// The operator's address.
-    pub(super) from: IpAddr,
-}
-
-/// Runs a second nginx with the configuration on disk, in a network of its own that has the addresses
-/// of the host and of the operator, and looks at it. All of it ends with this script.
-const SECOND_NGINX: &str = r#"
-hwctl=$1 to=$2 from=$3 certificate=$4
-ip link set lo up &&
-for address in $to $from; do ip addr add $address dev lo nodad 2>/dev/null; done
-mount -t tmpfs logs /var/log/nginx &&
-: >/var/log/nginx/pid && mount --bind /var/log/nginx/pid /run/nginx.pid &&
-nginx -q 2>/dev/null &&
-exec "$hwctl" look --to $to --from $from --certificate $certificate"#;
-
-/// Whether a resource is nginx itself: until it is reloaded, the old configuration serves.
-pub(super) fn is_nginx(resource: &Resource) -> bool {
-    resource.profile().needs == Needs::Unit("nginx.service")
-}
-
-/// Looks at the configuration on disk as a client would, before nginx reads it. What cannot be told
-/// so is left to the look from outside: a network of its own has no other servers, and a host may
-/// lack `ip`.
-pub(super) async fn nginx_serves(wanted: &Wanted, outside: Outside<'_>, host: &Host) -> Result<()> {
-    let certificate = wanted.declared.iter().find_map(|step| {
-        let Resource::Certificate(certificate) = &step.resource else { return None };
-        fingerprint(&host.path(&certificate.certificate)).ok()
-    });
-    let Some(certificate) = certificate else { return Ok(()) };
-    let program = std::env::current_exe().context("find hwctl's own binary")?;
-    let (to, from) = (outside.to.to_string(), outside.from.to_string());
-    let mut look = host.command("unshare");
-    look.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--"]);
-    look.args(["sh", "-c", SECOND_NGINX, "sh"]).arg(program).args([to, from, certificate]);
-    look.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut look = look.spawn().context("run `unshare`")?;
-    if let Some(mut input) = look.stdin.take() {
-        // A script that has ended early does not read it.
-        let _ = input.write_all(outside.expected.as_bytes()).await;
-    }
-    let output = look.wait_with_output().await.context("look at the new configuration")?;
-    let wrong = String::from_utf8_lossy(&output.stdout);
-    if !output.status.success() || wrong.trim().is_empty() {
-        return Ok(());
-    }
-    Err(anyhow!("{}", wrong.trim().replace('\n', "\n    ")))
-        .hint(HINT)
-        .context("with the new configuration nginx does not serve as it should")
 }
 
 #[cfg(test)]

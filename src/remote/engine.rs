@@ -20,11 +20,15 @@ use super::interrupt;
 use super::route::Route;
 use super::ssh::{Connection, Target};
 use super::upload;
-use crate::engine::protocol::{HEARTBEAT, PlanRequest, Reply, Request, Restart, write_frame};
-use crate::engine::{Examination, Service};
+use crate::client::Pins;
+use crate::engine::Examination;
+use crate::engine::protocol::{
+    HEARTBEAT, PlanRequest, Reply, Request, RestartRequest, write_frame,
+};
 use crate::event::{self, Finding, What};
 use crate::failure::{Exit, Failure};
 use crate::resource::{Blob, CertificateInfo, Facts, Id};
+use crate::spec::LogSource;
 
 /// How many times as long as this session's login the next login may take. The host is busy with
 /// the run by then, and the change itself counts too.
@@ -184,13 +188,13 @@ impl Engine {
 
     /// Carries the plan out, and sends meanwhile what the host wants of it, from local files; the
     /// operator may stop it after the change in hand. The run then waits to be kept or undone; the
-    /// fingerprint of the served certificate is given, when the stack has one.
+    /// certificates of the endpoints are given.
     pub async fn apply(
         &mut self,
         fingerprint: String,
         uploads: &[(Blob, PathBuf)],
         tell: Tell<'_>,
-    ) -> Result<Option<String>, Failure> {
+    ) -> Result<Pins, Failure> {
         upload::require_readable(uploads).await?;
         self.send(&Request::Apply { fingerprint }).await?;
         // While a change is made, that is told.
@@ -219,7 +223,7 @@ impl Engine {
             }
         };
         match answer {
-            Reply::Applied { certificate } => Ok(certificate),
+            Reply::Applied { pins } => Ok(pins),
             other => Err(self.nonsense(&other)),
         }
     }
@@ -251,11 +255,15 @@ impl Engine {
         }
     }
 
-    /// Restarts a service; the fingerprint of the served certificate is given.
-    pub async fn restart(&mut self, restart: Restart, tell: Tell<'_>) -> Result<String, Failure> {
-        self.send(&Request::Restart(restart)).await?;
+    /// Restarts a service; the certificates of the endpoints are given.
+    pub async fn restart(
+        &mut self,
+        asked: RestartRequest,
+        tell: Tell<'_>,
+    ) -> Result<Pins, Failure> {
+        self.send(&Request::Restart(asked)).await?;
         match self.answer(tell).await? {
-            Reply::Restarted { certificate } => Ok(certificate),
+            Reply::Restarted { pins } => Ok(pins),
             other => Err(self.nonsense(&other)),
         }
     }
@@ -282,14 +290,14 @@ impl Engine {
         }
     }
 
-    /// The last lines of a service's log, oldest first.
-    pub async fn last_words(
+    /// The last lines of a log, oldest first.
+    pub async fn tail(
         &mut self,
-        service: Service,
+        source: LogSource,
         lines: usize,
         tell: Tell<'_>,
     ) -> Result<Vec<String>, Failure> {
-        self.send(&Request::LastWords { service, lines }).await?;
+        self.send(&Request::Tail { source, lines }).await?;
         match self.answer(tell).await? {
             Reply::Lines(lines) => Ok(lines),
             other => Err(self.nonsense(&other)),

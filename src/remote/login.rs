@@ -16,7 +16,7 @@ use tokio::time::{sleep, timeout};
 use super::arguments::control_path;
 use super::engine::Tell;
 use super::kept::state_folder;
-use super::outside::resolve;
+use super::resolve::resolve;
 use super::route::Route;
 use super::ssh::Target;
 use crate::event::What;

@@ -1,5 +1,4 @@
-//! From the operator's side: the ssh session, putting hwctl on the host, talking to the engine
-//! there, and looking at the host from outside.
+//! From the operator's side: the ssh session, putting hwctl on the host, and talking to the engine there.
 
 mod arguments;
 mod bootstrap;
@@ -12,8 +11,8 @@ mod heard;
 pub mod interrupt;
 mod kept;
 mod login;
-mod outside;
 mod packed;
+mod resolve;
 mod route;
 mod sending;
 mod ssh;
@@ -23,6 +22,5 @@ mod upload;
 pub use engine::{Engine, Planned, Tell};
 pub use exec::exec;
 pub use kept::state_folder;
-pub use outside::{Expected, Look, Page, look_by, served_certificate, shown, status};
 pub use route::{Route, WebPorts};
 pub use ssh::Target;

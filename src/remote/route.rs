@@ -8,9 +8,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::outside::resolve;
+use super::resolve::resolve;
 use super::ssh::Target;
-use crate::https::{self, Program, Way};
+use crate::client::{Program, Way, served_certificate};
 
 /// How long a port may take to accept or refuse a connection before it counts as silent.
 const KNOCK: Duration = Duration::from_secs(2);
@@ -135,7 +135,7 @@ async fn speaks_http(way: &Way) -> bool {
 }
 
 async fn speaks_https(way: &Way, host: &str) -> bool {
-    let served = https::served_certificate(way.clone(), host);
+    let served = served_certificate(way, 443, host);
     timeout(FORWARD, served).await.is_ok_and(|served| served.is_ok())
 }
 

@@ -22,6 +22,8 @@ pub struct PartSpec {
     pub probes: Vec<Probe>,
     /// Its logs, in the order in which they are listed.
     pub logs: Vec<Log>,
+    /// What of it can be restarted.
+    pub restarts: Vec<Restart>,
     /// Whether its driver can copy its data, which backups then hold.
     pub has_dump: bool,
     /// What its driver has to know, in the driver's words. Never a secret.
@@ -52,6 +54,13 @@ pub fn in_order(parts: &[PartSpec]) -> Vec<&PartSpec> {
         place(part, parts, &mut visited, &mut ordered);
     }
     ordered
+}
+
+/// What `restart` knows by this name, with its part.
+#[must_use]
+pub fn restart_of<'a>(parts: &'a [PartSpec], name: &str) -> Option<(&'a PartSpec, &'a Restart)> {
+    let mut all = parts.iter().flat_map(|part| part.restarts.iter().map(move |r| (part, r)));
+    all.find(|(_, restart)| restart.name == name)
 }
 
 /// The parts that are meant, by their names.
@@ -171,6 +180,44 @@ pub enum LogSource {
     Unit(String),
     /// The standard output and error of a container.
     Container(String),
+}
+
+/// Something of a part that can be restarted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restart {
+    /// The name that `restart` takes, unique on the host.
+    pub name: String,
+    /// What messages call it.
+    pub label: String,
+    /// How it is restarted.
+    pub method: RestartMethod,
+    /// Whether a restart of everything includes it.
+    pub in_all: bool,
+    /// Where it says why it does not start.
+    pub log: LogSource,
+}
+
+/// How something is restarted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RestartMethod {
+    /// By systemd. Behind a socket of systemd no request is lost.
+    Unit(String),
+    /// A socket of systemd and the service behind it. Requests of that moment are refused.
+    Socket {
+        /// The socket's unit.
+        socket: String,
+        /// The service's unit.
+        service: String,
+    },
+    /// By Docker.
+    Container {
+        /// The container.
+        name: String,
+        /// How long it has to end before it is killed, in seconds.
+        stop_s: u16,
+    },
+    /// By the driver of the part.
+    Driver,
 }
 
 /// Which lines of a log report a fault.

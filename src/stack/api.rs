@@ -11,7 +11,9 @@ use super::{Builder, JWT_KEY, Upload, folder};
 use crate::failure::Failure;
 use crate::inventory::Workers;
 use crate::resource::{Content, File, Id, Link, OnChange, Owner, TRIAL_FOLDER, Unit, User};
-use crate::spec::{Group, Log, LogFormat, LogSource, Look, PartSpec, Probe};
+use crate::spec::{
+    Group, Log, LogFormat, LogSource, Look, PartSpec, Probe, Restart, RestartMethod,
+};
 
 pub(super) const USER: &str = "flask-app";
 /// Root's, and not below a home: the service sees no home, and nobody else can replace it.
@@ -22,6 +24,8 @@ const SETTINGS_FOLDER: &str = "/etc/hwctl/api";
 /// The link that makes one version of the API the one that runs.
 pub const API_LINK: &str = "/usr/local/lib/hwctl/api/flask-app";
 
+const SOCKET: &str = "flask-app.socket";
+const SERVICE: &str = "flask-app.service";
 /// Where nginx reaches the API.
 const API_SOCKET: &str = "/run/gunicorn/flask.sock";
 
@@ -66,16 +70,28 @@ pub(super) fn describe(spec: &mut PartSpec) {
     let unit =
         |name: &str| Probe { name: name.to_owned(), group: Group::Service, look: Look::Unit };
     spec.probes = vec![
-        unit("flask-app.socket"),
-        unit("flask-app.service"),
+        unit(SOCKET),
+        unit(SERVICE),
         page("/flask/api/ping"),
         page("/flask/api/health"),
         Probe { name: "socket of the API".to_owned(), group: Group::Host, look: Look::Driver },
     ];
+    let restart = |name: &str, label: &str, method, in_all| Restart {
+        name: name.to_owned(),
+        label: label.to_owned(),
+        method,
+        in_all,
+        log: LogSource::Unit(SERVICE.to_owned()),
+    };
+    let socket = RestartMethod::Socket { socket: SOCKET.to_owned(), service: SERVICE.to_owned() };
+    spec.restarts = vec![
+        restart("api", "flask-app", RestartMethod::Unit(SERVICE.to_owned()), true),
+        restart("api-socket", SOCKET, socket, false),
+    ];
     spec.settings.insert("socket".to_owned(), API_SOCKET.to_owned());
     spec.logs = vec![Log {
         name: "api".to_owned(),
-        source: LogSource::Unit("flask-app.service".to_owned()),
+        source: LogSource::Unit(SERVICE.to_owned()),
         format: LogFormat::Json,
     }];
 }

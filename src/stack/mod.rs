@@ -28,6 +28,7 @@ use crate::resource::{
 use crate::spec::PartSpec;
 
 pub use api::API_LINK;
+pub use nginx::{HTTP, HTTPS, endpoints, http, https};
 use template::Passwords;
 pub use template::{Templates, template_sources};
 pub use tls::CERTIFICATE;

@@ -8,7 +8,9 @@ use serde::Serialize;
 use super::tls::{CERTIFICATE, KEY, Names};
 use super::{Builder, Nothing, sites};
 use crate::resource::{Absent, Facts, Id, Link, OnChange, Unit, Version};
-use crate::spec::{Endpoint, Group, Log, LogFormat, LogSource, Look, PartSpec, Pin, Probe};
+use crate::spec::{
+    Endpoint, Group, Log, LogFormat, LogSource, Look, PartSpec, Pin, Probe, Restart, RestartMethod,
+};
 
 /// Before this version `http2` is an option of `listen`.
 const HTTP2_DIRECTIVE: Version = Version(1, 25, 1);
@@ -53,14 +55,40 @@ struct Location<'a> {
     realm: &'a str,
 }
 
+/// The name of the endpoint that leads clients to the other one.
+pub const HTTP: &str = "http";
+/// The name of the endpoint of all sites and of the API.
+pub const HTTPS: &str = "https";
+
+/// Where clients reach the stack, and how they recognize it.
+#[must_use]
+pub fn endpoints() -> Vec<Endpoint> {
+    vec![http(), https()]
+}
+
+/// The endpoint that leads clients to the other one.
+#[must_use]
+pub fn http() -> Endpoint {
+    Endpoint { name: HTTP.to_owned(), port: 80, pin: Pin::Plain }
+}
+
 /// The endpoint of all sites and of the API.
-const HTTPS: &str = "https";
+#[must_use]
+pub fn https() -> Endpoint {
+    Endpoint { name: HTTPS.to_owned(), port: 443, pin: Pin::File(CERTIFICATE.into()) }
+}
 
 pub(super) fn describe(spec: &mut PartSpec) {
     spec.driver = Some("nginx".to_owned());
     spec.requires = ["tls", "api"].map(str::to_owned).into();
-    spec.endpoints =
-        vec![Endpoint { name: HTTPS.to_owned(), port: 443, pin: Pin::File(CERTIFICATE.into()) }];
+    spec.endpoints = endpoints();
+    spec.restarts = vec![Restart {
+        name: "nginx".to_owned(),
+        label: "nginx".to_owned(),
+        method: RestartMethod::Driver,
+        in_all: true,
+        log: LogSource::Unit("nginx.service".to_owned()),
+    }];
     spec.probes = vec![
         Probe { name: "nginx.service".to_owned(), group: Group::Service, look: Look::Unit },
         Probe {

@@ -12,7 +12,9 @@ use crate::resource::{
     Container, Directory, File, Image, Mount, MountSource, OnChange, Owner, PublishedPort,
     RedisData, Sysctl, Unit, Volume,
 };
-use crate::spec::{Group, Log, LogFormat, LogSource, Look, PartSpec, Probe};
+use crate::spec::{
+    Group, Log, LogFormat, LogSource, Look, PartSpec, Probe, Restart, RestartMethod,
+};
 
 const FOLDER: &str = "/etc/hwctl/redis";
 const CONFIGURATION: &str = "/etc/hwctl/redis/redis.conf";
@@ -23,6 +25,8 @@ const SOCKET_NAME: &str = "redis.sock";
 pub(super) const SOCKET: &str = "/var/lib/redis-flask/redis.sock";
 /// The user and group `redis` of the image.
 const OWNER: (&str, &str) = ("999", "1000");
+/// How long Redis has to write its data down, in seconds, before it is killed.
+const STOP_S: u16 = 10;
 /// Redis's port inside the container.
 const PORT: u16 = 6379;
 
@@ -32,6 +36,13 @@ struct Nothing {}
 pub(super) fn describe(spec: &mut PartSpec, vars: &Vars) {
     spec.driver = Some("redis".to_owned());
     spec.has_dump = true;
+    spec.restarts = vec![Restart {
+        name: "redis".to_owned(),
+        label: vars.redis.container.clone(),
+        method: RestartMethod::Container { name: vars.redis.container.clone(), stop_s: STOP_S },
+        in_all: true,
+        log: LogSource::Container(vars.redis.container.clone()),
+    }];
     for (name, value) in [
         ("container", vars.redis.container.as_str()),
         ("socket", SOCKET),

@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::resource::{Declared, Host, Secret};
 use crate::spec::{PartSpec, in_order};
 
-pub use units::{Units, last_words};
+pub use units::Units;
 
 /// What an examination is asked for.
 #[derive(Debug, Serialize, Deserialize)]

@@ -66,11 +66,3 @@ impl Units {
         format!("{unit} is {} ({}){result}", get("ActiveState"), get("SubState"))
     }
 }
-
-/// The last lines of a unit's journal that are not systemd's own.
-pub async fn last_words(host: &Host, unit: &str, lines: &str) -> Vec<String> {
-    let args = ["-u", unit, "-n", lines, "-o", "cat", "--no-pager", "-q"];
-    let output = host.output("journalctl", &args).await;
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-    text.unwrap_or_default().lines().map(str::to_owned).collect()
-}

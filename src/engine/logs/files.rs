@@ -36,7 +36,7 @@ fn open_rotated(path: &Path, number: u32) -> Result<Option<Box<dyn BufRead>>> {
 }
 
 /// Opens a regular file. A symbolic link could lead anywhere and is passed over.
-fn open_file(path: &Path) -> Result<Option<File>> {
+pub(super) fn open_file(path: &Path) -> Result<Option<File>> {
     let no_follow = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
     let flags = no_follow.bits().cast_signed();
     match OpenOptions::new().read(true).custom_flags(flags).open(path) {

@@ -5,6 +5,7 @@ mod files;
 mod line;
 mod newest;
 mod streams;
+mod tail;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -25,6 +26,7 @@ use files::Followed;
 use line::Zone;
 use newest::Newest;
 use streams::{Stream, Told};
+pub use tail::tail;
 
 /// How often followed files are looked at.
 const EVERY: Duration = Duration::from_millis(200);

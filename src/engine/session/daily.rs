@@ -5,20 +5,22 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::Session;
+use crate::client::Pins;
 use crate::engine::doctor;
 use crate::engine::drift;
 use crate::engine::driver::{Case, Driver};
 use crate::engine::dump::{Dump, MAX_COPY_BYTES, check_copy};
 use crate::engine::journal::{self, Journal};
 use crate::engine::lock::Lock;
-use crate::engine::logs::{Logs, LogsRequest};
+use crate::engine::logs::{Logs, LogsRequest, tail};
 use crate::engine::manifest::Manifest;
-use crate::engine::protocol::{CHUNK, Goal, Reply, Request, Restart, Restore};
+use crate::engine::protocol::{CHUNK, Goal, Reply, Request, RestartRequest, Restore};
 use crate::engine::renewal;
+use crate::engine::restart::restart;
 use crate::engine::status::{Status, status};
 use crate::event::{Check, RunOutcome, What};
 use crate::failure::{Exit, Failure};
-use crate::resource::{exposure, fingerprint};
+use crate::resource::exposure;
 use crate::spec::PartSpec;
 
 /// How many lines of a log are sent at once: with the longest of lines they fit in a frame.
@@ -29,9 +31,9 @@ impl Session {
     pub(super) async fn daily(&mut self, request: Request) -> Result<Option<Reply>, Failure> {
         match request {
             Request::History => Ok(Some(self.history()?)),
-            Request::Restart(restart) => self.restart(&restart).await.map(Some),
-            Request::LastWords { service, lines } => {
-                Ok(Some(Reply::Lines(service.last_words(&self.host, lines).await?)))
+            Request::Restart(asked) => self.restart(&asked).await.map(Some),
+            Request::Tail { source, lines } => {
+                Ok(Some(Reply::Lines(tail(&self.host, &source, lines).await?)))
             }
             Request::Status { parts, goal } => {
                 Ok(Some(Reply::Status(self.status(&parts, goal.as_ref()).await)))
@@ -53,11 +55,10 @@ impl Session {
         }
     }
 
-    async fn restart(&mut self, restart: &Restart) -> Result<Reply, Failure> {
-        self.lock(&restart.run, Duration::from_secs(restart.patience_s)).await?;
-        restart.service.restart(&self.host).await?;
-        let certificate = fingerprint(&self.host.path(&restart.certificate))?;
-        Ok(Reply::Restarted { certificate })
+    async fn restart(&mut self, asked: &RestartRequest) -> Result<Reply, Failure> {
+        self.lock(&asked.run, Duration::from_secs(asked.patience_s)).await?;
+        restart(&self.host, &asked.part, &asked.restart, self.drivers).await?;
+        Ok(Reply::Restarted { pins: Pins::read(&asked.endpoints, &self.host) })
     }
 
     /// Who holds the host does not matter to those who only look at its journal.

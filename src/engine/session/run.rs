@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 
 use super::Session;
+use crate::client::Pins;
 use crate::engine::apply::{Carried, Carrier};
 use crate::engine::aside::InHand;
 use crate::engine::blobs::Uploads;
@@ -13,10 +14,9 @@ use crate::engine::journal::Journal;
 use crate::engine::manifest::Manifest;
 use crate::engine::plan::{Plan, Wanted};
 use crate::engine::protocol::{Goal, Reply};
-use crate::engine::renewal;
+use crate::engine::rehearsal::Outside;
 use crate::engine::specs;
 use crate::engine::undo::undo;
-use crate::engine::validate::Outside;
 use crate::event::{Action, Planned, RunOutcome, What};
 use crate::failure::{Exit, Failure};
 use crate::resource::{Id, reload_systemd_if_owed};
@@ -57,7 +57,7 @@ impl Session {
             uploads,
             halted: &self.halted,
             confirm_timeout: Duration::from_secs(request.confirm_timeout_s),
-            outside: self.connection.as_ref().zip(request.outside.as_deref()).map(
+            outside: self.connection.as_ref().zip(request.outside.as_ref()).map(
                 |(connection, expected)| Outside {
                     expected,
                     to: connection.own,
@@ -88,7 +88,7 @@ impl Session {
         match applied {
             Ok(()) => {
                 self.blobs.borrow().clear();
-                Ok(Reply::Applied { certificate: self.certificate(&wanted) })
+                Ok(Reply::Applied { pins: Pins::read(&request.endpoints, &self.host) })
             }
             Err(failure) if request.keep_on_failure => {
                 self.close(RunOutcome::Failed, Some(failure.what.clone()))?;
@@ -193,21 +193,5 @@ impl Session {
         }
         self.lock = None;
         Ok(Reply::Closed)
-    }
-
-    /// The fingerprint of the certificate that the stack serves.
-    fn certificate(&self, wanted: &Wanted) -> Option<String> {
-        let meant = wanted.declared.iter().map(|step| &step.resource);
-        let all = match &self.run.as_ref()?.goal {
-            Goal::Declared { resources, .. } => resources.as_slice(),
-            _ => &[],
-        };
-        let known = Manifest::load(&self.host).unwrap_or_default();
-        let known = known.known().map(|(_, resource)| resource);
-        let all = all.iter().map(|declared| &declared.resource);
-        match &self.run.as_ref()?.goal {
-            Goal::Before { .. } | Goal::Original { .. } => None,
-            _ => renewal::fingerprint(meant.chain(all).chain(known), &self.host),
-        }
     }
 }

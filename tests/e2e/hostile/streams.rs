@@ -6,6 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::Stdio;
 
+use hwctl::client::Pins;
 use hwctl::engine::protocol::{
     CLIENT_GREETING, Goal, PlanRequest, Reply, Request, Restore, RunInfo, read_frame, write_frame,
 };
@@ -16,7 +17,7 @@ use hwctl::resource::{
     Action, Blob, Change, Content, Declared, Detail, Directory, Facts, File, HashScheme,
     HostSecret, Id, Link, OnChange, Owner, Part, Resource, Secret, Unit, sha256,
 };
-use hwctl::spec::{Log, LogFormat, LogSource, PartSpec, Scope};
+use hwctl::spec::{Endpoint, Log, LogFormat, LogSource, PartSpec, Pin, Scope};
 use serde::Serialize;
 
 use crate::host::Provisioned;
@@ -75,8 +76,16 @@ fn plan(resources: Vec<Resource>, is_run: bool) -> Vec<u8> {
         patience_s: 1,
         keep_on_failure: false,
         confirm_timeout_s: 30,
+        endpoints: endpoints(),
         outside: None,
     }))
+}
+
+/// Where the host serves.
+fn endpoints() -> Vec<Endpoint> {
+    let endpoint = |name: &str, port, pin| Endpoint { name: name.to_owned(), port, pin };
+    let secure = Pin::File("/etc/nginx/ssl/x.crt".into());
+    vec![endpoint("http", 80, Pin::Plain), endpoint("https", 443, secure)]
 }
 
 /// A file of a blob that has to be sent first.
@@ -192,7 +201,7 @@ fn replies() -> Vec<u8> {
             fingerprint: sha256(b""),
             wants: vec![blob(b"bytes")],
         },
-        Reply::Applied { certificate: None },
+        Reply::Applied { pins: Pins::default() },
         Reply::Lines(vec!["one".to_owned()]),
         Reply::Closed,
         Reply::Failed { failure },

@@ -7,12 +7,15 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::health::health;
-use crate::engine::{Case, Symptoms, last_words};
+use crate::engine::{Case, Symptoms, tail};
 use crate::event::{Finding, Fix};
 use crate::resource::Owner;
+use crate::spec::LogSource;
 
 const SOCKET: &str = "flask-app.socket";
 const SERVICE: &str = "flask-app.service";
+/// The name that the spec of the API gives to the restart of its socket.
+const RESTART_SOCKET: &str = "api-socket";
 
 /// What is wrong with the API itself. Why it reports that it is not healthy counts only where no other cause
 /// was found.
@@ -27,7 +30,7 @@ pub(super) async fn diagnose(case: &Case<'_>, symptoms: &Symptoms<'_>) -> Result
             return Ok(Some(failing(case, symptoms).await));
         }
         let mut evidence = vec![symptoms.units.state(unit)];
-        evidence.extend(last_words(case.host, unit, "5").await);
+        evidence.extend(journal(case, unit, 5).await);
         let (cause, what) = match (symptoms.units.get(unit, "LoadState"), unit) {
             ("loaded", SOCKET) => ("api-socket-stopped", "the API's socket is not listening"),
             ("loaded", _) => ("api-stopped", "the API does not run"),
@@ -39,7 +42,7 @@ pub(super) async fn diagnose(case: &Case<'_>, symptoms: &Symptoms<'_>) -> Result
     let path = symptoms.units.get(SOCKET, "Listen");
     let path = path.split_once(" (").map_or(path, |(path, _)| path);
     if let Some(finding) = socket_file(case, symptoms, path) {
-        return Ok(Some(finding.fix(Fix::RestartSocket)));
+        return Ok(Some(finding.fix(Fix::RestartSocket { name: RESTART_SOCKET.to_owned() })));
     }
     if !symptoms.earlier.is_empty() {
         return Ok(None);
@@ -69,7 +72,7 @@ async fn failing(case: &Case<'_>, symptoms: &Symptoms<'_>) -> Finding {
     let finding = Finding::new("api-failing", "the API ends as soon as it is started");
     let differs = changed.iter().map(|id| format!("not as it was declared: {id}"));
     let finding = finding.evidence(differs).evidence([symptoms.units.state(SERVICE)]);
-    let finding = finding.evidence(last_words(case.host, SERVICE, "4").await);
+    let finding = finding.evidence(journal(case, SERVICE, 4).await);
     if changed.is_empty() {
         return finding.next(
             "its log has the reason: `journalctl -u flask-app` on the host; `hwctl deploy \
@@ -82,9 +85,14 @@ async fn failing(case: &Case<'_>, symptoms: &Symptoms<'_>) -> Finding {
 
 async fn silent(case: &Case<'_>, why: String) -> Finding {
     let mut evidence = vec![why];
-    evidence.extend(last_words(case.host, SERVICE, "3").await);
+    evidence.extend(journal(case, SERVICE, 3).await);
     let finding = Finding::new("api-silent", "the API runs and does not answer");
     finding.evidence(evidence).next("`hwctl restart api` starts it anew")
+}
+
+/// The last lines of a unit's journal.
+async fn journal(case: &Case<'_>, unit: &str, lines: usize) -> Vec<String> {
+    tail(case.host, &LogSource::Unit(unit.to_owned()), lines).await.unwrap_or_default()
 }
 
 /// The file of the socket: systemd does not notice when somebody takes it away.

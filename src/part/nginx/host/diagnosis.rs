@@ -4,9 +4,10 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::engine::{Case, Symptoms, last_words};
+use crate::engine::{Case, Symptoms, tail};
 use crate::event::{Finding, Fix};
 use crate::resource::{last_lines, listeners, test_nginx};
+use crate::spec::LogSource;
 
 const UNIT: &str = "nginx.service";
 
@@ -37,7 +38,8 @@ pub(super) async fn diagnose(case: &Case<'_>, symptoms: &Symptoms<'_>) -> Result
             ),
         ));
     }
-    evidence.extend(last_words(case.host, UNIT, "3").await);
+    evidence
+        .extend(tail(case.host, &LogSource::Unit(UNIT.to_owned()), 3).await.unwrap_or_default());
     Ok(Some(
         Finding::new("nginx-stopped", "nginx does not run")
             .evidence(evidence)

@@ -1,6 +1,7 @@
 //! nginx on the host.
 
 mod diagnosis;
+mod restart;
 
 use anyhow::{Result, bail};
 
@@ -36,6 +37,11 @@ impl Driver for Nginx {
 
     fn inspect<'a>(&'a self, _: &'a str, case: &'a Case<'a>) -> Later<'a, String> {
         Box::pin(configuration(case.host))
+    }
+
+    /// A new master takes over the listening sockets, the old one finishes its requests.
+    fn restart<'a>(&'a self, case: &'a Case<'a>) -> Later<'a, ()> {
+        Box::pin(restart::restart(case.host))
     }
 
     fn diagnose<'a>(

@@ -1,8 +1,9 @@
 //! Redis in its container, and docker under it.
 
-use crate::engine::{Case, Service, Symptoms};
+use crate::engine::{Case, Symptoms, tail};
 use crate::event::{Finding, Fix};
 use crate::resource::{PublishedPort, Resource, listeners};
+use crate::spec::LogSource;
 
 pub(super) async fn diagnose(case: &Case<'_>, symptoms: &Symptoms<'_>) -> Option<Finding> {
     let container = symptoms.resources_of(case.part).find_map(|resource| match resource {
@@ -73,8 +74,8 @@ pub(super) async fn diagnose(case: &Case<'_>, symptoms: &Symptoms<'_>) -> Option
             ),
         );
     }
-    let words = Service::Container(name.to_owned()).last_words(case.host, 3).await;
-    evidence.extend(words.unwrap_or_default());
+    let log = LogSource::Container(name.to_owned());
+    evidence.extend(tail(case.host, &log, 3).await.unwrap_or_default());
     Some(
         Finding::new("redis-stopped", "Redis does not run")
             .evidence(evidence)

@@ -1,7 +1,5 @@
 //! An HTTP client that knows a host by its certificate's fingerprint and trusts no other.
 
-use std::net::{IpAddr, SocketAddr};
-use std::process::Stdio;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -18,95 +16,15 @@ use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpSocket;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::way::{Stream, Way};
 use crate::resource::sha256;
 
 /// How much of a body is read: more than any page that a check looks into.
 const MAX_BODY: usize = 4 << 20;
-
-/// The way to a host.
-#[derive(Clone, Debug)]
-pub enum Way {
-    /// A connection of one's own.
-    Direct {
-        /// The host's address.
-        to: IpAddr,
-        /// The address to come from; the system's choice when absent.
-        from: Option<IpAddr>,
-    },
-    /// The input and output of a program that connects.
-    Program(Program),
-}
-
-/// A program whose input and output are a connection, such as `ssh -W`.
-#[derive(Clone, Debug)]
-pub struct Program {
-    words: Vec<String>,
-}
-
-impl Program {
-    /// The program and its arguments, in which `{port}` stands for the port.
-    #[must_use]
-    pub fn new(words: Vec<String>) -> Self {
-        Self { words }
-    }
-
-    /// The words for one port.
-    #[must_use]
-    pub fn words(&self, port: u16) -> Vec<String> {
-        self.words.iter().map(|word| word.replace("{port}", &port.to_string())).collect()
-    }
-
-    fn open(&self, port: u16) -> Result<Box<dyn Stream>> {
-        let words = self.words(port);
-        let (name, arguments) = words.split_first().context("there is no program")?;
-        let mut child = tokio::process::Command::new(name)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .with_context(|| format!("run `{name}`"))?;
-        let (output, input) = (child.stdout.take(), child.stdin.take());
-        let (output, input) = (output.context("its output")?, input.context("its input")?);
-        // It ends with its input and output; who waits for it keeps it from staying as a zombie.
-        tokio::spawn(async move { child.wait().await });
-        Ok(Box::new(tokio::io::join(output, input)))
-    }
-}
-
-/// A connection to a port.
-pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
-
-impl From<IpAddr> for Way {
-    fn from(to: IpAddr) -> Self {
-        Self::Direct { to, from: None }
-    }
-}
-
-impl Way {
-    /// Connects to a TCP port. Only by a direct way does this tell that the port is open.
-    pub async fn open(&self, port: u16) -> Result<Box<dyn Stream>> {
-        let (to, from) = match self {
-            Self::Direct { to, from } => (*to, *from),
-            Self::Program(program) => return program.open(port),
-        };
-        let socket = match to {
-            IpAddr::V4(_) => TcpSocket::new_v4()?,
-            IpAddr::V6(_) => TcpSocket::new_v6()?,
-        };
-        if let Some(from) = from {
-            socket.bind(SocketAddr::new(from, 0))?;
-        }
-        Ok(Box::new(socket.connect(SocketAddr::new(to, port)).await?))
-    }
-}
 
 /// One connection to a host; requests go one after the other.
 #[derive(Debug)]
@@ -136,19 +54,20 @@ impl Answer {
 }
 
 impl Connection {
-    /// HTTP on port 80, asked for as `host`.
-    pub async fn plain(way: impl Into<Way>, host: &str) -> Result<Self> {
-        Self::over(way.into().open(80).await?, host).await
+    /// HTTP without TLS on a port, asked for as `host`.
+    pub async fn plain(way: &Way, port: u16, host: &str) -> Result<Self> {
+        Self::over(way.open(port).await?, host).await
     }
 
-    /// HTTPS on port 443, asked for as `host`; `certificate` is the SHA-256 of the only
-    /// certificate (DER) that is accepted, in hex; without it any is.
+    /// HTTPS on a port, asked for as `host`; `certificate` is the SHA-256 of the only certificate
+    /// (DER) that is accepted, in hex; without it any is.
     pub async fn secure(
-        way: impl Into<Way>,
+        way: &Way,
+        port: u16,
         host: &str,
         certificate: Option<&str>,
     ) -> Result<Self> {
-        let stream = connect(way.into(), host, certificate).await?;
+        let stream = connect(way, port, host, certificate).await?;
         Self::over(stream, host).await
     }
 
@@ -203,7 +122,8 @@ impl Drop for Connection {
 }
 
 async fn connect(
-    way: Way,
+    way: &Way,
+    port: u16,
     host: &str,
     certificate: Option<&str>,
 ) -> Result<TlsStream<Box<dyn Stream>>> {
@@ -212,13 +132,13 @@ async fn connect(
         .with_custom_certificate_verifier(Arc::new(Pinned(certificate.map(str::to_owned))))
         .with_no_client_auth();
     let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned())?;
-    let stream = way.open(443).await?;
+    let stream = way.open(port).await?;
     Ok(TlsConnector::from(Arc::new(config)).connect(name, stream).await?)
 }
 
-/// SHA-256 of the certificate (DER) that is served to those who ask for `host`, in hex.
-pub async fn served_certificate(way: Way, host: &str) -> Result<String> {
-    let stream = connect(way, host, None).await?;
+/// SHA-256 of the certificate (DER) that a port serves to those who ask for `host`, in hex.
+pub async fn served_certificate(way: &Way, port: u16, host: &str) -> Result<String> {
+    let stream = connect(way, port, host, None).await?;
     let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
     chain.first().map(|own| sha256(own)).context("it serves no certificate")
 }
