@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::json_settings::JsonSettings;
-use super::{Host, Secret};
+use super::{Host, Id, Secret};
 
 pub use super::hash::HashScheme;
 
@@ -123,6 +123,18 @@ impl Content {
         Ok(())
     }
 
+    /// The names of the host's own secrets in it.
+    pub(super) fn host_secrets(&self) -> impl Iterator<Item = &str> {
+        let parts = match self {
+            Self::Parts(parts) => parts.as_slice(),
+            Self::Block { .. } | Self::Blob(_) | Self::Json(_) => &[],
+        };
+        parts.iter().filter_map(|part| match part {
+            Part::HostSecret(name) => Some(name.as_str()),
+            Part::Text(_) | Part::Hash { .. } => None,
+        })
+    }
+
     /// Whether a part of it must not be shown.
     #[must_use]
     pub fn is_secret(&self) -> bool {
@@ -172,9 +184,9 @@ fn render_parts(parts: &[Part], live: Option<&[u8]>, host: &Host, make: bool) ->
             Part::HostSecret(name) => {
                 write!(shown, "<secret {name}>")?;
                 // One that is getting another value is not known before it has it.
-                match host.renewal(name) {
-                    Some(false) => None,
-                    _ => read_host_secret(host, name)?,
+                match host.will_be_unknown(&Id::new("secret", name)) {
+                    true => None,
+                    false => read_host_secret(host, name)?,
                 }
             }
             Part::Hash { user, password, scheme } => {

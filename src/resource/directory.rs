@@ -191,9 +191,6 @@ impl Kind for Directory {
         if now == to {
             return Ok(Back::Nothing);
         }
-        if action == Action::Remove {
-            host.leaves(&self.path);
-        }
         let acls = |state: &DirectoryState| match state {
             DirectoryState::Directory(.., attributes) => {
                 (attributes.acl(host), attributes.default_acl(host), attributes.others())

@@ -12,6 +12,7 @@ use super::back::path_back;
 use super::content::{Content, mask_live, sha256};
 use super::entry::{Entry, NewFile};
 use super::fs::{Owner, mode_text};
+use super::host_secret::HostSecret;
 use super::json_settings::refuse_link;
 use super::path_state::{PathState, in_the_way, remove};
 use super::{
@@ -154,6 +155,11 @@ impl Kind for File {
             }
         };
         Self { content, ..self.clone() }
+    }
+
+    fn depends_on(&self) -> Vec<Id> {
+        let secrets = self.content.host_secrets();
+        secrets.map(|name| Id::new(HostSecret::WORD, name)).collect()
     }
 
     async fn read(&self, host: &Host) -> Result<PathState> {

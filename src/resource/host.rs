@@ -18,7 +18,7 @@ use super::firewall::{Closing, Listed};
 use super::known::Known;
 use super::packages::{LastTable, Simulated};
 use super::vouch::Vouchers;
-use super::{Blob, Id, docker, write_atomic};
+use super::{Blob, Id, Stamp, docker, write_atomic};
 
 /// Where the host's programs are.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -63,7 +63,7 @@ pub struct Host {
     tables: RefCell<HashMap<String, Rc<str>>>,
     units: RefCell<Vec<String>>,
     leaving: RefCell<HashSet<PathBuf>>,
-    renewals: RefCell<HashMap<String, bool>>,
+    renewed: RefCell<HashSet<String>>,
     hashes: RefCell<HashMap<String, Option<String>>>,
     come: RefCell<HashSet<String>>,
     held: RefCell<HashSet<String>>,
@@ -98,7 +98,7 @@ impl Host {
             tables: RefCell::default(),
             units: RefCell::default(),
             leaving: RefCell::default(),
-            renewals: RefCell::default(),
+            renewed: RefCell::default(),
             hashes: RefCell::default(),
             come: RefCell::default(),
             held: RefCell::default(),
@@ -188,14 +188,15 @@ impl Host {
         self.units.borrow().clone()
     }
 
-    /// Begins a plan: forgets what was read and what another plan would have removed.
+    /// Begins a plan: forgets what was read and what another plan would have left.
     pub fn begin_plan(&self) {
         self.forget();
         self.leaving.borrow_mut().clear();
+        self.outcomes.borrow_mut().clear();
     }
 
     /// Notes that the plan removes a path.
-    pub(super) fn leaves(&self, path: &Path) {
+    pub fn note_leaving(&self, path: &Path) {
         self.leaving.borrow_mut().insert(path.to_owned());
     }
 
@@ -204,14 +205,20 @@ impl Host {
         self.leaving.borrow().contains(path)
     }
 
-    /// Notes that a secret of the host gets another value, or has got it.
-    pub(super) fn renews(&self, name: &str, done: bool) {
-        self.renewals.borrow_mut().insert(name.to_owned(), done);
+    /// Notes that a secret of the host has got another value in this session.
+    pub(super) fn note_renewed(&self, name: &str) {
+        self.renewed.borrow_mut().insert(name.to_owned());
     }
 
-    /// Whether a secret of the host is getting another value (`false`) or has got it (`true`).
-    pub(super) fn renewal(&self, name: &str) -> Option<bool> {
-        self.renewals.borrow().get(name).copied()
+    /// Whether a secret of the host has got another value in this session.
+    pub(super) fn is_renewed(&self, name: &str) -> bool {
+        self.renewed.borrow().contains(name)
+    }
+
+    /// Whether the plan changes a resource into something that is not known yet.
+    pub(super) fn will_be_unknown(&self, id: &Id) -> bool {
+        let outcomes = self.outcomes.borrow();
+        outcomes.get(id).is_some_and(|outcome| outcome.changed && outcome.digest.is_none())
     }
 
     /// Notes what a search for the hash of a password has found.
@@ -262,9 +269,9 @@ impl Host {
         self.state_dir().join("stamps").join(name)
     }
 
-    /// Remembers the stamp of a unit that somebody else started with what is on disk now.
-    pub(super) fn note_start(&self, name: &str, stamp: Vec<u8>) {
-        self.starts.borrow_mut().insert(name.to_owned(), stamp);
+    /// Remembers the stamp of a service that somebody else started with what is on disk now.
+    pub fn note_start(&self, Stamp { name, bytes }: Stamp) {
+        self.starts.borrow_mut().insert(name, bytes);
     }
 
     /// Keeps the stamps of [`Host::note_start`] before anything on disk changes: if the run is

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use rand::TryRng as _;
 use serde::{Deserialize, Serialize};
 
-use super::content::{hex, host_secret_path, read_host_secret};
+use super::content::{hex, host_secret_path, read_host_secret, sha256};
 use super::fs::write_atomic;
 use super::path_state::remove;
 use super::{
@@ -83,7 +83,6 @@ impl Kind for HostSecret {
         let made = Some("<made at random on the host>".to_owned());
         Ok(match state.mode {
             Some(_) if self.is_due(host) => {
-                host.renews(&self.name, false);
                 let hidden = Some("<hidden>".to_owned());
                 Some(Change::new(self.id(), Action::Update).attribute("value", hidden, made))
             }
@@ -97,6 +96,16 @@ impl Kind for HostSecret {
         })
     }
 
+    /// None while the value is still to be made.
+    fn digest(&self, state: &HostSecretState, host: &Host) -> Option<String> {
+        let value = state.value.as_ref().filter(|_| !self.is_due(host))?;
+        Some(sha256(value.expose().as_bytes()))
+    }
+
+    fn digest_now(&self, state: &HostSecretState, _: &Host) -> Option<String> {
+        state.value.as_ref().map(|value| sha256(value.expose().as_bytes()))
+    }
+
     async fn apply(&self, state: &HostSecretState, host: &Host) -> Result<()> {
         let path = host_secret_path(host, &self.name);
         if state.mode.is_some() && !self.is_due(host) {
@@ -106,7 +115,7 @@ impl Kind for HostSecret {
         let mut bytes = vec![0; self.bytes];
         rand::rngs::SysRng.try_fill_bytes(&mut bytes).context("read random bytes")?;
         write(&path, &hex(&bytes), 0o600)?;
-        host.renews(&self.name, true);
+        host.note_renewed(&self.name);
         Ok(())
     }
 
@@ -164,7 +173,7 @@ impl Kind for HostSecret {
 impl HostSecret {
     /// Whether it still has to get another value.
     fn is_due(&self, host: &Host) -> bool {
-        self.renew && host.renewal(&self.name) != Some(true)
+        self.renew && !host.is_renewed(&self.name)
     }
 }
 

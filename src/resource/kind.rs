@@ -47,7 +47,13 @@ pub(crate) trait Kind: Sized {
         Ok(())
     }
 
-    /// What has to change, if anything.
+    /// The resources that have to be compared before this one: those that it reads.
+    fn depends_on(&self) -> Vec<Id> {
+        self.profile().inputs.to_vec()
+    }
+
+    /// What has to change, if anything. Writes to nothing: what the plan leaves of other resources is in
+    /// the memo of the plan, which the planner alone writes.
     fn diff(&self, state: &Self::State, host: &Host) -> Result<Option<Change>>;
 
     /// What of others is in it and stays.
@@ -71,6 +77,11 @@ pub(crate) trait Kind: Sized {
     /// depend on the state has to say it.
     fn digest_now(&self, state: &Self::State, host: &Host) -> Option<String> {
         self.digest(state, host)
+    }
+
+    /// The stamp that is kept of a service which somebody else has started with what is on disk now.
+    fn stamp_of_start(&self, _state: &Self::State, _host: &Host) -> Option<Stamp> {
+        None
     }
 
     /// When what the resource has on disk last changed.
@@ -105,13 +116,22 @@ pub(crate) trait Kind: Sized {
     async fn undo(&self, before: &Self::State, host: &Host) -> Result<()>;
 
     /// What has to change to bring the host from `now` back to the state `to`: the plan of
-    /// [`Kind::restore`].
+    /// [`Kind::restore`]. Writes to nothing, as [`Kind::diff`].
     async fn diff_back(&self, now: &Self::State, to: &Self::State, host: &Host) -> Result<Back>;
 
     /// Brings the host back to the state `to` for good: a rollback, a removal.
     async fn restore(&self, to: &Self::State, host: &Host) -> Result<()> {
         self.undo(to, host).await
     }
+}
+
+/// What a service was started with, as it is kept between runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// The name that it is kept by.
+    pub name: String,
+    /// Its bytes, in the format of the kind.
+    pub bytes: Vec<u8>,
 }
 
 /// What reading a resource found.
@@ -154,6 +174,8 @@ pub struct Weighed {
     pub before: Option<String>,
     /// See [`Kind::changed_at`].
     pub changed_at: Option<SystemTime>,
+    /// See [`Kind::stamp_of_start`].
+    pub stamp: Option<Stamp>,
 }
 
 /// A state that was read and has yet to be compared: reads can be done together, while what one
@@ -172,28 +194,38 @@ pub(super) async fn read<'a, K: Kind>(kind: &'a K, host: &Host) -> Result<Readin
                 digest,
                 before: None,
                 changed_at,
+                stamp: None,
             })
         }));
     }
     let state = kind.read(host).await?;
     kind.require(&state, host).await?;
     let concern = kind.concern(&state, host).await;
-    Ok(Box::new(move |host| {
-        let change = kind.diff(&state, host)?;
-        let fingerprint = match change {
-            Some(_) => sha256(&encode(&state)?),
-            None => String::new(),
-        };
-        Ok(Weighed {
-            before: change.as_ref().and_then(|_| kind.digest_now(&state, host)),
-            change,
-            fingerprint,
-            stays: kind.stays(&state)?,
-            concern,
-            digest: kind.digest(&state, host),
-            changed_at: kind.changed_at(host),
-        })
-    }))
+    Ok(Box::new(move |host| weigh(kind, &state, concern, host)))
+}
+
+/// Compares a state that was read with the declared one.
+pub(super) fn weigh<K: Kind>(
+    kind: &K,
+    state: &K::State,
+    concern: Option<String>,
+    host: &Host,
+) -> Result<Weighed> {
+    let change = kind.diff(state, host)?;
+    let fingerprint = match change {
+        Some(_) => sha256(&encode(state)?),
+        None => String::new(),
+    };
+    Ok(Weighed {
+        before: change.as_ref().and_then(|_| kind.digest_now(state, host)),
+        change,
+        fingerprint,
+        stays: kind.stays(state)?,
+        concern,
+        digest: kind.digest(state, host),
+        changed_at: kind.changed_at(host),
+        stamp: kind.stamp_of_start(state, host),
+    })
 }
 
 pub(super) async fn pass_over<K: Kind>(kind: &K, host: &Host) -> Result<Outcome> {

@@ -9,6 +9,7 @@ mod back;
 mod batch;
 mod certificate;
 mod change;
+mod compare;
 mod container;
 mod content;
 mod directory;
@@ -57,6 +58,7 @@ pub use certificate::{
     Certificate, CertificateInfo, CertificateState, certificate_info, expiry, fingerprint,
 };
 pub use change::{Action, Back, Change, Detail};
+pub use compare::compare;
 pub use container::redis;
 pub use container::redis::RedisData;
 pub use container::{Container, ContainerState, Mount, MountSource, PublishedPort};
@@ -78,7 +80,7 @@ pub use image::{Image, ImageState};
 pub use interfaces::outer_interfaces;
 pub use json_settings::JsonSettings;
 pub(crate) use kind::Kind;
-pub use kind::{Examined, Reading, Weighed};
+pub use kind::{Examined, Reading, Stamp, Weighed};
 use kind::{examine, examine_back, pass_over, read};
 pub use known::{file_digest, identity};
 pub use link::Link;
@@ -164,6 +166,12 @@ macro_rules! kinds {
             #[must_use]
             pub fn for_journal(&self) -> Self {
                 match self { $(Self::$name(kind) => Self::$name(kind.for_journal()),)* }
+            }
+
+            /// The resources that have to be compared before this one.
+            #[must_use]
+            pub fn depends_on(&self) -> Vec<Id> {
+                match self { $(Self::$name(kind) => kind.depends_on(),)* }
             }
 
             /// Says what will be read, so that reads can be done together.

@@ -73,13 +73,6 @@ impl Unit {
         }
     }
 
-    /// Notes what the unit was started with by somebody else.
-    fn note_stamp(&self, stamp: &Stamp, host: &Host) {
-        if let Ok(bytes) = serde_json::to_vec(stamp) {
-            host.note_start(&self.name, bytes);
-        }
-    }
-
     /// Another program on a port of this unit is refused before anything is changed.
     fn require_ports(&self) -> Result<()> {
         if self.ports.is_empty() {
@@ -291,6 +284,12 @@ impl Kind for Unit {
         let change =
             change.attribute("configuration", Some("of before".to_owned()), Some(verb.to_owned()));
         Ok(Some(Change { action, ..change }.because(because)))
+    }
+
+    fn stamp_of_start(&self, state: &UnitState, host: &Host) -> Option<super::Stamp> {
+        let stamp = state.stamp_of_others(self, host)?;
+        let bytes = serde_json::to_vec(&stamp).ok()?;
+        Some(super::Stamp { name: self.name.clone(), bytes })
     }
 
     async fn apply(&self, state: &UnitState, host: &Host) -> Result<()> {
