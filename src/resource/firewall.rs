@@ -10,6 +10,7 @@ mod rules;
 mod tests;
 mod ufw;
 
+use std::cell::RefCell;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::Path;
@@ -22,9 +23,9 @@ use super::{
     Action, Advise, Back, Change, Host, Id, Kind, Needs, Pace, Place, Profile, Risk, Undo,
 };
 
-pub(super) use exposure::Closing;
+use exposure::Closing;
 pub use exposure::{Exposure, Opening, exposure};
-pub(super) use kernel::Listed;
+pub(super) use kernel::keep_listing;
 pub use kernel::may_load_rules_any_time;
 use rules::{Family, RuleChange, RuleFile};
 use ufw::{RULES, Ufw};
@@ -144,7 +145,8 @@ impl Kind for Firewall {
 
     async fn read(&self, host: &Host) -> Result<FirewallState> {
         let ufw = Ufw::read(host).await?;
-        host.closing.replace(exposure::closing(&self.allow, ufw.as_ref(), host).await?);
+        let closing = exposure::closing(&self.allow, ufw.as_ref(), host).await?;
+        host.cached::<RefCell<Vec<Closing>>>().replace(closing);
         Ok(ufw.map_or(FirewallState::Absent, |ufw| FirewallState::Installed(Box::new(ufw))))
     }
 
@@ -368,7 +370,7 @@ impl Firewall {
 
 /// Names the containers and programs that others reach no longer, and the line that keeps them reachable.
 fn with_closing(change: Change, host: &Host) -> Change {
-    host.closing.borrow().iter().fold(change, |change, closing| {
+    host.cached::<RefCell<Vec<Closing>>>().borrow().iter().fold(change, |change, closing| {
         let port = &closing.port;
         change.attribute(
             &closing.holder,

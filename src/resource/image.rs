@@ -18,7 +18,7 @@ use futures_util::{Stream, StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use super::docker::{self, Daemon, NOT_KNOWN_BEFORE, NOT_RUNNING, found, said};
-use super::layers::Layers;
+use super::image_layers::Layers;
 use super::{
     Action, Advise, Back, Blob, Change, Host, Id, Kind, Needs, Pace, Place, Profile, Risk, Undo,
 };

@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Back, Change, Host, Id, Outcome, Profile, Saved, encode, sha256};
+use super::{Back, Change, Host, Id, Outcome, Profile, Saved, Stamp, encode, sha256};
 
 /// What every kind of resource can do.
 ///
@@ -123,15 +123,6 @@ pub(crate) trait Kind: Sized {
     async fn restore(&self, to: &Self::State, host: &Host) -> Result<()> {
         self.undo(to, host).await
     }
-}
-
-/// What a service was started with, as it is kept between runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stamp {
-    /// The name that it is kept by.
-    pub name: String,
-    /// Its bytes, in the format of the kind.
-    pub bytes: Vec<u8>,
 }
 
 /// What reading a resource found.

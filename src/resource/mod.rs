@@ -12,6 +12,7 @@ mod change;
 mod compare;
 mod container;
 mod content;
+mod digest_cache;
 mod directory;
 mod docker;
 mod entry;
@@ -20,22 +21,22 @@ mod file;
 mod firewall;
 mod fs;
 mod hash;
+mod hash_vouchers;
 mod hint;
 mod host;
 mod host_secret;
 mod image;
+mod image_layers;
 mod interfaces;
 mod json_settings;
+mod kept_lines;
 mod kind;
-mod known;
 #[cfg(test)]
 mod law_tests;
-mod layers;
 mod link;
 mod listeners;
 mod netlink;
 mod nginx_reload;
-mod notes;
 mod packages;
 mod path_state;
 mod profile;
@@ -46,7 +47,6 @@ mod systemd;
 mod unit;
 mod user;
 mod volume;
-mod vouch;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -63,6 +63,7 @@ pub use container::redis;
 pub use container::redis::RedisData;
 pub use container::{Container, ContainerState, Mount, MountSource, PublishedPort};
 pub use content::{Blob, Content, HashScheme, Part, hex, sha256};
+pub use digest_cache::{file_digest, identity};
 pub use directory::{Directory, DirectoryState};
 pub use docker::require as require_docker;
 pub use entry::{MAX_FILE, sweep};
@@ -74,15 +75,14 @@ pub use firewall::{
 };
 pub use fs::{Owner, user_name, write_atomic};
 pub use hint::{Advise, Hint};
-pub use host::{BlobSource, Host, Outcome, Progress, last_lines};
+pub use host::{BlobSource, Host, Outcome, Progress, Stamp, last_lines};
 pub use host_secret::{HostSecret, HostSecretState};
 pub use image::{Image, ImageState};
 pub use interfaces::outer_interfaces;
 pub use json_settings::JsonSettings;
 pub(crate) use kind::Kind;
-pub use kind::{Examined, Reading, Stamp, Weighed};
+pub use kind::{Examined, Reading, Weighed};
 use kind::{examine, examine_back, pass_over, read};
-pub use known::{file_digest, identity};
 pub use link::Link;
 pub use listeners::{Listener, listeners, listeners_of};
 pub use nginx_reload::{reload_nginx, test_nginx};
@@ -369,6 +369,15 @@ impl Resource {
     pub fn is_stopped_in(&self, state: &Saved) -> bool {
         let Needs::Unit(_) = self.profile().needs else { return false };
         state.state().is_ok_and(|state: UnitState| !state.was_active())
+    }
+}
+
+/// Keeps what was found out and may hold for the next run: hashes of passwords, digests of large files, the
+/// rules in the kernel.
+pub fn keep_for_next_run(host: &Host) {
+    // Without them a next run is slower, and no less right.
+    for kept in [host.keep_vouchers(), host.keep_digests(), firewall::keep_listing(host)] {
+        drop(kept);
     }
 }
 

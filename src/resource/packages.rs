@@ -27,7 +27,6 @@ use apt::{
 };
 use consequences::Consequences;
 use removal::Removal;
-pub(super) use removal::Simulated;
 use sources::Heard;
 
 /// Packages that are installed; which version is the distribution's choice.
@@ -71,7 +70,7 @@ pub(super) struct Table {
 }
 
 /// The table as it was read last, and which file that was: dpkg puts a new one in its place.
-pub(super) type LastTable = RefCell<Option<(TableVersion, Rc<Table>)>>;
+type LastTable = RefCell<Option<(TableVersion, Rc<Table>)>>;
 
 /// The inode of dpkg's table, and when it was written.
 pub(super) type TableVersion = (u64, SystemTime);
@@ -93,7 +92,7 @@ fn table(host: &Host) -> Result<Rc<Table>> {
         let mut file = std::fs::File::open(&path)?;
         let found = file.metadata()?;
         let version = (found.ino(), found.modified()?);
-        if let Some((last, table)) = &*host.last_table.borrow()
+        if let Some((last, table)) = &*host.cached::<LastTable>().borrow()
             && *last == version
         {
             return Ok(Rc::clone(table));
@@ -101,7 +100,7 @@ fn table(host: &Host) -> Result<Rc<Table>> {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         let table = Rc::new(parse(&bytes));
-        *host.last_table.borrow_mut() = Some((version, Rc::clone(&table)));
+        *host.cached::<LastTable>().borrow_mut() = Some((version, Rc::clone(&table)));
         Ok(table)
     };
     match read() {
