@@ -14,9 +14,9 @@ use crate::client;
 use crate::engine::protocol::{Goal, PlanRequest};
 use crate::event::{Outcome, Served, What};
 use crate::failure::{Exit, Failure};
+use crate::part::{endpoints, https};
 use crate::remote::{Engine, Tell};
 use crate::resource::CertificateInfo;
-use crate::stack::{endpoints, https};
 
 /// Runs `hwctl cert`.
 pub fn run(args: CertArgs) -> Result<Exit> {

@@ -17,8 +17,8 @@ use crate::engine::protocol::{
 use crate::event::What;
 use crate::failure::{Exit, Failure};
 use crate::part;
+use crate::part::{HTTPS, endpoints, https};
 use crate::report::print;
-use crate::stack::{HTTPS, endpoints, https};
 
 /// How long another run is waited for, in seconds.
 const PATIENCE_S: u64 = 300;

@@ -11,9 +11,9 @@ use crate::client::{Expected, Pins};
 use crate::engine::protocol::RunInfo;
 use crate::event::What;
 use crate::failure::{Exit, Failure};
+use crate::part::{Upload, endpoints};
 use crate::remote::{Engine, Planned, Tell};
 use crate::resource::{Blob, Exposure, Facts, user_name};
-use crate::stack::{Upload, endpoints};
 
 /// How long a host that may not serve at all is looked at before a run of a part.
 const GLANCE: Duration = Duration::from_secs(3);

@@ -11,10 +11,10 @@ use crate::cli::{RotateArgs, SecretArgs, SecretCommand};
 use crate::engine::protocol::{Goal, PlanRequest};
 use crate::event::{Action, Outcome, Planned, What};
 use crate::failure::{Exit, Failure};
+use crate::part::{JWT_KEY, endpoints};
 use crate::remote::{Engine, Tell};
 use crate::resource::Resource;
 use crate::spec::Scope;
-use crate::stack::{JWT_KEY, endpoints};
 
 /// The part of the stack that uses the key.
 const TAG: &str = "api";
