@@ -50,7 +50,9 @@ impl Order {
         let (places, later): (Vec<usize>, Vec<usize>) = (0..resources.len()).partition(is_free);
         let dependent = later.iter().map(|place| (resources[*place].id(), *place)).collect();
         let mut order = Self { sources, dependent, seen: HashSet::new(), places };
-        later.into_iter().for_each(|place| order.visit(place));
+        for place in later {
+            order.visit(place);
+        }
         order.places
     }
 

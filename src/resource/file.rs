@@ -135,7 +135,7 @@ impl Kind for File {
             target: None,
             written: [Some(&self.path), None],
             bytes: self.content.size(),
-            blob: blob,
+            blob,
             inputs: &[],
             needs: Needs::Place,
             pace: Pace::InTurn,

@@ -69,7 +69,7 @@ impl Kind for Image {
             bytes: 0,
             blob: self.archive.as_ref(),
             inputs: &[],
-            needs: needs,
+            needs,
             pace: Pace::Fetch,
             is_data: false,
             risk: Risk::None,

@@ -226,8 +226,8 @@ impl Kind for Unit {
             needs: Needs::Unit(&self.name),
             pace: Pace::InTurn,
             is_data: false,
-            risk: risk,
-            undo: undo,
+            risk,
+            undo,
             series: None,
         }
     }
