@@ -65,6 +65,8 @@ pub enum Wanted {
     },
     /// A redirect to the same path of another endpoint, which this names.
     RedirectTo(String),
+    /// Any answer, as long as the endpoint serves its certificate.
+    Certificate,
 }
 
 /// What the answer to a question, or the look at the ports, is.
@@ -145,6 +147,7 @@ impl Expected {
                 }
                 Ok(format!("{} to {location}", answer.status))
             }
+            Wanted::Certificate => Ok(status_text(answer.status)),
             Wanted::Page { statuses, holds, .. } => {
                 is_page(answer.status, &answer.body, statuses, holds.as_deref())
             }
@@ -336,7 +339,7 @@ mod tests {
 
         let statuses = seen.questions.iter().map(|question| match &question.wanted {
             Wanted::Page { statuses, .. } => statuses.clone(),
-            Wanted::RedirectTo(_) => Vec::new(),
+            _ => Vec::new(),
         });
         let statuses: Vec<_> = statuses.collect();
         assert_eq!(statuses, [vec![403, 200, 401], vec![401, 403], vec![200]]);

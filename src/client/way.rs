@@ -70,6 +70,12 @@ impl From<IpAddr> for Way {
 }
 
 impl Way {
+    /// Whether it leads to the machine that it starts from.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        matches!(self, Self::Direct { to, .. } if to.is_loopback())
+    }
+
     /// Connects to a TCP port. Only by a direct way does this tell that the port is open.
     pub async fn open(&self, port: u16) -> Result<Box<dyn Stream>> {
         let (to, from) = match self {

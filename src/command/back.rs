@@ -6,9 +6,9 @@ use tokio::sync::Mutex;
 
 use super::fleet::{Ended, Show};
 use super::hosts::Work;
-use super::run::{Carry, carry_out, run_info, show_plan};
+use super::run::Run;
 use crate::cli::BackArgs;
-use crate::engine::protocol::{Goal, PlanRequest};
+use crate::engine::protocol::Goal;
 use crate::event::{Outcome, What};
 use crate::failure::{Exit, Failure};
 use crate::remote::{Engine, Tell};
@@ -49,34 +49,19 @@ impl Back {
         tell: Tell<'_>,
     ) -> Result<Ended, Failure> {
         let mut engine = Engine::start(&work.target, tell).await?;
-        let request = PlanRequest {
-            goal,
-            run: (!self.args.check).then(|| run_info(self.verb)),
-            patience_s: self.args.plan.wait.into(),
-            keep_on_failure: false,
-            confirm_timeout_s: self.args.plan.confirm_timeout.into(),
-            endpoints: Vec::new(),
-            outside: None,
-        };
-        tell(What::Step { message: "reading the host".to_owned(), fraction: None });
-        let planned = engine.plan(request, tell).await?;
-        show_plan(&planned, tell);
-        let outcome = match planned.changes.is_empty() {
-            true => Outcome::Unchanged,
-            false => Outcome::Changed,
-        };
-        if outcome == Outcome::Changed && !self.args.check {
-            if !self.confirm(&work.target.name, planned.changes.len(), tell).await? {
-                engine.hang_up().await;
-                let message = "nothing was changed on the host, as you wished".to_owned();
-                tell(What::Step { message: message.clone(), fraction: None });
-                tell(What::Warning { message });
-                return Ok(Outcome::Interrupted.into());
-            }
-            let carry =
-                Carry { uploads: &[], keep_on_failure: false, is_part: false, outside: None };
-            carry_out(&mut engine, planned, carry, tell).await?;
+        let run = Run::with(self.verb, goal, &self.args.plan).only_planned(self.args.check);
+        let planned = run.plan(&mut engine, tell).await?;
+        let outcome = planned.outcome();
+        if planned.is_due()
+            && !self.confirm(&work.target.name, planned.changes().len(), tell).await?
+        {
+            engine.hang_up().await;
+            let message = "nothing was changed on the host, as you wished".to_owned();
+            tell(What::Step { message: message.clone(), fraction: None });
+            tell(What::Warning { message });
+            return Ok(Outcome::Interrupted.into());
         }
+        planned.carry_out(&mut engine, tell).await?;
         engine.hang_up().await;
         Ok(outcome.into())
     }

@@ -7,16 +7,19 @@ use super::fleet::{self, Ended, Job, Show};
 use super::here;
 use super::hosts::{Needs, Work};
 use super::outside::expected;
-use super::run::{Carry, carry_out, run_info, show_plan};
+use super::run::Run;
 use super::sight::Sight;
 use crate::cli::{CertArgs, CertCommand, RenewArgs, ShowCertArgs};
 use crate::client;
-use crate::engine::protocol::{Goal, PlanRequest};
+use crate::engine::protocol::Goal;
 use crate::event::{Outcome, Served, What};
 use crate::failure::{Exit, Failure};
-use crate::part::{endpoints, https};
+use crate::part::https;
 use crate::remote::{Engine, Tell};
 use crate::resource::CertificateInfo;
+
+/// What the host's journal calls a renewal.
+pub(super) const RENEW: &str = "cert renew";
 
 /// Runs `hwctl cert`.
 pub fn run(args: CertArgs) -> Result<Exit> {
@@ -55,38 +58,19 @@ impl Job for ShowCertArgs {
 impl Job for RenewArgs {
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
         let mut engine = Engine::start(&work.target, tell).await?;
-        tell(What::Step { message: "reading the host".to_owned(), fraction: None });
-        let request = PlanRequest {
-            goal: goal(self),
-            run: (!self.check).then(|| run_info("cert renew")),
-            patience_s: self.plan.wait.into(),
-            keep_on_failure: false,
-            confirm_timeout_s: self.plan.confirm_timeout.into(),
-            endpoints: endpoints(),
-            outside: None,
+        let host = engine.route.host.clone();
+        let outside = |facts: &_, exposure: &_, pins| {
+            let mut expected = expected(&host, &work.vars, facts, exposure, pins);
+            // No port is opened or closed.
+            expected.closed.clear();
+            expected
         };
-        let planned = engine.plan(request, tell).await?;
-        show_plan(&planned, tell);
-        let outcome = match planned.changes.is_empty() {
-            true => Outcome::Unchanged,
-            false => Outcome::Changed,
-        };
-        if outcome == Outcome::Changed && !self.check {
-            let host = engine.route.host.clone();
-            let outside = |facts: &_, exposure: &_, pins| {
-                let mut expected = expected(&host, &work.vars, facts, exposure, pins);
-                // No port is opened or closed.
-                expected.closed.clear();
-                expected
-            };
-            let carry = Carry {
-                uploads: &[],
-                keep_on_failure: false,
-                is_part: true,
-                outside: Some(&outside),
-            };
-            carry_out(&mut engine, planned, carry, tell).await?;
-        }
+        let run = Run::with(RENEW, goal(self), &self.plan)
+            .only_planned(self.check)
+            .looked_at(&outside, true);
+        let planned = run.plan(&mut engine, tell).await?;
+        let outcome = planned.outcome();
+        planned.carry_out(&mut engine, tell).await?;
         show(&mut engine, tell).await?;
         engine.hang_up().await;
         Ok(outcome.into())

@@ -8,12 +8,12 @@ use super::fleet::{self, Ended, Job, Show};
 use super::hosts::Work;
 use super::outside::{expected, urls};
 use super::provision::Provision;
-use super::run::{Carry, carry_out, run_info, show_plan};
+use super::run::Run;
 use crate::cli::{DeployArgs, NamedHosts, PartArgs, ProvisionArgs};
-use crate::engine::protocol::{Goal, PlanRequest};
+use crate::engine::protocol::Goal;
 use crate::event::{Outcome, What};
 use crate::failure::{Exit, Failure};
-use crate::part::{API_LINK, endpoints};
+use crate::part::API_LINK;
 use crate::remote::{Engine, Tell};
 use crate::spec::Scope;
 
@@ -81,34 +81,18 @@ impl Deploy {
     /// To the version before, which is still on the host.
     async fn back(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
         let mut engine = Engine::start(&work.target, tell).await?;
-        tell(What::Step { message: "reading the host".to_owned(), fraction: None });
-        let plan = &self.args.plan;
-        let request = PlanRequest {
-            goal: Goal::PreviousVersion { link: API_LINK.into() },
-            run: (!self.args.check).then(|| run_info("deploy --rollback")),
-            patience_s: plan.wait.into(),
-            keep_on_failure: false,
-            confirm_timeout_s: plan.confirm_timeout.into(),
-            endpoints: endpoints(),
-            outside: None,
-        };
-        let planned = engine.plan(request, tell).await?;
-        show_plan(&planned, tell);
         let host = engine.route.host.clone();
-        if !self.args.check {
-            let outside = |facts: &_, exposure: &_, pins| {
-                let mut expected = expected(&host, &work.vars, facts, exposure, pins);
-                expected.closed.clear();
-                expected
-            };
-            let carry = Carry {
-                uploads: &[],
-                keep_on_failure: false,
-                is_part: true,
-                outside: Some(&outside),
-            };
-            carry_out(&mut engine, planned, carry, tell).await?;
-        }
+        let outside = |facts: &_, exposure: &_, pins| {
+            let mut expected = expected(&host, &work.vars, facts, exposure, pins);
+            expected.closed.clear();
+            expected
+        };
+        let goal = Goal::PreviousVersion { link: API_LINK.into() };
+        let run = Run::with("deploy --rollback", goal, &self.args.plan)
+            .only_planned(self.args.check)
+            .looked_at(&outside, true);
+        let planned = run.plan(&mut engine, tell).await?;
+        planned.carry_out(&mut engine, tell).await?;
         engine.hang_up().await;
         Ok(Ended { outcome: Outcome::Changed, urls: urls(&host, &work.vars) })
     }

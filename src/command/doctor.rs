@@ -1,5 +1,7 @@
 //! `hwctl doctor`: the cause of a fault with its evidence and the next step; mends what is safe.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 
@@ -7,11 +9,11 @@ use super::fleet::{self, Ended, Job, Show};
 use super::hosts::Work;
 use super::outside::{expected, urls};
 use super::provision::{load_templates, make_stack};
-use super::run::{Carry, carry_out, run_info, show_plan};
+use super::run::{Run, run_info};
 use crate::cli::DoctorArgs;
 use crate::client::{status, url, url_host};
 use crate::engine::Examination;
-use crate::engine::protocol::{CONFIRM_TIMEOUT_S, Goal, PlanRequest, RestartRequest};
+use crate::engine::protocol::{Goal, RestartRequest};
 use crate::event::{Finding, Fix, Outcome, What};
 use crate::failure::{Exit, Failure};
 use crate::inventory::{Network, Site};
@@ -22,6 +24,9 @@ use crate::spec::{Scope, restart_of};
 
 /// How often a mended host is looked at again: one fault may hide the next.
 const ROUNDS: usize = 3;
+
+/// What the host's journal calls what mends it.
+const VERB: &str = "doctor";
 
 /// Runs `hwctl doctor`.
 pub fn run(mut args: DoctorArgs) -> Result<Exit> {
@@ -125,42 +130,29 @@ impl Doctor {
                 let asked = RestartRequest {
                     part: part.clone(),
                     restart: restart.clone(),
-                    run: run_info("doctor"),
+                    run: run_info(VERB),
                     patience_s: self.args.wait.into(),
                     endpoints: endpoints(),
                 };
                 return engine.restart(asked, tell).await.map(|_| ());
             }
         };
-        let request = PlanRequest {
-            goal: Goal::Declared {
-                resources: made.resources.clone(),
-                parts: made.parts.clone(),
-                scope: Scope::Only(tags),
-                vouch: None,
-            },
-            run: Some(run_info("doctor")),
-            patience_s: self.args.wait.into(),
-            keep_on_failure: false,
-            confirm_timeout_s: CONFIRM_TIMEOUT_S,
-            endpoints: endpoints(),
-            outside: None,
-        };
-        let planned = engine.plan(request, tell).await?;
-        show_plan(&planned, tell);
         let host = engine.route.host.clone();
-        let outside = |facts: &_, exposure: &_, pins: Option<_>| {
+        let outside = |facts: &_, exposure: &_, pins| {
             let mut expected = expected(&host, &work.vars, facts, exposure, pins);
             expected.closed.clear();
             expected
         };
-        let carry = Carry {
-            uploads: &made.uploads,
-            keep_on_failure: false,
-            is_part: true,
-            outside: Some(&outside),
+        let goal = Goal::Declared {
+            resources: made.resources.clone(),
+            parts: made.parts.clone(),
+            scope: Scope::Only(tags),
+            vouch: None,
         };
-        carry_out(engine, planned, carry, tell).await
+        let run = Run::new(VERB, goal, Duration::from_secs(self.args.wait.into()))
+            .uploads(&made.uploads)
+            .looked_at(&outside, true);
+        run.plan(engine, tell).await?.carry_out(engine, tell).await
     }
 }
 

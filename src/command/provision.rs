@@ -8,19 +8,17 @@ use anyhow::Result;
 use super::fleet::{self, Ended, Job, Show};
 use super::hosts::{Work, template_folder};
 use super::outside::{expected, urls};
-use super::run::{Carry, carry_out, run_info, show_plan};
+use super::run::Run;
 use super::vouch;
 use crate::bundle;
 use crate::cli::{LookArgs, PartArgs, ProvisionArgs};
-use crate::client::Expected;
-use crate::engine::protocol::{Goal, PlanRequest};
-use crate::event::{Outcome, What};
+use crate::engine::protocol::Goal;
 use crate::failure::{Exit, Failure};
 use crate::inventory::Vars;
 use crate::part;
-use crate::part::{Context, Stack, TAGS, Templates, endpoints, stack};
+use crate::part::{Context, Stack, TAGS, Templates, stack};
 use crate::remote::{Engine, Tell};
-use crate::resource::{Blob, Exposure, Facts};
+use crate::resource::{Blob, Facts};
 use crate::spec::Scope;
 
 /// The parts of the stack that open and close ports; after others they are not knocked at.
@@ -84,7 +82,6 @@ impl Job for Provision {
         let mut engine = Engine::start(&work.target, tell).await?;
         let mut made = make_stack(work, &engine, &templates)?;
         made.skip(&args.parts.skip);
-        tell(What::Step { message: "reading the host".to_owned(), fraction: None });
         let is_part = *scope != Scope::All;
         let opens_ports = PORT_TAGS.iter().any(|part| scope.has(part));
         let serves = scope.has("nginx");
@@ -98,38 +95,21 @@ impl Job for Provision {
             }
             expected
         };
-        let request = PlanRequest {
-            goal: Goal::Declared {
-                resources: made.resources,
-                parts: made.parts,
-                scope: scope.clone(),
-                vouch: vouch::key(work),
-            },
-            run: (!args.check).then(|| run_info(verb)),
-            patience_s: args.plan.wait.into(),
-            keep_on_failure: args.keep_on_failure,
-            confirm_timeout_s: args.plan.confirm_timeout.into(),
-            endpoints: endpoints(),
-            outside: Some(Expected {
-                closed: Vec::new(),
-                ..outside(&engine.facts, &Exposure::default(), None)
-            }),
+        let goal = Goal::Declared {
+            resources: made.resources,
+            parts: made.parts,
+            scope: scope.clone(),
+            vouch: vouch::key(work),
         };
-        let planned = engine.plan(request, tell).await?;
-        show_plan(&planned, tell);
-        let outcome = match planned.changes.is_empty() {
-            true => Outcome::Unchanged,
-            false => Outcome::Changed,
-        };
-        if outcome == Outcome::Changed && !args.check {
-            let carry = Carry {
-                uploads: &made.uploads,
-                keep_on_failure: args.keep_on_failure,
-                is_part,
-                outside: Some(&outside),
-            };
-            carry_out(&mut engine, planned, carry, tell).await?;
-        }
+        let run = Run::with(verb, goal, &args.plan)
+            .only_planned(args.check)
+            .keep_on_failure(args.keep_on_failure)
+            .uploads(&made.uploads)
+            .looked_at(&outside, is_part)
+            .rehearsed();
+        let planned = run.plan(&mut engine, tell).await?;
+        let outcome = planned.outcome();
+        planned.carry_out(&mut engine, tell).await?;
         engine.let_go().await;
         let urls = if args.check { vec![] } else { urls(&host, &work.vars) };
         Ok(Ended { outcome, urls })

@@ -6,12 +6,12 @@ use super::fleet::{self, Ended, Job, Show};
 use super::hosts::Work;
 use super::outside::expected;
 use super::provision::{load_templates, make_stack};
-use super::run::{Carry, carry_out, run_info, show_plan};
+use super::run::Run;
 use crate::cli::{RotateArgs, SecretArgs, SecretCommand};
-use crate::engine::protocol::{Goal, PlanRequest};
-use crate::event::{Action, Outcome, Planned, What};
+use crate::engine::protocol::Goal;
+use crate::event::{Action, Outcome, Planned};
 use crate::failure::{Exit, Failure};
-use crate::part::{JWT_KEY, endpoints};
+use crate::part::JWT_KEY;
 use crate::remote::{Engine, Tell};
 use crate::resource::Resource;
 use crate::spec::Scope;
@@ -40,25 +40,23 @@ impl Job for Rotate {
                 secret.renew = secret.name == JWT_KEY;
             }
         }
-        tell(What::Step { message: "reading the host".to_owned(), fraction: None });
-        let request = PlanRequest {
-            goal: Goal::Declared {
-                resources: made.resources,
-                parts: made.parts,
-                scope: Scope::Only(vec![TAG.to_owned()]),
-                vouch: None,
-            },
-            run: (!args.check).then(|| run_info("secret rotate")),
-            patience_s: args.plan.wait.into(),
-            keep_on_failure: false,
-            confirm_timeout_s: args.plan.confirm_timeout.into(),
-            endpoints: endpoints(),
-            outside: None,
+        let host = engine.route.host.clone();
+        let outside =
+            |facts: &_, exposure: &_, pins| expected(&host, &work.vars, facts, exposure, pins);
+        let goal = Goal::Declared {
+            resources: made.resources,
+            parts: made.parts,
+            scope: Scope::Only(vec![TAG.to_owned()]),
+            vouch: None,
         };
-        let planned = engine.plan(request, tell).await?;
+        let run = Run::with("secret rotate", goal, &args.plan)
+            .only_planned(args.check)
+            .uploads(&made.uploads)
+            .looked_at(&outside, false);
+        let planned = run.plan_unseen(&mut engine, tell).await?;
         // A host that was destroyed may still have the key, but no API that uses it.
         let is_new = |planned: &Planned| planned.change.action == Action::Create;
-        if planned.changes.is_empty() || planned.changes.iter().any(is_new) {
+        if planned.changes().is_empty() || planned.changes().iter().any(is_new) {
             return Err(Failure::new(
                 Exit::Failed,
                 "the host has no API whose key could be renewed",
@@ -66,19 +64,8 @@ impl Job for Rotate {
             .not_done("nothing was changed on the host")
             .hint("`hwctl provision` installs the API and makes its key"));
         }
-        show_plan(&planned, tell);
-        if !args.check {
-            let host = engine.route.host.clone();
-            let outside =
-                |facts: &_, exposure: &_, pins| expected(&host, &work.vars, facts, exposure, pins);
-            let carry = Carry {
-                uploads: &made.uploads,
-                keep_on_failure: false,
-                is_part: false,
-                outside: Some(&outside),
-            };
-            carry_out(&mut engine, planned, carry, tell).await?;
-        }
+        planned.show(tell);
+        planned.carry_out(&mut engine, tell).await?;
         engine.hang_up().await;
         Ok(Outcome::Changed.into())
     }

@@ -113,8 +113,12 @@ impl Sight {
     /// Says how the host is looked at, where that is not as a client does.
     pub(super) fn tell(&self, tell: Tell<'_>) {
         match self {
-            Self::AsClient(_) => {
-                tell(What::Step { message: "looking from outside".to_owned(), fraction: None });
+            Self::AsClient(way) => {
+                let message = match way.is_loopback() {
+                    true => "looking at what this host serves",
+                    false => "looking from outside",
+                };
+                tell(What::Step { message: message.to_owned(), fraction: None });
             }
             Self::ThroughSession(_) => {
                 tell(What::Step { message: "looking through ssh".to_owned(), fraction: None });

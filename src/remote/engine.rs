@@ -8,17 +8,14 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use futures_util::future::{Either, select};
-use openssh::{ChildStdin, ChildStdout};
-use tokio::io::AsyncReadExt as _;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
-use super::bootstrap::{self, Child};
-use super::confirm::confirm;
 use super::heard;
 use super::interrupt;
 use super::route::Route;
-use super::ssh::{Connection, Target};
+use super::ssh::Target;
+use super::transport::{Input, Output, Started, Transport};
 use super::upload;
 use crate::client::Pins;
 use crate::engine::Examination;
@@ -41,7 +38,7 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub type Tell<'a> = &'a (dyn Fn(What) + Send + Sync);
 
 /// Where requests go; one is sent whole before the next.
-pub(super) type Stdin = Mutex<Option<ChildStdin>>;
+pub(super) type Stdin = Mutex<Option<Input>>;
 
 /// Sends a request whole: another one waits meanwhile.
 pub(super) async fn send(stdin: &Stdin, request: &Request) -> Result<()> {
@@ -62,25 +59,13 @@ async fn say_alive(stdin: Weak<Stdin>) {
     }
 }
 
-/// What one that is gone has said last on standard error.
-pub(super) async fn last_line(child: &mut Child) -> Option<String> {
-    let mut stderr = child.stderr().take()?.take(bootstrap::MAX_TOLD as u64);
-    let mut told = String::new();
-    let _ = tokio::time::timeout(LAST_WORDS, stderr.read_to_string(&mut told)).await;
-    told.lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned)
-}
-
 /// A running engine.
-#[derive(Debug)]
 pub struct Engine {
-    target: Target,
-    child: Child,
+    transport: Transport,
     stdin: Arc<Stdin>,
-    stdout: ChildStdout,
+    stdout: Output,
     /// When the answer to the last request has to be there.
     answer_by: Option<Instant>,
-    // Kept open: the engine's channel belongs to it.
-    connection: Connection,
     /// What the host is.
     pub facts: Facts,
     /// Where the host is for clients, and how they come to it.
@@ -105,47 +90,32 @@ pub struct Planned {
 }
 
 impl Engine {
-    /// Connects and starts it.
+    /// Connects to a host and starts the engine there.
     pub async fn start(target: &Target, tell: Tell<'_>) -> Result<Self, Failure> {
-        interrupt::or_stopped(Self::begin(target, tell)).await
+        let began = Instant::now();
+        interrupt::or_stopped(async {
+            Self::greet(Transport::ssh(target, tell).await?, began, tell).await
+        })
+        .await
     }
 
-    async fn begin(target: &Target, tell: Tell<'_>) -> Result<Self, Failure> {
+    /// Starts an engine on this machine, for root.
+    pub async fn here(tell: Tell<'_>) -> Result<Self, Failure> {
         let began = Instant::now();
-        tell(What::Step { message: "connecting".to_owned(), fraction: None });
-        let (connection, (), route) =
-            tokio::join!(target.connect(tell), bootstrap::prepare(target), Route::of(target));
-        let mut connection = connection?;
-        let step = |message, fraction| tell(What::Step { message, fraction });
-        let mut child = match bootstrap::start(&connection, target, bootstrap::ENGINE, step).await {
-            // ssh may not know yet that a kept connection leads nowhere any more.
-            Err(failure) if connection.is_old && failure.exit == Exit::Unreachable => {
-                connection.end().await;
-                connection = target.log_in(tell).await?;
-                bootstrap::start(&connection, target, bootstrap::ENGINE, step).await?
-            }
-            started => started?,
-        };
-        let binary = bootstrap::host_path(target)?;
-        let stdin = Arc::new(Mutex::new(child.stdin().take()));
+        Self::greet(Transport::local().await?, began, tell).await
+    }
+
+    /// Hears what the host of an engine is.
+    async fn greet(started: Started, began: Instant, tell: Tell<'_>) -> Result<Self, Failure> {
+        let Started { transport, input, output, route, binary } = started;
+        let stdin = Arc::new(Mutex::new(Some(input)));
         tokio::spawn(say_alive(Arc::downgrade(&stdin)));
-        let stdout = child.stdout().take();
-        let stdout = stdout.ok_or_else(|| target.unreachable("ssh gives no stream of the host"))?;
-        let target = target.clone();
-        let facts = Facts::unknown();
-        let route = match connection.session.control_socket().to_str() {
-            Some(socket) => route.with_session(socket),
-            None => route,
-        };
-        let answer_by = Some(heard::hello_by());
         let mut engine = Self {
-            target,
-            child,
+            transport,
             stdin,
-            stdout,
-            answer_by,
-            connection,
-            facts,
+            stdout: output,
+            answer_by: Some(heard::hello_by()),
+            facts: Facts::unknown(),
             route,
             binary,
             login_took: Duration::ZERO,
@@ -307,17 +277,14 @@ impl Engine {
     /// Ends the session and waits until the engine is gone.
     pub async fn hang_up(self) {
         drop(self.stdin.lock().await.take());
-        // A host that is gone is not waited for.
-        let _ = tokio::time::timeout(Duration::from_secs(2), self.child.wait()).await;
-        self.connection.close().await;
+        self.transport.end().await;
     }
 
     /// Ends a session that leaves nothing to wait for: the engine holds no lock and has said all.
     /// It ends by itself, as its input does.
     pub async fn let_go(self) {
         drop(self.stdin.lock().await.take());
-        drop(self.child);
-        self.connection.close().await;
+        self.transport.let_go().await;
     }
 
     pub(super) async fn send(&mut self, request: &Request) -> Result<(), Failure> {
@@ -403,7 +370,7 @@ impl Engine {
             return Err(self.lost("the host gives its run a strange name").await);
         }
         tell(What::Step { message: "logging in anew".to_owned(), fraction: None });
-        match confirm(&self.target.anew(), run).await {
+        match self.transport.confirm(run).await {
             Ok(()) => Ok(()),
             Err(failure) => {
                 let why: Vec<_> = std::iter::once(failure.what).chain(failure.why).collect();
@@ -414,8 +381,8 @@ impl Engine {
 
     /// The engine is gone: its last words on standard error say why.
     async fn lost(&mut self, why: &str) -> Failure {
-        let last = last_line(&mut self.child).await;
-        Failure::new(Exit::Unreachable, format!("lost `{}` during the run", self.target.name))
+        let last = self.transport.last_line().await;
+        Failure::new(Exit::Unreachable, format!("lost {} during the run", self.transport.host()))
             .why(last.unwrap_or_else(|| why.to_owned()))
             .not_done("what was under way is unknown; the host's journal has it")
             .hint("run again: a run finishes what an interrupted one has begun")
@@ -426,7 +393,7 @@ impl Engine {
         let kind = format!("{:?}", std::mem::discriminant(reply));
         Failure::new(
             Exit::Failed,
-            format!("the engine on `{}` gives a wrong answer", self.target.name),
+            format!("the engine on {} gives a wrong answer", self.transport.host()),
         )
         .why(kind)
     }

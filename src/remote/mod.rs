@@ -17,6 +17,7 @@ mod route;
 mod sending;
 mod ssh;
 mod sudo;
+mod transport;
 mod upload;
 
 pub use engine::{Engine, Planned, Tell};

@@ -22,6 +22,7 @@ fn a_certificate_is_shown_renewed_and_renews_itself() {
     only_what_ends_soon_is_renewed(&host);
     the_host_renews_by_itself(&host);
     a_broken_configuration_keeps_the_old_one(&host);
+    one_that_is_not_served_is_taken_back(&host);
     what_is_served_is_looked_at(&host);
 }
 
@@ -171,6 +172,28 @@ fn a_broken_configuration_keeps_the_old_one(host: &Provisioned) {
     assert_eq!(host.sh("sha256sum /etc/nginx/ssl/homework.key"), almost);
     host.sh("rm /etc/nginx/conf.d/broken.conf; systemctl start hwctl-renew.service");
     assert_ne!(host.sh("sha256sum /etc/nginx/ssl/homework.key"), almost);
+}
+
+/// Somebody's own server has the port for clients on the host itself, with a certificate of its own.
+fn one_that_is_not_served_is_taken_back(host: &Provisioned) {
+    let before = host.sh("sha256sum /etc/nginx/ssl/homework.key /etc/nginx/ssl/homework.crt");
+    host.sh("openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 9 \
+         -keyout /root/own.key -out /root/own.crt -subj /CN=own 2>/dev/null && \
+         echo 'server { listen 127.0.0.1:443 ssl; ssl_certificate /root/own.crt; \
+         ssl_certificate_key /root/own.key; }' > /etc/nginx/conf.d/own.conf && \
+         nginx -s reload && sleep 0.5");
+
+    let told =
+        host.sh("$(readlink -f /usr/local/bin/check-flask) cert renew --here 2>&1; echo exit $?");
+
+    assert!(told.contains("error: nginx does not serve the new certificate"), "{told}");
+    assert!(told.contains("it serves another certificate (SHA-256 "), "{told}");
+    assert!(told.ends_with("exit 4"), "{told}");
+    let now = host.sh("sha256sum /etc/nginx/ssl/homework.key /etc/nginx/ssl/homework.crt");
+    assert_eq!(now, before);
+    host.sh(
+        "rm /etc/nginx/conf.d/own.conf /root/own.key /root/own.crt; nginx -s reload; sleep 0.5",
+    );
 }
 
 fn what_is_served_is_looked_at(host: &Provisioned) {

@@ -1,0 +1,112 @@
+//! Carries a plan out: the changes are made, the host is looked at from outside, and the run is kept or
+//! undone.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use super::look::{look_after, look_before};
+use super::{PlannedRun, Settings};
+use crate::command::sight::Sight;
+use crate::failure::{Exit, Failure};
+use crate::part::endpoints;
+use crate::remote::{Engine, Tell};
+use crate::resource::Blob;
+
+impl PlannedRun<'_> {
+    /// Carries the plan out and keeps the run, if there is something to do. A host that is not as it
+    /// should be from outside is brought back to the state before.
+    pub(in crate::command) async fn carry_out(
+        self,
+        engine: &mut Engine,
+        tell: Tell<'_>,
+    ) -> Result<(), Failure> {
+        if !self.is_due() {
+            return Ok(());
+        }
+        let Self { planned, settings, .. } = self;
+        let uploads = settings.uploads_of(planned.wants)?;
+        let (before, wrong_before) = match settings.outside {
+            Some(outside) => look_before(engine, outside, settings.is_part, tell).await,
+            None => (None, Vec::new()),
+        };
+        let pins = engine.apply(planned.fingerprint, &uploads, tell).await?;
+        // A run of a part may come before the one that makes the host serve.
+        let Some(outside) = settings.outside.filter(|_| pins.recognize_any(&endpoints())) else {
+            return engine.keep(tell).await;
+        };
+        // What cannot be told of others fails no run.
+        let exposure = engine.exposure(tell).await.unwrap_or_default();
+        let expected = outside(&engine.facts, &exposure, Some(pins));
+        let sight = match before {
+            // Ports that this run has shut are its fault.
+            Some(Sight::AsClient(_)) => Sight::as_client(engine).await,
+            _ => Sight::find(engine).await,
+        };
+        let wrong = look_after(&sight, &expected, &wrong_before, tell).await;
+        match wrong.is_empty() {
+            true => engine.keep(tell).await,
+            false => Err(settings.give_up(wrong, engine, tell).await?),
+        }
+    }
+}
+
+impl Settings<'_> {
+    /// The local files of what the host asks for.
+    fn uploads_of(&self, wants: Vec<Blob>) -> Result<Vec<(Blob, PathBuf)>, Failure> {
+        let ours = self.uploads.iter().map(|upload| (&upload.blob, &upload.path));
+        let ours: HashMap<&Blob, &PathBuf> = ours.collect();
+        let path = |blob: Blob| {
+            let path = ours.get(&blob).ok_or_else(|| {
+                let what = format!("the host asks for `{}`, which is not ours", blob.key);
+                Failure::new(Exit::Failed, what)
+            })?;
+            Ok((blob, (*path).clone()))
+        };
+        wants.into_iter().map(path).collect()
+    }
+
+    /// Ends a run after which the host is wrong from outside: it is undone, unless the operator wants to
+    /// look at it. Returns what the run fails with.
+    async fn give_up(
+        &self,
+        wrong: Vec<String>,
+        engine: &mut Engine,
+        tell: Tell<'_>,
+    ) -> Result<Failure, Failure> {
+        let (what, hint) = self.failure;
+        let mut failure = Failure::new(Exit::Undone, what).hint(hint);
+        failure.why = wrong;
+        let why = failure.what.clone();
+        if self.keep_on_failure {
+            engine.leave(&why, tell).await?;
+            let failure = Failure { exit: Exit::Failed, ..failure };
+            return Ok(failure
+                .not_done("the run was not undone (`--keep-on-failure`)")
+                .hint("`hwctl rollback` takes it back"));
+        }
+        let left = engine.undo(&why, tell).await?;
+        Ok(left.into_iter().fold(failure, Failure::why))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::part::Upload;
+
+    fn blob(key: &str) -> Blob {
+        Blob { key: key.to_owned(), size: 1 }
+    }
+
+    #[test]
+    fn a_host_gets_the_files_of_its_stack_and_no_others() {
+        let uploads = [Upload { blob: blob("page"), path: "/site/page".into() }];
+        let settings = Settings { uploads: &uploads, ..Settings::default() };
+
+        let wanted = settings.uploads_of(vec![blob("page")]).unwrap();
+        let failure = settings.uploads_of(vec![blob("page"), blob("other")]).unwrap_err();
+
+        assert_eq!(wanted, [(blob("page"), PathBuf::from("/site/page"))]);
+        assert_eq!(failure.what, "the host asks for `other`, which is not ours");
+    }
+}

@@ -1,0 +1,189 @@
+//! Runs: the one sequence of all verbs that change a host by a plan. It is planned and shown, carried out,
+//! looked at from outside, and kept or undone.
+
+mod carry;
+mod info;
+mod look;
+
+use std::time::Duration;
+
+use crate::cli::PlanArgs;
+use crate::client::{Expected, Pins};
+use crate::engine::protocol::{CONFIRM_TIMEOUT_S, Goal, PlanRequest};
+use crate::event::{self, Outcome, What};
+use crate::failure::Failure;
+use crate::part::{Upload, endpoints};
+use crate::remote::{Engine, Planned, Tell};
+use crate::resource::{Exposure, Facts};
+
+pub(super) use info::run_info;
+pub(super) use look::look_after;
+
+/// What a client should see of the host, given what it is, what others open on it, and the certificates
+/// of its endpoints as far as they are known.
+pub(super) type Outside<'a> = &'a (dyn Fn(&Facts, &Exposure, Option<Pins>) -> Expected + Sync);
+
+/// A run that is still to be planned.
+pub(super) struct Run<'a> {
+    verb: &'a str,
+    goal: Goal,
+    is_check: bool,
+    patience: Duration,
+    confirm_timeout: Duration,
+    rehearses: bool,
+    settings: Settings<'a>,
+}
+
+/// How a plan is carried out.
+struct Settings<'a> {
+    /// The local files that the host may ask for.
+    uploads: &'a [Upload],
+    /// Leave the host as a failure left it.
+    keep_on_failure: bool,
+    /// Whether only a part of the stack is meant: what is wrong from outside before the run may
+    /// still be so after it.
+    is_part: bool,
+    /// What is looked at before the run is kept.
+    outside: Option<Outside<'a>>,
+    /// What the run fails with when that look shows a fault, and what to do then.
+    failure: (&'static str, &'static str),
+}
+
+impl Default for Settings<'_> {
+    fn default() -> Self {
+        Self {
+            uploads: &[],
+            keep_on_failure: false,
+            is_part: false,
+            outside: None,
+            failure: (
+                "the host is not as it should be from outside",
+                "`--keep-on-failure` leaves the host as it is for a look",
+            ),
+        }
+    }
+}
+
+/// A run whose plan is known.
+pub(super) struct PlannedRun<'a> {
+    planned: Planned,
+    is_check: bool,
+    settings: Settings<'a>,
+}
+
+impl<'a> Run<'a> {
+    /// A run that brings a host to `goal`. The host's journal and lock name it by `verb`.
+    pub(super) fn new(verb: &'a str, goal: Goal, patience: Duration) -> Self {
+        let settings = Settings::default();
+        let confirm_timeout = Duration::from_secs(CONFIRM_TIMEOUT_S);
+        let (is_check, rehearses) = (false, false);
+        Self { verb, goal, is_check, patience, confirm_timeout, rehearses, settings }
+    }
+
+    /// The same with the patience of the command line.
+    pub(super) fn with(verb: &'a str, goal: Goal, args: &PlanArgs) -> Self {
+        let patience = Duration::from_secs(args.wait.into());
+        let confirm_timeout = Duration::from_secs(args.confirm_timeout.into());
+        Self { confirm_timeout, ..Self::new(verb, goal, patience) }
+    }
+
+    /// Ends the run after its plan, if so wanted: nothing on the host is locked or changed.
+    pub(super) fn only_planned(self, is_check: bool) -> Self {
+        Self { is_check, ..self }
+    }
+
+    /// Names the local files that the host may ask for.
+    pub(super) fn uploads(mut self, uploads: &'a [Upload]) -> Self {
+        self.settings.uploads = uploads;
+        self
+    }
+
+    /// Leaves the host as a failure left it, if so wanted.
+    pub(super) fn keep_on_failure(mut self, keeps: bool) -> Self {
+        self.settings.keep_on_failure = keeps;
+        self
+    }
+
+    /// Has the host looked at from outside before the run is kept. What was wrong before a run of a part
+    /// of the stack may be so after it.
+    pub(super) fn looked_at(mut self, outside: Outside<'a>, is_part: bool) -> Self {
+        self.settings.outside = Some(outside);
+        self.settings.is_part = is_part;
+        self
+    }
+
+    /// Says what has failed, and what to do, when that look shows a fault.
+    pub(super) fn failing_with(mut self, what: &'static str, hint: &'static str) -> Self {
+        self.settings.failure = (what, hint);
+        self
+    }
+
+    /// Has the engine look at a changed configuration as a client would before it goes live.
+    pub(super) fn rehearsed(self) -> Self {
+        Self { rehearses: true, ..self }
+    }
+
+    /// Makes the plan and shows it.
+    pub(super) async fn plan(
+        self,
+        engine: &mut Engine,
+        tell: Tell<'_>,
+    ) -> Result<PlannedRun<'a>, Failure> {
+        let planned = self.plan_unseen(engine, tell).await?;
+        planned.show(tell);
+        Ok(planned)
+    }
+
+    /// Makes the plan.
+    pub(super) async fn plan_unseen(
+        self,
+        engine: &mut Engine,
+        tell: Tell<'_>,
+    ) -> Result<PlannedRun<'a>, Failure> {
+        let Self { verb, goal, is_check, patience, confirm_timeout, rehearses, settings } = self;
+        // Ports are opened and closed by the run: only nginx can be tried before it.
+        let rehearsal = settings.outside.filter(|_| rehearses).map(|outside| Expected {
+            closed: Vec::new(),
+            ..outside(&engine.facts, &Exposure::default(), None)
+        });
+        let request = PlanRequest {
+            goal,
+            run: (!is_check).then(|| run_info(verb)),
+            patience_s: patience.as_secs(),
+            keep_on_failure: settings.keep_on_failure,
+            confirm_timeout_s: confirm_timeout.as_secs(),
+            endpoints: endpoints(),
+            outside: rehearsal,
+        };
+        tell(What::Step { message: "reading the host".to_owned(), fraction: None });
+        let planned = engine.plan(request, tell).await?;
+        Ok(PlannedRun { planned, is_check, settings })
+    }
+}
+
+impl PlannedRun<'_> {
+    /// Tells what is planned, and what stays where hwctl's own is taken away.
+    pub(super) fn show(&self, tell: Tell<'_>) {
+        tell(What::Plan { changes: self.planned.changes.clone() });
+        for (id, because) in self.planned.kept.clone() {
+            tell(What::Kept { id, because });
+        }
+    }
+
+    pub(super) fn changes(&self) -> &[event::Planned] {
+        &self.planned.changes
+    }
+
+    /// What the run comes to unless it fails.
+    pub(super) fn outcome(&self) -> Outcome {
+        match self.changes().is_empty() {
+            true => Outcome::Unchanged,
+            false => Outcome::Changed,
+        }
+    }
+
+    /// Whether there is something to do and it is to be done.
+    pub(super) fn is_due(&self) -> bool {
+        !self.is_check && !self.changes().is_empty()
+    }
+}
