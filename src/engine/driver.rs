@@ -52,6 +52,11 @@ pub trait Driver: Debug + Sync {
     /// The name that specs find it by.
     fn name(&self) -> &'static str;
 
+    /// The packages whose versions its kind of part has to know before it declares anything.
+    fn packages(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Whether a line of a log in its format reports a fault.
     fn is_fault(&self, _line: &str) -> bool {
         false

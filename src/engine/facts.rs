@@ -1,12 +1,13 @@
 //! Finds out what the host is.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::Result;
 
+use super::driver::Drivers;
 use super::manifest::Manifest;
 use super::renewal;
 use crate::resource::{Facts, Host, Version, installed_version, listeners_of, outer_interfaces};
@@ -29,7 +30,11 @@ impl Connection {
 }
 
 /// Reads all facts.
-pub(super) async fn gather(host: &Host, connection: Option<&Connection>) -> Result<Facts> {
+pub(super) async fn gather(
+    host: &Host,
+    connection: Option<&Connection>,
+    drivers: Drivers,
+) -> Result<Facts> {
     let read = |path: &str| fs::read_to_string(host.path(Path::new(path))).unwrap_or_default();
     let release = read("/etc/os-release");
     let release = parse_os_release(&release);
@@ -61,7 +66,7 @@ pub(super) async fn gather(host: &Host, connection: Option<&Connection>) -> Resu
         known_by: known_by(host),
         // Without them the rules that need no names hold.
         interfaces: outer_interfaces(host).await.unwrap_or_default(),
-        nginx: nginx(host).await,
+        packages: packages(host, drivers).await,
     })
 }
 
@@ -76,12 +81,21 @@ fn parse_os_release(text: &str) -> HashMap<&str, String> {
     pairs.map(|(name, value)| (name, value.trim_matches(['"', '\'']).to_owned())).collect()
 }
 
+/// The versions of the packages that the drivers ask for.
+async fn packages(host: &Host, drivers: Drivers) -> BTreeMap<String, Option<Version>> {
+    let mut versions = BTreeMap::new();
+    for name in drivers.0.iter().flat_map(|driver| driver.packages()) {
+        versions.insert((*name).to_owned(), version(host, name).await);
+    }
+    versions
+}
+
 /// The installed version, else the one that apt would install, else unknown.
-async fn nginx(host: &Host) -> Option<Version> {
-    if let Ok(Some(version)) = installed_version(host, "nginx") {
+async fn version(host: &Host, package: &str) -> Option<Version> {
+    if let Ok(Some(version)) = installed_version(host, package) {
         return Version::parse(&version);
     }
-    let policy = host.run("apt-cache", &["policy", "nginx"]).await.ok()?;
+    let policy = host.run("apt-cache", &["policy", package]).await.ok()?;
     let candidate = policy.lines().find_map(|line| line.trim().strip_prefix("Candidate: "))?;
     Version::parse(candidate)
 }

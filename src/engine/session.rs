@@ -136,7 +136,7 @@ impl Session {
 
     async fn run(&mut self, requests: Receiver<Result<Request>>) -> Result<()> {
         tokio::select! {
-            facts = facts::gather(&self.host, self.connection.as_ref()) => {
+            facts = facts::gather(&self.host, self.connection.as_ref(), self.drivers) => {
                 self.reply(Reply::Hello { facts: facts? });
             }
             // Nobody waits for them.

@@ -45,7 +45,7 @@ fn facts(os: &str, version: &str, nginx: Option<Version>) -> Facts {
         ssh_client: None,
         known_by: Vec::new(),
         interfaces: vec!["eth0".to_owned()],
-        nginx,
+        packages: [("nginx".to_owned(), nginx)].into(),
     }
 }
 

@@ -20,8 +20,10 @@ pub(super) fn text(facts: &Facts) -> String {
     if let Some(client) = facts.ssh_client {
         line("you are", &client.to_string());
     }
-    if let Some(version) = facts.nginx {
-        line("nginx", &format!("{}.{}.{}", version.0, version.1, version.2));
+    for (name, version) in &facts.packages {
+        if let Some(version) = version {
+            line(name, &format!("{}.{}.{}", version.0, version.1, version.2));
+        }
     }
     text
 }

@@ -247,5 +247,5 @@ fn nginx_version(facts: &Facts) -> Option<Version> {
     let release =
         RELEASES.iter().find(|(os, version, _)| facts.os == *os && facts.os_version == *version);
     // Unknown is taken for old: the option still works on a new nginx, with a warning.
-    facts.nginx.or(release.map(|(_, _, version)| *version))
+    facts.version_of("nginx").or(release.map(|(_, _, version)| *version))
 }

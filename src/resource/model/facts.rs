@@ -1,5 +1,6 @@
 //! What the host is: read once at the start of a session and told in the hello.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
@@ -35,11 +36,19 @@ pub struct Facts {
     pub known_by: Vec<String>,
     /// Network interfaces by which others reach the host. The bridges of Docker's networks are none.
     pub interfaces: Vec<String>,
-    /// nginx: the installed version or, before it is installed, the one apt would install.
-    pub nginx: Option<Version>,
+    /// Packages that the parts ask for, by name: the installed version or, before it is installed, the one
+    /// apt would install. None where neither is known.
+    #[serde(flatten)]
+    pub packages: BTreeMap<String, Option<Version>>,
 }
 
 impl Facts {
+    /// The version of a package.
+    #[must_use]
+    pub fn version_of(&self, package: &str) -> Option<Version> {
+        self.packages.get(package).copied().flatten()
+    }
+
     /// Before the hello: nothing is known.
     #[must_use]
     pub fn unknown() -> Self {
@@ -57,7 +66,7 @@ impl Facts {
             ssh_client: None,
             known_by: Vec::new(),
             interfaces: Vec::new(),
-            nginx: None,
+            packages: BTreeMap::new(),
         }
     }
 }

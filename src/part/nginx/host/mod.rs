@@ -27,6 +27,10 @@ impl Driver for Nginx {
         "nginx"
     }
 
+    fn packages(&self) -> &'static [&'static str] {
+        &["nginx"]
+    }
+
     /// Reads a line of an error log. A refusal and a notice are no faults.
     fn is_fault(&self, line: &str) -> bool {
         let is_quiet = [" [notice] ", " [info] "].iter().any(|level| line.contains(level));
