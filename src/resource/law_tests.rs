@@ -161,6 +161,28 @@ async fn a_hosts_secret_is_made_once_kept_and_used_but_never_shown() {
 }
 
 #[tokio::test]
+async fn keys_of_a_user_hold_the_law_with_and_without_keys_of_others() {
+    let root = tempfile::tempdir().unwrap();
+    let host = host(root.path());
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    fs::write(root.path().join("etc/passwd"), format!("me:x:{uid}:{gid}::/home/me:/bin/sh\n"))
+        .unwrap();
+    fs::create_dir_all(root.path().join("home/me")).unwrap();
+    let text =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB me";
+    let keys: Resource =
+        SshKeys { login: "me".to_owned(), keys: vec![SshKey::parse(text).unwrap()] }.into();
+
+    law(keys.clone(), &host).await;
+    let folder = root.path().join("home/me/.ssh");
+    fs::create_dir(&folder).unwrap();
+    law(keys.clone(), &host).await;
+    fs::write(folder.join("authorized_keys"), "# of others, without an end").unwrap();
+    fs::set_permissions(folder.join("authorized_keys"), fs::Permissions::from_mode(0o640)).unwrap();
+    law(keys, &host).await;
+}
+
+#[tokio::test]
 async fn a_long_live_file_is_replaced_and_not_shown() {
     let root = tempfile::tempdir().unwrap();
     let host = host(root.path());

@@ -43,6 +43,7 @@ pub use kinds::image::{Image, ImageState};
 pub use kinds::kind::{Examined, Reading, Weighed};
 pub use kinds::link::Link;
 pub use kinds::packages::{Packages, PackagesState, installed_version};
+pub use kinds::ssh_keys::{SshKey, SshKeys, SshKeysState};
 pub use kinds::sysctl::Sysctl;
 pub use kinds::unit::nginx_reload::{reload_nginx, test_nginx};
 pub use kinds::unit::{OnChange, TRIAL_FOLDER, Unit, UnitState};

@@ -20,6 +20,7 @@ use crate::resource::kinds::kind::{
 };
 use crate::resource::kinds::link::Link;
 use crate::resource::kinds::packages::Packages;
+use crate::resource::kinds::ssh_keys::SshKeys;
 use crate::resource::kinds::sysctl::Sysctl;
 use crate::resource::kinds::unit::{Unit, UnitState};
 use crate::resource::kinds::user::User;
@@ -193,6 +194,7 @@ kinds!(
     Image,
     Link,
     Packages,
+    SshKeys,
     Sysctl,
     Unit,
     User,

@@ -116,7 +116,7 @@ pub fn user_name(uid: u32) -> String {
 }
 
 /// A table of the host's users or groups; every file's owner is looked up there.
-fn table(host: &Host, path: &str) -> Result<Rc<str>> {
+pub(in crate::resource) fn table(host: &Host, path: &str) -> Result<Rc<str>> {
     host.table(path, || {
         let path = host.path(Path::new(path));
         match fs::read_to_string(&path) {

@@ -191,7 +191,7 @@ impl<'a> Reader<'a> {
             }
             b"ay" => {
                 let length = self.number()?;
-                crate::resource::hex(self.take(length)?)
+                crate::resource::model::digest::hex(self.take(length)?)
             }
             other => bail!("a value of type `{}`", String::from_utf8_lossy(other)),
         }))
