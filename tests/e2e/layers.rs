@@ -1,10 +1,17 @@
 //! Holds the layers of `docs/architecture.md`: which part of `src/` may import which.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 crate::tests! {
-    Nothing: [every_layer_imports_only_what_it_may, a_violation_is_caught_however_it_is_written, what_is_allowed_is_left_alone],
+    Nothing: [
+        every_layer_imports_only_what_it_may,
+        a_violation_is_caught_however_it_is_written,
+        what_is_allowed_is_left_alone,
+        no_folders_import_each_other_in_a_circle,
+        a_circle_is_found,
+    ],
 }
 
 /// A layer, what it may import of ours, and why no more.
@@ -121,9 +128,13 @@ fn without_comments(source: &str) -> String {
 
 /// The modules of the crate's root that a source names; `depth` is how deep its own module lies.
 fn imports(code: &str, depth: usize) -> Vec<String> {
-    let climb = "super::".repeat(depth);
+    imports_of(code, &["crate::", "hwctl::", &"super::".repeat(depth)])
+}
+
+/// The names that follow one of the `roots` in a source.
+fn imports_of(code: &str, roots: &[&str]) -> Vec<String> {
     let mut names = Vec::new();
-    for root in ["crate::", "hwctl::", &climb] {
+    for root in roots {
         for (at, _) in code.match_indices(root) {
             let before = code[..at].chars().next_back();
             if !before.is_some_and(|c| is_word(c) || c == ':') {
@@ -224,4 +235,83 @@ fn what_is_allowed_is_left_alone() {
     for (path, source) in fine {
         assert_eq!(caught(path, source), Vec::<String>::new());
     }
+}
+
+/// Layers whose folders import down only.
+const LAYERS_WITH_FOLDERS: [&str; 2] = ["part", "resource"];
+
+/// What each module below a layer imports of its siblings, by `crate::LAYER::…` or by climbing there.
+/// `files` are paths below the layer with their sources.
+fn siblings(layer: &str, files: &[(PathBuf, String)]) -> BTreeMap<String, BTreeSet<String>> {
+    let top =
+        |path: &Path| path.with_extension("").iter().next().unwrap().to_string_lossy().into_owned();
+    let names: BTreeSet<String> = files.iter().map(|(path, _)| top(path)).collect();
+    let mut graph: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (path, source) in files {
+        let depth = path.with_extension("").iter().filter(|part| *part != "mod").count();
+        let own = top(path);
+        let code = without_comments(source.split("#[cfg(test)]\nmod ").next().unwrap_or_default());
+        let below = imports_of(&code, &[&format!("crate::{layer}::"), &"super::".repeat(depth)]);
+        let others = below.into_iter().filter(|name| names.contains(name) && *name != own);
+        graph.entry(own.clone()).or_default().extend(others);
+    }
+    graph
+}
+
+/// The modules that lie on a circle.
+fn on_circles(graph: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<&str> {
+    let is_on_one = |name: &&str| reachable(graph, name).contains(*name);
+    graph.keys().map(String::as_str).filter(is_on_one).collect()
+}
+
+/// The modules that one imports, and those that they import, and so on.
+fn reachable<'a>(graph: &'a BTreeMap<String, BTreeSet<String>>, from: &str) -> BTreeSet<&'a str> {
+    let mut seen = BTreeSet::new();
+    let mut next: Vec<&str> = graph.get(from).into_iter().flatten().map(String::as_str).collect();
+    while let Some(name) = next.pop() {
+        if seen.insert(name) {
+            next.extend(graph.get(name).into_iter().flatten().map(String::as_str));
+        }
+    }
+    seen
+}
+
+fn no_folders_import_each_other_in_a_circle() {
+    for layer in LAYERS_WITH_FOLDERS {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(layer);
+        let mut files = Vec::new();
+        sources(&root, &mut files);
+        let is_test = |path: &PathBuf| path.to_string_lossy().contains("tests");
+        let read = files.into_iter().filter(|path| !is_test(path)).map(|path| {
+            let source = fs::read_to_string(&path).expect("sources are readable");
+            (path.strip_prefix(&root).expect("it lies there").to_owned(), source)
+        });
+        // The layer's own file brings its modules together.
+        let read: Vec<_> = read.filter(|(path, _)| path != Path::new("mod.rs")).collect();
+        let graph = siblings(layer, &read);
+        assert!(graph.values().any(|imported| !imported.is_empty()), "{layer}: nothing is found");
+        assert_eq!(on_circles(&graph), BTreeSet::new(), "{layer}: {graph:#?}");
+    }
+}
+
+fn a_circle_is_found() {
+    let files = |sources: &[(&str, &str)]| {
+        let files: Vec<_> =
+            sources.iter().map(|(path, source)| ((*path).into(), (*source).to_owned())).collect();
+        let graph = siblings("part", &files);
+        on_circles(&graph).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    let down = [
+        ("sites/mod.rs", "use super::{PartKind, build};"),
+        ("build/mod.rs", "mod quote;"),
+        ("build/quote.rs", "use super::Builder;"),
+    ];
+    assert_eq!(files(&down), [""; 0]);
+    let around = [
+        ("sites/mod.rs", "use super::nginx::page;"),
+        ("nginx/host/mod.rs", "use crate::part::{api};"),
+        ("api/mod.rs", "fn f() { super::sites::f(); }"),
+        ("tls/mod.rs", "use super::sites;"),
+    ];
+    assert_eq!(files(&around), ["api", "nginx", "sites"]);
 }
