@@ -22,4 +22,3 @@ pub mod remote;
 pub mod report;
 pub mod resource;
 pub mod spec;
-pub mod stack;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{HostArgs, NamedHosts};
-use crate::stack::TAGS;
+use crate::part::TAGS;
 
 pub(super) const PROVISION_EXAMPLES: &str = "\
 Examples:

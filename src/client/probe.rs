@@ -69,10 +69,10 @@ pub enum Wanted {
     Certificate,
 }
 
-/// What the answer to a question, or the look at the ports, is.
+/// What came of one question, or of the look at the closed ports.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// The finding.
+    /// Whether it was right, and what was seen.
     pub check: Check,
     /// Whether the cause of a fault may lie behind the endpoint: it answers 500 or more, or not in time.
     pub is_behind: bool,

@@ -13,9 +13,9 @@ use crate::cli::{BackupArgs, RestoreArgs};
 use crate::engine::protocol::Restore;
 use crate::event::{Outcome, What};
 use crate::failure::{Exit, Failure};
+use crate::part::parts;
 use crate::remote::{Engine, Tell};
 use crate::spec::PartSpec;
-use crate::stack::parts;
 
 /// Runs `hwctl backup`.
 pub fn backup(args: BackupArgs) -> Result<Exit> {

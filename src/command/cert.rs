@@ -14,9 +14,9 @@ use crate::client;
 use crate::engine::protocol::Goal;
 use crate::event::{Outcome, Served, What};
 use crate::failure::{Exit, Failure};
+use crate::part::https;
 use crate::remote::{Engine, Tell};
 use crate::resource::CertificateInfo;
-use crate::stack::https;
 
 /// What the host's journal calls a renewal.
 pub(super) const RENEW: &str = "cert renew";

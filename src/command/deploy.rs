@@ -13,9 +13,9 @@ use crate::cli::{DeployArgs, NamedHosts, PartArgs, ProvisionArgs};
 use crate::engine::protocol::Goal;
 use crate::event::{Outcome, What};
 use crate::failure::{Exit, Failure};
+use crate::part::API_LINK;
 use crate::remote::{Engine, Tell};
 use crate::spec::Scope;
-use crate::stack::API_LINK;
 
 /// The part of the stack that is deployed.
 const TAG: &str = "api";

@@ -17,10 +17,10 @@ use crate::engine::protocol::{Goal, RestartRequest};
 use crate::event::{Finding, Fix, Outcome, What};
 use crate::failure::{Exit, Failure};
 use crate::inventory::{Network, Site};
+use crate::part::{Stack, endpoints, https};
 use crate::remote::{Engine, Route, Tell};
 use crate::resource::Secret;
 use crate::spec::{Scope, restart_of};
-use crate::stack::{Stack, endpoints, https};
 
 /// How often a mended host is looked at again: one fault may hide the next.
 const ROUNDS: usize = 3;

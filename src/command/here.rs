@@ -10,10 +10,10 @@ use crate::client::{Expected, Pins, Question, Wanted};
 use crate::engine::protocol::Goal;
 use crate::event::{Outcome, What};
 use crate::failure::{Exit, Failure};
+use crate::part::{HTTPS, endpoints};
 use crate::remote::Engine;
 use crate::report::print;
 use crate::resource::{Exposure, Facts};
-use crate::stack::{HTTPS, endpoints};
 
 /// How long another run is waited for.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -51,7 +51,7 @@ async fn renewed(engine: &mut Engine, goal: Goal) -> Result<Outcome, Failure> {
     Ok(outcome)
 }
 
-/// The new certificate is served, whatever the answer.
+/// What a client on this host should see: the new certificate, whatever the answer to its request.
 fn served(_: &Facts, _: &Exposure, pins: Option<Pins>) -> Expected {
     let question =
         Question { endpoint: HTTPS.to_owned(), path: "/".to_owned(), wanted: Wanted::Certificate };
@@ -64,7 +64,7 @@ fn served(_: &Facts, _: &Exposure, pins: Option<Pins>) -> Expected {
     }
 }
 
-/// What happens is told as lines.
+/// Prints what happens, a line each.
 fn tell(what: What) {
     match what {
         What::Warning { message } | What::Step { message, .. } => print(&message),

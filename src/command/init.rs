@@ -11,8 +11,8 @@ use rand::distr::Alphanumeric;
 
 use crate::cli::InitArgs;
 use crate::failure::{Exit, Failure};
+use crate::part::template_sources;
 use crate::report::print;
-use crate::stack::template_sources;
 
 /// The commented example: every variable at its default.
 const INVENTORY: &str = include_str!("../../inventory.yaml");

@@ -14,9 +14,9 @@ use crate::engine::LogsRequest;
 use crate::event::{Event, LogLine, Outcome, Sink, What};
 use crate::failure::{Exit, Failure};
 use crate::inventory::Vars;
+use crate::part::parts;
 use crate::remote::{Engine, Tell};
 use crate::spec::Log;
-use crate::stack::parts;
 
 /// How many lines are shown when nothing else is said.
 const LINES: usize = 50;

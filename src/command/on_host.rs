@@ -14,10 +14,10 @@ use crate::engine::{self, Status};
 use crate::event::Check;
 use crate::failure::{Exit, Failure};
 use crate::part::DRIVERS;
+use crate::part::endpoints;
 use crate::report::{HostHealth, document, health_lines, print};
 use crate::resource::Host;
 use crate::spec::restart_of;
-use crate::stack::endpoints;
 
 /// How long the API may take to answer after a restart.
 const PATIENCE: Duration = Duration::from_secs(15);

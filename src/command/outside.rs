@@ -2,8 +2,8 @@
 
 use crate::client::{Expected, Pins, Question, Wanted, url_host};
 use crate::inventory::{Protocol, Site, Vars};
+use crate::part::{HTTP, HTTPS, endpoints};
 use crate::resource::{Exposure, Facts};
-use crate::stack::{HTTP, HTTPS, endpoints};
 
 /// Ports that services of this and other stacks listen on: none of them may answer from outside
 /// unless it is declared.

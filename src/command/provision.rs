@@ -15,10 +15,11 @@ use crate::cli::{LookArgs, PartArgs, ProvisionArgs};
 use crate::engine::protocol::Goal;
 use crate::failure::{Exit, Failure};
 use crate::inventory::Vars;
+use crate::part;
+use crate::part::{Context, Stack, TAGS, Templates, stack};
 use crate::remote::{Engine, Tell};
 use crate::resource::{Blob, Facts};
 use crate::spec::Scope;
-use crate::stack::{Context, Stack, TAGS, Templates, stack};
 
 /// The parts of the stack that open and close ports; after others they are not knocked at.
 const PORT_TAGS: [&str; 4] = ["packages", "firewall", "redis", "api"];
@@ -126,7 +127,7 @@ pub(super) fn load_templates(work: &Work) -> Result<Arc<Templates>, Failure> {
         return Ok(Arc::clone(templates));
     }
     let templates =
-        Templates::load(&folder).map_err(|error| Failure::from_error(Exit::Usage, &error))?;
+        part::load_templates(&folder).map_err(|error| Failure::from_error(Exit::Usage, &error))?;
     let templates = Arc::new(templates);
     *loaded = Some((folder, Arc::clone(&templates)));
     Ok(templates)

@@ -12,9 +12,9 @@ use super::on_host::this_host;
 use crate::cli::{RedisArgs, RedisCliArgs};
 use crate::engine::host_secret;
 use crate::failure::{Exit, Failure};
+use crate::part::REDIS_PASSWORD;
 use crate::remote::{Engine, Tell};
 use crate::report::print_error;
-use crate::stack::REDIS_PASSWORD;
 
 /// Runs `hwctl redis`: a session on one host, or one command on many.
 pub fn run(args: RedisArgs) -> Result<Exit> {

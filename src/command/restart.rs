@@ -11,9 +11,9 @@ use crate::cli::{RestartArgs, RestartWhat};
 use crate::engine::protocol::RestartRequest;
 use crate::event::{Check, Outcome, What};
 use crate::failure::{Exit, Failure};
+use crate::part::{endpoints, parts};
 use crate::remote::{Engine, Tell};
 use crate::spec::{PartSpec, Restart, in_order, restart_of};
-use crate::stack::{endpoints, parts};
 
 /// How many lines of a log a failure shows.
 const LOG_LINES: usize = 8;

@@ -11,10 +11,10 @@ use crate::cli::{RotateArgs, SecretArgs, SecretCommand};
 use crate::engine::protocol::Goal;
 use crate::event::{Action, Outcome, Planned};
 use crate::failure::{Exit, Failure};
+use crate::part::JWT_KEY;
 use crate::remote::{Engine, Tell};
 use crate::resource::Resource;
 use crate::spec::Scope;
-use crate::stack::JWT_KEY;
 
 /// The part of the stack that uses the key.
 const TAG: &str = "api";

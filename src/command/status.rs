@@ -12,9 +12,9 @@ use crate::engine::Status;
 use crate::engine::protocol::Goal;
 use crate::event::{Check, Outcome, What};
 use crate::failure::{Exit, Failure};
+use crate::part::parts;
 use crate::remote::{Engine, Tell};
 use crate::spec::Scope;
-use crate::stack::parts;
 
 /// Runs `hwctl status`.
 pub fn run(args: StatusArgs) -> Result<Exit> {

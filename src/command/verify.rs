@@ -20,9 +20,9 @@ use crate::engine::Status;
 use crate::event::{Check, Outcome, What};
 use crate::failure::{Exit, Failure};
 use crate::inventory::Site;
+use crate::part::{HTTPS, http, https, parts};
 use crate::remote::{Engine, Tell};
 use crate::resource::Secret;
-use crate::stack::{HTTPS, http, https, parts};
 
 /// How long one question may take.
 const PATIENCE: Duration = Duration::from_secs(10);

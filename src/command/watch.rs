@@ -12,9 +12,9 @@ use super::{fleet, status};
 use crate::cli::StatusArgs;
 use crate::event::Check;
 use crate::failure::{Exit, Failure};
+use crate::part::parts;
 use crate::remote::{Engine, interrupt};
 use crate::report::{HostHealth, Style, document, health_lines, print};
-use crate::stack::parts;
 
 /// How often each host is looked at.
 const EVERY: Duration = Duration::from_secs(2);

@@ -8,7 +8,7 @@ crate::tests! {
 }
 
 /// A layer, what it may import of ours, and why no more.
-const LAYERS: [(&str, &[&str], &str); 17] = [
+const LAYERS: [(&str, &[&str], &str); 16] = [
     ("resource", &[], "`resource` imports none of ours: it is what a host can have, and no more"),
     ("failure", &["resource"], "`failure` is a leaf: of `resource` it gives on the hints"),
     ("event", &["failure", "resource"], "`event` is a leaf: it gives on what events are made of"),
@@ -19,11 +19,6 @@ const LAYERS: [(&str, &[&str], &str); 17] = [
     ),
     ("lab", &["failure", "resource"], "`lab` makes hosts and knows nothing of what they become"),
     ("spec", &["resource"], "`spec` is data about parts: it knows what resources are, and no code"),
-    (
-        "stack",
-        &["resource", "inventory", "failure", "spec"],
-        "`stack` is a function from vars and facts to resources and specs",
-    ),
     (
         "client",
         &["event", "resource", "spec"],
@@ -36,8 +31,8 @@ const LAYERS: [(&str, &[&str], &str); 17] = [
     ),
     (
         "part",
-        &["engine", "event", "client", "resource", "spec"],
-        "`part` has the drivers: code that runs on the host for a kind of part",
+        &["client", "engine", "event", "failure", "inventory", "resource", "spec"],
+        "`part` makes resources and specs of vars and facts, and has the drivers",
     ),
     ("bundle", &["engine"], "`bundle` is the API's binary as the engine takes it"),
     (
@@ -46,7 +41,7 @@ const LAYERS: [(&str, &[&str], &str); 17] = [
         "`remote` speaks the protocol of `engine` and knows nothing of the stack",
     ),
     ("report", &["event"], "`report` draws events and sees nothing else"),
-    ("cli", &["lab", "stack"], "`cli` is clap types only, with a few values from below"),
+    ("cli", &["lab", "part"], "`cli` is clap types only, with a few values from below"),
     ("command", ALL, ""),
     ("main", &["cli", "command", "failure", "report"], "`main` only parses and calls the verb"),
     ("lib", &[], "`lib` only lists the layers"),
@@ -69,12 +64,15 @@ const ALL: &[&str] = &[
     "report",
     "resource",
     "spec",
-    "stack",
 ];
 
 /// Crates of the operator's side, and the layers that run on the host and never see them.
 const OPERATOR_CRATES: [&str; 5] = ["openssh", "clap", "tera", "indicatif", "console"];
-const HOST_LAYERS: [&str; 5] = ["resource", "spec", "client", "engine", "part"];
+const HOST_LAYERS: [&str; 4] = ["resource", "spec", "client", "engine"];
+/// What the host's half of a part, below `part/*/host`, may import of ours.
+const DRIVER_LAYERS: [&str; 6] = ["client", "engine", "event", "part", "resource", "spec"];
+const DRIVER_RULE: &str =
+    "a driver runs on the host: it knows no inventory and nothing of the operator's side";
 const HOST_RULE: &str = "what runs on the host never sees ssh, clap, Tera or a terminal";
 
 /// What a source file does that its layer may not; `path` is below `src/`.
@@ -94,14 +92,18 @@ fn violations(path: &Path, source: &str) -> Vec<String> {
         )];
     };
     let code = without_comments(source);
+    let is_driver = layer == "part" && parts.get(2).is_some_and(|folder| folder == "host");
     let mut found = Vec::new();
     for other in imports(&code, parts.len()) {
         let known = LAYERS.iter().any(|(name, ..)| *name == other);
+        if known && is_driver && !DRIVER_LAYERS.contains(&other.as_str()) {
+            found.push(format!("{place} imports `{other}`, but {DRIVER_RULE}"));
+        }
         if known && other != layer && !allowed.contains(&other.as_str()) {
             found.push(format!("{place} imports `{other}`, but {rule}"));
         }
     }
-    if HOST_LAYERS.contains(&layer) {
+    if HOST_LAYERS.contains(&layer) || is_driver {
         for name in OPERATOR_CRATES {
             if names_crate(&code, name) {
                 found.push(format!("{place} names `{name}`, but {HOST_RULE}"));
@@ -199,7 +201,9 @@ fn a_violation_is_caught_however_it_is_written() {
     assert_eq!(caught("resource/file.rs", "use crate::engine::Engine;"), 1);
     assert_eq!(caught("resource/a/b.rs", "use super::super::super::command;"), 1);
     assert_eq!(caught("report/mod.rs", "fn f() { hwctl::lab::Lab::open(); }"), 1);
-    assert_eq!(caught("engine/plan.rs", "use crate::{\n    event::{A, B}, stack::C, cli,\n};"), 2);
+    assert_eq!(caught("engine/plan.rs", "use crate::{\n    event::{A, B}, part::C, cli,\n};"), 2);
+    assert_eq!(caught("part/nginx/host/mod.rs", "use crate::inventory::Vars;\nuse tera::Tera;"), 2);
+    assert_eq!(caught("part/tls/host.rs", "use crate::inventory::Vars;"), 1);
     assert_eq!(caught("remote/ssh.rs", "use crate::{command};"), 1);
     assert_eq!(caught("engine/plan.rs", "let x = console::Term::stdout();"), 1);
     assert_eq!(caught("resource/file.rs", "use tera as t;"), 1);
@@ -208,8 +212,9 @@ fn a_violation_is_caught_however_it_is_written() {
 
 fn what_is_allowed_is_left_alone() {
     let caught = |path: &str, source: &str| violations(Path::new(path), source);
-    let fine: [(&str, &str); 6] = [
-        ("command/plan.rs", "use crate::{cli::Cli, engine, stack};"),
+    let fine: [(&str, &str); 7] = [
+        ("command/plan.rs", "use crate::{cli::Cli, engine, part};"),
+        ("part/tls/mod.rs", "use crate::inventory::Vars;\nuse tera::Tera;"),
         ("resource/file.rs", "use crate::resource::Id;\nuse super::hash;"),
         ("resource/file.rs", "/// Not [`crate::engine`].\nfn f() {}"),
         ("resource/mod.rs", "mod tests { use super::*; }"),

@@ -22,7 +22,7 @@ fn init_writes_an_inventory_that_loads_and_overwrites_nothing() {
     assert!(folder.path().join("site/templates/nginx/homework").is_file());
     let sources = hwctl::inventory::Sources { path: Some(inventory.clone()), sets: vec![] };
     assert!(!hwctl::inventory::load(&sources).unwrap().hosts().unwrap().is_empty());
-    hwctl::stack::Templates::load(&folder.path().join("site/templates")).unwrap();
+    hwctl::part::load_templates(&folder.path().join("site/templates")).unwrap();
 
     std::fs::write(&inventory, "mine").unwrap();
     let output = hwctl(folder.path(), &["init", "site"]);

@@ -8,9 +8,9 @@ use super::look::{look_after, look_before};
 use super::{PlannedRun, Settings};
 use crate::command::sight::Sight;
 use crate::failure::{Exit, Failure};
+use crate::part::endpoints;
 use crate::remote::{Engine, Tell};
 use crate::resource::Blob;
-use crate::stack::endpoints;
 
 impl PlannedRun<'_> {
     /// Carries the plan out and keeps the run, if there is something to do. A host that is not as it
@@ -92,7 +92,7 @@ impl Settings<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::stack::Upload;
+    use crate::part::Upload;
 
     fn blob(key: &str) -> Blob {
         Blob { key: key.to_owned(), size: 1 }

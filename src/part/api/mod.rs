@@ -1,3 +1,209 @@
-//! The API behind nginx.
+//! The API: its binary, settings and user, behind a socket that systemd keeps open.
 
 pub(super) mod host;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::PartKind;
+use super::build::{Builder, Contributions, HostView, Route, RouteTarget, Upload, folder};
+use super::nginx::page;
+use super::redis::SOCKET as REDIS_SOCKET;
+use crate::failure::Failure;
+use crate::inventory::Workers;
+use crate::resource::{Content, File, Id, Link, OnChange, Owner, TRIAL_FOLDER, Unit, User};
+use crate::spec::{
+    Group, Log, LogFormat, LogSource, Look, PartSpec, Probe, Restart, RestartMethod,
+};
+
+const USER: &str = "flask-app";
+/// Root's, and not below a home: the service sees no home, and nobody else can replace it.
+const FOLDER: &str = "/usr/local/lib/hwctl/api";
+/// The settings, where root alone can write: systemd reads them as root.
+const ENVIRONMENT: &str = "/etc/hwctl/api/env";
+const SETTINGS_FOLDER: &str = "/etc/hwctl/api";
+/// The link that makes one version of the API the one that runs.
+pub const API_LINK: &str = "/usr/local/lib/hwctl/api/flask-app";
+
+const SOCKET: &str = "flask-app.socket";
+const SERVICE: &str = "flask-app.service";
+/// Where nginx reaches the API.
+const API_SOCKET: &str = "/run/gunicorn/flask.sock";
+
+#[derive(Serialize)]
+struct Environment<'a> {
+    redis_port: u16,
+    redis_socket: &'a str,
+    users: Vec<&'a str>,
+    token_ttl: u32,
+    workers: u16,
+}
+
+#[derive(Serialize)]
+struct Service<'a> {
+    user: &'a str,
+    binary: &'a Path,
+    environment: &'a Path,
+}
+
+pub(super) const KIND: PartKind = PartKind {
+    name: "api",
+    contribute: |view, offered| {
+        let (name, path) = ("flask".to_owned(), "/flask".to_owned());
+        offered.routes.push(("api", Route { name, path, target: RouteTarget::Application }));
+        offered.database_client = Some(user(view));
+    },
+    describe: |_, _, spec| describe(spec),
+    declare,
+};
+
+/// The key that signs the API's tokens.
+pub const JWT_KEY: &str = "jwt-key";
+
+/// The user of the API.
+fn user(view: &HostView<'_>) -> User {
+    User { name: USER.to_owned(), home: view.vars.app_dir.clone() }
+}
+
+/// A home has to fit into a line of the user table, between colons.
+fn check_home(home: &Path) -> Result<()> {
+    let text = home.to_string_lossy();
+    match text.chars().find(|c| c.is_control() || *c == ':') {
+        None => Ok(()),
+        Some(c) => Err(Failure::usage(format!("`app_dir` cannot contain {c:?}"))
+            .hint("name a folder such as `/home/ubuntu/Flask-app`")
+            .into()),
+    }
+}
+
+fn describe(spec: &mut PartSpec) {
+    spec.driver = Some("api".to_owned());
+    spec.requires = vec!["redis".to_owned()];
+    let unit =
+        |name: &str| Probe { name: name.to_owned(), group: Group::Service, look: Look::Unit };
+    spec.probes = vec![
+        unit(SOCKET),
+        unit(SERVICE),
+        page("/flask/api/ping"),
+        page("/flask/api/health"),
+        Probe { name: "socket of the API".to_owned(), group: Group::Host, look: Look::Driver },
+    ];
+    let restart = |name: &str, label: &str, method, in_all| Restart {
+        name: name.to_owned(),
+        label: label.to_owned(),
+        method,
+        in_all,
+        log: LogSource::Unit(SERVICE.to_owned()),
+    };
+    let socket = RestartMethod::Socket { socket: SOCKET.to_owned(), service: SERVICE.to_owned() };
+    spec.restarts = vec![
+        restart("api", "flask-app", RestartMethod::Unit(SERVICE.to_owned()), true),
+        restart("api-socket", SOCKET, socket, false),
+    ];
+    spec.settings.insert("socket".to_owned(), API_SOCKET.to_owned());
+    spec.logs = vec![Log {
+        name: "api".to_owned(),
+        source: LogSource::Unit(SERVICE.to_owned()),
+        format: LogFormat::Json,
+    }];
+}
+
+fn declare(_: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
+    check_home(&builder.vars.app_dir)?;
+    builder.ensure(user(&HostView { vars: builder.vars, facts: builder.facts }));
+    let (binary, link) = binary(builder)?;
+    let environment = PathBuf::from(ENVIRONMENT);
+    let settings = settings(builder, &environment)?;
+
+    let socket_file = builder.file(
+        "/etc/systemd/system/flask-app.socket",
+        "systemd/flask-app.socket",
+        &Service { user: USER, binary: &link, environment: &environment },
+    )?;
+    let service_file = builder.file(
+        "/etc/systemd/system/flask-app.service",
+        "systemd/flask-app.service",
+        &Service { user: USER, binary: &link, environment: &environment },
+    )?;
+    let unit = |name: &str, inputs| Unit {
+        name: name.to_owned(),
+        enabled: true,
+        active: true,
+        inputs,
+        on_change: OnChange::Restart,
+        ports: Vec::new(),
+        beside: Vec::new(),
+    };
+    // The socket first: what comes while the service restarts waits in it.
+    builder.add(unit("flask-app.socket", vec![socket_file]));
+    let service = unit("flask-app.service", vec![service_file, settings, binary]);
+    builder.add(Unit { beside: vec![format!("SOCKET={TRIAL_FOLDER}/flask.sock")], ..service });
+    Ok(())
+}
+
+/// The binary under its version, and the link that makes it the one that runs. Returns the link's
+/// id and path.
+fn binary(builder: &mut Builder<'_>) -> Result<(Id, PathBuf)> {
+    let blob = match &builder.vars.api.binary {
+        None => builder.context.api.clone(),
+        Some(path) => {
+            let path = builder.context.folder.join(path);
+            let blob = folder::program(&path)?;
+            builder.made.uploads.push(Upload { blob: blob.clone(), path });
+            blob
+        }
+    };
+    let version: String = blob.key.chars().take(12).collect();
+    builder.directory("/usr/local/lib/hwctl", 0o755);
+    builder.directory(FOLDER, 0o755);
+    let path = Path::new(FOLDER).join(format!("flask-app-{version}"));
+    builder.add(File {
+        path: path.clone(),
+        content: Content::Blob(blob),
+        mode: 0o755,
+        owner: Owner::root(),
+    });
+    let link = PathBuf::from(API_LINK);
+    Ok((builder.add(Link { path: link.clone(), target: path }), link))
+}
+
+fn settings(builder: &mut Builder<'_>, environment: &Path) -> Result<Id> {
+    let api = &builder.vars.api;
+    for user in api.users.keys() {
+        check_user(user)?;
+    }
+    let context = Environment {
+        redis_port: builder.vars.redis.port,
+        redis_socket: REDIS_SOCKET,
+        users: api.users.keys().map(String::as_str).collect(),
+        token_ttl: api.token_ttl,
+        workers: match api.workers {
+            Workers::Count(number) => number.get(),
+            Workers::Auto(_) => builder.facts.cpus.max(1),
+        },
+    };
+    builder.host_secret(JWT_KEY, 32);
+    builder.shared_directory("/etc/hwctl", 0o755);
+    builder.directory(SETTINGS_FOLDER, 0o700);
+    // systemd reads it as root before it becomes the service's user.
+    let access = (0o600, Owner::root());
+    let settings = builder.secret_file(environment, access, "app/env", &context, &api.users)?;
+    // For people only: the folder may belong to a login, who could put anything there.
+    builder.directory(&builder.vars.app_dir, 0o755);
+    let path = builder.vars.app_dir.join(".env");
+    builder.add(Link { path, target: environment.to_owned() });
+    Ok(settings)
+}
+
+/// A name that can stand in a list between spaces, inside single quotes, before a colon.
+fn check_user(user: &str) -> Result<()> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "_-.@".contains(c);
+    if (1..=64).contains(&user.len()) && user.chars().all(fits) {
+        return Ok(());
+    }
+    Err(Failure::usage(format!("{user:?} cannot be a user of the API"))
+        .hint("use up to 64 letters, digits and `_`, `-`, `.`, `@`")
+        .into())
+}

@@ -1,3 +1,138 @@
-//! The firewall of the host.
+//! The ports that answer, and the guard that keeps Docker's published ports behind them.
 
 pub(super) mod host;
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+use ipnet::IpNet;
+use serde::Serialize;
+
+use super::PartKind;
+use super::build::{Builder, Contributions, Package};
+use crate::failure::Failure;
+use crate::inventory::{Network, OpenPort, Protocol};
+use crate::resource::{Content, File, Firewall, FirewallPort, Id, Owner, Transport};
+use crate::spec::{Group, Look, PartSpec, Probe};
+
+#[derive(Serialize)]
+struct Guard<'a> {
+    interfaces: &'a [String],
+    allow: Vec<GuardPort>,
+}
+
+#[derive(Serialize)]
+struct GuardPort {
+    number: u16,
+    protocol: Protocol,
+    /// With the length of its prefix, also for one address: as iptables lists it.
+    from: Option<String>,
+}
+
+/// The family of addresses that a file of ufw's is for.
+#[derive(Clone, Copy, PartialEq)]
+enum Family {
+    V4,
+    V6,
+}
+
+pub(super) const KIND: PartKind = PartKind {
+    name: "firewall",
+    contribute: |_, offered| {
+        offered.packages.push(("firewall", Package { name: "ufw", alternatives: &[] }));
+    },
+    describe: |_, _, spec| describe(spec),
+    declare,
+};
+
+fn describe(spec: &mut PartSpec) {
+    spec.driver = Some("firewall".to_owned());
+    spec.probes =
+        vec![Probe { name: "firewall".to_owned(), group: Group::Firewall, look: Look::Driver }];
+}
+
+fn declare(_: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
+    let declared = builder.vars.firewall.allow.iter();
+    let mut ports: Vec<FirewallPort> = declared.map(firewall_port).collect();
+    for number in builder.facts.ssh_ports.iter().copied() {
+        ports.extend(ssh_port(builder, number)?);
+    }
+    let inputs = vec![
+        guard(builder, "after.rules", Family::V4)?,
+        guard(builder, "after6.rules", Family::V6)?,
+    ];
+    let exclusive = builder.vars.firewall.exclusive;
+    // A set: each port once, and always in the same order.
+    let allow: BTreeSet<FirewallPort> = ports.into_iter().collect();
+    builder.add(Firewall { allow: allow.into_iter().collect(), exclusive, inputs });
+    Ok(())
+}
+
+fn firewall_port(open: &OpenPort) -> FirewallPort {
+    let protocol = match open.port.protocol {
+        Protocol::Tcp => Transport::Tcp,
+        Protocol::Udp => Transport::Udp,
+    };
+    let from = open.from.as_ref().map(|from| from.net().trunc());
+    FirewallPort { number: open.port.number, protocol, from, enough_for: None }
+}
+
+/// The port of ssh, unless the inventory itself says from where it may be reached. That has to let this
+/// session in.
+fn ssh_port(builder: &Builder<'_>, number: u16) -> Result<Option<FirewallPort>> {
+    let client = builder.facts.ssh_client;
+    let declared = builder
+        .vars
+        .firewall
+        .allow
+        .iter()
+        .filter(|open| open.port.number == number && open.port.protocol == Protocol::Tcp);
+    let declared: Vec<_> = declared.map(|open| open.from.as_ref()).collect();
+    if declared.is_empty() {
+        let port = FirewallPort::open_to_all(number, Transport::Tcp);
+        return Ok(Some(FirewallPort { enough_for: client, ..port }));
+    }
+    let lets_in =
+        |client| declared.iter().any(|from| from.is_none_or(|network| network.contains(client)));
+    match client {
+        Some(client) if !lets_in(client) => {
+            let networks: Vec<_> = declared.iter().flatten().map(|from| from.as_str()).collect();
+            let what = format!(
+                "`firewall.allow` lets nobody in to ssh (port {number}) but {}, and this session comes \
+                 from {client}",
+                networks.join(", ")
+            );
+            let hint = format!("add `- {{ port: {number}, from: {client} }}` to `firewall.allow`");
+            Err(Failure::usage(what).not_done("nothing was changed on the host").hint(hint).into())
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The network, unless it is all of its family.
+fn narrow(open: &OpenPort) -> Option<IpNet> {
+    let from = open.from.as_ref()?.net().trunc();
+    (from.prefix_len() > 0).then_some(from)
+}
+
+/// The guard in one of the files that ufw loads after its own rules.
+fn guard(builder: &mut Builder<'_>, name: &str, family: Family) -> Result<Id> {
+    let is_of_family = |open: &&OpenPort| match open.from.as_ref().map(Network::net) {
+        None => true,
+        Some(IpNet::V4(_)) => family == Family::V4,
+        Some(IpNet::V6(_)) => family == Family::V6,
+    };
+    let allow = builder.vars.firewall.allow.iter().filter(is_of_family).map(|open| GuardPort {
+        number: open.port.number,
+        protocol: open.port.protocol,
+        from: narrow(open).map(|from| from.to_string()),
+    });
+    let guard = Guard { interfaces: &builder.facts.interfaces, allow: allow.collect() };
+    let text = builder.templates.render_text("ufw/after.rules", &guard)?;
+    Ok(builder.add(File {
+        path: format!("/etc/ufw/{name}").into(),
+        content: Content::Block { marker: "hwctl".to_owned(), text },
+        mode: 0o640,
+        owner: Owner::root(),
+    }))
+}

@@ -1,3 +1,238 @@
-//! nginx, in front of everything.
+//! nginx: the site `homework` in front of everything.
 
 pub(super) mod host;
+
+use std::net::IpAddr;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use super::PartKind;
+use super::build::{Builder, CertificateAt, Contributions, Nothing, Package, RouteTarget};
+use crate::inventory::Network;
+use crate::resource::{Absent, Facts, Id, Link, OnChange, Unit, Version};
+use crate::spec::{
+    Endpoint, Group, Log, LogFormat, LogSource, Look, PartSpec, Pin, Probe, Restart, RestartMethod,
+};
+
+/// Before this version `http2` is an option of `listen`.
+const HTTP2_DIRECTIVE: Version = Version(1, 25, 1);
+/// From this version on a reload can leave kept connections open for a while.
+const KEEPALIVE_MIN_TIMEOUT: Version = Version(1, 27, 4);
+
+/// The version of each release, for a host whose facts do not tell it.
+const RELEASES: [(&str, &str, Version); 6] = [
+    ("debian", "12", Version(1, 22, 1)),
+    ("debian", "13", Version(1, 26, 3)),
+    ("ubuntu", "22.04", Version(1, 18, 0)),
+    ("ubuntu", "24.04", Version(1, 24, 0)),
+    ("ubuntu", "25.04", Version(1, 26, 3)),
+    ("ubuntu", "25.10", Version(1, 28, 0)),
+];
+
+#[derive(Serialize)]
+struct Homework<'a> {
+    ipv6: bool,
+    http2_directive: bool,
+    /// With a space before it, as it stands in `listen`.
+    http2_option: &'static str,
+    server_names: &'a [String],
+    /// Regular expressions of the addresses that the host is known by.
+    address_patterns: Vec<String>,
+    certificate: &'a str,
+    key: &'a str,
+    sites: Vec<Location<'a>>,
+}
+
+/// A site as nginx serves it.
+#[derive(Serialize)]
+struct Location<'a> {
+    path: &'a str,
+    path_with_slash: String,
+    root: &'a str,
+    root_with_slash: String,
+    access_log: String,
+    error_log: String,
+    allow: Vec<&'a str>,
+    htpasswd: Option<String>,
+    realm: &'a str,
+}
+
+/// The certificate that the endpoint is known by: the one that the part `tls` makes.
+const CERTIFICATE: &str = "/etc/nginx/ssl/homework.crt";
+
+/// The name of the endpoint that leads clients to the other one.
+pub const HTTP: &str = "http";
+/// The name of the endpoint of all sites and of the API.
+pub const HTTPS: &str = "https";
+
+/// Where clients reach the stack, and how they recognize it.
+#[must_use]
+pub fn endpoints() -> Vec<Endpoint> {
+    vec![http(), https()]
+}
+
+/// The endpoint that leads clients to the other one.
+#[must_use]
+pub fn http() -> Endpoint {
+    Endpoint { name: HTTP.to_owned(), port: 80, pin: Pin::Plain }
+}
+
+/// The endpoint of all sites and of the API.
+#[must_use]
+pub fn https() -> Endpoint {
+    Endpoint { name: HTTPS.to_owned(), port: 443, pin: Pin::File(CERTIFICATE.into()) }
+}
+
+pub(super) const KIND: PartKind = PartKind {
+    name: "nginx",
+    contribute: |_, offered| {
+        offered.packages.push(("nginx", Package { name: "nginx", alternatives: &[] }));
+    },
+    describe: |_, offered, spec| describe(offered, spec),
+    declare,
+};
+
+fn describe(offered: &Contributions, spec: &mut PartSpec) {
+    spec.driver = Some("nginx".to_owned());
+    spec.requires = ["tls", "api"].map(str::to_owned).into();
+    spec.endpoints = endpoints();
+    spec.restarts = vec![Restart {
+        name: "nginx".to_owned(),
+        label: "nginx".to_owned(),
+        method: RestartMethod::Driver,
+        in_all: true,
+        log: LogSource::Unit("nginx.service".to_owned()),
+    }];
+    spec.probes = vec![
+        Probe { name: "nginx.service".to_owned(), group: Group::Service, look: Look::Unit },
+        Probe {
+            name: "nginx configuration".to_owned(),
+            group: Group::Configuration,
+            look: Look::Driver,
+        },
+        page("/"),
+    ];
+    // A route of files has its logs with them.
+    let of_applications = offered.routes.iter().filter_map(|(_, route)| match route.target {
+        RouteTarget::Application => Some(log_files(&route.name, &format!("{}_", route.name))),
+        RouteTarget::Files { .. } => None,
+    });
+    spec.logs = of_applications.flatten().chain(log_files("nginx", "")).collect();
+}
+
+/// A look at a page of this host, as a client on the host itself would have it.
+pub(super) fn page(path: &str) -> Probe {
+    Probe {
+        name: format!("https://127.0.0.1{path}"),
+        group: Group::Page,
+        look: Look::Page { endpoint: HTTPS.to_owned(), path: path.to_owned() },
+    }
+}
+
+/// An access log and an error log, which have one name.
+pub(super) fn log_files(name: &str, prefix: &str) -> Vec<Log> {
+    let log = |kind: &str, format| Log {
+        name: name.to_owned(),
+        source: LogSource::File(format!("/var/log/nginx/{prefix}{kind}.log").into()),
+        format,
+    };
+    vec![log("access", LogFormat::Combined), log("error", LogFormat::Driver("nginx".to_owned()))]
+}
+
+fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
+    #[derive(Serialize)]
+    struct General {
+        keepalive_min_timeout: bool,
+    }
+    let version = nginx_version(builder.facts);
+    let http2_directive = version.is_some_and(|version| version >= HTTP2_DIRECTIVE);
+    let keepalive_min_timeout = version.is_some_and(|version| version >= KEEPALIVE_MIN_TIMEOUT);
+    let CertificateAt { certificate, key } =
+        offered.certificate.as_ref().context("no part has a certificate for nginx")?;
+    let names = &offered.names;
+    let addresses = names.certificate.iter().filter(|name| name.parse::<IpAddr>().is_ok());
+    let homework = Homework {
+        ipv6: builder.facts.ipv6,
+        http2_directive,
+        http2_option: if http2_directive { "" } else { " http2" },
+        server_names: &names.server,
+        address_patterns: addresses.map(|address| address.replace('.', r"\.")).collect(),
+        certificate: text_of(certificate)?,
+        key: text_of(key)?,
+        sites: locations(offered)?,
+    };
+    let available = "/etc/nginx/sites-available/homework";
+    let drop_ins = "/etc/systemd/system/nginx.service.d";
+    builder.directory(drop_ins, 0o755);
+    // Debian's package brings these, nginx.org's does not.
+    builder.directory("/etc/nginx/sites-available", 0o755);
+    builder.directory("/etc/nginx/sites-enabled", 0o755);
+    let inputs = vec![
+        Id::new("certificate", text_of(certificate)?),
+        builder.file(
+            format!("{drop_ins}/hwctl.conf"),
+            "systemd/nginx.service.conf",
+            &Nothing {},
+        )?,
+        builder.file(
+            "/etc/nginx/nginx.conf",
+            "nginx/nginx.conf",
+            &General { keepalive_min_timeout },
+        )?,
+        builder.file(available, "nginx/homework", &homework)?,
+        builder.add(Link {
+            path: "/etc/nginx/sites-enabled/homework".into(),
+            target: available.into(),
+        }),
+        // The package's site: it would be a second default server on port 80.
+        builder.add(Absent {
+            path: "/etc/nginx/sites-enabled/default".into(),
+            brought_by: Some("nginx".to_owned()),
+        }),
+    ];
+    builder.add(Unit {
+        name: "nginx.service".to_owned(),
+        enabled: true,
+        active: true,
+        inputs,
+        on_change: OnChange::Reload,
+        ports: vec![80, 443],
+        beside: Vec::new(),
+    });
+    Ok(())
+}
+
+fn locations(offered: &Contributions) -> Result<Vec<Location<'_>>> {
+    let mut locations = Vec::new();
+    for (_, route) in &offered.routes {
+        let RouteTarget::Files { root, allow, htpasswd } = &route.target else { continue };
+        let name = route.name.as_str();
+        let root = root.to_str().with_context(|| format!("the root of site `{name}`"))?;
+        let root = root.trim_end_matches('/');
+        locations.push(Location {
+            path: &route.path,
+            path_with_slash: format!("{}/", route.path),
+            root,
+            root_with_slash: format!("{root}/"),
+            access_log: format!("/var/log/nginx/{name}_access.log"),
+            error_log: format!("/var/log/nginx/{name}_error.log"),
+            allow: allow.iter().map(Network::as_str).collect(),
+            htpasswd: htpasswd.as_ref().map(|path| path.display().to_string()),
+            realm: name,
+        });
+    }
+    Ok(locations)
+}
+
+fn text_of(path: &Path) -> Result<&str> {
+    path.to_str().with_context(|| format!("the path `{}` is no text", path.display()))
+}
+
+fn nginx_version(facts: &Facts) -> Option<Version> {
+    let release =
+        RELEASES.iter().find(|(os, version, _)| facts.os == *os && facts.os_version == *version);
+    // Unknown is taken for old: the option still works on a new nginx, with a warning.
+    facts.nginx.or(release.map(|(_, _, version)| *version))
+}

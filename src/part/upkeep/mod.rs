@@ -1,3 +1,46 @@
-//! What looks after a host: its own commands and the rotation of its logs.
+//! What the host needs to be looked after: its own commands and the rotation of its logs.
 
 pub(super) mod host;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::PartKind;
+use super::build::{Builder, Contributions};
+use crate::inventory::Interval;
+use crate::resource::Link;
+use crate::spec::{Group, Look, PartSpec, Probe};
+
+#[derive(Serialize)]
+struct Rotation {
+    keep: u16,
+    every: Interval,
+}
+
+pub(super) const KIND: PartKind = PartKind {
+    name: "host",
+    contribute: |_, _| {},
+    describe: |_, _, spec| describe(spec),
+    declare,
+};
+
+fn describe(spec: &mut PartSpec) {
+    spec.driver = Some("upkeep".to_owned());
+    spec.probes =
+        vec![Probe { name: "log rotation".to_owned(), group: Group::Host, look: Look::Driver }];
+}
+
+fn declare(_: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
+    // The binary looks at the name it was called by.
+    for command in ["check-flask", "restart-flask"] {
+        builder.add(Link {
+            path: format!("/usr/local/bin/{command}").into(),
+            target: builder.context.binary.to_owned(),
+        });
+    }
+    // The package's own file: a second one for the same logs would make logrotate skip both.
+    let rotation =
+        Rotation { keep: builder.vars.logrotate.keep, every: builder.vars.logrotate.every };
+    builder.file("/etc/logrotate.d/nginx", "logrotate/nginx", &rotation)?;
+    Ok(())
+}

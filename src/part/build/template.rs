@@ -21,7 +21,7 @@ static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
 const OPEN_FOLDER: &str = "www/";
 
 /// Passwords by user name: they never stand in a template's context.
-pub(super) type Passwords = BTreeMap<String, Secret>;
+pub(crate) type Passwords = BTreeMap<String, Secret>;
 
 /// What a template's call of `secret` or `password_hash` asks for.
 enum Asked {
@@ -41,8 +41,9 @@ pub struct Templates {
 
 impl Templates {
     /// The embedded templates, with those of the folder `overrides` in the place of their
-    /// namesakes. A folder that does not exist overrides nothing.
-    pub fn load(overrides: &Path) -> Result<Self> {
+    /// namesakes. A folder that does not exist overrides nothing. `secrets` are the names of the host's
+    /// secrets that a template may ask for.
+    pub(crate) fn load(overrides: &Path, secrets: &'static [&'static str]) -> Result<Self> {
         let mut sources = BTreeMap::new();
         embedded(&EMBEDDED, &mut sources)?;
         if overrides.is_dir() {
@@ -51,13 +52,13 @@ impl Templates {
         let nonce = format!("hwctl{:032x}", rand::random::<u128>());
         let asked = Arc::default();
         let mut tera = Tera::new();
-        register(&mut tera, &nonce, &asked);
+        register(&mut tera, &nonce, &asked, secrets);
         tera.add_raw_templates(sources).map_err(|error| broken("templates", &error))?;
         Ok(Self { tera, nonce, asked, rendering: Mutex::default() })
     }
 
     /// The templates below `folder`, sorted.
-    pub(super) fn names_below(&self, folder: &str) -> Vec<String> {
+    pub(crate) fn names_below(&self, folder: &str) -> Vec<String> {
         let names = self.tera.get_template_names().filter(|name| name.starts_with(folder));
         let mut names: Vec<String> = names.map(ToOwned::to_owned).collect();
         names.sort();
@@ -65,7 +66,7 @@ impl Templates {
     }
 
     /// Renders a template. A name that the context lacks is an error with its place.
-    pub(super) fn render(
+    pub(crate) fn render(
         &self,
         name: &str,
         context: &impl Serialize,
@@ -82,7 +83,7 @@ impl Templates {
     }
 
     /// Renders a template that has no place for a secret.
-    pub(super) fn render_text(&self, name: &str, context: &impl Serialize) -> Result<String> {
+    pub(crate) fn render_text(&self, name: &str, context: &impl Serialize) -> Result<String> {
         match self.render(name, context, &Passwords::new())?.as_slice() {
             [] => Ok(String::new()),
             [Part::Text(text)] => Ok(text.clone()),
@@ -130,7 +131,12 @@ fn read_overrides(overrides: &Path, sources: &mut BTreeMap<String, String>) -> R
     Ok(())
 }
 
-fn register(tera: &mut Tera, nonce: &str, asked: &Arc<Mutex<Vec<Asked>>>) {
+fn register(
+    tera: &mut Tera,
+    nonce: &str,
+    asked: &Arc<Mutex<Vec<Asked>>>,
+    secrets: &'static [&'static str],
+) {
     let place = {
         let (nonce, asked) = (nonce.to_owned(), Arc::clone(asked));
         move |what: Asked| {
@@ -142,7 +148,7 @@ fn register(tera: &mut Tera, nonce: &str, asked: &Arc<Mutex<Vec<Asked>>>) {
     let place_of_hash = place.clone();
     tera.register_function("secret", move |named: Kwargs, _: &State| -> TeraResult<String> {
         let name = named.must_get::<String>("name")?;
-        if !super::HOST_SECRETS.iter().any(|(known, _)| *known == name) {
+        if !secrets.contains(&name.as_str()) {
             return Err(tera::Error::message(format!("there is no secret `{name}`")));
         }
         Ok(place(Asked::HostSecret(name)))

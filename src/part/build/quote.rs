@@ -2,7 +2,7 @@
 
 /// A word of nginx's configuration. In quotes nginx still reads `$` as a variable and has no way
 /// to write it, so it is refused.
-pub(super) fn nginx(value: &str) -> Result<String, String> {
+pub(crate) fn nginx(value: &str) -> Result<String, String> {
     refuse(value, |c| c == '$')?;
     let plain = |c: char| c.is_ascii_alphanumeric() || "_./:@%+,=-".contains(c);
     if !value.is_empty() && value.chars().all(plain) {
@@ -12,7 +12,7 @@ pub(super) fn nginx(value: &str) -> Result<String, String> {
 }
 
 /// The path of one of systemd's settings, where `%` begins a specifier.
-pub(super) fn systemd(value: &str) -> Result<String, String> {
+pub(crate) fn systemd(value: &str) -> Result<String, String> {
     refuse(value, |c| "\"'\\$".contains(c))?;
     if value.trim() != value || !value.starts_with('/') {
         return Err(format!("`{value}` is not an absolute path"));

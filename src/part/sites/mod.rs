@@ -6,13 +6,32 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
+use super::PartKind;
+use super::build::{Builder, Contributions, Route, RouteTarget, Upload, folder};
 use super::nginx::log_files;
-use super::tls::Names;
-use super::{Builder, Upload, folder};
 use crate::failure::Failure;
 use crate::inventory::{Site, Vars};
 use crate::resource::{Content, File, Owner};
 use crate::spec::PartSpec;
+
+pub(super) const KIND: PartKind = PartKind {
+    name: "sites",
+    contribute: |view, offered| {
+        let routes = view.vars.sites.iter().map(|(name, site)| ("sites", route(name, site)));
+        offered.routes.extend(routes);
+    },
+    describe: |view, _, spec| describe(spec, view.vars),
+    declare,
+};
+
+fn route(name: &str, site: &Site) -> Route {
+    let target = RouteTarget::Files {
+        root: site.root.clone(),
+        allow: site.allow.clone(),
+        htpasswd: (!site.users.is_empty()).then(|| htpasswd(name)),
+    };
+    Route { name: name.to_owned(), path: site.path.clone(), target }
+}
 
 /// What hwctl's own pages are rendered with.
 #[derive(Serialize)]
@@ -31,14 +50,14 @@ struct Frame<'a> {
 }
 
 /// The file with the users of a site. The second site's has the name it has always had.
-pub(super) fn htpasswd(name: &str) -> PathBuf {
+fn htpasswd(name: &str) -> PathBuf {
     match name {
         "site2" => "/etc/nginx/.htpasswd".into(),
         name => format!("/etc/nginx/.htpasswd-{name}").into(),
     }
 }
 
-pub(super) fn describe(spec: &mut PartSpec, vars: &Vars) {
+fn describe(spec: &mut PartSpec, vars: &Vars) {
     spec.logs = vars.sites.keys().flat_map(|name| log_files(name, &format!("{name}_"))).collect();
 }
 
@@ -86,13 +105,13 @@ pub(super) fn check(vars: &Vars) -> Result<()> {
     Ok(())
 }
 
-pub(super) fn declare(builder: &mut Builder<'_>, names: &Names) -> Result<()> {
+fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
     for (name, site) in &builder.vars.sites {
         builder.directory(&site.root, 0o755);
         match &site.source {
             Some(source) => upload(builder, site, source)
                 .with_context(|| format!("the pages of site `{name}`"))?,
-            None => pages(builder, name, site, names)?,
+            None => pages(builder, name, site, &offered.names.certificate)?,
         }
         users(builder, name, site)?;
     }
@@ -120,7 +139,7 @@ fn upload(builder: &mut Builder<'_>, site: &Site, source: &Path) -> Result<()> {
 }
 
 /// hwctl's own pages for the site, for the landing page, or for any site.
-fn pages(builder: &mut Builder<'_>, name: &str, site: &Site, names: &Names) -> Result<()> {
+fn pages(builder: &mut Builder<'_>, name: &str, site: &Site, names: &[String]) -> Result<()> {
     let vars = builder.vars;
     let mut frames: Vec<Frame<'_>> = vars
         .sites
@@ -129,7 +148,7 @@ fn pages(builder: &mut Builder<'_>, name: &str, site: &Site, names: &Names) -> R
         .map(|(name, site)| Frame { title: name, path: &site.path })
         .collect();
     frames.push(Frame { title: "API", path: "/flask/swagger/" });
-    let host = names.certificate.first().map_or("homework", String::as_str);
+    let host = names.first().map_or("homework", String::as_str);
     let page = Page { name: host, site: name, path: &site.path, frames };
 
     let own = format!("www/{name}/");

@@ -1,9 +1,9 @@
-//! Docker's own settings.
+//! Docker: its packages and its own settings.
 
 use anyhow::Result;
 
-use super::{Builder, Nothing};
-use crate::resource::{Content, File, Id, JsonSettings, Owner};
+use super::super::build::{Builder, Nothing, Package};
+use crate::resource::{Content, Facts, File, Id, JsonSettings, Owner, Version};
 
 /// With it containers go on while the daemon is away: after a crash, a restart or an upgrade.
 const SETTINGS: &str = r#"{ "live-restore": true }"#;
@@ -29,4 +29,21 @@ pub(super) fn declare(builder: &mut Builder<'_>) -> Result<Vec<Id>> {
         &Nothing {},
     )?;
     Ok(vec![builder.add(file), drop_in])
+}
+
+/// The distribution's Docker. Docker's own packages, and Microsoft's of the same engine, do as well.
+pub(super) fn packages(facts: &Facts) -> Vec<Package> {
+    let engine = Package { name: "docker.io", alternatives: &["docker-ce", "moby-engine"] };
+    let client = Package { name: "docker-cli", alternatives: &["docker-ce-cli", "moby-cli"] };
+    match client_is_apart(facts) {
+        true => vec![engine, client],
+        false => vec![engine],
+    }
+}
+
+/// Since Debian 13 docker.io only recommends the client: hwctl does not need it, people do.
+/// Elsewhere it is part of docker.io, and apt knows no package of that name.
+fn client_is_apart(facts: &Facts) -> bool {
+    let version = Version::parse(&facts.os_version);
+    facts.os == "debian" && version.is_none_or(|version| version >= Version(13, 0, 0))
 }

@@ -11,7 +11,7 @@ fn load(name: &str, text: &str) -> Result<Templates> {
     let path = folder.path().join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, text).unwrap();
-    Templates::load(folder.path())
+    Templates::load(folder.path(), &["jwt-key"])
 }
 
 fn failure(error: &anyhow::Error) -> Failure {
@@ -41,7 +41,7 @@ fn an_override_of_nothing_names_the_nearest() {
     let error = load("nginx/homwork", "x").err().unwrap();
     assert_eq!(failure(&error).hint.as_deref(), Some("the nearest is `nginx/homework`"));
     assert!(load("www/main/more.html", "x").is_ok());
-    assert!(Templates::load(Path::new("/nonexistent")).is_ok());
+    assert!(Templates::load(Path::new("/nonexistent"), &[]).is_ok());
 }
 
 #[test]

@@ -1,10 +1,12 @@
 //! What the stack renders for each release, and what it refuses.
 
+use std::collections::HashSet;
 use std::fmt::Write as _;
 use std::fs;
 
 use super::*;
-use crate::resource::Version;
+use crate::failure::Failure;
+use crate::resource::{Blob, Content, File, Part, Resource, Version};
 use crate::spec::Look;
 
 const DEFAULTS: &str = r#"
@@ -54,7 +56,7 @@ fn made_in(vars: &Vars, facts: &Facts, folder: &Path) -> Result<Stack> {
     let api = Blob { key: "0123456789abcdef".to_owned(), size: 1 };
     let binary = Path::new("/usr/local/lib/hwctl/hwctl");
     let context = Context { address: "37.9.53.237", folder, binary, api: &api };
-    stack(vars, facts, context, &Templates::load(&folder.join("templates"))?)
+    stack(vars, facts, context, &load_templates(&folder.join("templates"))?)
 }
 
 fn made(vars: &Vars, facts: &Facts) -> Result<Stack> {

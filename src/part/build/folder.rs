@@ -14,16 +14,16 @@ use crate::resource::{Blob, Content, MAX_FILE, file_digest, sha256};
 const MAX_TEXT: u64 = 64 * 1024;
 
 /// A file of the folder.
-pub(super) struct LocalFile {
+pub(crate) struct LocalFile {
     /// Its path below the folder, with `/` between.
-    pub(super) name: String,
+    pub(crate) name: String,
     /// Where it is.
-    pub(super) path: PathBuf,
+    pub(crate) path: PathBuf,
 }
 
 /// The files below `folder`, sorted by name. Hidden ones (`.git`, editors' leavings) are passed
 /// over, save for `.well-known`.
-pub(super) fn files(folder: &Path) -> Result<Vec<LocalFile>> {
+pub(crate) fn files(folder: &Path) -> Result<Vec<LocalFile>> {
     let root = fs::canonicalize(folder)
         .map_err(|error| wrong(folder, "cannot be read").why(error.to_string()))?;
     let mut files = Vec::new();
@@ -64,7 +64,7 @@ fn walk(root: &Path, folder: &Path, prefix: &str, files: &mut Vec<LocalFile>) ->
 }
 
 /// The content of a local file: text that a plan can show, or a blob.
-pub(super) fn content(path: &Path) -> Result<Content> {
+pub(crate) fn content(path: &Path) -> Result<Content> {
     let size = fs::metadata(path).with_context(|| format!("read `{}`", path.display()))?.len();
     if size > MAX_FILE {
         let problem = format!("is larger than {} MiB", MAX_FILE >> 20);
@@ -84,7 +84,7 @@ pub(super) fn content(path: &Path) -> Result<Content> {
 }
 
 /// A local program for hosts: a Linux executable.
-pub(super) fn program(path: &Path) -> Result<Blob> {
+pub(crate) fn program(path: &Path) -> Result<Blob> {
     let size = fs::metadata(path)
         .map_err(|error| wrong(path, "cannot be read").why(error.to_string()))?
         .len();
@@ -97,7 +97,7 @@ pub(super) fn program(path: &Path) -> Result<Blob> {
 }
 
 /// A large local file that only has to travel: known by name, size and time, not read.
-pub(super) fn archive(path: &Path) -> Result<Blob> {
+pub(crate) fn archive(path: &Path) -> Result<Blob> {
     let found =
         fs::metadata(path).map_err(|error| wrong(path, "cannot be read").why(error.to_string()))?;
     if !found.is_file() {

@@ -1,0 +1,227 @@
+//! How the parts of a host are put together: what they offer each other, and the resources that each of
+//! them declares.
+
+mod contributions;
+pub(crate) mod folder;
+mod quote;
+mod template;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::inventory::Vars;
+use crate::resource::{
+    Blob, Content, Declared, Directory, Facts, File, HostSecret, Id, Owner, Part, Resource,
+};
+use crate::spec::PartSpec;
+
+pub(crate) use contributions::{CertificateAt, Contributions, Names, Package, Route, RouteTarget};
+pub(crate) use template::Passwords;
+pub use template::{Templates, template_sources};
+
+/// The context of a template that needs none.
+#[derive(Serialize)]
+pub(crate) struct Nothing {}
+
+/// What a host is made of besides vars and facts.
+#[derive(Clone, Copy, Debug)]
+pub struct Context<'a> {
+    /// The host's address or name, as the operator reaches it.
+    pub address: &'a str,
+    /// The inventory's folder: what relative paths in the vars are relative to.
+    pub folder: &'a Path,
+    /// hwctl's own binary on the host.
+    pub binary: &'a Path,
+    /// The API's binary for the host's architecture.
+    pub api: &'a Blob,
+}
+
+/// A local file that the host may ask for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upload {
+    /// What the host asks by.
+    pub blob: Blob,
+    /// Where its bytes are.
+    pub path: PathBuf,
+}
+
+/// What a host should have, in the order in which it is made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stack {
+    /// The resources.
+    pub resources: Vec<Declared>,
+    /// What is said of its parts beyond their resources.
+    pub parts: Vec<PartSpec>,
+    /// The local files behind their blobs, save for the API's binary.
+    pub uploads: Vec<Upload>,
+    /// The packages, each with the part that needs it.
+    packages: Vec<(&'static str, &'static str)>,
+}
+
+/// One file as it would be, with secrets replaced by their names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RenderedFile {
+    /// Its path on the host.
+    pub path: PathBuf,
+    /// What it holds; `None` for bytes that are not shown.
+    pub text: Option<String>,
+}
+
+/// What a kind of part sees of the host that it is on.
+#[derive(Clone, Copy)]
+pub(crate) struct HostView<'a> {
+    pub(crate) vars: &'a Vars,
+    /// Unknown before the host is contacted.
+    pub(crate) facts: &'a Facts,
+}
+
+impl Stack {
+    pub(crate) fn of(parts: Vec<PartSpec>, offered: &Contributions) -> Self {
+        let packages = offered.packages.iter().map(|(part, package)| (*part, package.name));
+        let packages = packages.collect();
+        Self { resources: Vec::new(), parts, uploads: Vec::new(), packages }
+    }
+
+    /// Installs no package that only skipped parts need: it may not go together with what does that work on
+    /// the host.
+    pub fn skip(&mut self, parts: &[String]) {
+        let is_skipped = |part: &str| parts.iter().any(|skipped| skipped == part);
+        let is_needed =
+            |name| self.packages.iter().any(|(part, other)| *other == name && !is_skipped(part));
+        let spared: Vec<String> = self
+            .packages
+            .iter()
+            .filter(|(_, name)| !is_needed(*name))
+            .map(|(_, name)| (*name).to_owned())
+            .collect();
+        for declared in &mut self.resources {
+            if let Resource::Packages(packages) = &mut declared.resource {
+                packages.spared.clone_from(&spared);
+            }
+        }
+    }
+
+    /// The files of the stack as they would be, sorted by path.
+    #[must_use]
+    pub fn render(&self) -> Vec<RenderedFile> {
+        let mut files = Vec::new();
+        for declared in &self.resources {
+            if let Resource::File(File { path, content, .. }) = &declared.resource {
+                files.push(RenderedFile { path: path.clone(), text: shown(content) });
+            }
+        }
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        files
+    }
+
+    /// Two resources of one name would undo each other in every run.
+    pub(crate) fn refuse_twins(&self) -> Result<()> {
+        let mut seen = HashMap::new();
+        for Declared { tag, resource } in &self.resources {
+            let Some(other) = seen.insert(resource.id(), tag) else { continue };
+            let failure = Failure::usage(format!("`{}` would be made twice", resource.id()));
+            return Err(failure
+                .why(format!("the parts `{other}` and `{tag}` both declare it"))
+                .hint("give each site its own `root`, apart from `app_dir` and hwctl's folders")
+                .into());
+        }
+        Ok(())
+    }
+}
+
+fn shown(content: &Content) -> Option<String> {
+    match content {
+        Content::Blob(_) => None,
+        Content::Block { text, .. } => Some(text.clone()),
+        Content::Json(json) => Some(json.settings.clone()),
+        Content::Parts(parts) => Some(
+            parts
+                .iter()
+                .map(|part| match part {
+                    Part::Text(text) => text.clone(),
+                    Part::HostSecret(name) => format!("<secret {name}>"),
+                    Part::Hash { user, .. } => format!("<hash of {user}'s password>"),
+                })
+                .collect(),
+        ),
+    }
+}
+
+/// What a host should have, while it is put together.
+pub(crate) struct Builder<'a> {
+    pub(crate) vars: &'a Vars,
+    pub(crate) facts: &'a Facts,
+    pub(crate) context: Context<'a>,
+    pub(crate) templates: &'a Templates,
+    pub(crate) made: Stack,
+    /// The part that is being declared.
+    pub(crate) part: &'static str,
+}
+
+impl Builder<'_> {
+    /// A resource that other parts may want as well: an equal one is joined.
+    pub(crate) fn ensure(&mut self, resource: impl Into<Resource>) -> Id {
+        let resource = resource.into();
+        let id = resource.id();
+        if !self.made.resources.iter().any(|declared| declared.resource == resource) {
+            self.add(resource);
+        }
+        id
+    }
+
+    /// A resource of this part alone.
+    pub(crate) fn add(&mut self, resource: impl Into<Resource>) -> Id {
+        let resource = resource.into();
+        let id = resource.id();
+        self.made.resources.push(Declared { tag: self.part.to_owned(), resource });
+        id
+    }
+
+    /// A directory of root's.
+    pub(crate) fn directory(&mut self, path: impl Into<PathBuf>, mode: u32) -> Id {
+        self.add(Directory { path: path.into(), mode, owner: Owner::root(), sockets: Vec::new() })
+    }
+
+    /// A file that all may read, from a template.
+    pub(crate) fn file(
+        &mut self,
+        path: impl Into<PathBuf>,
+        template: &str,
+        context: &impl Serialize,
+    ) -> Result<Id> {
+        let text = self.templates.render_text(template, context)?;
+        Ok(self.add(File::text(path, text)))
+    }
+
+    /// A file with secrets in it, from a template.
+    pub(crate) fn secret_file(
+        &mut self,
+        path: impl Into<PathBuf>,
+        (mode, owner): (u32, Owner),
+        template: &str,
+        values: &impl Serialize,
+        passwords: &Passwords,
+    ) -> Result<Id> {
+        let content = Content::Parts(self.templates.render(template, values, passwords)?);
+        Ok(self.add(File { path: path.into(), content, mode, owner }))
+    }
+
+    /// A secret that the host makes for itself, of so many random bytes.
+    pub(crate) fn host_secret(&mut self, name: &str, bytes: usize) {
+        self.add(HostSecret { name: name.to_owned(), bytes, renew: false });
+    }
+
+    /// A directory of root's that other parts may want as well.
+    pub(crate) fn shared_directory(&mut self, path: &str, mode: u32) -> Id {
+        self.ensure(Directory {
+            path: path.into(),
+            mode,
+            owner: Owner::root(),
+            sockets: Vec::new(),
+        })
+    }
+}

@@ -1,0 +1,33 @@
+//! The distribution's packages that the parts need, installed together.
+
+use super::PartKind;
+use super::build::{Builder, Contributions, Package};
+use crate::resource::Packages;
+
+pub(super) const KIND: PartKind = PartKind {
+    name: "packages",
+    contribute: |_, offered| {
+        // Pulling an image needs the certificates, which docker.io only recommends.
+        for name in ["logrotate", "ca-certificates"] {
+            offered.packages.push(("packages", Package { name, alternatives: &[] }));
+        }
+    },
+    describe: |_, _, _| {},
+    declare: |offered, builder| {
+        declare(offered, builder);
+        Ok(())
+    },
+};
+
+fn declare(offered: &Contributions, builder: &mut Builder<'_>) {
+    let owned = |names: &[&str]| names.iter().copied().map(ToOwned::to_owned).collect();
+    let packages = offered.packages.iter().map(|(_, package)| package);
+    let with_others = packages.clone().filter(|package| !package.alternatives.is_empty());
+    builder.add(Packages {
+        names: packages.map(|package| package.name.to_owned()).collect(),
+        spared: Vec::new(),
+        alternatives: with_others
+            .map(|package| (package.name.to_owned(), owned(package.alternatives)))
+            .collect(),
+    });
+}
