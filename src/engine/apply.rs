@@ -60,7 +60,7 @@ impl Carrier<'_> {
     ) -> Result<Carried> {
         let all = plan.steps.len();
         // What goes is stopped first: what comes may need its place, and its files are in use.
-        let goes = |step: &&Step| step.to.is_some() && step.resource.is_unit();
+        let goes = |step: &&Step| step.to.is_some() && step.resource.is_service();
         for step in plan.steps.iter().filter(goes).filter(|step| !step.stops_docker()) {
             if self.is_stopped(0, all)? {
                 return Ok(Carried::Stopped((0..all).collect()));
@@ -102,7 +102,7 @@ impl Carrier<'_> {
         match &step.to {
             None => self.declared(step, journal).await,
             // Noted when it was released.
-            Some(to) if step.resource.is_unit() => {
+            Some(to) if step.resource.is_service() => {
                 if step.stops_docker() {
                     self.release(step, journal).await?;
                 }

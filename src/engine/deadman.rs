@@ -13,31 +13,23 @@ use tokio::time::{Instant, sleep};
 
 use super::journal::{self, Entry};
 use super::protocol::{ENGINE_GREETING, Reply, write_frame};
-use crate::resource::{Advise, Host, Resource, reload_systemd_if_stale, write_atomic};
+use crate::resource::{Advise, Host, Resource, Risk, Undo, reload_systemd_if_stale, write_atomic};
 
 const SERVICE: &str = "hwctl-revert.service";
 const TIMER: &str = "hwctl-revert.timer";
 const UNITS: &str = "/etc/systemd/system";
-const UFW: &str = "/etc/ufw";
 /// What starts the timer after a reboot.
 const AT_BOOT: &str = "/etc/systemd/system/timers.target.wants/hwctl-revert.timer";
 
 /// Whether a change of it could lock the operator out.
 pub(super) fn is_risky(resource: &Resource) -> bool {
-    match resource {
-        Resource::Firewall(_) => true,
-        Resource::Unit(unit) => {
-            let name = unit.name.split('.').next().unwrap_or_default();
-            matches!(name, "ssh" | "sshd" | "ufw")
-        }
-        other => other.path().is_some_and(|path| path.starts_with("/etc/ssh")),
-    }
+    resource.profile().risk == Risk::LockOut
 }
 
 /// Whether the firewall is loaded with it: a boot in the middle of a run loads it too, so it
 /// changes, and goes back, under the same timer.
 pub(super) fn is_loaded(resource: &Resource) -> bool {
-    resource.path().is_some_and(|path| path.starts_with(UFW))
+    resource.profile().undo == Undo::FirewallFile
 }
 
 /// What takes back the risky changes of a run, as words of hwctl's command line.
@@ -225,7 +217,7 @@ mod tests {
             let step = Declared { tag: "x".into(), resource }.into();
             journal.note(&step, examined.before, examined.change.unwrap()).unwrap();
         }
-        fs::create_dir_all(root.path().join(&UFW[1..])).unwrap();
+        fs::create_dir_all(root.path().join("etc/ufw")).unwrap();
         for path in [rules, page] {
             fs::write(root.path().join(&path[1..]), "new").unwrap();
         }

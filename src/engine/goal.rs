@@ -14,7 +14,7 @@ use super::renewal;
 use super::specs;
 use super::way_back::WayBack;
 use crate::resource::{
-    Advise, Declared, Directory, Host, Id, Link, Owner, Resource, installed_version,
+    Advise, Declared, Directory, Host, Id, Link, Owner, Place, Resource, installed_version,
 };
 
 /// What a plan for `goal` has to look at.
@@ -89,8 +89,10 @@ fn with_way(declared: Vec<Declared>, host: &Host) -> Result<Vec<Declared>> {
 
 /// The folders that are missing on the way to a resource and that nothing else makes, from the top down.
 fn missing_way(resource: &Resource, known: &HashSet<PathBuf>, host: &Host) -> Result<Vec<PathBuf>> {
-    let needs_way = !matches!(resource, Resource::Absent(_));
-    let Some(path) = resource.path().filter(|_| needs_way) else { return Ok(Vec::new()) };
+    let path = match resource.profile().place {
+        Place::Nowhere | Place::Vacant(_) => return Ok(Vec::new()),
+        Place::Folder(path) | Place::Leaf(path) | Place::Bundle(path) => path,
+    };
     let way = path.ancestors().skip(1);
     let missing = way.take_while(|path| !known.contains(*path) && !host.path(path).exists());
     let mut missing: Vec<_> = missing.map(Path::to_owned).collect();
@@ -114,11 +116,11 @@ fn missing_way(resource: &Resource, known: &HashSet<PathBuf>, host: &Host) -> Re
 fn previous_version(manifest: &Manifest, link: &Path, host: &Host) -> Result<Vec<Declared>> {
     let now = fs::read_link(host.path(link))
         .with_context(|| format!("read the link `{}`", link.display()))?;
-    let family = |resource: &Resource| resource.family().map(str::to_owned);
+    let series = |resource: &Resource| resource.series().map(str::to_owned);
     let of_now = manifest.known().find(|(_, resource)| resource.path() == Some(&now));
-    let of_now = of_now.and_then(|(_, resource)| family(resource));
+    let of_now = of_now.and_then(|(_, resource)| series(resource));
     let others = manifest.known().filter(|(_, resource)| {
-        of_now.is_some() && family(resource) == of_now && resource.path() != Some(&now)
+        of_now.is_some() && series(resource) == of_now && resource.path() != Some(&now)
     });
     let mut there = others.filter_map(|(tag, resource)| Some((tag, resource.path()?)));
     let previous = there.rfind(|(_, path)| host.path(path).is_file());
@@ -142,8 +144,11 @@ pub(super) fn with_users(first: Declared, manifest: &Manifest) -> Vec<Declared> 
 pub(super) fn what_runs(host: &Host) -> Result<Wanted> {
     let manifest = Manifest::load(host)?;
     let known: HashSet<Id> = manifest.known().map(|(_, resource)| resource.id()).collect();
-    let mut running: Vec<_> =
-        manifest.as_declared().filter(|(_, resource)| resource.is_unit()).map(declared).collect();
+    let mut running: Vec<_> = manifest
+        .as_declared()
+        .filter(|(_, resource)| resource.is_service())
+        .map(declared)
+        .collect();
     let mut passed_over = inputs_of(&running, manifest.known().map(|(_, resource)| resource));
     // An input that was as it should be when hwctl came is not in the manifest. It is read by its id,
     // and what has one that cannot be read so is left out.

@@ -14,7 +14,7 @@ use super::plan::Step;
 use super::protocol::Goal;
 use super::validate;
 use crate::resource::{
-    Advise, Declared, Host, Id, Resource, Saved, decode, encode, sweep, write_atomic,
+    Advise, Declared, Host, Id, Place, Resource, Saved, decode, encode, sweep, write_atomic,
 };
 use crate::spec::Scope;
 
@@ -193,7 +193,7 @@ impl Manifest {
     /// a folder, or a folder with what is in it to a page. It is removed. What was there before hwctl
     /// came is kept for `destroy`.
     pub(super) fn giving_way(&self, declared: &[Declared], scope: &Scope) -> Vec<Step> {
-        let is_folder = |resource: &Resource| matches!(resource, Resource::Directory(_));
+        let is_folder = |resource: &Resource| resource.profile().place.is_folder();
         let wanted = declared.iter().filter(|d| scope.has(&d.tag)).map(|d| &d.resource);
         let wanted: HashMap<&Path, bool> =
             wanted.filter_map(|wanted| Some((wanted.path()?, is_folder(wanted)))).collect();
@@ -219,24 +219,27 @@ impl Manifest {
         // A folder that something declared is in stays, such as one that was made on the way to it.
         let in_use: HashSet<&Path> = paths().flat_map(Path::ancestors).collect();
         let declared_paths: HashSet<&Path> = paths().collect();
-        let mut families: HashSet<&str> =
-            declared.iter().filter_map(|d| d.resource.family()).collect();
+        let mut all_series: HashSet<&str> =
+            declared.iter().filter_map(|d| d.resource.series()).collect();
         let mut removals = Vec::new();
         for owned in self.owned.iter().rev() {
             let Owned { tag, resource, .. } = owned;
-            let is_in_use = resource.path().is_some_and(|path| match resource {
-                Resource::Directory(_) => in_use.contains(path),
-                _ => declared_paths.contains(path),
-            });
+            let is_in_use = match resource.profile().place {
+                Place::Nowhere => false,
+                Place::Folder(path) => in_use.contains(path),
+                Place::Leaf(path) | Place::Vacant(path) | Place::Bundle(path) => {
+                    declared_paths.contains(path)
+                }
+            };
             if !scope.has(tag) || ids.contains(&resource.id()) || is_in_use {
                 continue;
             }
-            let family = resource.family();
+            let series = resource.series();
             // The first that is met is the newest.
-            if family.is_some_and(|family| families.remove(family)) {
+            if series.is_some_and(|series| all_series.remove(series)) {
                 continue;
             }
-            removals.push(Step { is_surplus: family.is_some(), ..owned.step() });
+            removals.push(Step { is_surplus: series.is_some(), ..owned.step() });
         }
         removals
     }
@@ -265,9 +268,9 @@ impl Places {
 }
 
 fn path_of_file(resource: &Resource) -> Option<&Path> {
-    match resource {
-        Resource::File(_) | Resource::Link(_) | Resource::Absent(_) => resource.path(),
-        _ => None,
+    match resource.profile().place {
+        Place::Leaf(path) | Place::Vacant(path) => Some(path),
+        Place::Nowhere | Place::Folder(_) | Place::Bundle(_) => None,
     }
 }
 

@@ -2,9 +2,8 @@
 
 use std::path::Path;
 
-use super::deadman;
 use super::plan::{Plan, Step};
-use crate::resource::{Blob, Host, Id, Resource, may_load_rules_any_time};
+use crate::resource::{Blob, Host, Id, Needs, Pace, Resource, Undo, may_load_rules_any_time};
 
 /// Where no package puts anything that the stack declares: by Debian's policy (9.1), or since it is hwctl's
 /// own. (nginx puts a page into `/var/www/html`.)
@@ -65,26 +64,28 @@ impl Order {
 pub(super) fn package(resource: &Resource, host: &Host) -> Option<&'static str> {
     let is_of_nginx =
         |path: &Path| path.starts_with("/etc/nginx") || path.starts_with("/etc/logrotate.d/nginx");
-    match resource {
-        Resource::Image(image) => image.archive.as_ref().map(|_| "docker.io"),
-        Resource::Container(_) | Resource::Volume(_) => Some("docker.io"),
-        Resource::Unit(unit) => match unit.name.as_str() {
-            "docker.service" => Some("docker.io"),
-            "nginx.service" => Some("nginx"),
-            _ => None,
-        },
-        other if is_of_firewall(other) => may_load_rules_any_time(host).then_some("ufw"),
-        other => other.path().is_some_and(is_of_nginx).then_some("nginx"),
+    let of_firewall = || may_load_rules_any_time(host).then_some("ufw");
+    let profile = resource.profile();
+    match profile.needs {
+        Needs::Nothing | Needs::AllPackages => None,
+        Needs::Package(name) => Some(name),
+        Needs::Firewall => of_firewall(),
+        Needs::Unit("docker.service") => Some("docker.io"),
+        Needs::Unit("nginx.service") => Some("nginx"),
+        Needs::Unit(_) => None,
+        Needs::Place if is_of_firewall(resource) => of_firewall(),
+        Needs::Place => profile.place.path().is_some_and(is_of_nginx).then_some("nginx"),
     }
 }
 
 /// Whether it is the firewall, or what that is loaded with.
 pub(super) fn is_of_firewall(resource: &Resource) -> bool {
-    matches!(resource, Resource::Firewall(_)) || deadman::is_loaded(resource)
+    let undo = resource.profile().undo;
+    undo == Undo::Firewall || undo == Undo::FirewallFile
 }
 
 fn is_install(step: &Step) -> bool {
-    step.to.is_none() && matches!(step.resource, Resource::Packages(_))
+    step.to.is_none() && step.resource.profile().pace == Pace::Install
 }
 
 /// Whether a change needs no package, and nothing of what `waits` for one.
@@ -94,14 +95,19 @@ fn needs_no_package(step: &Step, waits: &[Id]) -> bool {
     }
     let is_apart = |path: &Path| NO_PACKAGES.iter().any(|folder| path.starts_with(folder));
     let waits_for = |id: &Id| waits.contains(id);
-    match &step.resource {
-        Resource::HostSecret(_) | Resource::Sysctl(_) | Resource::User(_) => true,
-        Resource::Unit(unit) => {
-            let file = Id::new("file", format_args!("/etc/systemd/system/{}", unit.name));
-            unit.inputs.contains(&file) && !unit.inputs.iter().any(waits_for)
+    let profile = step.resource.profile();
+    match profile.needs {
+        Needs::Nothing => true,
+        Needs::Package(_) | Needs::AllPackages | Needs::Firewall => false,
+        Needs::Unit(name) => {
+            let file = Id::new("file", format_args!("/etc/systemd/system/{name}"));
+            profile.inputs.contains(&file) && !profile.inputs.iter().any(waits_for)
         }
-        Resource::Link(link) if waits_for(&Id::new("file", link.target.display())) => false,
-        other => other.path().is_some_and(is_apart),
+        Needs::Place => {
+            let target = profile.target.map(|target| Id::new("file", target.display()));
+            !target.is_some_and(|target| waits_for(&target))
+                && profile.place.path().is_some_and(is_apart)
+        }
     }
 }
 

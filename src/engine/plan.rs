@@ -1,18 +1,18 @@
 //! Reads every resource and says what has to change.
 
+use std::cmp::Reverse;
 use std::fmt::Write as _;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use futures_util::future::join_all;
 
-use super::deadman;
 use super::rehearsal;
 use super::validate;
 use crate::event::Planned;
 use crate::failure::{Exit, Failure};
 use crate::resource::{
-    Action, Back, Blob, Change, Declared, Hint, Host, Id, Outcome, Reading, Resource, Saved,
-    Weighed, read_units, sha256,
+    Action, Back, Blob, Change, Declared, Hint, Host, Id, Outcome, Pace, Place, Profile, Resource,
+    Saved, Undo, Weighed, compare, read_units, sha256,
 };
 
 /// One resource and where it is to be brought.
@@ -105,21 +105,25 @@ impl Plan {
         for (resource, found) in wanted.passed_over.iter().zip(passed_over) {
             maker.passed_over(resource, found);
         }
-        for step in &wanted.giving_way {
-            // Once it has given way, what is there is what is declared.
-            if step.resource.is_at_its_path(host) {
-                maker.give_way(step).await;
-            }
+        // Once it has given way, what is there is what is declared.
+        let giving_way = wanted.giving_way.iter().filter(|step| step.resource.is_at_its_path(host));
+        let giving_way: Vec<&Step> = giving_way.collect();
+        let compared = maker.compare_back(&giving_way).await;
+        for (step, compared) in giving_way.into_iter().zip(compared) {
+            maker.give_way(step, compared);
         }
-        for (step, reading) in wanted.declared.iter().zip(declared) {
-            maker.declared(step, reading);
+        let resources = wanted.declared.iter().map(|step| &step.resource);
+        let compared = compare(resources.zip(declared).collect(), host);
+        for (step, weighed) in wanted.declared.iter().zip(compared) {
+            maker.declared(step, weighed);
         }
         // Units come after what they read, and packages after what others might use of them.
         let mut removals: Vec<&Step> = wanted.removals.iter().collect();
         removals.sort_by_key(|step| rank(step));
         let first = maker.plan.steps.len();
-        for step in removals {
-            maker.back(step, wanted.because).await;
+        let compared = maker.compare_back(&removals).await;
+        for (step, compared) in removals.into_iter().zip(compared) {
+            maker.back(step, wanted.because, compared);
         }
         maker.plan.kept.extend(wanted.kept.iter().cloned());
         let Maker { mut plan, states, obstacles, .. } = maker;
@@ -153,8 +157,7 @@ impl Plan {
     /// Whether packages are taken away.
     pub(super) fn removes_packages(&self) -> bool {
         self.steps.iter().zip(&self.changes).any(|(step, planned)| {
-            matches!(step.resource, Resource::Packages(_))
-                && planned.change.action == Action::Remove
+            step.resource.profile().pace == Pace::Install && planned.change.action == Action::Remove
         })
     }
 
@@ -166,8 +169,7 @@ impl Plan {
     /// Packages that are installed again come before all that needs them.
     fn packages_first(&mut self, first: usize) {
         let is_install = |step: &Step, planned: &Planned| {
-            matches!(step.resource, Resource::Packages(_))
-                && planned.change.action == Action::Create
+            step.resource.profile().pace == Pace::Install && planned.change.action == Action::Create
         };
         let found =
             (first..self.steps.len()).find(|at| is_install(&self.steps[*at], &self.changes[*at]));
@@ -192,24 +194,25 @@ impl Maker<'_> {
     fn passed_over(&mut self, resource: &Resource, found: Result<Outcome>) {
         match found {
             Ok(found) => {
-                let now = found.digest.clone().unwrap_or_default();
-                self.record(resource, &now, found);
+                self.note_state(resource, found.digest.as_deref().unwrap_or_default());
+                self.host.record(resource.id(), found);
             }
             Err(error) => self.obstacle(resource, error),
         }
     }
 
     /// Brings a resource to what it declares.
-    fn declared(&mut self, step: &Step, reading: Result<Reading<'_>>) {
+    fn declared(&mut self, step: &Step, weighed: Result<Weighed>) {
         let resource = &step.resource;
-        let weighed = match reading.and_then(|reading| reading(self.host)) {
+        let Weighed { change, fingerprint, stays, concern, stamp, .. } = match weighed {
             Ok(weighed) => weighed,
             Err(error) => return self.obstacle(resource, error),
         };
-        let Weighed { change, fingerprint, stays, concern, digest, before, changed_at } = weighed;
         self.plan.kept.extend(concern.map(|concern| (resource.id(), concern)));
-        let changed = change.is_some();
-        self.record(resource, &fingerprint, Outcome { changed, digest, before, changed_at });
+        self.note_state(resource, &fingerprint);
+        if let Some(stamp) = stamp {
+            self.host.note_start(stamp);
+        }
         if let Some(change) = change {
             if let Err(error) = resource.require_mutable(self.host) {
                 return self.obstacle(resource, error);
@@ -220,17 +223,45 @@ impl Maker<'_> {
         }
     }
 
-    /// Brings a resource back to an earlier state.
-    async fn back(&mut self, step: &Step, because: Option<&str>) {
-        let Step { resource, to: Some(to), .. } = step else { return };
-        let (now, back) = match resource.examine_back(to, self.host).await {
-            Ok(examined) => examined,
-            Err(error) => return self.obstacle(resource, error),
-        };
+    /// Compares what the host has with the earlier states that the steps go back to, and keeps what the plan
+    /// leaves of each. The results are in the order of `steps`, which decides nothing else.
+    async fn compare_back(&self, steps: &[&Step]) -> Vec<Result<(Saved, Back)>> {
+        let depth = |step: &Step| step.resource.path().map_or(0, |path| path.components().count());
+        let mut order: Vec<usize> = (0..steps.len()).collect();
+        // A folder comes after all that the plan removes from it.
+        order.sort_by_key(|place| (rank(steps[*place]), Reverse(depth(steps[*place]))));
+        let mut compared = Vec::with_capacity(order.len());
+        for place in order {
+            compared.push((place, self.examine_back(steps[place]).await));
+        }
+        compared.sort_by_key(|(place, _)| *place);
+        compared.into_iter().map(|(_, found)| found).collect()
+    }
+
+    /// Compares what the host has with the earlier state of one step.
+    async fn examine_back(&self, Step { resource, to, .. }: &Step) -> Result<(Saved, Back)> {
+        let to = to.as_ref().context("a step back has no earlier state")?;
+        let (now, back) = resource.examine_back(to, self.host).await?;
         let back = self.keep_data(resource, back);
         let changed = matches!(back, Back::Change(_));
         let outcome = Outcome { changed, digest: None, before: None, changed_at: None };
-        self.record(resource, &now.digest(), outcome);
+        self.host.record(resource.id(), outcome);
+        if let Back::Change(Change { action: Action::Remove, .. }) = back {
+            let Profile { place, written, .. } = resource.profile();
+            let gone = written.into_iter().flatten().filter(|_| place != Place::Nowhere);
+            gone.for_each(|path| self.host.note_leaving(path));
+        }
+        Ok((now, back))
+    }
+
+    /// Brings a resource back to an earlier state.
+    fn back(&mut self, step: &Step, because: Option<&str>, compared: Result<(Saved, Back)>) {
+        let resource = &step.resource;
+        let (now, back) = match compared {
+            Ok(compared) => compared,
+            Err(error) => return self.obstacle(resource, error),
+        };
+        self.note_state(resource, &now.digest());
         match back {
             Back::Nothing => self.plan.settled.push(resource.id()),
             Back::Kept(because) => {
@@ -257,9 +288,9 @@ impl Maker<'_> {
 
     /// Removes what something of another type is made in the place of. What holds things of others
     /// is an obstacle.
-    async fn give_way(&mut self, step: &Step) {
+    fn give_way(&mut self, step: &Step, compared: Result<(Saved, Back)>) {
         let before = self.plan.kept.len();
-        self.back(step, Some("something else takes its place")).await;
+        self.back(step, Some("something else takes its place"), compared);
         for (_, because) in self.plan.kept.split_off(before) {
             let hint = "hwctl does not remove what it did not make: move that away and run again";
             let why = anyhow!("something else should be in its place, and {because}");
@@ -280,10 +311,9 @@ impl Maker<'_> {
         }
     }
 
-    fn record(&mut self, resource: &Resource, state: &str, outcome: Outcome) {
-        let id = resource.id();
-        let _ = writeln!(self.states, "{id}\0{state}");
-        self.host.record(id, outcome);
+    /// Adds the state of a resource to what the plan's fingerprint is of.
+    fn note_state(&mut self, resource: &Resource, state: &str) {
+        let _ = writeln!(self.states, "{}\0{state}", resource.id());
     }
 
     fn obstacle(&mut self, resource: &Resource, error: anyhow::Error) {
@@ -297,34 +327,25 @@ impl Maker<'_> {
 /// What the firewall is loaded with comes right before it, since the host reverts both unless a new
 /// login confirms them in time.
 fn rank(step: &Step) -> u8 {
-    match &step.resource {
-        other if deadman::is_loaded(other) => 1,
-        Resource::Firewall(_) => 2,
+    match step.resource.profile().undo {
+        Undo::Setting => 0,
+        Undo::FirewallFile => 1,
+        Undo::Firewall => 2,
         // Containers need it, and so do volumes and images that go.
-        unit if is_docker(unit) => {
-            if step.stops_docker() {
-                7
-            } else {
-                3
-            }
-        }
-        Resource::Container(_) => 4,
-        Resource::Unit(_) => 5,
-        Resource::Volume(_) | Resource::Image(_) | Resource::HostSecret(_) => 6,
-        Resource::Packages(_) => 8,
-        _ => 0,
+        Undo::ContainerRuntime if step.stops_docker() => 7,
+        Undo::ContainerRuntime => 3,
+        Undo::Container => 4,
+        Undo::Unit => 5,
+        Undo::Stored => 6,
+        Undo::Packages => 8,
     }
-}
-
-/// Whether a resource is the unit of docker itself, which containers, volumes and images need.
-fn is_docker(resource: &Resource) -> bool {
-    matches!(resource, Resource::Unit(unit) if unit.name == "docker.service")
 }
 
 impl Step {
     /// Whether docker does not run any more once the step is made.
     pub(super) fn stops_docker(&self) -> bool {
-        let to = self.to.as_ref().filter(|_| is_docker(&self.resource));
+        let is_docker = self.resource.profile().undo == Undo::ContainerRuntime;
+        let to = self.to.as_ref().filter(|_| is_docker);
         to.is_some_and(|to| self.resource.is_stopped_in(to))
     }
 }
@@ -341,3 +362,6 @@ fn joined(mut obstacles: Vec<Failure>) -> Option<Failure> {
         failure.why(format!("also: {line}"))
     }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use super::protocol::{read_frame, write_frame};
 use super::validate::HINT;
 use crate::client::{Expected, Pins, Way, probe};
 use crate::event::Check;
-use crate::resource::{Advise as _, Host, Resource};
+use crate::resource::{Advise as _, Host, Needs, Place, Resource};
 use crate::spec::{Endpoint, Pin};
 
 /// How long all probes together may take.
@@ -52,7 +52,7 @@ exec "$hwctl" look"#;
 
 /// Whether a resource is nginx itself: until it is reloaded, the old configuration serves.
 pub(super) fn is_nginx(resource: &Resource) -> bool {
-    matches!(resource, Resource::Unit(unit) if unit.name == "nginx.service")
+    resource.profile().needs == Needs::Unit("nginx.service")
 }
 
 /// Looks at the configuration on disk as a client would, before nginx reads it. What cannot be told
@@ -62,8 +62,8 @@ pub(super) async fn nginx_serves(wanted: &Wanted, outside: Outside<'_>, host: &H
     let Outside { expected, to, from } = outside;
     let is_declared = |endpoint: &&Endpoint| {
         let mut steps = wanted.declared.iter();
-        steps.any(|step| match (&step.resource, &endpoint.pin) {
-            (Resource::Certificate(kind), Pin::File(path)) => kind.certificate == *path,
+        steps.any(|step| match (step.resource.profile().place, &endpoint.pin) {
+            (Place::Bundle(certificate), Pin::File(path)) => certificate == path,
             _ => false,
         })
     };

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use rustix::fs::{StatVfsMountFlags, statvfs};
 
 use super::plan::{Plan, Step};
-use crate::resource::{Advise, Host, Resource};
+use crate::resource::{Advise, Host, Saved};
 
 /// What a run needs besides what it writes: the journal, and a way back for each file.
 const RESERVE: u64 = 512 << 10;
@@ -21,7 +21,7 @@ const BLOCK: u64 = 4 << 10;
 pub(super) fn require(plan: &Plan, host: &Host) -> Result<()> {
     let mounts = mounts()?;
     let state = (host.state_dir(), plan.blobs.iter().map(|blob| blob.size).sum());
-    let steps = plan.steps.iter().filter_map(|step| needs(step, host));
+    let steps = plan.steps.iter().flat_map(|step| needs(step, host));
     // By mount: the folder that is written to, and how much.
     let mut needed = BTreeMap::<&Path, (PathBuf, u64)>::new();
     for (path, size) in steps.chain([state]) {
@@ -38,17 +38,12 @@ pub(super) fn require(plan: &Plan, host: &Host) -> Result<()> {
 }
 
 /// Where a change writes, and how much.
-fn needs(step: &Step, host: &Host) -> Option<(PathBuf, u64)> {
-    let size = match (&step.to, &step.resource) {
-        (Some(to), _) => to.size(),
-        (None, Resource::File(file)) => file.content.size(),
-        _ => 0,
-    };
-    let path = match &step.resource {
-        Resource::Firewall(_) => Path::new("/etc/ufw/user.rules"),
-        other => other.path()?,
-    };
-    Some((host.path(path), size))
+fn needs(step: &Step, host: &Host) -> impl Iterator<Item = (PathBuf, u64)> {
+    let profile = step.resource.profile();
+    let size = step.to.as_ref().map_or(profile.bytes, Saved::size);
+    let is_first = std::iter::once(true).chain(std::iter::repeat(false));
+    let written = profile.written.into_iter().flatten().zip(is_first);
+    written.map(move |(path, is_first)| (host.path(path), if is_first { size } else { 0 }))
 }
 
 fn room(mount: &Path, folder: &Path, needed: u64) -> Result<()> {

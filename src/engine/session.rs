@@ -35,7 +35,7 @@ use super::specs;
 use super::validate;
 use crate::event::{RunOutcome, What};
 use crate::failure::Failure;
-use crate::resource::{Blob, Host, Id};
+use crate::resource::{Blob, Host, Id, keep_for_next_run};
 use run::Run;
 
 /// How many replies are written at once: a run of many small changes tells of each.
@@ -320,7 +320,7 @@ impl Session {
             manifest.save(&self.host)?;
         }
         specs::keep(&self.host, goal, None)?;
-        self.host.keep_notes();
+        keep_for_next_run(&self.host);
         leave(goal, &self.host)
     }
 

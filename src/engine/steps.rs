@@ -16,7 +16,7 @@ use super::rehearsal;
 use super::together;
 use super::validate;
 use crate::event::What;
-use crate::resource::{Action, Change, Resource, reload_systemd_if_owed, require_docker};
+use crate::resource::{Action, Change, Pace, reload_systemd_if_owed, require_docker};
 
 impl Carrier<'_> {
     /// Makes the changes in their order, save for what need not wait: beside packages, which take
@@ -63,12 +63,10 @@ impl Carrier<'_> {
             }
             let start = Instant::now();
             self.started(index, step);
-            if let Resource::Packages(packages) = &step.resource
-                && order.packages == Some(index)
-            {
+            if order.packages == Some(index) {
                 // What they do may be in the way of what is made beside apt as well; and until apt
                 // begins, it may all be stopped.
-                let waited = self.unless_halted(packages.wait_for_others(self.host)).await;
+                let waited = self.unless_halted(step.resource.wait_for_others(self.host)).await;
                 applied(step, waited)?;
                 if self.is_stopped(0, all)? {
                     left.insert(0, index);
@@ -82,8 +80,11 @@ impl Carrier<'_> {
             if let Some(outside) = self.outside.filter(|_| rehearsal::is_nginx(&step.resource)) {
                 aside.beside(rehearsal::nginx_serves(wanted, outside, self.host)).await?;
             }
-            let may_wait =
-                order.packages == Some(index) || matches!(step.resource, Resource::Container(_));
+            let may_wait = match step.resource.profile().pace {
+                Pace::InTurn | Pace::Fetch => false,
+                Pace::Install => order.packages == Some(index),
+                Pace::LaunchThenSettle => true,
+            };
             if may_wait && self.set_aside(index, step, journal, aside).await? {
                 continue;
             }
@@ -224,7 +225,7 @@ impl Carrier<'_> {
         aside: &mut Aside<'p>,
     ) -> Result<bool> {
         let is_image =
-            |step: &Step| matches!(step.resource, Resource::Image(_)) && step.to.is_none();
+            |step: &Step| step.resource.profile().pace == Pace::Fetch && step.to.is_none();
         let image = left.iter().copied().find(|index| is_image(&plan.steps[*index]));
         let Some(index) = image else { return Ok(true) };
         let step = &plan.steps[index];
@@ -251,24 +252,17 @@ impl Carrier<'_> {
         self.host.forget();
         let (host, resource) = (self.host, &step.resource);
         let examined = resource.examine(host).await?;
-        let is_packages = matches!(resource, Resource::Packages(_));
-        let fits = |change: &Change| change.action == Action::Create || is_packages;
+        let is_install = resource.profile().pace == Pace::Install;
+        let fits = |change: &Change| change.action == Action::Create || is_install;
         let change = examined.change.filter(|change| step.to.is_none() && fits(change));
         let Some(change) = change else { return Ok(false) };
         journal.note(step, examined.before.clone(), change)?;
-        if let Resource::Container(container) = resource {
-            // The firewall is not changed while docker makes its rules.
-            let launched = aside.beside(Box::pin(container.launch(host))).await;
-            applied(step, launched)?;
-            aside.begin(index, true, async move {
-                Box::pin(container.settle(host)).await?;
-                self.verify(resource).await
-            });
-            return Ok(true);
-        }
+        // The firewall is not changed while docker makes the rules of a container.
+        let launched = aside.beside(resource.launch(&examined.before, host)).await;
+        applied(step, launched)?;
         // An apt that is broken off leaves dpkg in the middle.
-        aside.begin(index, !is_packages, async move {
-            Box::pin(resource.apply(&examined.before, host)).await?;
+        aside.begin(index, !is_install, async move {
+            Box::pin(resource.settle(&examined.before, host)).await?;
             self.verify(resource).await
         });
         Ok(true)

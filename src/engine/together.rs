@@ -38,12 +38,9 @@ pub(super) fn count<'a>(resources: impl IntoIterator<Item = &'a Resource>) -> us
 /// Whether a resource is no more than a small file, a folder or a link, and nothing has to happen right
 /// before or after its change.
 fn is_plain(resource: &Resource) -> bool {
-    let is_file_or_folder = matches!(
-        resource,
-        Resource::File(_) | Resource::Directory(_) | Resource::Link(_) | Resource::Absent(_)
-    );
-    let is_small = resource.blob().is_none_or(|blob| blob.size <= MOST_BYTES);
-    is_file_or_folder
+    let profile = resource.profile();
+    let is_small = profile.blob.is_none_or(|blob| blob.size <= MOST_BYTES);
+    profile.place.single_path().is_some()
         && is_small
         && !deadman::is_risky(resource)
         && !deadman::is_loaded(resource)

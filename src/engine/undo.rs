@@ -30,7 +30,7 @@ pub(super) async fn undo(journal: &Journal, host: &Host, teller: &Teller) -> Res
         }
         host.forget();
     }
-    for entry in journal.entries().iter().filter(|entry| entry.resource.is_unit()) {
+    for entry in journal.entries().iter().filter(|entry| entry.resource.is_service()) {
         let id = entry.resource.id();
         match entry.resource.undo(&entry.before, host).await {
             Ok(()) => teller.tell(What::ChangeUndone { id }),
@@ -51,12 +51,12 @@ pub(super) async fn undo(journal: &Journal, host: &Host, teller: &Teller) -> Res
 /// Takes one change back; says what failed. Of a unit, this is the first step.
 async fn undo_one(entry: &Entry, host: &Host, teller: &Teller) -> Option<String> {
     let id = entry.resource.id();
-    let result = match entry.resource.is_unit() {
+    let result = match entry.resource.is_service() {
         true => entry.resource.release(&entry.before, host).await,
         false => entry.resource.undo(&entry.before, host).await,
     };
     match result {
-        Ok(()) if entry.resource.is_unit() => None,
+        Ok(()) if entry.resource.is_service() => None,
         Ok(()) => {
             teller.tell(What::ChangeUndone { id });
             None

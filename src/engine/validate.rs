@@ -139,10 +139,13 @@ impl Stage {
     fn read_own_first(&self, wanted: &Wanted) -> Result<()> {
         let mut own = String::new();
         for step in &wanted.declared {
-            let Resource::Link(link) = &step.resource else { continue };
-            let Ok(below) = link.path.strip_prefix(CONFIGURATION) else { continue };
+            let profile = step.resource.profile();
+            let (Some(path), Some(target)) = (profile.place.path(), profile.target) else {
+                continue;
+            };
+            let Ok(below) = path.strip_prefix(CONFIGURATION) else { continue };
             let _ = fs::remove_file(self.copy.join(below));
-            let _ = writeln!(own, "include {};", link.target.display());
+            let _ = writeln!(own, "include {};", target.display());
         }
         let main = self.copy.join("nginx.conf");
         let text =

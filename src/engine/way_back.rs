@@ -65,14 +65,14 @@ impl WayBack {
     /// Of a program's versions only the last two stay on the host. A link to one that is gone stays as
     /// it is, and so does the version that it leads to.
     fn leave_missing_versions(&mut self, host: &Host) {
-        let families: HashSet<String> =
-            self.steps.iter().filter_map(|step| Some(step.resource.family()?.to_owned())).collect();
+        let known_series: HashSet<String> =
+            self.steps.iter().filter_map(|step| Some(step.resource.series()?.to_owned())).collect();
         let mut present = HashSet::new();
         self.steps.retain(|step| {
             let target = step.to.as_ref().and_then(|to| step.resource.target_in(to));
             let (Some(target), Some(link)) = (target, step.resource.path()) else { return true };
             let stem = target.to_str().and_then(|target| target.rsplit_once('-'));
-            let is_version = stem.is_some_and(|(stem, _)| families.contains(stem));
+            let is_version = stem.is_some_and(|(stem, _)| known_series.contains(stem));
             if !is_version || host.path(&target).exists() {
                 return true;
             }

@@ -38,7 +38,6 @@ pub(super) fn path_back(
     };
     let change = Change::new(id, action);
     if action == Action::Remove {
-        host.leaves(path);
         return Ok(Back::Change(match now {
             PathState::File { bytes, .. } => {
                 change.detail(Detail::Binary { before: Some(bytes.len() as u64), after: None })

@@ -16,7 +16,9 @@ use super::back::path_back;
 use super::content::sha256;
 use super::fs::write_atomic;
 use super::path_state::PathState;
-use super::{Action, Back, Change, Detail, Host, Id, Kind};
+use super::{
+    Action, Back, Change, Detail, Host, Id, Kind, Needs, Pace, Place, Profile, Risk, Undo,
+};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -199,8 +201,36 @@ impl Certificate {
 impl Kind for Certificate {
     type State = CertificateState;
 
+    const WORD: &'static str = "certificate";
+
     fn id(&self) -> Id {
-        Id::new("certificate", self.certificate.display())
+        Id::new(Self::WORD, self.certificate.display())
+    }
+
+    fn named(_: &str) -> Option<Self> {
+        None
+    }
+
+    fn profile(&self) -> Profile<'_> {
+        Profile {
+            place: Place::Bundle(&self.certificate),
+            target: None,
+            written: [Some(&self.certificate), Some(&self.key)],
+            bytes: 0,
+            blob: None,
+            inputs: &[],
+            needs: Needs::Place,
+            pace: Pace::InTurn,
+            is_data: false,
+            risk: Risk::at(&self.certificate),
+            undo: Undo::at(&self.certificate),
+            series: None,
+        }
+    }
+
+    fn for_journal(&self) -> Self {
+        // What it replaced is done with.
+        Self { replaces: None, ..self.clone() }
     }
 
     async fn read(&self, host: &Host) -> Result<CertificateState> {
@@ -265,6 +295,26 @@ impl Kind for Certificate {
             (certificate.into_bytes(), key.into_bytes())
         };
         write_pair(host, (&self.key, &key), (&self.certificate, &certificate))
+    }
+
+    async fn wait_for_others(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn launch(&self, _: &CertificateState, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn settle(&self, state: &CertificateState, host: &Host) -> Result<()> {
+        self.apply(state, host).await
+    }
+
+    async fn sweep(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn release(&self, _: &CertificateState, _: &Host) -> Result<()> {
+        Ok(())
     }
 
     async fn undo(&self, before: &CertificateState, host: &Host) -> Result<()> {

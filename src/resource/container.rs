@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::content::sha256;
 use super::docker::{self, Daemon, NOT_KNOWN_BEFORE, NOT_RUNNING};
 use super::user::user_of_id;
-use super::{Action, Back, Change, Host, Id, Kind};
+use super::{Action, Back, Change, Host, Id, Kind, Needs, Pace, Place, Profile, Risk, Undo};
 
 use redis::{OldRedis, RedisData};
 use saved::Found;
@@ -101,8 +101,35 @@ pub enum ContainerState {
 impl Kind for Container {
     type State = ContainerState;
 
+    const WORD: &'static str = "container";
+
     fn id(&self) -> Id {
-        Id::new("container", &self.name)
+        Id::new(Self::WORD, &self.name)
+    }
+
+    fn named(_: &str) -> Option<Self> {
+        None
+    }
+
+    fn profile(&self) -> Profile<'_> {
+        Profile {
+            place: Place::Nowhere,
+            target: None,
+            written: [None, None],
+            bytes: 0,
+            blob: None,
+            inputs: &self.inputs,
+            needs: Needs::Package(docker::PACKAGE),
+            pace: Pace::LaunchThenSettle,
+            is_data: false,
+            risk: Risk::None,
+            undo: Undo::Container,
+            series: None,
+        }
+    }
+
+    fn for_journal(&self) -> Self {
+        self.clone()
     }
 
     async fn read(&self, host: &Host) -> Result<ContainerState> {
@@ -154,6 +181,32 @@ impl Kind for Container {
         match change.action {
             Action::Start | Action::Restart => self.start(docker, &state, host).await,
             _ => self.replace(docker, &state, host).await,
+        }
+    }
+
+    async fn wait_for_others(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn launch(&self, _: &ContainerState, host: &Host) -> Result<()> {
+        self.begin_new(host).await
+    }
+
+    async fn settle(&self, _: &ContainerState, host: &Host) -> Result<()> {
+        self.wait_for_new(host).await
+    }
+
+    async fn sweep(&self, host: &Host) -> Result<()> {
+        match docker::daemon(host).await? {
+            Daemon::Up(docker) => self.sweep_beside(docker).await,
+            Daemon::Absent | Daemon::Down => Ok(()),
+        }
+    }
+
+    async fn release(&self, before: &ContainerState, host: &Host) -> Result<()> {
+        match before {
+            ContainerState::Absent => self.undo(before, host).await,
+            ContainerState::Down | ContainerState::Present(_) => Ok(()),
         }
     }
 
@@ -209,14 +262,6 @@ impl Kind for Container {
 }
 
 impl Container {
-    /// See `Resource::sweep`.
-    pub(super) async fn sweep(&self, host: &Host) -> Result<()> {
-        match docker::daemon(host).await? {
-            Daemon::Up(docker) => self.sweep_beside(docker).await,
-            _ => Ok(()),
-        }
-    }
-
     /// Says whose processes the container's are, as far as the host is concerned: a container has no
     /// user table of its own for the kernel.
     fn namesake(&self, host: &Host) -> Option<String> {

@@ -1,6 +1,7 @@
 //! What a file holds: text with places for secrets that only the host knows, a block inside
 //! somebody else's text, or a blob.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use super::json_settings::JsonSettings;
-use super::{Host, Secret};
+use super::{Host, Id, Secret};
 
 pub use super::hash::HashScheme;
 
@@ -60,6 +61,9 @@ pub enum Part {
     },
 }
 
+/// What searches for the hash of a password in a text have found.
+type HashSearches = RefCell<HashMap<String, Option<String>>>;
+
 /// A content as it will be on this host.
 pub(super) struct Rendered {
     /// The bytes; `None` while a part is not known yet.
@@ -99,11 +103,12 @@ impl Content {
     /// its time. What is found is noted, since it is asked for more than once.
     pub(super) async fn look_for_hashes(&self, live: &[u8], host: &Host) -> Result<()> {
         let Self::Parts(parts) = self else { return Ok(()) };
+        let searches = host.cached::<HashSearches>();
         for part in parts {
             let Part::Hash { user, password, scheme } = part.clone() else { continue };
             let live = String::from_utf8_lossy(live).into_owned();
             let search = scheme.search(&live, &user, &password);
-            if host.has_noted(&search) {
+            if searches.borrow().contains_key(&search) {
                 continue;
             }
             let is_vouched = |hash: &&str| host.is_vouched(scheme, &password, hash);
@@ -118,9 +123,21 @@ impl Content {
             if let Some(hash) = &found {
                 host.vouch(scheme, &password, hash);
             }
-            host.note_hash(search, found);
+            searches.borrow_mut().insert(search, found);
         }
         Ok(())
+    }
+
+    /// The names of the host's own secrets in it.
+    pub(super) fn host_secrets(&self) -> impl Iterator<Item = &str> {
+        let parts = match self {
+            Self::Parts(parts) => parts.as_slice(),
+            Self::Block { .. } | Self::Blob(_) | Self::Json(_) => &[],
+        };
+        parts.iter().filter_map(|part| match part {
+            Part::HostSecret(name) => Some(name.as_str()),
+            Part::Text(_) | Part::Hash { .. } => None,
+        })
     }
 
     /// Whether a part of it must not be shown.
@@ -172,16 +189,17 @@ fn render_parts(parts: &[Part], live: Option<&[u8]>, host: &Host, make: bool) ->
             Part::HostSecret(name) => {
                 write!(shown, "<secret {name}>")?;
                 // One that is getting another value is not known before it has it.
-                match host.renewal(name) {
-                    Some(false) => None,
-                    _ => read_host_secret(host, name)?,
+                match host.will_be_unknown(&Id::new("secret", name)) {
+                    true => None,
+                    false => read_host_secret(host, name)?,
                 }
             }
             Part::Hash { user, password, scheme } => {
                 write!(shown, "<hash of {user}'s password>")?;
                 let kept = live.as_deref().and_then(|live| {
                     let search = scheme.search(live, user, password);
-                    host.noted_hash(&search, || scheme.find(live, user, password))
+                    let known = host.cached::<HashSearches>().borrow().get(&search).cloned();
+                    known.unwrap_or_else(|| scheme.find(live, user, password))
                 });
                 match kept {
                     None if make => Some(scheme.hash(password)?),

@@ -12,7 +12,7 @@ use super::attributes::Attributes;
 use super::entry::Entry;
 use super::fs::{Owner, mode_and_owner, mode_text, owner_text, type_text};
 use super::path_state::in_the_way;
-use super::{Action, Back, Change, Host, Id, Kind};
+use super::{Action, Back, Change, Host, Id, Kind, Needs, Pace, Place, Profile, Risk, Undo};
 
 /// A directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,8 +42,35 @@ pub enum DirectoryState {
 impl Kind for Directory {
     type State = DirectoryState;
 
+    const WORD: &'static str = "directory";
+
     fn id(&self) -> Id {
-        Id::new("directory", self.path.display())
+        Id::new(Self::WORD, self.path.display())
+    }
+
+    fn named(_: &str) -> Option<Self> {
+        None
+    }
+
+    fn profile(&self) -> Profile<'_> {
+        Profile {
+            place: Place::Folder(&self.path),
+            target: None,
+            written: [Some(&self.path), None],
+            bytes: 0,
+            blob: None,
+            inputs: &[],
+            needs: Needs::Place,
+            pace: Pace::InTurn,
+            is_data: false,
+            risk: Risk::at(&self.path),
+            undo: Undo::at(&self.path),
+            series: None,
+        }
+    }
+
+    fn for_journal(&self) -> Self {
+        self.clone()
     }
 
     async fn read(&self, host: &Host) -> Result<DirectoryState> {
@@ -87,6 +114,26 @@ impl Kind for Directory {
         let owner = self.owner.require(host)?;
         let entry = Entry::make_way(&host.path(&self.path))?;
         entry.directory((self.mode, owner), &Attributes::default(), &host.batch)
+    }
+
+    async fn wait_for_others(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn launch(&self, _: &DirectoryState, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn settle(&self, state: &DirectoryState, host: &Host) -> Result<()> {
+        self.apply(state, host).await
+    }
+
+    async fn sweep(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn release(&self, _: &DirectoryState, _: &Host) -> Result<()> {
+        Ok(())
     }
 
     async fn undo(&self, before: &DirectoryState, host: &Host) -> Result<()> {
@@ -143,9 +190,6 @@ impl Kind for Directory {
         };
         if now == to {
             return Ok(Back::Nothing);
-        }
-        if action == Action::Remove {
-            host.leaves(&self.path);
         }
         let acls = |state: &DirectoryState| match state {
             DirectoryState::Directory(.., attributes) => {

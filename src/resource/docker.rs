@@ -19,6 +19,11 @@ use super::{Advise, Host};
 
 pub(super) use installation::{concern, require_usable};
 
+/// The service.
+pub(super) const UNIT: &str = "docker.service";
+/// The distribution's package that brings it.
+pub(super) const PACKAGE: &str = "docker.io";
+
 const SOCKET: &str = "/run/docker.sock";
 /// How long docker may take to answer.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -98,8 +103,8 @@ async fn runs(host: &Host) -> Result<bool> {
     }
     // A daemon may be told to write its pid elsewhere.
     let state = host
-        .once("docker.service", async || {
-            let output = host.output("systemctl", &["is-active", "docker.service"]).await?;
+        .once(UNIT, async || {
+            let output = host.output("systemctl", &["is-active", UNIT]).await?;
             Ok(String::from_utf8_lossy(&output.stdout).into_owned())
         })
         .await?;
@@ -123,7 +128,7 @@ pub async fn require(host: &Host) -> Result<&Docker> {
 /// (policy-rc.d) keeps packages from that.
 pub(super) async fn require_started(host: &Host) -> Result<&Docker> {
     if matches!(daemon(host).await?, Daemon::Down) {
-        let started = host.run("systemctl", &["start", "docker.service"]).await;
+        let started = host.run("systemctl", &["start", UNIT]).await;
         if let Err(error) = started {
             let cause = installation::last_words(host).await.unwrap_or_default();
             return Err(error.context(format!("docker does not start: {cause}")));

@@ -12,9 +12,12 @@ use super::back::path_back;
 use super::content::{Content, mask_live, sha256};
 use super::entry::{Entry, NewFile};
 use super::fs::{Owner, mode_text};
+use super::host_secret::HostSecret;
 use super::json_settings::refuse_link;
 use super::path_state::{PathState, in_the_way, remove};
-use super::{Action, Back, Change, Detail, Host, Id, Kind};
+use super::{
+    Action, Back, Change, Detail, Host, Id, Kind, Needs, Pace, Place, Profile, Risk, Undo,
+};
 
 /// A longer live file is not shown: whoever may write it could make the plan too long to be sent.
 const MAX_SHOWN: usize = 256 << 10;
@@ -65,6 +68,13 @@ impl File {
         matches!(self.content, Content::Json(_))
     }
 
+    /// The path without the version, for one of several versions of a program.
+    fn series(&self) -> Option<&str> {
+        let Content::Blob(blob) = &self.content else { return None };
+        let (stem, version) = self.path.to_str()?.rsplit_once('-')?;
+        (version.len() >= 8 && blob.key.starts_with(version)).then_some(stem)
+    }
+
     /// What the path should be brought back to.
     fn back_to(&self, now: &PathState, to: &PathState) -> Result<PathState> {
         match &self.content {
@@ -105,8 +115,51 @@ impl File {
 impl Kind for File {
     type State = PathState;
 
+    const WORD: &'static str = "file";
+
     fn id(&self) -> Id {
-        Id::new("file", self.path.display())
+        Id::new(Self::WORD, self.path.display())
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        Some(Self::text(name, ""))
+    }
+
+    fn profile(&self) -> Profile<'_> {
+        let blob = match &self.content {
+            Content::Blob(blob) => Some(blob),
+            Content::Parts(_) | Content::Block { .. } | Content::Json(_) => None,
+        };
+        Profile {
+            place: Place::Leaf(&self.path),
+            target: None,
+            written: [Some(&self.path), None],
+            bytes: self.content.size(),
+            blob: blob,
+            inputs: &[],
+            needs: Needs::Place,
+            pace: Pace::InTurn,
+            is_data: false,
+            risk: Risk::at(&self.path),
+            undo: Undo::at(&self.path),
+            series: self.series(),
+        }
+    }
+
+    fn for_journal(&self) -> Self {
+        let content = match &self.content {
+            Content::Blob(_) => self.content.clone(),
+            // They may hold passwords.
+            Content::Parts(_) | Content::Block { .. } | Content::Json(_) => {
+                Content::Parts(Vec::new())
+            }
+        };
+        Self { content, ..self.clone() }
+    }
+
+    fn depends_on(&self) -> Vec<Id> {
+        let secrets = self.content.host_secrets();
+        secrets.map(|name| Id::new(HostSecret::WORD, name)).collect()
     }
 
     async fn read(&self, host: &Host) -> Result<PathState> {
@@ -217,6 +270,26 @@ impl Kind for File {
         Entry::require(&path)?.write(&new, &host.batch)
     }
 
+    async fn wait_for_others(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn launch(&self, _: &PathState, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn settle(&self, state: &PathState, host: &Host) -> Result<()> {
+        self.apply(state, host).await
+    }
+
+    async fn sweep(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn release(&self, _: &PathState, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
     async fn undo(&self, before: &PathState, host: &Host) -> Result<()> {
         let path = host.path(&self.path);
         let now = PathState::read(&path, host)?;
@@ -235,8 +308,35 @@ impl Kind for File {
 impl Kind for Absent {
     type State = PathState;
 
+    const WORD: &'static str = "absent";
+
     fn id(&self) -> Id {
-        Id::new("absent", self.path.display())
+        Id::new(Self::WORD, self.path.display())
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        Some(Self { path: name.into(), brought_by: None })
+    }
+
+    fn profile(&self) -> Profile<'_> {
+        Profile {
+            place: Place::Vacant(&self.path),
+            target: None,
+            written: [Some(&self.path), None],
+            bytes: 0,
+            blob: None,
+            inputs: &[],
+            needs: Needs::Place,
+            pace: Pace::InTurn,
+            is_data: false,
+            risk: Risk::at(&self.path),
+            undo: Undo::at(&self.path),
+            series: None,
+        }
+    }
+
+    fn for_journal(&self) -> Self {
+        self.clone()
     }
 
     async fn read(&self, host: &Host) -> Result<PathState> {
@@ -294,6 +394,26 @@ impl Kind for Absent {
         let path = host.path(&self.path);
         state.keep(&path, host)?;
         remove(&path, host)
+    }
+
+    async fn wait_for_others(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn launch(&self, _: &PathState, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn settle(&self, state: &PathState, host: &Host) -> Result<()> {
+        self.apply(state, host).await
+    }
+
+    async fn sweep(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn release(&self, _: &PathState, _: &Host) -> Result<()> {
+        Ok(())
     }
 
     async fn undo(&self, before: &PathState, host: &Host) -> Result<()> {

@@ -10,21 +10,25 @@ mod rules;
 mod tests;
 mod ufw;
 
+use std::cell::RefCell;
 use std::fmt;
 use std::net::IpAddr;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Advise, Back, Change, Host, Id, Kind};
+use super::{
+    Action, Advise, Back, Change, Host, Id, Kind, Needs, Pace, Place, Profile, Risk, Undo,
+};
 
-pub(super) use exposure::Closing;
+use exposure::Closing;
 pub use exposure::{Exposure, Opening, exposure};
-pub(super) use kernel::Listed;
+pub(super) use kernel::keep_listing;
 pub use kernel::may_load_rules_any_time;
 use rules::{Family, RuleChange, RuleFile};
-use ufw::Ufw;
+use ufw::{RULES, Ufw};
 
 /// The firewall. Established connections survive its changes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -108,13 +112,41 @@ pub enum FirewallState {
 impl Kind for Firewall {
     type State = FirewallState;
 
+    const WORD: &'static str = "firewall";
+
     fn id(&self) -> Id {
-        Id::new("firewall", "ufw")
+        Id::new(Self::WORD, "ufw")
+    }
+
+    fn named(_: &str) -> Option<Self> {
+        None
+    }
+
+    fn profile(&self) -> Profile<'_> {
+        Profile {
+            place: Place::Nowhere,
+            target: None,
+            written: [Some(Path::new(RULES)), None],
+            bytes: 0,
+            blob: None,
+            inputs: &self.inputs,
+            needs: Needs::Firewall,
+            pace: Pace::InTurn,
+            is_data: false,
+            risk: Risk::LockOut,
+            undo: Undo::Firewall,
+            series: None,
+        }
+    }
+
+    fn for_journal(&self) -> Self {
+        self.clone()
     }
 
     async fn read(&self, host: &Host) -> Result<FirewallState> {
         let ufw = Ufw::read(host).await?;
-        host.closing.replace(exposure::closing(&self.allow, ufw.as_ref(), host).await?);
+        let closing = exposure::closing(&self.allow, ufw.as_ref(), host).await?;
+        host.cached::<RefCell<Vec<Closing>>>().replace(closing);
         Ok(ufw.map_or(FirewallState::Absent, |ufw| FirewallState::Installed(Box::new(ufw))))
     }
 
@@ -210,6 +242,29 @@ impl Kind for Firewall {
             host.write_stamp(ufw::STAMP, digest.as_bytes())?;
         }
         Ok(())
+    }
+
+    async fn wait_for_others(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn launch(&self, _: &FirewallState, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn settle(&self, state: &FirewallState, host: &Host) -> Result<()> {
+        self.apply(state, host).await
+    }
+
+    async fn sweep(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn release(&self, before: &FirewallState, host: &Host) -> Result<()> {
+        match before {
+            FirewallState::Absent => self.undo(before, host).await,
+            FirewallState::Installed(_) => Ok(()),
+        }
     }
 
     async fn undo(&self, before: &FirewallState, host: &Host) -> Result<()> {
@@ -315,7 +370,7 @@ impl Firewall {
 
 /// Names the containers and programs that others reach no longer, and the line that keeps them reachable.
 fn with_closing(change: Change, host: &Host) -> Change {
-    host.closing.borrow().iter().fold(change, |change, closing| {
+    host.cached::<RefCell<Vec<Closing>>>().borrow().iter().fold(change, |change, closing| {
         let port = &closing.port;
         change.attribute(
             &closing.holder,

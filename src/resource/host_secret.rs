@@ -8,10 +8,12 @@ use anyhow::{Context, Result};
 use rand::TryRng as _;
 use serde::{Deserialize, Serialize};
 
-use super::content::{hex, host_secret_path, read_host_secret};
+use super::content::{hex, host_secret_path, read_host_secret, sha256};
 use super::fs::write_atomic;
 use super::path_state::remove;
-use super::{Action, Back, Change, Host, Id, Kind, Secret};
+use super::{
+    Action, Back, Change, Host, Id, Kind, Needs, Pace, Place, Profile, Risk, Secret, Undo,
+};
 
 /// A random value, kept as hex text in hwctl's folder on the host, readable by root alone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,8 +38,35 @@ pub struct HostSecretState {
 impl Kind for HostSecret {
     type State = HostSecretState;
 
+    const WORD: &'static str = "secret";
+
     fn id(&self) -> Id {
-        Id::new("secret", &self.name)
+        Id::new(Self::WORD, &self.name)
+    }
+
+    fn named(_: &str) -> Option<Self> {
+        None
+    }
+
+    fn profile(&self) -> Profile<'_> {
+        Profile {
+            place: Place::Nowhere,
+            target: None,
+            written: [None, None],
+            bytes: 0,
+            blob: None,
+            inputs: &[],
+            needs: Needs::Nothing,
+            pace: Pace::InTurn,
+            is_data: true,
+            risk: Risk::None,
+            undo: Undo::Stored,
+            series: None,
+        }
+    }
+
+    fn for_journal(&self) -> Self {
+        self.clone()
     }
 
     async fn read(&self, host: &Host) -> Result<HostSecretState> {
@@ -54,7 +83,6 @@ impl Kind for HostSecret {
         let made = Some("<made at random on the host>".to_owned());
         Ok(match state.mode {
             Some(_) if self.is_due(host) => {
-                host.renews(&self.name, false);
                 let hidden = Some("<hidden>".to_owned());
                 Some(Change::new(self.id(), Action::Update).attribute("value", hidden, made))
             }
@@ -68,6 +96,16 @@ impl Kind for HostSecret {
         })
     }
 
+    /// None while the value is still to be made.
+    fn digest(&self, state: &HostSecretState, host: &Host) -> Option<String> {
+        let value = state.value.as_ref().filter(|_| !self.is_due(host))?;
+        Some(sha256(value.expose().as_bytes()))
+    }
+
+    fn digest_now(&self, state: &HostSecretState, _: &Host) -> Option<String> {
+        state.value.as_ref().map(|value| sha256(value.expose().as_bytes()))
+    }
+
     async fn apply(&self, state: &HostSecretState, host: &Host) -> Result<()> {
         let path = host_secret_path(host, &self.name);
         if state.mode.is_some() && !self.is_due(host) {
@@ -77,7 +115,27 @@ impl Kind for HostSecret {
         let mut bytes = vec![0; self.bytes];
         rand::rngs::SysRng.try_fill_bytes(&mut bytes).context("read random bytes")?;
         write(&path, &hex(&bytes), 0o600)?;
-        host.renews(&self.name, true);
+        host.note_renewed(&self.name);
+        Ok(())
+    }
+
+    async fn wait_for_others(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn launch(&self, _: &HostSecretState, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn settle(&self, state: &HostSecretState, host: &Host) -> Result<()> {
+        self.apply(state, host).await
+    }
+
+    async fn sweep(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn release(&self, _: &HostSecretState, _: &Host) -> Result<()> {
         Ok(())
     }
 
@@ -115,7 +173,7 @@ impl Kind for HostSecret {
 impl HostSecret {
     /// Whether it still has to get another value.
     fn is_due(&self, host: &Host) -> bool {
-        self.renew && host.renewal(&self.name) != Some(true)
+        self.renew && !host.is_renewed(&self.name)
     }
 }
 

@@ -18,8 +18,10 @@ use futures_util::{Stream, StreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 use super::docker::{self, Daemon, NOT_KNOWN_BEFORE, NOT_RUNNING, found, said};
-use super::layers::Layers;
-use super::{Action, Advise, Back, Blob, Change, Host, Id, Kind};
+use super::image_layers::Layers;
+use super::{
+    Action, Advise, Back, Blob, Change, Host, Id, Kind, Needs, Pace, Place, Profile, Risk, Undo,
+};
 
 /// An image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,8 +46,40 @@ pub enum ImageState {
 impl Kind for Image {
     type State = ImageState;
 
+    const WORD: &'static str = "image";
+
     fn id(&self) -> Id {
-        Id::new("image", &self.reference)
+        Id::new(Self::WORD, &self.reference)
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        Some(Self { reference: name.to_owned(), archive: None })
+    }
+
+    fn profile(&self) -> Profile<'_> {
+        // A pull needs the certificates as well.
+        let needs = match self.archive {
+            Some(_) => Needs::Package(docker::PACKAGE),
+            None => Needs::AllPackages,
+        };
+        Profile {
+            place: Place::Nowhere,
+            target: None,
+            written: [None, None],
+            bytes: 0,
+            blob: self.archive.as_ref(),
+            inputs: &[],
+            needs: needs,
+            pace: Pace::Fetch,
+            is_data: false,
+            risk: Risk::None,
+            undo: Undo::Stored,
+            series: None,
+        }
+    }
+
+    fn for_journal(&self) -> Self {
+        self.clone()
     }
 
     async fn read(&self, host: &Host) -> Result<ImageState> {
@@ -98,6 +132,26 @@ impl Kind for Image {
             Some(archive) => load(docker, &self.reference, archive, host).await,
             None => pull(docker, &self.reference, host).await,
         }
+    }
+
+    async fn wait_for_others(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn launch(&self, _: &ImageState, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn settle(&self, state: &ImageState, host: &Host) -> Result<()> {
+        self.apply(state, host).await
+    }
+
+    async fn sweep(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn release(&self, _: &ImageState, _: &Host) -> Result<()> {
+        Ok(())
     }
 
     async fn undo(&self, before: &ImageState, host: &Host) -> Result<()> {

@@ -6,18 +6,31 @@ use anyhow::Result;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Back, Change, Host, Id, Outcome, Saved, encode, sha256};
+use super::{Back, Change, Host, Id, Outcome, Profile, Saved, Stamp, encode, sha256};
 
 /// What every kind of resource can do.
 ///
 /// The law that each kind's tests hold: after `apply`, `read` then `diff` finds no change; after
 /// `undo`, `read` gives the state that was before.
-pub(crate) trait Kind {
+pub(crate) trait Kind: Sized {
     /// What the host has for such a resource now. Kept in the journal, so that `undo` can use it.
     type State: Serialize + DeserializeOwned;
 
+    /// The first word of every id of this kind, such as `file`.
+    const WORD: &'static str;
+
     /// The resource's name.
     fn id(&self) -> Id;
+
+    /// A resource of this name that can be read but not made. Returns None where the name alone does not
+    /// lead to the state.
+    fn named(name: &str) -> Option<Self>;
+
+    /// What the engine asks of every resource.
+    fn profile(&self) -> Profile<'_>;
+
+    /// The resource as the journal and the manifest keep it: what an undo needs, and no password.
+    fn for_journal(&self) -> Self;
 
     /// Reads what the host has. Changes nothing. Absent is a state; unreadable is an error.
     async fn read(&self, host: &Host) -> Result<Self::State>;
@@ -34,7 +47,13 @@ pub(crate) trait Kind {
         Ok(())
     }
 
-    /// What has to change, if anything.
+    /// The resources that have to be compared before this one: those that it reads.
+    fn depends_on(&self) -> Vec<Id> {
+        self.profile().inputs.to_vec()
+    }
+
+    /// What has to change, if anything. Writes to nothing: what the plan leaves of other resources is in
+    /// the memo of the plan, which the planner alone writes.
     fn diff(&self, state: &Self::State, host: &Host) -> Result<Option<Change>>;
 
     /// What of others is in it and stays.
@@ -60,6 +79,11 @@ pub(crate) trait Kind {
         self.digest(state, host)
     }
 
+    /// The stamp that is kept of a service which somebody else has started with what is on disk now.
+    fn stamp_of_start(&self, _state: &Self::State, _host: &Host) -> Option<Stamp> {
+        None
+    }
+
     /// When what the resource has on disk last changed.
     fn changed_at(&self, _host: &Host) -> Option<SystemTime> {
         None
@@ -71,11 +95,28 @@ pub(crate) trait Kind {
     /// Brings the host from `state` to the desired state.
     async fn apply(&self, state: &Self::State, host: &Host) -> Result<()>;
 
+    /// Waits while something else on the host works on what `apply` changes.
+    async fn wait_for_others(&self, host: &Host) -> Result<()>;
+
+    /// Begins a change that goes on beside others. No other change is made meanwhile. `launch` and
+    /// [`Kind::settle`] together do what `apply` does.
+    async fn launch(&self, state: &Self::State, host: &Host) -> Result<()>;
+
+    /// Finishes a change that [`Kind::launch`] has begun, beside others.
+    async fn settle(&self, state: &Self::State, host: &Host) -> Result<()>;
+
+    /// Removes what a run that was cut off has left beside the resource, such as a second one on trial.
+    async fn sweep(&self, host: &Host) -> Result<()>;
+
+    /// The first of two steps in which a service is taken back: stops one that did not run before, so that
+    /// what it reads can be taken away.
+    async fn release(&self, before: &Self::State, host: &Host) -> Result<()>;
+
     /// Takes an `apply` back, after a run that failed: brings the host to the state `before`.
     async fn undo(&self, before: &Self::State, host: &Host) -> Result<()>;
 
     /// What has to change to bring the host from `now` back to the state `to`: the plan of
-    /// [`Kind::restore`].
+    /// [`Kind::restore`]. Writes to nothing, as [`Kind::diff`].
     async fn diff_back(&self, now: &Self::State, to: &Self::State, host: &Host) -> Result<Back>;
 
     /// Brings the host back to the state `to` for good: a rollback, a removal.
@@ -124,6 +165,8 @@ pub struct Weighed {
     pub before: Option<String>,
     /// See [`Kind::changed_at`].
     pub changed_at: Option<SystemTime>,
+    /// See [`Kind::stamp_of_start`].
+    pub stamp: Option<Stamp>,
 }
 
 /// A state that was read and has yet to be compared: reads can be done together, while what one
@@ -142,28 +185,38 @@ pub(super) async fn read<'a, K: Kind>(kind: &'a K, host: &Host) -> Result<Readin
                 digest,
                 before: None,
                 changed_at,
+                stamp: None,
             })
         }));
     }
     let state = kind.read(host).await?;
     kind.require(&state, host).await?;
     let concern = kind.concern(&state, host).await;
-    Ok(Box::new(move |host| {
-        let change = kind.diff(&state, host)?;
-        let fingerprint = match change {
-            Some(_) => sha256(&encode(&state)?),
-            None => String::new(),
-        };
-        Ok(Weighed {
-            before: change.as_ref().and_then(|_| kind.digest_now(&state, host)),
-            change,
-            fingerprint,
-            stays: kind.stays(&state)?,
-            concern,
-            digest: kind.digest(&state, host),
-            changed_at: kind.changed_at(host),
-        })
-    }))
+    Ok(Box::new(move |host| weigh(kind, &state, concern, host)))
+}
+
+/// Compares a state that was read with the declared one.
+pub(super) fn weigh<K: Kind>(
+    kind: &K,
+    state: &K::State,
+    concern: Option<String>,
+    host: &Host,
+) -> Result<Weighed> {
+    let change = kind.diff(state, host)?;
+    let fingerprint = match change {
+        Some(_) => sha256(&encode(state)?),
+        None => String::new(),
+    };
+    Ok(Weighed {
+        before: change.as_ref().and_then(|_| kind.digest_now(state, host)),
+        change,
+        fingerprint,
+        stays: kind.stays(state)?,
+        concern,
+        digest: kind.digest(state, host),
+        changed_at: kind.changed_at(host),
+        stamp: kind.stamp_of_start(state, host),
+    })
 }
 
 pub(super) async fn pass_over<K: Kind>(kind: &K, host: &Host) -> Result<Outcome> {

@@ -10,7 +10,7 @@ use super::attributes::LinkAttributes;
 use super::back::path_back;
 use super::entry::Entry;
 use super::path_state::{PathState, in_the_way};
-use super::{Action, Back, Change, Host, Id, Kind};
+use super::{Action, Back, Change, Host, Id, Kind, Needs, Pace, Place, Profile, Risk, Undo};
 
 /// A symbolic link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,8 +24,35 @@ pub struct Link {
 impl Kind for Link {
     type State = PathState;
 
+    const WORD: &'static str = "link";
+
     fn id(&self) -> Id {
-        Id::new("link", self.path.display())
+        Id::new(Self::WORD, self.path.display())
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        Some(Self { path: name.into(), target: PathBuf::new() })
+    }
+
+    fn profile(&self) -> Profile<'_> {
+        Profile {
+            place: Place::Leaf(&self.path),
+            target: Some(&self.target),
+            written: [Some(&self.path), None],
+            bytes: 0,
+            blob: None,
+            inputs: &[],
+            needs: Needs::Place,
+            pace: Pace::InTurn,
+            is_data: false,
+            risk: Risk::at(&self.path),
+            undo: Undo::at(&self.path),
+            series: None,
+        }
+    }
+
+    fn for_journal(&self) -> Self {
+        self.clone()
     }
 
     async fn read(&self, host: &Host) -> Result<PathState> {
@@ -80,6 +107,26 @@ impl Kind for Link {
         let path = host.path(&self.path);
         state.keep(&path, host)?;
         Entry::require(&path)?.link(&self.target, &LinkAttributes::default(), &host.batch)
+    }
+
+    async fn wait_for_others(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn launch(&self, _: &PathState, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn settle(&self, state: &PathState, host: &Host) -> Result<()> {
+        self.apply(state, host).await
+    }
+
+    async fn sweep(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn release(&self, _: &PathState, _: &Host) -> Result<()> {
+        Ok(())
     }
 
     async fn undo(&self, before: &PathState, host: &Host) -> Result<()> {

@@ -9,8 +9,10 @@ mod back;
 mod batch;
 mod certificate;
 mod change;
+mod compare;
 mod container;
 mod content;
+mod digest_cache;
 mod directory;
 mod docker;
 mod entry;
@@ -19,24 +21,25 @@ mod file;
 mod firewall;
 mod fs;
 mod hash;
+mod hash_vouchers;
 mod hint;
 mod host;
 mod host_secret;
 mod image;
+mod image_layers;
 mod interfaces;
 mod json_settings;
+mod kept_lines;
 mod kind;
-mod known;
 #[cfg(test)]
 mod law_tests;
-mod layers;
 mod link;
 mod listeners;
 mod netlink;
 mod nginx_reload;
-mod notes;
 mod packages;
 mod path_state;
+mod profile;
 mod saved;
 mod secret;
 mod sysctl;
@@ -44,9 +47,9 @@ mod systemd;
 mod unit;
 mod user;
 mod volume;
-mod vouch;
 
 use std::fmt;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
@@ -55,10 +58,12 @@ pub use certificate::{
     Certificate, CertificateInfo, CertificateState, certificate_info, expiry, fingerprint,
 };
 pub use change::{Action, Back, Change, Detail};
+pub use compare::compare;
 pub use container::redis;
 pub use container::redis::RedisData;
 pub use container::{Container, ContainerState, Mount, MountSource, PublishedPort};
 pub use content::{Blob, Content, HashScheme, Part, hex, sha256};
+pub use digest_cache::{file_digest, identity};
 pub use directory::{Directory, DirectoryState};
 pub use docker::require as require_docker;
 pub use entry::{MAX_FILE, sweep};
@@ -70,7 +75,7 @@ pub use firewall::{
 };
 pub use fs::{Owner, user_name, write_atomic};
 pub use hint::{Advise, Hint};
-pub use host::{BlobSource, Host, Outcome, Progress, last_lines};
+pub use host::{BlobSource, Host, Outcome, Progress, Stamp, last_lines};
 pub use host_secret::{HostSecret, HostSecretState};
 pub use image::{Image, ImageState};
 pub use interfaces::outer_interfaces;
@@ -78,12 +83,12 @@ pub use json_settings::JsonSettings;
 pub(crate) use kind::Kind;
 pub use kind::{Examined, Reading, Weighed};
 use kind::{examine, examine_back, pass_over, read};
-pub use known::{file_digest, identity};
 pub use link::Link;
 pub use listeners::{Listener, listeners, listeners_of};
 pub use nginx_reload::{reload_nginx, test_nginx};
 pub use packages::{Packages, PackagesState, installed_version};
 pub use path_state::PathState;
+pub use profile::{Needs, Pace, Place, Profile, Risk, Undo};
 pub use saved::{Saved, decode, encode};
 pub use secret::Secret;
 pub use sysctl::Sysctl;
@@ -141,6 +146,34 @@ macro_rules! kinds {
                 match self { $(Self::$name(kind) => kind.id(),)* }
             }
 
+            /// A resource to be read, not made: one whose state its id alone leads to.
+            #[must_use]
+            pub fn by_id(id: &Id) -> Option<Self> {
+                let (word, name) = id.0.split_once(' ')?;
+                $(if word == $name::WORD {
+                    return $name::named(name).map(Self::$name);
+                })*
+                None
+            }
+
+            /// What the engine asks of every resource.
+            #[must_use]
+            pub fn profile(&self) -> Profile<'_> {
+                match self { $(Self::$name(kind) => kind.profile(),)* }
+            }
+
+            /// The resource as the journal keeps it: what an undo needs and no password.
+            #[must_use]
+            pub fn for_journal(&self) -> Self {
+                match self { $(Self::$name(kind) => Self::$name(kind.for_journal()),)* }
+            }
+
+            /// The resources that have to be compared before this one.
+            #[must_use]
+            pub fn depends_on(&self) -> Vec<Id> {
+                match self { $(Self::$name(kind) => kind.depends_on(),)* }
+            }
+
             /// Says what will be read, so that reads can be done together.
             pub fn expect(&self, host: &Host) {
                 match self { $(Self::$name(kind) => kind.expect(host),)* }
@@ -173,6 +206,47 @@ macro_rules! kinds {
                     $(Self::$name(kind) => {
                         let before = before.state()?;
                         Box::pin(kind.apply(&before, host)).await
+                    })*
+                }
+            }
+
+            /// Waits while something else on the host works on what `apply` changes.
+            pub async fn wait_for_others(&self, host: &Host) -> Result<()> {
+                match self { $(Self::$name(kind) => Box::pin(kind.wait_for_others(host)).await,)* }
+            }
+
+            /// Begins a change that goes on beside others; no other change is made meanwhile.
+            pub async fn launch(&self, before: &Saved, host: &Host) -> Result<()> {
+                match self {
+                    $(Self::$name(kind) => {
+                        let before = before.state()?;
+                        Box::pin(kind.launch(&before, host)).await
+                    })*
+                }
+            }
+
+            /// Finishes a change that [`Self::launch`] has begun.
+            pub async fn settle(&self, before: &Saved, host: &Host) -> Result<()> {
+                match self {
+                    $(Self::$name(kind) => {
+                        let before = before.state()?;
+                        Box::pin(kind.settle(&before, host)).await
+                    })*
+                }
+            }
+
+            /// Removes what a run that was cut off has left beside it, such as a second one on trial.
+            pub async fn sweep(&self, host: &Host) -> Result<()> {
+                match self { $(Self::$name(kind) => Box::pin(kind.sweep(host)).await,)* }
+            }
+
+            /// The first of two steps in which a service is taken back: stops one that did not run
+            /// before.
+            pub async fn release(&self, before: &Saved, host: &Host) -> Result<()> {
+                match self {
+                    $(Self::$name(kind) => {
+                        let before = before.state()?;
+                        Box::pin(kind.release(&before, host)).await
                     })*
                 }
             }
@@ -220,168 +294,90 @@ kinds!(
 impl Resource {
     /// Refuses a change of what the host's file system does not let anybody change.
     pub fn require_mutable(&self, host: &Host) -> Result<()> {
-        let of_users = ["/etc/passwd", "/etc/group"].map(std::path::Path::new);
-        let paths = match self {
-            Self::User(_) => &of_users[..],
-            other => &Vec::from_iter(other.path()),
-        };
-        paths.iter().try_for_each(|path| fs::require_mutable(&host.path(path)))
+        let written = self.profile().written;
+        written.iter().flatten().try_for_each(|path| fs::require_mutable(&host.path(path)))
     }
 
     /// The path it is at, for those that are one.
     #[must_use]
-    pub fn path(&self) -> Option<&std::path::Path> {
-        match self {
-            Self::Absent(kind) => Some(&kind.path),
-            Self::Certificate(kind) => Some(&kind.certificate),
-            Self::Directory(kind) => Some(&kind.path),
-            Self::File(kind) => Some(&kind.path),
-            Self::Link(kind) => Some(&kind.path),
-            _ => None,
-        }
-    }
-
-    /// A resource to be read, not made: one whose state its id alone leads to.
-    #[must_use]
-    pub fn by_id(id: &Id) -> Option<Self> {
-        let (kind, name) = id.0.split_once(' ')?;
-        Some(match kind {
-            "absent" => Absent { path: name.into(), brought_by: None }.into(),
-            "file" => File::text(name, "").into(),
-            "image" => Image { reference: name.to_owned(), archive: None }.into(),
-            "link" => Link { path: name.into(), target: std::path::PathBuf::new() }.into(),
-            "sysctl" => Sysctl { key: name.to_owned(), value: String::new() }.into(),
-            _ => return None,
-        })
+    pub fn path(&self) -> Option<&Path> {
+        self.profile().place.path()
     }
 
     /// The state in which nothing is at the resource's path; `None` for a resource that is no file,
     /// folder or link.
     #[must_use]
     pub fn nothing(&self) -> Option<Saved> {
-        match self {
-            Self::Directory(_) => Saved::of(&DirectoryState::Absent).ok(),
-            Self::File(_) | Self::Link(_) | Self::Absent(_) => Saved::of(&PathState::Absent).ok(),
-            _ => None,
+        match self.profile().place {
+            Place::Folder(_) => Saved::of(&DirectoryState::Absent).ok(),
+            Place::Leaf(_) | Place::Vacant(_) => Saved::of(&PathState::Absent).ok(),
+            Place::Nowhere | Place::Bundle(_) => None,
         }
     }
 
     /// Whether the host has something of the resource's own type at its path.
     #[must_use]
     pub fn is_at_its_path(&self, host: &Host) -> bool {
-        let found = self.path().map(|path| host.path(path).symlink_metadata());
-        let is_folder = matches!(self, Self::Directory(_));
-        found.is_some_and(|found| found.is_ok_and(|found| found.is_dir() == is_folder))
+        let place = self.profile().place;
+        let found = place.path().map(|path| host.path(path).symlink_metadata());
+        found.is_some_and(|found| found.is_ok_and(|found| found.is_dir() == place.is_folder()))
     }
 
     /// The resources that it is started with.
     #[must_use]
     pub fn inputs(&self) -> &[Id] {
-        match self {
-            Self::Container(kind) => &kind.inputs,
-            Self::Firewall(kind) => &kind.inputs,
-            Self::Unit(kind) => &kind.inputs,
-            _ => &[],
-        }
+        self.profile().inputs
     }
 
     /// The bytes it needs that travel apart from it.
     #[must_use]
     pub fn blob(&self) -> Option<&Blob> {
-        match self {
-            Self::File(File { content: Content::Blob(blob), .. })
-            | Self::Image(Image { archive: Some(blob), .. }) => Some(blob),
-            _ => None,
-        }
-    }
-
-    /// The resource as the journal keeps it: what an undo needs and no password.
-    #[must_use]
-    pub fn for_journal(&self) -> Self {
-        match self {
-            Self::File(File { content: Content::Blob(_), .. }) => self.clone(),
-            Self::File(file) => File { content: Content::Parts(Vec::new()), ..file.clone() }.into(),
-            // What it replaced is done with.
-            Self::Certificate(kind) => Certificate { replaces: None, ..kind.clone() }.into(),
-            other => other.clone(),
-        }
+        self.profile().blob
     }
 
     /// Whether it holds what cannot be made again: it is removed only when that is asked for.
     #[must_use]
     pub fn is_data(&self) -> bool {
-        matches!(self, Self::Volume(_) | Self::HostSecret(_))
+        self.profile().is_data
     }
 
     /// Where a link leads in an earlier state.
     #[must_use]
-    pub fn target_in(&self, state: &Saved) -> Option<std::path::PathBuf> {
-        match (self, state.state()) {
-            (Self::Link(_), Ok(PathState::Link { target, .. })) => Some(target),
-            _ => None,
+    pub fn target_in(&self, state: &Saved) -> Option<PathBuf> {
+        self.profile().target?;
+        match state.state().ok()? {
+            PathState::Link { target, .. } => Some(target),
+            PathState::Absent | PathState::File { .. } | PathState::Other(_) => None,
         }
     }
 
-    /// What a program's versions have in common, for a file that is one of them: its path without
-    /// the version.
+    /// What the versions of one program have in common: their path without the version.
     #[must_use]
-    pub fn family(&self) -> Option<&str> {
-        let Self::File(File { content: Content::Blob(blob), path, .. }) = self else { return None };
-        let (stem, version) = path.to_str()?.rsplit_once('-')?;
-        (version.len() >= 8 && blob.key.starts_with(version)).then_some(stem)
+    pub fn series(&self) -> Option<&str> {
+        self.profile().series
     }
 
     /// Whether it is a unit or works like one (a container, the firewall): those run what the
     /// others configure, and are undone in two steps.
     #[must_use]
-    pub fn is_unit(&self) -> bool {
-        matches!(self, Self::Unit(_) | Self::Container(_) | Self::Firewall(_))
+    pub fn is_service(&self) -> bool {
+        self.profile().undo.is_of_service()
     }
 
     /// Whether this is a unit that does not run in an earlier state.
     #[must_use]
     pub fn is_stopped_in(&self, state: &Saved) -> bool {
-        let stopped = |state: UnitState| !state.was_active();
-        matches!(self, Self::Unit(_)) && state.state().is_ok_and(stopped)
+        let Needs::Unit(_) = self.profile().needs else { return false };
+        state.state().is_ok_and(|state: UnitState| !state.was_active())
     }
+}
 
-    /// Removes what a run that was cut off has left beside it, such as a second one on trial.
-    pub async fn sweep(&self, host: &Host) -> Result<()> {
-        match self {
-            Self::Unit(unit) => Box::pin(unit.sweep(host)).await,
-            Self::Container(container) => Box::pin(container.sweep(host)).await,
-            Self::Packages(packages) => {
-                packages.sweep(host);
-                Ok(())
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The first step of undoing a unit: one that did not run before is stopped, so that what it
-    /// reads can be taken away. So are a container and a firewall that were not there.
-    pub async fn release(&self, before: &Saved, host: &Host) -> Result<()> {
-        match self {
-            Self::Unit(unit) => {
-                let before = before.state()?;
-                Box::pin(unit.release(&before, host)).await
-            }
-            Self::Container(container) => {
-                let before: ContainerState = before.state()?;
-                match before {
-                    ContainerState::Absent => Box::pin(container.undo(&before, host)).await,
-                    _ => Ok(()),
-                }
-            }
-            Self::Firewall(firewall) => {
-                let before: FirewallState = before.state()?;
-                match before {
-                    FirewallState::Absent => Box::pin(firewall.undo(&before, host)).await,
-                    FirewallState::Installed(_) => Ok(()),
-                }
-            }
-            _ => Ok(()),
-        }
+/// Keeps what was found out and may hold for the next run: hashes of passwords, digests of large files, the
+/// rules in the kernel.
+pub fn keep_for_next_run(host: &Host) {
+    // Without them a next run is slower, and no less right.
+    for kept in [host.keep_vouchers(), host.keep_digests(), firewall::keep_listing(host)] {
+        drop(kept);
     }
 }
 

@@ -18,14 +18,15 @@ use anyhow::{Context, Result};
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Advise as _, Back, Change, Host, Id, Kind};
+use super::{
+    Action, Advise as _, Back, Change, Host, Id, Kind, Needs, Pace, Place, Profile, Risk, Undo,
+};
 use apt::{
     apt, apt_command, install, is_dpkg_locked, lists_are_fresh, require_space, wait_for_first_boot,
     wait_for_locks,
 };
 use consequences::Consequences;
 use removal::Removal;
-pub(super) use removal::Simulated;
 use sources::Heard;
 
 /// Packages that are installed; which version is the distribution's choice.
@@ -69,7 +70,7 @@ pub(super) struct Table {
 }
 
 /// The table as it was read last, and which file that was: dpkg puts a new one in its place.
-pub(super) type LastTable = RefCell<Option<(TableVersion, Rc<Table>)>>;
+type LastTable = RefCell<Option<(TableVersion, Rc<Table>)>>;
 
 /// The inode of dpkg's table, and when it was written.
 pub(super) type TableVersion = (u64, SystemTime);
@@ -91,7 +92,7 @@ fn table(host: &Host) -> Result<Rc<Table>> {
         let mut file = std::fs::File::open(&path)?;
         let found = file.metadata()?;
         let version = (found.ino(), found.modified()?);
-        if let Some((last, table)) = &*host.last_table.borrow()
+        if let Some((last, table)) = &*host.cached::<LastTable>().borrow()
             && *last == version
         {
             return Ok(Rc::clone(table));
@@ -99,7 +100,7 @@ fn table(host: &Host) -> Result<Rc<Table>> {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
         let table = Rc::new(parse(&bytes));
-        *host.last_table.borrow_mut() = Some((version, Rc::clone(&table)));
+        *host.cached::<LastTable>().borrow_mut() = Some((version, Rc::clone(&table)));
         Ok(table)
     };
     match read() {
@@ -155,8 +156,35 @@ pub fn installed_version(host: &Host, name: &str) -> Result<Option<String>> {
 impl Kind for Packages {
     type State = PackagesState;
 
+    const WORD: &'static str = "packages";
+
     fn id(&self) -> Id {
-        Id::new("packages", "apt")
+        Id::new(Self::WORD, "apt")
+    }
+
+    fn named(_: &str) -> Option<Self> {
+        None
+    }
+
+    fn profile(&self) -> Profile<'_> {
+        Profile {
+            place: Place::Nowhere,
+            target: None,
+            written: [None, None],
+            bytes: 0,
+            blob: None,
+            inputs: &[],
+            needs: Needs::AllPackages,
+            pace: Pace::Install,
+            is_data: false,
+            risk: Risk::None,
+            undo: Undo::Packages,
+            series: None,
+        }
+    }
+
+    fn for_journal(&self) -> Self {
+        self.clone()
     }
 
     async fn read(&self, host: &Host) -> Result<PackagesState> {
@@ -218,6 +246,28 @@ impl Kind for Packages {
             return Ok(());
         }
         install(host, &missing).await
+    }
+
+    async fn wait_for_others(&self, host: &Host) -> Result<()> {
+        wait_for_first_boot(host).await?;
+        wait_for_locks(host).await
+    }
+
+    async fn launch(&self, _: &PackagesState, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn settle(&self, state: &PackagesState, host: &Host) -> Result<()> {
+        self.apply(state, host).await
+    }
+
+    async fn sweep(&self, host: &Host) -> Result<()> {
+        self.names.iter().for_each(|name| hold::release(name, host));
+        Ok(())
+    }
+
+    async fn release(&self, _: &PackagesState, _: &Host) -> Result<()> {
+        Ok(())
     }
 
     async fn undo(&self, before: &PackagesState, host: &Host) -> Result<()> {
@@ -322,17 +372,6 @@ impl Packages {
         // One that works is not interrupted.
         let interrupted = is_cut_off && !is_dpkg_locked(host);
         Ok(PackagesState { installed, interrupted, unfinished, all, consequences: None })
-    }
-
-    /// Waits while cloud-init or another apt works on the host.
-    pub async fn wait_for_others(&self, host: &Host) -> Result<()> {
-        wait_for_first_boot(host).await?;
-        wait_for_locks(host).await
-    }
-
-    /// See `Resource::sweep`.
-    pub(super) fn sweep(&self, host: &Host) {
-        self.names.iter().for_each(|name| hold::release(name, host));
     }
 
     /// What there is once nobody else works on packages and dpkg has finished what it was

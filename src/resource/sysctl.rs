@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Advise, Back, Change, Host, Id, Kind};
+use super::{
+    Action, Advise, Back, Change, Host, Id, Kind, Needs, Pace, Place, Profile, Risk, Undo,
+};
 
 /// A kernel setting.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,8 +56,35 @@ fn read_only(error: &anyhow::Error) -> bool {
 impl Kind for Sysctl {
     type State = String;
 
+    const WORD: &'static str = "sysctl";
+
     fn id(&self) -> Id {
-        Id::new("sysctl", &self.key)
+        Id::new(Self::WORD, &self.key)
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        Some(Self { key: name.to_owned(), value: String::new() })
+    }
+
+    fn profile(&self) -> Profile<'_> {
+        Profile {
+            place: Place::Nowhere,
+            target: None,
+            written: [None, None],
+            bytes: 0,
+            blob: None,
+            inputs: &[],
+            needs: Needs::Nothing,
+            pace: Pace::InTurn,
+            is_data: false,
+            risk: Risk::None,
+            undo: Undo::Setting,
+            series: None,
+        }
+    }
+
+    fn for_journal(&self) -> Self {
+        self.clone()
     }
 
     async fn read(&self, host: &Host) -> Result<String> {
@@ -85,6 +114,26 @@ impl Kind for Sysctl {
 
     async fn apply(&self, _: &String, host: &Host) -> Result<()> {
         self.write(host, &self.value)
+    }
+
+    async fn wait_for_others(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn launch(&self, _: &String, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn settle(&self, state: &String, host: &Host) -> Result<()> {
+        self.apply(state, host).await
+    }
+
+    async fn sweep(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn release(&self, _: &String, _: &Host) -> Result<()> {
+        Ok(())
     }
 
     async fn undo(&self, before: &String, host: &Host) -> Result<()> {

@@ -9,9 +9,10 @@ use std::process::Output;
 use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 
+use super::docker;
 use super::{
-    Action, Advise, Back, Change, Host, Id, Kind, Listener, listeners, reload_nginx,
-    reload_systemd, reload_systemd_if_stale,
+    Action, Advise, Back, Change, Host, Id, Kind, Listener, Needs, Pace, Place, Profile, Risk,
+    Undo, listeners, reload_nginx, reload_systemd, reload_systemd_if_stale,
 };
 
 use shown::{block, field};
@@ -72,13 +73,6 @@ impl Unit {
         }
     }
 
-    /// Notes what the unit was started with by somebody else.
-    fn note_stamp(&self, stamp: &Stamp, host: &Host) {
-        if let Ok(bytes) = serde_json::to_vec(stamp) {
-            host.note_start(&self.name, bytes);
-        }
-    }
-
     /// Another program on a port of this unit is refused before anything is changed.
     fn require_ports(&self) -> Result<()> {
         if self.ports.is_empty() {
@@ -104,23 +98,6 @@ impl Unit {
         let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
         let own = format!("/{}", self.name);
         groups.lines().any(|group| group.ends_with(&own))
-    }
-
-    /// See `Resource::sweep`.
-    pub(super) async fn sweep(&self, host: &Host) -> Result<()> {
-        trial::sweep(self, host).await
-    }
-
-    /// See `Resource::release`.
-    pub(super) async fn release(&self, before: &UnitState, host: &Host) -> Result<()> {
-        let now = self.read(host).await?;
-        if now.loaded && now.is_active() && !before.was_active() {
-            self.systemctl(host, "stop").await?;
-        }
-        if now.loaded && now.is_enabled() && !before.is_enabled() {
-            self.systemctl(host, "disable").await?;
-        }
-        Ok(())
     }
 
     /// Its name, and that of the service behind a socket or a timer.
@@ -223,8 +200,40 @@ impl Unit {
 impl Kind for Unit {
     type State = UnitState;
 
+    const WORD: &'static str = "unit";
+
     fn id(&self) -> Id {
-        Id::new("unit", &self.name)
+        Id::new(Self::WORD, &self.name)
+    }
+
+    fn named(_: &str) -> Option<Self> {
+        None
+    }
+
+    fn profile(&self) -> Profile<'_> {
+        let risk = match self.name.split('.').next() {
+            Some("ssh" | "sshd" | "ufw") => Risk::LockOut,
+            _ => Risk::None,
+        };
+        let undo = if self.name == docker::UNIT { Undo::ContainerRuntime } else { Undo::Unit };
+        Profile {
+            place: Place::Nowhere,
+            target: None,
+            written: [None, None],
+            bytes: 0,
+            blob: None,
+            inputs: &self.inputs,
+            needs: Needs::Unit(&self.name),
+            pace: Pace::InTurn,
+            is_data: false,
+            risk: risk,
+            undo: undo,
+            series: None,
+        }
+    }
+
+    fn for_journal(&self) -> Self {
+        self.clone()
     }
 
     fn expect(&self, host: &Host) {
@@ -277,6 +286,12 @@ impl Kind for Unit {
         Ok(Some(Change { action, ..change }.because(because)))
     }
 
+    fn stamp_of_start(&self, state: &UnitState, host: &Host) -> Option<super::Stamp> {
+        let stamp = state.stamp_of_others(self, host)?;
+        let bytes = serde_json::to_vec(&stamp).ok()?;
+        Some(super::Stamp { name: self.name.clone(), bytes })
+    }
+
     async fn apply(&self, state: &UnitState, host: &Host) -> Result<()> {
         let mut state = state.clone();
         if state.enabled.starts_with("masked") {
@@ -324,6 +339,33 @@ impl Kind for Unit {
             _ => return Ok(()),
         }
         self.write_stamp(host).await
+    }
+
+    async fn wait_for_others(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn launch(&self, _: &UnitState, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn settle(&self, state: &UnitState, host: &Host) -> Result<()> {
+        self.apply(state, host).await
+    }
+
+    async fn sweep(&self, host: &Host) -> Result<()> {
+        trial::sweep(self, host).await
+    }
+
+    async fn release(&self, before: &UnitState, host: &Host) -> Result<()> {
+        let now = self.read(host).await?;
+        if now.loaded && now.is_active() && !before.was_active() {
+            self.systemctl(host, "stop").await?;
+        }
+        if now.loaded && now.is_enabled() && !before.is_enabled() {
+            self.systemctl(host, "disable").await?;
+        }
+        Ok(())
     }
 
     async fn undo(&self, before: &UnitState, host: &Host) -> Result<()> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Back, Change, Host, Id, Kind};
+use super::{Action, Back, Change, Host, Id, Kind, Needs, Pace, Place, Profile, Risk, Undo};
 
 const NOLOGIN: &str = "/usr/sbin/nologin";
 
@@ -73,8 +73,35 @@ impl User {
 impl Kind for User {
     type State = UserState;
 
+    const WORD: &'static str = "user";
+
     fn id(&self) -> Id {
-        Id::new("user", &self.name)
+        Id::new(Self::WORD, &self.name)
+    }
+
+    fn named(_: &str) -> Option<Self> {
+        None
+    }
+
+    fn profile(&self) -> Profile<'_> {
+        Profile {
+            place: Place::Nowhere,
+            target: None,
+            written: [Some(Path::new(USERS)), Some(Path::new(GROUPS))],
+            bytes: 0,
+            blob: None,
+            inputs: &[],
+            needs: Needs::Nothing,
+            pace: Pace::InTurn,
+            is_data: false,
+            risk: Risk::None,
+            undo: Undo::Setting,
+            series: None,
+        }
+    }
+
+    fn for_journal(&self) -> Self {
+        self.clone()
     }
 
     async fn read(&self, host: &Host) -> Result<UserState> {
@@ -112,6 +139,26 @@ impl Kind for User {
             return Ok(());
         }
         self.create(&home, NOLOGIN, host).await
+    }
+
+    async fn wait_for_others(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn launch(&self, _: &UserState, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn settle(&self, state: &UserState, host: &Host) -> Result<()> {
+        self.apply(state, host).await
+    }
+
+    async fn sweep(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn release(&self, _: &UserState, _: &Host) -> Result<()> {
+        Ok(())
     }
 
     async fn undo(&self, before: &UserState, host: &Host) -> Result<()> {

@@ -9,7 +9,7 @@ use bollard::query_parameters::RemoveVolumeOptions;
 use serde::{Deserialize, Serialize};
 
 use super::docker::{self, Daemon, NOT_KNOWN_BEFORE, NOT_RUNNING, found, said};
-use super::{Action, Back, Change, Host, Id, Kind};
+use super::{Action, Back, Change, Host, Id, Kind, Needs, Pace, Place, Profile, Risk, Undo};
 
 /// Marks what hwctl made.
 pub(super) const LABEL: &str = "org.hwctl";
@@ -61,8 +61,35 @@ fn data_root(host: &Host) -> PathBuf {
 impl Kind for Volume {
     type State = VolumeState;
 
+    const WORD: &'static str = "volume";
+
     fn id(&self) -> Id {
-        Id::new("volume", &self.name)
+        Id::new(Self::WORD, &self.name)
+    }
+
+    fn named(_: &str) -> Option<Self> {
+        None
+    }
+
+    fn profile(&self) -> Profile<'_> {
+        Profile {
+            place: Place::Nowhere,
+            target: None,
+            written: [None, None],
+            bytes: 0,
+            blob: None,
+            inputs: &[],
+            needs: Needs::Package(docker::PACKAGE),
+            pace: Pace::InTurn,
+            is_data: true,
+            risk: Risk::None,
+            undo: Undo::Stored,
+            series: None,
+        }
+    }
+
+    fn for_journal(&self) -> Self {
+        self.clone()
     }
 
     async fn read(&self, host: &Host) -> Result<VolumeState> {
@@ -102,6 +129,26 @@ impl Kind for Volume {
             .await
             .map_err(said)
             .with_context(|| format!("make volume `{}`", self.name))?;
+        Ok(())
+    }
+
+    async fn wait_for_others(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn launch(&self, _: &VolumeState, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn settle(&self, state: &VolumeState, host: &Host) -> Result<()> {
+        self.apply(state, host).await
+    }
+
+    async fn sweep(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn release(&self, _: &VolumeState, _: &Host) -> Result<()> {
         Ok(())
     }
 

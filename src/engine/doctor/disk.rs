@@ -7,7 +7,7 @@ use rustix::fs::{StatVfsMountFlags, statvfs};
 
 use super::Examination;
 use crate::event::Finding;
-use crate::resource::{Host, Resource};
+use crate::resource::Host;
 use crate::spec::LogSource;
 
 /// Folders that are written to whatever parts the host has.
@@ -18,10 +18,9 @@ const MIN_FREE_BYTES: u64 = 4 << 20;
 const MIN_FREE_PER_MILLE: u64 = 5;
 
 pub(super) fn examine(asked: &Examination, host: &Host) -> Vec<Finding> {
-    let folders = asked.resources.iter().filter_map(|declared| match &declared.resource {
-        Resource::Directory(directory) => directory.path.to_str(),
-        _ => None,
-    });
+    let folders = asked.resources.iter().map(|declared| declared.resource.profile().place);
+    let folders = folders.filter(|place| place.is_folder());
+    let folders = folders.filter_map(|place| place.path()?.to_str());
     let logs = asked.parts.iter().flat_map(|part| &part.logs);
     let log_folders = logs.filter_map(|log| match &log.source {
         LogSource::File(path) => path.parent()?.to_str(),

@@ -19,7 +19,7 @@ use crate::engine::specs;
 use crate::engine::undo::undo;
 use crate::event::{Action, Planned, RunOutcome, What};
 use crate::failure::{Exit, Failure};
-use crate::resource::{Id, reload_systemd_if_owed};
+use crate::resource::{Id, keep_for_next_run, reload_systemd_if_owed};
 
 /// How many changes a stopped run names.
 const NAMED: usize = 6;
@@ -187,7 +187,7 @@ impl Session {
             }
             journal.end(&self.host, outcome, why)?;
             if is_whole {
-                self.host.keep_notes();
+                keep_for_next_run(&self.host);
                 leave(&goal, &self.host)?;
             }
         }

@@ -150,7 +150,7 @@ impl Container {
     }
 
     /// Starts a container that is not there yet, and does not wait until it has shown that it stays.
-    pub async fn launch(&self, host: &Host) -> Result<()> {
+    pub(super) async fn begin_new(&self, host: &Host) -> Result<()> {
         let docker = docker::require(host).await?;
         let Some(digest) = self.wanted_digest(host) else { bail!(self.unknown()) };
         // A run that was cut off may have left it, and docker may have started it again.
@@ -162,7 +162,7 @@ impl Container {
     }
 
     /// Waits until a container that was launched has shown that it stays.
-    pub async fn settle(&self, host: &Host) -> Result<()> {
+    pub(super) async fn wait_for_new(&self, host: &Host) -> Result<()> {
         self.wait(docker::require(host).await?, STAYS_NEW, host).await
     }
 

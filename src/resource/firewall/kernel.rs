@@ -44,7 +44,7 @@ pub(super) struct Listing {
 
 /// The listing that was read last, to be kept, and what it is of.
 #[derive(Debug, Default)]
-pub(in super::super) struct Listed(RefCell<Option<(String, Listing)>>);
+struct Listed(RefCell<Option<(String, Listing)>>);
 
 /// The rules in the kernel now.
 pub(super) async fn listing(host: &Host) -> Result<Listing> {
@@ -61,7 +61,8 @@ pub(super) async fn listing(host: &Host) -> Result<Listing> {
     let listing = Listing { v4: v4.to_string(), v6: v6.to_string(), nft: nft.to_string() };
     // What could not be listed may be another time.
     let is_whole = !listing.v4.is_empty() && !listing.v6.is_empty();
-    *host.listed.0.borrow_mut() = of.filter(|_| is_whole).map(|of| (of, listing.clone()));
+    *host.cached::<Listed>().0.borrow_mut() =
+        of.filter(|_| is_whole).map(|of| (of, listing.clone()));
     Ok(listing)
 }
 
@@ -120,14 +121,12 @@ fn generation_of(answer: &[u8]) -> Option<u32> {
     }
 }
 
-impl Host {
-    /// Keeps the rules that were listed last, at the end of a run.
-    pub(in super::super) fn keep_listing(&self) -> Result<()> {
-        let Some((of, Listing { v4, v6, nft })) = self.listed.0.borrow_mut().take() else {
-            return Ok(());
-        };
-        self.write_stamp(STAMP, format!("{of}\n{v4}\0{v6}\0{nft}").as_bytes())
-    }
+/// Keeps the rules that were listed last, at the end of a run.
+pub(in crate::resource) fn keep_listing(host: &Host) -> Result<()> {
+    let Some((of, Listing { v4, v6, nft })) = host.cached::<Listed>().0.borrow_mut().take() else {
+        return Ok(());
+    };
+    host.write_stamp(STAMP, format!("{of}\n{v4}\0{v6}\0{nft}").as_bytes())
 }
 
 #[cfg(test)]

@@ -40,9 +40,12 @@ pub struct Ufw {
     pub(super) guard: Guard,
 }
 
+/// The rules of IPv4.
+pub(super) const RULES: &str = "/etc/ufw/user.rules";
+
 fn rules_path(family: Family) -> &'static Path {
     Path::new(match family {
-        Family::V4 => "/etc/ufw/user.rules",
+        Family::V4 => RULES,
         Family::V6 => "/etc/ufw/user6.rules",
     })
 }

@@ -12,7 +12,7 @@ use super::apt::apt_command;
 use super::{Host, TableVersion, table_version};
 
 /// What apt was found to remove, by the version of dpkg's table and what it was asked for.
-pub(in crate::resource) type Simulated = RefCell<HashMap<(TableVersion, String), Vec<String>>>;
+type Simulated = RefCell<HashMap<(TableVersion, String), Vec<String>>>;
 
 /// What is removed, and what stays.
 #[derive(Debug, Default)]
@@ -116,11 +116,11 @@ async fn dependent(
 /// a second.
 async fn simulate(host: &Host, options: &[&str], names: &BTreeSet<String>) -> Result<Vec<String>> {
     let key = (table_version(host)?, format!("{options:?} {names:?}"));
-    if let Some(known) = host.simulated.borrow().get(&key) {
+    if let Some(known) = host.cached::<Simulated>().borrow().get(&key) {
         return Ok(known.clone());
     }
     let removed = ask(host, options, names).await?;
-    host.simulated.borrow_mut().insert(key, removed.clone());
+    host.cached::<Simulated>().borrow_mut().insert(key, removed.clone());
     Ok(removed)
 }
 

@@ -52,23 +52,35 @@ impl UnitState {
             return None;
         }
         let wanted = host.digest_of(&unit.inputs);
-        let stamped = self.stamp.as_ref().filter(|stamp| stamp.start == self.start);
-        // Started by somebody else, or by a boot, after the last change: it has read what is there.
-        let read_all = stamped.is_none()
-            && host
-                .last_change_of(&unit.inputs)
-                .zip(since_boot(self.start.1))
-                .is_some_and(|(changed, started)| changed < started);
-        if read_all && let Some(digest) = host.digest_before(&unit.inputs) {
-            unit.note_stamp(&Stamp { digest, start: self.start.clone() }, host);
-        }
+        let stamped = self.stamped();
         if wanted.is_some() && stamped.map(|stamp| &stamp.digest) == wanted.as_ref() {
             return None;
         }
         if let Some(changed) = host.first_changed(&unit.inputs) {
             return Some(format!("{changed} changes"));
         }
-        (!read_all).then(|| "its configuration changed since it started".to_owned())
+        let because = || "its configuration changed since it started".to_owned();
+        (!self.has_read_all(unit, host)).then(because)
+    }
+
+    /// What hwctl has noted of the start that it runs since.
+    fn stamped(&self) -> Option<&Stamp> {
+        self.stamp.as_ref().filter(|stamp| stamp.start == self.start)
+    }
+
+    /// Whether somebody else, or a boot, started it after the last change on disk: it has read what is
+    /// there.
+    fn has_read_all(&self, unit: &Unit, host: &Host) -> bool {
+        let changed = host.last_change_of(&unit.inputs).zip(since_boot(self.start.1));
+        self.stamped().is_none() && changed.is_some_and(|(changed, started)| changed < started)
+    }
+
+    /// The stamp of such a start.
+    pub(super) fn stamp_of_others(&self, unit: &Unit, host: &Host) -> Option<Stamp> {
+        let is_meant = unit.active && self.is_active() && !unit.inputs.is_empty();
+        let digest = (is_meant && self.has_read_all(unit, host))
+            .then(|| host.digest_before(&unit.inputs))??;
+        Some(Stamp { digest, start: self.start.clone() })
     }
 }
 

@@ -9,13 +9,13 @@ use super::Host;
 
 /// Lines of a file, newest last.
 #[derive(Debug)]
-pub(super) struct Notes {
+pub(super) struct KeptLines {
     name: &'static str,
     lines: Vec<String>,
     is_new: bool,
 }
 
-impl Notes {
+impl KeptLines {
     /// Those that the host has by this name.
     pub(super) fn load(host: &Host, name: &'static str) -> Self {
         let text = fs::read_to_string(host.stamp_path(name)).unwrap_or_default();

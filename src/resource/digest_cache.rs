@@ -1,6 +1,6 @@
-//! What is known of large files from earlier runs, so that a run in which all is right need not read
-//! them: whose inode, size and times are the same has the same bytes. As git does it: who replaces or
-//! writes a file cannot keep all of these.
+//! Remembers the digests of large files from run to run, so that a run in which all is right need not read them.
+//! As in git, a file whose inode, size and times are the same has the same bytes: who replaces or writes
+//! a file cannot keep all of these.
 
 use std::cell::RefCell;
 use std::fs::{File, Metadata};
@@ -11,7 +11,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::Result;
 use sha2::{Digest as _, Sha256};
 
-use super::notes::Notes;
+use super::kept_lines::KeptLines;
 use super::{Host, hex};
 
 /// How many files a host remembers: more than a stack has.
@@ -54,26 +54,28 @@ pub fn file_digest(mut file: &File) -> io::Result<String> {
 
 /// The files of a host whose digests are known, as lines of identity and digest.
 #[derive(Debug, Default)]
-pub(super) struct Known(RefCell<Option<Notes>>);
+struct DigestCache(RefCell<Option<KeptLines>>);
 
 impl Host {
     /// The SHA-256 of an opened file in hex, from an earlier run where nobody has written to it since.
     pub(super) fn file_digest(&self, file: &File, found: &Metadata) -> io::Result<String> {
         let Some(identity) = identity(found) else { return file_digest(file) };
         let prefix = identity + " ";
-        let mut known = self.known.0.borrow_mut();
-        let notes = known.get_or_insert_with(|| Notes::load(self, "files"));
-        if let Some(digest) = notes.lines().find_map(|line| line.strip_prefix(&prefix)) {
+        let cache = self.cached::<DigestCache>();
+        let mut known = cache.0.borrow_mut();
+        let lines = known.get_or_insert_with(|| KeptLines::load(self, "files"));
+        if let Some(digest) = lines.lines().find_map(|line| line.strip_prefix(&prefix)) {
             return Ok(digest.to_owned());
         }
         let digest = file_digest(file)?;
-        notes.add(prefix + &digest);
+        lines.add(prefix + &digest);
         Ok(digest)
     }
 
     /// Keeps what has become known of files, at the end of a run.
-    pub(super) fn keep_known(&self) -> Result<()> {
-        self.known.0.borrow_mut().as_mut().map_or(Ok(()), |notes| notes.keep(MOST, self))
+    pub(super) fn keep_digests(&self) -> Result<()> {
+        let cache = self.cached::<DigestCache>();
+        cache.0.borrow_mut().as_mut().map_or(Ok(()), |lines| lines.keep(MOST, self))
     }
 }
 
@@ -99,13 +101,13 @@ mod tests {
 
         let fresh = host();
         assert_eq!(asked(&fresh), sha256(b"first"));
-        fresh.keep_known().unwrap();
+        fresh.keep_digests().unwrap();
         assert!(!notes.exists(), "it may be written to again within the same tick");
 
         std::thread::sleep(Duration::from_secs(3));
         let settled = host();
         assert_eq!(asked(&settled), sha256(b"first"));
-        settled.keep_known().unwrap();
+        settled.keep_digests().unwrap();
         let kept = std::fs::read_to_string(&notes).unwrap();
         assert!(kept.ends_with(&format!(" {}\n", sha256(b"first"))), "{kept}");
         // That it is taken from there shows where that is wrong.

@@ -1,5 +1,5 @@
-//! What is known of password hashes from earlier runs, so that a run in which all is right need not
-//! compute them: by design that takes long.
+//! Vouches for password hashes from run to run, so that a run in which all is right need not compute
+//! them: by design that takes long.
 //!
 //! The host keeps a voucher for each hash that was found to be one of its password. It is made with
 //! a key of the operator's that the host never keeps, and is of no use without it: neither the
@@ -9,7 +9,7 @@ use std::cell::RefCell;
 
 use anyhow::Result;
 
-use super::notes::Notes;
+use super::kept_lines::KeptLines;
 use super::{HashScheme, Host, Secret, sha256};
 
 /// How many vouchers a host keeps: a few for each operator.
@@ -17,15 +17,15 @@ const MOST: usize = 64;
 
 /// The vouchers of a host, as far as an operator's key opens them.
 #[derive(Debug, Default)]
-pub(super) struct Vouchers(RefCell<Option<Known>>);
+struct HashVouchers(RefCell<Option<Opened>>);
 
 #[derive(Debug)]
-struct Known {
+struct Opened {
     key: Secret,
-    vouchers: Notes,
+    vouchers: KeptLines,
 }
 
-impl Known {
+impl Opened {
     fn voucher(&self, scheme: HashScheme, password: &Secret, hash: &str) -> String {
         // Of one length first, so that no two questions read the same.
         let key = sha256(self.key.expose().as_bytes());
@@ -36,13 +36,14 @@ impl Known {
 impl Host {
     /// Takes the operator's key to what was vouched for on this host.
     pub fn vouch_with(&self, key: Secret) {
-        let vouchers = Notes::load(self, "vouchers");
-        *self.vouchers.0.borrow_mut() = Some(Known { key, vouchers });
+        let vouchers = KeptLines::load(self, "vouchers");
+        *self.cached::<HashVouchers>().0.borrow_mut() = Some(Opened { key, vouchers });
     }
 
     /// Whether `hash` was found to be one of `password`.
     pub(super) fn is_vouched(&self, scheme: HashScheme, password: &Secret, hash: &str) -> bool {
-        let known = self.vouchers.0.borrow();
+        let vouchers = self.cached::<HashVouchers>();
+        let known = vouchers.0.borrow();
         known.as_ref().is_some_and(|known| {
             let wanted = known.voucher(scheme, password, hash);
             known.vouchers.lines().any(|voucher| voucher == wanted)
@@ -51,7 +52,7 @@ impl Host {
 
     /// Notes that `hash` is one of `password`.
     pub(super) fn vouch(&self, scheme: HashScheme, password: &Secret, hash: &str) {
-        if let Some(known) = self.vouchers.0.borrow_mut().as_mut() {
+        if let Some(known) = self.cached::<HashVouchers>().0.borrow_mut().as_mut() {
             let voucher = known.voucher(scheme, password, hash);
             known.vouchers.add(voucher);
         }
@@ -59,7 +60,8 @@ impl Host {
 
     /// Keeps what was vouched for, at the end of a run.
     pub(super) fn keep_vouchers(&self) -> Result<()> {
-        let mut known = self.vouchers.0.borrow_mut();
+        let vouchers = self.cached::<HashVouchers>();
+        let mut known = vouchers.0.borrow_mut();
         known.as_mut().map_or(Ok(()), |known| known.vouchers.keep(MOST, self))
     }
 }

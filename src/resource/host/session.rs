@@ -1,0 +1,84 @@
+//! The notes of a session: what this process has done on the host, and what it still owes.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+
+use anyhow::Result;
+
+use super::Host;
+
+/// What a service was started with, as it is kept between runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// The name that it is kept by.
+    pub name: String,
+    /// Its bytes, in the format of the kind.
+    pub bytes: Vec<u8>,
+}
+
+/// What was done in this session.
+#[derive(Debug, Default)]
+pub(super) struct SessionNotes {
+    /// Packages that were installed.
+    come: RefCell<HashSet<String>>,
+    /// Units that were kept from running.
+    held: RefCell<HashSet<String>>,
+    owes_reload: Cell<bool>,
+    /// Secrets that got another value.
+    renewed: RefCell<HashSet<String>>,
+    /// Stamps of services by name.
+    starts: RefCell<HashMap<String, Vec<u8>>>,
+}
+
+impl Host {
+    /// Notes that a package is installed and set up, while others may not be yet.
+    pub(in crate::resource) fn package_has_come(&self, name: &str) {
+        self.session.come.borrow_mut().insert(name.to_owned());
+    }
+
+    /// Whether a package has been installed in this session.
+    pub fn has_come(&self, package: &str) -> bool {
+        self.session.come.borrow().contains(package)
+    }
+
+    /// Notes that a unit would run by now, had this session not held it back.
+    pub(in crate::resource) fn hold_unit(&self, name: &str) {
+        self.session.held.borrow_mut().insert(name.to_owned());
+    }
+
+    /// Whether a unit was held back in this session.
+    pub(in crate::resource) fn is_held(&self, name: &str) -> bool {
+        self.session.held.borrow().contains(name)
+    }
+
+    /// Notes whether units were enabled since systemd has last read all of them.
+    pub(in crate::resource) fn owe_reload(&self, owed: bool) {
+        self.session.owes_reload.set(owed);
+    }
+
+    pub(in crate::resource) fn owes_reload(&self) -> bool {
+        self.session.owes_reload.get()
+    }
+
+    /// Notes that a secret of the host has got another value in this session.
+    pub(in crate::resource) fn note_renewed(&self, name: &str) {
+        self.session.renewed.borrow_mut().insert(name.to_owned());
+    }
+
+    /// Whether a secret of the host has got another value in this session.
+    pub(in crate::resource) fn is_renewed(&self, name: &str) -> bool {
+        self.session.renewed.borrow().contains(name)
+    }
+
+    /// Remembers the stamp of a service that somebody else started with what is on disk now.
+    pub fn note_start(&self, Stamp { name, bytes }: Stamp) {
+        self.session.starts.borrow_mut().insert(name, bytes);
+    }
+
+    /// Keeps the stamps of [`Host::note_start`] before anything on disk changes: if the run is
+    /// undone, what is on disk has new times of change, and they would say nothing any more.
+    pub fn keep_starts(&self) -> Result<()> {
+        let starts = self.session.starts.take();
+        starts.iter().try_for_each(|(name, stamp)| self.write_stamp(name, stamp))
+    }
+}
