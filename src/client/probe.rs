@@ -12,7 +12,7 @@ use super::endpoint::{Pins, url, url_host};
 use super::https::{self, Connection};
 use super::way::Way;
 use crate::event::Check;
-use crate::spec::{Endpoint, Pin};
+use crate::spec::{Endpoint, Pin, Question, Wanted};
 
 /// How long one answer may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -38,35 +38,6 @@ pub struct Expected {
     pub questions: Vec<Question>,
     /// TCP ports that must not answer.
     pub closed: Vec<u16>,
-}
-
-/// A question to an endpoint.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Question {
-    /// The endpoint's name.
-    pub endpoint: String,
-    /// The path that is asked for, such as `/open/`.
-    pub path: String,
-    /// What is right.
-    pub wanted: Wanted,
-}
-
-/// The answers that are right.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Wanted {
-    /// A page.
-    Page {
-        /// The status codes that are right.
-        statuses: Vec<u16>,
-        /// A text that the body holds.
-        holds: Option<String>,
-        /// Whether the answer depends on the client's address.
-        is_listed: bool,
-    },
-    /// A redirect to the same path of another endpoint, which this names.
-    RedirectTo(String),
-    /// Any answer, as long as the endpoint serves its certificate.
-    Certificate,
 }
 
 /// What came of one question, or of the look at the closed ports.

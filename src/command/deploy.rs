@@ -39,6 +39,7 @@ struct Deploy {
 impl Job for Deploy {
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
         let Self { args, binary } = self;
+        work.part(TAG)?;
         let declared = work.vars.api.binary.as_ref().map(|path| work.folder.join(path));
         let lasts = match binary {
             None => !args.rollback,

@@ -17,10 +17,10 @@ use crate::engine::protocol::{Goal, RestartRequest};
 use crate::event::{Finding, Fix, Outcome, What};
 use crate::failure::{Exit, Failure};
 use crate::inventory::{Network, Site};
-use crate::part::{Stack, endpoints, https};
+use crate::part::{Stack, https};
 use crate::remote::{Engine, Route, Tell};
 use crate::resource::Secret;
-use crate::spec::{Scope, restart_of};
+use crate::spec::{Scope, endpoints_of, restart_of};
 
 /// How often a mended host is looked at again: one fault may hide the next.
 const ROUNDS: usize = 3;
@@ -132,7 +132,7 @@ impl Doctor {
                     restart: restart.clone(),
                     run: run_info(VERB),
                     patience_s: self.args.wait.into(),
-                    endpoints: endpoints(),
+                    endpoints: endpoints_of(&made.parts),
                 };
                 return engine.restart(asked, tell).await.map(|_| ());
             }

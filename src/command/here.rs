@@ -5,15 +5,16 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::cert::RENEW;
+use super::on_host::this_host;
 use super::run::Run;
-use crate::client::{Expected, Pins, Question, Wanted};
+use crate::client::{Expected, Pins};
+use crate::engine::kept_parts;
 use crate::engine::protocol::Goal;
 use crate::event::{Outcome, What};
 use crate::failure::{Exit, Failure};
-use crate::part::{HTTPS, endpoints};
 use crate::remote::Engine;
 use crate::report::print;
-use crate::resource::{Exposure, Facts};
+use crate::spec::{Endpoint, Pin, Question, Wanted, endpoints_of};
 
 /// How long another run is waited for.
 const PATIENCE: Duration = Duration::from_mins(5);
@@ -30,8 +31,9 @@ pub(super) fn renew(goal: Goal) -> Result<Exit> {
 }
 
 async fn run(goal: Goal) -> Result<Exit> {
+    let endpoints = endpoints_of(&kept_parts(&this_host())?);
     let mut engine = Engine::here(&tell).await?;
-    let outcome = renewed(&mut engine, goal).await;
+    let outcome = renewed(&mut engine, goal, &endpoints).await;
     engine.hang_up().await;
     print(match outcome? {
         Outcome::Unchanged => "nothing to do",
@@ -40,7 +42,12 @@ async fn run(goal: Goal) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-async fn renewed(engine: &mut Engine, goal: Goal) -> Result<Outcome, Failure> {
+async fn renewed(
+    engine: &mut Engine,
+    goal: Goal,
+    endpoints: &[Endpoint],
+) -> Result<Outcome, Failure> {
+    let served = |_: &_, _: &_, pins| served(endpoints, pins);
     let run = Run::new(RENEW, goal, PATIENCE).looked_at(&served, false).failing_with(
         "nginx does not serve the new certificate",
         "`journalctl -u nginx` has more; the old certificate is in its place again",
@@ -51,15 +58,19 @@ async fn renewed(engine: &mut Engine, goal: Goal) -> Result<Outcome, Failure> {
     Ok(outcome)
 }
 
-/// What a client on this host should see: the new certificate, whatever the answer to its request.
-fn served(_: &Facts, _: &Exposure, pins: Option<Pins>) -> Expected {
-    let question =
-        Question { endpoint: HTTPS.to_owned(), path: "/".to_owned(), wanted: Wanted::Certificate };
+/// Each endpoint with a certificate serves the one that the host has now, whatever the answer.
+fn served(endpoints: &[Endpoint], pins: Option<Pins>) -> Expected {
+    let secure = endpoints.iter().filter(|endpoint| endpoint.pin != Pin::Plain);
+    let question = |endpoint: &Endpoint| Question {
+        endpoint: endpoint.name.clone(),
+        path: "/".to_owned(),
+        wanted: Wanted::Certificate,
+    };
     Expected {
         address: "127.0.0.1".to_owned(),
-        endpoints: endpoints(),
+        endpoints: endpoints.to_vec(),
         pins,
-        questions: vec![question],
+        questions: secure.map(question).collect(),
         closed: Vec::new(),
     }
 }

@@ -12,8 +12,10 @@ use crate::cli::HostArgs;
 use crate::failure::Failure;
 use crate::inventory::{self, Inventory, Sources, Vars};
 use crate::lab::{self, Lab, Lifetime, UpOptions};
+use crate::part::parts;
 use crate::remote::Target;
 use crate::resource::Secret;
+use crate::spec::PartSpec;
 
 /// The name of the lab host of `--lab`.
 const LAB_HOST: &str = "lab1";
@@ -45,6 +47,16 @@ pub(super) enum Needs {
 }
 
 impl Work {
+    /// The part of this name, where the host has it.
+    pub(super) fn part(&self, name: &str) -> Result<PartSpec, Failure> {
+        let found = parts(&self.vars).into_iter().find(|part| part.name == name);
+        found.ok_or_else(|| {
+            Failure::usage(format!("`{}` has no part `{name}`", self.target.name))
+                .not_done("nothing was changed on the host")
+                .hint("`roles` in the inventory says what the host is for")
+        })
+    }
+
     /// The same work with everything looked up that its vars refer to.
     pub(super) fn complete(&self) -> Result<Self, Failure> {
         let (vars, _) = self.inventory.vars(&self.host)?;

@@ -8,16 +8,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::fleet;
-use super::outside::{page, redirect};
+use super::outside::asked;
 use crate::client::{Expected, Pins, probe};
 use crate::engine::{self, Status};
 use crate::event::Check;
 use crate::failure::{Exit, Failure};
 use crate::part::DRIVERS;
-use crate::part::endpoints;
+
 use crate::report::{HostHealth, document, health_lines, print};
 use crate::resource::Host;
-use crate::spec::restart_of;
+use crate::spec::{PartSpec, restart_of};
 
 /// How long the API may take to answer after a restart.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -88,16 +88,11 @@ pub fn confirm(run: &str) -> Result<Exit> {
     confirmed.map(|()| Exit::Done)
 }
 
-async fn through_nginx(host: &Host) -> Vec<Check> {
-    let pages = ["/", "/flask/api/ping", "/flask/api/health"].map(|path| page(path, 200, None));
+async fn as_client(parts: &[PartSpec], host: &Host) -> Vec<Check> {
     let localhost = IpAddr::from(Ipv4Addr::LOCALHOST);
-    let expected = Expected {
-        address: localhost.to_string(),
-        pins: Some(Pins::read(&endpoints(), host)),
-        endpoints: endpoints(),
-        questions: [redirect()].into_iter().chain(pages).collect(),
-        closed: Vec::new(),
-    };
+    let asked = asked(&localhost.to_string(), parts).from_the_host_itself();
+    let pins = Some(Pins::read(&asked.endpoints, host));
+    let expected = Expected { pins, ..asked };
     let seen = probe(&localhost.into(), &expected).await;
     seen.into_iter().map(|seen| seen.check).collect()
 }
@@ -122,10 +117,10 @@ async fn restart(host: &Host) -> Result<Exit> {
     let parts = engine::kept_parts(host)?;
     let (part, restart) = restart_of(&parts, "api").context("this host has no API")?;
     engine::restart(host, part, restart, DRIVERS).await?;
-    let mut last = through_nginx(host).await;
+    let mut last = as_client(&parts, host).await;
     while !last.iter().all(|check| check.ok) && start.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(200)).await;
-        last = through_nginx(host).await;
+        last = as_client(&parts, host).await;
     }
     let wrong: Vec<_> = last.iter().filter(|check| !check.ok).collect();
     if wrong.is_empty() {

@@ -1,34 +1,26 @@
 //! Where a provisioned host serves, and what a client should see of it.
 
-use crate::client::{Expected, Pins, Question, Wanted, url_host};
-use crate::inventory::{Protocol, Site, Vars};
-use crate::part::{HTTP, HTTPS, endpoints};
+use crate::client::{Expected, Pins, url_host};
+use crate::inventory::{Protocol, Vars};
+use crate::part::{parts, parts_on};
 use crate::resource::{Exposure, Facts};
+use crate::spec::{PartSpec, endpoints_of};
 
 /// Ports that services of this and other stacks listen on: none of them may answer from outside
 /// unless it is declared.
 const PRIVATE_PORTS: [u16; 16] =
     [21, 25, 111, 2375, 2376, 3000, 3306, 5000, 5432, 6379, 8000, 8080, 8443, 9090, 9100, 11211];
 
-/// HTTP leads to HTTPS.
-pub(super) fn redirect() -> Question {
-    let wanted = Wanted::RedirectTo(HTTPS.to_owned());
-    Question { endpoint: HTTP.to_owned(), path: "/".to_owned(), wanted }
-}
-
-/// A page with one right answer, the same for all clients.
-pub(super) fn page(path: &str, status: u16, holds: Option<&str>) -> Question {
-    let (statuses, holds) = (vec![status], holds.map(str::to_owned));
-    let wanted = Wanted::Page { statuses, holds, is_listed: false };
-    Question { endpoint: HTTPS.to_owned(), path: path.to_owned(), wanted }
-}
-
 fn with_slash(path: &str) -> String {
     if path.ends_with('/') { path.to_owned() } else { format!("{path}/") }
 }
 
-/// Where the host serves.
+/// Where the host serves: its sites, and the API's description.
 pub(super) fn urls(address: &str, vars: &Vars) -> Vec<String> {
+    let parts = parts(vars);
+    if endpoints_of(&parts).is_empty() {
+        return Vec::new();
+    }
     let paths = vars.sites.values().map(|site| with_slash(&site.path));
     let host = url_host(address);
     paths.chain(["/flask/swagger/".to_owned()]).map(|p| format!("https://{host}{p}")).collect()
@@ -42,19 +34,25 @@ pub(super) fn expected(
     exposure: &Exposure,
     pins: Option<Pins>,
 ) -> Expected {
-    let sites = vars.sites.values().map(|site| site_page(site, facts));
-    let mut questions: Vec<_> = [redirect()].into_iter().chain(sites).collect();
-    questions.push(page("/flask/api/ping", 200, Some("{\"status\":\"ok\"}")));
-    questions.push(page("/flask/api/health", 200, None));
-    questions.push(page("/flask/api/count", 401, None));
-    questions.push(page("/flask/swagger/", 200, None));
-    let closed = closed(vars, facts, exposure);
-    Expected { address: address.to_owned(), endpoints: endpoints(), pins, questions, closed }
+    let parts = parts_on(vars, facts);
+    let closed = closed(&parts, vars, facts, exposure);
+    Expected { pins, closed, ..asked(address, &parts) }
+}
+
+/// What a client should see of parts, whatever their certificates, and no matter which ports are closed.
+pub(super) fn asked(address: &str, parts: &[PartSpec]) -> Expected {
+    Expected {
+        address: address.to_owned(),
+        endpoints: endpoints_of(parts),
+        pins: None,
+        questions: parts.iter().flat_map(|part| part.questions.clone()).collect(),
+        closed: Vec::new(),
+    }
 }
 
 /// The ports that must not answer: not those that the inventory or others open in ufw, and also those that
 /// containers publish past it.
-fn closed(vars: &Vars, facts: &Facts, exposure: &Exposure) -> Vec<u16> {
+fn closed(parts: &[PartSpec], vars: &Vars, facts: &Facts, exposure: &Exposure) -> Vec<u16> {
     let is_declared = |port: &u16| {
         let mut open = vars.firewall.allow.iter().map(|open| open.port);
         open.any(|open| open.protocol == Protocol::Tcp && open.number == *port)
@@ -62,25 +60,12 @@ fn closed(vars: &Vars, facts: &Facts, exposure: &Exposure) -> Vec<u16> {
     };
     let others = PRIVATE_PORTS.iter().chain(&exposure.published);
     let others = others.filter(|port| !exposure.is_open_by_others(**port));
-    let mut closed: Vec<u16> = others.chain([&vars.redis.port]).copied().collect();
+    let own = parts.iter().flat_map(|part| &part.private_ports);
+    let mut closed: Vec<u16> = others.chain(own).copied().collect();
     closed.sort_unstable();
     closed.dedup();
     closed.retain(|port| !is_declared(port));
     closed
-}
-
-/// A closed site answers 403 to those who are not on its list, and asks the others who they are.
-fn site_page(site: &Site, facts: &Facts) -> Question {
-    let listed = facts.ssh_client.map(|us| site.allow.iter().any(|network| network.contains(us)));
-    let let_in = if site.users.is_empty() { 200 } else { 401 };
-    let statuses = match listed {
-        _ if site.allow.is_empty() => vec![let_in],
-        Some(true) => vec![let_in],
-        Some(false) => vec![403],
-        None => vec![let_in, 403],
-    };
-    let wanted = Wanted::Page { statuses, holds: None, is_listed: !site.allow.is_empty() };
-    Question { endpoint: HTTPS.to_owned(), path: with_slash(&site.path), wanted }
 }
 
 #[cfg(test)]
@@ -114,7 +99,7 @@ mod tests {
         let open = vec![opening(8080, 8090, false), opening(5432, 5432, true)];
         let exposure = Exposure { is_filtered: true, open, published: vec![8085, 9443, 443] };
 
-        let closed = closed(&vars, &facts, &exposure);
+        let closed = closed(&parts(&vars), &vars, &facts, &exposure);
 
         for port in [5432, 7000, 9443] {
             assert!(closed.contains(&port), "{port}: {closed:?}");
@@ -123,6 +108,6 @@ mod tests {
             assert!(!closed.contains(&port), "{port}: {closed:?}");
         }
         let unfiltered = Exposure { is_filtered: false, ..exposure };
-        assert_eq!(super::closed(&vars, &facts, &unfiltered), [7000]);
+        assert_eq!(super::closed(&parts(&vars), &vars, &facts, &unfiltered), [7000]);
     }
 }

@@ -61,6 +61,7 @@ impl Job for Asking {
 
 /// hwctl's own part on the host, which is put there first if need be.
 async fn words(work: &Work, command: &[String], tell: Tell<'_>) -> Result<Vec<String>, Failure> {
+    work.part("redis")?;
     let engine = Engine::start(&work.target, tell).await?;
     let binary = engine.binary.display().to_string();
     engine.hang_up().await;

@@ -11,9 +11,9 @@ use crate::cli::{RestartArgs, RestartWhat};
 use crate::engine::protocol::RestartRequest;
 use crate::event::{Check, Outcome, What};
 use crate::failure::{Exit, Failure};
-use crate::part::{endpoints, parts};
+use crate::part::parts;
 use crate::remote::{Engine, Tell};
-use crate::spec::{PartSpec, Restart, in_order, restart_of};
+use crate::spec::{PartSpec, Restart, endpoints_of, in_order, restart_of};
 
 /// How many lines of a log a failure shows.
 const LOG_LINES: usize = 8;
@@ -27,9 +27,10 @@ pub fn run(args: RestartArgs) -> Result<Exit> {
 
 impl Job for RestartArgs {
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
-        let mut engine = Engine::start(&work.target, tell).await?;
         let parts = parts(&work.vars);
-        for meant in meant(self.what, &parts) {
+        let meant = meant(self.what, &parts, work)?;
+        let mut engine = Engine::start(&work.target, tell).await?;
+        for meant in meant {
             restart(meant, self, work, &mut engine, tell).await?;
         }
         let host = engine.route.host.clone();
@@ -40,18 +41,25 @@ impl Job for RestartArgs {
 }
 
 /// What is meant, in the order of who requires whom.
-fn meant(what: RestartWhat, parts: &[PartSpec]) -> Vec<(&PartSpec, &Restart)> {
-    let one = |name| restart_of(parts, name).into_iter().collect();
-    match what {
-        RestartWhat::Api => one("api"),
-        RestartWhat::Nginx => one("nginx"),
-        RestartWhat::Redis => one("redis"),
+fn meant<'a>(
+    what: RestartWhat,
+    parts: &'a [PartSpec],
+    work: &Work,
+) -> Result<Vec<(&'a PartSpec, &'a Restart)>, Failure> {
+    let one = |name: &str| match restart_of(parts, name) {
+        Some(found) => Ok(vec![found]),
+        None => work.part(name).map(|_| Vec::new()),
+    };
+    Ok(match what {
+        RestartWhat::Api => one("api")?,
+        RestartWhat::Nginx => one("nginx")?,
+        RestartWhat::Redis => one("redis")?,
         RestartWhat::All => in_order(parts)
             .into_iter()
             .flat_map(|part| part.restarts.iter().map(move |restart| (part, restart)))
             .filter(|(_, restart)| restart.in_all)
             .collect(),
-    }
+    })
 }
 
 async fn restart(
@@ -68,7 +76,7 @@ async fn restart(
         restart: restart.clone(),
         run: run_info("restart"),
         patience_s: args.wait.into(),
-        endpoints: endpoints(),
+        endpoints: endpoints_of(&parts(&work.vars)),
     };
     let pins = engine.restart(request, tell).await?;
     let exposure = engine.exposure(tell).await?;

@@ -32,6 +32,7 @@ struct Rotate(RotateArgs);
 impl Job for Rotate {
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
         let Self(args) = self;
+        work.part(TAG)?;
         let templates = load_templates(work)?;
         let mut engine = Engine::start(&work.target, tell).await?;
         let mut made = make_stack(work, &engine, &templates)?;

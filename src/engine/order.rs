@@ -67,12 +67,11 @@ pub(super) fn package(resource: &Resource, host: &Host) -> Option<&'static str> 
     let of_firewall = || may_load_rules_any_time(host).then_some("ufw");
     let profile = resource.profile();
     match profile.needs {
-        Needs::Nothing | Needs::AllPackages => None,
         Needs::Package(name) => Some(name),
         Needs::Firewall => of_firewall(),
         Needs::Unit("docker.service") => Some("docker.io"),
         Needs::Unit("nginx.service") => Some("nginx"),
-        Needs::Unit(_) => None,
+        Needs::Nothing | Needs::AllPackages | Needs::Unit(_) => None,
         Needs::Place if is_of_firewall(resource) => of_firewall(),
         Needs::Place => profile.place.path().is_some_and(is_of_nginx).then_some("nginx"),
     }

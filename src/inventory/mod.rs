@@ -27,8 +27,8 @@ use serde_json::{Map, Value as Json};
 
 pub use trust::require_own;
 pub use vars::{
-    Api, Auto, Firewall, Interval, Logrotate, Network, OpenPort, Port, Protocol, Redis, Site, Tls,
-    TlsMode, Vars, Workers,
+    Api, Auto, Firewall, Interval, Logrotate, Network, OpenPort, Port, Protocol, Redis, Role, Site,
+    Tls, TlsMode, Vars, Workers,
 };
 
 use crate::failure::Failure;

@@ -9,17 +9,17 @@ use super::node::{Entry, Node, Value, get};
 use super::password::Passwords;
 use super::place::{Problem, Source, nearest};
 use super::vars::{
-    Api, Auto, Firewall, Interval, Logrotate, Network, OpenPort, Port, Protocol, Redis, Tls,
+    Api, Auto, Firewall, Interval, Logrotate, Network, OpenPort, Port, Protocol, Redis, Role, Tls,
     TlsMode, Vars, Workers,
 };
 use super::{Lookup, Warning, check, folders};
 
 /// The stack's variables.
-const KEYS: [&str; 8] =
-    ["app_dir", "server_names", "tls", "sites", "api", "redis", "firewall", "logrotate"];
+const KEYS: [&str; 9] =
+    ["roles", "app_dir", "server_names", "tls", "sites", "api", "redis", "firewall", "logrotate"];
 
 /// Keys of the stack's variables whose values are no secrets, so that a message may show them.
-const SHOWN: [&str; 21] = [
+const SHOWN: [&str; 22] = [
     "allow",
     "app_dir",
     "binary",
@@ -35,6 +35,7 @@ const SHOWN: [&str; 21] = [
     "path",
     "port",
     "renew_before",
+    "roles",
     "root",
     "server_names",
     "source",
@@ -93,11 +94,14 @@ pub(super) struct Schema<'a> {
     pub(super) folder: &'a Path,
     pub(super) lookup: Lookup,
     pub(super) warnings: Vec<Warning>,
+    /// Whether the host has the role `web`: without it nobody logs in, and no password is asked for.
+    pub(super) serves: bool,
 }
 
 impl<'a> Schema<'a> {
     pub(super) fn new(passwords: &'a Passwords, folder: &'a Path, lookup: Lookup) -> Self {
-        Self { reader: Reader::default(), passwords, folder, lookup, warnings: Vec::new() }
+        let (reader, warnings) = (Reader::default(), Vec::new());
+        Self { reader, passwords, folder, lookup, warnings, serves: true }
     }
 
     /// Refuses the port of ssh, by which this session comes in, as that of another service.
@@ -113,6 +117,8 @@ impl<'a> Schema<'a> {
     /// All of it; `None` when there are problems.
     pub(super) fn vars(&mut self, root: &Node) -> Option<Vars> {
         let root = Fields { node: root, path: "" };
+        let roles = self.part(root, "roles", Self::roles);
+        self.serves = roles.as_ref().is_none_or(|roles| roles.contains(&Role::Web));
         let app_dir = self.part(root, "app_dir", Self::own_folder);
         let server_names = self.part(root, "server_names", |schema, field| {
             schema.reader.list(field, |reader, field| {
@@ -129,6 +135,7 @@ impl<'a> Schema<'a> {
             self.require_apart(root, app_dir, sites);
         }
         Some(Vars {
+            roles: roles?,
             app_dir: app_dir?,
             server_names: server_names?,
             tls: tls?,
@@ -154,6 +161,23 @@ impl<'a> Schema<'a> {
     pub(super) fn host_path(&mut self, field: &Field) -> Option<PathBuf> {
         let expected = "an absolute path of letters, digits and `._-+@`, without `..`";
         self.reader.text(field, expected, check::host_path)
+    }
+
+    fn roles(&mut self, field: &Field) -> Option<Vec<Role>> {
+        let roles = self.reader.list(field, |reader, field| reader.choice(field, &Role::NAMES))?;
+        let twice = roles.iter().enumerate().find(|(at, role)| roles[..*at].contains(role));
+        if let Some((at, _)) = twice {
+            let message = format!("`roles[{at}]` is in the list already");
+            self.reader.problem(Problem::at(&field.node.place, message));
+            return None;
+        }
+        if roles.is_empty() {
+            let message = "`roles` is empty: a host needs at least one".to_owned();
+            let problem = Problem::at(&field.node.place, message);
+            self.reader.problem(problem.hint("leave it out for `[web, redis]`"));
+            return None;
+        }
+        Some(roles)
     }
 
     fn tls(&mut self, field: &Field) -> Option<Tls> {

@@ -147,7 +147,7 @@ impl Schema<'_> {
 
     /// What a variable is whose default is nothing: an error, unless nobody needs it now.
     pub(super) fn no_users(&mut self, path: &str) -> Option<BTreeMap<String, Secret>> {
-        if self.lookup == Lookup::Never {
+        if self.lookup == Lookup::Never || !self.serves {
             return Some(BTreeMap::new());
         }
         let message = format!("`{path}` is not set: no password is built into hwctl");

@@ -13,6 +13,8 @@ use crate::resource::Secret;
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Vars {
+    /// What the host is for. At least one.
+    pub roles: Vec<Role>,
     /// Home of the API on the host: its `.env` and its binaries. Absolute.
     pub app_dir: PathBuf,
     /// Names the host serves besides its own address.
@@ -29,6 +31,21 @@ pub struct Vars {
     pub firewall: Firewall,
     /// Rotation of nginx's logs.
     pub logrotate: Logrotate,
+}
+
+/// What a host is for in its fleet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// It serves the sites and the API.
+    Web,
+    /// It has the Redis that the API counts in.
+    Redis,
+}
+
+impl Role {
+    /// All roles by their names in the inventory.
+    pub const NAMES: [(&str, Self); 2] = [("web", Self::Web), ("redis", Self::Redis)];
 }
 
 /// How port 443 gets its certificate.

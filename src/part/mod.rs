@@ -18,20 +18,22 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::engine::Drivers;
-use crate::inventory::Vars;
+use crate::inventory::{Role, Vars};
 use crate::resource::Facts;
 use crate::spec::PartSpec;
 
 pub use api::{API_LINK, JWT_KEY};
 use build::{Builder, Contributions, HostView};
 pub use build::{Context, RenderedFile, Stack, Templates, Upload, template_sources};
-pub use nginx::{HTTP, HTTPS, endpoints, http, https};
+pub use nginx::{HTTPS, http, https};
 pub use redis::REDIS_PASSWORD;
 
 /// The operator's half of a kind of part.
 struct PartKind {
     /// The name of its part, which `--only` and `--skip` take.
     name: &'static str,
+    /// The roles that bring it. None for what every host has.
+    roles: &'static [Role],
     /// Adds what it offers to other parts.
     contribute: fn(&HostView<'_>, &mut Contributions),
     /// Says what is known of its part beyond its resources.
@@ -52,6 +54,14 @@ const KINDS: [PartKind; 8] = [
     upkeep::KIND,
     firewall::KIND,
 ];
+
+/// The kinds that the roles of a host bring.
+fn kinds_of(vars: &Vars) -> impl Iterator<Item = PartKind> {
+    let is_brought = |kind: &PartKind| {
+        kind.roles.is_empty() || kind.roles.iter().any(|role| vars.roles.contains(role))
+    };
+    KINDS.into_iter().filter(is_brought)
+}
 
 /// The names of the parts, in the order in which they are made.
 pub const TAGS: [&str; KINDS.len()] = {
@@ -85,7 +95,13 @@ pub fn load_templates(overrides: &Path) -> Result<Templates> {
 /// The parts of a host as far as they are known before it is contacted.
 #[must_use]
 pub fn parts(vars: &Vars) -> Vec<PartSpec> {
-    let view = HostView { vars, facts: &Facts::unknown() };
+    parts_on(vars, &Facts::unknown())
+}
+
+/// The parts of a host.
+#[must_use]
+pub fn parts_on(vars: &Vars, facts: &Facts) -> Vec<PartSpec> {
+    let view = HostView { vars, facts };
     described(&view, &offered(&view))
 }
 
@@ -96,13 +112,15 @@ pub fn stack(
     context: Context<'_>,
     templates: &Templates,
 ) -> Result<Stack> {
-    sites::check(vars)?;
+    if vars.roles.contains(&Role::Web) {
+        sites::check(vars)?;
+    }
     let view = HostView { vars, facts };
     let mut offered = offered(&view);
     offered.names = tls::names(vars, facts, context.address)?;
     let made = Stack::of(described(&view, &offered), &offered);
     let mut builder = Builder { vars, facts, context, templates, made, part: "" };
-    for kind in KINDS {
+    for kind in kinds_of(vars) {
         builder.part = kind.name;
         (kind.declare)(&offered, &mut builder)?;
     }
@@ -112,7 +130,7 @@ pub fn stack(
 
 fn offered(view: &HostView<'_>) -> Contributions {
     let mut offered = Contributions::default();
-    for kind in KINDS {
+    for kind in kinds_of(view.vars) {
         (kind.contribute)(view, &mut offered);
     }
     offered
@@ -124,7 +142,7 @@ fn described(view: &HostView<'_>, offered: &Contributions) -> Vec<PartSpec> {
         (kind.describe)(view, offered, &mut spec);
         spec
     };
-    KINDS.map(spec).into()
+    kinds_of(view.vars).map(spec).collect()
 }
 
 #[cfg(test)]

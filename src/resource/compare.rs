@@ -5,7 +5,10 @@ use std::collections::{HashMap, HashSet};
 
 use anyhow::Result;
 
-use super::{Host, Id, Outcome, Reading, Resource, Weighed};
+use crate::resource::host::{Host, Outcome};
+use crate::resource::kinds::kind::{Reading, Weighed};
+use crate::resource::model::id::Id;
+use crate::resource::registry::Resource;
 
 /// Compares resources that were read. The results are in the order of `read`, which decides nothing else.
 pub fn compare(read: Vec<(&Resource, Result<Reading<'_>>)>, host: &Host) -> Vec<Result<Weighed>> {
@@ -50,7 +53,9 @@ impl Order {
         let (places, later): (Vec<usize>, Vec<usize>) = (0..resources.len()).partition(is_free);
         let dependent = later.iter().map(|place| (resources[*place].id(), *place)).collect();
         let mut order = Self { sources, dependent, seen: HashSet::new(), places };
-        later.into_iter().for_each(|place| order.visit(place));
+        for place in later {
+            order.visit(place);
+        }
         order.places
     }
 
@@ -73,9 +78,14 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::kind::weigh;
-    use super::super::{Content, File, HostSecret, Link, OnChange, Owner, Part, Unit, UnitState};
     use super::*;
+    use crate::resource::host::fs::Owner;
+    use crate::resource::kinds::file::File;
+    use crate::resource::kinds::file::content::{Content, Part};
+    use crate::resource::kinds::host_secret::HostSecret;
+    use crate::resource::kinds::kind::weigh;
+    use crate::resource::kinds::link::Link;
+    use crate::resource::kinds::unit::{OnChange, Unit, UnitState};
 
     fn unit(inputs: Vec<Id>) -> Unit {
         Unit {

@@ -2,390 +2,60 @@
 //!
 //! A kind reads the host through [`Host`] and nothing else; it knows no ssh, no terminal and no
 //! inventory. [`Resource`] is the sum of all kinds and the only type the engine handles.
+//!
+//! Imports run down only: `registry` and `compare`, then `kinds`, `cache`, `host`, `model`.
 
-mod as_text;
-mod attributes;
-mod back;
-mod batch;
-mod certificate;
-mod change;
+mod cache;
 mod compare;
-mod container;
-mod content;
-mod digest_cache;
-mod directory;
-mod docker;
-mod entry;
-mod facts;
-mod file;
-mod firewall;
-mod fs;
-mod hash;
-mod hash_vouchers;
-mod hint;
 mod host;
-mod host_secret;
-mod image;
-mod image_layers;
-mod interfaces;
-mod json_settings;
-mod kept_lines;
-mod kind;
+mod kinds;
 #[cfg(test)]
 mod law_tests;
-mod link;
-mod listeners;
-mod netlink;
-mod nginx_reload;
-mod packages;
-mod path_state;
-mod profile;
-mod saved;
-mod secret;
-mod sysctl;
-mod systemd;
-mod unit;
-mod user;
-mod volume;
+mod model;
+mod registry;
 
-use std::fmt;
-use std::path::{Path, PathBuf};
-
-use anyhow::Result;
-use serde::{Deserialize, Serialize};
-
-pub use certificate::{
+pub use cache::digest_cache::{file_digest, identity};
+pub use compare::compare;
+pub use host::docker::require as require_docker;
+pub use host::entry::{MAX_FILE, sweep};
+pub use host::fs::{Owner, user_name, write_atomic};
+pub use host::interfaces::outer_interfaces;
+pub use host::listeners::{Listener, listeners, listeners_of};
+pub use host::path_state::PathState;
+pub use host::systemd::{reload_systemd_if_owed, reload_systemd_if_stale, show as show_units};
+pub use host::units::read_units;
+pub use host::{BlobSource, Host, Outcome, Progress, Stamp, last_lines};
+pub use kinds::certificate::{
     Certificate, CertificateInfo, CertificateState, certificate_info, expiry, fingerprint,
 };
-pub use change::{Action, Back, Change, Detail};
-pub use compare::compare;
-pub use container::redis;
-pub use container::redis::RedisData;
-pub use container::{Container, ContainerState, Mount, MountSource, PublishedPort};
-pub use content::{Blob, Content, HashScheme, Part, hex, sha256};
-pub use digest_cache::{file_digest, identity};
-pub use directory::{Directory, DirectoryState};
-pub use docker::require as require_docker;
-pub use entry::{MAX_FILE, sweep};
-pub use facts::{Facts, Version};
-pub use file::{Absent, File};
-pub use firewall::{
+pub use kinds::container::redis::RedisData;
+pub use kinds::container::{Container, ContainerState, Mount, MountSource, PublishedPort, redis};
+pub use kinds::directory::{Directory, DirectoryState};
+pub use kinds::file::content::{Content, Part};
+pub use kinds::file::json_settings::JsonSettings;
+pub use kinds::file::{Absent, File};
+pub use kinds::firewall::{
     Exposure, Firewall, FirewallPort, FirewallState, Opening, Transport, exposure,
     is_firewall_loaded, may_load_rules_any_time,
 };
-pub use fs::{Owner, user_name, write_atomic};
-pub use hint::{Advise, Hint};
-pub use host::{BlobSource, Host, Outcome, Progress, Stamp, last_lines};
-pub use host_secret::{HostSecret, HostSecretState};
-pub use image::{Image, ImageState};
-pub use interfaces::outer_interfaces;
-pub use json_settings::JsonSettings;
-pub(crate) use kind::Kind;
-pub use kind::{Examined, Reading, Weighed};
-use kind::{examine, examine_back, pass_over, read};
-pub use link::Link;
-pub use listeners::{Listener, listeners, listeners_of};
-pub use nginx_reload::{reload_nginx, test_nginx};
-pub use packages::{Packages, PackagesState, installed_version};
-pub use path_state::PathState;
-pub use profile::{Needs, Pace, Place, Profile, Risk, Undo};
-pub use saved::{Saved, decode, encode};
-pub use secret::Secret;
-pub use sysctl::Sysctl;
-use systemd::reload_systemd;
-pub use systemd::{reload_systemd_if_owed, reload_systemd_if_stale, show as show_units};
-pub use unit::{OnChange, TRIAL_FOLDER, Unit, UnitState, read_units};
-pub use user::{User, UserState};
-pub use volume::{Volume, VolumeState};
-
-/// Names one resource of a host: its kind and its name, such as `file /etc/nginx/nginx.conf`.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Id(String);
-
-impl Id {
-    /// An id of a kind and a name.
-    pub fn new(kind: &str, name: impl fmt::Display) -> Self {
-        Self(format!("{kind} {name}"))
-    }
-
-    /// The id as text.
-    #[must_use]
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-/// The kinds as one enum, and each operation handed on to the kind; boxed, since the largest kind's
-/// would otherwise be the size of all.
-macro_rules! kinds {
-    ($($name:ident),* $(,)?) => {
-        /// One thing the host should have.
-        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-        #[allow(missing_docs, reason = "each kind is documented at its own type")]
-        pub enum Resource {
-            $($name($name),)*
-        }
-
-        $(impl From<$name> for Resource {
-            fn from(kind: $name) -> Self {
-                Self::$name(kind)
-            }
-        })*
-
-        impl Resource {
-            /// The resource's name.
-            #[must_use]
-            pub fn id(&self) -> Id {
-                match self { $(Self::$name(kind) => kind.id(),)* }
-            }
-
-            /// A resource to be read, not made: one whose state its id alone leads to.
-            #[must_use]
-            pub fn by_id(id: &Id) -> Option<Self> {
-                let (word, name) = id.0.split_once(' ')?;
-                $(if word == $name::WORD {
-                    return $name::named(name).map(Self::$name);
-                })*
-                None
-            }
-
-            /// What the engine asks of every resource.
-            #[must_use]
-            pub fn profile(&self) -> Profile<'_> {
-                match self { $(Self::$name(kind) => kind.profile(),)* }
-            }
-
-            /// The resource as the journal keeps it: what an undo needs and no password.
-            #[must_use]
-            pub fn for_journal(&self) -> Self {
-                match self { $(Self::$name(kind) => Self::$name(kind.for_journal()),)* }
-            }
-
-            /// The resources that have to be compared before this one.
-            #[must_use]
-            pub fn depends_on(&self) -> Vec<Id> {
-                match self { $(Self::$name(kind) => kind.depends_on(),)* }
-            }
-
-            /// Says what will be read, so that reads can be done together.
-            pub fn expect(&self, host: &Host) {
-                match self { $(Self::$name(kind) => kind.expect(host),)* }
-            }
-
-            /// Reads what the host has, for a plan.
-            pub async fn read(&self, host: &Host) -> Result<Reading<'_>> {
-                match self { $(Self::$name(kind) => Box::pin(read(kind, host)).await,)* }
-            }
-
-            /// Reads what the host has, for those that are started with it while a plan passes this
-            /// resource over.
-            pub async fn pass_over(&self, host: &Host) -> Result<Outcome> {
-                match self { $(Self::$name(kind) => Box::pin(pass_over(kind, host)).await,)* }
-            }
-
-            /// Reads what the host has and says what has to change.
-            pub async fn examine(&self, host: &Host) -> Result<Examined> {
-                match self { $(Self::$name(kind) => Box::pin(examine(kind, host)).await,)* }
-            }
-
-            /// Reads what the host has, and says what brings it back to the state `to`.
-            pub async fn examine_back(&self, to: &Saved, host: &Host) -> Result<(Saved, Back)> {
-                match self { $(Self::$name(kind) => Box::pin(examine_back(kind, to, host)).await,)* }
-            }
-
-            /// Brings the host from the state `before` to the desired one.
-            pub async fn apply(&self, before: &Saved, host: &Host) -> Result<()> {
-                match self {
-                    $(Self::$name(kind) => {
-                        let before = before.state()?;
-                        Box::pin(kind.apply(&before, host)).await
-                    })*
-                }
-            }
-
-            /// Waits while something else on the host works on what `apply` changes.
-            pub async fn wait_for_others(&self, host: &Host) -> Result<()> {
-                match self { $(Self::$name(kind) => Box::pin(kind.wait_for_others(host)).await,)* }
-            }
-
-            /// Begins a change that goes on beside others; no other change is made meanwhile.
-            pub async fn launch(&self, before: &Saved, host: &Host) -> Result<()> {
-                match self {
-                    $(Self::$name(kind) => {
-                        let before = before.state()?;
-                        Box::pin(kind.launch(&before, host)).await
-                    })*
-                }
-            }
-
-            /// Finishes a change that [`Self::launch`] has begun.
-            pub async fn settle(&self, before: &Saved, host: &Host) -> Result<()> {
-                match self {
-                    $(Self::$name(kind) => {
-                        let before = before.state()?;
-                        Box::pin(kind.settle(&before, host)).await
-                    })*
-                }
-            }
-
-            /// Removes what a run that was cut off has left beside it, such as a second one on trial.
-            pub async fn sweep(&self, host: &Host) -> Result<()> {
-                match self { $(Self::$name(kind) => Box::pin(kind.sweep(host)).await,)* }
-            }
-
-            /// The first of two steps in which a service is taken back: stops one that did not run
-            /// before.
-            pub async fn release(&self, before: &Saved, host: &Host) -> Result<()> {
-                match self {
-                    $(Self::$name(kind) => {
-                        let before = before.state()?;
-                        Box::pin(kind.release(&before, host)).await
-                    })*
-                }
-            }
-
-            /// Brings the host back to the state `to` for good.
-            pub async fn restore(&self, to: &Saved, host: &Host) -> Result<()> {
-                match self {
-                    $(Self::$name(kind) => {
-                        let to = to.state()?;
-                        Box::pin(kind.restore(&to, host)).await
-                    })*
-                }
-            }
-
-            /// Takes an `apply` back: brings the host to the state `before`.
-            pub async fn undo(&self, before: &Saved, host: &Host) -> Result<()> {
-                match self {
-                    $(Self::$name(kind) => {
-                        let before = before.state()?;
-                        Box::pin(kind.undo(&before, host)).await
-                    })*
-                }
-            }
-        }
-    };
-}
-
-kinds!(
-    Absent,
-    Certificate,
-    Container,
-    Directory,
-    File,
-    Firewall,
-    HostSecret,
-    Image,
-    Link,
-    Packages,
-    Sysctl,
-    Unit,
-    User,
-    Volume,
-);
-
-impl Resource {
-    /// Refuses a change of what the host's file system does not let anybody change.
-    pub fn require_mutable(&self, host: &Host) -> Result<()> {
-        let written = self.profile().written;
-        written.iter().flatten().try_for_each(|path| fs::require_mutable(&host.path(path)))
-    }
-
-    /// The path it is at, for those that are one.
-    #[must_use]
-    pub fn path(&self) -> Option<&Path> {
-        self.profile().place.path()
-    }
-
-    /// The state in which nothing is at the resource's path; `None` for a resource that is no file,
-    /// folder or link.
-    #[must_use]
-    pub fn nothing(&self) -> Option<Saved> {
-        match self.profile().place {
-            Place::Folder(_) => Saved::of(&DirectoryState::Absent).ok(),
-            Place::Leaf(_) | Place::Vacant(_) => Saved::of(&PathState::Absent).ok(),
-            Place::Nowhere | Place::Bundle(_) => None,
-        }
-    }
-
-    /// Whether the host has something of the resource's own type at its path.
-    #[must_use]
-    pub fn is_at_its_path(&self, host: &Host) -> bool {
-        let place = self.profile().place;
-        let found = place.path().map(|path| host.path(path).symlink_metadata());
-        found.is_some_and(|found| found.is_ok_and(|found| found.is_dir() == place.is_folder()))
-    }
-
-    /// The resources that it is started with.
-    #[must_use]
-    pub fn inputs(&self) -> &[Id] {
-        self.profile().inputs
-    }
-
-    /// The bytes it needs that travel apart from it.
-    #[must_use]
-    pub fn blob(&self) -> Option<&Blob> {
-        self.profile().blob
-    }
-
-    /// Whether it holds what cannot be made again: it is removed only when that is asked for.
-    #[must_use]
-    pub fn is_data(&self) -> bool {
-        self.profile().is_data
-    }
-
-    /// Where a link leads in an earlier state.
-    #[must_use]
-    pub fn target_in(&self, state: &Saved) -> Option<PathBuf> {
-        self.profile().target?;
-        match state.state().ok()? {
-            PathState::Link { target, .. } => Some(target),
-            PathState::Absent | PathState::File { .. } | PathState::Other(_) => None,
-        }
-    }
-
-    /// What the versions of one program have in common: their path without the version.
-    #[must_use]
-    pub fn series(&self) -> Option<&str> {
-        self.profile().series
-    }
-
-    /// Whether it is a unit or works like one (a container, the firewall): those run what the
-    /// others configure, and are undone in two steps.
-    #[must_use]
-    pub fn is_service(&self) -> bool {
-        self.profile().undo.is_of_service()
-    }
-
-    /// Whether this is a unit that does not run in an earlier state.
-    #[must_use]
-    pub fn is_stopped_in(&self, state: &Saved) -> bool {
-        let Needs::Unit(_) = self.profile().needs else { return false };
-        state.state().is_ok_and(|state: UnitState| !state.was_active())
-    }
-}
-
-/// Keeps what was found out and may hold for the next run: hashes of passwords, digests of large files, the
-/// rules in the kernel.
-pub fn keep_for_next_run(host: &Host) {
-    // Without them a next run is slower, and no less right.
-    for kept in [host.keep_vouchers(), host.keep_digests(), firewall::keep_listing(host)] {
-        drop(kept);
-    }
-}
-
-/// A resource in its stack: with the tag that `--only` and `--skip` know it by.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Declared {
-    /// The part of the stack it belongs to, such as `nginx`.
-    pub tag: String,
-    /// The resource.
-    pub resource: Resource,
-}
+pub use kinds::host_secret::{HostSecret, HostSecretState};
+pub use kinds::image::{Image, ImageState};
+pub use kinds::kind::{Examined, Reading, Weighed};
+pub use kinds::link::Link;
+pub use kinds::packages::{Packages, PackagesState, installed_version};
+pub use kinds::sysctl::Sysctl;
+pub use kinds::unit::nginx_reload::{reload_nginx, test_nginx};
+pub use kinds::unit::{OnChange, TRIAL_FOLDER, Unit, UnitState};
+pub use kinds::user::{User, UserState};
+pub use kinds::volume::{Volume, VolumeState};
+pub use model::blob::Blob;
+pub use model::change::{Action, Back, Change, Detail};
+pub use model::digest::{hex, sha256};
+pub use model::facts::{Facts, Version};
+pub use model::hint::{Advise, Hint};
+pub use model::id::Id;
+pub use model::password_hash::HashScheme;
+pub use model::profile::{Needs, Pace, Place, Profile, Risk, Undo};
+pub use model::saved::{Saved, decode, encode};
+pub use model::secret::Secret;
+pub use registry::{Declared, Resource, keep_for_next_run};

@@ -20,6 +20,10 @@ pub struct PartSpec {
     pub endpoints: Vec<Endpoint>,
     /// What is looked at on the host to know whether it works.
     pub probes: Vec<Probe>,
+    /// What a client asks to know whether it works.
+    pub questions: Vec<Question>,
+    /// TCP ports that it listens on for the host alone: no client may reach them.
+    pub private_ports: Vec<u16>,
     /// Its logs, in the order in which they are listed.
     pub logs: Vec<Log>,
     /// What of it can be restarted.
@@ -54,6 +58,12 @@ pub fn in_order(parts: &[PartSpec]) -> Vec<&PartSpec> {
         place(part, parts, &mut visited, &mut ordered);
     }
     ordered
+}
+
+/// The endpoints of all parts.
+#[must_use]
+pub fn endpoints_of(parts: &[PartSpec]) -> Vec<Endpoint> {
+    parts.iter().flat_map(|part| part.endpoints.clone()).collect()
 }
 
 /// What `restart` knows by this name, with its part.
@@ -105,6 +115,35 @@ pub enum Pin {
     File(PathBuf),
     /// Not at all: it speaks HTTP without TLS.
     Plain,
+}
+
+/// A question to an endpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// The endpoint's name.
+    pub endpoint: String,
+    /// The path that is asked for, such as `/open/`.
+    pub path: String,
+    /// What is right.
+    pub wanted: Wanted,
+}
+
+/// The answers that are right.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Wanted {
+    /// A page.
+    Page {
+        /// The status codes that are right.
+        statuses: Vec<u16>,
+        /// A text that the body holds.
+        holds: Option<String>,
+        /// Whether the answer depends on the client's address.
+        is_listed: bool,
+    },
+    /// A redirect to the same path of another endpoint, which this names.
+    RedirectTo(String),
+    /// Any answer, as long as the endpoint serves its certificate.
+    Certificate,
 }
 
 /// Something that shows whether a part works, looked at on the host.

@@ -42,6 +42,7 @@ mod reach;
 mod redis_data;
 mod reference;
 mod refusals;
+mod roles;
 mod safety;
 mod schema;
 mod secrets;
@@ -53,6 +54,7 @@ mod way_on;
 const TESTS: &[&[harness::Case]] = &[
     faults::TESTS,
     secrets::TESTS,
+    roles::TESTS,
     bad_changes::TESTS,
     become_root::TESTS,
     api::TESTS,

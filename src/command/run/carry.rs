@@ -8,7 +8,6 @@ use super::look::{look_after, look_before};
 use super::{PlannedRun, Settings};
 use crate::command::sight::Sight;
 use crate::failure::{Exit, Failure};
-use crate::part::endpoints;
 use crate::remote::{Engine, Tell};
 use crate::resource::Blob;
 
@@ -30,13 +29,14 @@ impl PlannedRun<'_> {
             None => (None, Vec::new()),
         };
         let pins = engine.apply(planned.fingerprint, &uploads, tell).await?;
-        // A run of a part may come before the one that makes the host serve.
-        let Some(outside) = settings.outside.filter(|_| pins.recognize_any(&endpoints())) else {
-            return engine.keep(tell).await;
-        };
+        let Some(outside) = settings.outside else { return engine.keep(tell).await };
         // What cannot be told of others fails no run.
         let exposure = engine.exposure(tell).await.unwrap_or_default();
-        let expected = outside(&engine.facts, &exposure, Some(pins));
+        let expected = outside(&engine.facts, &exposure, Some(pins.clone()));
+        // A run of a part may come before the one that makes the host serve.
+        if !pins.recognize_any(&expected.endpoints) {
+            return engine.keep(tell).await;
+        }
         let sight = match before {
             // Ports that this run has shut are its fault.
             Some(Sight::AsClient(_)) => Sight::as_client(engine).await,

@@ -9,6 +9,7 @@ use crate::client::Expected;
 use crate::command::sight::Sight;
 use crate::event::What;
 use crate::remote::{Engine, Tell};
+use crate::resource::Exposure;
 
 /// How long a host that may not serve at all is looked at before a run of a part.
 const GLANCE: Duration = Duration::from_secs(3);
@@ -27,6 +28,10 @@ pub(super) async fn look_before(
              closed is not looked at from outside"
         );
         tell(What::Warning { message });
+    }
+    let serves = !outside(&engine.facts, &Exposure::default(), None).endpoints.is_empty();
+    if !serves {
+        return (Some(Sight::as_client(engine).await), Vec::new());
     }
     let sight = Sight::find(engine).await;
     if !matches!(sight, Sight::AsClient(_)) {

@@ -12,7 +12,7 @@ use crate::client::{Expected, Pins};
 use crate::engine::protocol::{CONFIRM_TIMEOUT_S, Goal, PlanRequest};
 use crate::event::{self, Outcome, What};
 use crate::failure::Failure;
-use crate::part::{Upload, endpoints};
+use crate::part::Upload;
 use crate::remote::{Engine, Planned, Tell};
 use crate::resource::{Exposure, Facts};
 
@@ -141,18 +141,20 @@ impl<'a> Run<'a> {
         tell: Tell<'_>,
     ) -> Result<PlannedRun<'a>, Failure> {
         let Self { verb, goal, is_check, patience, confirm_timeout, rehearses, settings } = self;
-        // Ports are opened and closed by the run: only nginx can be tried before it.
-        let rehearsal = settings.outside.filter(|_| rehearses).map(|outside| Expected {
-            closed: Vec::new(),
-            ..outside(&engine.facts, &Exposure::default(), None)
-        });
+        let expected =
+            settings.outside.map(|outside| outside(&engine.facts, &Exposure::default(), None));
+        let endpoints = expected.as_ref().map(|expected| expected.endpoints.clone());
+        // Ports are opened and closed by the run: only the web server can be tried before it.
+        let rehearsal = expected
+            .filter(|_| rehearses)
+            .map(|expected| Expected { closed: Vec::new(), ..expected });
         let request = PlanRequest {
             goal,
             run: (!is_check).then(|| run_info(verb)),
             patience_s: patience.as_secs(),
             keep_on_failure: settings.keep_on_failure,
             confirm_timeout_s: confirm_timeout.as_secs(),
-            endpoints: endpoints(),
+            endpoints: endpoints.unwrap_or_default(),
             outside: rehearsal,
         };
         tell(What::Step { message: "reading the host".to_owned(), fraction: None });

@@ -9,10 +9,10 @@ use serde::Serialize;
 
 use super::PartKind;
 use super::build::{Builder, Contributions, HostView, Route, RouteTarget, Upload, folder};
-use super::nginx::page;
-use super::redis::SOCKET as REDIS_SOCKET;
+use super::nginx::{page, question};
+use super::redis::{REDIS_PASSWORD, SOCKET as REDIS_SOCKET};
 use crate::failure::Failure;
-use crate::inventory::Workers;
+use crate::inventory::{Role, Workers};
 use crate::resource::{Content, File, Id, Link, OnChange, Owner, TRIAL_FOLDER, Unit, User};
 use crate::spec::{
     Group, Log, LogFormat, LogSource, Look, PartSpec, Probe, Restart, RestartMethod,
@@ -50,12 +50,13 @@ struct Service<'a> {
 
 pub(super) const KIND: PartKind = PartKind {
     name: "api",
+    roles: &[Role::Web],
     contribute: |view, offered| {
         let (name, path) = ("flask".to_owned(), "/flask".to_owned());
         offered.routes.push(("api", Route { name, path, target: RouteTarget::Application }));
         offered.database_client = Some(user(view));
     },
-    describe: |_, _, spec| describe(spec),
+    describe: |_, offered, spec| describe(offered, spec),
     declare,
 };
 
@@ -78,7 +79,7 @@ fn check_home(home: &Path) -> Result<()> {
     }
 }
 
-fn describe(spec: &mut PartSpec) {
+fn describe(offered: &Contributions, spec: &mut PartSpec) {
     spec.driver = Some("api".to_owned());
     spec.requires = vec!["redis".to_owned()];
     let unit =
@@ -87,9 +88,18 @@ fn describe(spec: &mut PartSpec) {
         unit(SOCKET),
         unit(SERVICE),
         page("/flask/api/ping"),
-        page("/flask/api/health"),
         Probe { name: "socket of the API".to_owned(), group: Group::Host, look: Look::Driver },
     ];
+    spec.questions = vec![
+        question("/flask/api/ping", 200, Some("{\"status\":\"ok\"}")),
+        question("/flask/api/count", 401, None),
+        question("/flask/swagger/", 200, None),
+    ];
+    // Without its database the API runs, and says that it is not healthy.
+    if offered.has_database {
+        spec.probes.insert(3, page("/flask/api/health"));
+        spec.questions.insert(1, question("/flask/api/health", 200, None));
+    }
     let restart = |name: &str, label: &str, method, in_all| Restart {
         name: name.to_owned(),
         label: label.to_owned(),
@@ -185,6 +195,7 @@ fn settings(builder: &mut Builder<'_>, environment: &Path) -> Result<Id> {
         },
     };
     builder.host_secret(JWT_KEY, 32);
+    builder.host_secret(REDIS_PASSWORD, 32);
     builder.shared_directory("/etc/hwctl", 0o755);
     builder.directory(SETTINGS_FOLDER, 0o700);
     // systemd reads it as root before it becomes the service's user.

@@ -17,6 +17,8 @@ pub(crate) struct Contributions {
     pub(crate) certificate: Option<CertificateAt>,
     /// What the host is called.
     pub(crate) names: Names,
+    /// Whether the host has the database of its applications.
+    pub(crate) has_database: bool,
     /// The user of the host that connects to the database's socket.
     pub(crate) database_client: Option<User>,
 }

@@ -210,9 +210,9 @@ impl Builder<'_> {
         Ok(self.add(File { path: path.into(), content, mode, owner }))
     }
 
-    /// A secret that the host makes for itself, of so many random bytes.
+    /// A secret that the host makes for itself, of so many random bytes. Other parts may want it as well.
     pub(crate) fn host_secret(&mut self, name: &str, bytes: usize) {
-        self.add(HostSecret { name: name.to_owned(), bytes, renew: false });
+        self.ensure(HostSecret { name: name.to_owned(), bytes, renew: false });
     }
 
     /// A directory of root's that other parts may want as well.

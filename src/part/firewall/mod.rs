@@ -38,6 +38,7 @@ enum Family {
 
 pub(super) const KIND: PartKind = PartKind {
     name: "firewall",
+    roles: &[],
     contribute: |_, offered| {
         offered.packages.push(("firewall", Package { name: "ufw", alternatives: &[] }));
     },

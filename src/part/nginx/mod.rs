@@ -10,10 +10,11 @@ use serde::Serialize;
 
 use super::PartKind;
 use super::build::{Builder, CertificateAt, Contributions, Nothing, Package, RouteTarget};
-use crate::inventory::Network;
+use crate::inventory::{Network, Role};
 use crate::resource::{Absent, Facts, Id, Link, OnChange, Unit, Version};
 use crate::spec::{
-    Endpoint, Group, Log, LogFormat, LogSource, Look, PartSpec, Pin, Probe, Restart, RestartMethod,
+    Endpoint, Group, Log, LogFormat, LogSource, Look, PartSpec, Pin, Probe, Question, Restart,
+    RestartMethod, Wanted,
 };
 
 /// Before this version `http2` is an option of `listen`.
@@ -63,13 +64,12 @@ struct Location<'a> {
 const CERTIFICATE: &str = "/etc/nginx/ssl/homework.crt";
 
 /// The name of the endpoint that leads clients to the other one.
-pub const HTTP: &str = "http";
+const HTTP: &str = "http";
 /// The name of the endpoint of all sites and of the API.
 pub const HTTPS: &str = "https";
 
 /// Where clients reach the stack, and how they recognize it.
-#[must_use]
-pub fn endpoints() -> Vec<Endpoint> {
+fn endpoints() -> Vec<Endpoint> {
     vec![http(), https()]
 }
 
@@ -87,6 +87,7 @@ pub fn https() -> Endpoint {
 
 pub(super) const KIND: PartKind = PartKind {
     name: "nginx",
+    roles: &[Role::Web],
     contribute: |_, offered| {
         offered.packages.push(("nginx", Package { name: "nginx", alternatives: &[] }));
     },
@@ -114,6 +115,11 @@ fn describe(offered: &Contributions, spec: &mut PartSpec) {
         },
         page("/"),
     ];
+    spec.questions = vec![Question {
+        endpoint: HTTP.to_owned(),
+        path: "/".to_owned(),
+        wanted: Wanted::RedirectTo(HTTPS.to_owned()),
+    }];
     // A route of files has its logs with them.
     let of_applications = offered.routes.iter().filter_map(|(_, route)| match route.target {
         RouteTarget::Application => Some(log_files(&route.name, &format!("{}_", route.name))),
@@ -129,6 +135,13 @@ pub(super) fn page(path: &str) -> Probe {
         group: Group::Page,
         look: Look::Page { endpoint: HTTPS.to_owned(), path: path.to_owned() },
     }
+}
+
+/// A question to a page that has one right answer, the same for all clients.
+pub(super) fn question(path: &str, status: u16, holds: Option<&str>) -> Question {
+    let (statuses, holds) = (vec![status], holds.map(str::to_owned));
+    let wanted = Wanted::Page { statuses, holds, is_listed: false };
+    Question { endpoint: HTTPS.to_owned(), path: path.to_owned(), wanted }
 }
 
 /// An access log and an error log, which have one name.

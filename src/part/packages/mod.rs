@@ -6,6 +6,7 @@ use crate::resource::Packages;
 
 pub(super) const KIND: PartKind = PartKind {
     name: "packages",
+    roles: &[],
     contribute: |_, offered| {
         // Pulling an image needs the certificates, which docker.io only recommends.
         for name in ["logrotate", "ca-certificates"] {

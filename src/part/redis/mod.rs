@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use super::PartKind;
 use super::build::{Builder, Contributions, Nothing, Passwords, Upload, folder};
-use crate::inventory::Vars;
+use crate::inventory::{Role, Vars};
 use crate::resource::{
     Container, Directory, File, Image, Mount, MountSource, OnChange, Owner, PublishedPort,
     RedisData, Sysctl, Unit, Volume,
@@ -34,9 +34,11 @@ const PORT: u16 = 6379;
 
 pub(super) const KIND: PartKind = PartKind {
     name: "redis",
+    roles: &[Role::Redis],
     contribute: |view, offered| {
         let packages = docker::packages(view.facts);
         offered.packages.extend(packages.into_iter().map(|package| ("redis", package)));
+        offered.has_database = true;
     },
     describe: |view, _, spec| describe(spec, view.vars),
     declare,
@@ -48,6 +50,7 @@ pub const REDIS_PASSWORD: &str = "redis-password";
 fn describe(spec: &mut PartSpec, vars: &Vars) {
     spec.driver = Some("redis".to_owned());
     spec.has_dump = true;
+    spec.private_ports = vec![vars.redis.port];
     spec.restarts = vec![Restart {
         name: "redis".to_owned(),
         label: vars.redis.container.clone(),

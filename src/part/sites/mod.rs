@@ -7,20 +7,21 @@ use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
 use super::PartKind;
-use super::build::{Builder, Contributions, Route, RouteTarget, Upload, folder};
-use super::nginx::log_files;
+use super::build::{Builder, Contributions, HostView, Route, RouteTarget, Upload, folder};
+use super::nginx::{HTTPS, log_files};
 use crate::failure::Failure;
-use crate::inventory::{Site, Vars};
-use crate::resource::{Content, File, Owner};
-use crate::spec::PartSpec;
+use crate::inventory::{Role, Site, Vars};
+use crate::resource::{Content, Facts, File, Owner};
+use crate::spec::{PartSpec, Question, Wanted};
 
 pub(super) const KIND: PartKind = PartKind {
     name: "sites",
+    roles: &[Role::Web],
     contribute: |view, offered| {
         let routes = view.vars.sites.iter().map(|(name, site)| ("sites", route(name, site)));
         offered.routes.extend(routes);
     },
-    describe: |view, _, spec| describe(spec, view.vars),
+    describe: |view, _, spec| describe(view, spec),
     declare,
 };
 
@@ -57,8 +58,25 @@ fn htpasswd(name: &str) -> PathBuf {
     }
 }
 
-fn describe(spec: &mut PartSpec, vars: &Vars) {
-    spec.logs = vars.sites.keys().flat_map(|name| log_files(name, &format!("{name}_"))).collect();
+fn describe(view: &HostView<'_>, spec: &mut PartSpec) {
+    spec.questions = view.vars.sites.values().map(|site| question(site, view.facts)).collect();
+    spec.logs =
+        view.vars.sites.keys().flat_map(|name| log_files(name, &format!("{name}_"))).collect();
+}
+
+/// A closed site answers 403 to those who are not on its list, and asks the others who they are.
+fn question(site: &Site, facts: &Facts) -> Question {
+    let listed = facts.ssh_client.map(|us| site.allow.iter().any(|network| network.contains(us)));
+    let let_in = if site.users.is_empty() { 200 } else { 401 };
+    let statuses = match listed {
+        _ if site.allow.is_empty() => vec![let_in],
+        Some(true) => vec![let_in],
+        Some(false) => vec![403],
+        None => vec![let_in, 403],
+    };
+    let path = if site.path.ends_with('/') { site.path.clone() } else { format!("{}/", site.path) };
+    let wanted = Wanted::Page { statuses, holds: None, is_listed: !site.allow.is_empty() };
+    Question { endpoint: HTTPS.to_owned(), path, wanted }
 }
 
 /// Refuses sites that could not be served side by side.

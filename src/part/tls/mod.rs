@@ -11,12 +11,13 @@ use serde::Serialize;
 use super::PartKind;
 use super::build::{Builder, CertificateAt, Contributions, Names};
 use crate::failure::Failure;
-use crate::inventory::{TlsMode, Vars};
+use crate::inventory::{Role, TlsMode, Vars};
 use crate::resource::{Certificate, Facts, OnChange, Unit};
 use crate::spec::{Group, Look, PartSpec, Probe};
 
 pub(super) const KIND: PartKind = PartKind {
     name: "tls",
+    roles: &[Role::Web],
     contribute: |_, offered| {
         offered.certificate =
             Some(CertificateAt { certificate: CERTIFICATE.into(), key: KEY.into() });

@@ -19,24 +19,32 @@ struct Rotation {
 
 pub(super) const KIND: PartKind = PartKind {
     name: "host",
+    roles: &[],
     contribute: |_, _| {},
-    describe: |_, _, spec| describe(spec),
+    describe: |_, offered, spec| describe(offered, spec),
     declare,
 };
 
-fn describe(spec: &mut PartSpec) {
+fn describe(offered: &Contributions, spec: &mut PartSpec) {
+    // Only a web server has logs in files.
+    if offered.routes.is_empty() {
+        return;
+    }
     spec.driver = Some("upkeep".to_owned());
     spec.probes =
         vec![Probe { name: "log rotation".to_owned(), group: Group::Host, look: Look::Driver }];
 }
 
-fn declare(_: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
+fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
     // The binary looks at the name it was called by.
     for command in ["check-flask", "restart-flask"] {
         builder.add(Link {
             path: format!("/usr/local/bin/{command}").into(),
             target: builder.context.binary.to_owned(),
         });
+    }
+    if offered.routes.is_empty() {
+        return Ok(());
     }
     // The package's own file: a second one for the same logs would make logrotate skip both.
     let rotation =

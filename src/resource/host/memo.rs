@@ -5,8 +5,9 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::super::{Id, sha256};
 use super::Host;
+use crate::resource::model::digest::sha256;
+use crate::resource::model::id::Id;
 
 /// What a plan leaves of one resource.
 #[derive(Clone, Debug, PartialEq, Eq)]

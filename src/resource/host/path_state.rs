@@ -1,0 +1,174 @@
+//! What is at a path that should have a file, a link or nothing, and the way back to it.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use rustix::fs::FileType;
+use serde::{Deserialize, Serialize};
+
+use crate::resource::host::Host;
+use crate::resource::host::attributes::{Attributes, LinkAttributes};
+use crate::resource::host::entry::{Entry, NewFile};
+use crate::resource::host::fs::{make_private, type_text};
+use crate::resource::model::hint::Advise;
+
+/// What is at a path.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PathState {
+    /// Nothing.
+    Absent,
+    /// A regular file.
+    File {
+        /// Permission bits.
+        mode: u32,
+        /// Owner.
+        uid: u32,
+        /// Group.
+        gid: u32,
+        /// Content.
+        #[serde(with = "serde_bytes")]
+        bytes: Vec<u8>,
+        /// ACL, extended attributes, flags, time and holes of the file.
+        #[serde(default)]
+        attributes: Box<Attributes>,
+    },
+    /// A symbolic link.
+    Link {
+        /// Where it points.
+        target: PathBuf,
+        /// Owner and time of the link itself.
+        #[serde(default)]
+        attributes: LinkAttributes,
+    },
+    /// Anything else, by the name of its type.
+    Other(String),
+}
+
+impl PathState {
+    pub(in crate::resource) fn read(path: &Path, host: &Host) -> Result<Self> {
+        let Some(entry) = Entry::find(path)? else { return Ok(Self::Absent) };
+        let Some(found) = entry.look()? else { return Ok(Self::Absent) };
+        Ok(match FileType::from_raw_mode(found.st_mode) {
+            FileType::Symlink => {
+                Self::Link { target: entry.target()?, attributes: LinkAttributes::of(&found) }
+            }
+            FileType::RegularFile => {
+                let (bytes, file, found) = entry.read()?;
+                let (uid, gid) = (found.uid(), found.gid());
+                let attributes = Attributes::of_file(&file, &found, host)
+                    .with_context(|| format!("read the attributes of `{}`", path.display()))?;
+                let attributes = Box::new(attributes);
+                Self::File { mode: found.mode() & 0o7777, uid, gid, bytes, attributes }
+            }
+            _ => Self::Other(type_text(&found)),
+        })
+    }
+
+    pub(in crate::resource) fn bytes(&self) -> Option<&[u8]> {
+        match self {
+            Self::File { bytes, .. } => Some(bytes),
+            _ => None,
+        }
+    }
+
+    pub(in crate::resource) fn attributes(&self) -> Option<&Attributes> {
+        match self {
+            Self::File { attributes, .. } => Some(attributes),
+            _ => None,
+        }
+    }
+
+    /// The file with other content.
+    pub(in crate::resource) fn with_bytes(&self, bytes: Vec<u8>) -> Self {
+        match self {
+            Self::File { mode, uid, gid, attributes, .. } => {
+                let attributes = Box::new(attributes.of_new_content());
+                Self::File { mode: *mode, uid: *uid, gid: *gid, bytes, attributes }
+            }
+            other => other.clone(),
+        }
+    }
+
+    /// The state that the plan leaves: something of another type may give way before.
+    pub(in crate::resource) fn unless_leaving<'a>(&'a self, path: &Path, host: &Host) -> &'a Self {
+        match self {
+            Self::Other(_) if host.is_leaving(path) => &Self::Absent,
+            state => state,
+        }
+    }
+
+    /// Brings the path back to this state, with the same inode where hwctl has kept it.
+    pub(in crate::resource) fn restore(&self, path: &Path, host: &Host) -> Result<()> {
+        let now = Self::read(path, host)?;
+        let kept = self.attributes().and_then(|attributes| attributes.kept_at(host));
+        let kept = kept.map_or(Ok(None), |kept| Entry::find(&kept))?;
+        if now != *self {
+            now.keep(path, host)?;
+            let is_kept = match &kept {
+                // By another name of it somebody may have changed it.
+                Some(kept) => Self::read(kept.path(), host)? == *self,
+                None => false,
+            };
+            match kept.as_ref().filter(|_| is_kept) {
+                Some(kept) => Entry::require(path)?.take(kept, &host.batch)?,
+                None => self.put(path, host)?,
+            }
+        }
+        kept.map_or(Ok(()), |kept| kept.remove(&host.batch))
+    }
+
+    fn put(&self, path: &Path, host: &Host) -> Result<()> {
+        match self {
+            Self::Absent => remove(path, host),
+            Self::File { mode, uid, gid, bytes, attributes } => {
+                let owner = Some((*uid, *gid));
+                let new = NewFile { bytes, mode: *mode, owner, attributes };
+                Entry::require(path)?.write(&new, &host.batch)
+            }
+            Self::Link { target, attributes } => {
+                Entry::require(path)?.link(target, attributes, &host.batch)
+            }
+            Self::Other(_) => Ok(()),
+        }
+    }
+
+    /// Keeps the inode of a file that is about to be replaced and has other names: the state, which is
+    /// this one, is what it is known by when it comes back.
+    pub(in crate::resource) fn keep(&self, path: &Path, host: &Host) -> Result<()> {
+        let kept = self.attributes().and_then(|attributes| attributes.kept_at(host));
+        let Some(kept) = kept else { return Ok(()) };
+        if let Some(folder) = kept.parent() {
+            make_private(folder)?;
+        }
+        Entry::require(path)?.also_at(&Entry::require(&kept)?)
+    }
+
+    /// What the plan says of a file's other names when it is replaced.
+    pub(in crate::resource) fn other_names(&self) -> Option<String> {
+        let attributes = self.attributes()?;
+        let others = match attributes.names()? - 1 {
+            1 => "its other name (a hard link) keeps".to_owned(),
+            others => format!("its {others} other names (hard links) keep"),
+        };
+        let back = match attributes.is_keepable() {
+            true => "",
+            false => {
+                "; they are on another file system than /var/lib/hwctl, so an undo gives the content \
+                 back in a file of its own"
+            }
+        };
+        Some(format!("{others} the content of before{back}"))
+    }
+}
+
+/// Removes a file or a link; an absent one is no error.
+pub(in crate::resource) fn remove(path: &Path, host: &Host) -> Result<()> {
+    Entry::find(path)?.map_or(Ok(()), |entry| entry.remove(&host.batch))
+}
+
+/// The error that something of another type is where a resource should be.
+pub(in crate::resource) fn in_the_way(path: &Path, found: &str, wanted: &str) -> Result<()> {
+    Err(anyhow::anyhow!("a {found} is at `{}` where a {wanted} should be", path.display()))
+        .hint("hwctl does not remove it: move it away and run again")
+}

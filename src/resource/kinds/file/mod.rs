@@ -1,0 +1,433 @@
+//! A regular file with its content, mode and owner; and a path where nothing should be.
+
+pub(in crate::resource) mod content;
+pub(in crate::resource) mod json_settings;
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use anyhow::{Result, bail};
+use serde::{Deserialize, Serialize};
+
+use crate::resource::host::Host;
+use crate::resource::host::attributes::Attributes;
+use crate::resource::host::entry::{Entry, NewFile};
+use crate::resource::host::fs::{Owner, mode_text};
+use crate::resource::host::path_state::{PathState, in_the_way, remove};
+use crate::resource::kinds::file::content::{Content, mask_live};
+use crate::resource::kinds::file::json_settings::refuse_link;
+use crate::resource::kinds::host_secret::HostSecret;
+use crate::resource::kinds::kind::Kind;
+use crate::resource::kinds::path_back::path_back;
+use crate::resource::model::change::{Action, Back, Change, Detail};
+use crate::resource::model::digest::sha256;
+use crate::resource::model::id::Id;
+use crate::resource::model::profile::{Needs, Pace, Place, Profile, Risk, Undo};
+
+/// A longer live file is not shown: whoever may write it could make the plan too long to be sent.
+const MAX_SHOWN: usize = 256 << 10;
+
+/// Where the files of units are.
+const UNITS: &str = "/etc/systemd/system";
+
+/// A regular file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// Absolute path on the host.
+    pub path: PathBuf,
+    /// What it holds.
+    pub content: Content,
+    /// Permission bits.
+    pub mode: u32,
+    /// Who owns it.
+    pub owner: Owner,
+}
+
+/// A path where there should be no file and no link. A directory is never removed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Absent {
+    /// Absolute path on the host.
+    pub path: PathBuf,
+    /// The package that brings it: a plan that installs the package removes it too.
+    pub brought_by: Option<String>,
+}
+
+impl File {
+    /// A file of plain text, owned by root, mode 0644.
+    pub fn text(path: impl Into<PathBuf>, text: impl Into<String>) -> Self {
+        Self { path: path.into(), content: Content::text(text), mode: 0o644, owner: Owner::root() }
+    }
+
+    /// The mode and owner that it should have: a file of somebody else keeps its own.
+    fn access(&self, state: &PathState, host: &Host) -> Result<(u32, Option<(u32, u32)>)> {
+        match (&self.content, state) {
+            (Content::Json(_), PathState::File { mode, uid, gid, .. }) => {
+                Ok((*mode, Some((*uid, *gid))))
+            }
+            _ => Ok((self.mode, self.owner.resolve(host)?)),
+        }
+    }
+
+    /// Whether it is a file of somebody else that hwctl adds settings to.
+    fn is_of_others(&self) -> bool {
+        matches!(self.content, Content::Json(_))
+    }
+
+    /// The path without the version, for one of several versions of a program.
+    fn series(&self) -> Option<&str> {
+        let Content::Blob(blob) = &self.content else { return None };
+        let (stem, version) = self.path.to_str()?.rsplit_once('-')?;
+        (version.len() >= 8 && blob.key.starts_with(version)).then_some(stem)
+    }
+
+    /// What the path should be brought back to.
+    fn back_to(&self, now: &PathState, to: &PathState) -> Result<PathState> {
+        match &self.content {
+            Content::Json(json) => json.given_back(now, to),
+            _ => Ok(to.clone()),
+        }
+    }
+
+    fn details(&self, state: &PathState, host: &Host) -> Result<Vec<Detail>> {
+        let live = state.bytes();
+        if let (Content::Blob(blob), Some(live)) = (&self.content, live)
+            && sha256(live) == blob.key
+        {
+            return Ok(Vec::new());
+        }
+        let rendered = self.content.render(live, host, false)?;
+        if live.is_some() && rendered.bytes.as_deref() == live {
+            return Ok(Vec::new());
+        }
+        let is_long = live.is_some_and(|live| live.len() > MAX_SHOWN);
+        let Some(after) = rendered.shown.filter(|_| !is_long) else {
+            let after = match &self.content {
+                Content::Blob(blob) => blob.size,
+                _ => rendered.bytes.map_or(0, |bytes| bytes.len() as u64),
+            };
+            let before = live.map(|live| live.len() as u64);
+            return Ok(vec![Detail::Binary { before, after: Some(after) }]);
+        };
+        let before = String::from_utf8_lossy(live.unwrap_or_default());
+        let before = match self.content.is_secret() {
+            true => mask_live(&before, &rendered.known, &after),
+            false => before.into_owned(),
+        };
+        Ok(vec![Detail::Text { before, after }])
+    }
+}
+
+impl Kind for File {
+    type State = PathState;
+
+    const WORD: &'static str = "file";
+
+    fn id(&self) -> Id {
+        Id::new(Self::WORD, self.path.display())
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        Some(Self::text(name, ""))
+    }
+
+    fn profile(&self) -> Profile<'_> {
+        let blob = match &self.content {
+            Content::Blob(blob) => Some(blob),
+            Content::Parts(_) | Content::Block { .. } | Content::Json(_) => None,
+        };
+        Profile {
+            place: Place::Leaf(&self.path),
+            target: None,
+            written: [Some(&self.path), None],
+            bytes: self.content.size(),
+            blob,
+            inputs: &[],
+            needs: Needs::Place,
+            pace: Pace::InTurn,
+            is_data: false,
+            risk: Risk::at(&self.path),
+            undo: Undo::at(&self.path),
+            series: self.series(),
+        }
+    }
+
+    fn for_journal(&self) -> Self {
+        let content = match &self.content {
+            Content::Blob(_) => self.content.clone(),
+            // They may hold passwords.
+            Content::Parts(_) | Content::Block { .. } | Content::Json(_) => {
+                Content::Parts(Vec::new())
+            }
+        };
+        Self { content, ..self.clone() }
+    }
+
+    fn depends_on(&self) -> Vec<Id> {
+        let secrets = self.content.host_secrets();
+        secrets.map(|name| Id::new(HostSecret::WORD, name)).collect()
+    }
+
+    async fn read(&self, host: &Host) -> Result<PathState> {
+        let state = PathState::read(&host.path(&self.path), host)?;
+        if let Some(live) = state.bytes() {
+            self.content.look_for_hashes(live, host).await?;
+        }
+        Ok(state)
+    }
+
+    /// A blob may be large, and its bytes are of use only where they change.
+    fn as_declared(&self, host: &Host) -> Result<Option<String>> {
+        let Content::Blob(blob) = &self.content else { return Ok(None) };
+        let Some(entry) = Entry::find(&host.path(&self.path))? else { return Ok(None) };
+        let Ok((file, found)) = entry.open() else { return Ok(None) };
+        let owner = self.owner.resolve(host)?;
+        let is_same = found.len() == blob.size
+            && found.mode() & 0o7777 == self.mode
+            && owner == Some((found.uid(), found.gid()))
+            && Attributes::of_folder(&file).is_ok_and(|found| !found.has_rights())
+            && host.file_digest(&file, &found).is_ok_and(|digest| digest == blob.key);
+        Ok(is_same.then(|| blob.key.clone()))
+    }
+
+    fn diff(&self, state: &PathState, host: &Host) -> Result<Option<Change>> {
+        let state = state.unless_leaving(&self.path, host);
+        let action = match state {
+            PathState::Absent => Action::Create,
+            PathState::File { .. } | PathState::Link { .. } => Action::Update,
+            PathState::Other(found) => {
+                in_the_way(&self.path, found, "file")?;
+                return Ok(None);
+            }
+        };
+        let mut change = Change::new(self.id(), action);
+        if let PathState::Link { target, .. } = state {
+            if self.is_of_others() {
+                refuse_link(&self.path, target)?;
+            }
+            let before = Some(format!("symbolic link to {}", target.display()));
+            change = change.attribute("type", before, Some("file".to_owned()));
+        }
+        let (mode, access) = self.access(state, host)?;
+        let owner = match access {
+            Some((uid, gid)) if self.is_of_others() => Some(self.owner.seen(host, uid, gid)?),
+            _ => Some(self.owner.text()),
+        };
+        let (mode_before, owner_before) = match state {
+            PathState::File { mode, uid, gid, .. } => {
+                (Some(mode_text(*mode)), Some(self.owner.seen(host, *uid, *gid)?))
+            }
+            _ => (None, None),
+        };
+        // Settings in a file of somebody else leave the rights to it as they are.
+        if let (Some(attributes), false) = (state.attributes(), self.is_of_others()) {
+            change = change.attribute("acl", attributes.acl(host), None).attribute(
+                "capabilities",
+                attributes.capabilities(),
+                None,
+            );
+        }
+        change = change.attribute("mode", mode_before, Some(mode_text(mode))).attribute(
+            "owner",
+            owner_before,
+            owner,
+        );
+        change.details.extend(self.details(state, host)?);
+        Ok(change.unless_empty())
+    }
+
+    fn stays(&self, state: &PathState) -> Result<Option<String>> {
+        Ok(state.other_names())
+    }
+
+    fn digest(&self, state: &PathState, host: &Host) -> Option<String> {
+        if let Content::Blob(blob) = &self.content {
+            return Some(blob.key.clone());
+        }
+        self.content.render(state.bytes(), host, false).ok()?.bytes.as_deref().map(sha256)
+    }
+
+    fn digest_now(&self, state: &PathState, _: &Host) -> Option<String> {
+        state.bytes().map(sha256)
+    }
+
+    fn changed_at(&self, host: &Host) -> Option<SystemTime> {
+        crate::resource::host::fs::changed(&host.path(&self.path))
+    }
+
+    async fn apply(&self, state: &PathState, host: &Host) -> Result<()> {
+        let (mode, access) = self.access(state, host)?;
+        let owner = match access {
+            Some(owner) => owner,
+            None => self.owner.require(host)?,
+        };
+        let rendered = self.content.render(state.bytes(), host, true)?;
+        let Some(bytes) = rendered.bytes else {
+            bail!("`{}` needs a secret that the host has not made", self.path.display());
+        };
+        let path = host.path(&self.path);
+        state.keep(&path, host)?;
+        let attributes = match state.attributes() {
+            Some(attributes) if self.is_of_others() => attributes.of_new_content(),
+            Some(attributes) => attributes.without_rights(),
+            None => Attributes::default(),
+        };
+        let new = NewFile { bytes: &bytes, mode, owner: Some(owner), attributes: &attributes };
+        Entry::require(&path)?.write(&new, &host.batch)
+    }
+
+    async fn wait_for_others(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn launch(&self, _: &PathState, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn settle(&self, state: &PathState, host: &Host) -> Result<()> {
+        self.apply(state, host).await
+    }
+
+    async fn sweep(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn release(&self, _: &PathState, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn undo(&self, before: &PathState, host: &Host) -> Result<()> {
+        let path = host.path(&self.path);
+        let now = PathState::read(&path, host)?;
+        if self.path.starts_with(UNITS) {
+            // With its time of before, a file is older than what systemd may have read meanwhile.
+            host.owe_reload(true);
+        }
+        self.back_to(&now, before)?.restore(&path, host)
+    }
+
+    async fn diff_back(&self, now: &PathState, to: &PathState, host: &Host) -> Result<Back> {
+        path_back(self.id(), &self.path, now, &self.back_to(now, to)?, host)
+    }
+}
+
+impl Kind for Absent {
+    type State = PathState;
+
+    const WORD: &'static str = "absent";
+
+    fn id(&self) -> Id {
+        Id::new(Self::WORD, self.path.display())
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        Some(Self { path: name.into(), brought_by: None })
+    }
+
+    fn profile(&self) -> Profile<'_> {
+        Profile {
+            place: Place::Vacant(&self.path),
+            target: None,
+            written: [Some(&self.path), None],
+            bytes: 0,
+            blob: None,
+            inputs: &[],
+            needs: Needs::Place,
+            pace: Pace::InTurn,
+            is_data: false,
+            risk: Risk::at(&self.path),
+            undo: Undo::at(&self.path),
+            series: None,
+        }
+    }
+
+    fn for_journal(&self) -> Self {
+        self.clone()
+    }
+
+    async fn read(&self, host: &Host) -> Result<PathState> {
+        PathState::read(&host.path(&self.path), host)
+    }
+
+    fn diff(&self, state: &PathState, host: &Host) -> Result<Option<Change>> {
+        let change = Change::new(self.id(), Action::Remove);
+        match state {
+            PathState::Absent => Ok(match &self.brought_by {
+                Some(package) if !host.has_come(package) => {
+                    let installed =
+                        crate::resource::kinds::packages::installed_version(host, package)?;
+                    let brings = || change.because(format!("package {package} brings it"));
+                    installed.is_none().then(brings)
+                }
+                _ => None,
+            }),
+            PathState::Other(found) => {
+                in_the_way(&self.path, found, "nothing")?;
+                Ok(None)
+            }
+            PathState::Link { target, .. } => {
+                let before = Some(format!("symbolic link to {}", target.display()));
+                Ok(Some(change.attribute("type", before, None)))
+            }
+            PathState::File { bytes, .. } => Ok(Some(change.detail(match str::from_utf8(bytes) {
+                Ok(text) if text.len() <= MAX_SHOWN => {
+                    Detail::Text { before: text.to_owned(), after: String::new() }
+                }
+                _ => Detail::Binary { before: Some(bytes.len() as u64), after: None },
+            }))),
+        }
+    }
+
+    fn digest(&self, _: &PathState, _: &Host) -> Option<String> {
+        Some("absent".to_owned())
+    }
+
+    fn digest_now(&self, state: &PathState, host: &Host) -> Option<String> {
+        match state {
+            PathState::Absent => self.digest(state, host),
+            _ => state.bytes().map(sha256),
+        }
+    }
+
+    fn changed_at(&self, host: &Host) -> Option<SystemTime> {
+        crate::resource::host::fs::changed(&host.path(&self.path))
+    }
+
+    fn stays(&self, state: &PathState) -> Result<Option<String>> {
+        Ok(state.other_names())
+    }
+
+    async fn apply(&self, state: &PathState, host: &Host) -> Result<()> {
+        let path = host.path(&self.path);
+        state.keep(&path, host)?;
+        remove(&path, host)
+    }
+
+    async fn wait_for_others(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn launch(&self, _: &PathState, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn settle(&self, state: &PathState, host: &Host) -> Result<()> {
+        self.apply(state, host).await
+    }
+
+    async fn sweep(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn release(&self, _: &PathState, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn undo(&self, before: &PathState, host: &Host) -> Result<()> {
+        before.restore(&host.path(&self.path), host)
+    }
+
+    async fn diff_back(&self, now: &PathState, to: &PathState, host: &Host) -> Result<Back> {
+        path_back(self.id(), &self.path, now, to, host)
+    }
+}

@@ -1,0 +1,17 @@
+//! The kinds of resources, one folder each, and what they have in common.
+
+pub(in crate::resource) mod certificate;
+pub(in crate::resource) mod container;
+pub(in crate::resource) mod directory;
+pub(in crate::resource) mod file;
+pub(in crate::resource) mod firewall;
+pub(in crate::resource) mod host_secret;
+pub(in crate::resource) mod image;
+pub(in crate::resource) mod kind;
+pub(in crate::resource) mod link;
+pub(in crate::resource) mod packages;
+pub(in crate::resource) mod path_back;
+pub(in crate::resource) mod sysctl;
+pub(in crate::resource) mod unit;
+pub(in crate::resource) mod user;
+pub(in crate::resource) mod volume;

@@ -1,0 +1,429 @@
+//! A systemd unit: enabled, running, and started with the configuration that is on disk.
+
+pub(in crate::resource) mod nginx_reload;
+mod state;
+mod trial;
+
+use std::process::Output;
+
+use anyhow::{Context, Result, anyhow};
+use serde::{Deserialize, Serialize};
+
+use crate::resource::host::Host;
+use crate::resource::host::docker;
+use crate::resource::host::listeners::{Listener, listeners};
+use crate::resource::host::systemd::{reload_systemd, reload_systemd_if_stale};
+use crate::resource::host::units::{block, field};
+use crate::resource::kinds::kind::Kind;
+use crate::resource::model::change::{Action, Back, Change};
+use crate::resource::model::hint::Advise;
+use crate::resource::model::id::Id;
+use crate::resource::model::profile::{Needs, Pace, Place, Profile, Risk, Undo};
+use nginx_reload::reload_nginx;
+
+use state::Stamp;
+
+pub use state::UnitState;
+pub use trial::FOLDER as TRIAL_FOLDER;
+
+/// How a running unit takes up a changed configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum OnChange {
+    /// Stop and start.
+    Restart,
+    /// Read it anew while serving.
+    Reload,
+}
+
+/// A systemd unit that is enabled and running.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unit {
+    /// Its name with suffix, such as `nginx.service`.
+    pub name: String,
+    /// Whether it starts at boot.
+    pub enabled: bool,
+    /// Whether it runs.
+    pub active: bool,
+    /// The resources that it reads when it starts.
+    pub inputs: Vec<Id>,
+    /// How it takes up a change of its inputs.
+    pub on_change: OnChange,
+    /// TCP ports that it listens on.
+    pub ports: Vec<u16>,
+    /// The settings (`NAME=value`) with which a second one can run beside the first. When given, a
+    /// changed configuration is tried so before the one that serves is stopped.
+    #[serde(default)]
+    pub beside: Vec<String>,
+}
+
+impl Unit {
+    fn read_stamp(&self, host: &Host) -> Option<Stamp> {
+        serde_json::from_slice(&std::fs::read(host.stamp_path(&self.name)).ok()?).ok()
+    }
+
+    async fn write_stamp(&self, host: &Host) -> Result<()> {
+        let Some(digest) = host.digest_of(&self.inputs) else { return Ok(()) };
+        let stamp = Stamp { digest, start: self.read_anew(host).await?.start };
+        host.write_stamp(&self.name, &serde_json::to_vec(&stamp)?)
+    }
+
+    /// The property that says when the unit last read its configuration. A reload changes the state of
+    /// a service. A socket or timer changes its state whenever its service starts.
+    fn start_time(&self) -> &'static str {
+        match self.name.rsplit_once('.') {
+            Some((_, "socket" | "timer")) => "ActiveEnterTimestampMonotonic",
+            _ => "StateChangeTimestampMonotonic",
+        }
+    }
+
+    /// Another program on a port of this unit is refused before anything is changed.
+    fn require_ports(&self) -> Result<()> {
+        if self.ports.is_empty() {
+            return Ok(());
+        }
+        // One that is just being started by somebody else, such as an apt that outlived its run, holds
+        // its own port.
+        let is_foreign = |listener: &Listener| {
+            self.ports.contains(&listener.port)
+                && !listener.processes.iter().any(|(pid, _)| self.has_process(*pid))
+        };
+        let Some(taken) = listeners().into_iter().find(is_foreign) else { return Ok(()) };
+        let holder = taken.holder();
+        Err(anyhow!("port {} of `{}` is taken by {holder}", taken.port, self.name)).hint(format!(
+            "`{}` needs that port to itself, and hwctl stops no program that is not its own: \
+                 decide which of the two is to serve on this host",
+            self.name
+        ))
+    }
+
+    /// Whether a process is one of the unit's.
+    fn has_process(&self, pid: u32) -> bool {
+        let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
+        let own = format!("/{}", self.name);
+        groups.lines().any(|group| group.ends_with(&own))
+    }
+
+    /// Its name, and that of the service behind a socket or a timer.
+    fn with_service(&self) -> Vec<String> {
+        let behind = match self.name.rsplit_once('.') {
+            Some((name, "socket" | "timer")) => Some(format!("{name}.service")),
+            _ => None,
+        };
+        std::iter::once(self.name.clone()).chain(behind).collect()
+    }
+
+    async fn systemctl(&self, host: &Host, verb: &str) -> Result<()> {
+        let output = host.output("systemctl", &[verb, &self.name]).await?;
+        self.require(&output, verb, host).await
+    }
+
+    async fn read_anew(&self, host: &Host) -> Result<UnitState> {
+        host.forget();
+        self.read(host).await
+    }
+
+    /// Enables it without a reload of systemd, which finds a new unit by itself.
+    async fn enable_on_disk(&self, host: &Host) -> Result<()> {
+        let mut enable = host.command("systemctl");
+        // By its own hands: after `--no-reload` systemd takes all units for stale.
+        enable.env("SYSTEMD_OFFLINE", "1").args(["enable", &self.name]);
+        let output = enable.output().await.context("run `systemctl`")?;
+        self.require(&output, "enable", host).await?;
+        host.owe_reload(true);
+        Ok(())
+    }
+
+    async fn require(&self, output: &Output, verb: &str, host: &Host) -> Result<()> {
+        if output.status.success() {
+            return Ok(());
+        }
+        let args = ["-u", &self.name, "-n", "8", "-o", "cat", "--no-pager"];
+        let journal = host.output("journalctl", &args).await?;
+        let journal = String::from_utf8_lossy(&journal.stdout).trim().replace('\n', "\n    ");
+        let told = crate::resource::host::last_lines(output, 2);
+        Err(anyhow!("`systemctl {verb} {}` fails: {told}\n    {journal}", self.name))
+            .hint(format!("`journalctl -u {}` on the host has the rest", self.name))
+    }
+
+    async fn reload(&self, host: &Host) -> Result<()> {
+        match self.name.as_str() {
+            "nginx.service" => reload_nginx(host).await,
+            _ => self.systemctl(host, "reload").await,
+        }
+    }
+
+    /// Stops the service that a socket is for: one that was started without it holds the socket's
+    /// place. What comes meanwhile waits in the socket, until the service's own turn.
+    async fn make_way(&self, host: &Host) -> Result<()> {
+        let Some(name) = self.name.strip_suffix(".socket") else { return Ok(()) };
+        let service = Self { name: format!("{name}.service"), ..self.clone() };
+        host.expect_unit(&service.name);
+        if service.read_anew(host).await?.is_active() {
+            service.systemctl(host, "stop").await?;
+            // In its own turn it counts as one that ran.
+            host.hold_unit(&service.name);
+        }
+        Ok(())
+    }
+
+    /// Starts the service again that [`Unit::make_way`] has stopped in this run.
+    async fn give_way_back(&self, host: &Host) -> Result<()> {
+        let Some(name) = self.name.strip_suffix(".socket") else { return Ok(()) };
+        let service = Self { name: format!("{name}.service"), ..self.clone() };
+        if host.is_held(&service.name) && !service.read_anew(host).await?.is_active() {
+            service.systemctl(host, "start").await?;
+        }
+        Ok(())
+    }
+
+    /// Masks it again, as somebody had done. A unit file in the place of the mask is gone by now, or
+    /// is itself the mask that was there.
+    async fn mask(&self, host: &Host) -> Result<()> {
+        self.systemctl(host, "stop").await?;
+        host.output("systemctl", &["disable", &self.name]).await?;
+        self.systemctl(host, "mask").await
+    }
+
+    /// A socket unit does not start while its service runs: the service is stopped around it.
+    async fn restart(&self, host: &Host) -> Result<()> {
+        let Some(name) = self.name.strip_suffix(".socket") else {
+            return self.systemctl(host, "restart").await;
+        };
+        let service = Self { name: format!("{name}.service"), ..self.clone() };
+        host.expect_unit(&service.name);
+        let runs = service.read_anew(host).await?.is_active();
+        if runs {
+            service.systemctl(host, "stop").await?;
+        }
+        self.systemctl(host, "restart").await?;
+        if runs { service.systemctl(host, "start").await } else { Ok(()) }
+    }
+}
+
+impl Kind for Unit {
+    type State = UnitState;
+
+    const WORD: &'static str = "unit";
+
+    fn id(&self) -> Id {
+        Id::new(Self::WORD, &self.name)
+    }
+
+    fn named(_: &str) -> Option<Self> {
+        None
+    }
+
+    fn profile(&self) -> Profile<'_> {
+        let risk = match self.name.split('.').next() {
+            Some("ssh" | "sshd" | "ufw") => Risk::LockOut,
+            _ => Risk::None,
+        };
+        let undo = if self.name == docker::UNIT { Undo::ContainerRuntime } else { Undo::Unit };
+        Profile {
+            place: Place::Nowhere,
+            target: None,
+            written: [None, None],
+            bytes: 0,
+            blob: None,
+            inputs: &self.inputs,
+            needs: Needs::Unit(&self.name),
+            pace: Pace::InTurn,
+            is_data: false,
+            risk,
+            undo,
+            series: None,
+        }
+    }
+
+    fn for_journal(&self) -> Self {
+        self.clone()
+    }
+
+    fn expect(&self, host: &Host) {
+        host.expect_unit(&self.name);
+    }
+
+    async fn read(&self, host: &Host) -> Result<UnitState> {
+        let block = block(host, &self.name).await?;
+        let field = |name: &str| field(&block, name).to_owned();
+        Ok(UnitState {
+            loaded: matches!(field("LoadState").as_str(), "loaded" | "masked"),
+            active: field("ActiveState"),
+            enabled: field("UnitFileState"),
+            start: (field("InvocationID"), field(self.start_time()).parse().unwrap_or_default()),
+            stamp: self.read_stamp(host),
+            held: host.is_held(&self.name),
+        })
+    }
+
+    fn diff(&self, state: &UnitState, host: &Host) -> Result<Option<Change>> {
+        let word = |yes: bool, word: &str, other: &str| {
+            Some(if yes { word.to_owned() } else { other.to_owned() })
+        };
+        let enabled_before = state.loaded.then(|| state.enabled.clone());
+        let (enabled_after, enabled_same) = match self.enabled {
+            true => ("enabled", state.is_enabled()),
+            false => ("disabled", !state.is_enabled()),
+        };
+        let enabled_before =
+            if enabled_same { Some(enabled_after.to_owned()) } else { enabled_before };
+        let active_before = match state.is_active() == self.active {
+            true => word(self.active, "active", "inactive"),
+            false => state.loaded.then(|| state.active.clone()),
+        };
+        let change = Change::new(self.id(), Action::Update)
+            .attribute("at boot", enabled_before, Some(enabled_after.to_owned()))
+            .attribute("state", active_before, word(self.active, "active", "inactive"));
+        if self.active && !state.is_active() {
+            self.require_ports()?;
+            return Ok(Some(Change { action: Action::Start, ..change }));
+        }
+        let stale = if self.active { state.stale(self, host) } else { None };
+        let Some(because) = stale else { return Ok(change.unless_empty()) };
+        let (action, verb) = match self.on_change {
+            OnChange::Restart => (Action::Restart, "restarted"),
+            OnChange::Reload => (Action::Reload, "reloaded"),
+        };
+        let change =
+            change.attribute("configuration", Some("of before".to_owned()), Some(verb.to_owned()));
+        Ok(Some(Change { action, ..change }.because(because)))
+    }
+
+    fn stamp_of_start(
+        &self,
+        state: &UnitState,
+        host: &Host,
+    ) -> Option<crate::resource::host::Stamp> {
+        let stamp = state.stamp_of_others(self, host)?;
+        let bytes = serde_json::to_vec(&stamp).ok()?;
+        Some(crate::resource::host::Stamp { name: self.name.clone(), bytes })
+    }
+
+    async fn apply(&self, state: &UnitState, host: &Host) -> Result<()> {
+        let mut state = state.clone();
+        if state.enabled.starts_with("masked") {
+            self.systemctl(host, "unmask").await?;
+        }
+        if !state.loaded {
+            reload_systemd(host).await?;
+            state = self.read_anew(host).await?;
+            if !state.loaded {
+                // systemd says why.
+                let verb = if self.active { "start" } else { "stop" };
+                return self.systemctl(host, verb).await;
+            }
+        }
+        let comes = self.enabled && !state.is_enabled();
+        if comes {
+            self.enable_on_disk(host).await?;
+        }
+        if reload_systemd_if_stale(host, &self.with_service()).await? || comes {
+            state = self.read_anew(host).await?;
+        }
+        if self.enabled && !state.is_enabled() {
+            // systemd keeps what it has read of a unit that another one refers to.
+            reload_systemd(host).await?;
+            state = self.read_anew(host).await?;
+        }
+        if !self.enabled && state.is_enabled() {
+            self.systemctl(host, "disable").await?;
+        }
+        match (self.active, state.is_active()) {
+            (false, true) => self.systemctl(host, "stop").await?,
+            (true, false) => {
+                self.make_way(host).await?;
+                // A unit that failed too often is refused until its count is cleared.
+                host.output("systemctl", &["reset-failed", &self.name]).await?;
+                self.systemctl(host, "start").await?;
+            }
+            (true, true) if state.stale(self, host).is_some() => match self.on_change {
+                OnChange::Restart => {
+                    trial::run(self, host).await?;
+                    self.restart(host).await?;
+                }
+                OnChange::Reload => self.reload(host).await?,
+            },
+            _ => return Ok(()),
+        }
+        self.write_stamp(host).await
+    }
+
+    async fn wait_for_others(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn launch(&self, _: &UnitState, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn settle(&self, state: &UnitState, host: &Host) -> Result<()> {
+        self.apply(state, host).await
+    }
+
+    async fn sweep(&self, host: &Host) -> Result<()> {
+        trial::sweep(self, host).await
+    }
+
+    async fn release(&self, before: &UnitState, host: &Host) -> Result<()> {
+        let now = self.read(host).await?;
+        if now.loaded && now.is_active() && !before.was_active() {
+            self.systemctl(host, "stop").await?;
+        }
+        if now.loaded && now.is_enabled() && !before.is_enabled() {
+            self.systemctl(host, "disable").await?;
+        }
+        Ok(())
+    }
+
+    async fn undo(&self, before: &UnitState, host: &Host) -> Result<()> {
+        reload_systemd(host).await?;
+        if !before.was_active() {
+            self.give_way_back(host).await?;
+        }
+        let now = self.read_anew(host).await?;
+        if before.enabled.starts_with("masked") && !now.enabled.starts_with("masked") {
+            return self.mask(host).await;
+        }
+        if !now.loaded {
+            return Ok(());
+        }
+        if before.is_enabled() && !now.is_enabled() {
+            self.systemctl(host, "enable").await?;
+        }
+        match (before.was_active(), now.is_active()) {
+            (true, false) => self.systemctl(host, "start").await,
+            // It has not read anything else meanwhile.
+            (true, true) if before.start == now.start => Ok(()),
+            // Its files are as before again: it has to read them.
+            (true, true) if !self.inputs.is_empty() => match self.on_change {
+                OnChange::Restart => self.restart(host).await,
+                OnChange::Reload => self.reload(host).await,
+            },
+            _ => Ok(()),
+        }
+    }
+
+    async fn diff_back(&self, now: &UnitState, to: &UnitState, host: &Host) -> Result<Back> {
+        if !now.loaded && !to.was_active() {
+            // Gone with its package: there is nothing to switch off.
+            return Ok(Back::Nothing);
+        }
+        let boot = |yes| Some(if yes { "enabled" } else { "disabled" }.to_owned());
+        let state = |yes| Some(if yes { "active" } else { "inactive" }.to_owned());
+        let change = Change::new(self.id(), Action::Update)
+            .attribute("at boot", boot(now.is_enabled()), boot(to.is_enabled()))
+            .attribute("state", state(now.is_active()), state(to.was_active()));
+        Ok(match (now.is_active(), to.was_active()) {
+            (true, false) => Back::Change(Change { action: Action::Stop, ..change }),
+            (false, true) => Back::Change(Change { action: Action::Start, ..change }),
+            (true, true) if let Some(id) = host.first_changed(&self.inputs) => {
+                let action = match self.on_change {
+                    OnChange::Restart => Action::Restart,
+                    OnChange::Reload => Action::Reload,
+                };
+                Back::Change(Change { action, ..change }.because(format!("{id} changes")))
+            }
+            _ => change.unless_empty().into(),
+        })
+    }
+}

@@ -1,0 +1,73 @@
+//! Hosts that are not for everything: a role brings its parts and no others.
+
+use crate::host::{Provisioned, changes, failure, outcome};
+
+crate::tests! {
+    Lab: [a_host_is_for_redis_alone_then_for_the_web, roles_are_read_with_their_places],
+}
+
+fn a_host_is_for_redis_alone_then_for_the_web() {
+    let host = Provisioned::fresh("trixie");
+    let only = |role: &str| format!("roles=[{role}]");
+    let run = |verb: &str, role: &str, args: &[&str]| {
+        let set = only(role);
+        host.hwctl(verb, &[&["--set", &set], args].concat())
+    };
+
+    let (code, events) = run("provision", "redis", &[]);
+    assert_eq!(code, 0, "{events:#?}");
+    assert!(!changes(&events).iter().any(|id| id.contains("nginx") || id.contains("flask-app.s")));
+    assert!(!host.sh_ok("dpkg -s nginx") && !host.sh_ok("test -e /etc/nginx/ssl"));
+    for verb in ["status", "verify", "doctor"] {
+        let (code, events) = run(verb, "redis", &[]);
+        assert_eq!(code, 0, "{verb}: {events:#?}");
+    }
+    let (code, events) = run("provision", "redis", &[]);
+    assert_eq!((code, outcome(&events).as_str()), (0, "unchanged"), "{events:#?}");
+    assert!(host.sh_ok("check-flask"), "{}", host.sh("check-flask; true"));
+    let (code, events) = run("restart", "redis", &["redis"]);
+    assert_eq!((code, outcome(&events).as_str()), (0, "restarted"), "{events:#?}");
+    // What the host has not is refused before it is contacted.
+    for (verb, args) in [("restart", &["nginx"][..]), ("deploy", &[]), ("secret rotate", &[])] {
+        let (code, events) = run(verb, "redis", args);
+        assert_eq!(code, 2, "{verb}: {events:#?}");
+        assert!(failure(&events).contains("has no part"), "{verb}: {events:#?}");
+    }
+    let port = format!("{}:6379", host.host.address);
+    assert!(!host.sh_ok(&format!("timeout 1 bash -c '</dev/tcp/{}'", port.replace(':', "/"))));
+
+    // Another role: what the first one brought goes, and its data stays.
+    let (code, events) = run("provision", "web", &[]);
+    assert_eq!(code, 0, "{events:#?}");
+    assert!(changes(&events).contains(&"container redis-flask"), "{events:#?}");
+    assert!(host.sh_ok("dpkg -s nginx"));
+    let ping = Provisioned::curl(&[&host.url("/flask/api/ping")]);
+    assert_eq!(ping, r#"{"status":"ok"}"#);
+    for verb in ["status", "verify"] {
+        let (code, events) = run(verb, "web", &[]);
+        assert_eq!(code, 0, "{verb}: {events:#?}");
+    }
+
+    // Both: the whole stack, with the data of before.
+    let (code, events) = host.hwctl("provision", &[]);
+    assert_eq!(code, 0, "{events:#?}");
+    let (code, events) = host.hwctl("verify", &[]);
+    assert_eq!(code, 0, "{events:#?}");
+    let (code, events) = host.hwctl("destroy", &["--yes"]);
+    assert_eq!(code, 0, "{events:#?}");
+}
+
+fn roles_are_read_with_their_places() {
+    let host = Provisioned::fresh("trixie");
+    for (roles, why) in [
+        ("[]", "`roles` is empty"),
+        ("[web, web]", "`roles[1]` is in the list already"),
+        ("[webb]", "`roles[0]` takes one of"),
+        ("web", "`roles` takes a list"),
+    ] {
+        let (code, events) = host.hwctl("plan", &["--set", &format!("roles={roles}")]);
+        assert_eq!(code, 2, "{events:#?}");
+        assert!(failure(&events).contains(why), "{roles}: {}", failure(&events));
+    }
+    assert!(host.is_untouched());
+}
