@@ -40,10 +40,10 @@ pub struct Expected {
     pub closed: Vec<u16>,
 }
 
-/// What the answer to a question, or the look at the ports, is.
+/// What came of one question, or of the look at the closed ports.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// The finding.
+    /// Whether it was right, and what was seen.
     pub check: Check,
     /// Whether the cause of a fault may lie behind the endpoint: it answers 500 or more, or not in time.
     pub is_behind: bool,

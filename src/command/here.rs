@@ -75,7 +75,7 @@ fn served(endpoints: &[Endpoint], pins: Option<Pins>) -> Expected {
     }
 }
 
-/// What happens is told as lines.
+/// Prints what happens, a line each.
 fn tell(what: What) {
     match what {
         What::Warning { message } | What::Step { message, .. } => print(&message),

@@ -45,8 +45,8 @@ impl Format {
             ))
             .not_done("nothing was changed on the host")
             .hint(
-                "use the newer hwctl; `grep version /var/lib/hwctl/runs/*/run.json` on the host names \
-                 the version of each run",
+                "use the newer hwctl: `grep -r --include=run.json version /var/lib/hwctl/runs` on the \
+                 host names the version of each run",
             ))
     }
 }

@@ -6,22 +6,37 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_bytes::ByteBuf;
+use serde_json::Value;
 use tempfile::TempDir;
 
+use super::format::Format;
 use super::journal;
 use super::manifest::{Manifest, Owned};
 use super::renewal;
+use super::specs;
 use crate::event::RunOutcome;
 use crate::resource::{Host, decode, encode};
 
-const FORMAT_1: &str = "tests/goldens/format-1";
+/// The records of the last version before the numbers were written.
+const FORMAT_1: &str = "format-1";
 
-/// A host that has the golden records of a format, and the folder that is its root.
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens")
+}
+
+/// The names of all golden records.
+fn all() -> Vec<String> {
+    let found = fs::read_dir(folder()).unwrap().map(|found| found.unwrap());
+    let folders = found.filter(|found| found.path().is_dir());
+    folders.map(|found| found.file_name().into_string().unwrap()).collect()
+}
+
+/// A host that has golden records, and the folder that is its root.
 fn host_with(goldens: &str) -> (TempDir, Host) {
     let root = tempfile::tempdir().unwrap();
     let blobs = Box::new(|_: &_| anyhow::bail!("no blobs"));
     let host = Host::new(root.path(), blobs, Box::new(|_| ()));
-    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join(goldens), &host.state_dir());
+    copy(&folder().join(goldens), &host.state_dir());
     (root, host)
 }
 
@@ -120,35 +135,74 @@ fn a_manifest_of_format_1_knows_what_was_made() {
 
 /// Also the digest of a container goes by it, and a host restarts what has another one.
 #[test]
-fn records_of_format_1_are_written_again_as_they_were() {
-    let (_root, host) = host_with(FORMAT_1);
+fn records_are_written_again_as_they_were() {
+    for goldens in all() {
+        let (_root, host) = host_with(&goldens);
+        let manifest = host.state_dir().join("manifest");
 
-    for element in elements(&host.state_dir().join("manifest")) {
-        let owned: Owned = decode(&element).unwrap();
-        assert_eq!(encode(&owned).unwrap(), *element, "{owned:?}");
+        for element in elements(&manifest) {
+            let again = match decode::<Owned>(&element) {
+                Ok(owned) => encode(&owned).unwrap(),
+                Err(_) => encode(&decode::<Format>(&element).unwrap()).unwrap(),
+            };
+            assert_eq!(again, *element, "{goldens}");
+        }
+        let files = noted(&host);
+        assert!(files.len() > 9, "{goldens}: only {} files", files.len());
+        for element in files.iter().flat_map(|path| elements(path)) {
+            let entry: journal::Entry = decode(&element).unwrap();
+            assert_eq!(encode(&entry).unwrap(), *element, "{goldens}: {entry:?}");
+        }
+        Manifest::load(&host).unwrap().save(&host).unwrap();
+        let read = Manifest::load(&host).unwrap();
+        assert_eq!(read.known().count() + 1, elements(&manifest).len(), "{goldens}");
     }
-    let files = noted(&host);
-    assert!(files.len() > 9, "only {} files", files.len());
-    for element in files.iter().flat_map(|path| elements(path)) {
-        let entry: journal::Entry = decode(&element).unwrap();
-        assert_eq!(encode(&entry).unwrap(), *element, "{entry:?}");
-    }
-    Manifest::load(&host).unwrap().save(&host).unwrap();
-    let read = Manifest::load(&host).unwrap();
-    assert_eq!(read.known().count() + 1, elements(&host.state_dir().join("manifest")).len());
 }
 
 #[tokio::test]
-async fn saved_states_of_format_1_lead_back() {
-    let (_root, host) = host_with(FORMAT_1);
-    let runs = journal::runs(&host, false).unwrap();
-    let entries = runs.iter().flat_map(|run| journal::entries(&host, &run.id).unwrap());
-    // The others ask systemd, apt or Docker about this machine.
-    let files: Vec<_> = entries.filter(|entry| entry.resource.path().is_some()).collect();
+async fn saved_states_lead_back() {
+    for goldens in all() {
+        let (_root, host) = host_with(&goldens);
+        let runs = journal::runs(&host, false).unwrap();
+        let entries = runs.iter().flat_map(|run| journal::entries(&host, &run.id).unwrap());
+        // The others ask systemd, apt or Docker about this machine.
+        let files: Vec<_> = entries.filter(|entry| entry.resource.path().is_some()).collect();
 
-    for entry in &files {
-        let back = entry.resource.examine_back(&entry.before, &host).await;
-        assert!(back.is_ok(), "{}: {:?}", entry.change.id, back.err());
+        for entry in &files {
+            let back = entry.resource.examine_back(&entry.before, &host).await;
+            assert!(back.is_ok(), "{goldens}: {}: {:?}", entry.change.id, back.err());
+        }
+        assert!(files.len() > 50, "{goldens}: only {} files", files.len());
     }
-    assert!(files.len() > 50, "only {} files", files.len());
+}
+
+/// The first versions kept no specs. Later ones may add fields to them.
+#[test]
+fn specs_of_parts_are_read_and_written_again_without_a_loss() {
+    let mut count = 0;
+    for goldens in all() {
+        let (_root, host) = host_with(&goldens);
+        let runs = fs::read_dir(host.state_dir().join("runs")).unwrap();
+        let folders = runs.map(|run| run.unwrap().path()).chain([host.state_dir()]);
+        for path in folders.map(|folder| folder.join("parts.json")).filter(|path| path.exists()) {
+            let before: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+            let parts = specs::read_from(&path).unwrap().unwrap();
+            let again = serde_json::to_value(&parts).unwrap();
+            assert!(has_all_of(&again, &before["parts"]), "{goldens}: {again:#} {before:#}");
+            count += 1;
+        }
+    }
+    assert!(count > 1, "only {count} files of specs");
+}
+
+fn has_all_of(new: &Value, old: &Value) -> bool {
+    match (new, old) {
+        (Value::Object(new), Value::Object(old)) => {
+            old.iter().all(|(name, value)| new.get(name).is_some_and(|new| has_all_of(new, value)))
+        }
+        (Value::Array(new), Value::Array(old)) => {
+            new.len() == old.len() && new.iter().zip(old).all(|(new, old)| has_all_of(new, old))
+        }
+        _ => new == old,
+    }
 }

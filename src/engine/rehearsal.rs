@@ -102,14 +102,14 @@ async fn ask(rehearsal: Rehearsal, host: &Host) -> Result<Vec<Check>> {
     Ok(wrong.filter(|_| output.status.success()).unwrap_or_default())
 }
 
-/// Answers the question on `input` from within the network of the second nginx: what is wrong, and nginx's
-/// own doing.
+/// Looks at the second nginx from within its network, as the frame on `input` says. Writes a frame with what is
+/// wrong and nginx's own doing.
 pub async fn look(
     mut input: impl AsyncRead + Unpin,
     mut output: impl AsyncWrite + Unpin,
 ) -> Result<()> {
     let rehearsal: Option<Rehearsal> = read_frame(&mut input).await?;
-    let Rehearsal { expected, to, from } = rehearsal.context("there is no question")?;
+    let Rehearsal { expected, to, from } = rehearsal.context("there is nothing to look at")?;
     let way = Way::Direct { to, from: Some(from) };
     let seen = timeout(PATIENCE, probe(&way, &expected)).await?;
     let wrong = seen.into_iter().filter(|seen| !seen.check.ok && !seen.is_behind);

@@ -45,7 +45,7 @@ pub(super) fn require_known_format(host: &Host) -> Result<()> {
     }
 }
 
-fn read_from(path: &Path) -> Result<Option<Vec<PartSpec>>> {
+pub(super) fn read_from(path: &Path) -> Result<Option<Vec<PartSpec>>> {
     let Some(format) = format(path)? else { return Ok(None) };
     format.require_known(format::SPECS, path)?;
     Ok(Some(parsed::<Kept>(path, &fs::read(path)?)?.parts))

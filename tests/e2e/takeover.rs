@@ -48,8 +48,9 @@ fn numbers(host: &Provisioned) -> (Option<u32>, Value) {
     (elements(host).iter().find_map(number), head["format"].clone())
 }
 
-/// Takes the format numbers out of the records: that alone tells them from those of the version before.
-fn remove_numbers(host: &Provisioned) {
+/// Makes the records those of the version before the numbers: that one kept no specs of parts either.
+fn make_old(host: &Provisioned) {
+    host.sh("rm /var/lib/hwctl/parts.json; rm -f /var/lib/hwctl/runs/*/parts.json");
     let mut elements = elements(host);
     elements.retain(|element| number(element).is_none());
     fs::write(manifest(host), encode(&elements).unwrap()).unwrap();
@@ -72,16 +73,26 @@ fn started(host: &Provisioned) -> String {
 
 fn a_host_from_before_the_format_numbers_is_taken_over_as_it_is() {
     let host = Provisioned::ready("trixie");
-    remove_numbers(&host);
+    make_old(&host);
     let before = started(&host);
 
-    for verb in ["plan", "status", "provision", "verify"] {
-        let (code, events) = host.hwctl(verb, &[]);
+    let only = ["--only", "nginx"];
+    let verbs = [("plan", &[][..]), ("status", &[]), ("provision", &only), ("status", &[])];
+    for (verb, args) in verbs.into_iter().chain([("provision", &[][..]), ("verify", &[])]) {
+        let (code, events) = host.hwctl(verb, args);
         assert_eq!(code, 0, "{verb}: {events:#?}");
+        if verb == "status" {
+            let told = events[0].to_string();
+            let names = ["container redis-flask", "flask-app.service", "nginx.service", "firewall"];
+            assert!(names.iter().all(|name| told.contains(name)), "{told}");
+        }
     }
     assert_eq!(numbers(&host), (None, Value::Null), "nothing had to be written");
     assert_eq!(started(&host), before);
-    assert_eq!(host.sh("check-flask >/dev/null; systemctl start hwctl-renew; echo well"), "well");
+    assert_eq!(
+        host.sh("check-flask >/dev/null && systemctl start hwctl-renew && echo well"),
+        "well"
+    );
 
     let (code, events) = host.hwctl("cert renew", &[]);
     assert_eq!(code, 0, "{events:#?}");
@@ -109,7 +120,7 @@ fn destroy_may_be_the_first_verb_on_a_host_from_before_the_format_numbers() {
                    find /etc/systemd/system /usr/local -name '*hwctl*' -o -name '*flask*'";
     let before = host.sh(digests);
     assert_eq!(host.hwctl("provision", &[]).0, 0);
-    remove_numbers(&host);
+    make_old(&host);
 
     let (code, events) = host.hwctl("destroy", &["--yes"]);
 

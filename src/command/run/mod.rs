@@ -123,7 +123,7 @@ impl<'a> Run<'a> {
         Self { rehearses: true, ..self }
     }
 
-    /// Makes the plan and shows it.
+    /// Makes the plan and reports it.
     pub(super) async fn plan(
         self,
         engine: &mut Engine,
@@ -134,7 +134,7 @@ impl<'a> Run<'a> {
         Ok(planned)
     }
 
-    /// Makes the plan.
+    /// Makes the plan, for a verb that may refuse it before it is reported.
     pub(super) async fn plan_unseen(
         self,
         engine: &mut Engine,
@@ -164,7 +164,7 @@ impl<'a> Run<'a> {
 }
 
 impl PlannedRun<'_> {
-    /// Tells what is planned, and what stays where hwctl's own is taken away.
+    /// Reports what is planned, and what stays where hwctl's own is taken away.
     pub(super) fn show(&self, tell: Tell<'_>) {
         tell(What::Plan { changes: self.planned.changes.clone() });
         for (id, because) in self.planned.kept.clone() {
