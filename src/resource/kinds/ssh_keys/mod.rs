@@ -65,7 +65,6 @@ impl SshKeys {
     fn require_own_file(&self, account: &Account, state: &SshKeysState) -> Result<()> {
         let path = account.keys();
         match &state.file {
-            PathState::Absent => Ok(()),
             PathState::Link { .. } => in_the_way(&path, "symbolic link", "file"),
             PathState::Other(found) => in_the_way(&path, found, "file"),
             // By a hard link, a user gives another's file a name in a folder of their own.
@@ -76,7 +75,7 @@ impl SshKeys {
                 Err(anyhow!("`{path}` is another name of a file that is not `{}`'s", self.login))
                     .hint(format!("find out who made `{path}`, then remove it"))
             }
-            PathState::File { .. } => Ok(()),
+            PathState::Absent | PathState::File { .. } => Ok(()),
         }
     }
 
