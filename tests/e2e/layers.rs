@@ -131,14 +131,7 @@ fn room_violations(parts: &[String], code: &str, place: &str) -> Vec<String> {
     let Some(own) = own.filter(|_| !is_tests) else { return Vec::new() };
     let code = code.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     let climb = "super::".repeat(parts.len() - 1);
-    let mut names = Vec::new();
-    for root in ["crate::resource::", &climb] {
-        for (at, _) in code.match_indices(root) {
-            if !code[..at].ends_with(|c: char| is_word(c) || c == ':') {
-                names.extend(heads(&code[at + root.len()..]));
-            }
-        }
-    }
+    let names = imports_of(code, &["crate::resource::", &climb]);
     let is_above = |name: &String| !ROOMS[own..].contains(&name.as_str());
     let above = names.into_iter().filter(is_above);
     above
