@@ -14,9 +14,10 @@ use crate::client;
 use crate::engine::protocol::Goal;
 use crate::event::{Outcome, Served, What};
 use crate::failure::{Exit, Failure};
-use crate::part::https;
+use crate::part::parts;
 use crate::remote::{Engine, Tell};
 use crate::resource::CertificateInfo;
+use crate::spec::{Endpoint, Pin, endpoints_of};
 
 /// What the host's journal calls a renewal.
 pub(super) const RENEW: &str = "cert renew";
@@ -49,7 +50,7 @@ impl Job for ShowCertArgs {
 
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
         let mut engine = Engine::start(&work.target, tell).await?;
-        show(&mut engine, tell).await?;
+        show(&mut engine, work, tell).await?;
         engine.hang_up().await;
         Ok(Outcome::Answered.into())
     }
@@ -71,27 +72,41 @@ impl Job for RenewArgs {
         let planned = run.plan(&mut engine, tell).await?;
         let outcome = planned.outcome();
         planned.carry_out(&mut engine, tell).await?;
-        show(&mut engine, tell).await?;
+        show(&mut engine, work, tell).await?;
         engine.hang_up().await;
         Ok(outcome.into())
     }
 }
 
-/// Tells what the certificate says; one that is over, torn or not served is a failure.
-async fn show(engine: &mut Engine, tell: Tell<'_>) -> Result<(), Failure> {
-    let info = engine.certificate(tell).await?;
-    let served = served(&Sight::find(engine).await, &engine.route.host, &info).await;
-    let failure = failure(&info, &served);
-    tell(What::Certificate { certificate: info, served });
-    failure.map_or(Ok(()), Err)
+/// Reports what each certificate says. One that has expired, lacks its key or is not served is a failure.
+async fn show(engine: &mut Engine, work: &Work, tell: Tell<'_>) -> Result<(), Failure> {
+    let endpoints = endpoints_of(&parts(&work.vars));
+    let mut worst = None;
+    for info in engine.certificates(tell).await? {
+        let path = Pin::File(info.path.clone());
+        let endpoint = endpoints.iter().find(|endpoint| endpoint.pin == path);
+        let served = served(&Sight::find(engine).await, endpoint, &engine.route.host, &info).await;
+        worst = worst.or_else(|| failure(&info, &served));
+        tell(What::Certificate { certificate: info, served });
+    }
+    worst.map_or(Ok(()), Err)
 }
 
-async fn served(sight: &Sight, host: &str, info: &CertificateInfo) -> Served {
+async fn served(
+    sight: &Sight,
+    endpoint: Option<&Endpoint>,
+    host: &str,
+    info: &CertificateInfo,
+) -> Served {
     let way = match sight {
         Sight::AsClient(way) | Sight::ThroughSession(way) => way,
         Sight::Blocked { why } => return Served::NotLookedAt { why: why.clone() },
     };
-    match client::served(way, &https(), host).await {
+    let Some(endpoint) = endpoint else {
+        let why = "the inventory has nothing that serves it".to_owned();
+        return Served::NotLookedAt { why };
+    };
+    match client::served(way, endpoint, host).await {
         Ok(sha256) if sha256 == info.sha256 => Served::This,
         Ok(sha256) => Served::Other { sha256 },
         Err(error) => Served::Nothing { why: format!("{error:#}") },

@@ -70,10 +70,15 @@ pub(super) async fn gather(
     })
 }
 
-/// What the certificate remembers. A manifest that cannot be read is reported by the plan.
+/// What the certificates remember. A manifest that cannot be read is reported by the plan.
 fn known_by(host: &Host) -> Vec<String> {
     let manifest = Manifest::load(host).unwrap_or_default();
-    renewal::declared(&manifest).map(|(_, certificate)| certificate.known_by).unwrap_or_default()
+    let mut names = Vec::new();
+    for (_, certificate) in renewal::declared(&manifest).unwrap_or_default() {
+        let new = certificate.known_by.into_iter().filter(|name| !names.contains(name));
+        names.extend(new.collect::<Vec<_>>());
+    }
+    names
 }
 
 fn parse_os_release(text: &str) -> HashMap<&str, String> {

@@ -128,7 +128,9 @@ fn a_manifest_of_format_1_knows_what_was_made() {
             ("volume", 1),
         ]
     );
-    let (tag, certificate) = renewal::declared(&manifest).unwrap();
+    let certificates = renewal::declared(&manifest).unwrap();
+    assert_eq!(certificates.len(), 1);
+    let (tag, certificate) = &certificates[0];
     assert_eq!((tag.as_str(), certificate.days), ("tls", 60));
     assert_eq!(manifest.originals().len(), manifest.known().count());
 }

@@ -130,8 +130,8 @@ pub enum Request {
     },
     /// Put the copy that was sent in the place of the part's data; answered by [`Reply::Closed`].
     Restore(Restore),
-    /// What the certificate of the stack says of itself; answered by [`Reply::Certificate`].
-    Certificate,
+    /// What the certificates of the host say of themselves; answered by [`Reply::Certificates`].
+    Certificates,
     /// Find what is wrong; answered by [`Reply::Findings`].
     Examine(Examination),
 }
@@ -286,8 +286,8 @@ pub enum Reply {
     },
     /// Lines of a log, oldest first.
     Lines(Vec<String>),
-    /// Answers [`Request::Certificate`].
-    Certificate(CertificateInfo),
+    /// Answers [`Request::Certificates`].
+    Certificates(Vec<CertificateInfo>),
     /// Answers [`Request::Examine`]: the cause first.
     Findings(Vec<Finding>),
     /// The request failed.

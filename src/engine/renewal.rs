@@ -1,4 +1,6 @@
-//! The certificate that hwctl made on this host: what it says, and what makes a new one.
+//! The certificates that hwctl made on this host: what they say, and what makes new ones.
+
+use std::collections::HashSet;
 
 use anyhow::{Result, anyhow};
 
@@ -8,25 +10,29 @@ use crate::resource::{
     Advise, Certificate, CertificateInfo, Declared, Host, Resource, certificate_info,
 };
 
-/// The certificate of the stack, as it was declared last.
-pub(super) fn declared(manifest: &Manifest) -> Result<(String, Certificate)> {
-    let mut known = manifest.known();
-    let found = known.find_map(|(tag, resource)| match resource {
-        Resource::Certificate(certificate) => Some((tag.to_owned(), certificate.clone())),
-        _ => None,
-    });
-    found
-        .ok_or_else(|| anyhow!("hwctl has made no certificate on this host"))
-        .hint("`hwctl provision` makes the stack and its certificate")
+/// The certificates as they were declared last, each with its part. An error where there are none.
+pub(super) fn declared(manifest: &Manifest) -> Result<Vec<(String, Certificate)>> {
+    let known = manifest.known();
+    let found: Vec<_> = known
+        .filter_map(|(tag, resource)| match resource {
+            Resource::Certificate(certificate) => Some((tag.to_owned(), certificate.clone())),
+            _ => None,
+        })
+        .collect();
+    if found.is_empty() {
+        return Err(anyhow!("hwctl has made no certificate on this host"))
+            .hint("`hwctl provision` makes the stack and its certificate");
+    }
+    Ok(found)
 }
 
-/// What the certificate of the stack says of itself.
-pub(super) fn info(host: &Host) -> Result<CertificateInfo> {
-    let (_, certificate) = declared(&Manifest::load(host)?)?;
-    certificate_info(&certificate, host)
+/// What the certificates say of themselves.
+pub(super) fn info(host: &Host) -> Result<Vec<CertificateInfo>> {
+    let declared = declared(&Manifest::load(host)?)?;
+    declared.iter().map(|(_, certificate)| certificate_info(certificate, host)).collect()
 }
 
-/// A certificate to be made anew, and what is started with it. With `within`, only one that ends
+/// The certificates to be made anew, and what is started with them. With `within`, only those that end
 /// within so many days.
 pub(super) fn wanted(
     manifest: &Manifest,
@@ -34,7 +40,26 @@ pub(super) fn wanted(
     within: Option<u16>,
     host: &Host,
 ) -> Result<Vec<Declared>> {
-    let (tag, mut certificate) = declared(manifest)?;
+    let mut wanted = Vec::new();
+    for (tag, certificate) in declared(manifest)? {
+        let resource = renewed(certificate, days, within, host)?.into();
+        wanted.extend(with_users(Declared { tag, resource }, manifest));
+    }
+    // Something may be started with several of them.
+    let certificates = |declared: &Declared| matches!(declared.resource, Resource::Certificate(_));
+    let (mut all, users): (Vec<_>, Vec<_>) = wanted.into_iter().partition(certificates);
+    let mut seen = HashSet::new();
+    all.extend(users.into_iter().filter(|user| seen.insert(user.resource.id())));
+    Ok(all)
+}
+
+/// A certificate so declared that a new one is made.
+fn renewed(
+    mut certificate: Certificate,
+    days: Option<u16>,
+    within: Option<u16>,
+    host: &Host,
+) -> Result<Certificate> {
     if let Some(days) = days {
         certificate.days = days;
     }
@@ -43,14 +68,12 @@ pub(super) fn wanted(
     } else {
         certificate.replaces = certificate_info(&certificate, host).ok().map(|now| now.sha256);
     }
-    if certificate.days <= certificate.renew_before {
-        let (days, before) = (certificate.days, certificate.renew_before);
-        return Err(anyhow!(
-            "a certificate for {days} days would be renewed at once: that is done {before} days \
-             before its end"
-        ))
-        .hint("give more days, or set `tls.renew_before` in the inventory and provision first");
+    let (days, before) = (certificate.days, certificate.renew_before);
+    if days > before {
+        return Ok(certificate);
     }
-    let first = Declared { tag, resource: certificate.into() };
-    Ok(with_users(first, manifest))
+    Err(anyhow!(
+        "a certificate for {days} days would be renewed at once: that is done {before} days before its end"
+    ))
+    .hint("give more days, or set `tls.renew_before` in the inventory and provision first")
 }

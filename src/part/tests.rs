@@ -431,4 +431,16 @@ fn what_is_skipped_brings_no_packages_of_its_own() {
         _ => None,
     });
     assert_eq!(spared.unwrap(), ["docker.io", "docker-cli", "ufw"]);
+
+    // The sites need what nginx's package brings.
+    let spared = |parts: &[&str]| {
+        let mut made = with_roles(&[Role::Web]);
+        made.skip(&parts.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>());
+        made.resources.iter().find_map(|declared| match &declared.resource {
+            Resource::Packages(packages) => Some(packages.spared.len()),
+            _ => None,
+        })
+    };
+    assert_eq!(spared(&["nginx"]), Some(0));
+    assert!(spared(&["nginx", "sites"]) > Some(0));
 }

@@ -238,11 +238,11 @@ impl Engine {
         }
     }
 
-    /// What the certificate of the stack says of itself.
-    pub async fn certificate(&mut self, tell: Tell<'_>) -> Result<CertificateInfo, Failure> {
-        self.send(&Request::Certificate).await?;
+    /// What the certificates of the host say of themselves.
+    pub async fn certificates(&mut self, tell: Tell<'_>) -> Result<Vec<CertificateInfo>, Failure> {
+        self.send(&Request::Certificates).await?;
         match self.answer(tell).await? {
-            Reply::Certificate(info) => Ok(info),
+            Reply::Certificates(all) => Ok(all),
             other => Err(self.nonsense(&other)),
         }
     }

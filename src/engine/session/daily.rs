@@ -39,7 +39,7 @@ impl Session {
                 Ok(Some(Reply::Status(self.status(&parts, goal.as_ref()).await)))
             }
             Request::Exposure => Ok(Some(Reply::Exposure(Box::pin(exposure(&self.host)).await?))),
-            Request::Certificate => Ok(Some(Reply::Certificate(renewal::info(&self.host)?))),
+            Request::Certificates => Ok(Some(Reply::Certificates(renewal::info(&self.host)?))),
             Request::Examine(asked) => {
                 Ok(Some(Reply::Findings(doctor::examine(&asked, &self.host, self.drivers).await?)))
             }

@@ -1,5 +1,7 @@
 //! The distribution's packages that the parts need, installed together.
 
+use std::collections::HashSet;
+
 use super::PartKind;
 use super::build::{Builder, Contributions, Package};
 use crate::resource::Packages;
@@ -22,10 +24,12 @@ pub(super) const KIND: PartKind = PartKind {
 
 fn declare(offered: &Contributions, builder: &mut Builder<'_>) {
     let owned = |names: &[&str]| names.iter().copied().map(ToOwned::to_owned).collect();
+    let mut seen = HashSet::new();
     let packages = offered.packages.iter().map(|(_, package)| package);
-    let with_others = packages.clone().filter(|package| !package.alternatives.is_empty());
+    let packages: Vec<_> = packages.filter(|package| seen.insert(package.name)).collect();
+    let with_others = packages.iter().filter(|package| !package.alternatives.is_empty());
     builder.add(Packages {
-        names: packages.map(|package| package.name.to_owned()).collect(),
+        names: packages.iter().map(|package| package.name.to_owned()).collect(),
         spared: Vec::new(),
         alternatives: with_others
             .map(|package| (package.name.to_owned(), owned(package.alternatives)))

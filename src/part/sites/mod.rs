@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
 use super::PartKind;
-use super::build::{Builder, Contributions, HostView, Route, RouteTarget, Upload, folder};
+use super::build::{Builder, Contributions, HostView, Package, Route, RouteTarget, Upload, folder};
 use super::nginx::{HTTPS, log_files};
 use crate::failure::Failure;
 use crate::inventory::{Role, Site, Vars};
@@ -20,6 +20,8 @@ pub(super) const KIND: PartKind = PartKind {
     contribute: |view, offered| {
         let routes = view.vars.sites.iter().map(|(name, site)| ("sites", route(name, site)));
         offered.routes.extend(routes);
+        // It brings `/var/www`.
+        offered.packages.push(("sites", Package { name: "nginx", alternatives: &[] }));
     },
     describe: |view, _, spec| describe(view, spec),
     declare,
