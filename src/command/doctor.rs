@@ -17,10 +17,10 @@ use crate::engine::protocol::{Goal, RestartRequest};
 use crate::event::{Finding, Fix, Outcome, What};
 use crate::failure::{Exit, Failure};
 use crate::inventory::{Network, Site};
-use crate::part::{Stack, https};
+use crate::part::{HTTPS, Stack, parts};
 use crate::remote::{Engine, Route, Tell};
 use crate::resource::Secret;
-use crate::spec::{Scope, endpoints_of, restart_of};
+use crate::spec::{Scope, endpoint_of, endpoints_of, restart_of};
 
 /// How often a mended host is looked at again: one fault may hide the next.
 const ROUNDS: usize = 3;
@@ -164,7 +164,7 @@ async fn at_url(
     work: &Work,
     is_healthy: bool,
 ) -> Option<Finding> {
-    let endpoint = https();
+    let endpoint = endpoint_of(&parts(&work.vars), HTTPS)?;
     let url = url(&endpoint, &url_host(&route.host), path);
     let seen = match route.way().await {
         Ok(way) => status(&way, &endpoint, &route.host, path).await,

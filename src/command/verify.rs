@@ -20,10 +20,10 @@ use crate::engine::Status;
 use crate::event::{Check, Outcome, What};
 use crate::failure::{Exit, Failure};
 use crate::inventory::Site;
-use crate::part::{HTTPS, http, https, parts};
+use crate::part::{HTTP, HTTPS, parts};
 use crate::remote::{Engine, Tell};
 use crate::resource::Secret;
-use crate::spec::endpoints_of;
+use crate::spec::{endpoint_of, endpoints_of};
 
 /// How long one question may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -54,8 +54,9 @@ impl Job for VerifyArgs {
 
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
         let mut engine = Engine::start(&work.target, tell).await?;
-        let Status { checks, pins } = engine.status(parts(&work.vars), None, tell).await?;
-        let serves = !endpoints_of(&parts(&work.vars)).is_empty();
+        let parts = parts(&work.vars);
+        let Status { checks, pins } = engine.status(parts.clone(), None, tell).await?;
+        let serves = !endpoints_of(&parts).is_empty();
         let certificate = pins.of(HTTPS).map(str::to_owned);
         if serves && certificate.is_none() {
             return Err(Failure::new(Exit::Failed, "the host has no certificate to know it by")
@@ -70,8 +71,12 @@ impl Job for VerifyArgs {
         seen.extend(web_ports(&sight, &mut engine, tell).await?);
         // A host that serves nothing shows only from within whether it is healthy.
         seen.extend(checks.into_iter().filter(|check| !serves || check.name == "certificate"));
-        if let (Some(way), Some(certificate)) = (sight.way(), certificate) {
-            let client = Client { way: way.clone(), host: url_host(&host), certificate };
+        let port = |name| endpoint_of(&parts, name).map(|endpoint| endpoint.port);
+        if let (Some(way), Some(certificate)) = (sight.way(), certificate)
+            && let (Some(http), Some(https)) = (port(HTTP), port(HTTPS))
+        {
+            let (way, host) = (way.clone(), url_host(&host));
+            let client = Client { way, http, https, host, certificate };
             seen.extend(client.uses(work, sight.client(&facts)).await);
         }
         engine.hang_up().await;
@@ -87,6 +92,9 @@ impl Job for VerifyArgs {
 /// Asks one host.
 struct Client {
     way: Way,
+    /// The ports of HTTP and of HTTPS.
+    http: u16,
+    https: u16,
     host: String,
     certificate: String,
 }
@@ -111,8 +119,7 @@ impl Client {
     async fn ask(&self, request: hyper::http::request::Builder, body: Bytes) -> Result<Answer> {
         let asked = async {
             let pin = Some(self.certificate.as_str());
-            let mut connection =
-                Connection::secure(&self.way, https().port, &self.host, pin).await?;
+            let mut connection = Connection::secure(&self.way, self.https, &self.host, pin).await?;
             connection.send(request, body).await
         };
         tokio::time::timeout(PATIENCE, asked).await.context("no answer within 10 s")?
@@ -123,7 +130,7 @@ impl Client {
         let path = "/some/page?with=a-query";
         let seen = async {
             let answer =
-                Connection::plain(&self.way, http().port, &self.host).await?.get(path).await?;
+                Connection::plain(&self.way, self.http, &self.host).await?.get(path).await?;
             leads_to(&answer, &format!("https://{}{path}", self.host))
         };
         checks.push(Check::of("http:// leads to https://", seen.await));

@@ -25,7 +25,7 @@ use crate::spec::PartSpec;
 pub use api::{API_LINK, JWT_KEY};
 use build::{Builder, Contributions, HostView};
 pub use build::{Context, RenderedFile, Stack, Templates, Upload, template_sources};
-pub use nginx::{HTTPS, http, https};
+pub use nginx::{HTTP, HTTPS};
 pub use redis::REDIS_PASSWORD;
 
 /// The operator's half of a kind of part.

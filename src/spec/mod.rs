@@ -66,6 +66,12 @@ pub fn endpoints_of(parts: &[PartSpec]) -> Vec<Endpoint> {
     parts.iter().flat_map(|part| part.endpoints.clone()).collect()
 }
 
+/// The endpoint of this name.
+#[must_use]
+pub fn endpoint_of(parts: &[PartSpec], name: &str) -> Option<Endpoint> {
+    endpoints_of(parts).into_iter().find(|endpoint| endpoint.name == name)
+}
+
 /// What `restart` knows by this name, with its part.
 #[must_use]
 pub fn restart_of<'a>(parts: &'a [PartSpec], name: &str) -> Option<(&'a PartSpec, &'a Restart)> {

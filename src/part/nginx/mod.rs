@@ -60,30 +60,10 @@ struct Location<'a> {
     realm: &'a str,
 }
 
-/// The certificate that the endpoint is known by: the one that the part `tls` makes.
-const CERTIFICATE: &str = "/etc/nginx/ssl/homework.crt";
-
 /// The name of the endpoint that leads clients to the other one.
-const HTTP: &str = "http";
+pub const HTTP: &str = "http";
 /// The name of the endpoint of all sites and of the API.
 pub const HTTPS: &str = "https";
-
-/// Where clients reach the stack, and how they recognize it.
-fn endpoints() -> Vec<Endpoint> {
-    vec![http(), https()]
-}
-
-/// The endpoint that leads clients to the other one.
-#[must_use]
-pub fn http() -> Endpoint {
-    Endpoint { name: HTTP.to_owned(), port: 80, pin: Pin::Plain }
-}
-
-/// The endpoint of all sites and of the API.
-#[must_use]
-pub fn https() -> Endpoint {
-    Endpoint { name: HTTPS.to_owned(), port: 443, pin: Pin::File(CERTIFICATE.into()) }
-}
 
 pub(super) const KIND: PartKind = PartKind {
     name: "nginx",
@@ -98,7 +78,10 @@ pub(super) const KIND: PartKind = PartKind {
 fn describe(offered: &Contributions, spec: &mut PartSpec) {
     spec.driver = Some("nginx".to_owned());
     spec.requires = ["tls", "api"].map(str::to_owned).into();
-    spec.endpoints = endpoints();
+    let pin = offered.certificate.as_ref().map(|at| Pin::File(at.certificate.clone()));
+    let https = pin.map(|pin| Endpoint { name: HTTPS.to_owned(), port: 443, pin });
+    let http = Endpoint { name: HTTP.to_owned(), port: 80, pin: Pin::Plain };
+    spec.endpoints = std::iter::once(http).chain(https).collect();
     spec.restarts = vec![Restart {
         name: "nginx".to_owned(),
         label: "nginx".to_owned(),
