@@ -204,14 +204,14 @@ impl Maker<'_> {
     /// Brings a resource to what it declares.
     fn declared(&mut self, step: &Step, weighed: Result<Weighed>) {
         let resource = &step.resource;
-        let Weighed { change, fingerprint, stays, concern, stamp, .. } = match weighed {
+        let Weighed { change, fingerprint, stays, concern, start_record, .. } = match weighed {
             Ok(weighed) => weighed,
             Err(error) => return self.obstacle(resource, error),
         };
         self.plan.kept.extend(concern.map(|concern| (resource.id(), concern)));
         self.note_state(resource, &fingerprint);
-        if let Some(stamp) = stamp {
-            self.host.note_start(stamp);
+        if let Some(record) = start_record {
+            self.host.note_start(record);
         }
         if let Some(change) = change {
             if let Err(error) = resource.require_mutable(self.host) {

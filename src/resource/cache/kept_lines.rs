@@ -18,7 +18,7 @@ pub(in crate::resource) struct KeptLines {
 impl KeptLines {
     /// Those that the host has by this name.
     pub(in crate::resource) fn load(host: &Host, name: &'static str) -> Self {
-        let text = fs::read_to_string(host.stamp_path(name)).unwrap_or_default();
+        let text = fs::read_to_string(host.kept_path(name)).unwrap_or_default();
         Self { name, lines: text.lines().map(str::to_owned).collect(), is_new: false }
     }
 
@@ -39,7 +39,7 @@ impl KeptLines {
             return Ok(());
         }
         let newest = &self.lines[self.lines.len().saturating_sub(most)..];
-        host.write_stamp(self.name, (newest.join("\n") + "\n").as_bytes())?;
+        host.keep_between_runs(self.name, (newest.join("\n") + "\n").as_bytes())?;
         self.is_new = false;
         Ok(())
     }

@@ -33,7 +33,7 @@ use session::SessionNotes;
 
 pub use memo::Outcome;
 pub use programs::last_lines;
-pub use session::Stamp;
+pub use session::StartRecord;
 
 /// How far a long change is: a fraction from 0 to 1 where it is known, and what is going on.
 #[derive(Clone, Debug, PartialEq)]
@@ -128,13 +128,13 @@ impl Host {
     }
 
     /// Where hwctl keeps between runs what it knows of something.
-    pub(in crate::resource) fn stamp_path(&self, name: &str) -> PathBuf {
+    pub(in crate::resource) fn kept_path(&self, name: &str) -> PathBuf {
         self.state_dir().join("stamps").join(name)
     }
 
     /// Keeps that.
-    pub(in crate::resource) fn write_stamp(&self, name: &str, bytes: &[u8]) -> Result<()> {
-        let path = self.stamp_path(name);
+    pub(in crate::resource) fn keep_between_runs(&self, name: &str, bytes: &[u8]) -> Result<()> {
+        let path = self.kept_path(name);
         if let Some(folder) = path.parent() {
             std::fs::create_dir_all(folder)
                 .with_context(|| format!("make `{}`", folder.display()))?;

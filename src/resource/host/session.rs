@@ -9,7 +9,7 @@ use super::Host;
 
 /// What a service was started with, as it is kept between runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stamp {
+pub struct StartRecord {
     /// The name that it is kept by.
     pub name: String,
     /// Its bytes, in the format of the kind.
@@ -26,7 +26,7 @@ pub(super) struct SessionNotes {
     owes_reload: Cell<bool>,
     /// Secrets that got another value.
     renewed: RefCell<HashSet<String>>,
-    /// Stamps of services by name.
+    /// Start records of services by name.
     starts: RefCell<HashMap<String, Vec<u8>>>,
 }
 
@@ -70,15 +70,15 @@ impl Host {
         self.session.renewed.borrow().contains(name)
     }
 
-    /// Remembers the stamp of a service that somebody else started with what is on disk now.
-    pub fn note_start(&self, Stamp { name, bytes }: Stamp) {
+    /// Remembers the start record of a service that somebody else started with what is on disk now.
+    pub fn note_start(&self, StartRecord { name, bytes }: StartRecord) {
         self.session.starts.borrow_mut().insert(name, bytes);
     }
 
-    /// Keeps the stamps of [`Host::note_start`] before anything on disk changes: if the run is
+    /// Keeps the records of [`Host::note_start`] before anything on disk changes: if the run is
     /// undone, what is on disk has new times of change, and they would say nothing any more.
     pub fn keep_starts(&self) -> Result<()> {
         let starts = self.session.starts.take();
-        starts.iter().try_for_each(|(name, stamp)| self.write_stamp(name, stamp))
+        starts.iter().try_for_each(|(name, record)| self.keep_between_runs(name, record))
     }
 }

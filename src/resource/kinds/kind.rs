@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::resource::host::{Host, Outcome, Stamp};
+use crate::resource::host::{Host, Outcome, StartRecord};
 use crate::resource::model::change::{Back, Change};
 use crate::resource::model::digest::sha256;
 use crate::resource::model::id::Id;
@@ -84,8 +84,8 @@ pub(crate) trait Kind: Sized {
         self.digest(state, host)
     }
 
-    /// The stamp that is kept of a service which somebody else has started with what is on disk now.
-    fn stamp_of_start(&self, _state: &Self::State, _host: &Host) -> Option<Stamp> {
+    /// The record that is kept of a service which somebody else has started with what is on disk now.
+    fn start_record(&self, _state: &Self::State, _host: &Host) -> Option<StartRecord> {
         None
     }
 
@@ -170,8 +170,8 @@ pub struct Weighed {
     pub before: Option<String>,
     /// See [`Kind::changed_at`].
     pub changed_at: Option<SystemTime>,
-    /// See [`Kind::stamp_of_start`].
-    pub stamp: Option<Stamp>,
+    /// See [`Kind::start_record`].
+    pub start_record: Option<StartRecord>,
 }
 
 /// A state that was read and has yet to be compared: reads can be done together, while what one
@@ -193,7 +193,7 @@ pub(in crate::resource) async fn read<'a, K: Kind>(
                 digest,
                 before: None,
                 changed_at,
-                stamp: None,
+                start_record: None,
             })
         }));
     }
@@ -223,7 +223,7 @@ pub(in crate::resource) fn weigh<K: Kind>(
         concern,
         digest: kind.digest(state, host),
         changed_at: kind.changed_at(host),
-        stamp: kind.stamp_of_start(state, host),
+        start_record: kind.start_record(state, host),
     })
 }
 

@@ -15,8 +15,8 @@ use rustix::net::netlink::NETFILTER;
 use crate::resource::host::Host;
 use crate::resource::host::netlink::{ask, broken};
 
-/// The stamp that is the last listing.
-const STAMP: &str = "rules";
+/// The name that the last listing is kept by.
+const LISTING: &str = "rules";
 /// Lists the rules of each family.
 const PROGRAMS: [&str; 2] = ["iptables", "ip6tables"];
 /// What the programs are where they write to the tables that the kernel counts.
@@ -51,7 +51,7 @@ pub(super) async fn listing(host: &Host) -> Result<Listing> {
     // Before they are listed: a change meanwhile makes the listing old, and not wrong.
     let of = count(host);
     let kept =
-        of.as_ref().and_then(|of| kept(&fs::read_to_string(host.stamp_path(STAMP)).ok()?, of));
+        of.as_ref().and_then(|of| kept(&fs::read_to_string(host.kept_path(LISTING)).ok()?, of));
     if let Some(kept) = kept {
         return Ok(kept);
     }
@@ -126,7 +126,7 @@ pub(in crate::resource) fn keep_listing(host: &Host) -> Result<()> {
     let Some((of, Listing { v4, v6, nft })) = host.cached::<Listed>().0.borrow_mut().take() else {
         return Ok(());
     };
-    host.write_stamp(STAMP, format!("{of}\n{v4}\0{v6}\0{nft}").as_bytes())
+    host.keep_between_runs(LISTING, format!("{of}\n{v4}\0{v6}\0{nft}").as_bytes())
 }
 
 #[cfg(test)]

@@ -242,7 +242,7 @@ impl Kind for Firewall {
                 .hint("`iptables -S` and `ufw status verbose` on the host say what is loaded");
         }
         if let Some(digest) = host.digest_of(&self.inputs) {
-            host.write_stamp(ufw::STAMP, digest.as_bytes())?;
+            host.keep_between_runs(ufw::LOADED_WITH, digest.as_bytes())?;
         }
         Ok(())
     }
@@ -360,7 +360,7 @@ impl Firewall {
         if wanted.is_none() {
             return Some(change.because("its configuration is not known yet"));
         }
-        if wanted == ufw.stamp {
+        if wanted == ufw.loaded_with {
             return None;
         }
         let changed = host.first_changed(&self.inputs);

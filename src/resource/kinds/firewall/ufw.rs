@@ -16,8 +16,8 @@ const CONF: &str = "/etc/ufw/ufw.conf";
 const DEFAULTS: &str = "/etc/default/ufw";
 /// What it loads after its own rules, among it those of Docker's chain.
 const AFTER: [&str; 2] = ["/etc/ufw/after.rules", "/etc/ufw/after6.rules"];
-/// The stamp that is the digest of the inputs.
-pub(super) const STAMP: &str = "firewall";
+/// The name that the digest of the inputs is kept by.
+pub(super) const LOADED_WITH: &str = "firewall";
 const POLICY: &str = "DEFAULT_INPUT_POLICY";
 
 /// ufw as it is found.
@@ -36,7 +36,8 @@ pub struct Ufw {
     /// Whether the kernel has what the files say.
     pub(super) loaded: bool,
     /// The digest of the inputs that it was last loaded with.
-    pub(super) stamp: Option<String>,
+    #[serde(rename = "stamp")]
+    pub(super) loaded_with: Option<String>,
     /// The chain that Docker leaves to the host's owner. Loading the inputs replaces its rules.
     #[serde(default)]
     pub(super) guard: Guard,
@@ -67,7 +68,7 @@ impl Ufw {
             detached: false,
             loaded: false,
             guard: Guard::default(),
-            stamp: match PathState::read(&host.stamp_path(STAMP), host)? {
+            loaded_with: match PathState::read(&host.kept_path(LOADED_WITH), host)? {
                 PathState::File { bytes, .. } => Some(String::from_utf8_lossy(&bytes).into_owned()),
                 _ => None,
             },
@@ -234,10 +235,10 @@ impl Ufw {
         self.defaults.restore(&host.path(Path::new(DEFAULTS)), host)?;
         self.rules4.restore(&host.path(rules_path(Family::V4)), host)?;
         self.rules6.restore(&host.path(rules_path(Family::V6)), host)?;
-        let stamp = host.stamp_path(STAMP);
-        match &self.stamp {
-            Some(digest) => write_atomic(&stamp, digest.as_bytes(), 0o600, None),
-            None => PathState::Absent.restore(&stamp, host),
+        let kept = host.kept_path(LOADED_WITH);
+        match &self.loaded_with {
+            Some(digest) => write_atomic(&kept, digest.as_bytes(), 0o600, None),
+            None => PathState::Absent.restore(&kept, host),
         }
     }
 
@@ -251,7 +252,7 @@ impl Ufw {
         }
         Guard::default().restore(host).await?;
         host.forget();
-        PathState::Absent.restore(&host.stamp_path(STAMP), host)
+        PathState::Absent.restore(&host.kept_path(LOADED_WITH), host)
     }
 }
 

@@ -8,7 +8,8 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::apt::apt_command;
-use super::{Host, TableVersion, table_version};
+use super::table::{TableVersion, table_version};
+use crate::resource::host::Host;
 use crate::resource::host::docker::foreign_containers;
 
 /// What apt was found to remove, by the version of dpkg's table and what it was asked for.

@@ -1,6 +1,7 @@
 //! A systemd unit: enabled, running, and started with the configuration that is on disk.
 
 pub(in crate::resource) mod nginx_reload;
+mod socket;
 mod state;
 mod trial;
 
@@ -9,11 +10,11 @@ use std::process::Output;
 use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 
-use crate::resource::host::Host;
 use crate::resource::host::docker;
 use crate::resource::host::listeners::{Listener, listeners};
 use crate::resource::host::systemd::{reload_systemd, reload_systemd_if_stale};
 use crate::resource::host::units::{block, field};
+use crate::resource::host::{Host, StartRecord};
 use crate::resource::kinds::kind::Kind;
 use crate::resource::model::change::{Action, Back, Change};
 use crate::resource::model::hint::Advise;
@@ -21,7 +22,7 @@ use crate::resource::model::id::Id;
 use crate::resource::model::profile::{Needs, Pace, Place, Profile, Risk, Undo};
 use nginx_reload::reload_nginx;
 
-use state::Stamp;
+use state::StartedWith;
 
 pub use state::UnitState;
 pub use trial::FOLDER as TRIAL_FOLDER;
@@ -57,14 +58,14 @@ pub struct Unit {
 }
 
 impl Unit {
-    fn read_stamp(&self, host: &Host) -> Option<Stamp> {
-        serde_json::from_slice(&std::fs::read(host.stamp_path(&self.name)).ok()?).ok()
+    fn read_start(&self, host: &Host) -> Option<StartedWith> {
+        serde_json::from_slice(&std::fs::read(host.kept_path(&self.name)).ok()?).ok()
     }
 
-    async fn write_stamp(&self, host: &Host) -> Result<()> {
+    async fn note_start(&self, host: &Host) -> Result<()> {
         let Some(digest) = host.digest_of(&self.inputs) else { return Ok(()) };
-        let stamp = Stamp { digest, start: self.read_anew(host).await?.start };
-        host.write_stamp(&self.name, &serde_json::to_vec(&stamp)?)
+        let started = StartedWith { digest, start: self.read_anew(host).await?.start };
+        host.keep_between_runs(&self.name, &serde_json::to_vec(&started)?)
     }
 
     /// The property that says when the unit last read its configuration. A reload changes the state of
@@ -152,51 +153,12 @@ impl Unit {
         }
     }
 
-    /// Stops the service that a socket is for: one that was started without it holds the socket's
-    /// place. What comes meanwhile waits in the socket, until the service's own turn.
-    async fn make_way(&self, host: &Host) -> Result<()> {
-        let Some(name) = self.name.strip_suffix(".socket") else { return Ok(()) };
-        let service = Self { name: format!("{name}.service"), ..self.clone() };
-        host.expect_unit(&service.name);
-        if service.read_anew(host).await?.is_active() {
-            service.systemctl(host, "stop").await?;
-            // In its own turn it counts as one that ran.
-            host.hold_unit(&service.name);
-        }
-        Ok(())
-    }
-
-    /// Starts the service again that [`Unit::make_way`] has stopped in this run.
-    async fn give_way_back(&self, host: &Host) -> Result<()> {
-        let Some(name) = self.name.strip_suffix(".socket") else { return Ok(()) };
-        let service = Self { name: format!("{name}.service"), ..self.clone() };
-        if host.is_held(&service.name) && !service.read_anew(host).await?.is_active() {
-            service.systemctl(host, "start").await?;
-        }
-        Ok(())
-    }
-
     /// Masks it again, as somebody had done. A unit file in the place of the mask is gone by now, or
     /// is itself the mask that was there.
     async fn mask(&self, host: &Host) -> Result<()> {
         self.systemctl(host, "stop").await?;
         host.output("systemctl", &["disable", &self.name]).await?;
         self.systemctl(host, "mask").await
-    }
-
-    /// A socket unit does not start while its service runs: the service is stopped around it.
-    async fn restart(&self, host: &Host) -> Result<()> {
-        let Some(name) = self.name.strip_suffix(".socket") else {
-            return self.systemctl(host, "restart").await;
-        };
-        let service = Self { name: format!("{name}.service"), ..self.clone() };
-        host.expect_unit(&service.name);
-        let runs = service.read_anew(host).await?.is_active();
-        if runs {
-            service.systemctl(host, "stop").await?;
-        }
-        self.systemctl(host, "restart").await?;
-        if runs { service.systemctl(host, "start").await } else { Ok(()) }
     }
 }
 
@@ -251,7 +213,7 @@ impl Kind for Unit {
             active: field("ActiveState"),
             enabled: field("UnitFileState"),
             start: (field("InvocationID"), field(self.start_time()).parse().unwrap_or_default()),
-            stamp: self.read_stamp(host),
+            started_with: self.read_start(host),
             held: host.is_held(&self.name),
         })
     }
@@ -289,14 +251,10 @@ impl Kind for Unit {
         Ok(Some(Change { action, ..change }.because(because)))
     }
 
-    fn stamp_of_start(
-        &self,
-        state: &UnitState,
-        host: &Host,
-    ) -> Option<crate::resource::host::Stamp> {
-        let stamp = state.stamp_of_others(self, host)?;
-        let bytes = serde_json::to_vec(&stamp).ok()?;
-        Some(crate::resource::host::Stamp { name: self.name.clone(), bytes })
+    fn start_record(&self, state: &UnitState, host: &Host) -> Option<StartRecord> {
+        let started = state.started_by_others(self, host)?;
+        let bytes = serde_json::to_vec(&started).ok()?;
+        Some(StartRecord { name: self.name.clone(), bytes })
     }
 
     async fn apply(&self, state: &UnitState, host: &Host) -> Result<()> {
@@ -345,7 +303,7 @@ impl Kind for Unit {
             },
             _ => return Ok(()),
         }
-        self.write_stamp(host).await
+        self.note_start(host).await
     }
 
     async fn wait_for_others(&self, _: &Host) -> Result<()> {

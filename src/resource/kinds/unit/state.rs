@@ -18,7 +18,8 @@ pub struct UnitState {
     /// This start of it, and the time of its last change (a reload is one), in µs since boot.
     pub(super) start: (String, u64),
     /// The digest of the inputs, and the start it was taken at, as noted by hwctl.
-    pub(super) stamp: Option<Stamp>,
+    #[serde(rename = "stamp")]
+    pub(super) started_with: Option<StartedWith>,
     /// Whether its package would have started it, had hwctl not held it back.
     #[serde(default)]
     pub(super) held: bool,
@@ -26,7 +27,7 @@ pub struct UnitState {
 
 /// What a unit was started with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Stamp {
+pub(super) struct StartedWith {
     pub(super) digest: String,
     pub(super) start: (String, u64),
 }
@@ -52,8 +53,8 @@ impl UnitState {
             return None;
         }
         let wanted = host.digest_of(&unit.inputs);
-        let stamped = self.stamped();
-        if wanted.is_some() && stamped.map(|stamp| &stamp.digest) == wanted.as_ref() {
+        let started_with = self.started_with();
+        if wanted.is_some() && started_with.map(|found| &found.digest) == wanted.as_ref() {
             return None;
         }
         if let Some(changed) = host.first_changed(&unit.inputs) {
@@ -64,23 +65,23 @@ impl UnitState {
     }
 
     /// What hwctl has noted of the start that it runs since.
-    fn stamped(&self) -> Option<&Stamp> {
-        self.stamp.as_ref().filter(|stamp| stamp.start == self.start)
+    fn started_with(&self) -> Option<&StartedWith> {
+        self.started_with.as_ref().filter(|found| found.start == self.start)
     }
 
     /// Whether somebody else, or a boot, started it after the last change on disk: it has read what is
     /// there.
     fn has_read_all(&self, unit: &Unit, host: &Host) -> bool {
         let changed = host.last_change_of(&unit.inputs).zip(since_boot(self.start.1));
-        self.stamped().is_none() && changed.is_some_and(|(changed, started)| changed < started)
+        self.started_with().is_none() && changed.is_some_and(|(changed, started)| changed < started)
     }
 
-    /// The stamp of such a start.
-    pub(super) fn stamp_of_others(&self, unit: &Unit, host: &Host) -> Option<Stamp> {
+    /// What it was started with then.
+    pub(super) fn started_by_others(&self, unit: &Unit, host: &Host) -> Option<StartedWith> {
         let is_meant = unit.active && self.is_active() && !unit.inputs.is_empty();
         let digest = (is_meant && self.has_read_all(unit, host))
             .then(|| host.digest_before(&unit.inputs))??;
-        Some(Stamp { digest, start: self.start.clone() })
+        Some(StartedWith { digest, start: self.start.clone() })
     }
 }
 
