@@ -6,8 +6,8 @@ use anyhow::{Context, Result, anyhow, bail};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::time::sleep;
 
-use super::aside::{Aside, Hand};
 use super::blobs::Uploads;
+use super::concurrent::{Concurrent, Hand};
 use super::deadman;
 use super::input::{Halt, Halted};
 use super::journal::Journal;
@@ -67,10 +67,10 @@ impl Carrier<'_> {
             }
             self.release(step, journal).await?;
         }
-        let mut aside = Aside::none(self.hand);
-        let carried = self.steps(wanted, plan, journal, &mut aside).await;
+        let mut concurrent = Concurrent::none(self.hand);
+        let carried = self.steps(wanted, plan, journal, &mut concurrent).await;
         // It is in the journal, and must not come after it was taken back.
-        let made = aside.end(self.halted).await;
+        let made = concurrent.end(self.halted).await;
         if let Carried::Stopped(mut left) = carried? {
             for (index, made) in made {
                 self.made(plan, index, made)?;

@@ -3,9 +3,10 @@
 //! It speaks frames on its standard input and output and ends with its session.
 
 mod apply;
-mod aside;
 mod blobs;
+mod concurrent;
 mod deadman;
+mod disk_space;
 mod doctor;
 mod drift;
 mod driver;
@@ -27,7 +28,6 @@ pub mod protocol;
 mod rehearsal;
 mod renewal;
 mod restart;
-mod room;
 mod session;
 mod specs;
 mod status;

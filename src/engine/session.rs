@@ -16,9 +16,10 @@ use tokio::sync::mpsc::{self, Receiver, UnboundedSender};
 use tokio::time::timeout;
 
 use super::apply::Teller;
-use super::aside::{Hand, InHand};
 use super::blobs::{self, Blobs, Bundle, Uploads};
+use super::concurrent::{Hand, InHand};
 use super::deadman;
+use super::disk_space;
 use super::driver::{Driver, Drivers};
 use super::facts::{self, Connection};
 use super::goal::{self, leave};
@@ -30,7 +31,6 @@ use super::protocol::{
     CONFIRM_TIMEOUT_S, ENGINE_GREETING, Goal, HEARTBEAT, PlanRequest, Reply, Request, RunInfo,
     write_frames,
 };
-use super::room;
 use super::specs;
 use super::validate;
 use crate::event::{RunOutcome, What};
@@ -126,7 +126,7 @@ impl Session {
             let what = match hand.get() {
                 InHand::Change(index) => What::ChangeProgress { index, fraction, message },
                 InHand::Nothing => What::Step { message, fraction },
-                InHand::Aside => return,
+                InHand::Concurrent => return,
             };
             let _ = replies.send(Reply::Event(what));
         };
@@ -245,7 +245,7 @@ impl Session {
         }
         let plan = Plan::make(&wanted, &self.host).await?;
         if request.run.is_some() && !plan.changes.is_empty() {
-            room::require(&plan, &self.host).map_err(|error| {
+            disk_space::require(&plan, &self.host).map_err(|error| {
                 Failure::from(error).not_done("nothing was changed on the host")
             })?;
         }

@@ -7,7 +7,7 @@ use tokio::task::yield_now;
 use tokio::time::sleep;
 
 use super::apply::{Carried, Carrier, applied};
-use super::aside::{Aside, InHand, Made, TICK};
+use super::concurrent::{Concurrent, InHand, Made, TICK};
 use super::deadman;
 use super::journal::Journal;
 use super::order::{self, Order};
@@ -27,22 +27,22 @@ impl Carrier<'_> {
         wanted: &Wanted,
         plan: &'p Plan,
         journal: &mut Journal,
-        aside: &mut Aside<'p>,
+        concurrent: &mut Concurrent<'p>,
     ) -> Result<Carried> {
         let all = plan.steps.len();
         let order = Order::of(plan, |blob| self.uploads.lack(blob));
         let mut left: Vec<usize> = order.packages.into_iter().collect();
         left.extend(order.beside.iter().chain(&order.rest));
         let (mut validated, mut image_begun) = (false, false);
-        while let Some(place) = self.next(plan, &order, &left, aside).await? {
+        while let Some(place) = self.next(plan, &order, &left, concurrent).await? {
             if self.is_stopped(all - left.len(), all)? {
                 return Ok(Carried::Stopped(left));
             }
             if !image_begun && left.len() <= order.rest.len() {
-                image_begun = self.begin_image(plan, &order, &left, journal, aside).await?;
+                image_begun = self.begin_image(plan, &order, &left, journal, concurrent).await?;
             }
             // While packages are installed, only one of the changes may have what it needs.
-            let waits = order.packages.is_some_and(|packages| aside.has(packages));
+            let waits = order.packages.is_some_and(|packages| concurrent.has(packages));
             let end = match left.len().checked_sub(order.rest.len()) {
                 Some(beside) if beside > 0 => place + beside,
                 _ if waits => place + 1,
@@ -52,13 +52,13 @@ impl Carrier<'_> {
             let count = together::count(resources);
             if count > 1 {
                 let indices: Vec<usize> = left.drain(place..place + count).collect();
-                self.make_together(plan, &indices, journal, aside).await?;
+                self.make_together(plan, &indices, journal, concurrent).await?;
                 continue;
             }
             let index = left.remove(place);
             let step = &plan.steps[index];
             if !validated && validate::is_nginx_configuration(&step.resource) {
-                aside.beside(validate::nginx_configuration(wanted, self.host)).await?;
+                concurrent.beside(validate::nginx_configuration(wanted, self.host)).await?;
                 validated = true;
             }
             let start = Instant::now();
@@ -73,29 +73,29 @@ impl Carrier<'_> {
                     return Ok(Carried::Stopped(left));
                 }
             }
-            if aside.has(index) {
-                self.finish(plan, index, aside).await?;
+            if concurrent.has(index) {
+                self.finish(plan, index, concurrent).await?;
                 continue;
             }
             if let Some(outside) = self.outside.filter(|_| rehearsal::is_nginx(&step.resource)) {
-                aside.beside(rehearsal::nginx_serves(wanted, outside, self.host)).await?;
+                concurrent.beside(rehearsal::nginx_serves(wanted, outside, self.host)).await?;
             }
             let may_wait = match step.resource.profile().pace {
                 Pace::InTurn | Pace::Fetch => false,
                 Pace::Install => order.packages == Some(index),
                 Pace::LaunchThenSettle => true,
             };
-            if may_wait && self.set_aside(index, step, journal, aside).await? {
+            if may_wait && self.start_concurrently(index, step, journal, concurrent).await? {
                 continue;
             }
-            let made = aside.beside(self.one(step, journal)).await;
+            let made = concurrent.beside(self.one(step, journal)).await;
             applied(step, made)?;
             self.done(index, step, start.elapsed());
         }
         // While a new container shows that it stays.
-        aside.beside(reload_systemd_if_owed(self.host)).await;
-        while let Some(index) = aside.first() {
-            self.finish(plan, index, aside).await?;
+        concurrent.beside(reload_systemd_if_owed(self.host)).await;
+        while let Some(index) = concurrent.first() {
+            self.finish(plan, index, concurrent).await?;
         }
         Ok(Carried::Out)
     }
@@ -106,14 +106,14 @@ impl Carrier<'_> {
         plan: &Plan,
         indices: &[usize],
         journal: &mut Journal,
-        aside: &mut Aside<'_>,
+        concurrent: &mut Concurrent<'_>,
     ) -> Result<()> {
         let start = Instant::now();
         let steps: Vec<&Step> = indices.iter().map(|index| &plan.steps[*index]).collect();
         self.started(indices[0], steps[0]);
         // Files are changed without a pause: what is told goes out before.
         yield_now().await;
-        aside.beside(self.together(&steps, journal)).await?;
+        concurrent.beside(self.together(&steps, journal)).await?;
         let each = start.elapsed() / u32::try_from(indices.len()).unwrap_or(u32::MAX);
         for (index, step) in indices.iter().zip(steps) {
             if *index != indices[0] {
@@ -132,7 +132,7 @@ impl Carrier<'_> {
         plan: &Plan,
         order: &Order,
         left: &[usize],
-        aside: &mut Aside<'_>,
+        concurrent: &mut Concurrent<'_>,
     ) -> Result<Option<usize>> {
         let is_of_firewall =
             |step: &Step| step.to.is_none() && order::is_of_firewall(&step.resource);
@@ -146,24 +146,24 @@ impl Carrier<'_> {
             return Ok(first);
         }
         let mut come = None;
-        if let Some(packages) = order.packages.filter(|packages| aside.has(*packages)) {
+        if let Some(packages) = order.packages.filter(|packages| concurrent.has(*packages)) {
             self.hand.set(InHand::Change(packages));
             loop {
                 // The firewall needs none of the others: it alone overtakes them.
                 let mut next = first.into_iter().chain(firewall);
                 come = next.find(|place| self.has_come(&plan.steps[left[*place]]));
-                let is_over = aside.is_made(packages) || self.halted.get().is_some();
+                let is_over = concurrent.is_made(packages) || self.halted.get().is_some();
                 if come.is_some() || is_over {
                     break;
                 }
-                aside.beside(sleep(TICK)).await;
+                concurrent.beside(sleep(TICK)).await;
             }
-            if aside.is_made(packages) {
-                self.finish(plan, packages, aside).await?;
+            if concurrent.is_made(packages) {
+                self.finish(plan, packages, concurrent).await?;
             }
         }
         while self.uploads.are_coming()? && self.halted.get().is_none() {
-            aside.beside(sleep(TICK)).await;
+            concurrent.beside(sleep(TICK)).await;
         }
         Ok(come.or(first))
     }
@@ -196,12 +196,17 @@ impl Carrier<'_> {
         self.teller.tell(What::ChangeDone { index, id: step.resource.id(), elapsed_ms });
     }
 
-    /// Waits for a change that was set aside.
-    async fn finish(&self, plan: &Plan, index: usize, aside: &mut Aside<'_>) -> Result<()> {
-        aside.finish(index).await.map_or(Ok(()), |made| self.made(plan, index, made))
+    /// Waits for a change that was started concurrently.
+    async fn finish(
+        &self,
+        plan: &Plan,
+        index: usize,
+        concurrent: &mut Concurrent<'_>,
+    ) -> Result<()> {
+        concurrent.finish(index).await.map_or(Ok(()), |made| self.made(plan, index, made))
     }
 
-    /// Tells what became of a change that was set aside.
+    /// Reports what became of a change that was started concurrently.
     pub(super) fn made(
         &self,
         plan: &Plan,
@@ -222,32 +227,33 @@ impl Carrier<'_> {
         order: &Order,
         left: &[usize],
         journal: &mut Journal,
-        aside: &mut Aside<'p>,
+        concurrent: &mut Concurrent<'p>,
     ) -> Result<bool> {
         let is_image =
             |step: &Step| step.resource.profile().pace == Pace::Fetch && step.to.is_none();
         let image = left.iter().copied().find(|index| is_image(&plan.steps[*index]));
         let Some(index) = image else { return Ok(true) };
         let step = &plan.steps[index];
-        let is_early = order.packages.is_some_and(|packages| aside.has(packages));
+        let is_early = order.packages.is_some_and(|packages| concurrent.has(packages));
         if is_early && !self.has_come(step) {
             return Ok(false);
         }
         self.host.forget();
         // What is wrong with docker is told when its turn comes.
         if require_docker(self.host).await.is_ok() {
-            self.set_aside(index, step, journal, aside).await?;
+            self.start_concurrently(index, step, journal, concurrent).await?;
         }
         Ok(true)
     }
 
-    /// Sets a change aside that makes what is not there, or installs packages; says whether it is one.
-    async fn set_aside<'p>(
+    /// Starts a change that makes what is not there, or installs packages, concurrently with the next ones.
+    /// Returns whether it is such a change.
+    async fn start_concurrently<'p>(
         &'p self,
         index: usize,
         step: &'p Step,
         journal: &mut Journal,
-        aside: &mut Aside<'p>,
+        concurrent: &mut Concurrent<'p>,
     ) -> Result<bool> {
         self.host.forget();
         let (host, resource) = (self.host, &step.resource);
@@ -258,10 +264,10 @@ impl Carrier<'_> {
         let Some(change) = change else { return Ok(false) };
         journal.note(step, examined.before.clone(), change)?;
         // The firewall is not changed while docker makes the rules of a container.
-        let launched = aside.beside(resource.launch(&examined.before, host)).await;
+        let launched = concurrent.beside(resource.launch(&examined.before, host)).await;
         applied(step, launched)?;
         // An apt that is broken off leaves dpkg in the middle.
-        aside.begin(index, !is_install, async move {
+        concurrent.begin(index, !is_install, async move {
             Box::pin(resource.settle(&examined.before, host)).await?;
             self.verify(resource).await
         });

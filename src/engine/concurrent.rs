@@ -27,14 +27,14 @@ pub(super) enum InHand {
     /// The change with this place in the plan.
     Change(usize),
     /// One that is made beside the one that is told of.
-    Aside,
+    Concurrent,
 }
 
 /// What is under way now, shared between who works and who tells.
 pub(super) type Hand = Rc<Cell<InHand>>;
 
 /// Changes that are made beside the others.
-pub(super) struct Aside<'a> {
+pub(super) struct Concurrent<'a> {
     hand: &'a Hand,
     changes: Vec<Beside<'a>>,
 }
@@ -53,7 +53,7 @@ pub(super) struct Made {
     pub(super) took: Duration,
 }
 
-impl<'a> Aside<'a> {
+impl<'a> Concurrent<'a> {
     /// None yet.
     pub(super) fn none(hand: &'a Hand) -> Self {
         Self { hand, changes: Vec::new() }
@@ -101,7 +101,7 @@ impl<'a> Aside<'a> {
         for Beside { index, since, work, made, .. } in &mut self.changes {
             let told = self.hand.get();
             if told != InHand::Change(*index) {
-                self.hand.set(InHand::Aside);
+                self.hand.set(InHand::Concurrent);
             }
             if made.is_none()
                 && let Poll::Ready(result) = work.poll_unpin(context)
@@ -160,50 +160,50 @@ mod tests {
     #[tokio::test]
     async fn they_go_on_beside_other_work_and_are_hushed_meanwhile() {
         let (hand, seen) = (hand(), Cell::new(None));
-        let mut aside = Aside::none(&hand);
-        aside.begin(3, true, async {
+        let mut concurrent = Concurrent::none(&hand);
+        concurrent.begin(3, true, async {
             sleep(Duration::from_millis(5)).await;
             seen.set(Some(hand.get()));
             Err(anyhow!("no such image"))
         });
-        aside.begin(4, true, async { Ok(()) });
-        assert!(aside.first() == Some(3) && seen.get().is_none());
-        aside.beside(sleep(Duration::from_secs(1))).await;
-        assert_eq!((seen.get(), hand.get()), (Some(InHand::Aside), InHand::Change(0)));
-        assert!(aside.is_made(3) && aside.is_made(4));
-        let made = aside.finish(3).await.unwrap();
+        concurrent.begin(4, true, async { Ok(()) });
+        assert!(concurrent.first() == Some(3) && seen.get().is_none());
+        concurrent.beside(sleep(Duration::from_secs(1))).await;
+        assert_eq!((seen.get(), hand.get()), (Some(InHand::Concurrent), InHand::Change(0)));
+        assert!(concurrent.is_made(3) && concurrent.is_made(4));
+        let made = concurrent.finish(3).await.unwrap();
         assert_eq!(made.result.unwrap_err().to_string(), "no such image");
         assert!(made.took < Duration::from_millis(900), "the time that it took itself");
-        assert!(!aside.has(3) && aside.first() == Some(4));
+        assert!(!concurrent.has(3) && concurrent.first() == Some(4));
     }
 
     #[tokio::test]
     async fn at_its_turn_one_is_waited_for() {
         let (hand, seen) = (hand(), Cell::new(None));
-        let mut aside = Aside::none(&hand);
-        aside.begin(3, true, async {
+        let mut concurrent = Concurrent::none(&hand);
+        concurrent.begin(3, true, async {
             sleep(Duration::from_millis(5)).await;
             seen.set(Some(hand.get()));
             Ok(())
         });
-        aside.finish(3).await.unwrap().result.unwrap();
+        concurrent.finish(3).await.unwrap().result.unwrap();
         assert_eq!(seen.get(), Some(InHand::Change(3)));
-        assert!(aside.finish(3).await.is_none());
-        assert!(aside.end(&Halted::default()).await.is_empty());
+        assert!(concurrent.finish(3).await.is_none());
+        assert!(concurrent.end(&Halted::default()).await.is_empty());
     }
 
     #[tokio::test]
     async fn at_the_end_all_are_whole() {
         let hand = hand();
-        let mut aside = Aside::none(&hand);
+        let mut concurrent = Concurrent::none(&hand);
         for index in [3, 5] {
-            aside.begin(index, index == 3, async {
+            concurrent.begin(index, index == 3, async {
                 sleep(Duration::from_millis(60)).await;
                 Ok(())
             });
         }
-        aside.begin(4, true, async { Err(anyhow!("no such image")) });
-        let made = aside.end(&Halted::default()).await;
+        concurrent.begin(4, true, async { Err(anyhow!("no such image")) });
+        let made = concurrent.end(&Halted::default()).await;
         let made: Vec<_> = made.iter().map(|(index, made)| (*index, made.result.is_ok())).collect();
         assert_eq!(made, [(3, true), (5, true), (4, false)]);
     }
