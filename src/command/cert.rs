@@ -49,6 +49,7 @@ impl Job for ShowCertArgs {
     const NEEDS: Needs = Needs::NoLookup;
 
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+        work.part("tls")?;
         let mut engine = Engine::start(&work.target, tell).await?;
         show(&mut engine, work, tell).await?;
         engine.hang_up().await;
@@ -58,6 +59,7 @@ impl Job for ShowCertArgs {
 
 impl Job for RenewArgs {
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+        work.part("tls")?;
         let mut engine = Engine::start(&work.target, tell).await?;
         let host = engine.route.host.clone();
         let outside = |facts: &_, exposure: &_, pins| {

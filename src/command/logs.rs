@@ -52,10 +52,9 @@ impl Job for Logs {
     const CHANGES: bool = false;
 
     fn begins(&self, works: &[Work]) -> Result<(), Failure> {
-        let mut logs = HashSet::new();
-        for work in works {
-            logs.extend(chosen(&self.args.logs, &work.vars)?.into_iter().map(|log| log.name));
-        }
+        require_known(&self.args.logs, works)?;
+        let chosen = works.iter().flat_map(|work| chosen(&self.args.logs, &work.vars));
+        let logs: HashSet<_> = chosen.map(|log| log.name).collect();
         let names = works.iter().map(|work| work.target.name.clone()).collect();
         self.merger.begin(names, logs.len() > 1);
         if self.args.follow {
@@ -76,7 +75,7 @@ impl Logs {
     async fn tell_all(&self, work: &Work, tell: Tell<'_>) -> Result<(), Failure> {
         let all = if self.since.is_some() { MOST } else { LINES };
         let request = LogsRequest {
-            logs: chosen(&self.args.logs, &work.vars)?,
+            logs: chosen(&self.args.logs, &work.vars),
             lines: self.args.lines.unwrap_or(all).min(MOST),
             since: self.since,
             errors: self.args.errors,
@@ -92,20 +91,27 @@ impl Logs {
     }
 }
 
-/// The logs of these names on a host with these vars.
-fn chosen(names: &[String], vars: &Vars) -> Result<Vec<Log>, Failure> {
-    let all = all(vars);
-    for name in names {
-        if name != "all" && !all.iter().any(|log| log.name == *name) {
-            let mut known: Vec<_> = all.iter().map(|log| log.name.as_str()).collect();
-            known.dedup();
-            return Err(Failure::usage(format!("there is no log `{name}`"))
-                .not_done("no host was contacted")
-                .hint(format!("there are {} and all", known.join(", "))));
+/// Refuses a name that is no log of any of the hosts.
+fn require_known(names: &[String], works: &[Work]) -> Result<(), Failure> {
+    let mut known: Vec<String> = Vec::new();
+    for log in works.iter().flat_map(|work| all(&work.vars)) {
+        if !known.contains(&log.name) {
+            known.push(log.name);
         }
     }
+    let unknown = names.iter().find(|name| *name != "all" && !known.contains(name));
+    match unknown {
+        None => Ok(()),
+        Some(name) => Err(Failure::usage(format!("there is no log `{name}`"))
+            .not_done("no host was contacted")
+            .hint(format!("there are {} and all", known.join(", ")))),
+    }
+}
+
+/// The logs of these names on a host with these vars, which may lack some.
+fn chosen(names: &[String], vars: &Vars) -> Vec<Log> {
     let is_chosen = |log: &Log| names.iter().any(|name| name == "all" || *name == log.name);
-    Ok(all.into_iter().filter(is_chosen).collect())
+    all(vars).into_iter().filter(is_chosen).collect()
 }
 
 fn all(vars: &Vars) -> Vec<Log> {

@@ -219,8 +219,9 @@ impl Manifest {
         // A folder that something declared is in stays, such as one that was made on the way to it.
         let in_use: HashSet<&Path> = paths().flat_map(Path::ancestors).collect();
         let declared_paths: HashSet<&Path> = paths().collect();
-        let mut all_series: HashSet<&str> =
+        let declared_series: HashSet<&str> =
             declared.iter().filter_map(|d| d.resource.series()).collect();
+        let (mut kept_series, mut removed_series) = (declared_series.clone(), HashSet::new());
         let mut removals = Vec::new();
         for owned in self.owned.iter().rev() {
             let Owned { tag, resource, .. } = owned;
@@ -236,10 +237,14 @@ impl Manifest {
             }
             let series = resource.series();
             // The first that is met is the newest.
-            if series.is_some_and(|series| all_series.remove(series)) {
+            if series.is_some_and(|series| kept_series.remove(series)) {
                 continue;
             }
-            removals.push(Step { is_surplus: series.is_some(), ..owned.step() });
+            // Where the whole series goes, its newest version is kept for the way back.
+            let is_surplus = series.is_some_and(|series| {
+                declared_series.contains(series) || !removed_series.insert(series.to_owned())
+            });
+            removals.push(Step { is_surplus, ..owned.step() });
         }
         removals
     }

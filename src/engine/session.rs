@@ -233,8 +233,8 @@ impl Session {
             let tell = |message| self.teller.tell(What::Warning { message });
             deadman::settle(&self.host, self.began, patience, tell).await?;
             Manifest::settle(&self.host).await?;
-            specs::require_known_format(&self.host)?;
         }
+        self.require_known_specs()?;
         let wanted = goal::wanted(&request.goal, &self.host)?;
         if wanted.strange > 0 {
             let message = format!(
@@ -269,6 +269,12 @@ impl Session {
         }
         self.planned = Some((request, wanted, plan));
         Ok(reply)
+    }
+
+    /// Refuses a host of a newer version, before anything is planned or changed.
+    fn require_known_specs(&self) -> Result<(), Failure> {
+        let known = specs::require_known_format(&self.host);
+        known.map_err(|error| Failure::from(error).not_done("nothing was changed on the host"))
     }
 
     /// What others have on the host that stands against what is declared, as the drivers of the parts know it.

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -35,10 +35,18 @@ pub fn kept_parts(host: &Host) -> Result<Vec<PartSpec>> {
         .hint("`hwctl provision` writes down what the host has")
 }
 
-/// Refuses a host whose specs have a format of a newer build. A damaged file is no obstacle to a run: it
-/// is written again.
+/// Refuses a host whose specs have a format of a newer build, or cannot be written. A damaged file is no
+/// obstacle to a run: it is written again.
 pub(super) fn require_known_format(host: &Host) -> Result<()> {
     let path = path(host);
+    match fs::symlink_metadata(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        found if !found.as_ref().is_ok_and(fs::Metadata::is_file) => {
+            return Err(anyhow!("`{}` is not a regular file", path.display()))
+                .hint(format!("move it away, for example with `mv {0} {0}.old`", path.display()));
+        }
+        _ => {}
+    }
     match format(&path) {
         Ok(Some(format)) => Ok(format.require_known(format::SPECS, &path)?),
         _ => Ok(()),
@@ -67,11 +75,12 @@ fn parsed<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T> {
         .hint("`hwctl provision` writes that file again")
 }
 
-/// Copies the specs into the folder of a run that begins: a rollback to before it needs them.
+/// Copies the specs into the folder of a run that begins: a rollback to before it needs them. Damaged ones
+/// are of no use to it.
 pub(super) fn save_before(host: &Host, run: &Path) -> Result<()> {
-    match fs::read(path(host)) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        bytes => write_atomic(&run.join(NAME), &bytes.context("read the specs")?, 0o600, None),
+    match read(host) {
+        Ok(Some(parts)) => write(&run.join(NAME), parts),
+        Ok(None) | Err(_) => Ok(()),
     }
 }
 
@@ -85,19 +94,21 @@ pub(super) fn keep(host: &Host, goal: &Goal, back_to: Option<&str>) -> Result<()
             // A version that kept none may have provisioned all of them.
             Some(merged(kept.clone().unwrap_or_else(|| parts.clone()), parts, scope))
         }
-        (Goal::Before { .. }, Some(run)) => read_from(&journal::folder_of(host, run).join(NAME))?,
-        _ => return Ok(()),
-    };
-    if kept == next {
-        return Ok(());
-    }
-    match next {
-        Some(parts) => {
-            let bytes = serde_json::to_vec_pretty(&Kept { format: format::SPECS, parts })?;
-            write_atomic(&path(host), &bytes, 0o600, None)
+        // A run of a version that kept none says nothing of the parts: they stay as they are known.
+        (Goal::Before { .. }, Some(run)) => {
+            read_from(&journal::folder_of(host, run).join(NAME)).unwrap_or_default()
         }
-        None => forget(host),
+        _ => None,
+    };
+    match next {
+        Some(parts) if kept.as_ref() != Some(&parts) => write(&path(host), parts),
+        _ => Ok(()),
     }
+}
+
+fn write(path: &Path, parts: Vec<PartSpec>) -> Result<()> {
+    let bytes = serde_json::to_vec_pretty(&Kept { format: format::SPECS, parts })?;
+    write_atomic(path, &bytes, 0o600, None)
 }
 
 /// The declared specs that are meant, with the kept ones of all other parts.
@@ -189,7 +200,11 @@ mod tests {
         };
 
         assert_eq!(back(runs[1]), Some(vec![part("web", 1)]));
-        assert_eq!(back(runs[0]), None, "there were none before the first run");
+        assert_eq!(
+            back(runs[0]),
+            Some(vec![part("web", 1)]),
+            "the first run has none from before it: what is known stays"
+        );
     }
 
     #[test]

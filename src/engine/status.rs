@@ -53,6 +53,11 @@ pub async fn status(host: &Host, declared: &[PartSpec], drivers: Drivers) -> Sta
     // A session may ask again and again.
     host.forget();
     let parts = match specs::read(host) {
+        Ok(None) if declared.is_empty() => {
+            let error = anyhow!("hwctl knows no parts of this host: `hwctl provision` tells it");
+            let checks = vec![Check::of("parts", Err(error))];
+            return Status { checks, pins: Pins::default() };
+        }
         Ok(kept) => kept.unwrap_or_else(|| declared.to_vec()),
         Err(error) => {
             let checks = vec![Check::of("parts", Err(error))];

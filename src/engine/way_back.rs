@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs;
+use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
 
@@ -67,13 +68,20 @@ impl WayBack {
     fn leave_missing_versions(&mut self, host: &Host) {
         let known_series: HashSet<String> =
             self.steps.iter().filter_map(|step| Some(step.resource.series()?.to_owned())).collect();
+        let comes_back = |step: &Step| step.to.is_some() && step.to != step.resource.nothing();
+        let coming: HashSet<PathBuf> = self
+            .steps
+            .iter()
+            .filter(|step| comes_back(step))
+            .filter_map(|step| Some(step.resource.path()?.to_owned()))
+            .collect();
         let mut present = HashSet::new();
         self.steps.retain(|step| {
             let target = step.to.as_ref().and_then(|to| step.resource.target_in(to));
             let (Some(target), Some(link)) = (target, step.resource.path()) else { return true };
             let stem = target.to_str().and_then(|target| target.rsplit_once('-'));
             let is_version = stem.is_some_and(|(stem, _)| known_series.contains(stem));
-            if !is_version || host.path(&target).exists() {
+            if !is_version || host.path(&target).exists() || coming.contains(&target) {
                 return true;
             }
             let why =

@@ -48,6 +48,15 @@ fn the_host_knows_its_parts_by_itself() {
     assert_eq!(code, 0, "{events:#?}");
     assert!(has_container("redis-flask") && !has_container("redis-new"));
 
+    // A rollback of a run of a version that kept none leaves what is known of the host.
+    let (code, events) = host.hwctl("provision", &["--set", "logrotate.keep=9"]);
+    assert_eq!(code, 0, "{events:#?}");
+    let known = kept();
+    host.sh("rm /var/lib/hwctl/runs/*/parts.json");
+    let (code, events) = host.hwctl("rollback", &["--yes"]);
+    assert_eq!(code, 0, "{events:#?}");
+    assert_eq!(kept(), known);
+
     // A host that an older version has provisioned keeps them with the next run, which changes nothing.
     let before = kept();
     host.sh("rm /var/lib/hwctl/parts.json");
@@ -63,8 +72,12 @@ fn the_host_knows_its_parts_by_itself() {
     let (code, events) = host.hwctl("provision", &[]);
     assert_eq!(code, 1, "{events:#?}");
     assert!(failure(&events).contains("has format 99"), "{events:#?}");
-    let (code, events) = host.hwctl("status", &[]);
-    assert_eq!(code, 1, "{events:#?}");
+    for verb in ["status", "plan", "doctor"] {
+        let (code, events) = host.hwctl(verb, &[]);
+        assert_eq!(code, 1, "{verb}: {events:#?}");
+    }
+    host.sh("rm /var/lib/hwctl/parts.json");
+    assert!(!host.sh_ok("check-flask"), "nobody knows whether the host is healthy");
     host.sh("echo damaged > /var/lib/hwctl/parts.json");
     let (code, events) = host.hwctl("provision", &[]);
     assert_eq!(code, 0, "{events:#?}");

@@ -28,13 +28,37 @@ fn a_host_is_for_redis_alone_then_for_the_web() {
     let (code, events) = run("restart", "redis", &["redis"]);
     assert_eq!((code, outcome(&events).as_str()), (0, "restarted"), "{events:#?}");
     // What the host has not is refused before it is contacted.
-    for (verb, args) in [("restart", &["nginx"][..]), ("deploy", &[]), ("secret rotate", &[])] {
+    let lacking: [(&str, &[&str]); 5] = [
+        ("restart", &["nginx"]),
+        ("deploy", &[]),
+        ("secret rotate", &[]),
+        ("cert show", &[]),
+        ("cert renew", &[]),
+    ];
+    for (verb, args) in lacking {
         let (code, events) = run(verb, "redis", args);
         assert_eq!(code, 2, "{verb}: {events:#?}");
         assert!(failure(&events).contains("has no part"), "{verb}: {events:#?}");
     }
     let port = format!("{}:6379", host.host.address);
     assert!(!host.sh_ok(&format!("timeout 1 bash -c '</dev/tcp/{}'", port.replace(':', "/"))));
+
+    // The web comes to it, goes, and comes back with the way back: its pages, its API and its certificate.
+    let verified = |when: &str| {
+        let (code, events) = host.hwctl("verify", &[]);
+        assert_eq!(code, 0, "{when}: {events:#?}");
+    };
+    let (code, events) = host.hwctl("provision", &[]);
+    assert_eq!(code, 0, "{events:#?}");
+    verified("after the web has come");
+    let certificate = host.sh("sha256sum /etc/nginx/ssl/homework.crt");
+    let (code, events) = run("provision", "redis", &[]);
+    assert_eq!(code, 0, "{events:#?}");
+    assert!(!host.sh_ok("test -e /usr/local/lib/hwctl/api/flask-app"));
+    let (code, events) = host.hwctl("rollback", &["--yes"]);
+    assert_eq!(code, 0, "{events:#?}");
+    verified("after the rollback");
+    assert_eq!(host.sh("sha256sum /etc/nginx/ssl/homework.crt"), certificate);
 
     // Another role: what the first one brought goes, and its data stays.
     let (code, events) = run("provision", "web", &[]);
@@ -43,7 +67,7 @@ fn a_host_is_for_redis_alone_then_for_the_web() {
     assert!(host.sh_ok("dpkg -s nginx"));
     let ping = Provisioned::curl(&[&host.url("/flask/api/ping")]);
     assert_eq!(ping, r#"{"status":"ok"}"#);
-    for verb in ["status", "verify"] {
+    for verb in ["status", "verify", "doctor"] {
         let (code, events) = run(verb, "web", &[]);
         assert_eq!(code, 0, "{verb}: {events:#?}");
     }

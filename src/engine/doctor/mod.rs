@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::driver::{Case, Drivers, Symptoms};
 use super::manifest::Manifest;
 use super::plan::{Plan, Step, Wanted};
+use super::specs;
 use crate::event::{Finding, Fix, Planned};
 use crate::failure::Failure;
 use crate::resource::{Declared, Host, Secret};
@@ -46,6 +47,12 @@ pub(super) async fn examine(
         let finding = Finding::new("not-provisioned", "hwctl has made nothing on this host");
         findings.push(finding.next("`hwctl provision` makes the stack"));
         return Ok(findings);
+    }
+    if let Err(error) = specs::read(host) {
+        let failure = Failure::from(error);
+        let next = failure.hint.unwrap_or_else(|| "`hwctl provision` writes them again".to_owned());
+        let finding = Finding::new("parts", failure.what).evidence(failure.why);
+        findings.push(finding.next(next));
     }
     let declared = asked.resources.iter().cloned().map(Step::from).collect();
     let wanted = Wanted::declared_only(declared);

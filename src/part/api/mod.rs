@@ -8,12 +8,12 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::PartKind;
-use super::build::{Builder, Contributions, HostView, Route, RouteTarget, Upload, folder};
+use super::build::{Builder, Contributions, Route, RouteTarget, Upload, folder};
 use super::nginx::{page, question};
-use super::redis::{REDIS_PASSWORD, SOCKET as REDIS_SOCKET};
+use super::redis::{self, REDIS_PASSWORD, SOCKET as REDIS_SOCKET};
 use crate::failure::Failure;
 use crate::inventory::{Role, Workers};
-use crate::resource::{Content, File, Id, Link, OnChange, Owner, TRIAL_FOLDER, Unit, User};
+use crate::resource::{Content, File, Id, Link, OnChange, Owner, TRIAL_FOLDER, Unit};
 use crate::spec::{
     Group, Log, LogFormat, LogSource, Look, PartSpec, Probe, Restart, RestartMethod,
 };
@@ -51,10 +51,9 @@ struct Service<'a> {
 pub(super) const KIND: PartKind = PartKind {
     name: "api",
     roles: &[Role::Web],
-    contribute: |view, offered| {
+    contribute: |_, offered| {
         let (name, path) = ("flask".to_owned(), "/flask".to_owned());
         offered.routes.push(("api", Route { name, path, target: RouteTarget::Application }));
-        offered.database_client = Some(user(view));
     },
     describe: |_, offered, spec| describe(offered, spec),
     declare,
@@ -62,11 +61,6 @@ pub(super) const KIND: PartKind = PartKind {
 
 /// The key that signs the API's tokens.
 pub const JWT_KEY: &str = "jwt-key";
-
-/// The user of the API.
-fn user(view: &HostView<'_>) -> User {
-    User { name: USER.to_owned(), home: view.vars.app_dir.clone() }
-}
 
 /// A home has to fit into a line of the user table, between colons.
 fn check_home(home: &Path) -> Result<()> {
@@ -122,7 +116,7 @@ fn describe(offered: &Contributions, spec: &mut PartSpec) {
 
 fn declare(_: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
     check_home(&builder.vars.app_dir)?;
-    builder.ensure(user(&HostView { vars: builder.vars, facts: builder.facts }));
+    builder.ensure(redis::client(builder.vars));
     let (binary, link) = binary(builder)?;
     let environment = PathBuf::from(ENVIRONMENT);
     let settings = settings(builder, &environment)?;

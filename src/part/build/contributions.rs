@@ -4,7 +4,6 @@
 use std::path::PathBuf;
 
 use crate::inventory::Network;
-use crate::resource::User;
 
 /// All that the parts of a host offer each other.
 #[derive(Debug, Default)]
@@ -19,8 +18,6 @@ pub(crate) struct Contributions {
     pub(crate) names: Names,
     /// Whether the host has the database of its applications.
     pub(crate) has_database: bool,
-    /// The user of the host that connects to the database's socket.
-    pub(crate) database_client: Option<User>,
 }
 
 /// A package of the distribution.

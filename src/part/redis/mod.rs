@@ -12,7 +12,7 @@ use super::build::{Builder, Contributions, Nothing, Passwords, Upload, folder};
 use crate::inventory::{Role, Vars};
 use crate::resource::{
     Container, Directory, File, Image, Mount, MountSource, OnChange, Owner, PublishedPort,
-    RedisData, Sysctl, Unit, Volume,
+    RedisData, Sysctl, Unit, User, Volume,
 };
 use crate::spec::{
     Group, Log, LogFormat, LogSource, Look, PartSpec, Probe, Restart, RestartMethod,
@@ -46,6 +46,11 @@ pub(super) const KIND: PartKind = PartKind {
 
 /// The host's secret that is the password of Redis.
 pub const REDIS_PASSWORD: &str = "redis-password";
+
+/// The user of the host that connects to Redis's socket: the API's.
+pub(super) fn client(vars: &Vars) -> User {
+    User { name: "flask-app".to_owned(), home: vars.app_dir.clone() }
+}
 
 fn describe(spec: &mut PartSpec, vars: &Vars) {
     spec.driver = Some("redis".to_owned());
@@ -81,7 +86,7 @@ fn describe(spec: &mut PartSpec, vars: &Vars) {
     }];
 }
 
-fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
+fn declare(_: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
     let redis = &builder.vars.redis;
     let text = builder.templates.render_text("sysctl/hwctl.conf", &Nothing {})?;
     builder.add(File::text("/etc/sysctl.d/60-hwctl.conf", text));
@@ -103,12 +108,11 @@ fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
     builder.host_secret(REDIS_PASSWORD, 32);
     builder.shared_directory("/etc/hwctl", 0o755);
     builder.directory(FOLDER, 0o700);
-    // The socket is open to the group of its client, who therefore comes before it.
-    let client = offered.database_client.clone();
-    let group = client.as_ref().map_or("root", |client| client.name.as_str()).to_owned();
-    if let Some(client) = client {
-        builder.ensure(client);
-    }
+    // The socket is open to the group of its client, who therefore comes before it. So it is on a host whose
+    // API comes later: a socket does not change its group while Redis runs.
+    let client = client(builder.vars);
+    let group = client.name.clone();
+    builder.ensure(client);
     builder.add(Directory {
         path: SOCKET_FOLDER.into(),
         // Nobody but the client gets in. The socket takes the group of the folder (set-group-ID).
