@@ -36,8 +36,17 @@ fn part(work: &Work) -> Result<PartSpec, Failure> {
     let part = parts(&work.vars).into_iter().find(|part| part.has_dump);
     part.ok_or_else(|| {
         Failure::usage(format!("`{}` has no data that hwctl copies", work.target.name))
-            .not_done("nothing was changed on the host")
+            .not_done("no host was contacted")
+            .hint("`roles` in the inventory says what the host is for")
     })
+}
+
+/// Refuses hosts of which none has such data. Those that have none are passed over.
+fn require_data(works: &[Work]) -> Result<(), Failure> {
+    match works.first() {
+        Some(first) if works.iter().all(|work| part(work).is_err()) => part(first).map(drop),
+        _ => Ok(()),
+    }
 }
 
 struct Backup {
@@ -50,6 +59,7 @@ impl Job for Backup {
     const CHANGES: bool = false;
 
     fn begins(&self, works: &[Work]) -> Result<(), Failure> {
+        require_data(works)?;
         if works.len() < 2 {
             return Ok(());
         }
@@ -60,13 +70,14 @@ impl Job for Backup {
     }
 
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+        let Ok(part) = part(work) else { return Ok(Outcome::Unchanged.into()) };
         let name = &work.target.name;
         let path =
             backup_file::path_of(&self.args.file, name, self.several.load(Ordering::Relaxed));
         let mut engine = Engine::start(&work.target, tell).await?;
         tell(What::Step { message: "copying Redis's data".to_owned(), fraction: None });
         let (run, wait) = (run_info("backup"), self.args.wait.into());
-        let (copied, bytes) = engine.backup(part(work)?, run, wait, tell).await?;
+        let (copied, bytes) = engine.backup(part, run, wait, tell).await?;
         engine.hang_up().await;
         let data = copied.data.clone();
         let head = Head {
@@ -105,16 +116,21 @@ impl Job for RestoreJob {
                 .not_done("no host was contacted")
                 .hint("name one with `--host`, or give the folder with a file for each host"));
         }
-        works.iter().try_for_each(|work| read(&self.path(&work.target.name)).map(drop))
+        require_data(works)?;
+        let with_data = works.iter().filter(|work| part(work).is_ok());
+        with_data
+            .map(|work| read(&self.path(&work.target.name)))
+            .try_for_each(|read| read.map(drop))
     }
 
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+        let Ok(part) = part(work) else { return Ok(Outcome::Unchanged.into()) };
         let path = self.path(&work.target.name);
         let (head, bytes) = read(&path)?;
         let mut engine = Engine::start(&work.target, tell).await?;
         let data = head.copied.data.clone();
         let request = Restore {
-            part: part(work)?,
+            part,
             copied: head.copied,
             run: run_info("restore"),
             patience_s: self.args.wait.into(),

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::fleet::{self, Ended, Job, Show};
 use super::here;
-use super::hosts::{Needs, Work};
+use super::hosts::{Needs, Work, require_part};
 use super::outside::expected;
 use super::run::Run;
 use super::sight::Sight;
@@ -19,6 +19,8 @@ use crate::remote::{Engine, Tell};
 use crate::resource::CertificateInfo;
 use crate::spec::{Endpoint, Pin, endpoints_of};
 
+/// The part that has the certificates.
+const PART: &str = "tls";
 /// What the host's journal calls a renewal.
 pub(super) const RENEW: &str = "cert renew";
 
@@ -48,8 +50,14 @@ fn goal(args: &RenewArgs) -> Goal {
 impl Job for ShowCertArgs {
     const NEEDS: Needs = Needs::NoLookup;
 
+    fn begins(&self, works: &[Work]) -> Result<(), Failure> {
+        require_part(works, PART)
+    }
+
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
-        work.part("tls")?;
+        if work.part(PART).is_err() {
+            return Ok(Outcome::Unchanged.into());
+        }
         let mut engine = Engine::start(&work.target, tell).await?;
         show(&mut engine, work, tell).await?;
         engine.hang_up().await;
@@ -58,8 +66,14 @@ impl Job for ShowCertArgs {
 }
 
 impl Job for RenewArgs {
+    fn begins(&self, works: &[Work]) -> Result<(), Failure> {
+        require_part(works, PART)
+    }
+
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
-        work.part("tls")?;
+        if work.part(PART).is_err() {
+            return Ok(Outcome::Unchanged.into());
+        }
         let mut engine = Engine::start(&work.target, tell).await?;
         let host = engine.route.host.clone();
         let outside = |facts: &_, exposure: &_, pins| {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::fleet::{self, Ended, Job, Show};
-use super::hosts::Work;
+use super::hosts::{Work, require_part};
 use super::outside::{expected, urls};
 use super::provision::Provision;
 use super::run::Run;
@@ -37,9 +37,15 @@ struct Deploy {
 }
 
 impl Job for Deploy {
+    fn begins(&self, works: &[Work]) -> Result<(), Failure> {
+        require_part(works, TAG)
+    }
+
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
         let Self { args, binary } = self;
-        work.part(TAG)?;
+        if work.part(TAG).is_err() {
+            return Ok(Outcome::Unchanged.into());
+        }
         let declared = work.vars.api.binary.as_ref().map(|path| work.folder.join(path));
         let lasts = match binary {
             None => !args.rollback,

@@ -64,6 +64,16 @@ impl Work {
     }
 }
 
+/// Refuses a verb about a part that none of the hosts has. Those that lack it are passed over.
+pub(super) fn require_part(works: &[Work], name: &str) -> Result<(), Failure> {
+    let mut found = works.iter().map(|work| work.part(name));
+    let first = found.next();
+    match first {
+        Some(Err(failure)) if found.all(|part| part.is_err()) => Err(failure),
+        _ => Ok(()),
+    }
+}
+
 /// The hosts that the command line means; `tell` hears what the lab does.
 pub(super) fn find(
     args: &HostArgs,

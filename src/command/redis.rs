@@ -7,14 +7,18 @@ use anyhow::{Context as _, Result};
 
 use super::exec::Exec;
 use super::fleet::{self, Ended, Job, Show};
-use super::hosts::{self, Needs, Work};
+use super::hosts::{self, Needs, Work, require_part};
 use super::on_host::this_host;
 use crate::cli::{RedisArgs, RedisCliArgs};
 use crate::engine::host_secret;
+use crate::event::Outcome;
 use crate::failure::{Exit, Failure};
 use crate::part::REDIS_PASSWORD;
 use crate::remote::{Engine, Tell};
 use crate::report::print_error;
+
+/// The part that has Redis.
+const PART: &str = "redis";
 
 /// Runs `hwctl redis`: a session on one host, or one command on many.
 pub fn run(args: RedisArgs) -> Result<Exit> {
@@ -50,10 +54,13 @@ impl Job for Asking {
 
     fn begins(&self, works: &[Work]) -> Result<(), Failure> {
         self.exec.begins(works);
-        Ok(())
+        require_part(works, PART)
     }
 
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+        if work.part(PART).is_err() {
+            return Ok(Outcome::Unchanged.into());
+        }
         let words = words(work, &self.args.command, tell).await?;
         self.exec.command(work, &words, true, tell).await
     }
@@ -61,7 +68,7 @@ impl Job for Asking {
 
 /// hwctl's own part on the host, which is put there first if need be.
 async fn words(work: &Work, command: &[String], tell: Tell<'_>) -> Result<Vec<String>, Failure> {
-    work.part("redis")?;
+    work.part(PART)?;
     let engine = Engine::start(&work.target, tell).await?;
     let binary = engine.binary.display().to_string();
     engine.hang_up().await;

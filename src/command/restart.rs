@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::fleet::{self, Ended, Job, Show};
-use super::hosts::Work;
+use super::hosts::{Work, require_part};
 use super::outside::{expected, urls};
 use super::run::{look_after, run_info};
 use super::sight::{Sight, web_ports};
@@ -26,9 +26,16 @@ pub fn run(args: RestartArgs) -> Result<Exit> {
 }
 
 impl Job for RestartArgs {
+    fn begins(&self, works: &[Work]) -> Result<(), Failure> {
+        name(self.what).map_or(Ok(()), |name| require_part(works, name))
+    }
+
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
         let parts = parts(&work.vars);
-        let meant = meant(self.what, &parts, work)?;
+        let meant = meant(self.what, &parts);
+        if meant.is_empty() {
+            return Ok(Outcome::Unchanged.into());
+        }
         let mut engine = Engine::start(&work.target, tell).await?;
         for meant in meant {
             restart(meant, self, work, &mut engine, tell).await?;
@@ -40,26 +47,26 @@ impl Job for RestartArgs {
     }
 }
 
+/// The name that the parts know it by; none for everything.
+fn name(what: RestartWhat) -> Option<&'static str> {
+    match what {
+        RestartWhat::Api => Some("api"),
+        RestartWhat::Nginx => Some("nginx"),
+        RestartWhat::Redis => Some("redis"),
+        RestartWhat::All => None,
+    }
+}
+
 /// What is meant, in the order of who requires whom.
-fn meant<'a>(
-    what: RestartWhat,
-    parts: &'a [PartSpec],
-    work: &Work,
-) -> Result<Vec<(&'a PartSpec, &'a Restart)>, Failure> {
-    let one = |name: &str| match restart_of(parts, name) {
-        Some(found) => Ok(vec![found]),
-        None => work.part(name).map(|_| Vec::new()),
-    };
-    Ok(match what {
-        RestartWhat::Api => one("api")?,
-        RestartWhat::Nginx => one("nginx")?,
-        RestartWhat::Redis => one("redis")?,
-        RestartWhat::All => in_order(parts)
+fn meant(what: RestartWhat, parts: &[PartSpec]) -> Vec<(&PartSpec, &Restart)> {
+    match name(what) {
+        Some(name) => restart_of(parts, name).into_iter().collect(),
+        None => in_order(parts)
             .into_iter()
             .flat_map(|part| part.restarts.iter().map(move |restart| (part, restart)))
             .filter(|(_, restart)| restart.in_all)
             .collect(),
-    })
+    }
 }
 
 async fn restart(

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::fleet::{self, Ended, Job, Show};
-use super::hosts::Work;
+use super::hosts::{Work, require_part};
 use super::outside::expected;
 use super::provision::{load_templates, make_stack};
 use super::run::Run;
@@ -30,9 +30,15 @@ pub fn run(args: SecretArgs) -> Result<Exit> {
 struct Rotate(RotateArgs);
 
 impl Job for Rotate {
+    fn begins(&self, works: &[Work]) -> Result<(), Failure> {
+        require_part(works, TAG)
+    }
+
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
         let Self(args) = self;
-        work.part(TAG)?;
+        if work.part(TAG).is_err() {
+            return Ok(Outcome::Unchanged.into());
+        }
         let templates = load_templates(work)?;
         let mut engine = Engine::start(&work.target, tell).await?;
         let mut made = make_stack(work, &engine, &templates)?;

@@ -3,7 +3,11 @@
 use crate::host::{Provisioned, changes, failure, outcome};
 
 crate::tests! {
-    Lab: [a_host_is_for_redis_alone_then_for_the_web, roles_are_read_with_their_places],
+    Lab: [
+        a_host_is_for_redis_alone_then_for_the_web,
+        hosts_that_lack_a_part_are_passed_over,
+        roles_are_read_with_their_places,
+    ],
 }
 
 fn a_host_is_for_redis_alone_then_for_the_web() {
@@ -52,6 +56,9 @@ fn a_host_is_for_redis_alone_then_for_the_web() {
     assert_eq!(code, 0, "{events:#?}");
     verified("after the web has come");
     let certificate = host.sh("sha256sum /etc/nginx/ssl/homework.crt");
+    // systemd remembers a unit that has failed after its file is gone.
+    host.sh("cd /var/lib/hwctl; mv parts.json x; ! systemctl start hwctl-renew.service; mv x parts.json");
+    assert_eq!(host.sh("systemctl is-failed hwctl-renew.service"), "failed");
     let (code, events) = run("provision", "redis", &[]);
     assert_eq!(code, 0, "{events:#?}");
     assert!(!host.sh_ok("test -e /usr/local/lib/hwctl/api/flask-app"));
@@ -79,6 +86,35 @@ fn a_host_is_for_redis_alone_then_for_the_web() {
     assert_eq!(code, 0, "{events:#?}");
     let (code, events) = host.hwctl("destroy", &["--yes"]);
     assert_eq!(code, 0, "{events:#?}");
+}
+
+/// One host by two names, of which the inventory says different things.
+fn hosts_that_lack_a_part_are_passed_over() {
+    let host = Provisioned::ready("trixie");
+    let inventory = std::fs::read_to_string(host.folder().join("inventory.yaml")).unwrap();
+    let (head, vm) = inventory.split_once("    vm:\n").expect("the host");
+    let twins =
+        format!("{head}    data:\n      roles: [redis]\n{vm}    web:\n      roles: [web]\n{vm}");
+    std::fs::write(host.folder().join("twins.yaml"), twins).unwrap();
+    let outcomes = |verb: &str, args: &[&str]| {
+        let (code, events) = host.hwctl(verb, &[&["-i", "twins.yaml"], args].concat());
+        let summary = events.iter().find(|event| event["event"] == "summary").unwrap();
+        let hosts = summary["hosts"].as_array().unwrap();
+        let outcome = |host: &serde_json::Value| host["outcome"].as_str().unwrap().to_owned();
+        (code, hosts.iter().map(outcome).collect::<Vec<_>>().join(" "))
+    };
+
+    assert_eq!(outcomes("restart", &["nginx"]), (0, "unchanged restarted".to_owned()));
+    assert_eq!(outcomes("restart", &["redis"]), (0, "restarted unchanged".to_owned()));
+    assert_eq!(outcomes("cert show", &[]), (0, "unchanged answered".to_owned()));
+    assert_eq!(outcomes("deploy", &["--check"]), (0, "unchanged unchanged".to_owned()));
+    assert_eq!(outcomes("redis", &["--", "PING"]), (0, "answered unchanged".to_owned()));
+    assert_eq!(outcomes("backup", &["copies"]), (0, "answered unchanged".to_owned()));
+    let (code, events) = host.hwctl("logs", &["-i", "twins.yaml", "redis", "-n", "1"]);
+    assert_eq!(code, 0, "{events:#?}");
+    assert!(events.iter().any(|event| event["log"] == "redis" && event["host"] == "data"));
+    let (code, events) = host.hwctl("logs", &["-i", "twins.yaml", "nonsense"]);
+    assert_eq!(code, 2, "{events:#?}");
 }
 
 fn roles_are_read_with_their_places() {

@@ -54,9 +54,12 @@ pub async fn show(
 }
 
 /// Lets systemd read the files of units anew if one is newer than what it has read; says whether it
-/// did. To know it systemd looks at some hundred places, which a plan need not wait for.
+/// did. To know it systemd looks at some hundred places, which a plan need not wait for. It keeps a unit that
+/// has failed after its file is gone, and does not notice that the file is back.
 pub async fn reload_systemd_if_stale(host: &Host, units: &[impl AsRef<str>]) -> Result<bool> {
-    let is_stale = show(host, units, &["NeedDaemonReload"]).await?.contains("=yes");
+    let shown = show(host, units, &["NeedDaemonReload", "LoadState"]).await?;
+    let is_stale =
+        shown.lines().any(|line| ["NeedDaemonReload=yes", "LoadState=not-found"].contains(&line));
     if is_stale {
         reload_systemd(host).await?;
     }
