@@ -97,11 +97,13 @@ impl Job for RenewArgs {
 /// Reports what each certificate says. One that has expired, lacks its key or is not served is a failure.
 async fn show(engine: &mut Engine, work: &Work, tell: Tell<'_>) -> Result<(), Failure> {
     let endpoints = endpoints_of(&parts(&work.vars));
+    let certificates = engine.certificates(tell).await?;
+    let sight = Sight::find(engine).await;
     let mut worst = None;
-    for info in engine.certificates(tell).await? {
+    for info in certificates {
         let path = Pin::File(info.path.clone());
         let endpoint = endpoints.iter().find(|endpoint| endpoint.pin == path);
-        let served = served(&Sight::find(engine).await, endpoint, &engine.route.host, &info).await;
+        let served = served(&sight, endpoint, &engine.route.host, &info).await;
         worst = worst.or_else(|| failure(&info, &served));
         tell(What::Certificate { certificate: info, served });
     }

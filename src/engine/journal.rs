@@ -251,7 +251,8 @@ fn remove_reserve(run: &Path) -> Result<()> {
     remove_file(&run.join(RESERVE_NAME))
 }
 
-fn remove_file(path: &Path) -> Result<()> {
+/// Removes a file that may be gone already.
+pub(super) fn remove_file(path: &Path) -> Result<()> {
     match fs::remove_file(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("remove `{}`", path.display()))

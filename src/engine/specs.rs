@@ -47,26 +47,17 @@ pub(super) fn require_known_format(host: &Host) -> Result<()> {
         }
         _ => {}
     }
-    match format(&path) {
-        Ok(Some(format)) => Ok(format.require_known(format::SPECS, &path)?),
-        _ => Ok(()),
-    }
+    let found = fs::read(&path).ok().and_then(|bytes| parsed::<Format>(&path, &bytes).ok());
+    Ok(found.map_or(Ok(()), |found| found.require_known(format::SPECS, &path))?)
 }
 
 pub(super) fn read_from(path: &Path) -> Result<Option<Vec<PartSpec>>> {
-    let Some(format) = format(path)? else { return Ok(None) };
-    format.require_known(format::SPECS, path)?;
-    Ok(Some(parsed::<Kept>(path, &fs::read(path)?)?.parts))
-}
-
-fn format(path: &Path) -> Result<Option<Format>> {
-    match fs::read(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        bytes => {
-            let bytes = bytes.with_context(|| format!("read `{}`", path.display()))?;
-            parsed(path, &bytes).map(Some)
-        }
-    }
+    let bytes = match fs::read(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        bytes => bytes.with_context(|| format!("read `{}`", path.display()))?,
+    };
+    parsed::<Format>(path, &bytes)?.require_known(format::SPECS, path)?;
+    Ok(Some(parsed::<Kept>(path, &bytes)?.parts))
 }
 
 fn parsed<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<T> {
@@ -128,13 +119,7 @@ fn merged(kept: Vec<PartSpec>, declared: &[PartSpec], scope: &Scope) -> Vec<Part
 
 /// Removes the specs: hwctl leaves the host.
 pub(super) fn forget(host: &Host) -> Result<()> {
-    let path = path(host);
-    match fs::remove_file(&path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("remove `{}`", path.display()))
-        }
-        _ => Ok(()),
-    }
+    journal::remove_file(&path(host))
 }
 
 fn path(host: &Host) -> PathBuf {

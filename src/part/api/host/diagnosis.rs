@@ -10,11 +10,11 @@ use super::health::health;
 use crate::engine::{Case, Symptoms, tail};
 use crate::event::{Finding, Fix};
 use crate::resource::Owner;
-use crate::spec::LogSource;
+use crate::spec::{LogSource, Look};
 
 const SOCKET: &str = "flask-app.socket";
 const SERVICE: &str = "flask-app.service";
-/// The end of the name of the probe that asks the API for its health.
+/// The path at which the API reports its health.
 const HEALTH: &str = "/flask/api/health";
 /// The name that the spec of the API gives to the restart of its socket.
 const RESTART_SOCKET: &str = "api-socket";
@@ -47,7 +47,8 @@ pub(super) async fn diagnose(case: &Case<'_>, symptoms: &Symptoms<'_>) -> Result
         return Ok(Some(finding.fix(Fix::RestartSocket { name: RESTART_SOCKET.to_owned() })));
     }
     // Without a database of its own host it is known to answer 503.
-    let is_asked = case.part.probes.iter().any(|probe| probe.name.ends_with(HEALTH));
+    let asks = |look: &Look| matches!(look, Look::Page { path, .. } if path == HEALTH);
+    let is_asked = case.part.probes.iter().any(|probe| asks(&probe.look));
     if !is_asked || !symptoms.earlier.is_empty() {
         return Ok(None);
     }
