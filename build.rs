@@ -45,25 +45,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         None => "None".to_owned(),
     };
     fs::write(out.join("bundle.rs"), source)?;
-    if is_optimized()? {
-        if packs_relocations(&target)? {
-            println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
-        }
-        if target.contains("linux") {
-            discard_unwind_tables(&out)?;
-        }
+    if is_optimized()? && packs_relocations(&target)? {
+        println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
     }
-    Ok(())
-}
-
-/// Keeps the tables for unwinding the stack out of the binary, which saves 1 MB. The release aborts on
-/// panic and is stripped of symbols, so nothing would read them. The standard library brings its own
-/// tables along; no compiler flag leaves those out.
-fn discard_unwind_tables(out: &Path) -> std::io::Result<()> {
-    let script = out.join("discard.ld");
-    let text = "SECTIONS { /DISCARD/ : { *(.eh_frame) *(.eh_frame_hdr) } } INSERT AFTER .text;\n";
-    fs::write(&script, text)?;
-    println!("cargo::rustc-link-arg-bins=-Wl,-T,{}", script.display());
     Ok(())
 }
 
