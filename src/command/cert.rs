@@ -98,7 +98,7 @@ impl Job for RenewArgs {
 async fn show(engine: &mut Engine, work: &Work, tell: Tell<'_>) -> Result<(), Failure> {
     let endpoints = endpoints_of(&parts(&work.vars));
     let certificates = engine.certificates(tell).await?;
-    let sight = Sight::find(engine).await;
+    let sight = Sight::find(engine, &endpoints).await;
     let mut worst = None;
     for info in certificates {
         let path = Pin::File(info.path.clone());

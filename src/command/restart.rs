@@ -89,9 +89,10 @@ async fn restart(
     let exposure = engine.exposure(tell).await?;
     let host = engine.route.host.clone();
     let expected = expected(&host, &work.vars, &engine.facts, &exposure, Some(pins));
-    let sight = Sight::find(engine).await;
+    let sight = Sight::find(engine, &expected.endpoints).await;
     let mut wrong = look_after(&sight, &expected, &[], tell).await;
-    if let Some(Check { name, ok: false, detail }) = web_ports(&sight, engine, tell).await? {
+    let ports = web_ports(&sight, engine, &expected.endpoints, tell).await?;
+    if let Some(Check { name, ok: false, detail }) = ports {
         wrong.push(format!("{name}: {detail}"));
     }
     if wrong.is_empty() {

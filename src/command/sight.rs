@@ -11,6 +11,7 @@ use crate::event::{Check, What};
 use crate::failure::Failure;
 use crate::remote::{Engine, Tell, WebPorts};
 use crate::resource::Facts;
+use crate::spec::Endpoint;
 
 /// How long services may take until they look right from outside.
 const SETTLE: Duration = Duration::from_secs(8);
@@ -32,9 +33,9 @@ pub(super) enum Sight {
 }
 
 impl Sight {
-    /// Finds the way to a host that may serve.
-    pub(super) async fn find(engine: &Engine) -> Self {
-        match engine.route.web_ports().await {
+    /// Finds the way to the endpoints that a host may have.
+    pub(super) async fn find(engine: &Engine, endpoints: &[Endpoint]) -> Self {
+        match engine.route.web_ports(endpoints).await {
             WebPorts::Answer => Self::as_client(engine).await,
             WebPorts::Silent => Self::through_session(engine).await,
         }
@@ -135,13 +136,15 @@ impl Sight {
 pub(super) async fn web_ports(
     sight: &Sight,
     engine: &mut Engine,
+    endpoints: &[Endpoint],
     tell: Tell<'_>,
 ) -> Result<Option<Check>, Failure> {
     if let Sight::AsClient(_) = sight {
         return Ok(None);
     }
     let exposure = engine.exposure(tell).await?;
-    let shut: Vec<_> = [80, 443].into_iter().filter(|port| !exposure.lets_in(*port)).collect();
+    let ports = endpoints.iter().map(|endpoint| endpoint.port);
+    let shut: Vec<_> = ports.filter(|port| !exposure.lets_in(*port)).collect();
     let seen = match shut.as_slice() {
         [] => Ok(match sight {
             Sight::Blocked { why } => format!("open on the host, and not looked at: {why}"),

@@ -56,7 +56,8 @@ impl Job for VerifyArgs {
         let mut engine = Engine::start(&work.target, tell).await?;
         let parts = parts(&work.vars);
         let Status { checks, pins } = engine.status(parts.clone(), None, tell).await?;
-        let serves = !endpoints_of(&parts).is_empty();
+        let endpoints = endpoints_of(&parts);
+        let serves = !endpoints.is_empty();
         let certificate = pins.of(HTTPS).map(str::to_owned);
         if serves && certificate.is_none() {
             return Err(Failure::new(Exit::Failed, "the host has no certificate to know it by")
@@ -64,11 +65,11 @@ impl Job for VerifyArgs {
         }
         let (facts, host) = (engine.facts.clone(), engine.route.host.clone());
         let exposure = engine.exposure(tell).await?;
-        let sight = Sight::find(&engine).await;
+        let sight = Sight::find(&engine, &endpoints).await;
         sight.tell(tell);
         let expected = expected(&host, &work.vars, &facts, &exposure, Some(pins));
         let mut seen = sight.look(expected).await;
-        seen.extend(web_ports(&sight, &mut engine, tell).await?);
+        seen.extend(web_ports(&sight, &mut engine, &endpoints, tell).await?);
         // A host that serves nothing shows only from within whether it is healthy.
         seen.extend(checks.into_iter().filter(|check| !serves || check.name == "certificate"));
         let port = |name| endpoint_of(&parts, name).map(|endpoint| endpoint.port);

@@ -9,6 +9,7 @@ use tokio::time::sleep;
 use super::blobs::Uploads;
 use super::concurrent::{Concurrent, Hand};
 use super::deadman;
+use super::driver::Drivers;
 use super::input::{Halt, Halted};
 use super::journal::Journal;
 use super::plan::{Plan, Step, Wanted};
@@ -38,7 +39,9 @@ pub(super) struct Carrier<'a> {
     pub(super) halted: &'a Halted,
     /// How long a risky change waits for a new login.
     pub(super) confirm_timeout: Duration,
-    /// What a client should see of nginx.
+    /// How new configurations are tried.
+    pub(super) drivers: Drivers,
+    /// What a client should see of the host.
     pub(super) outside: Option<Outside<'a>>,
 }
 

@@ -8,6 +8,7 @@ use futures_util::future::LocalBoxFuture;
 
 use super::doctor::Units;
 use super::dump::Dump;
+use super::trial::Trial;
 use crate::event::{Finding, Planned};
 use crate::resource::{Declared, Host, Resource, Secret};
 use crate::spec::PartSpec;
@@ -83,6 +84,11 @@ pub trait Driver: Debug + Sync {
 
     /// Its way to copy data, where it has one.
     fn dump(&self) -> Option<&dyn Dump> {
+        None
+    }
+
+    /// How a new configuration is tried before it is in its place, where the driver has a way to.
+    fn trial(&self) -> Option<&'static dyn Trial> {
         None
     }
 

@@ -6,8 +6,7 @@ use std::fmt::Write as _;
 use anyhow::{Context as _, Result, anyhow};
 use futures_util::future::join_all;
 
-use super::rehearsal;
-use super::validate;
+use super::trial::Trial;
 use crate::event::Planned;
 use crate::failure::{Exit, Failure};
 use crate::resource::{
@@ -146,11 +145,11 @@ impl Plan {
         }
     }
 
-    /// Whether nginx's configuration changes, or nginx starts with the one that is there.
-    pub(super) fn has_nginx_read_its_configuration(&self) -> bool {
+    /// Whether the configuration of a service changes, or the service starts with the one that is there.
+    pub(super) fn has_configuration_read(&self, trial: &dyn Trial) -> bool {
         self.steps.iter().zip(&self.changes).any(|(step, planned)| {
-            validate::is_nginx_configuration(&step.resource)
-                || rehearsal::is_nginx(&step.resource) && planned.change.action != Action::Stop
+            trial.covers(&step.resource)
+                || trial.is_unit(&step.resource) && planned.change.action != Action::Stop
         })
     }
 

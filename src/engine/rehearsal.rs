@@ -1,5 +1,5 @@
-//! Tries a new configuration of nginx by a second nginx, which a client looks at before the first one
-//! reads what is on disk.
+//! Tries a new configuration by a second instance of its service, which a client looks at before the first
+//! one reads what is on disk.
 
 use std::net::IpAddr;
 use std::process::Stdio;
@@ -12,10 +12,10 @@ use tokio::time::timeout;
 
 use super::plan::Wanted;
 use super::protocol::{read_frame, write_frame};
-use super::validate::HINT;
+use super::trial::Trial;
 use crate::client::{Expected, Pins, Way, probe};
 use crate::event::Check;
-use crate::resource::{Advise as _, Host, Needs, Place, Resource};
+use crate::resource::{Advise as _, Host, Place};
 use crate::spec::{Endpoint, Pin};
 
 /// How long all probes together may take.
@@ -31,7 +31,7 @@ pub(super) struct Outside<'a> {
     pub(super) from: IpAddr,
 }
 
-/// What the process beside the second nginx is asked.
+/// What the process beside the second instance is asked.
 #[derive(Debug, Serialize, Deserialize)]
 struct Rehearsal {
     expected: Expected,
@@ -39,26 +39,15 @@ struct Rehearsal {
     from: IpAddr,
 }
 
-/// Runs a second nginx with the configuration on disk, in a network of its own that has the addresses
-/// of the host and of the operator, and looks at it. All of it ends with this script.
-const SECOND_NGINX: &str = r#"
-hwctl=$1 to=$2 from=$3
-ip link set lo up &&
-for address in $to $from; do ip addr add $address dev lo nodad 2>/dev/null; done
-mount -t tmpfs logs /var/log/nginx &&
-: >/var/log/nginx/pid && mount --bind /var/log/nginx/pid /run/nginx.pid &&
-nginx -q 2>/dev/null &&
-exec "$hwctl" look"#;
-
-/// Whether a resource is nginx itself: until it is reloaded, the old configuration serves.
-pub(super) fn is_nginx(resource: &Resource) -> bool {
-    resource.profile().needs == Needs::Unit("nginx.service")
-}
-
-/// Looks at the configuration on disk as a client would, before nginx reads it. What cannot be told
+/// Looks at the configuration on disk as a client would, before the service reads it. What cannot be told
 /// so is left to the look from outside: a network of its own has no other servers, and a host may
 /// lack `ip`.
-pub(super) async fn nginx_serves(wanted: &Wanted, outside: Outside<'_>, host: &Host) -> Result<()> {
+pub(super) async fn rehearse(
+    trial: &'static dyn Trial,
+    wanted: &Wanted,
+    outside: Outside<'_>,
+    host: &Host,
+) -> Result<()> {
     let Outside { expected, to, from } = outside;
     let is_declared = |endpoint: &&Endpoint| {
         let mut steps = wanted.declared.iter();
@@ -73,23 +62,23 @@ pub(super) async fn nginx_serves(wanted: &Wanted, outside: Outside<'_>, host: &H
         return Ok(());
     }
     let expected = Expected { pins: Some(pins), ..expected.clone() };
-    let wrong = ask(Rehearsal { expected, to, from }, host).await?;
+    let wrong = ask(trial, Rehearsal { expected, to, from }, host).await?;
     if wrong.is_empty() {
         return Ok(());
     }
     let wrong: Vec<_> =
         wrong.iter().map(|check| format!("{}: {}", check.name, check.detail)).collect();
-    Err(anyhow!("{}", wrong.join("\n    ")))
-        .hint(HINT)
-        .context("with the new configuration nginx does not serve as it should")
+    Err(anyhow!("{}", wrong.join("\n    "))).hint(trial.hint()).with_context(|| {
+        format!("with the new configuration {} does not serve as it should", trial.name())
+    })
 }
 
-/// What is wrong, as the process beside the second nginx finds it; nothing where that cannot run.
-async fn ask(rehearsal: Rehearsal, host: &Host) -> Result<Vec<Check>> {
+/// What is wrong, as the process beside the second instance finds it; nothing where that cannot run.
+async fn ask(trial: &'static dyn Trial, rehearsal: Rehearsal, host: &Host) -> Result<Vec<Check>> {
     let program = std::env::current_exe().context("find hwctl's own binary")?;
     let mut look = host.command("unshare");
     look.args(["--net", "--mount", "--pid", "--fork", "--kill-child", "--"]);
-    look.args(["sh", "-c", SECOND_NGINX, "sh"]).arg(program);
+    look.args(["sh", "-c", trial.second_instance(), "sh"]).arg(program);
     look.args([rehearsal.to.to_string(), rehearsal.from.to_string()]);
     look.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut look = look.spawn().context("run `unshare`")?;
@@ -102,8 +91,8 @@ async fn ask(rehearsal: Rehearsal, host: &Host) -> Result<Vec<Check>> {
     Ok(wrong.filter(|_| output.status.success()).unwrap_or_default())
 }
 
-/// Looks at the second nginx from within its network, as the frame on `input` says. Writes a frame with what is
-/// wrong and nginx's own doing.
+/// Looks at the second instance from within its network, as the frame on `input` says. Writes a frame with what
+/// is wrong and the service's own doing.
 pub async fn look(
     mut input: impl AsyncRead + Unpin,
     mut output: impl AsyncWrite + Unpin,

@@ -249,8 +249,8 @@ impl Session {
                 Failure::from(error).not_done("nothing was changed on the host")
             })?;
         }
-        if plan.has_nginx_read_its_configuration() {
-            validate::nginx_conflicts(&wanted, &self.host).await.map_err(|error| {
+        for trial in self.drivers.trials().filter(|trial| plan.has_configuration_read(*trial)) {
+            validate::conflicts(trial, &wanted, &self.host).await.map_err(|error| {
                 Failure::from(error).not_done("nothing was changed on the host")
             })?;
         }

@@ -33,7 +33,7 @@ impl Carrier<'_> {
         let order = Order::of(plan, |blob| self.uploads.lack(blob));
         let mut left: Vec<usize> = order.packages.into_iter().collect();
         left.extend(order.beside.iter().chain(&order.rest));
-        let (mut validated, mut image_begun) = (false, false);
+        let (mut validated, mut image_begun) = (Vec::new(), false);
         while let Some(place) = self.next(plan, &order, &left, concurrent).await? {
             if self.is_stopped(all - left.len(), all)? {
                 return Ok(Carried::Stopped(left));
@@ -49,7 +49,8 @@ impl Carrier<'_> {
                 _ => left.len(),
             };
             let resources = left[place..end].iter().map(|index| &plan.steps[*index].resource);
-            let count = together::count(resources);
+            let count =
+                together::count(resources, |resource| self.drivers.trial_of(resource).is_some());
             if count > 1 {
                 let indices: Vec<usize> = left.drain(place..place + count).collect();
                 self.make_together(plan, &indices, journal, concurrent).await?;
@@ -57,9 +58,11 @@ impl Carrier<'_> {
             }
             let index = left.remove(place);
             let step = &plan.steps[index];
-            if !validated && validate::is_nginx_configuration(&step.resource) {
-                concurrent.beside(validate::nginx_configuration(wanted, self.host)).await?;
-                validated = true;
+            if let Some(trial) = self.drivers.trial_of(&step.resource)
+                && !validated.contains(&trial.name())
+            {
+                concurrent.beside(validate::configuration(trial, wanted, self.host)).await?;
+                validated.push(trial.name());
             }
             let start = Instant::now();
             self.started(index, step);
@@ -77,8 +80,9 @@ impl Carrier<'_> {
                 self.finish(plan, index, concurrent).await?;
                 continue;
             }
-            if let Some(outside) = self.outside.filter(|_| rehearsal::is_nginx(&step.resource)) {
-                concurrent.beside(rehearsal::nginx_serves(wanted, outside, self.host)).await?;
+            let read_now = self.drivers.trials().find(|trial| trial.is_unit(&step.resource));
+            if let Some((trial, outside)) = read_now.zip(self.outside) {
+                concurrent.beside(rehearsal::rehearse(trial, wanted, outside, self.host)).await?;
             }
             let may_wait = match step.resource.profile().pace {
                 Pace::InTurn | Pace::Fetch => false,

@@ -11,7 +11,6 @@ use super::apply::{Carrier, applied};
 use super::deadman;
 use super::journal::{Entry, Journal};
 use super::plan::Step;
-use super::validate;
 use crate::resource::{Back, Resource};
 
 /// How many changes are made together at most.
@@ -24,11 +23,17 @@ const MOST_BYTES: u64 = 1 << 20;
 const MOST_NOTED: u64 = 16 << 20;
 
 /// How many of the first `resources` can be changed together: files, folders and links, each at a path of
-/// its own. At least 1: one that is not among them is changed alone.
-pub(super) fn count<'a>(resources: impl IntoIterator<Item = &'a Resource>) -> usize {
+/// its own. At least 1: one that is not among them is changed alone, as is one that is tried before.
+pub(super) fn count<'a>(
+    resources: impl IntoIterator<Item = &'a Resource>,
+    is_tried: impl Fn(&Resource) -> bool,
+) -> usize {
     let (mut paths, mut folders) = (HashSet::new(), HashSet::new());
     let mut fits = |resource: &&'a Resource| {
-        let Some(path) = resource.path().filter(|_| is_plain(resource)) else { return false };
+        let Some(path) = resource.path().filter(|_| is_plain(resource) && !is_tried(resource))
+        else {
+            return false;
+        };
         folders.extend(path.parent());
         folders.len() <= MOST_FOLDERS && paths.insert(path)
     };
@@ -44,7 +49,6 @@ fn is_plain(resource: &Resource) -> bool {
         && is_small
         && !deadman::is_risky(resource)
         && !deadman::is_loaded(resource)
-        && !validate::is_nginx_configuration(resource)
 }
 
 impl Carrier<'_> {
@@ -126,9 +130,12 @@ mod tests {
 
     #[test]
     fn only_files_that_stand_by_themselves_are_changed_together() {
+        let is_tried =
+            |resource: &Resource| resource.path().is_some_and(|path| path.starts_with("/etc/app"));
+        let count = |resources: &[Resource]| count(resources, is_tried);
         let pages = [folder("/www"), file("/www/a"), file("/www/b")];
         assert_eq!(count(&pages), 3);
-        for alone in ["/etc/nginx/nginx.conf", "/etc/ufw/after.rules", "/etc/ssh/sshd_config"] {
+        for alone in ["/etc/app/app.conf", "/etc/ufw/after.rules", "/etc/ssh/sshd_config"] {
             assert_eq!(count(&[file(alone), file("/www/a")]), 1, "{alone}");
             assert_eq!(count(&[file("/www/a"), file(alone)]), 1, "{alone}");
         }

@@ -20,7 +20,7 @@ pub(super) async fn undo(journal: &Journal, host: &Host, teller: &Teller) -> Res
     let newest_first: Vec<&Entry> = journal.entries().iter().rev().collect();
     let mut left = newest_first.as_slice();
     while !left.is_empty() {
-        let count = together::count(left.iter().map(|entry| &entry.resource));
+        let count = together::count(left.iter().map(|entry| &entry.resource), |_| false);
         let (entries, rest) = left.split_at(count);
         left = rest;
         if count == 1 || undo_together(entries, host, teller).await.is_err() {

@@ -1,6 +1,5 @@
-//! Tries nginx's configuration as a whole, as it will be, before any of it is changed.
+//! Tries the configuration of a service as a whole, as it will be, before any of it is changed.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
@@ -9,12 +8,8 @@ use anyhow::{Context, Result, anyhow};
 use tempfile::TempDir;
 
 use super::plan::{Step, Wanted};
-use crate::resource::{Advise, Host, Resource, last_lines};
-
-const CONFIGURATION: &str = "/etc/nginx";
-const NGINX: &str = "/usr/sbin/nginx";
-pub(super) const HINT: &str =
-    "mend the template or the variable it comes from; what nginx serves was not changed";
+use super::trial::{OwnFile, Trial};
+use crate::resource::{Advise, Host};
 
 /// Where a stage is made, and what its name begins with.
 const STAGES: &str = "/run";
@@ -31,47 +26,46 @@ pub(super) fn sweep(host: &Host) -> Result<()> {
     Ok(())
 }
 
-/// Whether a resource is a part of nginx's configuration.
-pub(super) fn is_nginx_configuration(resource: &Resource) -> bool {
-    resource.path().is_some_and(|path| path.starts_with(CONFIGURATION))
-}
-
-/// Lets nginx test the configuration that is `wanted`, in its real place, seen by the test alone.
-pub(super) async fn nginx_configuration(wanted: &Wanted, host: &Host) -> Result<()> {
-    match Stage::make(wanted, host).await?.problem(host).await? {
+/// Has the service test the configuration that is `wanted`, in its real place, seen by the test alone.
+pub(super) async fn configuration(
+    trial: &'static dyn Trial,
+    wanted: &Wanted,
+    host: &Host,
+) -> Result<()> {
+    match Stage::make(trial, wanted, host).await?.problem(host).await? {
         None => Ok(()),
-        Some(told) => {
-            Err(anyhow!("nginx does not accept the new configuration: {told}")).hint(HINT)
+        Some(report) => {
+            Err(anyhow!("{} does not accept the new configuration: {report}", trial.name()))
+                .hint(trial.hint())
         }
     }
 }
 
 /// Refuses a configuration that clashes with a file of somebody else, such as a second default server,
 /// and names the line of that file. What is wrong with hwctl's own files is left to the run.
-pub(super) async fn nginx_conflicts(wanted: &Wanted, host: &Host) -> Result<()> {
-    if !host.path(Path::new(NGINX)).exists() {
+pub(super) async fn conflicts(
+    trial: &'static dyn Trial,
+    wanted: &Wanted,
+    host: &Host,
+) -> Result<()> {
+    if !host.path(trial.program()).exists() {
         return Ok(());
     }
-    let stage = Stage::make(wanted, host).await?;
+    let stage = Stage::make(trial, wanted, host).await?;
     if stage.problem(host).await?.is_none() {
         return Ok(());
     }
-    // nginx names the second of two files that clash.
-    stage.read_own_first(wanted)?;
-    let Some(told) = stage.problem(host).await? else { return Ok(()) };
-    let Some((file, line)) = place(&told) else { return Ok(()) };
+    trial.read_first(&own_files(trial, wanted), &stage.copy)?;
+    let Some(report) = stage.problem(host).await? else { return Ok(()) };
+    let Some(fault) = trial.fault(&report) else { return Ok(()) };
     let mut steps = wanted.declared.iter().chain(&wanted.removals);
-    let is_own = steps.any(|step| step.resource.path() == Some(Path::new(file)));
-    if is_own {
+    if steps.any(|step| step.resource.path() == Some(&fault.file)) {
         return Ok(());
     }
-    let error = told.split(" | ").find(|line| line.contains("[emerg]")).unwrap_or(&told);
-    let what = error.split_once("] ").map_or(error, |(_, what)| what);
-    // Where it writes to its log as well, the numbers of its process come first.
-    let what = what.trim_start_matches(|c: char| c.is_ascii_digit() || "#: ".contains(c));
-    Err(anyhow!("{what}"))
+    let (file, line, name) = (fault.file.display(), fault.line, trial.name());
+    Err(anyhow!("{}", fault.what))
         .hint(format!(
-            "change that line on the host, or take the file out of nginx's configuration, for example \
+            "change that line on the host, or take the file out of {name}'s configuration, for example \
              with `mv {file} /root/`, and run again"
         ))
         .with_context(|| {
@@ -79,29 +73,34 @@ pub(super) async fn nginx_conflicts(wanted: &Wanted, host: &Host) -> Result<()> 
         })
 }
 
-/// The file and the line that nginx names in a message.
-fn place(told: &str) -> Option<(&str, &str)> {
-    let (_, place) = told.rsplit_once(" in /")?;
-    let start = told.len() - place.len() - 1;
-    let (file, line) = told[start..].split_whitespace().next()?.rsplit_once(':')?;
-    line.parse::<u32>().is_ok().then_some((file, line))
+/// The links in the configuration to files that are `wanted`.
+fn own_files<'a>(trial: &dyn Trial, wanted: &'a Wanted) -> Vec<OwnFile<'a>> {
+    let own = wanted.declared.iter().filter_map(|step| {
+        let profile = step.resource.profile();
+        let link = profile.place.path()?.strip_prefix(trial.folder()).ok()?;
+        Some(OwnFile { link, target: profile.target? })
+    });
+    own.collect()
 }
 
-/// A copy of nginx's configuration as it will be.
+/// A copy of a service's configuration as it will be.
 struct Stage {
+    trial: &'static dyn Trial,
     /// Removes the copy in the end.
     _folder: TempDir,
     copy: PathBuf,
 }
 
 impl Stage {
-    async fn make(wanted: &Wanted, host: &Host) -> Result<Self> {
+    async fn make(trial: &'static dyn Trial, wanted: &Wanted, host: &Host) -> Result<Self> {
         let folder = tempfile::Builder::new()
             .prefix(STAGE)
             .tempdir_in(host.path(Path::new(STAGES)))
-            .context("make a folder to test nginx's configuration in")?;
+            .with_context(|| {
+                format!("make a folder to test {}'s configuration in", trial.name())
+            })?;
         let staged = host.staged(folder.path());
-        let copy = staged.path(Path::new(CONFIGURATION));
+        let copy = staged.path(trial.folder());
         fs::create_dir_all(&copy)?;
         for table in ["/etc/passwd", "/etc/group"] {
             fs::copy(host.path(Path::new(table)), staged.path(Path::new(table)))
@@ -110,11 +109,10 @@ impl Stage {
         let state = staged.state_dir();
         fs::create_dir_all(state.parent().context("the state folder's parent")?)?;
         symlink(host.state_dir(), state)?;
-        let source = format!("{CONFIGURATION}/.");
+        let source = format!("{}/.", trial.folder().display());
         host.run("cp", &["-a", &source, &copy.to_string_lossy()]).await?;
         let steps = wanted.giving_way.iter().chain(&wanted.declared).chain(&wanted.removals);
-        for Step { resource, to, .. } in steps.filter(|step| is_nginx_configuration(&step.resource))
-        {
+        for Step { resource, to, .. } in steps.filter(|step| trial.covers(&step.resource)) {
             if let Some(to) = to {
                 resource.restore(to, &staged).await?;
                 continue;
@@ -124,56 +122,11 @@ impl Stage {
                 resource.apply(&examined.before, &staged).await?;
             }
         }
-        Ok(Self { _folder: folder, copy })
+        Ok(Self { trial, _folder: folder, copy })
     }
 
-    /// What nginx says against it.
+    /// What the service reports against it.
     async fn problem(&self, host: &Host) -> Result<Option<String>> {
-        let script = r#"umask 027 && mount --bind "$1" /etc/nginx && exec nginx -t -q"#;
-        let args = ["--mount", "--", "sh", "-c", script, "sh", &self.copy.to_string_lossy()];
-        let output = host.output("unshare", &args).await?;
-        Ok((!output.status.success()).then(|| last_lines(&output, 4)))
-    }
-
-    /// Lets nginx read hwctl's sites before those of others.
-    fn read_own_first(&self, wanted: &Wanted) -> Result<()> {
-        let mut own = String::new();
-        for step in &wanted.declared {
-            let profile = step.resource.profile();
-            let (Some(path), Some(target)) = (profile.place.path(), profile.target) else {
-                continue;
-            };
-            let Ok(below) = path.strip_prefix(CONFIGURATION) else { continue };
-            let _ = fs::remove_file(self.copy.join(below));
-            let _ = writeln!(own, "include {};", target.display());
-        }
-        let main = self.copy.join("nginx.conf");
-        let text =
-            fs::read_to_string(&main).with_context(|| format!("read `{}`", main.display()))?;
-        // The first line that includes others' files.
-        let include = format!("include {CONFIGURATION}/");
-        let is_glob = |line: &str| line.trim().starts_with(&include) && line.contains('*');
-        let http = text.find("http {").unwrap_or_default();
-        let mut lines = text[http..].split_inclusive('\n');
-        let before: usize = lines.by_ref().take_while(|line| !is_glob(line)).map(str::len).sum();
-        let (before, after) = text.split_at(http + before);
-        fs::write(&main, format!("{before}{own}{after}"))
-            .with_context(|| format!("write `{}`", main.display()))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_place_that_nginx_names_is_found() {
-        let told = "nginx: [emerg] a duplicate default server for 0.0.0.0:80 in /etc/nginx/x y:z/own:12 | nginx: configuration file /etc/nginx/nginx.conf test failed";
-        assert_eq!(
-            place("nginx: [emerg] \"gzip\" directive is duplicate in /etc/nginx/conf.d/a.conf:1"),
-            Some(("/etc/nginx/conf.d/a.conf", "1"))
-        );
-        assert_eq!(place(told), None, "a name with a space is left to the run");
-        assert_eq!(place("nginx: [emerg] cannot load certificate"), None);
+        self.trial.test(&self.copy, host).await
     }
 }

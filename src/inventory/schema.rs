@@ -47,6 +47,9 @@ const SHOWN: [&str; 22] = [
 /// Ports that a host's own services have, whatever the inventory says.
 const TAKEN_PORTS: [(u16, &str); 3] = [(22, "ssh"), (80, "nginx"), (443, "nginx")];
 
+/// The ports that answer by default on a host that serves the web.
+const WEB_PORTS: [u16; 2] = [80, 443];
+
 fn port_is_taken(node: &Node, port: u16, holder: &str) -> Problem {
     let message = format!("`redis.port` cannot be {port}: that port is {holder}'s");
     Problem::at(&node.place, message).hint("choose a free port, such as 6379")
@@ -293,8 +296,11 @@ impl<'a> Schema<'a> {
 
     fn firewall(&mut self, field: &Field) -> Option<Firewall> {
         let firewall = self.reader.fields(field, &["allow", "exclusive"])?;
-        let allow =
-            self.part(firewall, "allow", |schema, field| schema.reader.list(field, open_port));
+        let allow = match firewall.optional("allow") {
+            Some(field) => self.reader.list(&field, open_port),
+            None if self.serves => Some(WEB_PORTS.map(OpenPort::tcp_to_all).into()),
+            None => Some(Vec::new()),
+        };
         let exclusive = self.part(firewall, "exclusive", |schema, field| schema.reader.flag(field));
         Some(Firewall { allow: allow?, exclusive: exclusive? })
     }

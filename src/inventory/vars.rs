@@ -199,6 +199,13 @@ pub struct OpenPort {
     pub from: Option<Network>,
 }
 
+impl OpenPort {
+    /// A TCP port that answers to everybody.
+    pub(super) fn tcp_to_all(number: u16) -> Self {
+        Self { port: Port { number, protocol: Protocol::Tcp }, from: None }
+    }
+}
+
 /// A port with its protocol, written `80/tcp`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
 #[serde(try_from = "String")]

@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::Result;
+use futures_util::future::join_all;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -11,6 +12,7 @@ use tokio::time::timeout;
 use super::resolve::resolve;
 use super::ssh::Target;
 use crate::client::{Program, Way, served_certificate};
+use crate::spec::{Endpoint, Pin};
 
 /// How long a port may take to accept or refuse a connection before it counts as silent.
 const KNOCK: Duration = Duration::from_secs(2);
@@ -29,13 +31,19 @@ pub struct Route {
     inside: Option<Program>,
 }
 
-/// What the web ports of a host do when a connection comes from here.
+/// What the ports of endpoints do when a connection comes from here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WebPorts {
-    /// Both accept or refuse it: the way is open.
+    /// All accept or refuse it: the way is open.
     Answer,
     /// One of them does not: a firewall is in between, or on the host.
     Silent,
+}
+
+impl WebPorts {
+    fn of(answers: &[bool]) -> Self {
+        if answers.iter().all(|answers| *answers) { Self::Answer } else { Self::Silent }
+    }
 }
 
 impl Route {
@@ -105,13 +113,16 @@ impl Route {
         Some(way)
     }
 
-    /// What the web ports do now.
-    pub async fn web_ports(&self) -> WebPorts {
+    /// What the ports of the endpoints do now. Without any, nothing is silent.
+    pub async fn web_ports(&self, endpoints: &[Endpoint]) -> WebPorts {
         let Ok(way) = self.way().await else { return WebPorts::Answer };
         if let Way::Program(_) = way {
             // A program connects before it is known whether the port does, so it has to be heard.
-            let (http, https) = tokio::join!(speaks_http(&way), speaks_https(&way, &self.host));
-            return if http && https { WebPorts::Answer } else { WebPorts::Silent };
+            let speaks = endpoints.iter().map(async |endpoint| match endpoint.pin {
+                Pin::Plain => speaks_http(&way, endpoint.port).await,
+                Pin::File(_) => speaks_https(&way, endpoint.port, &self.host).await,
+            });
+            return WebPorts::of(&join_all(speaks).await);
         }
         let answers = async |port| match timeout(KNOCK, way.open(port)).await {
             Ok(Ok(_)) => true,
@@ -120,22 +131,22 @@ impl Route {
                 .is_some_and(|error| error.kind() == std::io::ErrorKind::ConnectionRefused),
             Err(_) => false,
         };
-        let (http, https) = tokio::join!(answers(80), answers(443));
-        if http && https { WebPorts::Answer } else { WebPorts::Silent }
+        let answer = endpoints.iter().map(|endpoint| answers(endpoint.port));
+        WebPorts::of(&join_all(answer).await)
     }
 }
 
-async fn speaks_http(way: &Way) -> bool {
+async fn speaks_http(way: &Way, port: u16) -> bool {
     let heard = async {
-        let mut stream = way.open(80).await.ok()?;
+        let mut stream = way.open(port).await.ok()?;
         stream.write_all(b"HEAD / HTTP/1.0\r\n\r\n").await.ok()?;
         stream.read_u8().await.ok()
     };
     timeout(FORWARD, heard).await.is_ok_and(|byte| byte.is_some())
 }
 
-async fn speaks_https(way: &Way, host: &str) -> bool {
-    let served = served_certificate(way, 443, host);
+async fn speaks_https(way: &Way, port: u16, host: &str) -> bool {
+    let served = served_certificate(way, port, host);
     timeout(FORWARD, served).await.is_ok_and(|served| served.is_ok())
 }
 
@@ -195,9 +206,9 @@ mod tests {
             Way::Program(Program::new(["sh", "-c", script].map(str::to_owned).to_vec()))
         };
 
-        assert!(speaks_http(&by("read line; echo HTTP/1.0 301")).await);
-        assert!(!speaks_http(&by("exit 1")).await);
-        assert!(!speaks_https(&by("echo HTTP/1.0 400"), "host").await);
+        assert!(speaks_http(&by("read line; echo HTTP/1.0 301"), 80).await);
+        assert!(!speaks_http(&by("exit 1"), 80).await);
+        assert!(!speaks_https(&by("echo HTTP/1.0 400"), 443, "host").await);
     }
 
     #[test]

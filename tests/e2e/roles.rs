@@ -22,6 +22,7 @@ fn a_host_is_for_redis_alone_then_for_the_web() {
     assert_eq!(code, 0, "{events:#?}");
     assert!(!changes(&events).iter().any(|id| id.contains("nginx") || id.contains("flask-app.s")));
     assert!(!host.sh_ok("dpkg -s nginx") && !host.sh_ok("test -e /etc/nginx/ssl"));
+    assert_eq!(open_ports(&host), "22", "what nothing serves stays closed");
     for verb in ["status", "verify", "doctor"] {
         let (code, events) = run(verb, "redis", &[]);
         assert_eq!(code, 0, "{verb}: {events:#?}");
@@ -55,6 +56,7 @@ fn a_host_is_for_redis_alone_then_for_the_web() {
     let (code, events) = host.hwctl("provision", &[]);
     assert_eq!(code, 0, "{events:#?}");
     verified("after the web has come");
+    assert_eq!(open_ports(&host), "22 80 443");
     let certificate = host.sh("sha256sum /etc/nginx/ssl/homework.crt");
     // systemd remembers a unit that has failed after its file is gone.
     host.sh("cd /var/lib/hwctl; mv parts.json x; ! systemctl start hwctl-renew.service; mv x parts.json");
@@ -62,6 +64,7 @@ fn a_host_is_for_redis_alone_then_for_the_web() {
     let (code, events) = run("provision", "redis", &[]);
     assert_eq!(code, 0, "{events:#?}");
     assert!(!host.sh_ok("test -e /usr/local/lib/hwctl/api/flask-app"));
+    assert_eq!(open_ports(&host), "22", "the ports go with what they were open for");
     let (code, events) = host.hwctl("rollback", &["--yes"]);
     assert_eq!(code, 0, "{events:#?}");
     verified("after the rollback");
@@ -86,6 +89,11 @@ fn a_host_is_for_redis_alone_then_for_the_web() {
     assert_eq!(code, 0, "{events:#?}");
     let (code, events) = host.hwctl("destroy", &["--yes"]);
     assert_eq!(code, 0, "{events:#?}");
+}
+
+/// The TCP ports that ufw lets in over IPv4.
+fn open_ports(host: &Provisioned) -> String {
+    host.sh("ufw status | sed -n 's,^\\([0-9]*\\)/tcp *ALLOW.*,\\1,p' | sort -nu | xargs")
 }
 
 /// One host by two names, of which the inventory says different things.

@@ -40,7 +40,7 @@ impl PlannedRun<'_> {
         let sight = match before {
             // Ports that this run has shut are its fault.
             Some(Sight::AsClient(_)) => Sight::as_client(engine).await,
-            _ => Sight::find(engine).await,
+            _ => Sight::find(engine, &expected.endpoints).await,
         };
         let wrong = look_after(&sight, &expected, &wrong_before, tell).await;
         match wrong.is_empty() {

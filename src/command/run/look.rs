@@ -29,11 +29,11 @@ pub(super) async fn look_before(
         );
         tell(What::Warning { message });
     }
-    let serves = !outside(&engine.facts, &Exposure::default(), None).endpoints.is_empty();
-    if !serves {
+    let endpoints = outside(&engine.facts, &Exposure::default(), None).endpoints;
+    if endpoints.is_empty() {
         return (Some(Sight::as_client(engine).await), Vec::new());
     }
-    let sight = Sight::find(engine).await;
+    let sight = Sight::find(engine, &endpoints).await;
     if !matches!(sight, Sight::AsClient(_)) {
         let message = format!(
             "the web ports of `{}` do not answer here. If this run does not open them, a firewall on \

@@ -56,6 +56,7 @@ impl Session {
             hand: &self.hand,
             uploads,
             halted: &self.halted,
+            drivers: self.drivers,
             confirm_timeout: Duration::from_secs(request.confirm_timeout_s),
             outside: self.connection.as_ref().zip(request.outside.as_ref()).map(
                 |(connection, expected)| Outside {

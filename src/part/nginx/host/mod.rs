@@ -2,10 +2,11 @@
 
 mod diagnosis;
 mod restart;
+mod trial;
 
 use anyhow::{Result, bail};
 
-use crate::engine::{Case, Driver, Later, Symptoms};
+use crate::engine::{Case, Driver, Later, Symptoms, Trial};
 use crate::event::Finding;
 use crate::resource::{Host, last_lines, test_nginx};
 
@@ -41,6 +42,10 @@ impl Driver for Nginx {
 
     fn inspect<'a>(&'a self, _: &'a str, case: &'a Case<'a>) -> Later<'a, String> {
         Box::pin(configuration(case.host))
+    }
+
+    fn trial(&self) -> Option<&'static dyn Trial> {
+        Some(&trial::Configuration)
     }
 
     /// A new master takes over the listening sockets, the old one finishes its requests.
