@@ -23,8 +23,8 @@ pub trait Trial: Debug + Sync {
     /// The systemd unit that reads the configuration when it starts or is reloaded.
     fn unit(&self) -> &'static str;
 
-    /// Tests the configuration in `copy` as if it lay in the real folder. Returns what the service reports
-    /// against it.
+    /// Tests the configuration in `copy` as if it lay in the real folder. Returns the errors that the service
+    /// reports, or None where it accepts the configuration.
     fn test<'a>(&'a self, copy: &'a Path, host: &'a Host) -> Later<'a, Option<String>>;
 
     /// Returns the line that a report is about, where it names one.
@@ -35,19 +35,19 @@ pub trait Trial: Debug + Sync {
     fn read_first(&self, own: &[OwnFile<'_>], copy: &Path) -> Result<()>;
 
     /// A shell script that starts the service a second time, in a network and mount namespace of its own. Its
-    /// arguments are hwctl's binary, the host's address and the operator's address. It ends with
-    /// `exec "$1" look`.
+    /// arguments are hwctl's binary, the host's address and the operator's address. Its last command is
+    /// `exec "$1" look`, which looks at the new instance.
     fn second_instance(&self) -> &'static str;
 }
 
 /// A line of the configuration that the service does not accept.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// The file.
+    /// The absolute path of the file that holds the line.
     pub file: PathBuf,
     /// The number of the line, as the service writes it.
     pub line: String,
-    /// What is wrong with it.
+    /// The reason that the service gives, without its prefix.
     pub what: String,
 }
 
@@ -56,7 +56,7 @@ pub struct Fault {
 pub struct OwnFile<'a> {
     /// The link, relative to the folder of the configuration.
     pub link: &'a Path,
-    /// The file that it leads to.
+    /// The absolute path of the file that the link points to.
     pub target: &'a Path,
 }
 
