@@ -209,8 +209,7 @@ impl Carrier<'_> {
 
     /// Waits until a login by a new connection has disarmed the deadman's timer.
     async fn new_login(&self, run: &str) -> Result<()> {
-        let hint = "look for a rule that denies your address (`ufw status verbose` on the host), \
-                    or allow it";
+        let hint = "look for a firewall rule on the host that denies your address, or allow it";
         // What came too late is of an earlier change.
         self.halted.take_locked_out();
         let _ = self.teller.0.send(Reply::LogInAnew { run: run.to_owned() });

@@ -13,7 +13,9 @@ use tokio::time::{Instant, sleep};
 
 use super::journal::{self, Entry};
 use super::protocol::{ENGINE_GREETING, Reply, write_frame};
-use crate::resource::{Advise, Host, Resource, Risk, Undo, reload_systemd_if_stale, write_atomic};
+use crate::resource::{
+    Advise, Host, Resource, Risk, Undo, reload_firewall, reload_systemd_if_stale, write_atomic,
+};
 
 const SERVICE: &str = "hwctl-revert.service";
 const TIMER: &str = "hwctl-revert.timer";
@@ -149,10 +151,9 @@ pub async fn revert(host: &Host, id: &str) -> Result<()> {
         host.forget();
         reverted = reverted.and(undone.with_context(|| format!("`{}`", resource.id())));
     }
-    if risky.is_empty() && !loaded.is_empty() && host.path(Path::new("/usr/sbin/ufw")).exists() {
+    if risky.is_empty() && !loaded.is_empty() {
         // A boot has loaded it before the run came to it.
-        let reloaded = host.run("ufw", &["reload"]).await;
-        reverted = reverted.and(reloaded.map(|_| ()).context("load the firewall's rules"));
+        reverted = reverted.and(reload_firewall(host).await);
     }
     // Until it is done, systemd tries again.
     reverted.context("cannot take back what could lock the operator out")?;

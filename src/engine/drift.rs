@@ -2,6 +2,7 @@
 
 use anyhow::{Result, anyhow};
 
+use super::driver::Drivers;
 use super::goal;
 use super::lock::Lock;
 use super::plan::Plan;
@@ -15,8 +16,12 @@ const NAMED: usize = 3;
 
 /// Returns how far the host is from `goal`. That alone does not make a host unhealthy, because the
 /// inventory may be newer than the last run.
-pub(super) async fn from_goal(goal: &Goal, host: &Host) -> Result<String, Failure> {
-    let plan = Plan::make(&goal::wanted(goal, host)?, host).await?;
+pub(super) async fn from_goal(
+    goal: &Goal,
+    drivers: Drivers,
+    host: &Host,
+) -> Result<String, Failure> {
+    let plan = Plan::make(&goal::wanted(goal, drivers, host)?, host).await?;
     let ids: Vec<_> = plan.changes.iter().map(|planned| planned.change.id.to_string()).collect();
     Ok(listed(&ids))
 }

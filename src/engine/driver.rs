@@ -2,6 +2,7 @@
 //! it: `command` hands the drivers in.
 
 use std::fmt::Debug;
+use std::path::Path;
 
 use anyhow::{Result, bail};
 use futures_util::future::LocalBoxFuture;
@@ -48,6 +49,20 @@ impl<'a> Symptoms<'a> {
     }
 }
 
+/// A package of the distribution, and what a host has of it. A change that relies on that waits for the
+/// package; all else is made while packages are installed.
+#[derive(Clone, Copy, Debug)]
+pub struct PackageContents {
+    /// Its name.
+    pub name: &'static str,
+    /// The systemd units that it installs.
+    pub units: &'static [&'static str],
+    /// Where its configuration lies: files and folders below `/etc`.
+    pub configuration: &'static [&'static str],
+    /// Folders outside of `/etc` that it makes.
+    pub folders: &'static [&'static str],
+}
+
 /// The host's half of a kind of part. A default stands for a driver that has none of it.
 pub trait Driver: Debug + Sync {
     /// The name that specs find it by.
@@ -55,6 +70,17 @@ pub trait Driver: Debug + Sync {
 
     /// The packages whose versions its kind of part has to know before it declares anything.
     fn packages(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// The packages that resources of its kind of part rely on.
+    fn package_contents(&self) -> &'static [PackageContents] {
+        &[]
+    }
+
+    /// Folders of the part's own, into which no package installs anything. What lies there is made while
+    /// packages are installed.
+    fn private_folders(&self) -> &'static [&'static str] {
         &[]
     }
 
@@ -111,5 +137,83 @@ impl Drivers {
     /// The driver of a part, if it has one that this build knows.
     pub(super) fn of(self, part: &PartSpec) -> Option<&'static dyn Driver> {
         self.find(part.driver.as_deref()?)
+    }
+
+    /// The package that installs a systemd unit.
+    pub(super) fn package_of_unit(self, unit: &str) -> Option<&'static str> {
+        self.package(|contents| contents.units.contains(&unit))
+    }
+
+    /// The package whose configuration lies at a path.
+    pub(super) fn package_configured_at(self, path: &Path) -> Option<&'static str> {
+        self.package(|contents| contents.configuration.iter().any(|place| path.starts_with(place)))
+    }
+
+    /// The package that makes a folder outside of `/etc`.
+    pub(super) fn package_that_makes(self, folder: &Path) -> Option<&'static str> {
+        self.package(|contents| contents.folders.iter().any(|made| folder == Path::new(made)))
+    }
+
+    /// Whether a path lies in a folder of a part's own.
+    pub(super) fn is_private(self, path: &Path) -> bool {
+        let mut folders = self.0.iter().flat_map(|driver| driver.private_folders());
+        folders.any(|folder| path.starts_with(folder))
+    }
+
+    fn package(self, is_meant: impl Fn(&PackageContents) -> bool) -> Option<&'static str> {
+        let mut contents = self.0.iter().flat_map(|driver| driver.package_contents());
+        contents.find(|contents| is_meant(contents)).map(|contents| contents.name)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A driver with packages, for tests of the order of a run.
+    #[derive(Debug)]
+    struct WithPackages;
+
+    impl Driver for WithPackages {
+        fn name(&self) -> &'static str {
+            "with-packages"
+        }
+
+        fn package_contents(&self) -> &'static [PackageContents] {
+            &[
+                PackageContents {
+                    name: "nginx",
+                    units: &["nginx.service"],
+                    configuration: &["/etc/nginx"],
+                    folders: &["/var/www"],
+                },
+                PackageContents {
+                    name: "docker.io",
+                    units: &["docker.service"],
+                    configuration: &[],
+                    folders: &[],
+                },
+            ]
+        }
+
+        fn private_folders(&self) -> &'static [&'static str] {
+            &["/var/lib/own"]
+        }
+    }
+
+    pub(in crate::engine) const DRIVERS: Drivers = Drivers(&[&WithPackages]);
+
+    #[test]
+    fn packages_are_found_by_what_they_hold() {
+        let path = Path::new;
+        assert_eq!(DRIVERS.package_of_unit("docker.service"), Some("docker.io"));
+        assert_eq!(DRIVERS.package_of_unit("own.service"), None);
+        assert_eq!(DRIVERS.package_configured_at(path("/etc/nginx/x")), Some("nginx"));
+        assert_eq!(DRIVERS.package_configured_at(path("/etc/nginxx")), None);
+        assert_eq!(DRIVERS.package_that_makes(path("/var/www")), Some("nginx"));
+        assert_eq!(DRIVERS.package_that_makes(path("/var/www/x")), None);
+        assert!(
+            DRIVERS.is_private(path("/var/lib/own/x")) && !DRIVERS.is_private(path("/var/lib"))
+        );
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
 
+use super::driver::Drivers;
 use super::manifest::Manifest;
 use super::order;
 use super::plan::{Step, Wanted};
@@ -18,7 +19,7 @@ use crate::resource::{
 };
 
 /// What a plan for `goal` has to look at.
-pub(super) fn wanted(goal: &Goal, host: &Host) -> Result<Wanted> {
+pub(super) fn wanted(goal: &Goal, drivers: Drivers, host: &Host) -> Result<Wanted> {
     let manifest = Manifest::load(host)?;
     let (mut passed_over, mut giving_way, mut kept) = (Vec::new(), Vec::new(), Vec::new());
     let mut back_to = None;
@@ -36,7 +37,7 @@ pub(super) fn wanted(goal: &Goal, host: &Host) -> Result<Wanted> {
             let gives_way: HashSet<Id> = giving_way.iter().map(|step| step.resource.id()).collect();
             let mut removals = manifest.removals(resources, scope);
             removals.retain(|step| !gives_way.contains(&step.resource.id()));
-            let declared = with_way(meant, host)?.into_iter().map(Step::from).collect();
+            let declared = with_way(meant, drivers, host)?.into_iter().map(Step::from).collect();
             (declared, removals, because)
         }
         Goal::NewCertificate { days, if_expires_within } => {
@@ -72,12 +73,12 @@ pub(super) fn wanted(goal: &Goal, host: &Host) -> Result<Wanted> {
 
 /// What is declared, with the folders on the way to it that the host lacks: they are made, and undone, as
 /// the others are.
-fn with_way(declared: Vec<Declared>, host: &Host) -> Result<Vec<Declared>> {
+fn with_way(declared: Vec<Declared>, drivers: Drivers, host: &Host) -> Result<Vec<Declared>> {
     let mut known: HashSet<PathBuf> =
         declared.iter().filter_map(|d| d.resource.path()).map(Path::to_owned).collect();
     let mut all = Vec::new();
     for declared in declared {
-        for path in missing_way(&declared.resource, &known, host)? {
+        for path in missing_way(&declared.resource, &known, drivers, host)? {
             known.insert(path.clone());
             let folder = Directory { path, mode: 0o755, owner: Owner::root(), sockets: Vec::new() };
             all.push(Declared { tag: declared.tag.clone(), resource: folder.into() });
@@ -88,7 +89,12 @@ fn with_way(declared: Vec<Declared>, host: &Host) -> Result<Vec<Declared>> {
 }
 
 /// The folders that are missing on the way to a resource and that nothing else makes, from the top down.
-fn missing_way(resource: &Resource, known: &HashSet<PathBuf>, host: &Host) -> Result<Vec<PathBuf>> {
+fn missing_way(
+    resource: &Resource,
+    known: &HashSet<PathBuf>,
+    drivers: Drivers,
+    host: &Host,
+) -> Result<Vec<PathBuf>> {
     let path = match resource.profile().place {
         Place::Nowhere | Place::Vacant(_) => return Ok(Vec::new()),
         Place::Folder(path) | Place::Leaf(path) | Place::Bundle(path) => path,
@@ -97,16 +103,15 @@ fn missing_way(resource: &Resource, known: &HashSet<PathBuf>, host: &Host) -> Re
     let missing = way.take_while(|path| !known.contains(*path) && !host.path(path).exists());
     let mut missing: Vec<_> = missing.map(Path::to_owned).collect();
     missing.reverse();
-    // A package that is yet to be installed brings its own: as a rule below `/etc`, and nginx's this one.
-    let is_brought = |path: &PathBuf| path.starts_with("/etc") || path == Path::new("/var/www");
-    if missing.iter().any(is_brought) {
-        let package = match path.starts_with("/etc") {
-            true => order::package(resource, host),
-            false => Some("nginx"),
-        };
+    // A package that is yet to be installed makes its own folders: as a rule those below `/etc`.
+    let made_elsewhere = missing.iter().find_map(|path| drivers.package_that_makes(path));
+    let is_made =
+        |path: &PathBuf| path.starts_with("/etc") || drivers.package_that_makes(path).is_some();
+    if missing.iter().any(is_made) {
+        let package = made_elsewhere.or_else(|| order::package(resource, drivers, host));
         let installed = package.map(|name| installed_version(host, name)).transpose()?;
         if installed.flatten().is_none() {
-            missing.retain(|path| !is_brought(path));
+            missing.retain(|path| !is_made(path));
         }
     }
     Ok(missing)
@@ -203,7 +208,12 @@ mod tests {
 
     fn way_to(resources: Vec<Resource>, host: &Host) -> Vec<String> {
         let declared = |resource| Declared { tag: "sites".to_owned(), resource };
-        let all = with_way(resources.into_iter().map(declared).collect(), host).unwrap();
+        let all = with_way(
+            resources.into_iter().map(declared).collect(),
+            crate::engine::driver::tests::DRIVERS,
+            host,
+        )
+        .unwrap();
         all.iter().map(|declared| declared.resource.id().to_string()).collect()
     }
 

@@ -41,7 +41,7 @@ mod way_back;
 pub use blobs::Bundle;
 pub use deadman::{confirm, revert};
 pub use doctor::{Examination, Units};
-pub use driver::{Case, Driver, Drivers, Later, Symptoms};
+pub use driver::{Case, Driver, Drivers, Later, PackageContents, Symptoms};
 pub use dump::{Copied, Dump, MAX_COPY_BYTES, check_copy};
 pub use host_secret::host_secret;
 pub use logs::{LogsRequest, tail};

@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
+use super::driver::Drivers;
 use super::plan::{Plan, Step};
-use crate::resource::{Blob, Host, Id, Needs, Pace, Resource, Undo, may_load_rules_any_time};
+use crate::resource::{Blob, Host, Id, Needs, Pace, Resource, Undo, firewall_package};
 
-/// Where no package puts anything that the stack declares: by Debian's policy (9.1), or since it is hwctl's
-/// own. (nginx puts a page into `/var/www/html`.)
-const NO_PACKAGES: [&str; 10] = [
+/// Where packages install nothing that a part declares: by Debian's policy (9.1), or because the folder is
+/// hwctl's own. A web server's package puts no more than a page into `/var/www/html`.
+const NO_PACKAGES: [&str; 9] = [
     "/etc/hwctl",
     "/etc/sysctl.d/60-hwctl.conf",
     "/etc/systemd/system",
@@ -16,7 +17,6 @@ const NO_PACKAGES: [&str; 10] = [
     "/srv",
     "/usr/local",
     "/var/lib/hwctl",
-    "/var/lib/redis-flask",
     "/var/www",
 ];
 
@@ -33,7 +33,7 @@ pub(super) struct Order {
 
 impl Order {
     /// Of a plan; what `lacks` says is still to come is not made beside packages.
-    pub(super) fn of(plan: &Plan, lacks: impl Fn(&Blob) -> bool) -> Self {
+    pub(super) fn of(plan: &Plan, drivers: Drivers, lacks: impl Fn(&Blob) -> bool) -> Self {
         let packages = plan.steps.iter().position(is_install);
         let mut order = Self { packages, beside: Vec::new(), rest: Vec::new() };
         let mut waits: Vec<Id> = Vec::new();
@@ -45,8 +45,10 @@ impl Order {
             }
             // Where something gives way, what comes in its place waits for that.
             let has_place = |path: &Path| !giving_way.iter().any(|gone| path.starts_with(gone));
-            let is_apart =
-                || needs_no_package(step, &waits) && step.resource.path().is_none_or(has_place);
+            let is_apart = || {
+                needs_no_package(step, drivers, &waits)
+                    && step.resource.path().is_none_or(has_place)
+            };
             if packages.is_some() && comes && is_apart() {
                 order.beside.push(index);
             } else {
@@ -60,20 +62,16 @@ impl Order {
 }
 
 /// The package that a change needs; `None`: more than one. A pull needs the certificates as well, and
-/// where docker, which starts as it is set up, could hold the lock of the rules, so does the firewall.
-pub(super) fn package(resource: &Resource, host: &Host) -> Option<&'static str> {
-    let is_of_nginx =
-        |path: &Path| path.starts_with("/etc/nginx") || path.starts_with("/etc/logrotate.d/nginx");
-    let of_firewall = || may_load_rules_any_time(host).then_some("ufw");
+/// where a service that is being set up could hold the lock of the rules, so does the firewall.
+pub(super) fn package(resource: &Resource, drivers: Drivers, host: &Host) -> Option<&'static str> {
     let profile = resource.profile();
     match profile.needs {
         Needs::Package(name) => Some(name),
-        Needs::Firewall => of_firewall(),
-        Needs::Unit("docker.service") => Some("docker.io"),
-        Needs::Unit("nginx.service") => Some("nginx"),
-        Needs::Nothing | Needs::AllPackages | Needs::Unit(_) => None,
-        Needs::Place if is_of_firewall(resource) => of_firewall(),
-        Needs::Place => profile.place.path().is_some_and(is_of_nginx).then_some("nginx"),
+        Needs::Firewall => firewall_package(host),
+        Needs::Unit(name) => drivers.package_of_unit(name),
+        Needs::Nothing | Needs::AllPackages => None,
+        Needs::Place if is_of_firewall(resource) => firewall_package(host),
+        Needs::Place => profile.place.path().and_then(|path| drivers.package_configured_at(path)),
     }
 }
 
@@ -88,11 +86,13 @@ fn is_install(step: &Step) -> bool {
 }
 
 /// Whether a change needs no package, and nothing of what `waits` for one.
-fn needs_no_package(step: &Step, waits: &[Id]) -> bool {
+fn needs_no_package(step: &Step, drivers: Drivers, waits: &[Id]) -> bool {
     if step.to.is_some() {
         return false;
     }
-    let is_apart = |path: &Path| NO_PACKAGES.iter().any(|folder| path.starts_with(folder));
+    let is_apart = |path: &Path| {
+        drivers.is_private(path) || NO_PACKAGES.iter().any(|folder| path.starts_with(folder))
+    };
     let waits_for = |id: &Id| waits.contains(id);
     let profile = step.resource.profile();
     match profile.needs {
@@ -115,6 +115,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::engine::driver::tests::DRIVERS;
     use crate::resource::{
         Content, Declared, File, Image, Link, OnChange, Owner, Packages, Saved, TRIAL_FOLDER, Unit,
         User,
@@ -181,7 +182,7 @@ mod tests {
             user.into(),
         ];
         all.extend(api().1);
-        let order = Order::of(&plan(all), |_| false);
+        let order = Order::of(&plan(all), DRIVERS, |_| false);
         assert_eq!(order.packages, Some(0));
         assert_eq!(order.beside, [4, 5, 6, 7, 8]);
         assert_eq!(order.rest, [1, 2, 3]);
@@ -191,7 +192,7 @@ mod tests {
     fn what_has_yet_to_come_is_waited_for_by_all_that_needs_it() {
         let (blob, api) = api();
         let all: Vec<_> = std::iter::once(packages()).chain(api).collect();
-        let order = Order::of(&plan(all), |asked| *asked == blob);
+        let order = Order::of(&plan(all), DRIVERS, |asked| *asked == blob);
         assert_eq!((order.beside, order.rest), (vec![3], vec![1, 2, 4]));
     }
 
@@ -208,7 +209,7 @@ mod tests {
         let mut plan = plan(vec![packages(), file("/var/www/about/x"), file("/var/www/other")]);
         plan.steps.insert(0, step(page, nothing));
 
-        let order = Order::of(&plan, |_| false);
+        let order = Order::of(&plan, DRIVERS, |_| false);
 
         assert_eq!((order.beside, order.rest), (vec![3], vec![0, 2]));
     }
@@ -217,7 +218,7 @@ mod tests {
     fn what_needs_more_than_one_package_waits_for_all() {
         let root = tempfile::tempdir().unwrap();
         let host = Host::new(root.path(), Box::new(|_| anyhow::bail!("none")), Box::new(|_| ()));
-        let needed = |resource: Resource| package(&resource, &host);
+        let needed = |resource: Resource| package(&resource, DRIVERS, &host);
         let image = |archive| Image { reference: "redis:7-alpine".to_owned(), archive }.into();
         assert_eq!(needed(image(Some(api().0))), Some("docker.io"));
         assert_eq!(needed(image(None)), None, "a pull needs ca-certificates too");
@@ -237,7 +238,7 @@ mod tests {
 
     #[test]
     fn without_packages_all_comes_in_its_order() {
-        let order = Order::of(&plan(api().1), |_| false);
+        let order = Order::of(&plan(api().1), DRIVERS, |_| false);
         assert_eq!((order.packages, order.beside, order.rest.len()), (None, vec![], 4));
     }
 }

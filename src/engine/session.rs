@@ -235,7 +235,7 @@ impl Session {
             Manifest::settle(&self.host).await?;
         }
         self.require_known_specs()?;
-        let wanted = goal::wanted(&request.goal, &self.host)?;
+        let wanted = goal::wanted(&request.goal, self.drivers, &self.host)?;
         if wanted.strange > 0 {
             let message = format!(
                 "another version of hwctl made {} things that this one does not know: they stay",

@@ -30,7 +30,7 @@ impl Carrier<'_> {
         concurrent: &mut Concurrent<'p>,
     ) -> Result<Carried> {
         let all = plan.steps.len();
-        let order = Order::of(plan, |blob| self.uploads.lack(blob));
+        let order = Order::of(plan, self.drivers, |blob| self.uploads.lack(blob));
         let mut left: Vec<usize> = order.packages.into_iter().collect();
         left.extend(order.beside.iter().chain(&order.rest));
         let (mut validated, mut image_begun) = (Vec::new(), false);
@@ -174,7 +174,8 @@ impl Carrier<'_> {
 
     /// Whether the one package that a change needs has been set up, while others are yet to come.
     fn has_come(&self, step: &Step) -> bool {
-        order::package(&step.resource, self.host).is_some_and(|package| self.host.has_come(package))
+        let package = order::package(&step.resource, self.drivers, self.host);
+        package.is_some_and(|package| self.host.has_come(package))
     }
 
     /// Waits for something unless the operator wants it to end.

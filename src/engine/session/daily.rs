@@ -136,7 +136,7 @@ impl Session {
     async fn status(&self, parts: &[PartSpec], goal: Option<&Goal>) -> Status {
         let mut found = status(&self.host, parts, self.drivers).await;
         if let Some(goal) = goal {
-            let drift = drift::from_goal(goal, &self.host).await;
+            let drift = drift::from_goal(goal, self.drivers, &self.host).await;
             found.checks.push(Check::of("drift", drift.map_err(Into::into)));
         }
         found
