@@ -11,7 +11,7 @@ use crate::cli::{RestartArgs, RestartWhat};
 use crate::engine::protocol::RestartRequest;
 use crate::event::{Check, Outcome, What};
 use crate::failure::{Exit, Failure};
-use crate::part::parts;
+use crate::part::Kinds;
 use crate::remote::{Engine, Tell};
 use crate::spec::{PartSpec, Restart, endpoints_of, in_order, restart_of};
 
@@ -19,10 +19,10 @@ use crate::spec::{PartSpec, Restart, endpoints_of, in_order, restart_of};
 const LOG_LINES: usize = 8;
 
 /// Runs `hwctl restart`.
-pub fn run(args: RestartArgs) -> Result<Exit> {
+pub fn run(kinds: Kinds, args: RestartArgs) -> Result<Exit> {
     let show = Show { json: args.json, diff: false, check: false };
     let hosts = args.hosts.clone();
-    fleet::run(&hosts, show, args)
+    fleet::run(kinds, &hosts, show, args)
 }
 
 impl Job for RestartArgs {
@@ -31,7 +31,7 @@ impl Job for RestartArgs {
     }
 
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
-        let parts = parts(&work.vars);
+        let parts = work.parts();
         let meant = meant(self.what, &parts);
         if meant.is_empty() {
             return Ok(Outcome::Unchanged.into());
@@ -42,7 +42,7 @@ impl Job for RestartArgs {
         }
         let host = engine.route.host.clone();
         engine.hang_up().await;
-        let urls = urls(&host, &work.vars);
+        let urls = urls(&host, work);
         Ok(Ended { outcome: Outcome::Restarted, urls })
     }
 }
@@ -83,12 +83,12 @@ async fn restart(
         restart: restart.clone(),
         run: run_info("restart"),
         patience_s: args.wait.into(),
-        endpoints: endpoints_of(&parts(&work.vars)),
+        endpoints: endpoints_of(&work.parts()),
     };
     let pins = engine.restart(request, tell).await?;
     let exposure = engine.exposure(tell).await?;
     let host = engine.route.host.clone();
-    let expected = expected(&host, &work.vars, &engine.facts, &exposure, Some(pins));
+    let expected = expected(&host, work, &engine.facts, &exposure, Some(pins));
     let sight = Sight::find(engine, &expected.endpoints).await;
     let mut wrong = look_after(&sight, &expected, &[], tell).await;
     let ports = web_ports(&sight, engine, &expected.endpoints, tell).await?;

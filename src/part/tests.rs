@@ -6,6 +6,8 @@ use std::fs;
 
 use super::*;
 use crate::failure::Failure;
+use crate::inventory::Vars;
+use crate::resource::Facts;
 use crate::resource::{Blob, Content, File, Part, Resource, Version};
 use crate::spec::Look;
 
@@ -57,7 +59,8 @@ fn made_in(vars: &Vars, facts: &Facts, folder: &Path) -> Result<Stack> {
     let api = Blob { key: "0123456789abcdef".to_owned(), size: 1 };
     let binary = Path::new("/usr/local/lib/hwctl/hwctl");
     let context = Context { address: "37.9.53.237", folder, binary, api: &api };
-    stack(vars, facts, context, &load_templates(&folder.join("templates"))?)
+    let templates = load_templates(&folder.join("templates"))?;
+    Kinds::builtin().stack(&HostView { vars, facts }, context, &templates)
 }
 
 fn made(vars: &Vars, facts: &Facts) -> Result<Stack> {
@@ -443,4 +446,58 @@ fn what_is_skipped_brings_no_packages_of_its_own() {
     };
     assert_eq!(spared(&["nginx"]), Some(0));
     assert!(spared(&["nginx", "sites"]) > Some(0));
+}
+
+/// A kind that has two parts, each with a folder of its own.
+const SHOPS: PartKind = PartKind {
+    name: "shops",
+    roles: &[Role::Web],
+    parts: Parts::Named(|_| vec!["books".to_owned(), "wine".to_owned()]),
+    driver: None,
+    contribute: |_, offered| {
+        let (name, path) = (offered.part().to_owned(), format!("/{}", offered.part()));
+        offered.add_route(Route { name, path, target: RouteTarget::Application });
+    },
+    describe: |_, _, spec| spec.private_ports = vec![8000],
+    declare: |_, builder| {
+        let path = format!("/srv/{}", builder.part());
+        builder.directory(path, 0o755);
+        Ok(())
+    },
+};
+
+fn made_with(kinds: Kinds, roles: &[Role]) -> Result<Stack> {
+    let (vars, facts) = (vars(|vars| vars.roles = roles.to_vec()), debian_13());
+    let api = Blob { key: "0123456789abcdef".to_owned(), size: 1 };
+    let folder = Path::new("/nonexistent");
+    let context = Context { address: "37.9.53.237", folder, binary: folder, api: &api };
+    kinds.stack(&HostView { vars: &vars, facts: &facts }, context, &load_templates(folder)?)
+}
+
+#[test]
+fn a_kind_makes_parts_by_their_names() {
+    let kinds = Kinds::builtin().with(SHOPS);
+
+    let made = made_with(kinds, &[Role::Web]).unwrap();
+
+    assert_eq!(
+        names(&made),
+        ["packages", "tls", "sites", "nginx", "api", "host", "books", "wine", "firewall"]
+    );
+    for shop in ["books", "wine"] {
+        let own = made.resources.iter().filter(|declared| declared.tag == shop);
+        let ids: Vec<_> = own.map(|declared| declared.resource.id().to_string()).collect();
+        assert_eq!(ids, [format!("directory /srv/{shop}")]);
+        assert!(made.parts.iter().any(|part| part.name == shop && part.private_ports == [8000]));
+    }
+    assert!(!names(&made_with(kinds, &[Role::Redis]).unwrap()).contains(&"wine"));
+}
+
+#[test]
+fn two_parts_of_one_name_are_refused() {
+    let kind = PartKind { parts: Parts::Named(|_| vec!["api".to_owned()]), ..SHOPS };
+
+    let message = message(made_with(Kinds::builtin().with(kind), &[Role::Web]));
+
+    assert!(message.contains("two parts are called `api`"), "{message}");
 }

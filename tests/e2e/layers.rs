@@ -15,7 +15,7 @@ crate::tests! {
 }
 
 /// A layer, what it may import of ours, and why no more.
-const LAYERS: [(&str, &[&str], &str); 16] = [
+const LAYERS: [(&str, &[&str], &str); 17] = [
     ("resource", &[], "`resource` imports none of ours: it is what a host can have, and no more"),
     ("failure", &["resource"], "`failure` is a leaf: of `resource` it gives on the hints"),
     ("event", &["failure", "resource"], "`event` is a leaf: it gives on what events are made of"),
@@ -50,8 +50,13 @@ const LAYERS: [(&str, &[&str], &str); 16] = [
     ("report", &["event"], "`report` draws events and sees nothing else"),
     ("cli", &["lab", "part"], "`cli` is clap types only, with a few values from below"),
     ("command", ALL, ""),
-    ("main", &["cli", "command", "failure", "report"], "`main` only parses and calls the verb"),
-    ("lib", &[], "`lib` only lists the layers"),
+    (
+        "program",
+        &["cli", "command", "failure", "part", "report"],
+        "`program` only parses and calls the verb",
+    ),
+    ("main", &["part", "run"], "`main` only names the kinds of parts"),
+    ("lib", &["program"], "`lib` only lists the layers"),
 ];
 
 /// Input for the unit tests of all layers; no program has it in it.

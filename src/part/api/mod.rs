@@ -1,16 +1,16 @@
 //! The API: its binary, settings and user, behind a socket that systemd keeps open.
 
-pub(super) mod host;
+mod host;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde::Serialize;
 
-use super::PartKind;
 use super::build::{Builder, Contributions, Route, RouteTarget, Upload, folder};
 use super::nginx::{page, question};
 use super::redis::{self, REDIS_PASSWORD, SOCKET as REDIS_SOCKET};
+use super::{PartKind, Parts};
 use crate::failure::Failure;
 use crate::inventory::{Role, Workers};
 use crate::resource::{Content, File, Id, Link, OnChange, Owner, TRIAL_FOLDER, Unit};
@@ -51,9 +51,11 @@ struct Service<'a> {
 pub(super) const KIND: PartKind = PartKind {
     name: "api",
     roles: &[Role::Web],
+    parts: Parts::One,
+    driver: Some(&host::Api),
     contribute: |_, offered| {
         let (name, path) = ("flask".to_owned(), "/flask".to_owned());
-        offered.routes.push(("api", Route { name, path, target: RouteTarget::Application }));
+        offered.add_route(Route { name, path, target: RouteTarget::Application });
     },
     describe: |_, offered, spec| describe(offered, spec),
     declare,
@@ -74,7 +76,6 @@ fn check_home(home: &Path) -> Result<()> {
 }
 
 fn describe(offered: &Contributions, spec: &mut PartSpec) {
-    spec.driver = Some("api".to_owned());
     spec.requires = vec!["redis".to_owned()];
     let unit =
         |name: &str| Probe { name: name.to_owned(), group: Group::Service, look: Look::Unit };

@@ -7,11 +7,13 @@ use crate::inventory::Network;
 
 /// All that the parts of a host offer each other.
 #[derive(Debug, Default)]
-pub(crate) struct Contributions {
+pub struct Contributions {
+    /// The part that is contributing.
+    pub(crate) part: String,
     /// The packages, each with the part that needs it.
-    pub(crate) packages: Vec<(&'static str, Package)>,
+    pub(crate) packages: Vec<(String, Package)>,
     /// The paths that the web server serves, with the part that each is of.
-    pub(crate) routes: Vec<(&'static str, Route)>,
+    pub(crate) routes: Vec<(String, Route)>,
     /// The certificate that the web server shows to clients.
     pub(crate) certificate: Option<CertificateAt>,
     /// What the host is called.
@@ -20,29 +22,47 @@ pub(crate) struct Contributions {
     pub(crate) has_database: bool,
 }
 
+impl Contributions {
+    /// The name of the part that is contributing.
+    #[must_use]
+    pub fn part(&self) -> &str {
+        &self.part
+    }
+
+    /// Offers a path that the web server shall serve.
+    pub fn add_route(&mut self, route: Route) {
+        self.routes.push((self.part.clone(), route));
+    }
+
+    /// Asks for a package.
+    pub fn add_package(&mut self, package: Package) {
+        self.packages.push((self.part.clone(), package));
+    }
+}
+
 /// A package of the distribution.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Package {
+pub struct Package {
     /// Its name.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// Packages of others that do the same and are left in its place.
-    pub(crate) alternatives: &'static [&'static str],
+    pub alternatives: &'static [&'static str],
 }
 
 /// Something that the web server serves.
 #[derive(Clone, Debug)]
-pub(crate) struct Route {
+pub struct Route {
     /// The name that its logs have, unique on the host.
-    pub(crate) name: String,
+    pub name: String,
     /// The path, such as `/open`; `/` for all that no other route has.
-    pub(crate) path: String,
+    pub path: String,
     /// What is behind it.
-    pub(crate) target: RouteTarget,
+    pub target: RouteTarget,
 }
 
 /// What is behind a route.
 #[derive(Clone, Debug)]
-pub(crate) enum RouteTarget {
+pub enum RouteTarget {
     /// The files of a folder.
     Files {
         /// The folder.
@@ -58,18 +78,20 @@ pub(crate) enum RouteTarget {
 
 /// Where a certificate and its key are on the host.
 #[derive(Clone, Debug)]
-pub(crate) struct CertificateAt {
-    pub(crate) certificate: PathBuf,
-    pub(crate) key: PathBuf,
+pub struct CertificateAt {
+    /// The certificate with its chain (PEM).
+    pub certificate: PathBuf,
+    /// Its private key (PEM).
+    pub key: PathBuf,
 }
 
 /// What the host is called.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Names {
+pub struct Names {
     /// Names and addresses of the certificate; the first is what people know the host by.
-    pub(crate) certificate: Vec<String>,
+    pub certificate: Vec<String>,
     /// Those of them by which operators have reached the host.
-    pub(crate) known_by: Vec<String>,
+    pub known_by: Vec<String>,
     /// The names that the web server answers to. It answers to addresses anyway.
-    pub(crate) server: Vec<String>,
+    pub server: Vec<String>,
 }

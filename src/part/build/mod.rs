@@ -19,7 +19,7 @@ use crate::resource::{
 };
 use crate::spec::PartSpec;
 
-pub(crate) use contributions::{CertificateAt, Contributions, Names, Package, Route, RouteTarget};
+pub use contributions::{CertificateAt, Contributions, Names, Package, Route, RouteTarget};
 pub(crate) use template::Passwords;
 pub use template::{Templates, template_sources};
 
@@ -59,7 +59,7 @@ pub struct Stack {
     /// The local files behind their blobs, save for the API's binary.
     pub uploads: Vec<Upload>,
     /// The packages, each with the part that needs it.
-    packages: Vec<(&'static str, &'static str)>,
+    packages: Vec<(String, &'static str)>,
 }
 
 /// One file as it would be, with secrets replaced by their names.
@@ -72,16 +72,17 @@ pub struct RenderedFile {
 }
 
 /// What a kind of part sees of the host that it is on.
-#[derive(Clone, Copy)]
-pub(crate) struct HostView<'a> {
-    pub(crate) vars: &'a Vars,
-    /// Unknown before the host is contacted.
-    pub(crate) facts: &'a Facts,
+#[derive(Clone, Copy, Debug)]
+pub struct HostView<'a> {
+    /// Its variables.
+    pub vars: &'a Vars,
+    /// What it is. Unknown before it is contacted.
+    pub facts: &'a Facts,
 }
 
 impl Stack {
     pub(crate) fn of(parts: Vec<PartSpec>, offered: &Contributions) -> Self {
-        let packages = offered.packages.iter().map(|(part, package)| (*part, package.name));
+        let packages = offered.packages.iter().map(|(part, package)| (part.clone(), package.name));
         let packages = packages.collect();
         Self { resources: Vec::new(), parts, uploads: Vec::new(), packages }
     }
@@ -152,19 +153,28 @@ fn shown(content: &Content) -> Option<String> {
 }
 
 /// What a host should have, while it is put together.
-pub(crate) struct Builder<'a> {
-    pub(crate) vars: &'a Vars,
-    pub(crate) facts: &'a Facts,
-    pub(crate) context: Context<'a>,
+pub struct Builder<'a> {
+    /// The host's variables.
+    pub vars: &'a Vars,
+    /// What the host is.
+    pub facts: &'a Facts,
+    /// What the host is made of besides.
+    pub context: Context<'a>,
     pub(crate) templates: &'a Templates,
     pub(crate) made: Stack,
     /// The part that is being declared.
-    pub(crate) part: &'static str,
+    pub(crate) part: String,
 }
 
 impl Builder<'_> {
+    /// The name of the part that is being declared.
+    #[must_use]
+    pub fn part(&self) -> &str {
+        &self.part
+    }
+
     /// A resource that other parts may want as well: an equal one is joined.
-    pub(crate) fn ensure(&mut self, resource: impl Into<Resource>) -> Id {
+    pub fn ensure(&mut self, resource: impl Into<Resource>) -> Id {
         let resource = resource.into();
         let id = resource.id();
         if !self.made.resources.iter().any(|declared| declared.resource == resource) {
@@ -174,20 +184,20 @@ impl Builder<'_> {
     }
 
     /// A resource of this part alone.
-    pub(crate) fn add(&mut self, resource: impl Into<Resource>) -> Id {
+    pub fn add(&mut self, resource: impl Into<Resource>) -> Id {
         let resource = resource.into();
         let id = resource.id();
-        self.made.resources.push(Declared { tag: self.part.to_owned(), resource });
+        self.made.resources.push(Declared { tag: self.part.clone(), resource });
         id
     }
 
     /// A directory of root's.
-    pub(crate) fn directory(&mut self, path: impl Into<PathBuf>, mode: u32) -> Id {
+    pub fn directory(&mut self, path: impl Into<PathBuf>, mode: u32) -> Id {
         self.add(Directory { path: path.into(), mode, owner: Owner::root(), sockets: Vec::new() })
     }
 
     /// A file that all may read, from a template.
-    pub(crate) fn file(
+    pub fn file(
         &mut self,
         path: impl Into<PathBuf>,
         template: &str,
@@ -211,12 +221,12 @@ impl Builder<'_> {
     }
 
     /// A secret that the host makes for itself, of so many random bytes. Other parts may want it as well.
-    pub(crate) fn host_secret(&mut self, name: &str, bytes: usize) {
+    pub fn host_secret(&mut self, name: &str, bytes: usize) {
         self.ensure(HostSecret { name: name.to_owned(), bytes, renew: false });
     }
 
     /// A directory of root's that other parts may want as well.
-    pub(crate) fn shared_directory(&mut self, path: &str, mode: u32) -> Id {
+    pub fn shared_directory(&mut self, path: &str, mode: u32) -> Id {
         self.ensure(Directory {
             path: path.into(),
             mode,

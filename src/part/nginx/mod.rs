@@ -1,6 +1,6 @@
 //! nginx: the site `homework` in front of everything.
 
-pub(super) mod host;
+mod host;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -8,8 +8,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use super::PartKind;
 use super::build::{Builder, CertificateAt, Contributions, Nothing, Package, RouteTarget};
+use super::{PartKind, Parts};
 use crate::inventory::{Network, Role};
 use crate::resource::{Absent, Facts, Id, Link, OnChange, Unit, Version};
 use crate::spec::{
@@ -68,15 +68,16 @@ pub const HTTPS: &str = "https";
 pub(super) const KIND: PartKind = PartKind {
     name: "nginx",
     roles: &[Role::Web],
+    parts: Parts::One,
+    driver: Some(&host::Nginx),
     contribute: |_, offered| {
-        offered.packages.push(("nginx", Package { name: "nginx", alternatives: &[] }));
+        offered.add_package(Package { name: "nginx", alternatives: &[] });
     },
     describe: |_, offered, spec| describe(offered, spec),
     declare,
 };
 
 fn describe(offered: &Contributions, spec: &mut PartSpec) {
-    spec.driver = Some("nginx".to_owned());
     spec.requires = ["tls", "api"].map(str::to_owned).into();
     let pin = offered.certificate.as_ref().map(|at| Pin::File(at.certificate.clone()));
     let https = pin.map(|pin| Endpoint { name: HTTPS.to_owned(), port: 443, pin });
@@ -112,7 +113,8 @@ fn describe(offered: &Contributions, spec: &mut PartSpec) {
 }
 
 /// A look at a page of this host, as a client on the host itself would have it.
-pub(super) fn page(path: &str) -> Probe {
+#[must_use]
+pub fn page(path: &str) -> Probe {
     Probe {
         name: format!("https://127.0.0.1{path}"),
         group: Group::Page,
@@ -121,14 +123,16 @@ pub(super) fn page(path: &str) -> Probe {
 }
 
 /// A question to a page that has one right answer, the same for all clients.
-pub(super) fn question(path: &str, status: u16, holds: Option<&str>) -> Question {
+#[must_use]
+pub fn question(path: &str, status: u16, holds: Option<&str>) -> Question {
     let (statuses, holds) = (vec![status], holds.map(str::to_owned));
     let wanted = Wanted::Page { statuses, holds, is_listed: false };
     Question { endpoint: HTTPS.to_owned(), path: path.to_owned(), wanted }
 }
 
 /// An access log and an error log, which have one name.
-pub(super) fn log_files(name: &str, prefix: &str) -> Vec<Log> {
+#[must_use]
+pub fn log_files(name: &str, prefix: &str) -> Vec<Log> {
     let log = |kind: &str, format| Log {
         name: name.to_owned(),
         source: LogSource::File(format!("/var/log/nginx/{prefix}{kind}.log").into()),

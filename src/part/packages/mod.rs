@@ -2,17 +2,19 @@
 
 use std::collections::HashSet;
 
-use super::PartKind;
 use super::build::{Builder, Contributions, Package};
+use super::{PartKind, Parts};
 use crate::resource::Packages;
 
 pub(super) const KIND: PartKind = PartKind {
     name: "packages",
     roles: &[],
+    parts: Parts::One,
+    driver: None,
     contribute: |_, offered| {
         // Pulling an image needs the certificates, which docker.io only recommends.
         for name in ["logrotate", "ca-certificates"] {
-            offered.packages.push(("packages", Package { name, alternatives: &[] }));
+            offered.add_package(Package { name, alternatives: &[] });
         }
     },
     describe: |_, _, _| {},

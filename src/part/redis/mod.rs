@@ -1,14 +1,14 @@
 //! Redis in its container, reachable from the host's loopback and by a socket for the API.
 
 mod docker;
-pub(super) mod host;
+mod host;
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::Result;
 
-use super::PartKind;
 use super::build::{Builder, Contributions, Nothing, Passwords, Upload, folder};
+use super::{PartKind, Parts};
 use crate::inventory::{Role, Vars};
 use crate::resource::container::redis::RedisData;
 use crate::resource::{
@@ -36,9 +36,12 @@ const PORT: u16 = 6379;
 pub(super) const KIND: PartKind = PartKind {
     name: "redis",
     roles: &[Role::Redis],
+    parts: Parts::One,
+    driver: Some(&host::Redis),
     contribute: |view, offered| {
-        let packages = docker::packages(view.facts);
-        offered.packages.extend(packages.into_iter().map(|package| ("redis", package)));
+        for package in docker::packages(view.facts) {
+            offered.add_package(package);
+        }
         offered.has_database = true;
     },
     describe: |view, _, spec| describe(spec, view.vars),
@@ -54,7 +57,6 @@ pub(super) fn client(vars: &Vars) -> User {
 }
 
 fn describe(spec: &mut PartSpec, vars: &Vars) {
-    spec.driver = Some("redis".to_owned());
     spec.has_dump = true;
     spec.private_ports = vec![vars.redis.port];
     spec.restarts = vec![Restart {

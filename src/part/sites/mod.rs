@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
-use super::PartKind;
 use super::build::{Builder, Contributions, HostView, Package, Route, RouteTarget, Upload, folder};
 use super::nginx::{HTTPS, log_files};
+use super::{PartKind, Parts};
 use crate::failure::Failure;
 use crate::inventory::{Role, Site, Vars};
 use crate::resource::{Content, Facts, File, Owner};
@@ -17,11 +17,14 @@ use crate::spec::{PartSpec, Question, Wanted};
 pub(super) const KIND: PartKind = PartKind {
     name: "sites",
     roles: &[Role::Web],
+    parts: Parts::One,
+    driver: None,
     contribute: |view, offered| {
-        let routes = view.vars.sites.iter().map(|(name, site)| ("sites", route(name, site)));
-        offered.routes.extend(routes);
+        for (name, site) in &view.vars.sites {
+            offered.add_route(route(name, site));
+        }
         // It brings `/var/www`.
-        offered.packages.push(("sites", Package { name: "nginx", alternatives: &[] }));
+        offered.add_package(Package { name: "nginx", alternatives: &[] });
     },
     describe: |view, _, spec| describe(view, spec),
     declare,
@@ -82,7 +85,7 @@ fn question(site: &Site, facts: &Facts) -> Question {
 }
 
 /// Refuses sites that could not be served side by side.
-pub(super) fn check(vars: &Vars) -> Result<()> {
+fn check(vars: &Vars) -> Result<()> {
     let mut paths = BTreeSet::new();
     for (name, site) in &vars.sites {
         let wrong = |problem: String| Failure::usage(format!("site `{name}` {problem}"));
@@ -126,6 +129,7 @@ pub(super) fn check(vars: &Vars) -> Result<()> {
 }
 
 fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
+    check(builder.vars)?;
     for (name, site) in &builder.vars.sites {
         builder.directory(&site.root, 0o755);
         match &site.source {

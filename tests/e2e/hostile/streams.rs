@@ -271,8 +271,13 @@ fn serve(stream: &[u8]) -> (bool, String) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let input = std::io::Cursor::new(stream.to_vec());
     let mut output = Vec::new();
-    let served =
-        runtime.block_on(hwctl::engine::serve(input, &mut output, "", None, hwctl::part::DRIVERS));
+    let served = runtime.block_on(hwctl::engine::serve(
+        input,
+        &mut output,
+        "",
+        None,
+        hwctl::part::Kinds::builtin().drivers(),
+    ));
     (served.is_ok(), format!("{:?}", told(&output)))
 }
 
