@@ -26,7 +26,7 @@ const LAB_SETS: [&str; 2] = ["sites.site2.users={admin: homework}", "api.users={
 /// One host to work on.
 #[derive(Clone)]
 pub(super) struct Work {
-    kinds: Kinds,
+    pub(super) kinds: Kinds,
     pub(super) target: Target,
     pub(super) vars: Vars,
     pub(super) warnings: Vec<String>,
@@ -77,6 +77,11 @@ impl Work {
                 .not_done("nothing was changed on the host")
                 .hint("`roles` in the inventory says what the host is for")
         })
+    }
+
+    /// Whether this build has a kind of part of this name, which the host may lack.
+    pub(super) fn knows_kind(&self, name: &str) -> bool {
+        self.kinds.names().any(|kind| kind == name)
     }
 
     /// The same work with everything looked up that its vars refer to.

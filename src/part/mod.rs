@@ -89,17 +89,6 @@ const BUILTIN: [PartKind; 8] = [
     firewall::KIND,
 ];
 
-/// The names of the parts, in the order in which they are made.
-pub const TAGS: [&str; BUILTIN.len()] = {
-    let mut names = [""; BUILTIN.len()];
-    let mut index = 0;
-    while index < BUILTIN.len() {
-        names[index] = BUILTIN[index].name;
-        index += 1;
-    }
-    names
-};
-
 /// The secrets that hosts make for themselves, by the names that templates ask for them.
 const HOST_SECRETS: &[&str] = &[JWT_KEY, REDIS_PASSWORD];
 
