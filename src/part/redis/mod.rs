@@ -10,9 +10,10 @@ use anyhow::Result;
 use super::build::{Builder, Contributions, Nothing, Passwords, Upload, folder};
 use super::{PartKind, Parts};
 use crate::inventory::{Role, Vars};
+use crate::resource::container::redis::RedisData;
 use crate::resource::{
-    Container, Directory, File, Image, Mount, MountSource, OnChange, Owner, PublishedPort,
-    RedisData, Sysctl, Unit, User, Volume,
+    Container, Directory, File, Image, Mount, MountSource, OnChange, Owner, PublishedPort, Sysctl,
+    Unit, User, Volume,
 };
 use crate::spec::{
     Group, Log, LogFormat, LogSource, Look, PartSpec, Probe, Restart, RestartMethod,

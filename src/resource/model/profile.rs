@@ -155,11 +155,6 @@ pub enum Undo {
 }
 
 impl Undo {
-    /// The place in the order of something at a path.
-    pub(in crate::resource) fn at(path: &Path) -> Self {
-        if path.starts_with("/etc/ufw") { Self::FirewallFile } else { Self::Setting }
-    }
-
     /// Whether it is a service, or works like one. A service runs what other resources configure, so it is
     /// taken back in two steps: released before them, undone after them.
     #[must_use]
