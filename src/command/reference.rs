@@ -87,9 +87,15 @@ fn parts(kinds: Kinds) -> Vec<PartSpec> {
         true => inventory.select(&["localhost".to_owned()], None).unwrap_or_default(),
         false => listed,
     };
-    let facts = Facts::unknown();
-    let known = hosts.iter().filter_map(|host| inventory.vars_without_lookup(host).ok());
-    known.flat_map(|vars| kinds.parts(&HostView { vars: &vars, facts: &facts })).collect()
+    let (facts, fleet) = (Facts::unknown(), inventory.fleet().unwrap_or_default());
+    let known =
+        hosts.iter().filter_map(|host| Some((host, inventory.vars_without_lookup(host).ok()?)));
+    known
+        .flat_map(|(host, vars)| {
+            let view = HostView { vars: &vars, facts: &facts, fleet: &fleet, entry: Some(host) };
+            kinds.parts(&view)
+        })
+        .collect()
 }
 
 /// Runs `hwctl man`.

@@ -171,7 +171,8 @@ fn what_the_part_breaks_does(host: &Provisioned) {
     let template = fs::read_to_string("templates/nginx/homework").unwrap();
     let folder = host.folder().join("templates/nginx");
     fs::create_dir_all(&folder).unwrap();
-    let broken = template.replace("location ^~ /flask/ {", "location ^~ /elsewhere/ {");
+    let broken = template
+        .replace("location ^~ {{ app.path_with_slash | nginx }} {", "location ^~ /elsewhere/ {");
     assert!(broken != template, "the template has another place for the API");
     fs::write(folder.join("homework"), broken).unwrap();
     let (code, events) = host.hwctl("provision", &["--only", "nginx"]);
