@@ -28,7 +28,7 @@ pub fn run(kinds: Kinds) -> ExitCode {
 }
 
 fn verb(kinds: Kinds) -> anyhow::Result<Exit> {
-    command::reference::answer_shell();
+    command::reference::answer_shell(kinds);
     match Cli::parse().verb {
         Verb::Provision(args) => command::provision::run(kinds, args),
         Verb::Plan(args) => command::provision::plan(kinds, args),

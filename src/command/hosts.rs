@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 
 use crate::cli::HostArgs;
 use crate::failure::Failure;
-use crate::inventory::{self, Inventory, Sources, Vars};
+use crate::inventory::{self, Fleet, Inventory, Sources, Vars};
 use crate::lab::{self, Lab, Lifetime, UpOptions};
 use crate::part::{Context, HostView, Kinds, Stack, Templates};
 use crate::remote::Target;
@@ -26,7 +26,7 @@ const LAB_SETS: [&str; 2] = ["sites.site2.users={admin: homework}", "api.users={
 /// One host to work on.
 #[derive(Clone)]
 pub(super) struct Work {
-    kinds: Kinds,
+    pub(super) kinds: Kinds,
     pub(super) target: Target,
     pub(super) vars: Vars,
     pub(super) warnings: Vec<String>,
@@ -34,6 +34,8 @@ pub(super) struct Work {
     pub(super) allow_places: BTreeMap<String, String>,
     /// What relative paths in the vars are relative to.
     pub(super) folder: PathBuf,
+    /// All hosts of the inventory.
+    fleet: Arc<Fleet>,
     inventory: Arc<Inventory>,
     host: inventory::Host,
 }
@@ -55,7 +57,7 @@ impl Work {
 
     /// The parts of the host.
     pub(super) fn parts_on(&self, facts: &Facts) -> Vec<PartSpec> {
-        self.kinds.parts(&HostView { vars: &self.vars, facts })
+        self.kinds.parts(&self.view(&self.vars, facts))
     }
 
     /// What the host should have with these vars.
@@ -66,7 +68,11 @@ impl Work {
         context: Context<'_>,
         templates: &Templates,
     ) -> Result<Stack> {
-        self.kinds.stack(&HostView { vars, facts }, context, templates)
+        self.kinds.stack(&self.view(vars, facts), context, templates)
+    }
+
+    fn view<'a>(&'a self, vars: &'a Vars, facts: &'a Facts) -> HostView<'a> {
+        HostView { vars, facts, fleet: &self.fleet, entry: Some(&self.host) }
     }
 
     /// The part of this name, where the host has it.
@@ -77,6 +83,11 @@ impl Work {
                 .not_done("nothing was changed on the host")
                 .hint("`roles` in the inventory says what the host is for")
         })
+    }
+
+    /// Whether this build has a kind of part of this name, which the host may lack.
+    pub(super) fn knows_kind(&self, name: &str) -> bool {
+        self.kinds.names().any(|kind| kind == name)
     }
 
     /// The same work with everything looked up that its vars refer to.
@@ -117,6 +128,7 @@ pub(super) fn find(
             .hint("name one with `--host ADDRESS`, or list hosts in `inventory.yaml`")
             .into());
     }
+    let fleet = Arc::new(inventory.fleet()?);
     let mut works = Vec::new();
     for host in hosts {
         host.require_reachable()?;
@@ -142,8 +154,18 @@ pub(super) fn find(
         let warnings = inventory.warnings().iter().chain(&warnings);
         let warnings = warnings.map(ToString::to_string).collect();
         let folder = inventory.folder().to_owned();
-        let inventory = Arc::clone(&inventory);
-        works.push(Work { kinds, target, vars, warnings, allow_places, folder, inventory, host });
+        let (inventory, fleet) = (Arc::clone(&inventory), Arc::clone(&fleet));
+        works.push(Work {
+            kinds,
+            target,
+            vars,
+            warnings,
+            allow_places,
+            folder,
+            fleet,
+            inventory,
+            host,
+        });
     }
     Ok(works)
 }
@@ -198,6 +220,7 @@ fn lab_host(
     };
     let folder = inventory.folder().to_owned();
     let allow_places = allow_places(&known, &vars);
+    let fleet = Arc::new(inventory.fleet()?);
     let inventory = Arc::new(inventory);
     Ok(Work {
         kinds,
@@ -206,6 +229,7 @@ fn lab_host(
         warnings: Vec::new(),
         allow_places,
         folder,
+        fleet,
         inventory,
         host: known,
     })

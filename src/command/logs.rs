@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use super::fleet::{self, Ended, Job, Show};
 use super::hosts::{Needs, Work};
+use super::names;
 use super::since;
 use crate::cli::LogsArgs;
 use crate::engine::LogsRequest;
@@ -17,6 +18,8 @@ use crate::part::Kinds;
 use crate::remote::{Engine, Tell};
 use crate::spec::Log;
 
+/// The name for all logs.
+pub(super) const ALL: &str = "all";
 /// How many lines are shown when nothing else is said.
 const LINES: usize = 50;
 /// No host is asked for more lines than this.
@@ -56,7 +59,9 @@ impl Job for Logs {
     const CHANGES: bool = false;
 
     fn begins(&self, works: &[Work]) -> Result<(), Failure> {
-        require_known(&self.args.logs, works)?;
+        let mut known = names::of_logs(works.iter().flat_map(Work::parts));
+        known.push(ALL.to_owned());
+        names::require_known("there is no log", &self.args.logs, &known)?;
         let chosen = works.iter().flat_map(|work| chosen(&self.args.logs, work));
         let logs: HashSet<_> = chosen.map(|log| log.name).collect();
         let names = works.iter().map(|work| work.target.name.clone()).collect();
@@ -95,26 +100,9 @@ impl Logs {
     }
 }
 
-/// Refuses a name that is no log of any of the hosts.
-fn require_known(names: &[String], works: &[Work]) -> Result<(), Failure> {
-    let mut known: Vec<String> = Vec::new();
-    for log in works.iter().flat_map(all) {
-        if !known.contains(&log.name) {
-            known.push(log.name);
-        }
-    }
-    let unknown = names.iter().find(|name| *name != "all" && !known.contains(name));
-    match unknown {
-        None => Ok(()),
-        Some(name) => Err(Failure::usage(format!("there is no log `{name}`"))
-            .not_done("no host was contacted")
-            .hint(format!("there are {} and all", known.join(", ")))),
-    }
-}
-
 /// The logs of these names on a host, which may lack some.
 fn chosen(names: &[String], work: &Work) -> Vec<Log> {
-    let is_chosen = |log: &Log| names.iter().any(|name| name == "all" || *name == log.name);
+    let is_chosen = |log: &Log| names.iter().any(|name| name == ALL || *name == log.name);
     all(work).into_iter().filter(is_chosen).collect()
 }
 

@@ -74,7 +74,7 @@ fn closed(parts: &[PartSpec], vars: &Vars, facts: &Facts, exposure: &Exposure) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory::{Sources, load};
+    use crate::inventory::{Fleet, Sources, load};
     use crate::part::{HostView, Kinds};
     use crate::resource::Opening;
 
@@ -103,7 +103,8 @@ mod tests {
         let open = vec![opening(8080, 8090, false), opening(5432, 5432, true)];
         let exposure = Exposure { is_filtered: true, open, published: vec![8085, 9443, 443] };
 
-        let view = HostView { vars: &vars, facts: &facts };
+        let fleet = Fleet::default();
+        let view = HostView { vars: &vars, facts: &facts, fleet: &fleet, entry: None };
         let parts = Kinds::builtin().parts(&view);
 
         let closed = closed(&parts, &vars, &facts, &exposure);

@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use super::fleet::{self, Ended, Job, Show};
 use super::hosts::{Work, template_folder};
+use super::names;
 use super::outside::{expected, urls};
 use super::run::Run;
 use super::vouch;
@@ -16,7 +17,7 @@ use crate::engine::protocol::Goal;
 use crate::failure::{Exit, Failure};
 use crate::inventory::Vars;
 use crate::part;
-use crate::part::{Context, Kinds, Stack, TAGS, Templates};
+use crate::part::{Context, Kinds, Stack, Templates};
 use crate::remote::{Engine, Tell};
 use crate::resource::{Blob, Facts};
 use crate::spec::Scope;
@@ -43,15 +44,8 @@ pub fn plan(kinds: Kinds, args: LookArgs) -> Result<Exit> {
 fn scope(parts: &PartArgs) -> Result<Scope, Failure> {
     let PartArgs { only, skip } = parts;
     if only.is_empty() {
-        let all = Scope::Except(skip.clone());
-        let is_any = TAGS.iter().any(|tag| all.has(tag));
-        return match (skip.is_empty(), is_any) {
-            (true, _) => Ok(Scope::All),
-            (false, true) => Ok(all),
-            (false, false) => {
-                Err(Failure::usage("`--skip` leaves nothing").not_done("no host was contacted"))
-            }
-        };
+        let is_all = skip.is_empty();
+        return Ok(if is_all { Scope::All } else { Scope::Except(skip.clone()) });
     }
     let left: Vec<_> = only.iter().filter(|part| !skip.contains(part)).cloned().collect();
     match left.is_empty() {
@@ -73,6 +67,19 @@ pub(super) struct Provision {
 
 impl Job for Provision {
     const WARNS: bool = true;
+
+    /// A name that no part has is known before any host is contacted.
+    fn begins(&self, works: &[Work]) -> Result<(), Failure> {
+        let PartArgs { only, skip } = &self.args.parts;
+        let known = names::of_parts(works);
+        names::require_known("there is no part", only.iter().chain(skip), &known)?;
+        match known.iter().any(|name| self.scope.has(name)) {
+            true => Ok(()),
+            false => {
+                Err(Failure::usage("`--skip` leaves nothing").not_done("no host was contacted"))
+            }
+        }
+    }
 
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
         let Self { args, scope, verb } = self;

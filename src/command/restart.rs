@@ -4,10 +4,11 @@ use anyhow::Result;
 
 use super::fleet::{self, Ended, Job, Show};
 use super::hosts::{Work, require_part};
+use super::names;
 use super::outside::{expected, urls};
 use super::run::{look_after, run_info};
 use super::sight::{Sight, web_ports};
-use crate::cli::{RestartArgs, RestartWhat};
+use crate::cli::RestartArgs;
 use crate::engine::protocol::RestartRequest;
 use crate::event::{Check, Outcome, What};
 use crate::failure::{Exit, Failure};
@@ -15,6 +16,8 @@ use crate::part::Kinds;
 use crate::remote::{Engine, Tell};
 use crate::spec::{PartSpec, Restart, endpoints_of, in_order, restart_of};
 
+/// The name for all that is restarted together.
+pub(super) const ALL: &str = "all";
 /// How many lines of a log a failure shows.
 const LOG_LINES: usize = 8;
 
@@ -27,12 +30,18 @@ pub fn run(kinds: Kinds, args: RestartArgs) -> Result<Exit> {
 
 impl Job for RestartArgs {
     fn begins(&self, works: &[Work]) -> Result<(), Failure> {
-        name(self.what).map_or(Ok(()), |name| require_part(works, name))
+        let mut known = names::of_restarts(works.iter().flat_map(Work::parts));
+        // A part that only other hosts have is told as such.
+        if !known.contains(&self.what) && works.iter().any(|work| work.knows_kind(&self.what)) {
+            return require_part(works, &self.what);
+        }
+        known.push(ALL.to_owned());
+        names::require_known("there is nothing to restart called", [&self.what], &known)
     }
 
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
         let parts = work.parts();
-        let meant = meant(self.what, &parts);
+        let meant = meant(&self.what, &parts);
         if meant.is_empty() {
             return Ok(Outcome::Unchanged.into());
         }
@@ -47,26 +56,16 @@ impl Job for RestartArgs {
     }
 }
 
-/// The name that the parts know it by; none for everything.
-fn name(what: RestartWhat) -> Option<&'static str> {
-    match what {
-        RestartWhat::Api => Some("api"),
-        RestartWhat::Nginx => Some("nginx"),
-        RestartWhat::Redis => Some("redis"),
-        RestartWhat::All => None,
-    }
-}
-
 /// What is meant, in the order of who requires whom.
-fn meant(what: RestartWhat, parts: &[PartSpec]) -> Vec<(&PartSpec, &Restart)> {
-    match name(what) {
-        Some(name) => restart_of(parts, name).into_iter().collect(),
-        None => in_order(parts)
-            .into_iter()
-            .flat_map(|part| part.restarts.iter().map(move |restart| (part, restart)))
-            .filter(|(_, restart)| restart.in_all)
-            .collect(),
+fn meant<'a>(what: &str, parts: &'a [PartSpec]) -> Vec<(&'a PartSpec, &'a Restart)> {
+    if what != ALL {
+        return restart_of(parts, what).into_iter().collect();
     }
+    in_order(parts)
+        .into_iter()
+        .flat_map(|part| part.restarts.iter().map(move |restart| (part, restart)))
+        .filter(|(_, restart)| restart.in_all)
+        .collect()
 }
 
 async fn restart(

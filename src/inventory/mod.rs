@@ -5,6 +5,7 @@ mod check;
 mod connection;
 mod fields;
 mod files;
+mod fleet;
 mod folders;
 mod groups;
 mod load;
@@ -26,6 +27,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value as Json};
 
+pub use fleet::{Fleet, Peer};
+pub use place::nearest;
 pub use trust::require_own;
 pub use vars::{
     Api, Auto, Firewall, Interval, Logrotate, Network, OpenPort, Port, Protocol, Redis, Role, Site,

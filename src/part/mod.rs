@@ -25,8 +25,8 @@ use crate::spec::PartSpec;
 
 pub use api::{API_LINK, JWT_KEY};
 pub use build::{
-    Builder, CertificateAt, Context, Contributions, HostView, Names, Package, RenderedFile, Route,
-    RouteTarget, Stack, Templates, Upload, template_sources,
+    Builder, CertificateAt, Context, Contributions, HostView, Names, Offer, Package, Refusals,
+    RenderedFile, Route, RouteTarget, Slot, Stack, Templates, Upload, Upstream, template_sources,
 };
 pub use nginx::{HTTP, HTTPS, log_files, page, question};
 pub use redis::REDIS_PASSWORD;
@@ -41,6 +41,8 @@ pub struct PartKind {
     pub roles: &'static [Role],
     /// Which parts of the kind a host has.
     pub parts: Parts,
+    /// The contributions of others that its parts take.
+    pub takes: &'static [Slot],
     /// The code on the host, where data alone does not do.
     pub driver: Option<&'static dyn Driver>,
     /// Adds what a part offers to others.
@@ -63,13 +65,15 @@ pub enum Parts {
 impl PartKind {
     /// The names of its parts on a host.
     fn names(&self, view: &HostView<'_>) -> Vec<String> {
-        let is_brought =
-            self.roles.is_empty() || self.roles.iter().any(|role| view.vars.roles.contains(role));
         match self.parts {
-            _ if !is_brought => Vec::new(),
+            _ if !self.is_brought_by(&view.vars.roles) => Vec::new(),
             Parts::One => vec![self.name.to_owned()],
             Parts::Named(names) => names(view),
         }
+    }
+
+    fn is_brought_by(&self, roles: &[Role]) -> bool {
+        self.roles.is_empty() || self.roles.iter().any(|role| roles.contains(role))
     }
 }
 
@@ -88,17 +92,6 @@ const BUILTIN: [PartKind; 8] = [
     upkeep::KIND,
     firewall::KIND,
 ];
-
-/// The names of the parts, in the order in which they are made.
-pub const TAGS: [&str; BUILTIN.len()] = {
-    let mut names = [""; BUILTIN.len()];
-    let mut index = 0;
-    while index < BUILTIN.len() {
-        names[index] = BUILTIN[index].name;
-        index += 1;
-    }
-    names
-};
 
 /// The secrets that hosts make for themselves, by the names that templates ask for them.
 const HOST_SECRETS: &[&str] = &[JWT_KEY, REDIS_PASSWORD];
@@ -150,12 +143,15 @@ impl Kinds {
         templates: &Templates,
     ) -> Result<Stack> {
         let mut offered = self.offered(view);
+        offered.require_apart()?;
+        self.require_takers(view, &offered)?;
         offered.names = tls::names(view.vars, view.facts, context.address)?;
         let parts = self.described(view, &offered);
         refuse_namesakes(&parts)?;
         let made = Stack::of(parts, &offered);
-        let HostView { vars, facts } = *view;
-        let mut builder = Builder { vars, facts, context, templates, made, part: String::new() };
+        let HostView { vars, facts, fleet, .. } = *view;
+        let part = String::new();
+        let mut builder = Builder { vars, facts, fleet, context, templates, made, part };
         for (kind, name) in self.parts_of(view) {
             builder.part = name;
             (kind.declare)(&offered, &mut builder)?;
@@ -180,6 +176,24 @@ impl Kinds {
         offered
     }
 
+    /// Refuses what a part offers on a host where no part takes it.
+    fn require_takers(self, view: &HostView<'_>, offered: &Contributions) -> Result<(), Failure> {
+        let on_host = self.0.iter().filter(|kind| kind.is_brought_by(&view.vars.roles));
+        let takers: Vec<Slot> = on_host.flat_map(|kind| kind.takes).copied().collect();
+        let Some((what, slot)) = offered.untaken(&takers) else { return Ok(()) };
+        let taker = self.0.iter().find(|kind| kind.takes.contains(&slot));
+        let place = view.place(&["roles"]).map(|place| format!(" ({place})")).unwrap_or_default();
+        let failure = Failure::usage(format!("{what}, and no part of the host takes it"))
+            .not_done("nothing was changed");
+        let Some(taker) = taker else { return Err(failure) };
+        let roles: Vec<_> = taker.roles.iter().map(|role| format!("`{}`", role.name())).collect();
+        Err(failure.hint(format!(
+            "`{}` would: it comes with {} in `roles`{place}",
+            taker.name,
+            roles.join(" or ")
+        )))
+    }
+
     fn described(self, view: &HostView<'_>, offered: &Contributions) -> Vec<PartSpec> {
         let spec = |(kind, name): (&PartKind, String)| {
             let driver = kind.driver.map(|driver| driver.name().to_owned());
@@ -199,5 +213,7 @@ fn refuse_namesakes(parts: &[PartSpec]) -> Result<(), Failure> {
         .hint("give one of them another name"))
 }
 
+#[cfg(test)]
+mod kind_tests;
 #[cfg(test)]
 mod tests;

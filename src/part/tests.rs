@@ -6,7 +6,7 @@ use std::fs;
 
 use super::*;
 use crate::failure::Failure;
-use crate::inventory::Vars;
+use crate::inventory::{Fleet, Vars};
 use crate::resource::Facts;
 use crate::resource::{Blob, Content, File, Part, Resource, Version};
 use crate::spec::Look;
@@ -26,7 +26,7 @@ firewall: { allow: [{ port: 80/tcp }, { port: 443/tcp }], exclusive: false }
 logrotate: { keep: 14, every: daily }
 "#;
 
-fn vars(change: impl FnOnce(&mut Vars)) -> Vars {
+pub(super) fn vars(change: impl FnOnce(&mut Vars)) -> Vars {
     let mut vars = serde_yaml::from_str(DEFAULTS).unwrap();
     change(&mut vars);
     vars
@@ -51,8 +51,12 @@ fn facts(os: &str, version: &str, nginx: Option<Version>) -> Facts {
     }
 }
 
-fn debian_13() -> Facts {
+pub(super) fn debian_13() -> Facts {
     facts("debian", "13", Some(Version(1, 26, 3)))
+}
+
+fn view<'a>(vars: &'a Vars, facts: &'a Facts, fleet: &'a Fleet) -> HostView<'a> {
+    HostView { vars, facts, fleet, entry: None }
 }
 
 fn made_in(vars: &Vars, facts: &Facts, folder: &Path) -> Result<Stack> {
@@ -60,19 +64,19 @@ fn made_in(vars: &Vars, facts: &Facts, folder: &Path) -> Result<Stack> {
     let binary = Path::new("/usr/local/lib/hwctl/hwctl");
     let context = Context { address: "37.9.53.237", folder, binary, api: &api };
     let templates = load_templates(&folder.join("templates"))?;
-    Kinds::builtin().stack(&HostView { vars, facts }, context, &templates)
+    Kinds::builtin().stack(&view(vars, facts, &Fleet::default()), context, &templates)
 }
 
 fn made(vars: &Vars, facts: &Facts) -> Result<Stack> {
     made_in(vars, facts, Path::new("/nonexistent"))
 }
 
-fn text(stack: &Stack, path: &str) -> String {
+pub(super) fn text(stack: &Stack, path: &str) -> String {
     let file = stack.render().into_iter().find(|file| file.path == Path::new(path));
     file.unwrap_or_else(|| panic!("no file `{path}`")).text.unwrap()
 }
 
-fn message(made: Result<Stack>) -> String {
+pub(super) fn message(made: Result<Stack>) -> String {
     let failure = Failure::from(made.expect_err("is refused"));
     format!("{failure} {}", failure.why.join(" "))
 }
@@ -153,7 +157,7 @@ fn every_part_has_a_tag_that_only_and_skip_know() {
     let made = made(&vars(|_| ()), &debian_13()).unwrap();
     let mut tags: Vec<&str> = made.resources.iter().map(|d| d.tag.as_str()).collect();
     tags.dedup();
-    assert_eq!(tags, TAGS);
+    assert_eq!(tags, Kinds::builtin().names().collect::<Vec<_>>());
 }
 
 #[test]
@@ -303,8 +307,11 @@ fn hostile_vars_are_refused() {
         (|v| v.sites.get_mut("site1").unwrap().path = "/a\n}".into(), "served under"),
         (|v| v.sites.get_mut("site1").unwrap().path = "/a/../b".into(), "served under"),
         (|v| v.sites.get_mut("site1").unwrap().path = "/a$host".into(), "'$'"),
-        (|v| v.sites.get_mut("site1").unwrap().path = "/flask/x".into(), "the API's"),
-        (|v| v.sites.get_mut("site1").unwrap().path = "/close".into(), "and so is another"),
+        (|v| v.sites.get_mut("site1").unwrap().path = "/flask/x".into(), "an application's"),
+        (
+            |v| v.sites.get_mut("site1").unwrap().path = "/close".into(),
+            "two routes have the path `/close`",
+        ),
         (|v| v.sites.get_mut("site1").unwrap().root = "/var/a\n".into(), "'\\n'"),
         (|v| v.sites.get_mut("site1").unwrap().root = "/etc".into(), "its pages in"),
         (|v| v.sites.get_mut("site1").unwrap().root = "/var/www/main".into(), "made twice"),
@@ -368,7 +375,7 @@ fn with_roles(roles: &[Role]) -> Stack {
     made(&vars(|vars| vars.roles = roles.to_vec()), &debian_13()).unwrap()
 }
 
-fn names(stack: &Stack) -> Vec<&str> {
+pub(super) fn names(stack: &Stack) -> Vec<&str> {
     stack.parts.iter().map(|part| part.name.as_str()).collect()
 }
 
@@ -421,7 +428,8 @@ fn both_roles_in_any_order_are_the_whole_stack() {
         with_roles(&[Role::Redis, Role::Web]).resources,
         with_roles(&[Role::Web, Role::Redis]).resources
     );
-    assert_eq!(names(&with_roles(&[Role::Web, Role::Redis])), TAGS);
+    let kinds: Vec<_> = Kinds::builtin().names().collect();
+    assert_eq!(names(&with_roles(&[Role::Web, Role::Redis])), kinds);
 }
 
 #[test]
@@ -446,58 +454,4 @@ fn what_is_skipped_brings_no_packages_of_its_own() {
     };
     assert_eq!(spared(&["nginx"]), Some(0));
     assert!(spared(&["nginx", "sites"]) > Some(0));
-}
-
-/// A kind that has two parts, each with a folder of its own.
-const SHOPS: PartKind = PartKind {
-    name: "shops",
-    roles: &[Role::Web],
-    parts: Parts::Named(|_| vec!["books".to_owned(), "wine".to_owned()]),
-    driver: None,
-    contribute: |_, offered| {
-        let (name, path) = (offered.part().to_owned(), format!("/{}", offered.part()));
-        offered.add_route(Route { name, path, target: RouteTarget::Application });
-    },
-    describe: |_, _, spec| spec.private_ports = vec![8000],
-    declare: |_, builder| {
-        let path = format!("/srv/{}", builder.part());
-        builder.directory(path, 0o755);
-        Ok(())
-    },
-};
-
-fn made_with(kinds: Kinds, roles: &[Role]) -> Result<Stack> {
-    let (vars, facts) = (vars(|vars| vars.roles = roles.to_vec()), debian_13());
-    let api = Blob { key: "0123456789abcdef".to_owned(), size: 1 };
-    let folder = Path::new("/nonexistent");
-    let context = Context { address: "37.9.53.237", folder, binary: folder, api: &api };
-    kinds.stack(&HostView { vars: &vars, facts: &facts }, context, &load_templates(folder)?)
-}
-
-#[test]
-fn a_kind_makes_parts_by_their_names() {
-    let kinds = Kinds::builtin().with(SHOPS);
-
-    let made = made_with(kinds, &[Role::Web]).unwrap();
-
-    assert_eq!(
-        names(&made),
-        ["packages", "tls", "sites", "nginx", "api", "host", "books", "wine", "firewall"]
-    );
-    for shop in ["books", "wine"] {
-        let own = made.resources.iter().filter(|declared| declared.tag == shop);
-        let ids: Vec<_> = own.map(|declared| declared.resource.id().to_string()).collect();
-        assert_eq!(ids, [format!("directory /srv/{shop}")]);
-        assert!(made.parts.iter().any(|part| part.name == shop && part.private_ports == [8000]));
-    }
-    assert!(!names(&made_with(kinds, &[Role::Redis]).unwrap()).contains(&"wine"));
-}
-
-#[test]
-fn two_parts_of_one_name_are_refused() {
-    let kind = PartKind { parts: Parts::Named(|_| vec!["api".to_owned()]), ..SHOPS };
-
-    let message = message(made_with(Kinds::builtin().with(kind), &[Role::Web]));
-
-    assert!(message.contains("two parts are called `api`"), "{message}");
 }

@@ -48,7 +48,7 @@ const LAYERS: [(&str, &[&str], &str); 17] = [
         "`remote` speaks the protocol of `engine` and knows nothing of the stack",
     ),
     ("report", &["event"], "`report` draws events and sees nothing else"),
-    ("cli", &["lab", "part"], "`cli` is clap types only, with a few values from below"),
+    ("cli", &["lab"], "`cli` is clap types only, with a few values from below"),
     ("command", ALL, ""),
     (
         "program",

@@ -48,7 +48,8 @@ pub struct Symptoms<'a> {
 impl<'a> Symptoms<'a> {
     /// What a part should have.
     pub fn resources_of(&self, part: &'a PartSpec) -> impl Iterator<Item = &'a Resource> {
-        let declared = self.resources.iter().filter(|declared| declared.tag == part.name);
+        let declared = self.resources.iter();
+        let declared = declared.filter(|declared| declared.parts().any(|own| own == part.name));
         declared.map(|declared| &declared.resource)
     }
 }

@@ -29,7 +29,7 @@ pub(in crate::engine) fn wanted(goal: &Goal, drivers: Drivers, host: &Host) -> R
             if let Some(key) = vouch {
                 host.vouch_with(key.clone());
             }
-            let is_meant = |declared: &&Declared| scope.has(&declared.tag);
+            let is_meant = |declared: &&Declared| scope.means(declared);
             let (meant, others): (Vec<_>, Vec<_>) =
                 resources.iter().cloned().partition(|d| is_meant(&d));
             passed_over = inputs_of(&meant, others.iter().map(|other| &other.resource));
@@ -82,7 +82,7 @@ fn with_way(declared: Vec<Declared>, drivers: Drivers, host: &Host) -> Result<Ve
         for path in missing_way(&declared.resource, &known, drivers, host)? {
             known.insert(path.clone());
             let folder = Directory { path, mode: 0o755, owner: Owner::root(), sockets: Vec::new() };
-            all.push(Declared { tag: declared.tag.clone(), resource: folder.into() });
+            all.push(Declared::new(&declared.tag, folder));
         }
         all.push(declared);
     }
@@ -134,7 +134,7 @@ fn previous_version(manifest: &Manifest, link: &Path, host: &Host) -> Result<Vec
         .ok_or_else(|| anyhow!("there is no version before `{}` on the host", now.display()))
         .hint("`hwctl deploy --binary PATH` deploys one")?;
     let link = Link { path: link.to_owned(), target: target.to_owned() };
-    let first = Declared { tag: tag.to_owned(), resource: link.into() };
+    let first = Declared::new(tag, link);
     Ok(with_users(first, manifest))
 }
 
@@ -170,7 +170,7 @@ pub(in crate::engine) fn what_runs(host: &Host) -> Result<Wanted> {
 }
 
 fn declared((tag, resource): (&str, &Resource)) -> Declared {
-    Declared { tag: tag.to_owned(), resource: resource.clone() }
+    Declared::new(tag, resource.clone())
 }
 
 /// What of `others` the `meant` resources are started with.
@@ -208,7 +208,7 @@ mod tests {
     use crate::resource::File;
 
     fn way_to(resources: Vec<Resource>, host: &Host) -> Vec<String> {
-        let declared = |resource| Declared { tag: "sites".to_owned(), resource };
+        let declared = |resource: Resource| Declared::new("sites", resource);
         let all = with_way(
             resources.into_iter().map(declared).collect(),
             crate::engine::driver::tests::DRIVERS,

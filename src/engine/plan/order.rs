@@ -131,7 +131,7 @@ mod tests {
     };
 
     fn plan(resources: Vec<Resource>) -> Plan {
-        let step = |resource| Step::from(Declared { tag: String::new(), resource });
+        let step = |resource| Step::from(Declared::new(String::new(), resource));
         Plan {
             changes: Vec::new(),
             steps: resources.into_iter().map(step).collect(),

@@ -42,8 +42,8 @@ pub(in crate::engine) fn wanted(
 ) -> Result<Vec<Declared>> {
     let mut wanted = Vec::new();
     for (tag, certificate) in declared(manifest)? {
-        let resource = renewed(certificate, days, within, host)?.into();
-        wanted.extend(with_users(Declared { tag, resource }, manifest));
+        let resource = renewed(certificate, days, within, host)?;
+        wanted.extend(with_users(Declared::new(tag, resource), manifest));
     }
     // Something may be started with several of them.
     let certificates = |declared: &Declared| matches!(declared.resource, Resource::Certificate(_));

@@ -161,7 +161,7 @@ impl Manifest {
         let mut differs = false;
         let places: HashMap<Id, usize> =
             self.owned.iter().enumerate().map(|(place, o)| (o.resource.id(), place)).collect();
-        for Declared { tag, resource } in resources.iter().filter(|d| scope.has(&d.tag)) {
+        for Declared { tag, resource, .. } in resources.iter().filter(|d| scope.means(d)) {
             let place = places.get(&resource.id());
             let Some(owned) = place.and_then(|place| self.owned.get_mut(*place)) else { continue };
             // Without the passwords that it may hold.
@@ -192,7 +192,7 @@ impl Manifest {
     /// came is kept for `destroy`.
     pub(in crate::engine) fn giving_way(&self, declared: &[Declared], scope: &Scope) -> Vec<Step> {
         let is_folder = |resource: &Resource| resource.profile().place.is_folder();
-        let wanted = declared.iter().filter(|d| scope.has(&d.tag)).map(|d| &d.resource);
+        let wanted = declared.iter().filter(|d| scope.means(d)).map(|d| &d.resource);
         let wanted: HashMap<&Path, bool> =
             wanted.filter_map(|wanted| Some((wanted.path()?, is_folder(wanted)))).collect();
         let gives_way = |owned: &&Owned| {

@@ -14,7 +14,7 @@ pub(in crate::engine) struct Step {
 }
 
 impl From<Declared> for Step {
-    fn from(Declared { tag, resource }: Declared) -> Self {
+    fn from(Declared { tag, resource, .. }: Declared) -> Self {
         Self { tag, resource, to: None, is_surplus: false }
     }
 }

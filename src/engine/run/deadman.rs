@@ -215,7 +215,7 @@ mod tests {
         let file = |path| Resource::from(resource::File::text(path, "new"));
         for resource in [file(rules), file(page), firewall] {
             let examined = resource.examine(&host).await.unwrap();
-            let step = Declared { tag: "x".into(), resource }.into();
+            let step = Declared::new("x", resource).into();
             journal.note(&step, examined.before, examined.change.unwrap()).unwrap();
         }
         fs::create_dir_all(root.path().join("etc/ufw")).unwrap();

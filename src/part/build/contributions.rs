@@ -5,21 +5,52 @@ use std::path::PathBuf;
 
 use crate::inventory::Network;
 
+/// Something that a part offers to others.
+#[derive(Clone, Debug)]
+pub struct Offer<T> {
+    /// The name of the part.
+    pub part: String,
+    /// Where the inventory asks for it, such as `inventory.yaml:7:12`. None for what is so by default.
+    pub place: Option<String>,
+    /// What is offered.
+    pub value: T,
+}
+
+impl<T> Offer<T> {
+    /// Who offers it and where that is written.
+    pub(super) fn source(&self) -> String {
+        match &self.place {
+            Some(place) => format!("the part `{}` ({place})", self.part),
+            None => format!("the part `{}`", self.part),
+        }
+    }
+}
+
 /// All that the parts of a host offer each other.
 #[derive(Debug, Default)]
 pub struct Contributions {
     /// The part that is contributing.
     pub(crate) part: String,
-    /// The packages, each with the part that needs it.
-    pub(crate) packages: Vec<(String, Package)>,
-    /// The paths that the web server serves, with the part that each is of.
-    pub(crate) routes: Vec<(String, Route)>,
-    /// The certificate that the web server shows to clients.
-    pub(crate) certificate: Option<CertificateAt>,
+    pub(crate) packages: Vec<Offer<Package>>,
+    pub(crate) routes: Vec<Offer<Route>>,
+    pub(crate) certificates: Vec<Offer<CertificateAt>>,
+    /// TCP ports that the parts listen on.
+    pub(crate) ports: Vec<Offer<u16>>,
     /// What the host is called.
     pub(crate) names: Names,
     /// Whether the host has the database of its applications.
     pub(crate) has_database: bool,
+}
+
+/// What a kind of part can do with the contributions of others. One that nobody takes is an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// It installs packages.
+    Packages,
+    /// It serves routes to clients.
+    Routes,
+    /// It shows certificates to clients.
+    Certificates,
 }
 
 impl Contributions {
@@ -29,14 +60,34 @@ impl Contributions {
         &self.part
     }
 
-    /// Offers a path that the web server shall serve.
-    pub fn add_route(&mut self, route: Route) {
-        self.routes.push((self.part.clone(), route));
+    /// Offers a path that the web server shall serve; `place` is where the inventory asks for it.
+    pub fn add_route(&mut self, route: Route, place: Option<String>) {
+        self.routes.push(self.offer(route, place));
     }
 
     /// Asks for a package.
     pub fn add_package(&mut self, package: Package) {
-        self.packages.push((self.part.clone(), package));
+        self.packages.push(self.offer(package, None));
+    }
+
+    /// Claims a TCP port of the host; `place` is where the inventory asks for it.
+    pub fn add_port(&mut self, port: u16, place: Option<String>) {
+        self.ports.push(self.offer(port, place));
+    }
+
+    /// Offers a certificate for the web server.
+    pub fn add_certificate(&mut self, certificate: CertificateAt) {
+        self.certificates.push(self.offer(certificate, None));
+    }
+
+    /// The certificate that the web server shows to clients.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&CertificateAt> {
+        self.certificates.first().map(|offer| &offer.value)
+    }
+
+    fn offer<T>(&self, value: T, place: Option<String>) -> Offer<T> {
+        Offer { part: self.part.clone(), place, value }
     }
 }
 
@@ -72,8 +123,49 @@ pub enum RouteTarget {
         /// The file with the users who may log in, where a login is asked for.
         htpasswd: Option<PathBuf>,
     },
-    /// An application.
-    Application,
+    /// An application, which gets the whole path as the client sent it.
+    Application(Upstream),
+}
+
+/// An application as the web server sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Where it listens, in nginx's terms: `unix:/run/shop/shop.sock` or `127.0.0.1:8000`.
+    pub server: String,
+    /// The largest body of a request, in KiB.
+    pub max_body_kib: u32,
+    /// How the web server says what it answers itself, such as 502.
+    pub refusals: Refusals,
+    /// Paths that take logins, which are limited for each client.
+    pub logins: Vec<String>,
+    /// Paths that no client gets to see.
+    pub hidden: Vec<String>,
+    /// Folders whose pages set styles in their elements, which the others may not.
+    pub inline_styles: Vec<String>,
+}
+
+impl Upstream {
+    /// An application without paths of its own kind, whose clients are people.
+    #[must_use]
+    pub fn at(server: impl Into<String>) -> Self {
+        Self {
+            server: server.into(),
+            max_body_kib: 1024,
+            refusals: Refusals::Page,
+            logins: Vec::new(),
+            hidden: Vec::new(),
+            inline_styles: Vec::new(),
+        }
+    }
+}
+
+/// How a refusal is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusals {
+    /// As a page, for people.
+    Page,
+    /// As JSON, for programs.
+    Json,
 }
 
 /// Where a certificate and its key are on the host.

@@ -1,6 +1,7 @@
 //! How the parts of a host are put together: what they offer each other, and the resources that each of
 //! them declares.
 
+mod conflicts;
 mod contributions;
 pub(crate) mod folder;
 mod quote;
@@ -13,13 +14,16 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::inventory::Vars;
+use crate::inventory::{self, Fleet, Vars};
 use crate::resource::{
     Blob, Content, Declared, Directory, Facts, File, HostSecret, Id, Owner, Part, Resource,
 };
 use crate::spec::PartSpec;
 
-pub use contributions::{CertificateAt, Contributions, Names, Package, Route, RouteTarget};
+pub use contributions::{
+    CertificateAt, Contributions, Names, Offer, Package, Refusals, Route, RouteTarget, Slot,
+    Upstream,
+};
 pub(crate) use template::Passwords;
 pub use template::{Templates, template_sources};
 
@@ -78,11 +82,23 @@ pub struct HostView<'a> {
     pub vars: &'a Vars,
     /// What it is. Unknown before it is contacted.
     pub facts: &'a Facts,
+    /// It and its peers: all hosts of the inventory.
+    pub fleet: &'a Fleet,
+    /// Its entry in the inventory, where it has one.
+    pub entry: Option<&'a inventory::Host>,
+}
+
+impl HostView<'_> {
+    /// Where the variable at a path of keys is written. None where only the defaults have it.
+    #[must_use]
+    pub fn place(&self, path: &[&str]) -> Option<String> {
+        self.entry?.place(path)
+    }
 }
 
 impl Stack {
     pub(crate) fn of(parts: Vec<PartSpec>, offered: &Contributions) -> Self {
-        let packages = offered.packages.iter().map(|(part, package)| (part.clone(), package.name));
+        let packages = offered.packages.iter().map(|offer| (offer.part.clone(), offer.value.name));
         let packages = packages.collect();
         Self { resources: Vec::new(), parts, uploads: Vec::new(), packages }
     }
@@ -122,7 +138,7 @@ impl Stack {
     /// Two resources of one name would undo each other in every run.
     pub(crate) fn refuse_twins(&self) -> Result<()> {
         let mut seen = HashMap::new();
-        for Declared { tag, resource } in &self.resources {
+        for Declared { tag, resource, .. } in &self.resources {
             let Some(other) = seen.insert(resource.id(), tag) else { continue };
             let failure = Failure::usage(format!("`{}` would be made twice", resource.id()));
             return Err(failure
@@ -158,6 +174,8 @@ pub struct Builder<'a> {
     pub vars: &'a Vars,
     /// What the host is.
     pub facts: &'a Facts,
+    /// The host and its peers.
+    pub fleet: &'a Fleet,
     /// What the host is made of besides.
     pub context: Context<'a>,
     pub(crate) templates: &'a Templates,
@@ -173,21 +191,32 @@ impl Builder<'_> {
         &self.part
     }
 
-    /// A resource that other parts may want as well: an equal one is joined.
-    pub fn ensure(&mut self, resource: impl Into<Resource>) -> Id {
+    /// A resource that other parts may want as well: an equal one is shared, and another one is an error.
+    pub fn ensure(&mut self, resource: impl Into<Resource>) -> Result<Id> {
         let resource = resource.into();
         let id = resource.id();
-        if !self.made.resources.iter().any(|declared| declared.resource == resource) {
-            self.add(resource);
+        let mut declared = self.made.resources.iter_mut();
+        let Some(first) = declared.find(|declared| declared.resource.id() == id) else {
+            return Ok(self.add(resource));
+        };
+        if first.resource != resource {
+            return Err(Failure::usage(format!("`{id}` would be made in two ways"))
+                .why(format!(
+                    "the parts `{}` and `{}` declare it differently",
+                    first.tag, self.part
+                ))
+                .not_done("nothing was changed")
+                .into());
         }
-        id
+        first.share_with(&self.part);
+        Ok(id)
     }
 
     /// A resource of this part alone.
     pub fn add(&mut self, resource: impl Into<Resource>) -> Id {
         let resource = resource.into();
         let id = resource.id();
-        self.made.resources.push(Declared { tag: self.part.clone(), resource });
+        self.made.resources.push(Declared::new(&self.part, resource));
         id
     }
 
@@ -221,12 +250,12 @@ impl Builder<'_> {
     }
 
     /// A secret that the host makes for itself, of so many random bytes. Other parts may want it as well.
-    pub fn host_secret(&mut self, name: &str, bytes: usize) {
-        self.ensure(HostSecret { name: name.to_owned(), bytes, renew: false });
+    pub fn host_secret(&mut self, name: &str, bytes: usize) -> Result<Id> {
+        self.ensure(HostSecret { name: name.to_owned(), bytes, renew: false })
     }
 
     /// A directory of root's that other parts may want as well.
-    pub fn shared_directory(&mut self, path: &str, mode: u32) -> Id {
+    pub fn shared_directory(&mut self, path: &str, mode: u32) -> Result<Id> {
         self.ensure(Directory {
             path: path.into(),
             mode,

@@ -40,6 +40,7 @@ pub(super) const KIND: PartKind = PartKind {
     name: "firewall",
     roles: &[],
     parts: Parts::One,
+    takes: &[],
     driver: Some(&host::Firewall),
     contribute: |_, offered| {
         offered.add_package(Package { name: "ufw", alternatives: &[] });

@@ -37,11 +37,13 @@ pub(super) const KIND: PartKind = PartKind {
     name: "redis",
     roles: &[Role::Redis],
     parts: Parts::One,
+    takes: &[],
     driver: Some(&host::Redis),
     contribute: |view, offered| {
         for package in docker::packages(view.facts) {
             offered.add_package(package);
         }
+        offered.add_port(view.vars.redis.port, view.place(&["redis", "port"]));
         offered.has_database = true;
     },
     describe: |view, _, spec| describe(spec, view.vars),
@@ -108,14 +110,14 @@ fn declare(_: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
         ports: Vec::new(),
         beside: Vec::new(),
     });
-    builder.host_secret(REDIS_PASSWORD, 32);
-    builder.shared_directory("/etc/hwctl", 0o755);
+    builder.host_secret(REDIS_PASSWORD, 32)?;
+    builder.shared_directory("/etc/hwctl", 0o755)?;
     builder.directory(FOLDER, 0o700);
     // The socket is open to the group of its client, who therefore comes before it. So it is on a host whose
     // API comes later: a socket does not change its group while Redis runs.
     let client = client(builder.vars);
     let group = client.name.clone();
-    builder.ensure(client);
+    builder.ensure(client)?;
     builder.add(Directory {
         path: SOCKET_FOLDER.into(),
         // Nobody but the client gets in. The socket takes the group of the folder (set-group-ID).

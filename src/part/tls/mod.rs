@@ -19,10 +19,10 @@ pub(super) const KIND: PartKind = PartKind {
     name: "tls",
     roles: &[Role::Web],
     parts: Parts::One,
+    takes: &[],
     driver: Some(&host::Tls),
     contribute: |_, offered| {
-        offered.certificate =
-            Some(CertificateAt { certificate: CERTIFICATE.into(), key: KEY.into() });
+        offered.add_certificate(CertificateAt { certificate: CERTIFICATE.into(), key: KEY.into() });
     },
     describe: |_, _, spec| describe(spec),
     declare,

@@ -21,6 +21,7 @@ pub(super) const KIND: PartKind = PartKind {
     name: "host",
     roles: &[],
     parts: Parts::One,
+    takes: &[],
     driver: Some(&host::Upkeep),
     contribute: |_, _| {},
     describe: |_, offered, spec| describe(offered, spec),

@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn the_journal_keeps_no_text_of_a_file() {
         let file: Resource = File::text("/etc/env", "PASSWORD=planted").into();
-        let declared = Declared { tag: "app".to_owned(), resource: file.for_journal() };
+        let declared = Declared::new("app", file.for_journal());
 
         assert!(!serde_json::to_string(&declared).unwrap().contains("planted"));
         assert_eq!(declared.resource.id(), file.id());

@@ -58,7 +58,7 @@ fn undo() -> Vec<u8> {
 
 /// A request to plan `resources`, for a run or for a look.
 fn plan(resources: Vec<Resource>, is_run: bool) -> Vec<u8> {
-    let tag = |resource| Declared { tag: "test".to_owned(), resource };
+    let tag = |resource| Declared::new("test", resource);
     let run = is_run.then(|| RunInfo {
         operator: "somebody@somewhere".to_owned(),
         verb: "provision".to_owned(),

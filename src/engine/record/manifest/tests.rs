@@ -28,7 +28,7 @@ fn ids(steps: &[Step]) -> Vec<String> {
 }
 
 fn declared(resource: impl Into<Resource>, tag: &str) -> Declared {
-    Declared { tag: tag.to_owned(), resource: resource.into() }
+    Declared::new(tag, resource)
 }
 
 #[tokio::test]
