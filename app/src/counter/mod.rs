@@ -6,11 +6,11 @@
 //!
 //! While Redis is away, as during its restart, visitors wait for it: up to a bound, and up to a number.
 
+mod failure;
 mod fsync;
 
 use std::{
     collections::HashMap,
-    fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -20,7 +20,7 @@ use std::{
 };
 
 use redis::{
-    Client, Cmd, ConnectionInfo, FromRedisValue, RedisError,
+    Client, Cmd, ConnectionInfo, FromRedisValue,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 use tokio::sync::{Notify, oneshot};
@@ -30,6 +30,7 @@ use crate::{
     log::{self, Level},
     metrics::Metrics,
 };
+use failure::{Failure, Outage};
 use fsync::Fsync;
 
 /// The key of the counter.
@@ -45,8 +46,6 @@ const EXPIRY: Duration = Duration::from_millis(50);
 const CONNECT: Duration = Duration::from_millis(400);
 /// How often a lost Redis is looked for.
 const MEND: Duration = Duration::from_millis(50);
-/// Replies of a Redis that will take the command a moment later. All its other errors stay.
-const PASSING: [&str; 5] = ["LOADING", "BUSY", "TRYAGAIN", "MASTERDOWN", "READONLY"];
 
 /// The counter.
 pub struct Counter {
@@ -86,40 +85,6 @@ impl Drop for Ticket {
         for (number, visitor) in (self.number + 1..).zip(self.others.drain(..)) {
             // Who has gone was counted all the same.
             drop(visitor.number.send(Ticket { number, others: Vec::new() }));
-        }
-    }
-}
-
-enum Failure {
-    TimedOut,
-    Redis(RedisError),
-}
-
-/// Whether it is worth while to wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outage {
-    /// Redis is away, starts, or hangs.
-    Passing,
-    /// Redis is there and does not take the command.
-    Lasting,
-}
-
-impl Failure {
-    fn outage(&self) -> Outage {
-        match self {
-            Self::Redis(error) if error.code().is_some_and(|code| !PASSING.contains(&code)) => {
-                Outage::Lasting
-            }
-            _ => Outage::Passing,
-        }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TimedOut => write!(f, "no answer within {} ms", ANSWER.as_millis()),
-            Self::Redis(error) => error.fmt(f),
         }
     }
 }
