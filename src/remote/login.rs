@@ -35,7 +35,7 @@ const LOOK_UP: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
 /// How long an address that sshd has penalized is tried. Such a penalty holds for at least 15 seconds (`min` of
-/// `PerSourcePenalties` in sshd_config(5)).
+/// `PerSourcePenalties` in `sshd_config(5)`).
 const PENALTY: Duration = Duration::from_secs(20);
 
 /// What ssh says when sshd closes the connection of an address that failed too often, or of one too many at
