@@ -18,7 +18,10 @@ pub mod failure;
 pub mod inventory;
 pub mod lab;
 pub mod part;
+mod program;
 pub mod remote;
 pub mod report;
 pub mod resource;
 pub mod spec;
+
+pub use program::run;

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 
 use super::{HostArgs, NamedHosts};
-use crate::part::TAGS;
 
 pub(super) const PROVISION_EXAMPLES: &str = "\
 Examples:
@@ -13,7 +12,10 @@ Examples:
   hwctl provision --host 192.0.2.10               one host, listed or not
   hwctl provision --limit 'web*' --check --diff   show what would change
   hwctl provision --only sites                    only the pages, in no time
-  hwctl provision --skip packages,firewall        all but these parts";
+  hwctl provision --skip packages,firewall        all but these parts
+
+Parts: packages, tls, sites, nginx, redis, api, host and firewall. An unknown
+name is refused with the names that there are.";
 
 pub(super) const PLAN_EXAMPLES: &str = "\
 Examples:
@@ -25,7 +27,11 @@ pub(super) const RESTART_EXAMPLES: &str = "\
 Examples:
   hwctl restart --host vm1          the API
   hwctl restart nginx --limit web   nginx, on all hosts of the group `web`
-  hwctl restart all --serial 1      Redis, the API and nginx, host by host";
+  hwctl restart all --serial 1      Redis, the API and nginx, host by host
+
+Requests to the API wait in its socket while it restarts. A new process of
+nginx takes over, and the old one finishes its requests. While Redis restarts,
+counts fail for a moment.";
 
 pub(super) const HISTORY_EXAMPLES: &str = "\
 Examples:
@@ -87,11 +93,11 @@ pub struct PlanArgs {
 /// Which parts of the stack.
 #[derive(Clone, Debug, Default, Args)]
 pub struct PartArgs {
-    /// Only this part of the stack; may be given several times
-    #[arg(long, value_name = "TAG", value_delimiter = ',', value_parser = TAGS, help_heading = "Parts")]
+    /// Only this part, such as nginx; may be given several times
+    #[arg(long, value_name = "PART", value_delimiter = ',', help_heading = "Parts")]
     pub only: Vec<String>,
-    /// All but this part of the stack; may be given several times
-    #[arg(long, value_name = "TAG", value_delimiter = ',', value_parser = TAGS, help_heading = "Parts")]
+    /// All but this part; may be given several times
+    #[arg(long, value_name = "PART", value_delimiter = ',', help_heading = "Parts")]
     pub skip: Vec<String>,
 }
 
@@ -138,9 +144,9 @@ pub struct ProvisionArgs {
 /// `hwctl restart`.
 #[derive(Clone, Debug, Args)]
 pub struct RestartArgs {
-    /// What to restart
-    #[arg(value_enum, default_value_t = RestartWhat::Api)]
-    pub what: RestartWhat,
+    /// What to restart: api, nginx, redis, what another part has, or all
+    #[arg(value_name = "SERVICE", default_value = "api")]
+    pub what: String,
     /// Which hosts.
     #[command(flatten)]
     pub hosts: HostArgs,
@@ -150,19 +156,6 @@ pub struct RestartArgs {
     /// One JSON event per line on standard output
     #[arg(long)]
     pub json: bool,
-}
-
-/// What can be restarted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum RestartWhat {
-    /// The API: requests wait in its socket meanwhile
-    Api,
-    /// nginx: a new process takes over, the old one finishes its requests
-    Nginx,
-    /// Redis's container: counts fail for a moment
-    Redis,
-    /// Redis, then the API, then nginx
-    All,
 }
 
 /// `hwctl history`.

@@ -13,27 +13,27 @@ use crate::cli::{BackupArgs, RestoreArgs};
 use crate::engine::protocol::Restore;
 use crate::event::{Outcome, What};
 use crate::failure::{Exit, Failure};
-use crate::part::parts;
+use crate::part::Kinds;
 use crate::remote::{Engine, Tell};
 use crate::spec::PartSpec;
 
 /// Runs `hwctl backup`.
-pub fn backup(args: BackupArgs) -> Result<Exit> {
+pub fn backup(kinds: Kinds, args: BackupArgs) -> Result<Exit> {
     let hosts = args.hosts.clone();
     let show = Show { json: args.json, diff: false, check: false };
-    fleet::run(&hosts, show, Backup { args, several: AtomicBool::new(false) })
+    fleet::run(kinds, &hosts, show, Backup { args, several: AtomicBool::new(false) })
 }
 
 /// Runs `hwctl restore`.
-pub fn restore(args: RestoreArgs) -> Result<Exit> {
+pub fn restore(kinds: Kinds, args: RestoreArgs) -> Result<Exit> {
     let hosts = args.hosts.clone();
     let show = Show { json: args.json, diff: false, check: false };
-    fleet::run(&hosts, show, RestoreJob { args, several: AtomicBool::new(false) })
+    fleet::run(kinds, &hosts, show, RestoreJob { args, several: AtomicBool::new(false) })
 }
 
 /// The part whose data is copied.
 fn part(work: &Work) -> Result<PartSpec, Failure> {
-    let part = parts(&work.vars).into_iter().find(|part| part.has_dump);
+    let part = work.parts().into_iter().find(|part| part.has_dump);
     part.ok_or_else(|| {
         Failure::usage(format!("`{}` has no data that hwctl copies", work.target.name))
             .not_done("no host was contacted")

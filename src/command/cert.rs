@@ -14,7 +14,7 @@ use crate::client;
 use crate::engine::protocol::Goal;
 use crate::event::{Outcome, Served, What};
 use crate::failure::{Exit, Failure};
-use crate::part::parts;
+use crate::part::Kinds;
 use crate::remote::{Engine, Tell};
 use crate::resource::CertificateInfo;
 use crate::spec::{Endpoint, Pin, endpoints_of};
@@ -25,16 +25,17 @@ const PART: &str = "tls";
 pub(super) const RENEW: &str = "cert renew";
 
 /// Runs `hwctl cert`.
-pub fn run(args: CertArgs) -> Result<Exit> {
+pub fn run(kinds: Kinds, args: CertArgs) -> Result<Exit> {
     match args.command {
         CertCommand::Show(args) => {
             let hosts = args.hosts.and(&args.named);
-            fleet::run(&hosts, Show { json: args.json, diff: false, check: false }, args)
+            fleet::run(kinds, &hosts, Show { json: args.json, diff: false, check: false }, args)
         }
         CertCommand::Renew(args) if args.here => here::renew(goal(&args)),
         CertCommand::Renew(args) => {
             let hosts = args.plan.hosts.and(&args.named);
             fleet::run(
+                kinds,
                 &hosts,
                 Show { json: args.plan.json, diff: args.check, check: args.check },
                 args,
@@ -77,7 +78,7 @@ impl Job for RenewArgs {
         let mut engine = Engine::start(&work.target, tell).await?;
         let host = engine.route.host.clone();
         let outside = |facts: &_, exposure: &_, pins| {
-            let mut expected = expected(&host, &work.vars, facts, exposure, pins);
+            let mut expected = expected(&host, work, facts, exposure, pins);
             // No port is opened or closed.
             expected.closed.clear();
             expected
@@ -96,7 +97,7 @@ impl Job for RenewArgs {
 
 /// Reports what each certificate says. One that has expired, lacks its key or is not served is a failure.
 async fn show(engine: &mut Engine, work: &Work, tell: Tell<'_>) -> Result<(), Failure> {
-    let endpoints = endpoints_of(&parts(&work.vars));
+    let endpoints = endpoints_of(&work.parts());
     let certificates = engine.certificates(tell).await?;
     let sight = Sight::find(engine, &endpoints).await;
     let mut worst = None;

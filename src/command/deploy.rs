@@ -13,7 +13,7 @@ use crate::cli::{DeployArgs, NamedHosts, PartArgs, ProvisionArgs};
 use crate::engine::protocol::Goal;
 use crate::event::{Outcome, What};
 use crate::failure::{Exit, Failure};
-use crate::part::API_LINK;
+use crate::part::{API_LINK, Kinds};
 use crate::remote::{Engine, Tell};
 use crate::spec::Scope;
 
@@ -21,14 +21,14 @@ use crate::spec::Scope;
 const TAG: &str = "api";
 
 /// Runs `hwctl deploy`.
-pub fn run(args: DeployArgs) -> Result<Exit> {
+pub fn run(kinds: Kinds, args: DeployArgs) -> Result<Exit> {
     let show = Show { json: args.plan.json, diff: args.check, check: args.check };
     let hosts = args.plan.hosts.and(&args.named);
     let binary = args.binary.as_ref().map(std::path::absolute).transpose()?;
     if let Some(path) = binary.as_ref().filter(|path| !path.is_file()) {
         return Err(Failure::usage(format!("`{}` is not a file", path.display())).into());
     }
-    fleet::run(&hosts, show, Deploy { args, binary })
+    fleet::run(kinds, &hosts, show, Deploy { args, binary })
 }
 
 struct Deploy {
@@ -90,7 +90,7 @@ impl Deploy {
         let mut engine = Engine::start(&work.target, tell).await?;
         let host = engine.route.host.clone();
         let outside = |facts: &_, exposure: &_, pins| {
-            let mut expected = expected(&host, &work.vars, facts, exposure, pins);
+            let mut expected = expected(&host, work, facts, exposure, pins);
             expected.closed.clear();
             expected
         };
@@ -101,6 +101,6 @@ impl Deploy {
         let planned = run.plan(&mut engine, tell).await?;
         planned.carry_out(&mut engine, tell).await?;
         engine.hang_up().await;
-        Ok(Ended { outcome: Outcome::Changed, urls: urls(&host, &work.vars) })
+        Ok(Ended { outcome: Outcome::Changed, urls: urls(&host, work) })
     }
 }

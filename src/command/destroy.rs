@@ -8,13 +8,14 @@ use super::hosts::{Needs, Work};
 use crate::cli::DestroyArgs;
 use crate::engine::protocol::Goal;
 use crate::failure::{Exit, Failure};
+use crate::part::Kinds;
 use crate::remote::Tell;
 
 /// Runs `hwctl destroy`.
-pub fn run(args: DestroyArgs) -> Result<Exit> {
+pub fn run(kinds: Kinds, args: DestroyArgs) -> Result<Exit> {
     let hosts = args.back.plan.hosts.and(&args.named);
     let job = Destroy { purge_data: args.purge_data, back: Back::new(args.back, "destroy")? };
-    fleet::run(&hosts, job.back.show(), job)
+    fleet::run(kinds, &hosts, job.back.show(), job)
 }
 
 struct Destroy {

@@ -17,7 +17,7 @@ use crate::engine::protocol::{Goal, RestartRequest};
 use crate::event::{Finding, Fix, Outcome, What};
 use crate::failure::{Exit, Failure};
 use crate::inventory::{Network, Site};
-use crate::part::{HTTPS, Stack, parts};
+use crate::part::{HTTPS, Kinds, Stack};
 use crate::remote::{Engine, Route, Tell};
 use crate::resource::Secret;
 use crate::spec::{Scope, endpoint_of, endpoints_of, restart_of};
@@ -29,7 +29,7 @@ const ROUNDS: usize = 3;
 const VERB: &str = "doctor";
 
 /// Runs `hwctl doctor`.
-pub fn run(mut args: DoctorArgs) -> Result<Exit> {
+pub fn run(kinds: Kinds, mut args: DoctorArgs) -> Result<Exit> {
     let token = match args.token.take() {
         Some(token) if token == "-" => Some(std::io::read_to_string(std::io::stdin())?),
         token => token,
@@ -37,7 +37,7 @@ pub fn run(mut args: DoctorArgs) -> Result<Exit> {
     let token = token.map(Secret::new);
     let hosts = args.hosts.and(&args.named);
     let show = Show { json: args.json, diff: true, check: false };
-    fleet::run(&hosts, show, Doctor { args, token })
+    fleet::run(kinds, &hosts, show, Doctor { args, token })
 }
 
 struct Doctor {
@@ -70,7 +70,7 @@ impl Job for Doctor {
         }
         let engine_host = engine.route.host.clone();
         engine.hang_up().await;
-        Ok(Ended { outcome, urls: urls(&engine_host, &work.vars) })
+        Ok(Ended { outcome, urls: urls(&engine_host, work) })
     }
 }
 
@@ -139,7 +139,7 @@ impl Doctor {
         };
         let host = engine.route.host.clone();
         let outside = |facts: &_, exposure: &_, pins| {
-            let mut expected = expected(&host, &work.vars, facts, exposure, pins);
+            let mut expected = expected(&host, work, facts, exposure, pins);
             expected.closed.clear();
             expected
         };
@@ -164,7 +164,7 @@ async fn at_url(
     work: &Work,
     is_healthy: bool,
 ) -> Option<Finding> {
-    let endpoint = endpoint_of(&parts(&work.vars), HTTPS)?;
+    let endpoint = endpoint_of(&work.parts(), HTTPS)?;
     let url = url(&endpoint, &url_host(&route.host), path);
     let seen = match route.way().await {
         Ok(way) => status(&way, &endpoint, &route.host, path).await,

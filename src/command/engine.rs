@@ -7,16 +7,16 @@ use rustix::fs::Mode;
 use crate::bundle;
 use crate::engine;
 use crate::failure::Exit;
-use crate::part;
+use crate::part::Kinds;
 
 /// Serves one session on standard input and output.
-pub fn run(connection: Option<&str>) -> Result<Exit> {
+pub fn run(kinds: Kinds, connection: Option<&str>) -> Result<Exit> {
     // What packages and Docker make on this host does not depend on the operator's login.
     rustix::process::umask(Mode::WGRP | Mode::WOTH);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (input, output) = (tokio::io::stdin(), tokio::io::stdout());
     let connection = connection.unwrap_or_default();
-    let serving = engine::serve(input, output, connection, bundle::API, part::DRIVERS);
+    let serving = engine::serve(input, output, connection, bundle::API, kinds.drivers());
     let served = runtime.block_on(serving);
     // A read of standard input that is under way would be waited for.
     runtime.shutdown_background();

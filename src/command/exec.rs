@@ -9,14 +9,15 @@ use super::hosts::{Needs, Work};
 use crate::cli::ExecArgs;
 use crate::event::{Outcome, What};
 use crate::failure::{Exit, Failure};
+use crate::part::Kinds;
 use crate::remote::{Tell, exec};
 use crate::report::{print, print_error};
 
 /// Runs `hwctl exec`.
-pub fn run(args: ExecArgs) -> Result<Exit> {
+pub fn run(kinds: Kinds, args: ExecArgs) -> Result<Exit> {
     let show = Show { json: args.json, diff: false, check: false };
     let hosts = args.hosts.clone();
-    fleet::run(&hosts, show, ExecJob { exec: Exec::new(args.json), args })
+    fleet::run(kinds, &hosts, show, ExecJob { exec: Exec::new(args.json), args })
 }
 
 struct ExecJob {

@@ -7,12 +7,13 @@ use super::hosts::{Needs, Work};
 use crate::cli::FactsArgs;
 use crate::event::{Outcome, What};
 use crate::failure::{Exit, Failure};
+use crate::part::Kinds;
 use crate::remote::{Engine, Tell};
 
 /// Runs `hwctl facts`.
-pub fn run(args: FactsArgs) -> Result<Exit> {
+pub fn run(kinds: Kinds, args: FactsArgs) -> Result<Exit> {
     let hosts = args.hosts.and(&args.named);
-    fleet::run(&hosts, Show { json: args.json, diff: false, check: false }, args)
+    fleet::run(kinds, &hosts, Show { json: args.json, diff: false, check: false }, args)
 }
 
 impl Job for FactsArgs {

@@ -14,6 +14,7 @@ use super::hosts::{self, Needs, Work};
 use crate::cli::HostArgs;
 use crate::event::{Event, HostSummary, Outcome, Sink, What};
 use crate::failure::{Exit, Failure};
+use crate::part::Kinds;
 use crate::remote::{Tell, interrupt};
 use crate::report::{HealthReport, Json, Style, Terminal, width};
 
@@ -103,22 +104,24 @@ impl<J: Job> AnyJob for J {
 }
 
 /// Does `job` on all the hosts that the command line means.
-pub(super) fn run(args: &HostArgs, show: Show, job: impl Job) -> Result<Exit> {
-    run_to(args, sink(show), show.check, job)
+pub(super) fn run(kinds: Kinds, args: &HostArgs, show: Show, job: impl Job) -> Result<Exit> {
+    run_to(kinds, args, sink(show), show.check, job)
 }
 
 /// The same, told to this sink; with `check`, changes that are found are told by the exit code.
 pub(super) fn run_to(
+    kinds: Kinds,
     args: &HostArgs,
     sink: Arc<dyn Sink>,
     check: bool,
     job: impl Job,
 ) -> Result<Exit> {
     let runtime = tokio::runtime::Runtime::new()?;
-    runtime.block_on(on_all(args, sink, check, Box::new(job)))
+    runtime.block_on(on_all(kinds, args, sink, check, Box::new(job)))
 }
 
 async fn on_all(
+    kinds: Kinds,
     args: &HostArgs,
     sink: Arc<dyn Sink>,
     check: bool,
@@ -130,7 +133,7 @@ async fn on_all(
     let step = move |line: &str| {
         lab_sink.event(Event::of_run(What::Step { message: line.to_owned(), fraction: None }));
     };
-    let found = hosts::find(args, job.needs(), step).and_then(|works| {
+    let found = hosts::find(kinds, args, job.needs(), step).and_then(|works| {
         job.begins_on(&works)?;
         Ok(works)
     });

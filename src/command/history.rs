@@ -7,13 +7,14 @@ use super::hosts::{Needs, Work};
 use crate::cli::HistoryArgs;
 use crate::event::{Outcome, What};
 use crate::failure::{Exit, Failure};
+use crate::part::Kinds;
 use crate::remote::{Engine, Tell};
 
 /// Runs `hwctl history`.
-pub fn run(args: HistoryArgs) -> Result<Exit> {
+pub fn run(kinds: Kinds, args: HistoryArgs) -> Result<Exit> {
     let show = Show { json: args.json, diff: args.run.is_some(), check: false };
     let hosts = args.hosts.clone();
-    fleet::run(&hosts, show, History(args))
+    fleet::run(kinds, &hosts, show, History(args))
 }
 
 struct History(HistoryArgs);

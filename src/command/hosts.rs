@@ -10,11 +10,11 @@ use anyhow::{Context as _, Result};
 
 use crate::cli::HostArgs;
 use crate::failure::Failure;
-use crate::inventory::{self, Inventory, Sources, Vars};
+use crate::inventory::{self, Fleet, Inventory, Sources, Vars};
 use crate::lab::{self, Lab, Lifetime, UpOptions};
-use crate::part::parts;
+use crate::part::{Context, HostView, Kinds, Stack, Templates};
 use crate::remote::Target;
-use crate::resource::Secret;
+use crate::resource::{Facts, Secret};
 use crate::spec::PartSpec;
 
 /// The name of the lab host of `--lab`.
@@ -26,6 +26,7 @@ const LAB_SETS: [&str; 2] = ["sites.site2.users={admin: homework}", "api.users={
 /// One host to work on.
 #[derive(Clone)]
 pub(super) struct Work {
+    pub(super) kinds: Kinds,
     pub(super) target: Target,
     pub(super) vars: Vars,
     pub(super) warnings: Vec<String>,
@@ -33,6 +34,8 @@ pub(super) struct Work {
     pub(super) allow_places: BTreeMap<String, String>,
     /// What relative paths in the vars are relative to.
     pub(super) folder: PathBuf,
+    /// All hosts of the inventory.
+    fleet: Arc<Fleet>,
     inventory: Arc<Inventory>,
     host: inventory::Host,
 }
@@ -47,14 +50,44 @@ pub(super) enum Needs {
 }
 
 impl Work {
+    /// The parts of the host as far as they are known before it is contacted.
+    pub(super) fn parts(&self) -> Vec<PartSpec> {
+        self.parts_on(&Facts::unknown())
+    }
+
+    /// The parts of the host.
+    pub(super) fn parts_on(&self, facts: &Facts) -> Vec<PartSpec> {
+        self.kinds.parts(&self.view(&self.vars, facts))
+    }
+
+    /// What the host should have with these vars.
+    pub(super) fn stack(
+        &self,
+        vars: &Vars,
+        facts: &Facts,
+        context: Context<'_>,
+        templates: &Templates,
+    ) -> Result<Stack> {
+        self.kinds.stack(&self.view(vars, facts), context, templates)
+    }
+
+    fn view<'a>(&'a self, vars: &'a Vars, facts: &'a Facts) -> HostView<'a> {
+        HostView { vars, facts, fleet: &self.fleet, entry: Some(&self.host) }
+    }
+
     /// The part of this name, where the host has it.
     pub(super) fn part(&self, name: &str) -> Result<PartSpec, Failure> {
-        let found = parts(&self.vars).into_iter().find(|part| part.name == name);
+        let found = self.parts().into_iter().find(|part| part.name == name);
         found.ok_or_else(|| {
             Failure::usage(format!("`{}` has no part `{name}`", self.target.name))
                 .not_done("nothing was changed on the host")
                 .hint("`roles` in the inventory says what the host is for")
         })
+    }
+
+    /// Whether this build has a kind of part of this name, which the host may lack.
+    pub(super) fn knows_kind(&self, name: &str) -> bool {
+        self.kinds.names().any(|kind| kind == name)
     }
 
     /// The same work with everything looked up that its vars refer to.
@@ -76,6 +109,7 @@ pub(super) fn require_part(works: &[Work], name: &str) -> Result<(), Failure> {
 
 /// The hosts that the command line means; `tell` hears what the lab does.
 pub(super) fn find(
+    kinds: Kinds,
     args: &HostArgs,
     needs: Needs,
     tell: impl Fn(&str) + Send + Sync + 'static,
@@ -85,7 +119,7 @@ pub(super) fn find(
         false => None,
     };
     if args.lab {
-        return Ok(vec![lab_host(args, tell)?]);
+        return Ok(vec![lab_host(kinds, args, tell)?]);
     }
     let inventory = Arc::new(load(args.inventory.clone(), args.set.clone())?);
     let hosts = inventory.select(&args.host, args.limit.as_deref())?;
@@ -94,6 +128,7 @@ pub(super) fn find(
             .hint("name one with `--host ADDRESS`, or list hosts in `inventory.yaml`")
             .into());
     }
+    let fleet = Arc::new(inventory.fleet()?);
     let mut works = Vec::new();
     for host in hosts {
         host.require_reachable()?;
@@ -119,8 +154,18 @@ pub(super) fn find(
         let warnings = inventory.warnings().iter().chain(&warnings);
         let warnings = warnings.map(ToString::to_string).collect();
         let folder = inventory.folder().to_owned();
-        let inventory = Arc::clone(&inventory);
-        works.push(Work { target, vars, warnings, allow_places, folder, inventory, host });
+        let (inventory, fleet) = (Arc::clone(&inventory), Arc::clone(&fleet));
+        works.push(Work {
+            kinds,
+            target,
+            vars,
+            warnings,
+            allow_places,
+            folder,
+            fleet,
+            inventory,
+            host,
+        });
     }
     Ok(works)
 }
@@ -135,7 +180,11 @@ fn load(path: Option<PathBuf>, sets: Vec<String>) -> Result<Inventory, Failure> 
 }
 
 /// Boots the lab host. Its image of Redis is a stand-in: lab hosts reach no registry.
-fn lab_host(args: &HostArgs, tell: impl Fn(&str) + Send + Sync + 'static) -> Result<Work> {
+fn lab_host(
+    kinds: Kinds,
+    args: &HostArgs,
+    tell: impl Fn(&str) + Send + Sync + 'static,
+) -> Result<Work> {
     let lab = Lab::open()?.telling(tell);
     let name = LAB_HOST.to_owned();
     let release = lab::DEFAULT_RELEASE.to_owned();
@@ -171,8 +220,19 @@ fn lab_host(args: &HostArgs, tell: impl Fn(&str) + Send + Sync + 'static) -> Res
     };
     let folder = inventory.folder().to_owned();
     let allow_places = allow_places(&known, &vars);
+    let fleet = Arc::new(inventory.fleet()?);
     let inventory = Arc::new(inventory);
-    Ok(Work { target, vars, warnings: Vec::new(), allow_places, folder, inventory, host: known })
+    Ok(Work {
+        kinds,
+        target,
+        vars,
+        warnings: Vec::new(),
+        allow_places,
+        folder,
+        fleet,
+        inventory,
+        host: known,
+    })
 }
 
 /// For how many seconds connections are kept.

@@ -8,16 +8,18 @@ use anyhow::Result;
 
 use super::fleet::{self, Ended, Job, Show};
 use super::hosts::{Needs, Work};
+use super::names;
 use super::since;
 use crate::cli::LogsArgs;
 use crate::engine::LogsRequest;
 use crate::event::{Event, LogLine, Outcome, Sink, What};
 use crate::failure::{Exit, Failure};
-use crate::inventory::Vars;
-use crate::part::parts;
+use crate::part::Kinds;
 use crate::remote::{Engine, Tell};
 use crate::spec::Log;
 
+/// The name for all logs.
+pub(super) const ALL: &str = "all";
 /// How many lines are shown when nothing else is said.
 const LINES: usize = 50;
 /// No host is asked for more lines than this.
@@ -28,14 +30,19 @@ const MAX_HELD_BYTES: usize = 256 << 20;
 const HOLD: Duration = Duration::from_millis(300);
 
 /// Runs `hwctl logs`.
-pub fn run(args: LogsArgs) -> Result<Exit> {
+pub fn run(kinds: Kinds, args: LogsArgs) -> Result<Exit> {
     let since = args.since.as_deref().map(since::parse).transpose()?;
     let sink = fleet::sink(Show { json: args.json, diff: false, check: false });
     let merger =
         Arc::new(Merger { sink: Arc::clone(&sink), json: args.json, state: Mutex::default() });
     let hosts = args.hosts.clone();
-    let ended =
-        fleet::run_to(&hosts, sink, false, Logs { args, since, merger: Arc::clone(&merger) });
+    let ended = fleet::run_to(
+        kinds,
+        &hosts,
+        sink,
+        false,
+        Logs { args, since, merger: Arc::clone(&merger) },
+    );
     // A host that was never asked, since others failed, holds nobody's lines back.
     merger.end();
     ended
@@ -52,8 +59,10 @@ impl Job for Logs {
     const CHANGES: bool = false;
 
     fn begins(&self, works: &[Work]) -> Result<(), Failure> {
-        require_known(&self.args.logs, works)?;
-        let chosen = works.iter().flat_map(|work| chosen(&self.args.logs, &work.vars));
+        let mut known = names::of_logs(works.iter().flat_map(Work::parts));
+        known.push(ALL.to_owned());
+        names::require_known("there is no log", &self.args.logs, &known)?;
+        let chosen = works.iter().flat_map(|work| chosen(&self.args.logs, work));
         let logs: HashSet<_> = chosen.map(|log| log.name).collect();
         let names = works.iter().map(|work| work.target.name.clone()).collect();
         self.merger.begin(names, logs.len() > 1);
@@ -75,7 +84,7 @@ impl Logs {
     async fn tell_all(&self, work: &Work, tell: Tell<'_>) -> Result<(), Failure> {
         let all = if self.since.is_some() { MOST } else { LINES };
         let request = LogsRequest {
-            logs: chosen(&self.args.logs, &work.vars),
+            logs: chosen(&self.args.logs, work),
             lines: self.args.lines.unwrap_or(all).min(MOST),
             since: self.since,
             errors: self.args.errors,
@@ -91,31 +100,14 @@ impl Logs {
     }
 }
 
-/// Refuses a name that is no log of any of the hosts.
-fn require_known(names: &[String], works: &[Work]) -> Result<(), Failure> {
-    let mut known: Vec<String> = Vec::new();
-    for log in works.iter().flat_map(|work| all(&work.vars)) {
-        if !known.contains(&log.name) {
-            known.push(log.name);
-        }
-    }
-    let unknown = names.iter().find(|name| *name != "all" && !known.contains(name));
-    match unknown {
-        None => Ok(()),
-        Some(name) => Err(Failure::usage(format!("there is no log `{name}`"))
-            .not_done("no host was contacted")
-            .hint(format!("there are {} and all", known.join(", ")))),
-    }
+/// The logs of these names on a host, which may lack some.
+fn chosen(names: &[String], work: &Work) -> Vec<Log> {
+    let is_chosen = |log: &Log| names.iter().any(|name| name == ALL || *name == log.name);
+    all(work).into_iter().filter(is_chosen).collect()
 }
 
-/// The logs of these names on a host with these vars, which may lack some.
-fn chosen(names: &[String], vars: &Vars) -> Vec<Log> {
-    let is_chosen = |log: &Log| names.iter().any(|name| name == "all" || *name == log.name);
-    all(vars).into_iter().filter(is_chosen).collect()
-}
-
-fn all(vars: &Vars) -> Vec<Log> {
-    parts(vars).into_iter().flat_map(|part| part.logs).collect()
+fn all(work: &Work) -> Vec<Log> {
+    work.parts().into_iter().flat_map(|part| part.logs).collect()
 }
 
 /// Holds the lines of all hosts until each has told what it has, and shows them by time.

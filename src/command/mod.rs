@@ -17,6 +17,7 @@ mod hosts;
 pub mod init;
 pub mod lab;
 pub mod logs;
+mod names;
 pub mod on_host;
 mod outside;
 pub mod provision;

@@ -13,8 +13,7 @@ use crate::client::{Expected, Pins, probe};
 use crate::engine::{self, Status};
 use crate::event::Check;
 use crate::failure::{Exit, Failure};
-use crate::part::DRIVERS;
-
+use crate::part::Kinds;
 use crate::report::{HostHealth, document, health_lines, print};
 use crate::resource::Host;
 use crate::spec::{PartSpec, restart_of};
@@ -49,7 +48,7 @@ pub fn called_by_name() -> Option<Command> {
 }
 
 /// Runs it.
-pub fn run(command: Command) -> Result<Exit> {
+pub fn run(kinds: Kinds, command: Command) -> Result<Exit> {
     if !rustix::process::geteuid().is_root() {
         let path = format!("/usr/local/bin/{}", command.name());
         let args = std::env::args_os().skip(1);
@@ -62,9 +61,9 @@ pub fn run(command: Command) -> Result<Exit> {
         match command {
             Command::Check => {
                 let json = std::env::args().any(|argument| argument == "--json");
-                Ok(check(&host, json).await)
+                Ok(check(&host, json, kinds).await)
             }
-            Command::Restart => restart(&host).await,
+            Command::Restart => restart(&host, kinds).await,
         }
     })
 }
@@ -98,8 +97,8 @@ async fn as_client(parts: &[PartSpec], host: &Host) -> Vec<Check> {
 }
 
 /// The same as `hwctl status`, save for the drift: what the host should be is not known here.
-async fn check(host: &Host, json: bool) -> Exit {
-    let Status { checks, .. } = engine::status(host, &[], DRIVERS).await;
+async fn check(host: &Host, json: bool, kinds: Kinds) -> Exit {
+    let Status { checks, .. } = engine::status(host, &[], kinds.drivers()).await;
     let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let found = [HostHealth::new(name, checks)];
     if json {
@@ -112,11 +111,11 @@ async fn check(host: &Host, json: bool) -> Exit {
     if found[0].healthy { Exit::Done } else { Exit::Failed }
 }
 
-async fn restart(host: &Host) -> Result<Exit> {
+async fn restart(host: &Host, kinds: Kinds) -> Result<Exit> {
     let start = Instant::now();
     let parts = engine::kept_parts(host)?;
     let (part, restart) = restart_of(&parts, "api").context("this host has no API")?;
-    engine::restart(host, part, restart, DRIVERS).await?;
+    engine::restart(host, part, restart, kinds.drivers()).await?;
     let mut last = as_client(&parts, host).await;
     while !last.iter().all(|check| check.ok) && start.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(200)).await;

@@ -1,8 +1,8 @@
 //! Where a provisioned host serves, and what a client should see of it.
 
+use super::hosts::Work;
 use crate::client::{Expected, Pins, url_host};
 use crate::inventory::{Protocol, Vars};
-use crate::part::{parts, parts_on};
 use crate::resource::{Exposure, Facts};
 use crate::spec::{PartSpec, endpoints_of};
 
@@ -16,11 +16,14 @@ fn with_slash(path: &str) -> String {
 }
 
 /// Where the host serves: its sites, and the API's description.
-pub(super) fn urls(address: &str, vars: &Vars) -> Vec<String> {
-    let parts = parts(vars);
-    if endpoints_of(&parts).is_empty() {
-        return Vec::new();
+pub(super) fn urls(address: &str, work: &Work) -> Vec<String> {
+    match endpoints_of(&work.parts()).is_empty() {
+        true => Vec::new(),
+        false => urls_of(address, &work.vars),
     }
+}
+
+fn urls_of(address: &str, vars: &Vars) -> Vec<String> {
     let paths = vars.sites.values().map(|site| with_slash(&site.path));
     let host = url_host(address);
     paths.chain(["/flask/swagger/".to_owned()]).map(|p| format!("https://{host}{p}")).collect()
@@ -29,13 +32,13 @@ pub(super) fn urls(address: &str, vars: &Vars) -> Vec<String> {
 /// What a client sees of such a host.
 pub(super) fn expected(
     address: &str,
-    vars: &Vars,
+    work: &Work,
     facts: &Facts,
     exposure: &Exposure,
     pins: Option<Pins>,
 ) -> Expected {
-    let parts = parts_on(vars, facts);
-    let closed = closed(&parts, vars, facts, exposure);
+    let parts = work.parts_on(facts);
+    let closed = closed(&parts, &work.vars, facts, exposure);
     Expected { pins, closed, ..asked(address, &parts) }
 }
 
@@ -71,7 +74,8 @@ fn closed(parts: &[PartSpec], vars: &Vars, facts: &Facts, exposure: &Exposure) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory::{Sources, load};
+    use crate::inventory::{Fleet, Sources, load};
+    use crate::part::{HostView, Kinds};
     use crate::resource::Opening;
 
     fn vars(sets: &[&str]) -> Vars {
@@ -86,7 +90,7 @@ mod tests {
 
     #[test]
     fn an_ipv6_address_has_brackets_in_urls() {
-        let urls = urls("2001:db8::1", &vars(&[]));
+        let urls = urls_of("2001:db8::1", &vars(&[]));
 
         assert!(urls.iter().all(|url| url.starts_with("https://[2001:db8::1]/")), "{urls:?}");
     }
@@ -99,7 +103,11 @@ mod tests {
         let open = vec![opening(8080, 8090, false), opening(5432, 5432, true)];
         let exposure = Exposure { is_filtered: true, open, published: vec![8085, 9443, 443] };
 
-        let closed = closed(&parts(&vars), &vars, &facts, &exposure);
+        let fleet = Fleet::default();
+        let view = HostView { vars: &vars, facts: &facts, fleet: &fleet, entry: None };
+        let parts = Kinds::builtin().parts(&view);
+
+        let closed = closed(&parts, &vars, &facts, &exposure);
 
         for port in [5432, 7000, 9443] {
             assert!(closed.contains(&port), "{port}: {closed:?}");
@@ -108,6 +116,6 @@ mod tests {
             assert!(!closed.contains(&port), "{port}: {closed:?}");
         }
         let unfiltered = Exposure { is_filtered: false, ..exposure };
-        assert_eq!(super::closed(&parts(&vars), &vars, &facts, &unfiltered), [7000]);
+        assert_eq!(super::closed(&parts, &vars, &facts, &unfiltered), [7000]);
     }
 }

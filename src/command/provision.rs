@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use super::fleet::{self, Ended, Job, Show};
 use super::hosts::{Work, template_folder};
+use super::names;
 use super::outside::{expected, urls};
 use super::run::Run;
 use super::vouch;
@@ -16,7 +17,7 @@ use crate::engine::protocol::Goal;
 use crate::failure::{Exit, Failure};
 use crate::inventory::Vars;
 use crate::part;
-use crate::part::{Context, Stack, TAGS, Templates, stack};
+use crate::part::{Context, Kinds, Stack, Templates};
 use crate::remote::{Engine, Tell};
 use crate::resource::{Blob, Facts};
 use crate::spec::Scope;
@@ -25,33 +26,26 @@ use crate::spec::Scope;
 const PORT_TAGS: [&str; 4] = ["packages", "firewall", "redis", "api"];
 
 /// Runs `hwctl provision`.
-pub fn run(args: ProvisionArgs) -> Result<Exit> {
+pub fn run(kinds: Kinds, args: ProvisionArgs) -> Result<Exit> {
     let show = Show { json: args.plan.json, diff: args.diff, check: args.check };
     let hosts = args.plan.hosts.and(&args.named);
     let scope = scope(&args.parts)?;
-    fleet::run(&hosts, show, Provision { args, scope, verb: "provision" })
+    fleet::run(kinds, &hosts, show, Provision { args, scope, verb: "provision" })
 }
 
 /// Runs `hwctl plan`.
-pub fn plan(args: LookArgs) -> Result<Exit> {
+pub fn plan(kinds: Kinds, args: LookArgs) -> Result<Exit> {
     let LookArgs { named, plan, parts, summary } = args;
     let diff = !summary;
-    run(ProvisionArgs { named, plan, parts, check: true, diff, keep_on_failure: false })
+    run(kinds, ProvisionArgs { named, plan, parts, check: true, diff, keep_on_failure: false })
 }
 
 /// The parts of the stack that are meant.
 fn scope(parts: &PartArgs) -> Result<Scope, Failure> {
     let PartArgs { only, skip } = parts;
     if only.is_empty() {
-        let all = Scope::Except(skip.clone());
-        let is_any = TAGS.iter().any(|tag| all.has(tag));
-        return match (skip.is_empty(), is_any) {
-            (true, _) => Ok(Scope::All),
-            (false, true) => Ok(all),
-            (false, false) => {
-                Err(Failure::usage("`--skip` leaves nothing").not_done("no host was contacted"))
-            }
-        };
+        let is_all = skip.is_empty();
+        return Ok(if is_all { Scope::All } else { Scope::Except(skip.clone()) });
     }
     let left: Vec<_> = only.iter().filter(|part| !skip.contains(part)).cloned().collect();
     match left.is_empty() {
@@ -74,6 +68,19 @@ pub(super) struct Provision {
 impl Job for Provision {
     const WARNS: bool = true;
 
+    /// A name that no part has is known before any host is contacted.
+    fn begins(&self, works: &[Work]) -> Result<(), Failure> {
+        let PartArgs { only, skip } = &self.args.parts;
+        let known = names::of_parts(works);
+        names::require_known("there is no part", only.iter().chain(skip), &known)?;
+        match known.iter().any(|name| self.scope.has(name)) {
+            true => Ok(()),
+            false => {
+                Err(Failure::usage("`--skip` leaves nothing").not_done("no host was contacted"))
+            }
+        }
+    }
+
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
         let Self { args, scope, verb } = self;
         // A broken template is known before the host is contacted.
@@ -89,7 +96,7 @@ impl Job for Provision {
         let outside = |facts: &_, exposure: &_, pins: Option<_>| {
             // nginx serves a new certificate once its own part tells it so.
             let pins = pins.filter(|_| serves);
-            let mut expected = expected(&host, &work.vars, facts, exposure, pins);
+            let mut expected = expected(&host, work, facts, exposure, pins);
             if !opens_ports {
                 expected.closed.clear();
             }
@@ -111,7 +118,7 @@ impl Job for Provision {
         let outcome = planned.outcome();
         planned.carry_out(&mut engine, tell).await?;
         engine.let_go().await;
-        let urls = if args.check { vec![] } else { urls(&host, &work.vars) };
+        let urls = if args.check { vec![] } else { urls(&host, work) };
         Ok(Ended { outcome, urls })
     }
 }
@@ -169,5 +176,6 @@ fn stack_of(
     let api = bundle::API.map(|api| Blob { key: api.key.to_owned(), size: api.size });
     let api = api.ok_or_else(|| Failure::usage("this build of hwctl carries no API binary"))?;
     let context = Context { address, folder: &work.folder, binary, api: &api };
-    stack(vars, facts, context, templates).map_err(|error| Failure::from_error(Exit::Usage, &error))
+    work.stack(vars, facts, context, templates)
+        .map_err(|error| Failure::from_error(Exit::Usage, &error))
 }

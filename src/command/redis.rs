@@ -13,7 +13,7 @@ use crate::cli::{RedisArgs, RedisCliArgs};
 use crate::engine::host_secret;
 use crate::event::Outcome;
 use crate::failure::{Exit, Failure};
-use crate::part::REDIS_PASSWORD;
+use crate::part::{Kinds, REDIS_PASSWORD};
 use crate::remote::{Engine, Tell};
 use crate::report::print_error;
 
@@ -21,13 +21,13 @@ use crate::report::print_error;
 const PART: &str = "redis";
 
 /// Runs `hwctl redis`: a session on one host, or one command on many.
-pub fn run(args: RedisArgs) -> Result<Exit> {
+pub fn run(kinds: Kinds, args: RedisArgs) -> Result<Exit> {
     if !args.command.is_empty() {
         let show = Show { json: args.json, diff: false, check: false };
         let hosts = args.hosts.clone();
-        return fleet::run(&hosts, show, Asking { exec: Exec::new(args.json), args });
+        return fleet::run(kinds, &hosts, show, Asking { exec: Exec::new(args.json), args });
     }
-    let works = hosts::find(&args.hosts, Needs::NoLookup, print_error)?;
+    let works = hosts::find(kinds, &args.hosts, Needs::NoLookup, print_error)?;
     let [work] = works.as_slice() else {
         return Err(Failure::usage("a session is on one host")
             .not_done("no host was contacted")

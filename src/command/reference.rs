@@ -7,17 +7,21 @@ use clap::{Arg, Command, CommandFactory as _};
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use clap_complete::env::{CompleteEnv, Shells};
 
+use super::{logs, names, restart};
 use crate::cli::{Cli, CompletionsArgs, ManArgs};
 use crate::failure::{Exit, Failure};
 use crate::inventory::{self, Sources};
+use crate::part::{HostView, Kinds};
 use crate::report::print;
+use crate::resource::Facts;
+use crate::spec::PartSpec;
 
 /// Set by the script of [`completions`] when the shell asks what could come next.
 const VARIABLE: &str = "HWCTL_COMPLETE";
 
 /// Answers a shell that asks what could come next, and ends the process. Returns if none asks.
-pub fn answer_shell() {
-    CompleteEnv::with_factory(completable).var(VARIABLE).complete();
+pub fn answer_shell(kinds: Kinds) {
+    CompleteEnv::with_factory(|| completable(Cli::command(), kinds)).var(VARIABLE).complete();
 }
 
 /// Runs `hwctl completions`.
@@ -34,25 +38,64 @@ pub fn completions(args: &CompletionsArgs) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-/// The command line with the names of hosts wherever it takes one.
-fn completable() -> Command {
-    with_host_names(Cli::command())
+/// The command line with the names that the inventory gives a meaning, wherever it takes one.
+fn completable(command: Command, kinds: Kinds) -> Command {
+    let complete = |arg: Arg| {
+        let name = arg.get_value_names().and_then(|names| names.first());
+        let candidates = match name.map(clap::builder::Str::as_str) {
+            Some("HOST") => ArgValueCandidates::new(host_names),
+            Some("PART") => ArgValueCandidates::new(move || part_names(kinds)),
+            Some("LOG") => {
+                ArgValueCandidates::new(move || with_all(logs::ALL, names::of_logs(parts(kinds))))
+            }
+            Some("SERVICE") => ArgValueCandidates::new(move || {
+                with_all(restart::ALL, names::of_restarts(parts(kinds)))
+            }),
+            _ => return arg,
+        };
+        arg.add(candidates)
+    };
+    command.mut_args(complete).mut_subcommands(|verb| completable(verb, kinds))
 }
 
-fn with_host_names(command: Command) -> Command {
-    let is_host = |arg: &Arg| arg.get_value_names().is_some_and(|names| names == ["HOST"]);
-    let complete = |arg: Arg| match is_host(&arg) {
-        true => arg.add(ArgValueCandidates::new(host_names)),
-        false => arg,
-    };
-    command.mut_args(complete).mut_subcommands(with_host_names)
+fn candidates(names: impl IntoIterator<Item = String>) -> Vec<CompletionCandidate> {
+    names.into_iter().map(CompletionCandidate::new).collect()
+}
+
+fn with_all(all: &str, names: Vec<String>) -> Vec<CompletionCandidate> {
+    candidates(names.into_iter().chain([all.to_owned()]))
 }
 
 /// The hosts of the inventory here. One that cannot be read has none to offer.
 fn host_names() -> Vec<CompletionCandidate> {
-    let inventory = inventory::load(&Sources { path: None, sets: Vec::new() });
+    let inventory = inventory::load(&Sources::default());
     let hosts = inventory.and_then(|inventory| inventory.hosts()).unwrap_or_default();
-    hosts.into_iter().map(|host| CompletionCandidate::new(host.name)).collect()
+    candidates(hosts.into_iter().map(|host| host.name))
+}
+
+fn part_names(kinds: Kinds) -> Vec<CompletionCandidate> {
+    let kinds_names = kinds.names().map(str::to_owned);
+    candidates(names::each_once(kinds_names.chain(parts(kinds).into_iter().map(|part| part.name))))
+}
+
+/// The parts of all hosts of the inventory here, or of a host that no inventory names. An inventory that cannot be
+/// read has none to offer.
+fn parts(kinds: Kinds) -> Vec<PartSpec> {
+    let Ok(inventory) = inventory::load(&Sources::default()) else { return Vec::new() };
+    let listed = inventory.hosts().unwrap_or_default();
+    let hosts = match listed.is_empty() {
+        true => inventory.select(&["localhost".to_owned()], None).unwrap_or_default(),
+        false => listed,
+    };
+    let (facts, fleet) = (Facts::unknown(), inventory.fleet().unwrap_or_default());
+    let known =
+        hosts.iter().filter_map(|host| Some((host, inventory.vars_without_lookup(host).ok()?)));
+    known
+        .flat_map(|(host, vars)| {
+            let view = HostView { vars: &vars, facts: &facts, fleet: &fleet, entry: Some(host) };
+            kinds.parts(&view)
+        })
+        .collect()
 }
 
 /// Runs `hwctl man`.

@@ -10,12 +10,13 @@ use super::provision::{load_templates, make_stack};
 use crate::cli::RenderArgs;
 use crate::event::{Outcome, What};
 use crate::failure::{Exit, Failure};
+use crate::part::Kinds;
 use crate::remote::{Engine, Tell};
 
 /// Runs `hwctl render`.
-pub fn run(args: RenderArgs) -> Result<Exit> {
+pub fn run(kinds: Kinds, args: RenderArgs) -> Result<Exit> {
     let hosts = args.hosts.clone();
-    fleet::run(&hosts, Show { json: args.json, diff: false, check: false }, args)
+    fleet::run(kinds, &hosts, Show { json: args.json, diff: false, check: false }, args)
 }
 
 impl Job for RenderArgs {

@@ -4,35 +4,44 @@ use anyhow::Result;
 
 use super::fleet::{self, Ended, Job, Show};
 use super::hosts::{Work, require_part};
+use super::names;
 use super::outside::{expected, urls};
 use super::run::{look_after, run_info};
 use super::sight::{Sight, web_ports};
-use crate::cli::{RestartArgs, RestartWhat};
+use crate::cli::RestartArgs;
 use crate::engine::protocol::RestartRequest;
 use crate::event::{Check, Outcome, What};
 use crate::failure::{Exit, Failure};
-use crate::part::parts;
+use crate::part::Kinds;
 use crate::remote::{Engine, Tell};
 use crate::spec::{PartSpec, Restart, endpoints_of, in_order, restart_of};
 
+/// The name for all that is restarted together.
+pub(super) const ALL: &str = "all";
 /// How many lines of a log a failure shows.
 const LOG_LINES: usize = 8;
 
 /// Runs `hwctl restart`.
-pub fn run(args: RestartArgs) -> Result<Exit> {
+pub fn run(kinds: Kinds, args: RestartArgs) -> Result<Exit> {
     let show = Show { json: args.json, diff: false, check: false };
     let hosts = args.hosts.clone();
-    fleet::run(&hosts, show, args)
+    fleet::run(kinds, &hosts, show, args)
 }
 
 impl Job for RestartArgs {
     fn begins(&self, works: &[Work]) -> Result<(), Failure> {
-        name(self.what).map_or(Ok(()), |name| require_part(works, name))
+        let mut known = names::of_restarts(works.iter().flat_map(Work::parts));
+        // A part that only other hosts have is told as such.
+        if !known.contains(&self.what) && works.iter().any(|work| work.knows_kind(&self.what)) {
+            return require_part(works, &self.what);
+        }
+        known.push(ALL.to_owned());
+        names::require_known("there is nothing to restart called", [&self.what], &known)
     }
 
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
-        let parts = parts(&work.vars);
-        let meant = meant(self.what, &parts);
+        let parts = work.parts();
+        let meant = meant(&self.what, &parts);
         if meant.is_empty() {
             return Ok(Outcome::Unchanged.into());
         }
@@ -42,31 +51,21 @@ impl Job for RestartArgs {
         }
         let host = engine.route.host.clone();
         engine.hang_up().await;
-        let urls = urls(&host, &work.vars);
+        let urls = urls(&host, work);
         Ok(Ended { outcome: Outcome::Restarted, urls })
     }
 }
 
-/// The name that the parts know it by; none for everything.
-fn name(what: RestartWhat) -> Option<&'static str> {
-    match what {
-        RestartWhat::Api => Some("api"),
-        RestartWhat::Nginx => Some("nginx"),
-        RestartWhat::Redis => Some("redis"),
-        RestartWhat::All => None,
-    }
-}
-
 /// What is meant, in the order of who requires whom.
-fn meant(what: RestartWhat, parts: &[PartSpec]) -> Vec<(&PartSpec, &Restart)> {
-    match name(what) {
-        Some(name) => restart_of(parts, name).into_iter().collect(),
-        None => in_order(parts)
-            .into_iter()
-            .flat_map(|part| part.restarts.iter().map(move |restart| (part, restart)))
-            .filter(|(_, restart)| restart.in_all)
-            .collect(),
+fn meant<'a>(what: &str, parts: &'a [PartSpec]) -> Vec<(&'a PartSpec, &'a Restart)> {
+    if what != ALL {
+        return restart_of(parts, what).into_iter().collect();
     }
+    in_order(parts)
+        .into_iter()
+        .flat_map(|part| part.restarts.iter().map(move |restart| (part, restart)))
+        .filter(|(_, restart)| restart.in_all)
+        .collect()
 }
 
 async fn restart(
@@ -83,12 +82,12 @@ async fn restart(
         restart: restart.clone(),
         run: run_info("restart"),
         patience_s: args.wait.into(),
-        endpoints: endpoints_of(&parts(&work.vars)),
+        endpoints: endpoints_of(&work.parts()),
     };
     let pins = engine.restart(request, tell).await?;
     let exposure = engine.exposure(tell).await?;
     let host = engine.route.host.clone();
-    let expected = expected(&host, &work.vars, &engine.facts, &exposure, Some(pins));
+    let expected = expected(&host, work, &engine.facts, &exposure, Some(pins));
     let sight = Sight::find(engine, &expected.endpoints).await;
     let mut wrong = look_after(&sight, &expected, &[], tell).await;
     let ports = web_ports(&sight, engine, &expected.endpoints, tell).await?;

@@ -8,13 +8,14 @@ use super::hosts::{Needs, Work};
 use crate::cli::RollbackArgs;
 use crate::engine::protocol::Goal;
 use crate::failure::{Exit, Failure};
+use crate::part::Kinds;
 use crate::remote::Tell;
 
 /// Runs `hwctl rollback`.
-pub fn run(args: RollbackArgs) -> Result<Exit> {
+pub fn run(kinds: Kinds, args: RollbackArgs) -> Result<Exit> {
     let hosts = args.back.plan.hosts.clone();
     let job = Rollback { run: args.run, back: Back::new(args.back, "rollback")? };
-    fleet::run(&hosts, job.back.show(), job)
+    fleet::run(kinds, &hosts, job.back.show(), job)
 }
 
 struct Rollback {

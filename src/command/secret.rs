@@ -11,7 +11,7 @@ use crate::cli::{RotateArgs, SecretArgs, SecretCommand};
 use crate::engine::protocol::Goal;
 use crate::event::{Action, Outcome, Planned};
 use crate::failure::{Exit, Failure};
-use crate::part::JWT_KEY;
+use crate::part::{JWT_KEY, Kinds};
 use crate::remote::{Engine, Tell};
 use crate::resource::Resource;
 use crate::spec::Scope;
@@ -20,11 +20,11 @@ use crate::spec::Scope;
 const TAG: &str = "api";
 
 /// Runs `hwctl secret`.
-pub fn run(args: SecretArgs) -> Result<Exit> {
+pub fn run(kinds: Kinds, args: SecretArgs) -> Result<Exit> {
     let SecretCommand::Rotate(args) = args.command;
     let show = Show { json: args.plan.json, diff: args.check, check: args.check };
     let hosts = args.plan.hosts.and(&args.named);
-    fleet::run(&hosts, show, Rotate(args))
+    fleet::run(kinds, &hosts, show, Rotate(args))
 }
 
 struct Rotate(RotateArgs);
@@ -48,8 +48,7 @@ impl Job for Rotate {
             }
         }
         let host = engine.route.host.clone();
-        let outside =
-            |facts: &_, exposure: &_, pins| expected(&host, &work.vars, facts, exposure, pins);
+        let outside = |facts: &_, exposure: &_, pins| expected(&host, work, facts, exposure, pins);
         let goal = Goal::Declared {
             resources: made.resources,
             parts: made.parts,

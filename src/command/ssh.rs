@@ -7,12 +7,13 @@ use anyhow::Result;
 use super::hosts::{self, Needs};
 use crate::cli::SshArgs;
 use crate::failure::{Exit, Failure};
+use crate::part::Kinds;
 use crate::report::print_error;
 
 /// Runs `hwctl ssh`: becomes ssh, whose exit code it has.
-pub fn run(mut args: SshArgs) -> Result<Exit> {
+pub fn run(kinds: Kinds, mut args: SshArgs) -> Result<Exit> {
     args.hosts.host.extend(args.name);
-    let works = hosts::find(&args.hosts, Needs::NoLookup, print_error)?;
+    let works = hosts::find(kinds, &args.hosts, Needs::NoLookup, print_error)?;
     let [work] = works.as_slice() else {
         let names: Vec<_> = works.iter().map(|work| work.target.name.as_str()).collect();
         return Err(Failure::usage("a login is on one host")

@@ -12,17 +12,17 @@ use crate::engine::Status;
 use crate::engine::protocol::Goal;
 use crate::event::{Check, Outcome, What};
 use crate::failure::{Exit, Failure};
-use crate::part::parts;
+use crate::part::Kinds;
 use crate::remote::{Engine, Tell};
 use crate::spec::Scope;
 
 /// Runs `hwctl status`.
-pub fn run(args: StatusArgs) -> Result<Exit> {
+pub fn run(kinds: Kinds, args: StatusArgs) -> Result<Exit> {
     if args.watch {
-        return watch::run(&args);
+        return watch::run(kinds, &args);
     }
     let hosts = args.hosts.and(&args.named);
-    fleet::run_to(&hosts, fleet::health_report(args.json), false, args)
+    fleet::run_to(kinds, &hosts, fleet::health_report(args.json), false, args)
 }
 
 impl Job for StatusArgs {
@@ -32,7 +32,7 @@ impl Job for StatusArgs {
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
         let mut engine = Engine::start(&work.target, tell).await?;
         let (goal, not_compared) = goal(work, &engine);
-        let Status { mut checks, .. } = engine.status(parts(&work.vars), goal, tell).await?;
+        let Status { mut checks, .. } = engine.status(work.parts(), goal, tell).await?;
         checks.extend(not_compared);
         engine.let_go().await;
         let outcome = match checks.iter().all(|check| check.ok) {

@@ -20,7 +20,7 @@ use crate::engine::Status;
 use crate::event::{Check, Outcome, What};
 use crate::failure::{Exit, Failure};
 use crate::inventory::Site;
-use crate::part::{HTTP, HTTPS, parts};
+use crate::part::{HTTP, HTTPS, Kinds};
 use crate::remote::{Engine, Tell};
 use crate::resource::Secret;
 use crate::spec::{endpoint_of, endpoints_of};
@@ -44,9 +44,9 @@ const HEADERS: [(&str, &str); 8] = [
 ];
 
 /// Runs `hwctl verify`.
-pub fn run(args: VerifyArgs) -> Result<Exit> {
+pub fn run(kinds: Kinds, args: VerifyArgs) -> Result<Exit> {
     let hosts = args.hosts.and(&args.named);
-    fleet::run_to(&hosts, fleet::health_report(args.json), false, args)
+    fleet::run_to(kinds, &hosts, fleet::health_report(args.json), false, args)
 }
 
 impl Job for VerifyArgs {
@@ -54,7 +54,7 @@ impl Job for VerifyArgs {
 
     async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
         let mut engine = Engine::start(&work.target, tell).await?;
-        let parts = parts(&work.vars);
+        let parts = work.parts();
         let Status { checks, pins } = engine.status(parts.clone(), None, tell).await?;
         let endpoints = endpoints_of(&parts);
         let serves = !endpoints.is_empty();
@@ -67,7 +67,7 @@ impl Job for VerifyArgs {
         let exposure = engine.exposure(tell).await?;
         let sight = Sight::find(&engine, &endpoints).await;
         sight.tell(tell);
-        let expected = expected(&host, &work.vars, &facts, &exposure, Some(pins));
+        let expected = expected(&host, work, &facts, &exposure, Some(pins));
         let mut seen = sight.look(expected).await;
         seen.extend(web_ports(&sight, &mut engine, &endpoints, tell).await?);
         // A host that serves nothing shows only from within whether it is healthy.

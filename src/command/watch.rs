@@ -12,7 +12,7 @@ use super::{fleet, status};
 use crate::cli::StatusArgs;
 use crate::event::Check;
 use crate::failure::{Exit, Failure};
-use crate::part::parts;
+use crate::part::Kinds;
 use crate::remote::{Engine, interrupt};
 use crate::report::{HostHealth, Style, document, health_lines, print};
 
@@ -26,8 +26,8 @@ const ENTER: &str = "\x1b[?1049h\x1b[?25l";
 const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 
 /// Looks until Ctrl-C; the exit code is that of the last look.
-pub(super) fn run(args: &StatusArgs) -> Result<Exit> {
-    let works = hosts::find(&args.hosts.and(&args.named), Needs::NoLookup, |_| ())?;
+pub(super) fn run(kinds: Kinds, args: &StatusArgs) -> Result<Exit> {
+    let works = hosts::find(kinds, &args.hosts.and(&args.named), Needs::NoLookup, |_| ())?;
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(watch(works, args.json))
 }
@@ -88,7 +88,7 @@ async fn look(
         true => status::goal(work, &engine),
         false => (None, None),
     };
-    let mut found = engine.status(parts(&work.vars), goal, &|_| ()).await?;
+    let mut found = engine.status(work.parts(), goal, &|_| ()).await?;
     found.checks.extend(not_compared);
     *session = Some(engine);
     if with_drift {

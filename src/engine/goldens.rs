@@ -9,11 +9,11 @@ use serde_bytes::ByteBuf;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::format::Format;
-use super::journal;
-use super::manifest::{Manifest, Owned};
-use super::renewal;
-use super::specs;
+use crate::engine::plan::renewal;
+use crate::engine::record::format::Format;
+use crate::engine::record::journal;
+use crate::engine::record::manifest::{Manifest, Owned};
+use crate::engine::record::specs;
 use crate::event::RunOutcome;
 use crate::resource::{Host, decode, encode};
 

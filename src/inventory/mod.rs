@@ -5,10 +5,12 @@ mod check;
 mod connection;
 mod fields;
 mod files;
+mod fleet;
 mod folders;
 mod groups;
 mod load;
 mod merge;
+mod names;
 mod node;
 mod password;
 mod pattern;
@@ -25,6 +27,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value as Json};
 
+pub use fleet::{Fleet, Peer};
+pub use place::nearest;
 pub use trust::require_own;
 pub use vars::{
     Api, Auto, Firewall, Interval, Logrotate, Network, OpenPort, Port, Protocol, Redis, Role, Site,
@@ -178,10 +182,10 @@ fn parse_set(set: &str) -> Result<Set, Problem> {
     };
     let path: Vec<_> = key.split('.').map(str::to_owned).collect();
     if path.iter().any(String::is_empty) {
-        let message = format!("`--set` takes keys with dots between, not `{}`", load::shown(key));
+        let message = format!("`--set` takes keys with dots between, not `{}`", names::shown(key));
         return Err(Problem::nowhere(message).hint("such as `--set redis.port=6380`"));
     }
-    let source = Source::argument(&load::shown(key), value);
+    let source = Source::argument(&names::shown(key), value);
     let start = place::Extent { line: 1, column: 1, end_line: 1, end_column: 2 };
     let node = load::parse(&source)?.unwrap_or_else(|| Node::new(Value::Null, source.at(start)));
     Ok(Set { path, node })
@@ -309,8 +313,8 @@ impl Inventory {
             }
         }
         if self.graph.find_group(name).is_some() || name.contains(['*', '?', ',']) {
-            return Err(Failure::usage(format!("`--host {}` is not one host", load::shown(name)))
-                .hint(format!("use `--limit '{}'`", load::shown(name))));
+            return Err(Failure::usage(format!("`--host {}` is not one host", names::shown(name)))
+                .hint(format!("use `--limit '{}'`", names::shown(name))));
         }
         Ok(None)
     }
@@ -325,7 +329,7 @@ impl Inventory {
     }
 
     fn unlisted(&self, name: &str) -> Result<Host, Failure> {
-        groups::usable(name).map_err(|message| Failure::usage(format!("--host: {message}")))?;
+        names::usable(name).map_err(|message| Failure::usage(format!("--host: {message}")))?;
         if let Some((user, address)) = name.split_once('@') {
             return Err(Failure::usage(format!("`--host {name}` names a user"))
                 .hint(format!("use `--host {address} --user {user}`")));

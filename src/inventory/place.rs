@@ -268,7 +268,8 @@ pub(super) fn failure(mut problems: Vec<Problem>) -> Failure {
 }
 
 /// The name that was likely meant, of those that are `known`.
-pub(super) fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+#[must_use]
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = name.to_lowercase().replace('-', "_");
     let allowed = 1 + name.chars().count() / 4;
     known

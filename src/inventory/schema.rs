@@ -4,7 +4,8 @@ use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 
 use super::fields::{Field, Fields, Reader};
-use super::load::{parse, shown};
+use super::load::parse;
+use super::names::shown;
 use super::node::{Entry, Node, Value, get};
 use super::password::Passwords;
 use super::place::{Problem, Source, nearest};
@@ -14,6 +15,8 @@ use super::vars::{
 };
 use super::{Lookup, Warning, check, folders};
 
+/// The variable that says what a host is for.
+pub(super) const ROLES: &str = "roles";
 /// The stack's variables.
 const KEYS: [&str; 9] =
     ["roles", "app_dir", "server_names", "tls", "sites", "api", "redis", "firewall", "logrotate"];
@@ -120,7 +123,7 @@ impl<'a> Schema<'a> {
     /// All of it; `None` when there are problems.
     pub(super) fn vars(&mut self, root: &Node) -> Option<Vars> {
         let root = Fields { node: root, path: "" };
-        let roles = self.part(root, "roles", Self::roles);
+        let roles = self.part(root, ROLES, Self::roles);
         self.serves = roles.as_ref().is_none_or(|roles| roles.contains(&Role::Web));
         let app_dir = self.part(root, "app_dir", Self::own_folder);
         let server_names = self.part(root, "server_names", |schema, field| {
@@ -148,6 +151,11 @@ impl<'a> Schema<'a> {
             firewall: firewall?,
             logrotate: logrotate?,
         })
+    }
+
+    /// What the host is for; `None` when there are problems.
+    pub(super) fn roles_of(&mut self, root: &Node) -> Option<Vec<Role>> {
+        self.part(Fields { node: root, path: "" }, ROLES, Self::roles)
     }
 
     /// The value of a key that must be there.

@@ -46,6 +46,12 @@ pub enum Role {
 impl Role {
     /// All roles by their names in the inventory.
     pub const NAMES: [(&str, Self); 2] = [("web", Self::Web), ("redis", Self::Redis)];
+
+    /// Its name in the inventory.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, role)| *role == self).map_or("", |(name, _)| name)
+    }
 }
 
 /// How port 443 gets its certificate.

@@ -1,4 +1,4 @@
-//! The kinds of parts that a host can have: a folder and a line in [`KINDS`] each.
+//! The kinds of parts that a host can have: a folder and a line in [`BUILTIN`] each.
 //!
 //! A kind has two halves. The operator's half makes resources and a spec from vars and facts. The host's half,
 //! below `host`, is a driver, which the engine finds by its name.
@@ -13,38 +13,76 @@ mod sites;
 mod tls;
 mod upkeep;
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::Result;
 
-use crate::engine::Drivers;
-use crate::inventory::{Role, Vars};
-use crate::resource::Facts;
+use crate::engine::{Driver, Drivers};
+use crate::failure::Failure;
+use crate::inventory::Role;
 use crate::spec::PartSpec;
 
 pub use api::{API_LINK, JWT_KEY};
-use build::{Builder, Contributions, HostView};
-pub use build::{Context, RenderedFile, Stack, Templates, Upload, template_sources};
-pub use nginx::{HTTP, HTTPS};
+pub use build::{
+    Builder, CertificateAt, Context, Contributions, HostView, Names, Offer, Package, Refusals,
+    RenderedFile, Route, RouteTarget, Slot, Stack, Templates, Upload, Upstream, template_sources,
+};
+pub use nginx::{HTTP, HTTPS, log_files, page, question};
 pub use redis::REDIS_PASSWORD;
 
-/// The operator's half of a kind of part.
-struct PartKind {
-    /// The name of its part, which `--only` and `--skip` take.
-    name: &'static str,
-    /// The roles that bring it. None for what every host has.
-    roles: &'static [Role],
-    /// Adds what it offers to other parts.
-    contribute: fn(&HostView<'_>, &mut Contributions),
-    /// Says what is known of its part beyond its resources.
-    describe: fn(&HostView<'_>, &Contributions, &mut PartSpec),
-    /// Declares its resources, in the order in which they are made.
-    declare: fn(&Contributions, &mut Builder<'_>) -> Result<()>,
+/// A kind of part: how hwctl sets up such parts and looks after them. The functions of the operator's half are
+/// called once for each part, and know its name from what they are given.
+#[derive(Clone, Copy, Debug)]
+pub struct PartKind {
+    /// The name of the kind.
+    pub name: &'static str,
+    /// The roles that bring its parts. Without any, every host has them.
+    pub roles: &'static [Role],
+    /// Which parts of the kind a host has.
+    pub parts: Parts,
+    /// The contributions of others that its parts take.
+    pub takes: &'static [Slot],
+    /// The code on the host, where data alone does not do.
+    pub driver: Option<&'static dyn Driver>,
+    /// Adds what a part offers to others.
+    pub contribute: fn(&HostView<'_>, &mut Contributions),
+    /// Says what is known of a part beyond its resources.
+    pub describe: fn(&HostView<'_>, &Contributions, &mut PartSpec),
+    /// Declares the resources of a part, in the order in which they are made.
+    pub declare: fn(&Contributions, &mut Builder<'_>) -> Result<()>,
 }
 
-/// All kinds, in the order in which their parts are made. The firewall is the last one, since it alone could
-/// lock the operator out.
-const KINDS: [PartKind; 8] = [
+/// Which parts of a kind a host has.
+#[derive(Clone, Copy, Debug)]
+pub enum Parts {
+    /// One, with the name of its kind.
+    One,
+    /// One for each of these names.
+    Named(fn(&HostView<'_>) -> Vec<String>),
+}
+
+impl PartKind {
+    /// The names of its parts on a host.
+    fn names(&self, view: &HostView<'_>) -> Vec<String> {
+        match self.parts {
+            _ if !self.is_brought_by(&view.vars.roles) => Vec::new(),
+            Parts::One => vec![self.name.to_owned()],
+            Parts::Named(names) => names(view),
+        }
+    }
+
+    fn is_brought_by(&self, roles: &[Role]) -> bool {
+        self.roles.is_empty() || self.roles.iter().any(|role| roles.contains(role))
+    }
+}
+
+/// The kinds of parts that a build of hwctl has, in the order in which their parts are made.
+#[derive(Clone, Copy, Debug)]
+pub struct Kinds(&'static [PartKind]);
+
+/// hwctl's own kinds. The firewall is the last one, since it alone could lock the operator out.
+const BUILTIN: [PartKind; 8] = [
     packages::KIND,
     tls::KIND,
     sites::KIND,
@@ -55,35 +93,6 @@ const KINDS: [PartKind; 8] = [
     firewall::KIND,
 ];
 
-/// The kinds that the roles of a host bring.
-fn kinds_of(vars: &Vars) -> impl Iterator<Item = PartKind> {
-    let is_brought = |kind: &PartKind| {
-        kind.roles.is_empty() || kind.roles.iter().any(|role| vars.roles.contains(role))
-    };
-    KINDS.into_iter().filter(is_brought)
-}
-
-/// The names of the parts, in the order in which they are made.
-pub const TAGS: [&str; KINDS.len()] = {
-    let mut names = [""; KINDS.len()];
-    let mut index = 0;
-    while index < KINDS.len() {
-        names[index] = KINDS[index].name;
-        index += 1;
-    }
-    names
-};
-
-/// The drivers of all kinds of parts.
-pub const DRIVERS: Drivers = Drivers(&[
-    &api::host::Api,
-    &firewall::host::Firewall,
-    &nginx::host::Nginx,
-    &redis::host::Redis,
-    &tls::host::Tls,
-    &upkeep::host::Upkeep,
-]);
-
 /// The secrets that hosts make for themselves, by the names that templates ask for them.
 const HOST_SECRETS: &[&str] = &[JWT_KEY, REDIS_PASSWORD];
 
@@ -92,58 +101,119 @@ pub fn load_templates(overrides: &Path) -> Result<Templates> {
     Templates::load(overrides, HOST_SECRETS)
 }
 
-/// The parts of a host as far as they are known before it is contacted.
-#[must_use]
-pub fn parts(vars: &Vars) -> Vec<PartSpec> {
-    parts_on(vars, &Facts::unknown())
-}
-
-/// The parts of a host.
-#[must_use]
-pub fn parts_on(vars: &Vars, facts: &Facts) -> Vec<PartSpec> {
-    let view = HostView { vars, facts };
-    described(&view, &offered(&view))
-}
-
-/// What one host should have.
-pub fn stack(
-    vars: &Vars,
-    facts: &Facts,
-    context: Context<'_>,
-    templates: &Templates,
-) -> Result<Stack> {
-    if vars.roles.contains(&Role::Web) {
-        sites::check(vars)?;
+impl Kinds {
+    /// hwctl's own kinds.
+    #[must_use]
+    pub fn builtin() -> Self {
+        Self(&BUILTIN)
     }
-    let view = HostView { vars, facts };
-    let mut offered = offered(&view);
-    offered.names = tls::names(vars, facts, context.address)?;
-    let made = Stack::of(described(&view, &offered), &offered);
-    let mut builder = Builder { vars, facts, context, templates, made, part: "" };
-    for kind in kinds_of(vars) {
-        builder.part = kind.name;
-        (kind.declare)(&offered, &mut builder)?;
+
+    /// These kinds and one more, whose parts are made right before the firewall.
+    #[must_use]
+    pub fn with(self, kind: PartKind) -> Self {
+        let mut kinds = self.0.to_vec();
+        kinds.insert(kinds.len().saturating_sub(1), kind);
+        // The table lives as long as the process, like the built-in one.
+        Self(kinds.leak())
     }
-    builder.made.refuse_twins()?;
-    Ok(builder.made)
-}
 
-fn offered(view: &HostView<'_>) -> Contributions {
-    let mut offered = Contributions::default();
-    for kind in kinds_of(view.vars) {
-        (kind.contribute)(view, &mut offered);
+    /// The names of the kinds.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|kind| kind.name)
     }
-    offered
+
+    /// The drivers of all kinds, for the engine of this process.
+    #[must_use]
+    pub fn drivers(self) -> Drivers {
+        let drivers: Vec<_> = self.0.iter().filter_map(|kind| kind.driver).collect();
+        Drivers(drivers.leak())
+    }
+
+    /// The parts of a host, as far as `view` knows it.
+    #[must_use]
+    pub fn parts(self, view: &HostView<'_>) -> Vec<PartSpec> {
+        self.described(view, &self.offered(view))
+    }
+
+    /// What one host should have.
+    pub fn stack(
+        self,
+        view: &HostView<'_>,
+        context: Context<'_>,
+        templates: &Templates,
+    ) -> Result<Stack> {
+        let mut offered = self.offered(view);
+        offered.require_apart()?;
+        self.require_takers(view, &offered)?;
+        offered.names = tls::names(view.vars, view.facts, context.address)?;
+        let parts = self.described(view, &offered);
+        refuse_namesakes(&parts)?;
+        let made = Stack::of(parts, &offered);
+        let HostView { vars, facts, fleet, .. } = *view;
+        let part = String::new();
+        let mut builder = Builder { vars, facts, fleet, context, templates, made, part };
+        for (kind, name) in self.parts_of(view) {
+            builder.part = name;
+            (kind.declare)(&offered, &mut builder)?;
+        }
+        builder.made.refuse_twins()?;
+        Ok(builder.made)
+    }
+
+    /// The parts of a host by their names, each with its kind.
+    fn parts_of(self, view: &HostView<'_>) -> impl Iterator<Item = (&'static PartKind, String)> {
+        let named =
+            |kind: &'static PartKind| kind.names(view).into_iter().map(move |name| (kind, name));
+        self.0.iter().flat_map(named)
+    }
+
+    fn offered(self, view: &HostView<'_>) -> Contributions {
+        let mut offered = Contributions::default();
+        for (kind, name) in self.parts_of(view) {
+            offered.part = name;
+            (kind.contribute)(view, &mut offered);
+        }
+        offered
+    }
+
+    /// Refuses what a part offers on a host where no part takes it.
+    fn require_takers(self, view: &HostView<'_>, offered: &Contributions) -> Result<(), Failure> {
+        let on_host = self.0.iter().filter(|kind| kind.is_brought_by(&view.vars.roles));
+        let takers: Vec<Slot> = on_host.flat_map(|kind| kind.takes).copied().collect();
+        let Some((what, slot)) = offered.untaken(&takers) else { return Ok(()) };
+        let taker = self.0.iter().find(|kind| kind.takes.contains(&slot));
+        let place = view.place(&["roles"]).map(|place| format!(" ({place})")).unwrap_or_default();
+        let failure = Failure::usage(format!("{what}, and no part of the host takes it"))
+            .not_done("nothing was changed");
+        let Some(taker) = taker else { return Err(failure) };
+        let roles: Vec<_> = taker.roles.iter().map(|role| format!("`{}`", role.name())).collect();
+        Err(failure.hint(format!(
+            "`{}` would: it comes with {} in `roles`{place}",
+            taker.name,
+            roles.join(" or ")
+        )))
+    }
+
+    fn described(self, view: &HostView<'_>, offered: &Contributions) -> Vec<PartSpec> {
+        let spec = |(kind, name): (&PartKind, String)| {
+            let driver = kind.driver.map(|driver| driver.name().to_owned());
+            let mut spec = PartSpec { name, driver, ..PartSpec::default() };
+            (kind.describe)(view, offered, &mut spec);
+            spec
+        };
+        self.parts_of(view).map(spec).collect()
+    }
 }
 
-fn described(view: &HostView<'_>, offered: &Contributions) -> Vec<PartSpec> {
-    let spec = |kind: PartKind| {
-        let mut spec = PartSpec { name: kind.name.to_owned(), ..PartSpec::default() };
-        (kind.describe)(view, offered, &mut spec);
-        spec
-    };
-    kinds_of(view.vars).map(spec).collect()
+/// Two parts of one name could not be told apart on the host.
+fn refuse_namesakes(parts: &[PartSpec]) -> Result<(), Failure> {
+    let mut seen = HashSet::new();
+    let Some(second) = parts.iter().find(|part| !seen.insert(&part.name)) else { return Ok(()) };
+    Err(Failure::usage(format!("two parts are called `{}`", second.name))
+        .hint("give one of them another name"))
 }
 
+#[cfg(test)]
+mod kind_tests;
 #[cfg(test)]
 mod tests;

@@ -6,6 +6,8 @@ use std::fs;
 
 use super::*;
 use crate::failure::Failure;
+use crate::inventory::{Fleet, Vars};
+use crate::resource::Facts;
 use crate::resource::{Blob, Content, File, Part, Resource, Version};
 use crate::spec::Look;
 
@@ -24,7 +26,7 @@ firewall: { allow: [{ port: 80/tcp }, { port: 443/tcp }], exclusive: false }
 logrotate: { keep: 14, every: daily }
 "#;
 
-fn vars(change: impl FnOnce(&mut Vars)) -> Vars {
+pub(super) fn vars(change: impl FnOnce(&mut Vars)) -> Vars {
     let mut vars = serde_yaml::from_str(DEFAULTS).unwrap();
     change(&mut vars);
     vars
@@ -49,27 +51,32 @@ fn facts(os: &str, version: &str, nginx: Option<Version>) -> Facts {
     }
 }
 
-fn debian_13() -> Facts {
+pub(super) fn debian_13() -> Facts {
     facts("debian", "13", Some(Version(1, 26, 3)))
+}
+
+fn view<'a>(vars: &'a Vars, facts: &'a Facts, fleet: &'a Fleet) -> HostView<'a> {
+    HostView { vars, facts, fleet, entry: None }
 }
 
 fn made_in(vars: &Vars, facts: &Facts, folder: &Path) -> Result<Stack> {
     let api = Blob { key: "0123456789abcdef".to_owned(), size: 1 };
     let binary = Path::new("/usr/local/lib/hwctl/hwctl");
     let context = Context { address: "37.9.53.237", folder, binary, api: &api };
-    stack(vars, facts, context, &load_templates(&folder.join("templates"))?)
+    let templates = load_templates(&folder.join("templates"))?;
+    Kinds::builtin().stack(&view(vars, facts, &Fleet::default()), context, &templates)
 }
 
 fn made(vars: &Vars, facts: &Facts) -> Result<Stack> {
     made_in(vars, facts, Path::new("/nonexistent"))
 }
 
-fn text(stack: &Stack, path: &str) -> String {
+pub(super) fn text(stack: &Stack, path: &str) -> String {
     let file = stack.render().into_iter().find(|file| file.path == Path::new(path));
     file.unwrap_or_else(|| panic!("no file `{path}`")).text.unwrap()
 }
 
-fn message(made: Result<Stack>) -> String {
+pub(super) fn message(made: Result<Stack>) -> String {
     let failure = Failure::from(made.expect_err("is refused"));
     format!("{failure} {}", failure.why.join(" "))
 }
@@ -150,7 +157,7 @@ fn every_part_has_a_tag_that_only_and_skip_know() {
     let made = made(&vars(|_| ()), &debian_13()).unwrap();
     let mut tags: Vec<&str> = made.resources.iter().map(|d| d.tag.as_str()).collect();
     tags.dedup();
-    assert_eq!(tags, TAGS);
+    assert_eq!(tags, Kinds::builtin().names().collect::<Vec<_>>());
 }
 
 #[test]
@@ -300,8 +307,11 @@ fn hostile_vars_are_refused() {
         (|v| v.sites.get_mut("site1").unwrap().path = "/a\n}".into(), "served under"),
         (|v| v.sites.get_mut("site1").unwrap().path = "/a/../b".into(), "served under"),
         (|v| v.sites.get_mut("site1").unwrap().path = "/a$host".into(), "'$'"),
-        (|v| v.sites.get_mut("site1").unwrap().path = "/flask/x".into(), "the API's"),
-        (|v| v.sites.get_mut("site1").unwrap().path = "/close".into(), "and so is another"),
+        (|v| v.sites.get_mut("site1").unwrap().path = "/flask/x".into(), "an application's"),
+        (
+            |v| v.sites.get_mut("site1").unwrap().path = "/close".into(),
+            "two routes have the path `/close`",
+        ),
         (|v| v.sites.get_mut("site1").unwrap().root = "/var/a\n".into(), "'\\n'"),
         (|v| v.sites.get_mut("site1").unwrap().root = "/etc".into(), "its pages in"),
         (|v| v.sites.get_mut("site1").unwrap().root = "/var/www/main".into(), "made twice"),
@@ -365,7 +375,7 @@ fn with_roles(roles: &[Role]) -> Stack {
     made(&vars(|vars| vars.roles = roles.to_vec()), &debian_13()).unwrap()
 }
 
-fn names(stack: &Stack) -> Vec<&str> {
+pub(super) fn names(stack: &Stack) -> Vec<&str> {
     stack.parts.iter().map(|part| part.name.as_str()).collect()
 }
 
@@ -418,7 +428,8 @@ fn both_roles_in_any_order_are_the_whole_stack() {
         with_roles(&[Role::Redis, Role::Web]).resources,
         with_roles(&[Role::Web, Role::Redis]).resources
     );
-    assert_eq!(names(&with_roles(&[Role::Web, Role::Redis])), TAGS);
+    let kinds: Vec<_> = Kinds::builtin().names().collect();
+    assert_eq!(names(&with_roles(&[Role::Web, Role::Redis])), kinds);
 }
 
 #[test]

@@ -19,8 +19,8 @@ use crate::engine::protocol::{BINARY_FOLDER, CLIENT_GREETING, ENGINE_GREETING};
 use crate::failure::{Exit, Failure};
 use crate::resource::{file_digest, identity, write_atomic};
 
-/// A link of the stack to the version that the host's own commands and timers run.
-const LINK: &str = "/usr/local/bin/check-flask";
+/// Where the host's own commands and timers name the version that they run.
+const USERS: [&str; 2] = ["/usr/local/bin", "/etc/systemd/system"];
 /// What the host says when no program may run where hwctl is put.
 const NO_EXEC: &str = "hwctl: no program may run here";
 /// How much of the host's complaints is read, in bytes.
@@ -318,9 +318,10 @@ async fn upload(
     Err(failure)
 }
 
-/// Keeps the two newest other versions, and the one that the host's own commands and timers run.
+/// Keeps the two newest other versions, and those that the host's own commands and timers run.
 fn upload_script(target: &Target, binary: &Binary) -> String {
     let (path, key) = (binary.path(), &binary.key);
+    let [commands, units] = USERS;
     let root = sudo::words(target).join(" ");
     format!(
         "sh -c 'LC_ALL=C; export LC_ALL; set -- {root}; [ \"$(id -u)\" = 0 ] && set --; \
@@ -328,8 +329,10 @@ fn upload_script(target: &Target, binary: &Binary) -> String {
          trap \\\"rm -f \\$t\\\" EXIT; : > \\$t; chmod 755 \\$t; \
          [ -x \\$t ] || {{ echo {NO_EXEC} >&2; exit 1; }}; gzip -dc > \\$t; \
          echo {key}  \\$t | sha256sum -c --quiet; chmod 755 \\$t; sync \\$t; mv \\$t {path}; \
-         cd {BINARY_FOLDER}; own=\\$(readlink {LINK} || :); \
-         ls -t hwctl-* | grep -vxF \\\"\\${{own##*/}}\\\" | tail -n +4 | xargs -r rm -f; \
+         cd {BINARY_FOLDER}; \
+         used=\\$({{ readlink {commands}/*; cat {units}/*.service; }} 2>/dev/null \
+         | grep -oE \\\"hwctl-[0-9a-f]+\\\" || :); \
+         ls -t hwctl-* | grep -vxF \\\"\\$used\\\" | tail -n +4 | xargs -r rm -f; \
          echo hwctl uploaded\"'"
     )
 }

@@ -28,15 +28,15 @@ pub use host::{BlobSource, Host, Outcome, Progress, StartRecord, last_lines};
 pub use kinds::certificate::{
     Certificate, CertificateInfo, CertificateState, certificate_info, expiry, fingerprint,
 };
-pub use kinds::container::redis::RedisData;
-pub use kinds::container::{Container, ContainerState, Mount, MountSource, PublishedPort, redis};
+pub use kinds::container;
+pub use kinds::container::{Container, ContainerState, Mount, MountSource, PublishedPort};
 pub use kinds::directory::{Directory, DirectoryState};
 pub use kinds::file::content::{Content, Part};
 pub use kinds::file::json_settings::JsonSettings;
 pub use kinds::file::{Absent, File};
 pub use kinds::firewall::{
     Exposure, Firewall, FirewallPort, FirewallState, Opening, Transport, exposure,
-    is_firewall_loaded, may_load_rules_any_time,
+    firewall_package, is_firewall_loaded, reload_firewall,
 };
 pub use kinds::host_secret::{HostSecret, HostSecretState};
 pub use kinds::image::{Image, ImageState};

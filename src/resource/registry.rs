@@ -294,8 +294,30 @@ pub fn keep_for_next_run(host: &Host) {
 /// A resource in its stack: with the tag that `--only` and `--skip` know it by.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Declared {
-    /// The part of the stack it belongs to, such as `nginx`.
+    /// The part that it belongs to, such as `nginx`: the first one that declares it.
     pub tag: String,
     /// The resource.
     pub resource: Resource,
+    /// The other parts that declare it too.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shared_with: Vec<String>,
+}
+
+impl Declared {
+    /// A resource of one part.
+    pub fn new(tag: impl Into<String>, resource: impl Into<Resource>) -> Self {
+        Self { tag: tag.into(), resource: resource.into(), shared_with: Vec::new() }
+    }
+
+    /// Adds a part that declares it too.
+    pub fn share_with(&mut self, part: &str) {
+        if !self.parts().any(|known| known == part) {
+            self.shared_with.push(part.to_owned());
+        }
+    }
+
+    /// The parts that declare it.
+    pub fn parts(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.tag).chain(&self.shared_with).map(String::as_str)
+    }
 }

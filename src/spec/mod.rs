@@ -6,6 +6,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::resource::Declared;
+
 /// One part of a host, such as the API. What its resources say is not repeated here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -100,6 +102,12 @@ impl Scope {
             Self::Only(parts) => names(parts),
             Self::Except(parts) => !names(parts),
         }
+    }
+
+    /// Whether a resource is meant: one of its parts is.
+    #[must_use]
+    pub fn means(&self, declared: &Declared) -> bool {
+        declared.parts().any(|part| self.has(part))
     }
 }
 

@@ -173,6 +173,10 @@ fn what_failed_stays_for_a_look(host: &Provisioned) {
 fn the_version_of_the_hosts_own_commands_stays(host: &Provisioned) {
     use std::io::Write as _;
 
+    // A unit of the host runs one that no command does.
+    let (unit, named) =
+        ("/etc/systemd/system/own.service", "/usr/local/lib/hwctl/hwctl-00000000000000aa");
+    host.sh(&format!("echo 'ExecStart={named} x' >{unit}; touch -d 2020-01-01 {named}"));
     let own = env!("CARGO_BIN_EXE_hwctl");
     let other = host.folder().join("hwctl");
     std::fs::copy(own, &other).unwrap();
@@ -181,7 +185,9 @@ fn the_version_of_the_hosts_own_commands_stays(host: &Provisioned) {
         file.write_all(b"another version").unwrap();
         ok(host.hwctl("history", &["--host-binary", other.to_str().unwrap()]));
     }
-    assert_eq!(host.sh("ls /usr/local/lib/hwctl/hwctl-* | wc -l"), "4");
+    assert_eq!(host.sh("ls /usr/local/lib/hwctl/hwctl-* | wc -l"), "5");
+    assert!(host.sh_ok(&format!("test -e {named}")), "its unit would not start any more");
+    host.sh(&format!("rm {named} {unit}"));
     assert!(host.sh_ok("check-flask"));
 }
 

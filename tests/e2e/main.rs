@@ -49,6 +49,7 @@ mod secrets;
 mod takeover;
 mod trees;
 mod way_on;
+mod words;
 
 /// Tests that take long come first, so that the last ones to run are short.
 const TESTS: &[&[harness::Case]] = &[
@@ -91,6 +92,7 @@ const TESTS: &[&[harness::Case]] = &[
     hostile::streams::TESTS,
     hostile::values::TESTS,
     way_on::TESTS,
+    words::TESTS,
     lab::TESTS,
     redis_data::TESTS,
     reference::TESTS,

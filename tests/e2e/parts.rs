@@ -171,7 +171,8 @@ fn what_the_part_breaks_does(host: &Provisioned) {
     let template = fs::read_to_string("templates/nginx/homework").unwrap();
     let folder = host.folder().join("templates/nginx");
     fs::create_dir_all(&folder).unwrap();
-    let broken = template.replace("location ^~ /flask/ {", "location ^~ /elsewhere/ {");
+    let broken = template
+        .replace("location ^~ {{ app.path_with_slash | nginx }} {", "location ^~ /elsewhere/ {");
     assert!(broken != template, "the template has another place for the API");
     fs::write(folder.join("homework"), broken).unwrap();
     let (code, events) = host.hwctl("provision", &["--only", "nginx"]);
@@ -189,10 +190,18 @@ fn what_the_part_breaks_does(host: &Provisioned) {
 }
 
 fn wrong_tags_are_refused(host: &Provisioned) {
-    let output = host.command("provision", &["--only", "site"]).output().unwrap();
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2));
-    assert!(told.contains("similar value") && told.contains("'sites'"), "{told}");
+    for (args, near) in [(["--only", "site"], "`sites`"), (["--skip", "sites,ngnix"], "`nginx`")] {
+        let (code, events) = host.hwctl("provision", &args);
+        assert_eq!(code, 2, "{events:#?}");
+        let told = failure(&events);
+        assert!(told.contains("there is no part `") && told.contains(near), "{told}");
+        assert!(told.contains("There are packages, tls, sites, nginx, redis, api"), "{told}");
+        assert!(told.contains("no host was contacted"), "{told}");
+    }
+    let (code, events) = host.hwctl("restart", &["ngnix"]);
+    assert_eq!(code, 2, "{events:#?}");
+    let told = failure(&events);
+    assert!(told.contains("`ngnix`") && told.contains("did you mean `nginx`?"), "{told}");
     let output = host.command("plan", &["--only", "sites", "--skip", "sites"]).output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{told}");

@@ -88,6 +88,8 @@ fn completions_and_man_pages_know_every_verb() {
         ),
         (&["cert", "renew", "--if"], &["--if-expires-within"], &[]),
         (&["plan", "--only", ""], &["packages", "nginx"], &[]),
+        (&["restart", ""], &["api", "nginx", "redis", "all"], &["web1"]),
+        (&["logs", ""], &["site1", "flask", "api", "all"], &["web1"]),
         (&["status", ""], &["web1", "web2"], &[]),
         (&["logs", "--host", "web"], &["web1", "web2"], &["all"]),
         (&["ssh", ""], &["web1", "web2"], &[]),

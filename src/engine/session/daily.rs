@@ -6,18 +6,19 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::Session;
 use crate::client::Pins;
-use crate::engine::doctor;
-use crate::engine::drift;
+use crate::engine::driver::dump::{Dump, MAX_COPY_BYTES, check_copy};
 use crate::engine::driver::{Case, Driver};
-use crate::engine::dump::{Dump, MAX_COPY_BYTES, check_copy};
-use crate::engine::journal::{self, Journal};
-use crate::engine::lock::Lock;
-use crate::engine::logs::{Logs, LogsRequest, tail};
-use crate::engine::manifest::Manifest;
-use crate::engine::protocol::{CHUNK, Goal, Reply, Request, RestartRequest, Restore};
-use crate::engine::renewal;
-use crate::engine::restart::restart;
-use crate::engine::status::{Status, status};
+use crate::engine::inspect::doctor;
+use crate::engine::inspect::drift;
+use crate::engine::inspect::logs::{Logs, tail};
+use crate::engine::inspect::status::status;
+use crate::engine::plan::renewal;
+use crate::engine::protocol::{
+    CHUNK, Goal, LogsRequest, Reply, Request, RestartRequest, Restore, Status,
+};
+use crate::engine::record::journal::{self, Journal};
+use crate::engine::record::lock::Lock;
+use crate::engine::run::restart::restart;
 use crate::event::{Check, RunOutcome, What};
 use crate::failure::{Exit, Failure};
 use crate::resource::exposure;
@@ -115,7 +116,7 @@ impl Session {
         let dump = self.dump_of(part)?;
         dump.require_valid(&bytes)?;
         self.lock(run, Duration::from_secs(*patience_s)).await?;
-        Manifest::settle(&self.host).await?;
+        self.end_cut_off_run().await?;
         let journal = Journal::begin(&self.host, run, self.from())?;
         let case = Case { host: &self.host, part };
         let restored = dump.restore(&case, copied, &bytes).await;
@@ -136,7 +137,7 @@ impl Session {
     async fn status(&self, parts: &[PartSpec], goal: Option<&Goal>) -> Status {
         let mut found = status(&self.host, parts, self.drivers).await;
         if let Some(goal) = goal {
-            let drift = drift::from_goal(goal, &self.host).await;
+            let drift = drift::from_goal(goal, self.drivers, &self.host).await;
             found.checks.push(Check::of("drift", drift.map_err(Into::into)));
         }
         found

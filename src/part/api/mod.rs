@@ -1,16 +1,18 @@
 //! The API: its binary, settings and user, behind a socket that systemd keeps open.
 
-pub(super) mod host;
+mod host;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde::Serialize;
 
-use super::PartKind;
-use super::build::{Builder, Contributions, Route, RouteTarget, Upload, folder};
+use super::build::{
+    Builder, Contributions, Refusals, Route, RouteTarget, Upload, Upstream, folder,
+};
 use super::nginx::{page, question};
 use super::redis::{self, REDIS_PASSWORD, SOCKET as REDIS_SOCKET};
+use super::{PartKind, Parts};
 use crate::failure::Failure;
 use crate::inventory::{Role, Workers};
 use crate::resource::{Content, File, Id, Link, OnChange, Owner, TRIAL_FOLDER, Unit};
@@ -51,9 +53,12 @@ struct Service<'a> {
 pub(super) const KIND: PartKind = PartKind {
     name: "api",
     roles: &[Role::Web],
+    parts: Parts::One,
+    takes: &[],
+    driver: Some(&host::Api),
     contribute: |_, offered| {
         let (name, path) = ("flask".to_owned(), "/flask".to_owned());
-        offered.routes.push(("api", Route { name, path, target: RouteTarget::Application }));
+        offered.add_route(Route { name, path, target: RouteTarget::Application(upstream()) }, None);
     },
     describe: |_, offered, spec| describe(offered, spec),
     declare,
@@ -61,6 +66,19 @@ pub(super) const KIND: PartKind = PartKind {
 
 /// The key that signs the API's tokens.
 pub const JWT_KEY: &str = "jwt-key";
+
+/// The API as nginx sees it. Its clients are programs.
+fn upstream() -> Upstream {
+    Upstream {
+        max_body_kib: 16,
+        refusals: Refusals::Json,
+        logins: vec!["/flask/auth/login".to_owned()],
+        // For the host itself, over the socket.
+        hidden: vec!["/flask/metrics".to_owned()],
+        inline_styles: vec!["/flask/swagger".to_owned()],
+        ..Upstream::at(format!("unix:{API_SOCKET}"))
+    }
+}
 
 /// A home has to fit into a line of the user table, between colons.
 fn check_home(home: &Path) -> Result<()> {
@@ -74,7 +92,6 @@ fn check_home(home: &Path) -> Result<()> {
 }
 
 fn describe(offered: &Contributions, spec: &mut PartSpec) {
-    spec.driver = Some("api".to_owned());
     spec.requires = vec!["redis".to_owned()];
     let unit =
         |name: &str| Probe { name: name.to_owned(), group: Group::Service, look: Look::Unit };
@@ -116,7 +133,7 @@ fn describe(offered: &Contributions, spec: &mut PartSpec) {
 
 fn declare(_: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
     check_home(&builder.vars.app_dir)?;
-    builder.ensure(redis::client(builder.vars));
+    builder.ensure(redis::client(builder.vars))?;
     let (binary, link) = binary(builder)?;
     let environment = PathBuf::from(ENVIRONMENT);
     let settings = settings(builder, &environment)?;
@@ -188,9 +205,9 @@ fn settings(builder: &mut Builder<'_>, environment: &Path) -> Result<Id> {
             Workers::Auto(_) => builder.facts.cpus.max(1),
         },
     };
-    builder.host_secret(JWT_KEY, 32);
-    builder.host_secret(REDIS_PASSWORD, 32);
-    builder.shared_directory("/etc/hwctl", 0o755);
+    builder.host_secret(JWT_KEY, 32)?;
+    builder.host_secret(REDIS_PASSWORD, 32)?;
+    builder.shared_directory("/etc/hwctl", 0o755)?;
     builder.directory(SETTINGS_FOLDER, 0o700);
     // systemd reads it as root before it becomes the service's user.
     let access = (0o600, Owner::root());

@@ -5,44 +5,115 @@ use std::path::PathBuf;
 
 use crate::inventory::Network;
 
+/// Something that a part offers to others.
+#[derive(Clone, Debug)]
+pub struct Offer<T> {
+    /// The name of the part.
+    pub part: String,
+    /// Where the inventory asks for it, such as `inventory.yaml:7:12`. None for what is so by default.
+    pub place: Option<String>,
+    /// What is offered.
+    pub value: T,
+}
+
+impl<T> Offer<T> {
+    /// Who offers it and where that is written.
+    pub(super) fn source(&self) -> String {
+        match &self.place {
+            Some(place) => format!("the part `{}` ({place})", self.part),
+            None => format!("the part `{}`", self.part),
+        }
+    }
+}
+
 /// All that the parts of a host offer each other.
 #[derive(Debug, Default)]
-pub(crate) struct Contributions {
-    /// The packages, each with the part that needs it.
-    pub(crate) packages: Vec<(&'static str, Package)>,
-    /// The paths that the web server serves, with the part that each is of.
-    pub(crate) routes: Vec<(&'static str, Route)>,
-    /// The certificate that the web server shows to clients.
-    pub(crate) certificate: Option<CertificateAt>,
+pub struct Contributions {
+    /// The part that is contributing.
+    pub(crate) part: String,
+    pub(crate) packages: Vec<Offer<Package>>,
+    pub(crate) routes: Vec<Offer<Route>>,
+    pub(crate) certificates: Vec<Offer<CertificateAt>>,
+    /// TCP ports that the parts listen on.
+    pub(crate) ports: Vec<Offer<u16>>,
     /// What the host is called.
     pub(crate) names: Names,
     /// Whether the host has the database of its applications.
     pub(crate) has_database: bool,
 }
 
+/// What a kind of part can do with the contributions of others. One that nobody takes is an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Slot {
+    /// It installs packages.
+    Packages,
+    /// It serves routes to clients.
+    Routes,
+    /// It shows certificates to clients.
+    Certificates,
+}
+
+impl Contributions {
+    /// The name of the part that is contributing.
+    #[must_use]
+    pub fn part(&self) -> &str {
+        &self.part
+    }
+
+    /// Offers a path that the web server shall serve; `place` is where the inventory asks for it.
+    pub fn add_route(&mut self, route: Route, place: Option<String>) {
+        self.routes.push(self.offer(route, place));
+    }
+
+    /// Asks for a package.
+    pub fn add_package(&mut self, package: Package) {
+        self.packages.push(self.offer(package, None));
+    }
+
+    /// Claims a TCP port of the host; `place` is where the inventory asks for it.
+    pub fn add_port(&mut self, port: u16, place: Option<String>) {
+        self.ports.push(self.offer(port, place));
+    }
+
+    /// Offers a certificate for the web server.
+    pub fn add_certificate(&mut self, certificate: CertificateAt) {
+        self.certificates.push(self.offer(certificate, None));
+    }
+
+    /// The certificate that the web server shows to clients.
+    #[must_use]
+    pub fn certificate(&self) -> Option<&CertificateAt> {
+        self.certificates.first().map(|offer| &offer.value)
+    }
+
+    fn offer<T>(&self, value: T, place: Option<String>) -> Offer<T> {
+        Offer { part: self.part.clone(), place, value }
+    }
+}
+
 /// A package of the distribution.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Package {
+pub struct Package {
     /// Its name.
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     /// Packages of others that do the same and are left in its place.
-    pub(crate) alternatives: &'static [&'static str],
+    pub alternatives: &'static [&'static str],
 }
 
 /// Something that the web server serves.
 #[derive(Clone, Debug)]
-pub(crate) struct Route {
+pub struct Route {
     /// The name that its logs have, unique on the host.
-    pub(crate) name: String,
+    pub name: String,
     /// The path, such as `/open`; `/` for all that no other route has.
-    pub(crate) path: String,
+    pub path: String,
     /// What is behind it.
-    pub(crate) target: RouteTarget,
+    pub target: RouteTarget,
 }
 
 /// What is behind a route.
 #[derive(Clone, Debug)]
-pub(crate) enum RouteTarget {
+pub enum RouteTarget {
     /// The files of a folder.
     Files {
         /// The folder.
@@ -52,24 +123,67 @@ pub(crate) enum RouteTarget {
         /// The file with the users who may log in, where a login is asked for.
         htpasswd: Option<PathBuf>,
     },
-    /// An application.
-    Application,
+    /// An application, which gets the whole path as the client sent it.
+    Application(Upstream),
+}
+
+/// An application as the web server sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Where it listens, in nginx's terms: `unix:/run/shop/shop.sock` or `127.0.0.1:8000`.
+    pub server: String,
+    /// The largest body of a request, in KiB.
+    pub max_body_kib: u32,
+    /// How the web server says what it answers itself, such as 502.
+    pub refusals: Refusals,
+    /// Paths that take logins, which are limited for each client.
+    pub logins: Vec<String>,
+    /// Paths that no client gets to see.
+    pub hidden: Vec<String>,
+    /// Folders whose pages set styles in their elements, which the others may not.
+    pub inline_styles: Vec<String>,
+}
+
+impl Upstream {
+    /// An application without paths of its own kind, whose clients are people.
+    #[must_use]
+    pub fn at(server: impl Into<String>) -> Self {
+        Self {
+            server: server.into(),
+            max_body_kib: 1024,
+            refusals: Refusals::Page,
+            logins: Vec::new(),
+            hidden: Vec::new(),
+            inline_styles: Vec::new(),
+        }
+    }
+}
+
+/// How a refusal is said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusals {
+    /// As a page, for people.
+    Page,
+    /// As JSON, for programs.
+    Json,
 }
 
 /// Where a certificate and its key are on the host.
 #[derive(Clone, Debug)]
-pub(crate) struct CertificateAt {
-    pub(crate) certificate: PathBuf,
-    pub(crate) key: PathBuf,
+pub struct CertificateAt {
+    /// The certificate with its chain (PEM).
+    pub certificate: PathBuf,
+    /// Its private key (PEM).
+    pub key: PathBuf,
 }
 
 /// What the host is called.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Names {
+pub struct Names {
     /// Names and addresses of the certificate; the first is what people know the host by.
-    pub(crate) certificate: Vec<String>,
+    pub certificate: Vec<String>,
     /// Those of them by which operators have reached the host.
-    pub(crate) known_by: Vec<String>,
+    pub known_by: Vec<String>,
     /// The names that the web server answers to. It answers to addresses anyway.
-    pub(crate) server: Vec<String>,
+    pub server: Vec<String>,
 }

@@ -1,6 +1,7 @@
 //! How the parts of a host are put together: what they offer each other, and the resources that each of
 //! them declares.
 
+mod conflicts;
 mod contributions;
 pub(crate) mod folder;
 mod quote;
@@ -13,13 +14,16 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::failure::Failure;
-use crate::inventory::Vars;
+use crate::inventory::{self, Fleet, Vars};
 use crate::resource::{
     Blob, Content, Declared, Directory, Facts, File, HostSecret, Id, Owner, Part, Resource,
 };
 use crate::spec::PartSpec;
 
-pub(crate) use contributions::{CertificateAt, Contributions, Names, Package, Route, RouteTarget};
+pub use contributions::{
+    CertificateAt, Contributions, Names, Offer, Package, Refusals, Route, RouteTarget, Slot,
+    Upstream,
+};
 pub(crate) use template::Passwords;
 pub use template::{Templates, template_sources};
 
@@ -59,7 +63,7 @@ pub struct Stack {
     /// The local files behind their blobs, save for the API's binary.
     pub uploads: Vec<Upload>,
     /// The packages, each with the part that needs it.
-    packages: Vec<(&'static str, &'static str)>,
+    packages: Vec<(String, &'static str)>,
 }
 
 /// One file as it would be, with secrets replaced by their names.
@@ -72,16 +76,29 @@ pub struct RenderedFile {
 }
 
 /// What a kind of part sees of the host that it is on.
-#[derive(Clone, Copy)]
-pub(crate) struct HostView<'a> {
-    pub(crate) vars: &'a Vars,
-    /// Unknown before the host is contacted.
-    pub(crate) facts: &'a Facts,
+#[derive(Clone, Copy, Debug)]
+pub struct HostView<'a> {
+    /// Its variables.
+    pub vars: &'a Vars,
+    /// What it is. Unknown before it is contacted.
+    pub facts: &'a Facts,
+    /// It and its peers: all hosts of the inventory.
+    pub fleet: &'a Fleet,
+    /// Its entry in the inventory, where it has one.
+    pub entry: Option<&'a inventory::Host>,
+}
+
+impl HostView<'_> {
+    /// Where the variable at a path of keys is written. None where only the defaults have it.
+    #[must_use]
+    pub fn place(&self, path: &[&str]) -> Option<String> {
+        self.entry?.place(path)
+    }
 }
 
 impl Stack {
     pub(crate) fn of(parts: Vec<PartSpec>, offered: &Contributions) -> Self {
-        let packages = offered.packages.iter().map(|(part, package)| (*part, package.name));
+        let packages = offered.packages.iter().map(|offer| (offer.part.clone(), offer.value.name));
         let packages = packages.collect();
         Self { resources: Vec::new(), parts, uploads: Vec::new(), packages }
     }
@@ -121,7 +138,7 @@ impl Stack {
     /// Two resources of one name would undo each other in every run.
     pub(crate) fn refuse_twins(&self) -> Result<()> {
         let mut seen = HashMap::new();
-        for Declared { tag, resource } in &self.resources {
+        for Declared { tag, resource, .. } in &self.resources {
             let Some(other) = seen.insert(resource.id(), tag) else { continue };
             let failure = Failure::usage(format!("`{}` would be made twice", resource.id()));
             return Err(failure
@@ -152,42 +169,64 @@ fn shown(content: &Content) -> Option<String> {
 }
 
 /// What a host should have, while it is put together.
-pub(crate) struct Builder<'a> {
-    pub(crate) vars: &'a Vars,
-    pub(crate) facts: &'a Facts,
-    pub(crate) context: Context<'a>,
+pub struct Builder<'a> {
+    /// The host's variables.
+    pub vars: &'a Vars,
+    /// What the host is.
+    pub facts: &'a Facts,
+    /// The host and its peers.
+    pub fleet: &'a Fleet,
+    /// What the host is made of besides.
+    pub context: Context<'a>,
     pub(crate) templates: &'a Templates,
     pub(crate) made: Stack,
     /// The part that is being declared.
-    pub(crate) part: &'static str,
+    pub(crate) part: String,
 }
 
 impl Builder<'_> {
-    /// A resource that other parts may want as well: an equal one is joined.
-    pub(crate) fn ensure(&mut self, resource: impl Into<Resource>) -> Id {
+    /// The name of the part that is being declared.
+    #[must_use]
+    pub fn part(&self) -> &str {
+        &self.part
+    }
+
+    /// A resource that other parts may want as well: an equal one is shared, and another one is an error.
+    pub fn ensure(&mut self, resource: impl Into<Resource>) -> Result<Id> {
         let resource = resource.into();
         let id = resource.id();
-        if !self.made.resources.iter().any(|declared| declared.resource == resource) {
-            self.add(resource);
+        let mut declared = self.made.resources.iter_mut();
+        let Some(first) = declared.find(|declared| declared.resource.id() == id) else {
+            return Ok(self.add(resource));
+        };
+        if first.resource != resource {
+            return Err(Failure::usage(format!("`{id}` would be made in two ways"))
+                .why(format!(
+                    "the parts `{}` and `{}` declare it differently",
+                    first.tag, self.part
+                ))
+                .not_done("nothing was changed")
+                .into());
         }
-        id
+        first.share_with(&self.part);
+        Ok(id)
     }
 
     /// A resource of this part alone.
-    pub(crate) fn add(&mut self, resource: impl Into<Resource>) -> Id {
+    pub fn add(&mut self, resource: impl Into<Resource>) -> Id {
         let resource = resource.into();
         let id = resource.id();
-        self.made.resources.push(Declared { tag: self.part.to_owned(), resource });
+        self.made.resources.push(Declared::new(&self.part, resource));
         id
     }
 
     /// A directory of root's.
-    pub(crate) fn directory(&mut self, path: impl Into<PathBuf>, mode: u32) -> Id {
+    pub fn directory(&mut self, path: impl Into<PathBuf>, mode: u32) -> Id {
         self.add(Directory { path: path.into(), mode, owner: Owner::root(), sockets: Vec::new() })
     }
 
     /// A file that all may read, from a template.
-    pub(crate) fn file(
+    pub fn file(
         &mut self,
         path: impl Into<PathBuf>,
         template: &str,
@@ -211,12 +250,12 @@ impl Builder<'_> {
     }
 
     /// A secret that the host makes for itself, of so many random bytes. Other parts may want it as well.
-    pub(crate) fn host_secret(&mut self, name: &str, bytes: usize) {
-        self.ensure(HostSecret { name: name.to_owned(), bytes, renew: false });
+    pub fn host_secret(&mut self, name: &str, bytes: usize) -> Result<Id> {
+        self.ensure(HostSecret { name: name.to_owned(), bytes, renew: false })
     }
 
     /// A directory of root's that other parts may want as well.
-    pub(crate) fn shared_directory(&mut self, path: &str, mode: u32) -> Id {
+    pub fn shared_directory(&mut self, path: &str, mode: u32) -> Result<Id> {
         self.ensure(Directory {
             path: path.into(),
             mode,

@@ -1,6 +1,6 @@
 //! The ports that answer, and the guard that keeps Docker's published ports behind them.
 
-pub(super) mod host;
+mod host;
 
 use std::collections::BTreeSet;
 
@@ -8,8 +8,8 @@ use anyhow::Result;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::PartKind;
 use super::build::{Builder, Contributions, Package};
+use super::{PartKind, Parts};
 use crate::failure::Failure;
 use crate::inventory::{Network, OpenPort, Protocol};
 use crate::resource::{Content, File, Firewall, FirewallPort, Id, Owner, Transport};
@@ -39,15 +39,17 @@ enum Family {
 pub(super) const KIND: PartKind = PartKind {
     name: "firewall",
     roles: &[],
+    parts: Parts::One,
+    takes: &[],
+    driver: Some(&host::Firewall),
     contribute: |_, offered| {
-        offered.packages.push(("firewall", Package { name: "ufw", alternatives: &[] }));
+        offered.add_package(Package { name: "ufw", alternatives: &[] });
     },
     describe: |_, _, spec| describe(spec),
     declare,
 };
 
 fn describe(spec: &mut PartSpec) {
-    spec.driver = Some("firewall".to_owned());
     spec.probes =
         vec![Probe { name: "firewall".to_owned(), group: Group::Firewall, look: Look::Driver }];
 }

@@ -1,6 +1,6 @@
 //! nginx: the site `homework` in front of everything.
 
-pub(super) mod host;
+mod host;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -8,8 +8,11 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use super::PartKind;
-use super::build::{Builder, CertificateAt, Contributions, Nothing, Package, RouteTarget};
+use super::build::{
+    Builder, CertificateAt, Contributions, Nothing, Offer, Package, Refusals, Route, RouteTarget,
+    Slot, Upstream,
+};
+use super::{PartKind, Parts};
 use crate::inventory::{Network, Role};
 use crate::resource::{Absent, Facts, Id, Link, OnChange, Unit, Version};
 use crate::spec::{
@@ -17,6 +20,8 @@ use crate::spec::{
     RestartMethod, Wanted,
 };
 
+/// The ports of HTTP and of HTTPS.
+const PORTS: [u16; 2] = [80, 443];
 /// Before this version `http2` is an option of `listen`.
 const HTTP2_DIRECTIVE: Version = Version(1, 25, 1);
 /// From this version on a reload can leave kept connections open for a while.
@@ -43,7 +48,28 @@ struct Homework<'a> {
     address_patterns: Vec<String>,
     certificate: &'a str,
     key: &'a str,
+    apps: Vec<Application<'a>>,
     sites: Vec<Location<'a>>,
+}
+
+/// An application as nginx leads to it.
+#[derive(Serialize)]
+struct Application<'a> {
+    name: &'a str,
+    path: &'a str,
+    path_with_slash: String,
+    /// Regular expressions that match the path, and folders with styles in their pages.
+    pattern: String,
+    style_patterns: Vec<String>,
+    server: &'a str,
+    max_body_kib: u32,
+    logins: &'a [String],
+    hidden: &'a [String],
+    /// Whether what nginx refuses itself is said in JSON, and the location that says it.
+    refuses_in_json: bool,
+    refusal: String,
+    access_log: String,
+    error_log: String,
 }
 
 /// A site as nginx serves it.
@@ -68,19 +94,25 @@ pub const HTTPS: &str = "https";
 pub(super) const KIND: PartKind = PartKind {
     name: "nginx",
     roles: &[Role::Web],
+    parts: Parts::One,
+    takes: &[Slot::Routes, Slot::Certificates],
+    driver: Some(&host::Nginx),
     contribute: |_, offered| {
-        offered.packages.push(("nginx", Package { name: "nginx", alternatives: &[] }));
+        offered.add_package(Package { name: "nginx", alternatives: &[] });
+        for port in PORTS {
+            offered.add_port(port, None);
+        }
     },
     describe: |_, offered, spec| describe(offered, spec),
     declare,
 };
 
 fn describe(offered: &Contributions, spec: &mut PartSpec) {
-    spec.driver = Some("nginx".to_owned());
-    spec.requires = ["tls", "api"].map(str::to_owned).into();
-    let pin = offered.certificate.as_ref().map(|at| Pin::File(at.certificate.clone()));
-    let https = pin.map(|pin| Endpoint { name: HTTPS.to_owned(), port: 443, pin });
-    let http = Endpoint { name: HTTP.to_owned(), port: 80, pin: Pin::Plain };
+    spec.requires = vec!["tls".to_owned()];
+    spec.requires.extend(applications(offered).map(|(offer, _)| offer.part.clone()));
+    let pin = offered.certificate().map(|at| Pin::File(at.certificate.clone()));
+    let https = pin.map(|pin| Endpoint { name: HTTPS.to_owned(), port: PORTS[1], pin });
+    let http = Endpoint { name: HTTP.to_owned(), port: PORTS[0], pin: Pin::Plain };
     spec.endpoints = std::iter::once(http).chain(https).collect();
     spec.restarts = vec![Restart {
         name: "nginx".to_owned(),
@@ -104,15 +136,24 @@ fn describe(offered: &Contributions, spec: &mut PartSpec) {
         wanted: Wanted::RedirectTo(HTTPS.to_owned()),
     }];
     // A route of files has its logs with them.
-    let of_applications = offered.routes.iter().filter_map(|(_, route)| match route.target {
-        RouteTarget::Application => Some(log_files(&route.name, &format!("{}_", route.name))),
-        RouteTarget::Files { .. } => None,
+    let of_applications = applications(offered).flat_map(|(offer, _)| {
+        let name = &offer.value.name;
+        log_files(name, &format!("{name}_"))
     });
-    spec.logs = of_applications.flatten().chain(log_files("nginx", "")).collect();
+    spec.logs = of_applications.chain(log_files("nginx", "")).collect();
+}
+
+/// The routes that lead to applications.
+fn applications(offered: &Contributions) -> impl Iterator<Item = (&Offer<Route>, &Upstream)> {
+    offered.routes.iter().filter_map(|offer| match &offer.value.target {
+        RouteTarget::Application(upstream) => Some((offer, upstream)),
+        RouteTarget::Files { .. } => None,
+    })
 }
 
 /// A look at a page of this host, as a client on the host itself would have it.
-pub(super) fn page(path: &str) -> Probe {
+#[must_use]
+pub fn page(path: &str) -> Probe {
     Probe {
         name: format!("https://127.0.0.1{path}"),
         group: Group::Page,
@@ -121,14 +162,16 @@ pub(super) fn page(path: &str) -> Probe {
 }
 
 /// A question to a page that has one right answer, the same for all clients.
-pub(super) fn question(path: &str, status: u16, holds: Option<&str>) -> Question {
+#[must_use]
+pub fn question(path: &str, status: u16, holds: Option<&str>) -> Question {
     let (statuses, holds) = (vec![status], holds.map(str::to_owned));
     let wanted = Wanted::Page { statuses, holds, is_listed: false };
     Question { endpoint: HTTPS.to_owned(), path: path.to_owned(), wanted }
 }
 
 /// An access log and an error log, which have one name.
-pub(super) fn log_files(name: &str, prefix: &str) -> Vec<Log> {
+#[must_use]
+pub fn log_files(name: &str, prefix: &str) -> Vec<Log> {
     let log = |kind: &str, format| Log {
         name: name.to_owned(),
         source: LogSource::File(format!("/var/log/nginx/{prefix}{kind}.log").into()),
@@ -146,7 +189,7 @@ fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
     let http2_directive = version.is_some_and(|version| version >= HTTP2_DIRECTIVE);
     let keepalive_min_timeout = version.is_some_and(|version| version >= KEEPALIVE_MIN_TIMEOUT);
     let CertificateAt { certificate, key } =
-        offered.certificate.as_ref().context("no part has a certificate for nginx")?;
+        offered.certificate().context("no part has a certificate for nginx")?;
     let names = &offered.names;
     let addresses = names.certificate.iter().filter(|name| name.parse::<IpAddr>().is_ok());
     let homework = Homework {
@@ -157,6 +200,9 @@ fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
         address_patterns: addresses.map(|address| address.replace('.', r"\.")).collect(),
         certificate: text_of(certificate)?,
         key: text_of(key)?,
+        apps: applications(offered)
+            .map(|(offer, upstream)| application(&offer.value, upstream))
+            .collect(),
         sites: locations(offered)?,
     };
     let available = "/etc/nginx/sites-available/homework";
@@ -194,15 +240,42 @@ fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
         active: true,
         inputs,
         on_change: OnChange::Reload,
-        ports: vec![80, 443],
+        ports: PORTS.into(),
         beside: Vec::new(),
     });
     Ok(())
 }
 
+fn application<'a>(route: &'a Route, upstream: &'a Upstream) -> Application<'a> {
+    let Route { name, path, .. } = route;
+    let refuses_in_json = upstream.refusals == Refusals::Json;
+    Application {
+        name,
+        path,
+        path_with_slash: format!("{path}/"),
+        pattern: pattern(path),
+        style_patterns: upstream.inline_styles.iter().map(|path| pattern(path)).collect(),
+        server: &upstream.server,
+        max_body_kib: upstream.max_body_kib,
+        logins: &upstream.logins,
+        hidden: &upstream.hidden,
+        refuses_in_json,
+        refusal: if refuses_in_json { format!("@{name}") } else { "@refused".to_owned() },
+        access_log: format!("/var/log/nginx/{name}_access.log"),
+        error_log: format!("/var/log/nginx/{name}_error.log"),
+    }
+}
+
+/// A regular expression, for a place between double quotes, that matches the path itself.
+fn pattern(path: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/_-".contains(c);
+    let escaped = |c: char| if is_plain(c) { c.to_string() } else { format!("\\{c}") };
+    path.chars().map(escaped).collect()
+}
+
 fn locations(offered: &Contributions) -> Result<Vec<Location<'_>>> {
     let mut locations = Vec::new();
-    for (_, route) in &offered.routes {
+    for route in offered.routes.iter().map(|offer| &offer.value) {
         let RouteTarget::Files { root, allow, htpasswd } = &route.target else { continue };
         let name = route.name.as_str();
         let root = root.to_str().with_context(|| format!("the root of site `{name}`"))?;

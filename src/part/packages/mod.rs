@@ -2,17 +2,20 @@
 
 use std::collections::HashSet;
 
-use super::PartKind;
-use super::build::{Builder, Contributions, Package};
+use super::build::{Builder, Contributions, Package, Slot};
+use super::{PartKind, Parts};
 use crate::resource::Packages;
 
 pub(super) const KIND: PartKind = PartKind {
     name: "packages",
     roles: &[],
+    parts: Parts::One,
+    takes: &[Slot::Packages],
+    driver: None,
     contribute: |_, offered| {
         // Pulling an image needs the certificates, which docker.io only recommends.
         for name in ["logrotate", "ca-certificates"] {
-            offered.packages.push(("packages", Package { name, alternatives: &[] }));
+            offered.add_package(Package { name, alternatives: &[] });
         }
     },
     describe: |_, _, _| {},
@@ -25,7 +28,7 @@ pub(super) const KIND: PartKind = PartKind {
 fn declare(offered: &Contributions, builder: &mut Builder<'_>) {
     let owned = |names: &[&str]| names.iter().copied().map(ToOwned::to_owned).collect();
     let mut seen = HashSet::new();
-    let packages = offered.packages.iter().map(|(_, package)| package);
+    let packages = offered.packages.iter().map(|offer| &offer.value);
     let packages: Vec<_> = packages.filter(|package| seen.insert(package.name)).collect();
     let with_others = packages.iter().filter(|package| !package.alternatives.is_empty());
     builder.add(Packages {

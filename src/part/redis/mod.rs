@@ -1,18 +1,19 @@
 //! Redis in its container, reachable from the host's loopback and by a socket for the API.
 
 mod docker;
-pub(super) mod host;
+mod host;
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::Result;
 
-use super::PartKind;
 use super::build::{Builder, Contributions, Nothing, Passwords, Upload, folder};
+use super::{PartKind, Parts};
 use crate::inventory::{Role, Vars};
+use crate::resource::container::redis::RedisData;
 use crate::resource::{
-    Container, Directory, File, Image, Mount, MountSource, OnChange, Owner, PublishedPort,
-    RedisData, Sysctl, Unit, User, Volume,
+    Container, Directory, File, Image, Mount, MountSource, OnChange, Owner, PublishedPort, Sysctl,
+    Unit, User, Volume,
 };
 use crate::spec::{
     Group, Log, LogFormat, LogSource, Look, PartSpec, Probe, Restart, RestartMethod,
@@ -35,9 +36,14 @@ const PORT: u16 = 6379;
 pub(super) const KIND: PartKind = PartKind {
     name: "redis",
     roles: &[Role::Redis],
+    parts: Parts::One,
+    takes: &[],
+    driver: Some(&host::Redis),
     contribute: |view, offered| {
-        let packages = docker::packages(view.facts);
-        offered.packages.extend(packages.into_iter().map(|package| ("redis", package)));
+        for package in docker::packages(view.facts) {
+            offered.add_package(package);
+        }
+        offered.add_port(view.vars.redis.port, view.place(&["redis", "port"]));
         offered.has_database = true;
     },
     describe: |view, _, spec| describe(spec, view.vars),
@@ -53,7 +59,6 @@ pub(super) fn client(vars: &Vars) -> User {
 }
 
 fn describe(spec: &mut PartSpec, vars: &Vars) {
-    spec.driver = Some("redis".to_owned());
     spec.has_dump = true;
     spec.private_ports = vec![vars.redis.port];
     spec.restarts = vec![Restart {
@@ -105,14 +110,14 @@ fn declare(_: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
         ports: Vec::new(),
         beside: Vec::new(),
     });
-    builder.host_secret(REDIS_PASSWORD, 32);
-    builder.shared_directory("/etc/hwctl", 0o755);
+    builder.host_secret(REDIS_PASSWORD, 32)?;
+    builder.shared_directory("/etc/hwctl", 0o755)?;
     builder.directory(FOLDER, 0o700);
     // The socket is open to the group of its client, who therefore comes before it. So it is on a host whose
     // API comes later: a socket does not change its group while Redis runs.
     let client = client(builder.vars);
     let group = client.name.clone();
-    builder.ensure(client);
+    builder.ensure(client)?;
     builder.add(Directory {
         path: SOCKET_FOLDER.into(),
         // Nobody but the client gets in. The socket takes the group of the folder (set-group-ID).

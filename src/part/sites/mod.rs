@@ -6,22 +6,26 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
 
-use super::PartKind;
 use super::build::{Builder, Contributions, HostView, Package, Route, RouteTarget, Upload, folder};
 use super::nginx::{HTTPS, log_files};
+use super::{PartKind, Parts};
 use crate::failure::Failure;
-use crate::inventory::{Role, Site, Vars};
+use crate::inventory::{Role, Site};
 use crate::resource::{Content, Facts, File, Owner};
 use crate::spec::{PartSpec, Question, Wanted};
 
 pub(super) const KIND: PartKind = PartKind {
     name: "sites",
     roles: &[Role::Web],
+    parts: Parts::One,
+    takes: &[],
+    driver: None,
     contribute: |view, offered| {
-        let routes = view.vars.sites.iter().map(|(name, site)| ("sites", route(name, site)));
-        offered.routes.extend(routes);
+        for (name, site) in &view.vars.sites {
+            offered.add_route(route(name, site), view.place(&["sites", name, "path"]));
+        }
         // It brings `/var/www`.
-        offered.packages.push(("sites", Package { name: "nginx", alternatives: &[] }));
+        offered.add_package(Package { name: "nginx", alternatives: &[] });
     },
     describe: |view, _, spec| describe(view, spec),
     declare,
@@ -81,52 +85,21 @@ fn question(site: &Site, facts: &Facts) -> Question {
     Question { endpoint: HTTPS.to_owned(), path, wanted }
 }
 
-/// Refuses sites that could not be served side by side.
-pub(super) fn check(vars: &Vars) -> Result<()> {
-    let mut paths = BTreeSet::new();
-    for (name, site) in &vars.sites {
-        let wrong = |problem: String| Failure::usage(format!("site `{name}` {problem}"));
-        let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-        if name.is_empty() || !name.chars().all(fits) || name == "flask" {
-            bail!(
-                wrong("cannot have that name".to_owned())
-                    .hint("use letters, digits, `_` and `-`; `flask` is the API's")
-            );
-        }
-        let path = site.path.as_str();
-        let segments = path.strip_prefix('/').map(|rest| rest.split('/'));
-        let plain = segments.is_some_and(|mut segments| {
-            path == "/" || segments.all(|s| !s.is_empty() && s != "." && s != "..")
-        });
-        // What nginx compares with has its escapes resolved, and never a query.
-        if !plain || path.contains(|c: char| c.is_control() || "?#%\\".contains(c)) {
-            bail!(
-                wrong(format!("cannot be served under {path:?}"))
-                    .hint("write a path such as `/docs`, without a slash at its end")
-            );
-        }
-        if path == "/flask" || path.starts_with("/flask/") {
-            bail!(wrong(format!("cannot be served under `{path}`, which is the API's")));
-        }
-        if !paths.insert(path) {
-            bail!(wrong(format!("is served under `{path}`, and so is another")));
-        }
-        let depth = site.root.components().count();
-        if !site.root.is_absolute()
-            || depth < 3
-            || site.root.to_str().is_none_or(|r| r.contains(".."))
-        {
-            bail!(
-                wrong(format!("cannot have its pages in `{}`", site.root.display()))
-                    .hint("write an absolute path such as `/var/www/docs`")
-            );
-        }
+/// Refuses a site whose pages would lie among the system's files.
+fn check_root(name: &str, site: &Site) -> Result<()> {
+    let root = &site.root;
+    let is_deep = root.is_absolute() && root.components().count() >= 3;
+    if is_deep && root.to_str().is_some_and(|root| !root.contains("..")) {
+        return Ok(());
     }
-    Ok(())
+    Err(Failure::usage(format!("site `{name}` cannot have its pages in `{}`", root.display()))
+        .hint("write an absolute path such as `/var/www/docs`")
+        .into())
 }
 
 fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
     for (name, site) in &builder.vars.sites {
+        check_root(name, site)?;
         builder.directory(&site.root, 0o755);
         match &site.source {
             Some(source) => upload(builder, site, source)

@@ -1,6 +1,6 @@
 //! The names of the host and the certificate for them.
 
-pub(super) mod host;
+mod host;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -8,8 +8,8 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::PartKind;
 use super::build::{Builder, CertificateAt, Contributions, Names};
+use super::{PartKind, Parts};
 use crate::failure::Failure;
 use crate::inventory::{Role, TlsMode, Vars};
 use crate::resource::{Certificate, Facts, OnChange, Unit};
@@ -18,9 +18,11 @@ use crate::spec::{Group, Look, PartSpec, Probe};
 pub(super) const KIND: PartKind = PartKind {
     name: "tls",
     roles: &[Role::Web],
+    parts: Parts::One,
+    takes: &[],
+    driver: Some(&host::Tls),
     contribute: |_, offered| {
-        offered.certificate =
-            Some(CertificateAt { certificate: CERTIFICATE.into(), key: KEY.into() });
+        offered.add_certificate(CertificateAt { certificate: CERTIFICATE.into(), key: KEY.into() });
     },
     describe: |_, _, spec| describe(spec),
     declare,
@@ -90,7 +92,6 @@ struct Renewal<'a> {
 const MIN_DAYS: u16 = 7;
 
 fn describe(spec: &mut PartSpec) {
-    spec.driver = Some("tls".to_owned());
     spec.probes = vec![Probe {
         name: "certificate".to_owned(),
         group: Group::Certificate,

@@ -1,12 +1,12 @@
 //! What the host needs to be looked after: its own commands and the rotation of its logs.
 
-pub(super) mod host;
+mod host;
 
 use anyhow::Result;
 use serde::Serialize;
 
-use super::PartKind;
 use super::build::{Builder, Contributions};
+use super::{PartKind, Parts};
 use crate::inventory::Interval;
 use crate::resource::Link;
 use crate::spec::{Group, Look, PartSpec, Probe};
@@ -20,6 +20,9 @@ struct Rotation {
 pub(super) const KIND: PartKind = PartKind {
     name: "host",
     roles: &[],
+    parts: Parts::One,
+    takes: &[],
+    driver: Some(&host::Upkeep),
     contribute: |_, _| {},
     describe: |_, offered, spec| describe(offered, spec),
     declare,
@@ -28,9 +31,9 @@ pub(super) const KIND: PartKind = PartKind {
 fn describe(offered: &Contributions, spec: &mut PartSpec) {
     // Only a web server has logs in files.
     if offered.routes.is_empty() {
+        spec.driver = None;
         return;
     }
-    spec.driver = Some("upkeep".to_owned());
     spec.probes =
         vec![Probe { name: "log rotation".to_owned(), group: Group::Host, look: Look::Driver }];
 }

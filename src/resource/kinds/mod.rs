@@ -1,7 +1,7 @@
 //! The kinds of resources, one folder each, and what they have in common.
 
 pub(in crate::resource) mod certificate;
-pub(in crate::resource) mod container;
+pub mod container;
 pub(in crate::resource) mod directory;
 pub(in crate::resource) mod file;
 pub(in crate::resource) mod firewall;

@@ -155,11 +155,6 @@ pub enum Undo {
 }
 
 impl Undo {
-    /// The place in the order of something at a path.
-    pub(in crate::resource) fn at(path: &Path) -> Self {
-        if path.starts_with("/etc/ufw") { Self::FirewallFile } else { Self::Setting }
-    }
-
     /// Whether it is a service, or works like one. A service runs what other resources configure, so it is
     /// taken back in two steps: released before them, undone after them.
     #[must_use]
@@ -228,7 +223,7 @@ mod tests {
     #[test]
     fn the_journal_keeps_no_text_of_a_file() {
         let file: Resource = File::text("/etc/env", "PASSWORD=planted").into();
-        let declared = Declared { tag: "app".to_owned(), resource: file.for_journal() };
+        let declared = Declared::new("app", file.for_journal());
 
         assert!(!serde_json::to_string(&declared).unwrap().contains("planted"));
         assert_eq!(declared.resource.id(), file.id());

@@ -58,7 +58,7 @@ fn undo() -> Vec<u8> {
 
 /// A request to plan `resources`, for a run or for a look.
 fn plan(resources: Vec<Resource>, is_run: bool) -> Vec<u8> {
-    let tag = |resource| Declared { tag: "test".to_owned(), resource };
+    let tag = |resource| Declared::new("test", resource);
     let run = is_run.then(|| RunInfo {
         operator: "somebody@somewhere".to_owned(),
         verb: "provision".to_owned(),
@@ -271,8 +271,13 @@ fn serve(stream: &[u8]) -> (bool, String) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let input = std::io::Cursor::new(stream.to_vec());
     let mut output = Vec::new();
-    let served =
-        runtime.block_on(hwctl::engine::serve(input, &mut output, "", None, hwctl::part::DRIVERS));
+    let served = runtime.block_on(hwctl::engine::serve(
+        input,
+        &mut output,
+        "",
+        None,
+        hwctl::part::Kinds::builtin().drivers(),
+    ));
     (served.is_ok(), format!("{:?}", told(&output)))
 }
 

@@ -6,7 +6,7 @@ mod trial;
 
 use anyhow::{Result, bail};
 
-use crate::engine::{Case, Driver, Later, Symptoms, Trial};
+use crate::engine::{Case, Driver, Later, PackageContents, Symptoms, Trial};
 use crate::event::Finding;
 use crate::resource::{Host, last_lines, test_nginx};
 
@@ -30,6 +30,15 @@ impl Driver for Nginx {
 
     fn packages(&self) -> &'static [&'static str] {
         &["nginx"]
+    }
+
+    fn package_contents(&self) -> &'static [PackageContents] {
+        &[PackageContents {
+            name: "nginx",
+            units: &["nginx.service"],
+            configuration: &["/etc/nginx", "/etc/logrotate.d/nginx"],
+            folders: &["/var/www"],
+        }]
     }
 
     /// Reads a line of an error log. A refusal and a notice are no faults.

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::place::Place;
 use crate::engine::{Case, Copied, Dump, Later, check_copy};
 use crate::event::Data;
-use crate::resource::redis::{COPY, LOG, LOG_ASIDE, MAGIC, prepare, read_copy, switch};
+use crate::resource::container::redis::{COPY, LOG, LOG_ASIDE, MAGIC, prepare, read_copy, switch};
 use crate::resource::{Host, require_docker, sha256};
 
 /// How long Redis may take to load a copy.

@@ -4,7 +4,7 @@ mod diagnosis;
 mod dump;
 mod place;
 
-use crate::engine::{Case, Driver, Dump, Later, Symptoms};
+use crate::engine::{Case, Driver, Dump, Later, PackageContents, Symptoms};
 use crate::event::Finding;
 
 /// Messages that Redis 7 logs as warnings at every start and end.
@@ -25,6 +25,19 @@ pub(crate) struct Redis;
 impl Driver for Redis {
     fn name(&self) -> &'static str {
         "redis"
+    }
+
+    fn package_contents(&self) -> &'static [PackageContents] {
+        &[PackageContents {
+            name: "docker.io",
+            units: &["docker.service"],
+            configuration: &[],
+            folders: &[],
+        }]
+    }
+
+    fn private_folders(&self) -> &'static [&'static str] {
+        &["/var/lib/redis-flask"]
     }
 
     /// Finds warnings, such as `1:M 24 Nov 2026 04:06:16.123 # …`. A line in another form is printed

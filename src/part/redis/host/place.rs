@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use bollard::query_parameters::InspectContainerOptions;
 
 use crate::engine::host_secret;
-use crate::resource::redis::RedisClient;
+use crate::resource::container::redis::RedisClient;
 use crate::resource::{Advise as _, Host, require_docker};
 use crate::spec::PartSpec;
 

@@ -45,8 +45,8 @@ fn require_settings(host: &Host, command: &str, runs: bool) -> Result<()> {
     if program(host).is_none() && host.path(Path::new(SNAP)).exists() {
         return Err(anyhow!("Docker is installed as a snap, which has its own paths and service")).hint(
             "hwctl needs Docker from packages, and the two cannot run beside each other. Move what runs \
-             in the snap first (`snap list docker`), or leave Redis and the API out with \
-             `--skip redis,api`",
+             in the snap first (`snap list docker`), or leave out the parts that need containers \
+             with `--skip`",
         );
     }
     let settings = settings(host)?;
@@ -57,8 +57,8 @@ fn require_settings(host: &Host, command: &str, runs: bool) -> Result<()> {
             "`userns-remap` in `{place}` gives containers other users than the host's"
         ))
         .hint(
-            "with it Redis cannot read its configuration and its data. Remove the setting if \
-                 nothing needs it, or leave Redis out with `--skip redis`",
+            "a container cannot read its configuration and its data with it. Remove the setting if \
+             nothing needs it, or leave out the parts that need containers with `--skip`",
         );
     }
     if let Some(unit) = NEEDED.iter().find(|unit| !runs && is_masked(host, unit)) {

@@ -16,12 +16,13 @@ use serde::{Deserialize, Serialize};
 use crate::resource::host::Host;
 use crate::resource::host::fs::write_atomic;
 use crate::resource::host::path_state::PathState;
+use crate::resource::kinds::firewall::undo_of_file;
 use crate::resource::kinds::kind::Kind;
 use crate::resource::kinds::path_back::path_back;
 use crate::resource::model::change::{Action, Back, Change, Detail};
 use crate::resource::model::digest::sha256;
 use crate::resource::model::id::Id;
-use crate::resource::model::profile::{Needs, Pace, Place, Profile, Risk, Undo};
+use crate::resource::model::profile::{Needs, Pace, Place, Profile, Risk};
 
 pub use info::{CertificateInfo, certificate_info, expiry, fingerprint};
 
@@ -132,7 +133,7 @@ impl Kind for Certificate {
             pace: Pace::InTurn,
             is_data: false,
             risk: Risk::at(&self.certificate),
-            undo: Undo::at(&self.certificate),
+            undo: undo_of_file(&self.certificate),
             series: None,
         }
     }

@@ -13,10 +13,11 @@ use crate::resource::host::attributes::Attributes;
 use crate::resource::host::entry::Entry;
 use crate::resource::host::fs::{Owner, mode_and_owner, mode_text, owner_text, type_text};
 use crate::resource::host::path_state::in_the_way;
+use crate::resource::kinds::firewall::undo_of_file;
 use crate::resource::kinds::kind::Kind;
 use crate::resource::model::change::{Action, Back, Change};
 use crate::resource::model::id::Id;
-use crate::resource::model::profile::{Needs, Pace, Place, Profile, Risk, Undo};
+use crate::resource::model::profile::{Needs, Pace, Place, Profile, Risk};
 
 /// A directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,7 +69,7 @@ impl Kind for Directory {
             pace: Pace::InTurn,
             is_data: false,
             risk: Risk::at(&self.path),
-            undo: Undo::at(&self.path),
+            undo: undo_of_file(&self.path),
             series: None,
         }
     }

@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 use super::MAX_SHOWN;
 use crate::resource::host::Host;
 use crate::resource::host::path_state::{PathState, in_the_way, remove};
+use crate::resource::kinds::firewall::undo_of_file;
 use crate::resource::kinds::kind::Kind;
 use crate::resource::kinds::path_back::path_back;
 use crate::resource::model::change::{Action, Back, Change, Detail};
 use crate::resource::model::digest::sha256;
 use crate::resource::model::id::Id;
-use crate::resource::model::profile::{Needs, Pace, Place, Profile, Risk, Undo};
+use crate::resource::model::profile::{Needs, Pace, Place, Profile, Risk};
 
 /// A path where there should be no file and no link. A directory is never removed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +51,7 @@ impl Kind for Absent {
             pace: Pace::InTurn,
             is_data: false,
             risk: Risk::at(&self.path),
-            undo: Undo::at(&self.path),
+            undo: undo_of_file(&self.path),
             series: None,
         }
     }

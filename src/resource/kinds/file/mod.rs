@@ -18,13 +18,14 @@ use crate::resource::host::fs::{Owner, mode_text};
 use crate::resource::host::path_state::{PathState, in_the_way};
 use crate::resource::kinds::file::content::{Content, mask_live};
 use crate::resource::kinds::file::json_settings::refuse_link;
+use crate::resource::kinds::firewall::undo_of_file;
 use crate::resource::kinds::host_secret::HostSecret;
 use crate::resource::kinds::kind::Kind;
 use crate::resource::kinds::path_back::path_back;
 use crate::resource::model::change::{Action, Back, Change, Detail};
 use crate::resource::model::digest::sha256;
 use crate::resource::model::id::Id;
-use crate::resource::model::profile::{Needs, Pace, Place, Profile, Risk, Undo};
+use crate::resource::model::profile::{Needs, Pace, Place, Profile, Risk};
 
 pub use absent::Absent;
 
@@ -141,7 +142,7 @@ impl Kind for File {
             pace: Pace::InTurn,
             is_data: false,
             risk: Risk::at(&self.path),
-            undo: Undo::at(&self.path),
+            undo: undo_of_file(&self.path),
             series: self.series(),
         }
     }

@@ -17,6 +17,8 @@ use crate::resource::host::netlink::{ask, broken};
 
 /// The name that the last listing is kept by.
 const LISTING: &str = "rules";
+/// The package that has the firewall.
+const PACKAGE: &str = "ufw";
 /// Lists the rules of each family.
 const PROGRAMS: [&str; 2] = ["iptables", "ip6tables"];
 /// What the programs are where they write to the tables that the kernel counts.
@@ -82,10 +84,16 @@ async fn list(host: &Host, program: &str, arguments: &[&str]) -> Result<Rc<str>>
     host.once(&format!("rules of {program}"), list).await
 }
 
+/// The package that the firewall waits for while others are installed. None: it waits for all, since one
+/// that is being set up could hold the lock of the rules.
+#[must_use]
+pub fn firewall_package(host: &Host) -> Option<&'static str> {
+    may_load_rules_any_time(host).then_some(PACKAGE)
+}
+
 /// Whether iptables writes to the tables whose changes the kernel counts. It does not need the lock
 /// then for which ufw does not wait: one that meets another's change begins anew.
-#[must_use]
-pub fn may_load_rules_any_time(host: &Host) -> bool {
+fn may_load_rules_any_time(host: &Host) -> bool {
     PROGRAMS.into_iter().all(|program| {
         let path = host.path(&Path::new("/usr/sbin").join(program));
         fs::canonicalize(path).is_ok_and(|path| path.ends_with(COUNTED))

@@ -28,9 +28,11 @@ use crate::resource::model::profile::{Needs, Pace, Place, Profile, Risk, Undo};
 
 use exposure::Closing;
 pub use exposure::{Exposure, Opening, exposure};
+pub use kernel::firewall_package;
 pub(in crate::resource) use kernel::keep_listing;
-pub use kernel::may_load_rules_any_time;
 use rules::{Family, RuleChange, RuleFile};
+pub use ufw::reload_firewall;
+pub(in crate::resource) use ufw::undo_of_file;
 use ufw::{RULES, Ufw};
 
 /// The firewall. Established connections survive its changes.

@@ -11,7 +11,10 @@ use super::rules::{Family, RuleFile};
 use crate::resource::host::Host;
 use crate::resource::host::fs::write_atomic;
 use crate::resource::host::path_state::PathState;
+use crate::resource::model::profile::Undo;
 
+const PROGRAM: &str = "/usr/sbin/ufw";
+const FOLDER: &str = "/etc/ufw";
 const CONF: &str = "/etc/ufw/ufw.conf";
 const DEFAULTS: &str = "/etc/default/ufw";
 /// What it loads after its own rules, among it those of Docker's chain.
@@ -56,7 +59,7 @@ fn rules_path(family: Family) -> &'static Path {
 impl Ufw {
     /// What the host has; `None` when ufw is not installed.
     pub(super) async fn read(host: &Host) -> Result<Option<Self>> {
-        if !host.path(Path::new("/usr/sbin/ufw")).try_exists()? {
+        if !host.path(Path::new(PROGRAM)).try_exists()? {
             return Ok(None);
         }
         let mut ufw = Self {
@@ -201,7 +204,7 @@ impl Ufw {
         }
         // Where its chains were there before, `enable` leaves them as they are.
         if self.running {
-            host.run("ufw", &["reload"]).await.context("load the firewall's rules")?;
+            reload_firewall(host).await?;
         }
         host.forget();
         Ok(())
@@ -254,6 +257,19 @@ impl Ufw {
         host.forget();
         PathState::Absent.restore(&host.kept_path(LOADED_WITH), host)
     }
+}
+
+/// Loads the firewall's files anew, on a host that has the firewall.
+pub async fn reload_firewall(host: &Host) -> Result<()> {
+    if !host.path(Path::new(PROGRAM)).exists() {
+        return Ok(());
+    }
+    host.run("ufw", &["reload"]).await.map(drop).context("load the firewall's rules")
+}
+
+/// When a file at a path is taken back.
+pub(in crate::resource) fn undo_of_file(path: &Path) -> Undo {
+    if path.starts_with(FOLDER) { Undo::FirewallFile } else { Undo::Setting }
 }
 
 /// Takes its rules out of the kernel and lets everything in.

@@ -10,11 +10,12 @@ use crate::resource::host::Host;
 use crate::resource::host::attributes::LinkAttributes;
 use crate::resource::host::entry::Entry;
 use crate::resource::host::path_state::{PathState, in_the_way};
+use crate::resource::kinds::firewall::undo_of_file;
 use crate::resource::kinds::kind::Kind;
 use crate::resource::kinds::path_back::path_back;
 use crate::resource::model::change::{Action, Back, Change};
 use crate::resource::model::id::Id;
-use crate::resource::model::profile::{Needs, Pace, Place, Profile, Risk, Undo};
+use crate::resource::model::profile::{Needs, Pace, Place, Profile, Risk};
 
 /// A symbolic link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,7 +51,7 @@ impl Kind for Link {
             pace: Pace::InTurn,
             is_data: false,
             risk: Risk::at(&self.path),
-            undo: Undo::at(&self.path),
+            undo: undo_of_file(&self.path),
             series: None,
         }
     }

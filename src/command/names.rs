@@ -1,0 +1,82 @@
+//! Names on the command line that the inventory gives a meaning: of parts, logs and what can be restarted.
+
+use super::hosts::Work;
+use crate::failure::Failure;
+use crate::inventory::nearest;
+use crate::spec::PartSpec;
+
+/// Refuses the first of the `given` names that is not `known`. `problem` is what the message begins with, such as
+/// "there is no log".
+pub(super) fn require_known<'a>(
+    problem: &str,
+    given: impl IntoIterator<Item = &'a String>,
+    known: &[String],
+) -> Result<(), Failure> {
+    let Some(name) = given.into_iter().find(|name| !known.contains(name)) else { return Ok(()) };
+    let listed = known.join(", ");
+    let hint = match nearest(name, known.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean `{near}`? There are {listed}"),
+        None => format!("there are {listed}"),
+    };
+    Err(Failure::usage(format!("{problem} `{name}`")).not_done("no host was contacted").hint(hint))
+}
+
+/// The names of the parts that the hosts have, and of the kinds of this build: a part that has left the inventory
+/// may still be on a host.
+pub(super) fn of_parts(works: &[Work]) -> Vec<String> {
+    let parts = works.iter().flat_map(Work::parts).map(|part| part.name);
+    let kinds = works.first().into_iter().flat_map(|work| work.kinds.names());
+    each_once(parts.chain(kinds.map(str::to_owned)))
+}
+
+/// What of these parts can be restarted.
+pub(super) fn of_restarts(parts: impl IntoIterator<Item = PartSpec>) -> Vec<String> {
+    let restarts = parts.into_iter().flat_map(|part| part.restarts);
+    each_once(restarts.map(|restart| restart.name))
+}
+
+/// The logs of these parts.
+pub(super) fn of_logs(parts: impl IntoIterator<Item = PartSpec>) -> Vec<String> {
+    each_once(parts.into_iter().flat_map(|part| part.logs).map(|log| log.name))
+}
+
+/// The names in their order, without those that came before.
+pub(super) fn each_once(names: impl IntoIterator<Item = String>) -> Vec<String> {
+    let mut once: Vec<String> = Vec::new();
+    for name in names {
+        if !once.contains(&name) {
+            once.push(name);
+        }
+    }
+    once
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_name_is_told_with_the_nearest_and_all_there_are() {
+        let names =
+            |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        let known = names(&["sites", "nginx"]);
+        let hint = |given: &[&str]| {
+            let refused = require_known("there is no part", &names(given), &known);
+            refused.err().and_then(|failure| failure.hint)
+        };
+
+        assert_eq!(hint(&["nginx", "sites"]), None);
+        assert_eq!(
+            hint(&["nginx", "site"]).as_deref(),
+            Some("did you mean `sites`? There are sites, nginx")
+        );
+        assert_eq!(hint(&["zebra"]).as_deref(), Some("there are sites, nginx"));
+    }
+
+    #[test]
+    fn names_that_several_parts_have_are_listed_once() {
+        let names = ["b", "a", "b"].map(str::to_owned);
+
+        assert_eq!(each_once(names), ["b", "a"]);
+    }
+}

@@ -1,0 +1,346 @@
+//! One session of the engine: hello, then requests until the operator's side hangs up.
+
+mod daily;
+mod run;
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::pin::pin;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Result, anyhow};
+use futures_util::future::{Either, select};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::mpsc::{self, Receiver, UnboundedSender};
+use tokio::time::timeout;
+
+use crate::engine::driver::{Driver, Drivers};
+use crate::engine::inspect::facts::{self, Connection};
+use crate::engine::plan::disk_space;
+use crate::engine::plan::goal::{self, leave};
+use crate::engine::plan::{Plan, Wanted};
+use crate::engine::protocol::input::{Halted, read_requests};
+use crate::engine::protocol::{
+    CONFIRM_TIMEOUT_S, ENGINE_GREETING, Goal, HEARTBEAT, PlanRequest, Reply, Request, RunInfo,
+    write_frames,
+};
+use crate::engine::record::blobs::{self, Blobs, Bundle, Uploads};
+use crate::engine::record::journal;
+use crate::engine::record::lock::Lock;
+use crate::engine::record::manifest::Manifest;
+use crate::engine::record::specs;
+use crate::engine::run::apply::Teller;
+use crate::engine::run::concurrent::{Hand, InHand};
+use crate::engine::run::deadman;
+use crate::engine::run::validate;
+use crate::event::{RunOutcome, What};
+use crate::failure::Failure;
+use crate::resource::{Blob, Host, Id, keep_for_next_run};
+use run::Run;
+
+/// How many replies are written at once: a run of many small changes tells of each.
+const AT_ONCE: usize = 64;
+
+/// Serves one session on `input` and `output`; `connection` is sshd's `SSH_CONNECTION`, `drivers` are the
+/// host's halves of the kinds of parts.
+pub async fn serve(
+    input: impl AsyncRead + Unpin + Send + 'static,
+    mut output: impl AsyncWrite + Unpin,
+    connection: &str,
+    bundle: Option<Bundle>,
+    drivers: Drivers,
+) -> Result<()> {
+    output.write_all(format!("{ENGINE_GREETING}\n").as_bytes()).await?;
+    output.flush().await?;
+    let (replies, mut outgoing) = mpsc::unbounded_channel();
+    let (requests, halted) = read_requests(input);
+    let work = async move {
+        let mut session = Session::new(replies, connection, bundle, drivers, halted);
+        session.run(requests).await
+    };
+    let write = async {
+        loop {
+            let mut replies = Vec::new();
+            match timeout(HEARTBEAT, outgoing.recv_many(&mut replies, AT_ONCE)).await {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(_) => replies.push(Reply::Alive),
+            }
+            if write_frames::<Reply>(&mut output, &replies).await.is_err() {
+                // The operator's side is gone; the work is told so by the end of its input.
+                outgoing.close();
+            }
+        }
+    };
+    tokio::join!(work, write).0
+}
+
+struct Session {
+    teller: Teller,
+    connection: Option<Connection>,
+    /// When it was logged in.
+    began: SystemTime,
+    blobs: Rc<RefCell<Blobs>>,
+    drivers: Drivers,
+    halted: Halted,
+    hand: Hand,
+    host: Host,
+    planned: Option<(PlanRequest, Wanted, Plan)>,
+    run: Option<Run>,
+    lock: Option<Lock>,
+    /// A copy of a part's data, as far as it has come.
+    copy: Vec<u8>,
+}
+
+impl Session {
+    fn new(
+        replies: UnboundedSender<Reply>,
+        connection: &str,
+        bundle: Option<Bundle>,
+        drivers: Drivers,
+        halted: Halted,
+    ) -> Self {
+        let hand = Rc::new(Cell::new(InHand::Nothing));
+        let blobs = Rc::new(RefCell::new(Blobs::new(blobs::FOLDER, bundle)));
+        let host = Self::host(&replies, &hand, &blobs);
+        Self {
+            teller: Teller(replies),
+            connection: Connection::parse(connection),
+            began: SystemTime::now(),
+            blobs,
+            drivers,
+            halted,
+            hand,
+            host,
+            planned: None,
+            run: None,
+            lock: None,
+            copy: Vec::new(),
+        }
+    }
+
+    fn host(replies: &UnboundedSender<Reply>, hand: &Hand, blobs: &Rc<RefCell<Blobs>>) -> Host {
+        let (replies, hand, blobs) = (replies.clone(), Rc::clone(hand), Rc::clone(blobs));
+        let progress = move |progress: crate::resource::Progress| {
+            let crate::resource::Progress { fraction, message } = progress;
+            let what = match hand.get() {
+                InHand::Change(index) => What::ChangeProgress { index, fraction, message },
+                InHand::Nothing => What::Step { message, fraction },
+                InHand::Concurrent => return,
+            };
+            let _ = replies.send(Reply::Event(what));
+        };
+        let open = move |blob: &Blob| blobs.borrow().open(blob);
+        Host::new("/", Box::new(open), Box::new(progress))
+    }
+
+    async fn run(&mut self, requests: Receiver<Result<Request>>) -> Result<()> {
+        tokio::select! {
+            facts = facts::gather(&self.host, self.connection.as_ref(), self.drivers) => {
+                self.reply(Reply::Hello { facts: facts? });
+            }
+            // Nobody waits for them.
+            () = self.halted.gone() => {}
+        }
+        let answered = self.answer(requests).await;
+        // Nobody has said that the run is good.
+        if self.run.is_some() {
+            self.undo("the operator's side is gone").await?;
+        }
+        answered
+    }
+
+    /// Answers until the input ends. What hwctl's other end never sends ends it with an error.
+    async fn answer(&mut self, mut requests: Receiver<Result<Request>>) -> Result<()> {
+        while let Some(request) = requests.recv().await {
+            let request = request?;
+            self.require_in_order(&request)?;
+            let answer = match request {
+                Request::Part { bytes } => {
+                    self.take_part(&bytes)?;
+                    Ok(None)
+                }
+                Request::Plan(request) => self.plan(request).await.map(Some),
+                Request::Apply { fingerprint } => {
+                    let uploads = Uploads::new(Rc::clone(&self.blobs));
+                    let answer = {
+                        let receiving = pin!(uploads.receive(&mut requests));
+                        let applying = Box::pin(self.apply(&fingerprint, &uploads));
+                        // What has come is taken in before the end of the input is seen.
+                        match select(receiving, applying).await {
+                            Either::Left(((), applying)) => applying.await,
+                            Either::Right((answer, _)) => answer,
+                        }
+                    };
+                    if let (Err(failure), Err(error)) = (&answer, uploads.are_coming()) {
+                        // What comes next makes no sense.
+                        self.reply(Reply::Failed { failure: failure.clone() });
+                        return Err(error);
+                    }
+                    answer.map(Some)
+                }
+                // Heard by the reader, and taken in by the run that waits for it.
+                Request::Alive
+                | Request::Stop
+                | Request::LockedOut { .. }
+                | Request::Chunk { .. } => Ok(None),
+                Request::Keep => self.close(RunOutcome::Kept, None).map(Some).map_err(Into::into),
+                Request::Leave { why } => {
+                    self.close(RunOutcome::Failed, Some(why)).map(Some).map_err(Into::into)
+                }
+                Request::Undo { why } => {
+                    self.undo(&why).await.map(|left| Some(Reply::Undone { left }))
+                }
+                daily => self.daily(daily).await,
+            };
+            match answer {
+                Ok(Some(reply)) => self.reply(reply),
+                Ok(None) => {}
+                Err(failure) => self.reply(Reply::Failed { failure }),
+            }
+        }
+        Ok(())
+    }
+
+    /// A run is planned, carried out, and closed, in that order.
+    fn require_in_order(&self, request: &Request) -> Result<()> {
+        let planned = self.planned.as_ref().is_some_and(|(request, ..)| request.run.is_some());
+        let (fits, what) = match request {
+            Request::Plan(_) => (self.run.is_none(), "a plan within a run"),
+            Request::Restore(_) => (self.run.is_none(), "a restore within a run"),
+            Request::Chunk { .. } => (false, "a chunk of a blob that no run waits for"),
+            Request::Keep => (self.run.is_some(), "a run to keep before a run"),
+            Request::Leave { .. } => (self.run.is_some(), "a run to leave before a run"),
+            Request::Undo { .. } => (self.run.is_some(), "a run to undo before a run"),
+            Request::Apply { .. } => (planned, "a plan to apply before a plan"),
+            _ => (true, ""),
+        };
+        match fits {
+            true => Ok(()),
+            false => Err(anyhow!("the other end is not hwctl: it sends {what}")),
+        }
+    }
+
+    fn reply(&self, reply: Reply) {
+        let _ = self.teller.0.send(reply);
+    }
+
+    /// Ends a run that was cut off, and removes what it had staged.
+    async fn end_cut_off_run(&self) -> Result<()> {
+        if journal::open_run(&self.host).is_some() {
+            validate::sweep(&self.host)?;
+        }
+        Manifest::settle(&self.host).await
+    }
+
+    async fn plan(&mut self, request: PlanRequest) -> Result<Reply, Failure> {
+        let patience = Duration::from_secs(request.patience_s);
+        self.host.set_patience(patience);
+        if let Some(run) = &request.run {
+            self.lock(run, patience).await?;
+            let tell = |message| self.teller.tell(What::Warning { message });
+            deadman::settle(&self.host, self.began, patience, tell).await?;
+            self.end_cut_off_run().await?;
+        }
+        self.require_known_specs()?;
+        let wanted = goal::wanted(&request.goal, self.drivers, &self.host)?;
+        if wanted.strange > 0 {
+            let message = format!(
+                "another version of hwctl made {} things that this one does not know: they stay",
+                wanted.strange
+            );
+            self.teller.tell(What::Warning { message });
+        }
+        let plan = Plan::make(&wanted, &self.host).await?;
+        if request.run.is_some() && !plan.changes.is_empty() {
+            disk_space::require(&plan, &self.host).map_err(|error| {
+                Failure::from(error).not_done("nothing was changed on the host")
+            })?;
+        }
+        for trial in self.drivers.trials().filter(|trial| plan.has_configuration_read(*trial)) {
+            validate::conflicts(trial, &wanted, &self.host).await.map_err(|error| {
+                Failure::from(error).not_done("nothing was changed on the host")
+            })?;
+        }
+        self.tell_confirm_timeout(&request, &plan);
+        let mut kept = plan.kept.clone();
+        kept.extend(self.concerns(&request.goal));
+        let reply = Reply::Plan {
+            changes: plan.changes.clone(),
+            kept,
+            fingerprint: plan.fingerprint.clone(),
+            wants: self.blobs.borrow_mut().want(&plan.blobs)?,
+        };
+        if request.run.is_some() && plan.changes.is_empty() {
+            self.nothing_to_do(&request.goal, &plan)?;
+            self.lock = None;
+        }
+        self.planned = Some((request, wanted, plan));
+        Ok(reply)
+    }
+
+    /// Refuses a host of a newer version, before anything is planned or changed.
+    fn require_known_specs(&self) -> Result<(), Failure> {
+        let known = specs::require_known_format(&self.host);
+        known.map_err(|error| Failure::from(error).not_done("nothing was changed on the host"))
+    }
+
+    /// What others have on the host that stands against what is declared, as the drivers of the parts know it.
+    fn concerns(&self, goal: &Goal) -> Vec<(Id, String)> {
+        let Goal::Declared { resources, parts, scope, .. } = goal else { return Vec::new() };
+        let meant = parts.iter().filter(|part| scope.has(&part.name));
+        let drivers: HashMap<&str, &dyn Driver> =
+            meant.filter_map(|part| Some((part.name.as_str(), self.drivers.of(part)?))).collect();
+        let with_driver = resources
+            .iter()
+            .filter_map(|declared| Some((&declared.resource, drivers.get(declared.tag.as_str())?)));
+        let found = with_driver.flat_map(|(resource, driver)| {
+            let concerns = driver.concerns(resource, &self.host).into_iter();
+            concerns.map(|concern| (resource.id(), concern))
+        });
+        found.collect()
+    }
+
+    /// Says how long a risky change waits for its new login, unless that is as usual.
+    fn tell_confirm_timeout(&self, request: &PlanRequest, plan: &Plan) {
+        let risky = plan.steps.iter().find(|step| deadman::is_risky(&step.resource));
+        let seconds = request.confirm_timeout_s;
+        if let Some(step) = risky.filter(|_| seconds != CONFIRM_TIMEOUT_S) {
+            let message = format!(
+                "`{}` is taken back unless a new login confirms it within {seconds} s",
+                step.resource.id()
+            );
+            self.teller.tell(What::Warning { message });
+        }
+    }
+
+    /// Takes the host's lock for this session, if it has not got it.
+    async fn lock(&mut self, run: &RunInfo, patience: Duration) -> Result<()> {
+        if self.lock.is_none() {
+            // Not a step: whoever has no live line to look at should know too.
+            let tell = |message| self.teller.tell(What::Warning { message });
+            let lock =
+                Lock::take(&self.host, run, self.from(), patience, &self.halted, tell).await?;
+            self.lock = Some(lock);
+        }
+        Ok(())
+    }
+
+    /// The end of what would have been a run: what is hwctl's no more is forgotten.
+    fn nothing_to_do(&self, goal: &Goal, plan: &Plan) -> Result<()> {
+        let mut manifest = Manifest::load(&self.host)?;
+        manifest.forget(&plan.settled);
+        if manifest.declare(goal) || !plan.settled.is_empty() {
+            manifest.save(&self.host)?;
+        }
+        specs::keep(&self.host, goal, None)?;
+        keep_for_next_run(&self.host);
+        leave(goal, &self.host)
+    }
+
+    /// Where the session comes from, for the lock and the journal.
+    fn from(&self) -> Option<String> {
+        self.connection.as_ref().map(|known| known.client.to_string())
+    }
+}

@@ -1,0 +1,51 @@
+//! The hosts of an inventory as their peers see them.
+
+use super::node::{self, Entry, Node, Value};
+use super::schema::{self, Schema};
+use super::{Host, Inventory, Lookup, Role, place};
+use crate::failure::Failure;
+
+/// All hosts of an inventory, whichever of them are worked on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fleet {
+    /// In the order of the inventory.
+    pub hosts: Vec<Peer>,
+}
+
+/// A host as its peers see it: without its variables, which would need its passwords.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its name in the inventory.
+    pub name: String,
+    /// Where ssh goes.
+    pub address: String,
+    /// What it is for.
+    pub roles: Vec<Role>,
+}
+
+impl Inventory {
+    /// All hosts as their peers see them.
+    pub fn fleet(&self) -> Result<Fleet, Failure> {
+        let mut defaults = schema::defaults()?;
+        defaults.value = Value::Map(roles_in(defaults.entries().unwrap_or_default()));
+        let peer = |host: Host| {
+            let roles = self.roles(&host, &defaults)?;
+            Ok(Peer { name: host.name, address: host.address, roles })
+        };
+        let hosts = self.hosts()?.into_iter().map(peer);
+        Ok(Fleet { hosts: hosts.collect::<Result<_, Failure>>()? })
+    }
+
+    fn roles(&self, host: &Host, defaults: &Node) -> Result<Vec<Role>, Failure> {
+        let said = roles_in(&host.vars);
+        let value = Value::Map(node::lay(defaults.entries().unwrap_or_default(), &said));
+        let root = Node::new(value, defaults.place.clone());
+        let mut schema = Schema::new(&self.passwords, &self.folder, Lookup::Never);
+        let roles = schema.roles_of(&root);
+        roles.ok_or_else(|| place::failure(schema.reader.problems))
+    }
+}
+
+fn roles_in(entries: &[Entry]) -> Vec<Entry> {
+    entries.iter().filter(|entry| entry.key == schema::ROLES).cloned().collect()
+}

@@ -1,0 +1,115 @@
+//! Contributions that cannot stand side by side, or that nobody takes: refused with all who offer them and the
+//! places in the inventory.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::hash::Hash;
+
+use anyhow::Result;
+
+use super::contributions::{Contributions, Offer, Route, RouteTarget, Slot};
+use crate::failure::Failure;
+
+impl Contributions {
+    /// Refuses contributions that stand in each other's way.
+    pub(crate) fn require_apart(&self) -> Result<(), Failure> {
+        self.routes.iter().try_for_each(require_sound)?;
+        let called = |route: &Route| route.name.clone();
+        refuse_twice(&self.routes, called, |name| format!("two routes are called `{name}`"))?;
+        let path = |route: &Route| route.path.clone();
+        refuse_twice(&self.routes, path, |path| format!("two routes have the path `{path}`"))?;
+        self.require_applications_whole()?;
+        let port = |port: &u16| *port;
+        refuse_twice(&self.ports, port, |port| format!("two parts would listen on port {port}"))?;
+        refuse_twice(
+            &self.certificates,
+            |_| (),
+            |()| "two parts bring the certificate of the web server".to_owned(),
+        )
+    }
+
+    /// The first contribution that no part takes which can do what `takers` says: what it is, and the slot that
+    /// it needs.
+    pub(crate) fn untaken(&self, takers: &[Slot]) -> Option<(String, Slot)> {
+        let is_missing = |slot: Slot| !takers.contains(&slot);
+        let route = self.routes.first().filter(|_| is_missing(Slot::Routes));
+        if let Some(offer) = route {
+            let what = format!("{} offers the route `{}`", offer.source(), offer.value.path);
+            return Some((what, Slot::Routes));
+        }
+        if let Some(offer) = self.packages.first().filter(|_| is_missing(Slot::Packages)) {
+            let what = format!("{} needs the package `{}`", offer.source(), offer.value.name);
+            return Some((what, Slot::Packages));
+        }
+        let certificate = self.certificates.first().filter(|_| is_missing(Slot::Certificates))?;
+        Some((format!("{} offers a certificate", certificate.source()), Slot::Certificates))
+    }
+
+    /// An application has all that is below its path.
+    fn require_applications_whole(&self) -> Result<(), Failure> {
+        for outer in &self.routes {
+            if !matches!(outer.value.target, RouteTarget::Application(_)) {
+                continue;
+            }
+            let is_below = |inner: &&Offer<Route>| {
+                inner.value.path.strip_prefix(&outer.value.path).is_some_and(|r| r.starts_with('/'))
+            };
+            if let Some(inner) = self.routes.iter().find(is_below) {
+                let (above, below) = (&outer.value.path, &inner.value.path);
+                return Err(between(
+                    format!("`{below}` lies below `{above}`, which is an application's"),
+                    &[outer, inner],
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Refuses the second of two offers with one key.
+fn refuse_twice<T, K: Hash + Eq>(
+    offers: &[Offer<T>],
+    key: impl Fn(&T) -> K,
+    problem: impl Fn(&K) -> String,
+) -> Result<(), Failure> {
+    let mut seen: HashMap<K, &Offer<T>> = HashMap::new();
+    for offer in offers {
+        let key = key(&offer.value);
+        if let Some(other) = seen.get(&key) {
+            return Err(between(problem(&key), &[other, offer]));
+        }
+        seen.insert(key, offer);
+    }
+    Ok(())
+}
+
+fn between<T>(problem: impl Display, offers: &[&Offer<T>]) -> Failure {
+    let sources: Vec<_> = offers.iter().map(|offer| offer.source()).collect();
+    Failure::usage(problem.to_string())
+        .why(format!("one is of {}", sources.join(", the other one of ")))
+        .not_done("nothing was changed")
+        .hint("change one of them in the inventory")
+}
+
+/// Refuses a route that no URL leads to, or whose name cannot be that of a log.
+fn require_sound(offer: &Offer<Route>) -> Result<(), Failure> {
+    let Route { name, path, target } = &offer.value;
+    let wrong =
+        |problem: String| Failure::usage(problem).why(format!("it is of {}", offer.source()));
+    let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    if name.is_empty() || !name.chars().all(fits) {
+        return Err(wrong(format!("the route {name:?} cannot have that name"))
+            .hint("use letters, digits, `_` and `-`"));
+    }
+    let segments = path.strip_prefix('/').map(|rest| rest.split('/'));
+    let is_root = path == "/" && matches!(target, RouteTarget::Files { .. });
+    let is_plain = segments.is_some_and(|mut segments| {
+        is_root || segments.all(|s| !s.is_empty() && s != "." && s != "..")
+    });
+    // What nginx compares with has its escapes resolved, and never a query.
+    if !is_plain || path.contains(|c: char| c.is_control() || "?#%\\".contains(c)) {
+        return Err(wrong(format!("`{name}` cannot be served under {path:?}"))
+            .hint("write a path such as `/docs`, without a slash at its end"));
+    }
+    Ok(())
+}
