@@ -31,7 +31,7 @@ use cache::Cache;
 use memo::PlanMemo;
 use session::SessionNotes;
 
-pub use memo::Outcome;
+pub use memo::MemoEntry;
 pub use programs::last_lines;
 pub use session::StartRecord;
 

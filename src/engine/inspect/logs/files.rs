@@ -142,7 +142,7 @@ impl Followed {
                 break;
             };
             let (older, reaches_further) =
-                last(reader, newest.room(), &self.log.open, request, zone)?;
+                last(reader, newest.free_space(), &self.log.open, request, zone)?;
             newest.push_older(older);
             if newest.is_full() || !reaches_further {
                 break;

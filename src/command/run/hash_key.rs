@@ -7,13 +7,13 @@ use std::path::PathBuf;
 
 use rand::TryRng as _;
 
-use super::hosts::Work;
+use crate::command::fleet::hosts::Work;
 use crate::remote::state_folder;
 use crate::resource::{Secret, hex, sha256};
 
 /// The key for one host; each has its own, so that a host learns nothing about another. Without a
 /// home to keep it in there is none: then hashes are computed each time.
-pub(super) fn key(work: &Work) -> Option<Secret> {
+pub(in crate::command) fn of(work: &Work) -> Option<Secret> {
     let key = read().or_else(make)?;
     let host = &work.target.address;
     Some(Secret::new(sha256(format!("{key} {host}").as_bytes())))
