@@ -22,8 +22,8 @@ use crate::remote::{Engine, Tell};
 use crate::resource::{Blob, Facts};
 use crate::spec::Scope;
 
-/// The parts of the stack that open and close ports; after others they are not knocked at.
-const PORT_TAGS: [&str; 4] = ["packages", "firewall", "redis", "api"];
+/// Parts that neither open nor close a port: after a run of these alone no port is knocked at.
+const WITHOUT_PORTS: [&str; 4] = ["tls", "sites", "nginx", "host"];
 
 /// Runs `hwctl provision`.
 pub fn run(kinds: Kinds, args: ProvisionArgs) -> Result<Exit> {
@@ -90,7 +90,10 @@ impl Job for Provision {
         let mut made = make_stack(work, &engine, &templates)?;
         made.skip(&args.parts.skip);
         let is_part = *scope != Scope::All;
-        let opens_ports = PORT_TAGS.iter().any(|part| scope.has(part));
+        let opens_ports = match scope {
+            Scope::Only(parts) => parts.iter().any(|part| !WITHOUT_PORTS.contains(&part.as_str())),
+            Scope::All | Scope::Except(_) => true,
+        };
         let serves = scope.has("nginx");
         let host = engine.route.host.clone();
         let outside = |facts: &_, exposure: &_, pins: Option<_>| {

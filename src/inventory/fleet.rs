@@ -42,7 +42,8 @@ impl Inventory {
         let root = Node::new(value, defaults.place.clone());
         let mut schema = Schema::new(&self.passwords, &self.folder, Lookup::Never);
         let roles = schema.roles_of(&root);
-        roles.ok_or_else(|| place::failure(schema.reader.problems))
+        roles
+            .ok_or_else(|| place::failure(schema.reader.problems).not_done("no host was contacted"))
     }
 }
 
