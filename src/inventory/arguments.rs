@@ -1,7 +1,7 @@
 //! Arguments of ssh in the inventory, such as `ansible_ssh_common_args: -J bastion`.
 
 use super::connection::no_template;
-use super::load::shown;
+use super::names::shown;
 use super::node::{Entry, Value};
 use super::place::Problem;
 

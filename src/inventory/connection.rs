@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::groups::usable;
-use super::load::shown;
+use super::names::{shown, usable};
 use super::node::{Entry, Node, Value};
 use super::place::{Problem, nearest};
 use super::{Warning, arguments};

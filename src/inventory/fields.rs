@@ -5,8 +5,7 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 
 use super::connection::no_template;
-use super::groups::quoted;
-use super::load::shown;
+use super::names::{quoted, shown};
 use super::node::{Entry, Node, Value, get};
 use super::place::{Problem, nearest};
 

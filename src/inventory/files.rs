@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use super::Warning;
 use super::groups::Graph;
-use super::load::{parse, shown};
+use super::load::parse;
+use super::names::shown;
 use super::node::{Entry, Node, Value, put};
 use super::place::{Problem, Source};
 use super::trust::require_own;

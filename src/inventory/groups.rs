@@ -2,7 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::load::{NOT_YAML, shown};
+use super::load::NOT_YAML;
+use super::names::{quoted, shown, shown_long, usable};
 use super::node::{Entry, Node, Value, put};
 use super::place::{Place, Problem, nearest};
 use super::range;
@@ -321,16 +322,6 @@ fn unknown_section(group: &str, key: &str, place: &Place) -> Problem {
     Problem::at(place, message).hint(hint)
 }
 
-/// `a`, `b` and `c`, for a message.
-pub(super) fn quoted(words: &[&str]) -> String {
-    let words: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
-    match words.split_last() {
-        Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
-        Some((only, _)) => only.clone(),
-        None => "nothing".to_owned(),
-    }
-}
-
 fn priority(node: &Node) -> Result<i64, Problem> {
     let number = match &node.value {
         Value::Number(number) => number.as_i64(),
@@ -341,23 +332,6 @@ fn priority(node: &Node) -> Result<i64, Problem> {
         let message = format!("`ansible_group_priority` takes a whole number, not {}", node.kind());
         Problem::at(&node.place, message)
     })
-}
-
-fn shown_long(message: &str) -> String {
-    message.chars().take(200).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
-/// Whether a host may have this name: it is shown, matched by patterns and given to ssh.
-pub(super) fn usable(name: &str) -> Result<(), String> {
-    let fits =
-        |c: char| !c.is_control() && !c.is_whitespace() && !"*?![]&,;'\"`$\\|<>(){}".contains(c);
-    if name.is_empty() {
-        return Err("a host has no name".into());
-    }
-    if name.starts_with('-') || !name.chars().all(fits) {
-        return Err(format!("`{}` is not usable as the name of a host", shown(name)));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use serde_yaml::granit_parser::{
     Event, Options, Parser, ScalarStyle, ScanError, Span, StrInput, Tag,
 };
 
+use super::names::shown;
 use super::node::{Entry, Node, Value, put};
 use super::place::{Extent, Place, Problem, Source};
 use super::{connection, scalar, schema};
@@ -377,16 +378,6 @@ fn height(node: &Node) -> usize {
         }
         _ => 0,
     }
-}
-
-/// A name for a message: short, and without control characters.
-pub(super) fn shown(name: &str) -> String {
-    let mut shown: String =
-        name.chars().take(60).map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-    if name.chars().nth(60).is_some() {
-        shown.push('…');
-    }
-    shown
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod folders;
 mod groups;
 mod load;
 mod merge;
+mod names;
 mod node;
 mod password;
 mod pattern;
@@ -181,10 +182,10 @@ fn parse_set(set: &str) -> Result<Set, Problem> {
     };
     let path: Vec<_> = key.split('.').map(str::to_owned).collect();
     if path.iter().any(String::is_empty) {
-        let message = format!("`--set` takes keys with dots between, not `{}`", load::shown(key));
+        let message = format!("`--set` takes keys with dots between, not `{}`", names::shown(key));
         return Err(Problem::nowhere(message).hint("such as `--set redis.port=6380`"));
     }
-    let source = Source::argument(&load::shown(key), value);
+    let source = Source::argument(&names::shown(key), value);
     let start = place::Extent { line: 1, column: 1, end_line: 1, end_column: 2 };
     let node = load::parse(&source)?.unwrap_or_else(|| Node::new(Value::Null, source.at(start)));
     Ok(Set { path, node })
@@ -312,8 +313,8 @@ impl Inventory {
             }
         }
         if self.graph.find_group(name).is_some() || name.contains(['*', '?', ',']) {
-            return Err(Failure::usage(format!("`--host {}` is not one host", load::shown(name)))
-                .hint(format!("use `--limit '{}'`", load::shown(name))));
+            return Err(Failure::usage(format!("`--host {}` is not one host", names::shown(name)))
+                .hint(format!("use `--limit '{}'`", names::shown(name))));
         }
         Ok(None)
     }
@@ -328,7 +329,7 @@ impl Inventory {
     }
 
     fn unlisted(&self, name: &str) -> Result<Host, Failure> {
-        groups::usable(name).map_err(|message| Failure::usage(format!("--host: {message}")))?;
+        names::usable(name).map_err(|message| Failure::usage(format!("--host: {message}")))?;
         if let Some((user, address)) = name.split_once('@') {
             return Err(Failure::usage(format!("`--host {name}` names a user"))
                 .hint(format!("use `--host {address} --user {user}`")));

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Number, Value as Json};
 
-use super::load::shown;
+use super::names::shown;
 use super::place::{Extent, Place, Problem};
 
 /// A value and its place.

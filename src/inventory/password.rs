@@ -7,8 +7,7 @@ use std::sync::Mutex;
 
 use super::Lookup;
 use super::connection::no_template;
-use super::groups::quoted;
-use super::load::shown;
+use super::names::{quoted, shown};
 use super::node::{Node, Value};
 use super::place::{Problem, nearest};
 use crate::resource::Secret;

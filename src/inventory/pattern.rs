@@ -1,7 +1,7 @@
 //! Which hosts a pattern means: names, groups, wildcards, unions, `&` intersections, `!` exclusions.
 
-use super::groups::{ALL, Graph, quoted};
-use super::load::shown;
+use super::groups::{ALL, Graph};
+use super::names::{quoted, shown};
 use super::place::{Problem, nearest};
 
 /// The hosts that a pattern of Ansible means, in the order of its parts.

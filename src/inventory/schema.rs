@@ -4,7 +4,8 @@ use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 
 use super::fields::{Field, Fields, Reader};
-use super::load::{parse, shown};
+use super::load::parse;
+use super::names::shown;
 use super::node::{Entry, Node, Value, get};
 use super::password::Passwords;
 use super::place::{Problem, Source, nearest};

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::fields::{Field, Fields};
 use super::folders::overlap;
-use super::load::shown;
+use super::names::shown;
 use super::node::{Entry, Node, get};
 use super::place::{Place, Problem};
 use super::schema::Schema;

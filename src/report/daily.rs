@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Map, Value};
 
 use super::safe_text::escape_line;
-use super::terminal::{Style, count, count_bytes, host_line};
+use super::text::{Style, count, count_bytes, host_line};
 use crate::event::{Check, Data, LogLine, What};
 
 /// The text of such an event; none for what is only for programs.

@@ -9,7 +9,8 @@ use serde::Serialize;
 use super::harmless::harmless;
 use super::output::{print_error, write_line};
 use super::safe_text::{escape, escape_line, for_json};
-use super::terminal::{Style, Terminal, failure_text};
+use super::terminal::Terminal;
+use super::text::{Style, failure_text};
 use super::wrap::wrapped;
 use crate::event::{Check, Event, Exit, Sink, What};
 

@@ -15,11 +15,13 @@ mod safe_text;
 #[cfg(test)]
 mod screens;
 mod terminal;
+mod text;
 mod wrap;
 
 use crate::event::Failure;
 pub use health::{HealthReport, HostHealth, document, lines as health_lines};
 pub use json::Json;
 pub use output::{print, print_error};
-pub use terminal::{Style, Terminal, failure_text};
+pub use terminal::Terminal;
+pub use text::{Style, failure_text};
 pub use wrap::width;

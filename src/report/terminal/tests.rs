@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::event::Id;
+use crate::event::{Action, Change, Detail, Exit};
 
 fn shown(diff: bool, events: Vec<What>) -> String {
     let style = Style { color: false, live: false, width: 80, diff, check: diff };

@@ -1,6 +1,7 @@
 //! A docker container that runs with few rights, and is made anew when it is not as it should be.
 
 mod body;
+mod calls;
 mod ports;
 pub mod redis;
 mod run;

@@ -5,24 +5,21 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use bollard::Docker;
-use bollard::exec::{CreateExecOptions, StartExecOptions};
 use bollard::models::{ContainerCreateBody, HealthStatusEnum};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, InspectContainerOptions, LogsOptionsBuilder,
-    RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder, RestartContainerOptionsBuilder,
-    StartContainerOptions, StopContainerOptionsBuilder,
+    InspectContainerOptions, RestartContainerOptionsBuilder, StartContainerOptions,
 };
-use futures_util::StreamExt;
 use tokio::time::sleep;
 
+use super::calls::{
+    STOP_SECONDS, create, logs, remove, remove_trial, rename, start, stop, succeeds,
+};
 use super::{Container, ContainerState, Found, Host};
-use crate::resource::host::docker::{self, found, said};
+use crate::resource::host::docker::{self, said};
 use crate::resource::host::listeners::listeners;
 use crate::resource::kinds::image;
 use crate::resource::model::hint::Advise;
 
-/// How long a container gets to stop by itself.
-const STOP_SECONDS: i32 = 10;
 /// How long a container without a health check has to stay up to count as started.
 const STAYS: Duration = Duration::from_secs(1);
 /// The same for one that is new and takes nobody's place: the rest of the run watches it too.
@@ -316,86 +313,4 @@ impl Found {
     pub(super) fn is_like(&self, other: &Self) -> bool {
         self.body == other.body && self.image_id == other.image_id
     }
-}
-
-async fn create(docker: &Docker, name: &str, body: ContainerCreateBody) -> Result<()> {
-    let options = CreateContainerOptionsBuilder::new().name(name).build();
-    docker
-        .create_container(Some(options), body)
-        .await
-        .map_err(said)
-        .with_context(|| format!("make container `{name}`"))?;
-    Ok(())
-}
-
-async fn start(docker: &Docker, name: &str) -> Result<()> {
-    docker
-        .start_container(name, None::<StartContainerOptions>)
-        .await
-        .map_err(said)
-        .with_context(|| format!("start container `{name}`"))
-}
-
-pub(super) async fn stop(docker: &Docker, name: &str) -> Result<()> {
-    let options = StopContainerOptionsBuilder::new().t(STOP_SECONDS).build();
-    found(docker.stop_container(name, Some(options)).await)
-        .with_context(|| format!("stop container `{name}`"))?;
-    Ok(())
-}
-
-async fn rename(docker: &Docker, from: &str, to: &str) -> Result<()> {
-    let options = RenameContainerOptionsBuilder::new().name(to).build();
-    docker
-        .rename_container(from, options)
-        .await
-        .map_err(said)
-        .with_context(|| format!("rename container `{from}` to `{to}`"))
-}
-
-/// Removes a container and none of its volumes; absent is as good.
-async fn remove(docker: &Docker, name: &str) -> Result<()> {
-    remove_with(docker, name, false).await
-}
-
-/// Removes a container and the volumes that have no name.
-async fn remove_trial(docker: &Docker, name: &str) -> Result<()> {
-    remove_with(docker, name, true).await
-}
-
-async fn remove_with(docker: &Docker, name: &str, volumes: bool) -> Result<()> {
-    let options = RemoveContainerOptionsBuilder::new().force(true).v(volumes).build();
-    found(docker.remove_container(name, Some(options)).await)
-        .with_context(|| format!("remove container `{name}`"))?;
-    Ok(())
-}
-
-/// Runs a program inside and says whether it succeeds.
-async fn succeeds(docker: &Docker, name: &str, program: &[String]) -> Result<bool> {
-    let options = CreateExecOptions { cmd: Some(program.to_vec()), ..Default::default() };
-    // A container that has just ended refuses; the next look at it says why.
-    let Ok(exec) = docker.create_exec(name, options).await else { return Ok(false) };
-    let detached = StartExecOptions { detach: true, ..Default::default() };
-    if docker.start_exec(&exec.id, Some(detached)).await.is_err() {
-        return Ok(false);
-    }
-    for _ in 0..30 {
-        let exec = docker.inspect_exec(&exec.id).await.map_err(said)?;
-        if exec.running == Some(false) {
-            return Ok(exec.exit_code == Some(0));
-        }
-        sleep(Duration::from_millis(100)).await;
-    }
-    Ok(false)
-}
-
-/// The last lines that a container printed, joined by ` | `.
-async fn logs(docker: &Docker, name: &str) -> String {
-    let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail("10").build();
-    let mut lines = Vec::new();
-    let mut output = std::pin::pin!(docker.logs(name, Some(options)));
-    while let Some(Ok(line)) = output.next().await {
-        lines.push(line.to_string().trim().to_owned());
-    }
-    lines.retain(|line| !line.is_empty());
-    if lines.is_empty() { "it printed nothing".to_owned() } else { lines.join(" | ") }
 }

@@ -156,7 +156,7 @@ impl RedisData {
         let marked = fs::read_to_string(folder.join(MARKER)).ok();
         let elsewhere = old.filter(|old| !same(&old.folder, &folder));
         if marked.is_none() && elsewhere.is_none() {
-            super::run::stop(docker, &container.name).await?;
+            super::calls::stop(docker, &container.name).await?;
             return disown(&folder);
         }
         host.progress(None, "giving Redis's data back");
@@ -165,7 +165,7 @@ impl RedisData {
         redis.copy_held().await?;
         let newest = folder.join(COPY);
         let copy = read_copy(&newest)?;
-        super::run::stop(docker, &container.name).await?;
+        super::calls::stop(docker, &container.name).await?;
         if let Some(old) = elsewhere {
             match old.log {
                 true => take_copy(&old.folder, &copy)?,

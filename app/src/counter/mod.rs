@@ -6,9 +6,11 @@
 //!
 //! While Redis is away, as during its restart, visitors wait for it: up to a bound, and up to a number.
 
+mod failure;
+mod fsync;
+
 use std::{
     collections::HashMap,
-    fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -18,7 +20,7 @@ use std::{
 };
 
 use redis::{
-    Client, Cmd, ConnectionInfo, FromRedisValue, RedisError,
+    Client, Cmd, ConnectionInfo, FromRedisValue,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 use tokio::sync::{Notify, oneshot};
@@ -28,6 +30,8 @@ use crate::{
     log::{self, Level},
     metrics::Metrics,
 };
+use failure::{Failure, Outage};
+use fsync::Fsync;
 
 /// The key of the counter.
 pub const KEY: &str = "visits";
@@ -40,12 +44,8 @@ const MOST_WAITING: usize = 4096;
 /// How often those who have waited long enough are looked for.
 const EXPIRY: Duration = Duration::from_millis(50);
 const CONNECT: Duration = Duration::from_millis(400);
-/// The most that a power cut takes.
-const FSYNC_EVERY: Duration = Duration::from_secs(1);
 /// How often a lost Redis is looked for.
 const MEND: Duration = Duration::from_millis(50);
-/// Replies of a Redis that will take the command a moment later. All its other errors stay.
-const PASSING: [&str; 5] = ["LOADING", "BUSY", "TRYAGAIN", "MASTERDOWN", "READONLY"];
 
 /// The counter.
 pub struct Counter {
@@ -85,40 +85,6 @@ impl Drop for Ticket {
         for (number, visitor) in (self.number + 1..).zip(self.others.drain(..)) {
             // Who has gone was counted all the same.
             drop(visitor.number.send(Ticket { number, others: Vec::new() }));
-        }
-    }
-}
-
-enum Failure {
-    TimedOut,
-    Redis(RedisError),
-}
-
-/// Whether it is worth while to wait.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outage {
-    /// Redis is away, starts, or hangs.
-    Passing,
-    /// Redis is there and does not take the command.
-    Lasting,
-}
-
-impl Failure {
-    fn outage(&self) -> Outage {
-        match self {
-            Self::Redis(error) if error.code().is_some_and(|code| !PASSING.contains(&code)) => {
-                Outage::Lasting
-            }
-            _ => Outage::Passing,
-        }
-    }
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TimedOut => write!(f, "no answer within {} ms", ANSWER.as_millis()),
-            Self::Redis(error) => error.fmt(f),
         }
     }
 }
@@ -366,51 +332,6 @@ fn hand_out(mut number: u64, threads: Waiting) {
             drop(first.number.send(Ticket { number, others }));
         }
         number = next;
-    }
-}
-
-/// When Redis brings its log to the disk.
-///
-/// It always hands a change to the kernel before it answers, so that no kill loses a number that was
-/// told. (Its own `everysec` would not: it answers first whenever an fsync takes long.) To a power
-/// cut, the first visit in a second is safe once its number is told, and in a rush the others within
-/// that second: an fsync takes longer than all else of a visit, up to some milliseconds.
-struct Fsync {
-    /// The setting in force; unknown after a failure.
-    mode: Option<&'static str>,
-    /// When Redis last brought all to the disk.
-    last: Option<Instant>,
-}
-
-const ALWAYS: &str = "always";
-const RELAXED: &str = "no";
-
-impl Fsync {
-    fn new() -> Self {
-        // One who was killed in a rush leaves it so.
-        Self { mode: Some(RELAXED), last: Some(Instant::now()) }
-    }
-
-    fn is_relaxed(&self) -> bool {
-        self.mode == Some(RELAXED)
-    }
-
-    /// When what was counted last has to go to the disk, if it is not there.
-    fn due(&self) -> Option<Instant> {
-        self.last.filter(|_| self.is_relaxed()).map(|last| last + FSYNC_EVERY)
-    }
-
-    /// The setting for what is counted now.
-    fn wanted(&self) -> &'static str {
-        let recent = self.last.is_some_and(|last| last.elapsed() < FSYNC_EVERY);
-        if recent { RELAXED } else { ALWAYS }
-    }
-
-    fn is_now(&mut self, mode: &'static str) {
-        self.mode = Some(mode);
-        if mode == ALWAYS {
-            self.last = Some(Instant::now());
-        }
     }
 }
 
