@@ -160,12 +160,6 @@ pub(super) fn make_stack(
     engine: &Engine,
     templates: &Templates,
 ) -> Result<Stack, Failure> {
-    let port = work.vars.redis.port;
-    if engine.facts.ssh_ports.contains(&port) {
-        let what = format!("`redis.port` cannot be {port}: sshd listens there");
-        let hint = "choose a free port, such as 6379";
-        return Err(Failure::usage(what).not_done("nothing was changed on the host").hint(hint));
-    }
     stack_of(work, &work.vars, &engine.facts, (&engine.route.host, &engine.binary), templates)
 }
 
