@@ -14,12 +14,12 @@ use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
 use super::arguments::control_path;
-use super::engine::Tell;
+use super::engine::Emit;
 use super::kept::state_folder;
 use super::resolve::resolve;
 use super::route::Route;
 use super::ssh::Target;
-use crate::event::What;
+use crate::event::EventKind;
 use crate::failure::Failure;
 
 /// For how many seconds ssh stays when hwctl is gone.
@@ -88,7 +88,7 @@ pub(super) async fn log_in(
     target: &Target,
     folder: Option<&Path>,
     idle_seconds: Option<usize>,
-    tell: Tell<'_>,
+    emit: Emit<'_>,
 ) -> Result<TempDir, Refusal> {
     let began = Instant::now();
     let mut pause = FIRST_PAUSE;
@@ -105,7 +105,7 @@ pub(super) async fn log_in(
             Refusal::Ssh(told) if is_booting(told) => "waiting for the host to boot",
             _ => "connecting again: sshd closed the connection",
         };
-        tell(What::Step { message: message.to_owned(), fraction: None });
+        emit(EventKind::Step { message: message.to_owned(), fraction: None });
         sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(4));
     }

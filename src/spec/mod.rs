@@ -168,14 +168,15 @@ pub struct Probe {
     /// Where the check is listed.
     pub group: Group,
     /// What is looked at.
-    pub look: Look,
+    #[serde(rename = "look")]
+    pub kind: ProbeKind,
 }
 
 impl Probe {
     /// Whether a unit of systemd is active.
     #[must_use]
     pub fn unit(name: &str) -> Self {
-        Self { name: name.to_owned(), group: Group::Service, look: Look::Unit }
+        Self { name: name.to_owned(), group: Group::Service, kind: ProbeKind::Unit }
     }
 }
 
@@ -198,7 +199,7 @@ pub enum Group {
 
 /// What a probe looks at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Look {
+pub enum ProbeKind {
     /// The unit of systemd with the probe's name is active.
     Unit,
     /// The container of this name runs.

@@ -25,9 +25,9 @@ pub(in crate::engine) fn wanted(goal: &Goal, drivers: Drivers, host: &Host) -> R
     let (mut passed_over, mut giving_way, mut kept) = (Vec::new(), Vec::new(), Vec::new());
     let mut back_to = None;
     let (declared, removals, because) = match goal {
-        Goal::Declared { resources, scope, vouch, .. } => {
-            if let Some(key) = vouch {
-                host.vouch_with(key.clone());
+        Goal::Declared { resources, scope, hash_key, .. } => {
+            if let Some(key) = hash_key {
+                host.use_hash_key(key.clone());
             }
             let is_meant = |declared: &&Declared| scope.means(declared);
             let (meant, others): (Vec<_>, Vec<_>) =

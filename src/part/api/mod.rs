@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::inventory::{Role, Workers};
 use crate::resource::{Content, File, Id, Link, OnChange, Owner, TRIAL_FOLDER, Unit};
 use crate::spec::{
-    Group, Log, LogFormat, LogSource, Look, PartSpec, Probe, Restart, RestartMethod,
+    Group, Log, LogFormat, LogSource, PartSpec, Probe, ProbeKind, Restart, RestartMethod,
 };
 
 const USER: &str = "flask-app";
@@ -97,7 +97,7 @@ fn describe(offered: &Contributions, spec: &mut PartSpec) {
         Probe::unit(SOCKET),
         Probe::unit(SERVICE),
         page("/flask/api/ping"),
-        Probe { name: "socket of the API".to_owned(), group: Group::Host, look: Look::Driver },
+        Probe { name: "socket of the API".to_owned(), group: Group::Host, kind: ProbeKind::Driver },
     ];
     spec.questions = vec![
         question("/flask/api/ping", 200, Some("{\"status\":\"ok\"}")),

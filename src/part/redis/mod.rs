@@ -16,7 +16,7 @@ use crate::resource::{
     Unit, User, Volume,
 };
 use crate::spec::{
-    Group, Log, LogFormat, LogSource, Look, PartSpec, Probe, Restart, RestartMethod,
+    Group, Log, LogFormat, LogSource, PartSpec, Probe, ProbeKind, Restart, RestartMethod,
 };
 
 const FOLDER: &str = "/etc/hwctl/redis";
@@ -81,7 +81,7 @@ fn describe(spec: &mut PartSpec, vars: &Vars) {
         Probe {
             name: format!("container {container}"),
             group: Group::Service,
-            look: Look::Container(container.clone()),
+            kind: ProbeKind::Container(container.clone()),
         },
     ];
     spec.logs = vec![Log {
