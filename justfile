@@ -25,6 +25,10 @@ check:
 ci:
     .ci/run
 
+# Run the fuzzer of the protocol, for example with `-max_total_time=600`
+fuzz *OPTIONS:
+    fuzz/run.sh {{ OPTIONS }}
+
 # Run README's first commands on a bare machine, as root
 bare:
     tests/bare.sh

@@ -80,8 +80,7 @@ impl Deploy {
             diff: false,
             keep_on_failure: false,
         };
-        let provision =
-            Provision { args, scope: Scope::Only(vec![TAG.to_owned()]), verb: "deploy" };
+        let provision = Provision::new(args, Scope::Only(vec![TAG.to_owned()]), "deploy");
         provision.on_host(&work, emit).await
     }
 

@@ -6,7 +6,7 @@ use crate::cli::DestroyArgs;
 use crate::command::fleet::hosts::{Needs, Work};
 use crate::command::fleet::{self, Ended, Job};
 use crate::command::run::back::Back;
-use crate::engine::protocol::Goal;
+use crate::engine::protocol::{DESTROY, Goal};
 use crate::failure::{Exit, Failure};
 use crate::part::Kinds;
 use crate::remote::Emit;
@@ -14,7 +14,7 @@ use crate::remote::Emit;
 /// Runs `hwctl destroy`.
 pub fn run(kinds: Kinds, args: DestroyArgs) -> Result<Exit> {
     let hosts = args.back.plan.hosts.and(&args.named);
-    let job = Destroy { purge_data: args.purge_data, back: Back::new(args.back, "destroy")? };
+    let job = Destroy { purge_data: args.purge_data, back: Back::new(args.back, DESTROY)? };
     fleet::run(kinds, &hosts, job.back.show(), job)
 }
 

@@ -1,6 +1,7 @@
 //! `hwctl provision` and `hwctl plan`: plan, apply, verify from outside, keep or undo.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
@@ -14,6 +15,7 @@ use crate::command::run::Run;
 use crate::command::run::expected::{expected, urls};
 use crate::command::run::hash_key;
 use crate::engine::protocol::Goal;
+use crate::event::EventKind;
 use crate::failure::{Exit, Failure};
 use crate::inventory::Vars;
 use crate::part;
@@ -30,7 +32,7 @@ pub fn run(kinds: Kinds, args: ProvisionArgs) -> Result<Exit> {
     let show = Show { json: args.plan.json, diff: args.diff, check: args.check };
     let hosts = args.plan.hosts.and(&args.named);
     let scope = scope(&args.parts)?;
-    fleet::run(kinds, &hosts, show, Provision { args, scope, verb: "provision" })
+    fleet::run(kinds, &hosts, show, Provision::new(args, scope, "provision"))
 }
 
 /// Runs `hwctl plan`.
@@ -63,6 +65,15 @@ pub(super) struct Provision {
     pub(super) scope: Scope,
     /// What the host's journal calls it.
     pub(super) verb: &'static str,
+    hosts: AtomicUsize,
+    /// How many of the hosts have none of the parts that are asked for by name.
+    lacking: AtomicUsize,
+}
+
+impl Provision {
+    pub(super) fn new(args: ProvisionArgs, scope: Scope, verb: &'static str) -> Self {
+        Self { args, scope, verb, hosts: AtomicUsize::new(0), lacking: AtomicUsize::new(0) }
+    }
 }
 
 impl Job for Provision {
@@ -70,6 +81,7 @@ impl Job for Provision {
 
     /// A name that no part has is known before any host is contacted.
     fn begins(&self, works: &[Work]) -> Result<(), Failure> {
+        self.hosts.store(works.len(), Ordering::Relaxed);
         let PartArgs { only, skip } = &self.args.parts;
         let known = names::of_parts(works);
         names::require_known("there is no part", only.iter().chain(skip), &known)?;
@@ -81,8 +93,20 @@ impl Job for Provision {
         }
     }
 
+    /// A part that no host has or had is a mistake. One that some of the hosts have is not.
+    fn ends(&self) -> Result<(), Failure> {
+        let Scope::Only(parts) = &self.scope else { return Ok(()) };
+        if self.lacking.load(Ordering::Relaxed) < self.hosts.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let parts = parts.iter().map(|part| format!("`{part}`")).collect::<Vec<_>>().join(" or ");
+        Err(Failure::usage(format!("none of the hosts has or had the part {parts}"))
+            .not_done("nothing was changed")
+            .hint("`roles` in the inventory says what a host is for"))
+    }
+
     async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
-        let Self { args, scope, verb } = self;
+        let Self { args, scope, verb, .. } = self;
         // A broken template is known before the host is contacted.
         let templates = load_templates(work)?;
         try_templates(work, &templates)?;
@@ -97,7 +121,7 @@ impl Job for Provision {
         let serves = scope.has("nginx");
         let host = engine.route.host.clone();
         let outside = |facts: &_, exposure: &_, pins: Option<_>| {
-            // nginx serves a new certificate once its own part is provisioned.
+            // nginx serves a new certificate once its own part tells it so.
             let pins = pins.filter(|_| serves);
             let mut expected = expected(&host, work, facts, exposure, pins);
             if !opens_ports {
@@ -118,6 +142,12 @@ impl Job for Provision {
             .checked_from_outside(&outside, is_part)
             .rehearsed();
         let planned = run.plan(&mut engine, emit).await?;
+        for part in planned.lacking() {
+            emit(EventKind::Warning { message: format!("this host has no part `{part}`") });
+        }
+        if matches!(scope, Scope::Only(parts) if parts.len() == planned.lacking().len()) {
+            self.lacking.fetch_add(1, Ordering::Relaxed);
+        }
         let outcome = planned.outcome();
         planned.carry_out(&mut engine, emit).await?;
         engine.let_go().await;

@@ -214,6 +214,9 @@ impl LabHost {
             if Instant::now() > deadline {
                 return Err(self.unreachable().into());
             }
+            if self.is_temporary() {
+                super::refuse_when_ending()?;
+            }
             sleep(Duration::from_millis(20));
         }
     }

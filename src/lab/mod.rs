@@ -15,9 +15,9 @@ use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 pub use host::{LabHost, TemporaryHost};
 use state::{HostDir, Owner, Record, State, make_dir, read_record, write_record};
@@ -29,6 +29,9 @@ const DIR: &str = "/var/lib/hwctl/lab";
 const DIR_VARIABLE: &str = "HWCTL_LAB_DIR";
 /// The release of a host when none is asked for.
 pub const DEFAULT_RELEASE: &str = "trixie";
+
+/// Whether this process has begun to take its own hosts down, and makes no more of them.
+static IS_ENDING: AtomicBool = AtomicBool::new(false);
 
 /// What host to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,7 +134,6 @@ impl Lab {
 
     /// Gives the host a folder, a place in the network and a record.
     fn claim(&self, dir: &HostDir, options: &UpOptions, base: String) -> Result<Record> {
-        make_dir(&dir.0)?;
         let owner = match options.lifetime {
             Lifetime::Kept => None,
             Lifetime::ThisProcess => Some(Owner::this_process()?),
@@ -142,10 +144,14 @@ impl Lab {
             base,
             snapshot: None,
             network: network.clone(),
-            owner,
+            owner: owner.clone(),
         };
         let mut made = None;
         network::claim(&self.state, dir, |network| {
+            if owner.is_some() {
+                refuse_when_ending()?;
+            }
+            make_dir(&dir.0)?;
             let record = record(network);
             write_record(dir, &record)?;
             made = Some(record);
@@ -192,11 +198,17 @@ impl Lab {
         Ok(is_there)
     }
 
-    /// Takes down the hosts that live only as long as this process.
+    /// Takes down the hosts that live only as long as this process, which can make no more of them.
     pub fn down_own(&self) -> Result<()> {
         let own = Owner::this_process()?;
+        IS_ENDING.store(true, Ordering::SeqCst);
+        // A host that another thread is about to make has its record after this, or never.
+        network::wait_for_claims()?;
+        let is_own = |record: &Record| record.owner.as_ref() == Some(&own);
         for dir in self.state.host_dirs()? {
-            if read_record(&dir).is_some_and(|record| record.owner.as_ref() == Some(&own)) {
+            if let Some(record) = read_record(&dir).filter(is_own) {
+                // Whoever prepares it holds its lock until that ends, which is now.
+                let _ = boot::kill(&dir, Some(&record.network));
                 self.down(dir.name())?;
             }
         }
@@ -260,6 +272,14 @@ impl Lab {
             fs::remove_dir_all(&dir.0).with_context(|| format!("remove `{}`", dir.0.display()))?;
         }
         Ok(())
+    }
+}
+
+/// Fails once this process takes its own hosts down.
+fn refuse_when_ending() -> Result<()> {
+    match IS_ENDING.load(Ordering::SeqCst) {
+        true => bail!("this process is ending, and makes no more hosts"),
+        false => Ok(()),
     }
 }
 

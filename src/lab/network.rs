@@ -187,6 +187,11 @@ pub(super) fn claim(
     network.set_up(&mut lock)
 }
 
+/// Waits until every [`claim`] that has begun is over.
+pub(super) fn wait_for_claims() -> Result<()> {
+    lock_machine().map(drop)
+}
+
 /// The first place whose addresses no route covers and whose number no link has.
 fn free_place(routes: &str, in_use: &[u8]) -> Result<([u8; 2], u8)> {
     let taken: Vec<Ipv4Net> = routes.lines().filter_map(destination).collect();

@@ -87,6 +87,8 @@ pub struct ProposedPlan {
     pub kept: Vec<(Id, String)>,
     /// Blobs that it wants before it can apply the plan.
     pub wants: Vec<Blob>,
+    /// The parts that are asked for by name, and that the host neither has nor had.
+    pub lacking: Vec<String>,
 }
 
 impl Engine {
@@ -140,8 +142,8 @@ impl Engine {
         request.confirm_timeout_s = request.confirm_timeout_s.max(enough);
         self.send(&Request::Plan(request)).await?;
         match interrupt::or_stopped(self.answer(emit)).await? {
-            Reply::Plan { changes, kept, fingerprint, wants } => {
-                Ok(ProposedPlan { changes, fingerprint, kept, wants })
+            Reply::Plan { changes, kept, fingerprint, wants, lacking } => {
+                Ok(ProposedPlan { changes, fingerprint, kept, wants, lacking })
             }
             other => Err(self.nonsense(&other)),
         }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
@@ -64,16 +65,20 @@ macro_rules! tests {
     };
 }
 
+/// Whether a signal has told this process to end.
+static IS_INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
 /// The seconds that each test took.
 static TIMES: Mutex<Vec<(f64, String)>> = Mutex::new(Vec::new());
 
 /// Runs the tests that the command line selects.
 pub(crate) fn run(tests: &[&'static [Case]]) -> ExitCode {
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert_with(at_once);
     let refusal = Lab::open().err();
     let mut trials = Vec::new();
     let mut unable = 0;
-    for case in tests.iter().copied().flatten() {
+    for case in in_order(tests) {
         let can_run = case.needs != Needs::Lab || refusal.is_none();
         unable += usize::from(!can_run);
         trials.push(trial(case, can_run));
@@ -96,6 +101,10 @@ pub(crate) fn run(tests: &[&'static [Case]]) -> ExitCode {
         take_hosts_down_on_signals();
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
+    while IS_INTERRUPTED.load(Ordering::SeqCst) {
+        // The thread that takes the hosts down ends the process.
+        std::thread::park();
+    }
     report_slowest();
     conclusion.exit_code()
 }
@@ -103,6 +112,22 @@ pub(crate) fn run(tests: &[&'static [Case]]) -> ExitCode {
 /// Reports what the set-up does. The tests of a whole run take minutes, so this is shown at once.
 pub(crate) fn say(line: &str) {
     eprintln!("set-up: {line}");
+}
+
+/// How many tests run at once: more than there are cores, since tests wait for hosts that boot, for apt and
+/// for time-outs. On two cores, tests one by one keep less than one of them busy.
+fn at_once() -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    cores + cores.div_ceil(2)
+}
+
+/// The first test on a host makes the base of all hosts, once, and the others on hosts wait for it: what needs
+/// no host comes right after it.
+fn in_order(tests: &[&'static [Case]]) -> Vec<&'static Case> {
+    let all = tests.iter().copied().flatten();
+    let (mut on_hosts, others): (Vec<_>, Vec<_>) = all.partition(|case| case.needs == Needs::Lab);
+    let rest = on_hosts.split_off(on_hosts.len().min(1));
+    on_hosts.into_iter().chain(others).chain(rest).collect()
 }
 
 fn trial(case: &'static Case, can_run: bool) -> Trial {
@@ -155,6 +180,7 @@ fn take_hosts_down_on_signals() {
                 _ = hangup.recv() => 129,
             }
         });
+        IS_INTERRUPTED.store(true, Ordering::SeqCst);
         eprintln!("interrupted: taking down the hosts of these tests");
         if let Ok(lab) = Lab::open()
             && let Err(error) = lab.down_own()

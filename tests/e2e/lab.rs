@@ -1,8 +1,9 @@
 //! The lab itself, on real hosts: needs root, and says so in one line where it is not.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use hwctl::lab::{Lab, LabHost, Lifetime, UpOptions};
@@ -10,7 +11,7 @@ use hwctl::lab::{Lab, LabHost, Lifetime, UpOptions};
 use crate::host::{lab, wait_until};
 
 crate::tests! {
-    Lab: [two_hosts_are_real_machines_of_their_own, nobody_gets_in_but_ubuntu_with_the_key, nothing_is_left_after_down, up_after_a_crash_starts_anew, a_host_whose_process_is_gone_is_removed_by_the_next_up, a_host_survives_power_cuts_and_reboots, a_cut_network_is_silent_until_it_is_restored, redis_runs_on_trixie, redis_runs_on_bookworm, the_command_line_makes_lists_enters_and_removes_hosts, an_unknown_release_is_a_usage_error],
+    Lab: [two_hosts_are_real_machines_of_their_own, nobody_gets_in_but_ubuntu_with_the_key, nothing_is_left_after_down, up_after_a_crash_starts_anew, a_host_whose_process_is_gone_is_removed_by_the_next_up, a_host_survives_power_cuts_and_reboots, a_cut_network_is_silent_until_it_is_restored, redis_runs_on_trixie, redis_runs_on_bookworm, the_command_line_makes_lists_enters_and_removes_hosts, an_unknown_release_is_a_usage_error, tests_that_are_interrupted_leave_no_hosts],
 }
 
 /// What a command on the host prints; it has to succeed.
@@ -264,4 +265,28 @@ fn an_unknown_release_is_a_usage_error() {
     assert_eq!(failure.what, "no release is called `warty-warthog`");
     assert_eq!(failure.exit, hwctl::failure::Exit::Usage);
     assert!(failure.hint.is_some());
+}
+
+/// This program again, interrupted before, while and after its first hosts boot.
+fn tests_that_are_interrupted_leave_no_hosts() {
+    for after_ms in [0, 150, 600, 2500] {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["roles", "--test-threads", "2"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        let stem = format!("test-{}-", child.id());
+        assert!(said.any(|line| line.contains(&stem)), "the first host boots");
+        std::thread::sleep(Duration::from_millis(after_ms));
+
+        output("kill", &["-INT", &child.id().to_string()]);
+        let rest: Vec<String> = said.collect();
+
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{after_ms} ms: {rest:#?}");
+        let hosts = lab().list().unwrap();
+        let left: Vec<_> = hosts.iter().filter(|host| host.name.starts_with(&stem)).collect();
+        assert!(left.is_empty(), "{after_ms} ms: {left:?}: {rest:#?}");
+    }
 }

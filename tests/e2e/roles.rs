@@ -1,11 +1,15 @@
 //! Hosts that are not for everything: a role brings its parts and no others.
 
+use serde_json::Value;
+
 use crate::host::{Provisioned, changes, failure, outcome};
 
 crate::tests! {
     Lab: [
         a_host_is_for_redis_alone_then_for_the_web,
         hosts_that_lack_a_part_are_passed_over,
+        a_part_that_goes_is_not_left_without_what_it_needs,
+        a_unit_whose_file_is_gone_is_stopped_with_its_part,
         roles_are_read_with_their_places,
     ],
 }
@@ -32,6 +36,19 @@ fn a_host_is_for_redis_alone_then_for_the_web() {
     assert!(host.sh_ok("check-flask"), "{}", host.sh("check-flask; true"));
     let (code, events) = run("restart", "redis", &["redis"]);
     assert_eq!((code, outcome(&events).as_str()), (0, "restarted"), "{events:#?}");
+    // A part that the host neither has nor had.
+    for verb in ["plan", "provision"] {
+        let (code, events) = run(verb, "redis", &["--only", "sites"]);
+        assert_eq!(code, 2, "{verb}: {events:#?}");
+        assert!(failure(&events).contains("has or had the part `sites`"), "{verb}: {events:#?}");
+        let (code, events) = run(verb, "redis", &["--only", "sites,redis"]);
+        assert_eq!((code, outcome(&events).as_str()), (0, "unchanged"), "{verb}: {events:#?}");
+        assert_eq!(lacking(&events), ["vm: this host has no part `sites`"], "{verb}");
+    }
+    write_twins(&host);
+    let (code, events) = host.hwctl("plan", &["-i", "twins.yaml", "--only", "sites"]);
+    assert_eq!(code, 3, "one of the hosts lacks it, the other is to get it: {events:#?}");
+    assert_eq!(lacking(&events), ["data: this host has no part `sites`"]);
     // What the host has not is refused before it is contacted.
     let lacking: [(&str, &[&str]); 5] = [
         ("restart", &["nginx"]),
@@ -91,24 +108,38 @@ fn a_host_is_for_redis_alone_then_for_the_web() {
     assert_eq!(code, 0, "{events:#?}");
 }
 
+/// Which hosts are told to have no part of a name.
+fn lacking(events: &[Value]) -> Vec<String> {
+    let warnings = events.iter().filter(|event| event["event"] == "warning");
+    let told = warnings.filter_map(|event| {
+        Some(format!("{}: {}", event["host"].as_str()?, event["message"].as_str()?))
+    });
+    told.filter(|message| message.contains("has no part")).collect()
+}
+
 /// The TCP ports that ufw lets in over IPv4.
 fn open_ports(host: &Provisioned) -> String {
     host.sh("ufw status | sed -n 's,^\\([0-9]*\\)/tcp *ALLOW.*,\\1,p' | sort -nu | xargs")
 }
 
-/// One host by two names, of which the inventory says different things.
-fn hosts_that_lack_a_part_are_passed_over() {
-    let host = Provisioned::ready("trixie");
+/// Makes `twins.yaml`, which has the host twice: as `data` for Redis alone, and as `web` for the rest.
+fn write_twins(host: &Provisioned) {
     let inventory = std::fs::read_to_string(host.folder().join("inventory.yaml")).unwrap();
     let (head, vm) = inventory.split_once("    vm:\n").expect("the host");
     let twins =
         format!("{head}    data:\n      roles: [redis]\n{vm}    web:\n      roles: [web]\n{vm}");
     std::fs::write(host.folder().join("twins.yaml"), twins).unwrap();
+}
+
+/// One host by two names, of which the inventory says different things.
+fn hosts_that_lack_a_part_are_passed_over() {
+    let host = Provisioned::ready("trixie");
+    write_twins(&host);
     let outcomes = |verb: &str, args: &[&str]| {
         let (code, events) = host.hwctl(verb, &[&["-i", "twins.yaml"], args].concat());
         let summary = events.iter().find(|event| event["event"] == "summary").unwrap();
         let hosts = summary["hosts"].as_array().unwrap();
-        let outcome = |host: &serde_json::Value| host["outcome"].as_str().unwrap().to_owned();
+        let outcome = |host: &Value| host["outcome"].as_str().unwrap().to_owned();
         (code, hosts.iter().map(outcome).collect::<Vec<_>>().join(" "))
     };
 
@@ -123,6 +154,40 @@ fn hosts_that_lack_a_part_are_passed_over() {
     assert!(events.iter().any(|event| event["log"] == "redis" && event["host"] == "data"));
     let (code, events) = host.hwctl("logs", &["-i", "twins.yaml", "nonsense"]);
     assert_eq!(code, 2, "{events:#?}");
+}
+
+fn a_part_that_goes_is_not_left_without_what_it_needs() {
+    let host = Provisioned::ready("trixie");
+    let only_redis = ["--set", "roles=[redis]"];
+    let units =
+        || host.sh("systemctl show -p Id,LoadState,ActiveState,InvocationID nginx flask-app");
+    let before = units();
+
+    for verb in ["plan", "provision"] {
+        let (code, events) = host.hwctl(verb, &[&only_redis[..], &["--skip", "nginx"]].concat());
+        let told = failure(&events);
+        assert_eq!((code, changes(&events)), (1, Vec::new()), "{verb}: {told}");
+        assert!(told.contains("`unit nginx.service` would stay without"), "{told}");
+        assert!(told.contains("removes `certificate /etc/nginx/ssl/homework.crt`"), "{told}");
+        assert!(told.contains("run without `--skip nginx`"), "{told}");
+    }
+
+    assert_eq!(units(), before);
+    // What needs nothing that goes may stay.
+    let (code, events) = host.hwctl("plan", &[&only_redis[..], &["--skip", "api"]].concat());
+    assert_eq!(code, 3, "{events:#?}");
+}
+
+fn a_unit_whose_file_is_gone_is_stopped_with_its_part() {
+    let host = Provisioned::ready("trixie");
+    host.sh("rm /etc/systemd/system/flask-app.service; systemctl daemon-reload");
+    let state = || host.sh("systemctl show -P LoadState -P ActiveState flask-app.service | xargs");
+    assert_eq!(state(), "not-found active");
+
+    let (code, events) = host.hwctl("provision", &["--set", "roles=[redis]"]);
+
+    assert_eq!(code, 0, "{events:#?}");
+    assert_eq!(state(), "not-found inactive");
 }
 
 fn roles_are_read_with_their_places() {

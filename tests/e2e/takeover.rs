@@ -15,6 +15,8 @@ crate::tests! {
         a_host_from_before_the_format_numbers_is_taken_over_as_it_is,
         destroy_may_be_the_first_verb_on_a_host_from_before_the_format_numbers,
         a_host_of_a_newer_format_is_left_alone,
+        a_part_of_a_newer_version_is_kept_or_the_run_is_refused,
+        what_an_older_destroy_left_does_not_count,
     ],
 }
 
@@ -155,4 +157,61 @@ fn a_host_of_a_newer_format_is_left_alone() {
         assert!(told.contains("use the newer hwctl"), "{told}");
     }
     assert_eq!((started(&host), fs::read(manifest(&host)).unwrap(), heads(&host)), before);
+}
+
+fn a_part_of_a_newer_version_is_kept_or_the_run_is_refused() {
+    let host = Provisioned::ready("trixie");
+    let path = host.host.root().join("var/lib/hwctl/parts.json");
+    let mut specs: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    let mail = json!({ "name": "mail", "driver": "mail", "probes": [{ "look": "Sonar" }] });
+    specs["parts"].as_array_mut().unwrap().push(mail.clone());
+    fs::write(&path, specs.to_string()).unwrap();
+    let kept = || {
+        let specs: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        specs["parts"].as_array().unwrap().clone()
+    };
+    let before = (started(&host), kept());
+
+    for (verb, args) in [("plan", &[][..]), ("provision", &["--set", "logrotate.keep=9"])] {
+        let (code, events) = host.hwctl(verb, args);
+        let told = failure(&events);
+        assert_eq!((code, changes(&events)), (1, Vec::new()), "{verb}: {told}");
+        assert!(told.contains("another build of hwctl has set up the part `mail`"), "{told}");
+        assert!(told.contains("nothing was changed") && told.contains("newer hwctl"), "{told}");
+    }
+    assert_eq!((started(&host), kept()), before);
+
+    // A run of other parts alone leaves it, and so does the way back.
+    let only = ["--only", "packages,nginx", "--set", "logrotate.keep=9"];
+    let (code, events) = host.hwctl("provision", &only);
+    assert_eq!(code, 0, "{events:#?}");
+    assert_eq!(kept().last(), Some(&mail));
+    let (code, events) = host.hwctl("rollback", &["--yes"]);
+    assert_eq!(code, 0, "{events:#?}");
+    assert_eq!(kept().last(), Some(&mail));
+}
+
+/// The version before specs of parts leaves their file where it is.
+fn what_an_older_destroy_left_does_not_count() {
+    let host = Provisioned::ready("trixie");
+    host.sh("cp -p /var/lib/hwctl/parts.json /root/");
+    let (code, events) = host.hwctl("destroy", &["--yes"]);
+    assert_eq!(code, 0, "{events:#?}");
+    assert!(!host.sh_ok("test -e /var/lib/hwctl/parts.json"));
+    host.sh("mv /root/parts.json /var/lib/hwctl/");
+
+    let (code, events) = host.hwctl("status", &[]);
+    assert_eq!(code, 1, "{events:#?}");
+    let (code, events) = host.hwctl("provision", &["--only", "packages,redis"]);
+    assert_eq!(code, 0, "{events:#?}");
+
+    let specs = host.sh("cat /var/lib/hwctl/parts.json");
+    let specs: Value = serde_json::from_str(&specs).unwrap();
+    let names = specs["parts"].as_array().unwrap().iter().map(|part| part["name"].as_str());
+    assert_eq!(names.collect::<Option<Vec<_>>>().unwrap(), ["packages", "redis"]);
+    let (code, events) = host.hwctl("status", &[]);
+    assert_eq!(code, 0, "what the host has is well: {events:#?}");
+    let (code, events) = host.hwctl("destroy", &["--yes", "--purge-data"]);
+    assert_eq!(code, 0, "{events:#?}");
+    assert!(!host.sh_ok("test -e /var/lib/hwctl"));
 }

@@ -62,6 +62,11 @@ pub(super) trait Job: Send + Sync + 'static {
         Ok(())
     }
 
+    /// Asked once the work on all hosts is over, for what only shows then.
+    fn ends(&self) -> Result<(), Failure> {
+        Ok(())
+    }
+
     /// Does it on one host; `tell` hears what happens there.
     fn on_host(
         &self,
@@ -76,6 +81,7 @@ trait AnyJob: Send + Sync {
     fn warns(&self) -> bool;
     fn needs(&self) -> Needs;
     fn begins_on(&self, works: &[Work]) -> Result<(), Failure>;
+    fn end_all(&self) -> Result<(), Failure>;
     fn do_on<'a>(&'a self, work: &'a Work, emit: Emit<'a>)
     -> BoxFuture<'a, Result<Ended, Failure>>;
 }
@@ -95,6 +101,10 @@ impl<J: Job> AnyJob for J {
 
     fn begins_on(&self, works: &[Work]) -> Result<(), Failure> {
         self.begins(works)
+    }
+
+    fn end_all(&self) -> Result<(), Failure> {
+        self.ends()
     }
 
     fn do_on<'a>(
@@ -174,15 +184,19 @@ async fn on_all(
     }
     summaries.sort_by_key(|(index, _)| *index);
     let summaries: Vec<_> = summaries.into_iter().map(|(_, summary)| summary).collect();
-    let exit = match fleet.misuses.load(Ordering::Relaxed) {
+    let mut exit = match fleet.misuses.load(Ordering::Relaxed) {
         misuses @ 1.. if misuses == fleet.failures.load(Ordering::Relaxed) => Exit::Usage,
         _ => exit_of(&summaries, check),
     };
+    if let Err(failure) = fleet.job.end_all() {
+        exit = failure.exit;
+        sink.event(Event::of_run(EventKind::Failed { failure }));
+    }
     sink.event(Event::of_run(EventKind::Summary { hosts: summaries }));
     Ok(exit)
 }
 
-/// Prints each warning once, with the host's name when it is about one host of several.
+/// Tells each warning once, with the host's name when it is about one host of several.
 fn warn(works: &[Work], sink: &dyn Sink) {
     let mut told = HashSet::new();
     for warning in works.iter().flat_map(|work| &work.warnings) {

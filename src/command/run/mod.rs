@@ -181,6 +181,11 @@ impl PlannedRun<'_> {
         &self.planned.changes
     }
 
+    /// The parts that are asked for by name, and that the host neither has nor had.
+    pub(super) fn lacking(&self) -> &[String] {
+        &self.planned.lacking
+    }
+
     /// What the run comes to unless it fails.
     pub(super) fn outcome(&self) -> Outcome {
         match self.changes().is_empty() {

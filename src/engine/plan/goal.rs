@@ -18,14 +18,16 @@ use crate::engine::record::step::Step;
 use crate::resource::{
     Advise, Declared, Directory, Host, Id, Link, Owner, Place, Resource, installed_version,
 };
+use crate::spec::{PartSpec, Scope};
 
 /// What a plan for `goal` has to look at.
 pub(in crate::engine) fn wanted(goal: &Goal, drivers: Drivers, host: &Host) -> Result<Wanted> {
     let manifest = Manifest::load(host)?;
     let (mut passed_over, mut giving_way, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut left_out, mut lacking) = (Vec::new(), Vec::new());
     let mut back_to = None;
     let (declared, removals, because) = match goal {
-        Goal::Declared { resources, scope, hash_key, .. } => {
+        Goal::Declared { resources, parts, scope, hash_key } => {
             if let Some(key) = hash_key {
                 host.use_hash_key(key.clone());
             }
@@ -38,6 +40,8 @@ pub(in crate::engine) fn wanted(goal: &Goal, drivers: Drivers, host: &Host) -> R
             let gives_way: HashSet<Id> = giving_way.iter().map(|step| step.resource.id()).collect();
             let mut removals = manifest.removals(resources, scope);
             removals.retain(|step| !gives_way.contains(&step.resource.id()));
+            left_out = what_stays(&manifest, &meant, scope);
+            lacking = unknown_parts(&manifest, parts, scope, host);
             let declared = with_way(meant, drivers, host)?.into_iter().map(Step::from).collect();
             (declared, removals, because)
         }
@@ -64,12 +68,39 @@ pub(in crate::engine) fn wanted(goal: &Goal, drivers: Drivers, host: &Host) -> R
         passed_over,
         giving_way,
         removals,
+        left_out,
+        lacking,
         because,
         kept,
         back_to,
         purge_data: matches!(goal, Goal::Original { purge_data: true }),
         strange: manifest.strange(),
     })
+}
+
+/// What hwctl has made in parts that are not meant.
+fn what_stays(manifest: &Manifest, meant: &[Declared], scope: &Scope) -> Vec<Declared> {
+    let meant: HashSet<Id> = meant.iter().map(|declared| declared.resource.id()).collect();
+    let others = manifest.known().filter(|(tag, _)| !scope.has(tag)).map(declared);
+    others.filter(|other| !meant.contains(&other.resource.id())).collect()
+}
+
+/// The parts that are asked for by name and of which neither the operator nor the host knows anything.
+fn unknown_parts(
+    manifest: &Manifest,
+    parts: &[PartSpec],
+    scope: &Scope,
+    host: &Host,
+) -> Vec<String> {
+    let Scope::Only(names) = scope else { return Vec::new() };
+    // Specs that cannot be read are reported by whoever needs them.
+    let kept = specs::names(host).unwrap_or_default();
+    let is_known = |name: &String| {
+        parts.iter().any(|part| part.name == *name)
+            || kept.contains(name)
+            || manifest.known().any(|(tag, _)| tag == name)
+    };
+    names.iter().filter(|name| !is_known(name)).cloned().collect()
 }
 
 /// What is declared, with the folders on the way to it that the host lacks: they are made, and undone, as

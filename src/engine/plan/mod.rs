@@ -2,6 +2,7 @@
 
 pub(super) mod disk_space;
 pub(super) mod goal;
+pub(super) mod left_out;
 pub(super) mod order;
 pub(super) mod renewal;
 pub(super) mod way_back;
@@ -17,8 +18,8 @@ use crate::engine::record::step::Step;
 use crate::event::Planned;
 use crate::failure::{Exit, Failure};
 use crate::resource::{
-    Action, Back, Blob, Change, Hint, Host, Id, MemoEntry, Pace, Place, Profile, Resource, Saved,
-    Undo, Weighed, compare, read_units, sha256,
+    Action, Back, Blob, Change, Declared, Hint, Host, Id, MemoEntry, Pace, Place, Profile,
+    Resource, Saved, Undo, Weighed, compare, read_units, sha256,
 };
 
 /// What a plan has to look at.
@@ -32,6 +33,10 @@ pub(in crate::engine) struct Wanted {
     pub(in crate::engine) giving_way: Vec<Step>,
     /// What is brought back to an earlier state, newest first.
     pub(in crate::engine) removals: Vec<Step>,
+    /// What hwctl has made in parts that are not meant, and what that is started with.
+    pub(in crate::engine) left_out: Vec<Declared>,
+    /// The parts that are asked for by name, and that the host neither has nor had.
+    pub(in crate::engine) lacking: Vec<String>,
     /// Why that is.
     pub(in crate::engine) because: Option<&'static str>,
     /// What cannot be brought back to its earlier state, and why.
@@ -52,6 +57,8 @@ impl Wanted {
             passed_over: Vec::new(),
             giving_way: Vec::new(),
             removals: Vec::new(),
+            left_out: Vec::new(),
+            lacking: Vec::new(),
             because: None,
             kept: Vec::new(),
             back_to: None,

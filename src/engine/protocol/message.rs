@@ -242,6 +242,8 @@ pub enum Reply {
         fingerprint: String,
         /// Blobs to send before [`Request::Apply`].
         wants: Vec<Blob>,
+        /// The parts that are asked for by name, and that the host neither has nor had.
+        lacking: Vec<String>,
     },
     /// Answers [`Request::History`]: newest first.
     History {

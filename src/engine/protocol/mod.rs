@@ -33,3 +33,5 @@ pub const SILENCE: Duration = Duration::from_secs(30);
 /// How long a change that could lock the operator out waits for a new login by default, in seconds:
 /// ten times what a login over a slow network takes.
 pub const CONFIRM_TIMEOUT_S: u64 = 30;
+/// The verb of the run after which hwctl has left the host.
+pub const DESTROY: &str = "destroy";

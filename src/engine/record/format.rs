@@ -18,6 +18,10 @@ pub(in crate::engine) const JOURNAL: u32 = 1;
 /// The format in which this version writes the specs of the parts.
 pub(in crate::engine) const SPECS: u32 = 1;
 
+/// What to do about a record that a newer version of hwctl wrote.
+pub(super) const NEWER_HINT: &str = "use the newer hwctl: `grep -r --include=run.json version \
+     /var/lib/hwctl/runs` on the host names the version of each run";
+
 /// The format of a record that names none.
 pub(in crate::engine) const fn unnumbered() -> u32 {
     1
@@ -44,9 +48,6 @@ impl Format {
                 env!("CARGO_PKG_VERSION")
             ))
             .not_done("nothing was changed on the host")
-            .hint(
-                "use the newer hwctl: `grep -r --include=run.json version /var/lib/hwctl/runs` on the \
-                 host names the version of each run",
-            ))
+            .hint(NEWER_HINT))
     }
 }

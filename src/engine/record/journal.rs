@@ -3,7 +3,7 @@
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
@@ -191,6 +191,23 @@ pub(in crate::engine) fn runs(host: &Host, is_locked: bool) -> Result<Vec<Run>> 
         runs.push(run);
     }
     Ok(runs)
+}
+
+/// The newest run that was kept.
+pub(in crate::engine) fn last_kept(host: &Host) -> Option<Run> {
+    let heads = folders(&folder(host)).unwrap_or_default().into_iter().rev();
+    heads.filter_map(|run| read_head(&run).ok()).find(|run| run.outcome == RunOutcome::Kept)
+}
+
+/// Whether a run of this verb was kept after a point in time.
+pub(in crate::engine) fn was_kept_after(host: &Host, verb: &str, time: SystemTime) -> bool {
+    let is_later = |run: &PathBuf| {
+        let ended = fs::metadata(head_path(run)).and_then(|metadata| metadata.modified());
+        ended.is_ok_and(|ended| ended > time)
+    };
+    let later = folders(&folder(host)).unwrap_or_default().into_iter().filter(is_later);
+    let mut heads = later.filter_map(|run| read_head(&run).ok());
+    heads.any(|run| run.outcome == RunOutcome::Kept && run.verb == verb)
 }
 
 /// What a run changed, oldest first.

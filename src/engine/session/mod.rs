@@ -19,6 +19,7 @@ use crate::engine::driver::{Driver, Drivers};
 use crate::engine::inspect::facts::{self, SshOrigin};
 use crate::engine::plan::disk_space;
 use crate::engine::plan::goal::{self, leave};
+use crate::engine::plan::left_out;
 use crate::engine::plan::{Plan, Wanted};
 use crate::engine::protocol::input::{Halted, read_requests};
 use crate::engine::protocol::{
@@ -37,6 +38,7 @@ use crate::engine::run::validate;
 use crate::event::{EventKind, RunOutcome};
 use crate::failure::Failure;
 use crate::resource::{Blob, Host, Id, keep_for_next_run};
+use crate::spec::PartSpec;
 use run::Run;
 
 /// How many replies are written at once: a run of many small changes reports each.
@@ -243,7 +245,7 @@ impl Session {
             deadman::resolve_pending(&self.host, self.began, patience, emit).await?;
             self.end_interrupted_run().await?;
         }
-        self.require_known_specs()?;
+        self.require_known_specs(Some(&request.goal))?;
         let wanted = goal::wanted(&request.goal, self.drivers, &self.host)?;
         if wanted.strange > 0 {
             let message = format!(
@@ -253,6 +255,7 @@ impl Session {
             self.events.emit(EventKind::Warning { message });
         }
         let plan = Plan::make(&wanted, &self.host).await?;
+        left_out::require_inputs(&wanted.left_out, &plan, &request.goal)?;
         if request.run.is_some() && !plan.changes.is_empty() {
             disk_space::require(&plan, &self.host).map_err(|error| {
                 Failure::from(error).not_done("nothing was changed on the host")
@@ -271,6 +274,7 @@ impl Session {
             kept,
             fingerprint: plan.fingerprint.clone(),
             wants: self.blobs.borrow_mut().want(&plan.blobs)?,
+            lacking: wanted.lacking.clone(),
         };
         if request.run.is_some() && plan.changes.is_empty() {
             self.nothing_to_do(&request.goal, &plan)?;
@@ -280,9 +284,10 @@ impl Session {
         Ok(reply)
     }
 
-    /// Refuses a host of a newer version, before anything is planned or changed.
-    fn require_known_specs(&self) -> Result<(), Failure> {
-        let known = specs::require_known_format(&self.host);
+    /// Refuses a host of a newer version before anything is planned or changed.
+    fn require_known_specs(&self, goal: Option<&Goal>) -> Result<(), Failure> {
+        let is_known = |part: &PartSpec| part.driver.is_none() || self.drivers.of(part).is_some();
+        let known = specs::require_known(&self.host, goal, is_known);
         known.map_err(|error| Failure::from(error).not_done("nothing was changed on the host"))
     }
 

@@ -113,7 +113,7 @@ impl Session {
     async fn restore(&mut self, restore: &Restore) -> Result<Reply, Failure> {
         let Restore { part, copied, run, patience_s } = restore;
         let bytes = std::mem::take(&mut self.copy);
-        self.require_known_specs()?;
+        self.require_known_specs(None)?;
         // Before anything is stopped.
         check_copy(copied, &bytes)?;
         let dump = self.dump_of(part)?;

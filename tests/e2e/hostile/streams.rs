@@ -201,6 +201,7 @@ fn replies() -> Vec<u8> {
             kept: Vec::new(),
             fingerprint: sha256(b""),
             wants: vec![blob(b"bytes")],
+            lacking: vec!["shop".to_owned()],
         },
         Reply::Applied { pins: Pins::default() },
         Reply::Lines(vec!["one".to_owned()]),

@@ -324,7 +324,7 @@ impl Kind for Unit {
 
     async fn release(&self, before: &UnitState, host: &Host) -> Result<()> {
         let now = self.read(host).await?;
-        if now.loaded && now.is_active() && !before.was_active() {
+        if now.is_active() && !before.was_active() {
             self.systemctl(host, "stop").await?;
         }
         if now.loaded && now.is_enabled() && !before.is_enabled() {
@@ -341,6 +341,10 @@ impl Kind for Unit {
         let now = self.read_anew(host).await?;
         if before.enabled.starts_with("masked") && !now.enabled.starts_with("masked") {
             return self.mask(host).await;
+        }
+        if now.is_active() && !before.was_active() {
+            // It could not be stopped before its files were taken away.
+            self.systemctl(host, "stop").await?;
         }
         if !now.loaded {
             return Ok(());
@@ -362,7 +366,7 @@ impl Kind for Unit {
     }
 
     async fn diff_back(&self, now: &UnitState, to: &UnitState, host: &Host) -> Result<Back> {
-        if !now.loaded && !to.was_active() {
+        if !now.loaded && !now.is_active() && !to.was_active() {
             // Gone with its package: there is nothing to switch off.
             return Ok(Back::Nothing);
         }
