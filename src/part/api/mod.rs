@@ -93,11 +93,9 @@ fn check_home(home: &Path) -> Result<()> {
 
 fn describe(offered: &Contributions, spec: &mut PartSpec) {
     spec.requires = vec!["redis".to_owned()];
-    let unit =
-        |name: &str| Probe { name: name.to_owned(), group: Group::Service, kind: ProbeKind::Unit };
     spec.probes = vec![
-        unit(SOCKET),
-        unit(SERVICE),
+        Probe::unit(SOCKET),
+        Probe::unit(SERVICE),
         page("/flask/api/ping"),
         Probe { name: "socket of the API".to_owned(), group: Group::Host, kind: ProbeKind::Driver },
     ];
