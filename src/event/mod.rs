@@ -4,6 +4,7 @@
 
 mod finding;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -217,15 +218,22 @@ pub struct LogLine {
     pub text: String,
 }
 
-/// What a copy of Redis's data holds.
+/// What a copy of a part's data holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Data {
-    /// Number of keys.
-    pub keys: u64,
-    /// The API's count of visits.
-    pub visits: u64,
-    /// Its size.
+    /// How many there are of each thing that the part's driver counts, by the plural of its name, such as `keys`.
+    #[serde(flatten)]
+    pub counts: BTreeMap<String, u64>,
+    /// The size of the copy.
     pub bytes: u64,
+}
+
+impl Data {
+    /// A copy of so many bytes with these counts.
+    pub fn new<'a>(counts: impl IntoIterator<Item = (&'a str, u64)>, bytes: u64) -> Self {
+        let counts = counts.into_iter().map(|(name, count)| (name.to_owned(), count));
+        Self { counts: counts.collect(), bytes }
+    }
 }
 
 /// The certificate that a client gets.

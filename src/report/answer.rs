@@ -41,10 +41,12 @@ pub(super) fn answer_text(style: Style, host: &str, what: &EventKind) -> Option<
 
 /// Such as `3 keys, 41 visits (212 bytes)`.
 fn data_text(data: &Data) -> String {
-    let number = |number: u64, thing| count(usize::try_from(number).unwrap_or(usize::MAX), thing);
-    let Data { keys, visits, bytes } = data;
-    let size = count_bytes(*bytes);
-    format!("{}, {} ({size})", number(*keys, "key"), number(*visits, "visit"))
+    let counts = data.counts.iter().map(|(things, number)| {
+        let thing = things.strip_suffix('s').unwrap_or(things);
+        count(usize::try_from(*number).unwrap_or(usize::MAX), thing)
+    });
+    let counts: Vec<_> = counts.collect();
+    format!("{} ({})", counts.join(", "), count_bytes(data.bytes))
 }
 
 /// A line that is one JSON object with a time, as `04:06:16.123 info request method=GET …`.
@@ -109,7 +111,7 @@ mod tests {
 
     #[test]
     fn data_saved_and_put_back() {
-        let data = Data { keys: 1, visits: 4100, bytes: 104 };
+        let data = Data::new([("keys", 1), ("visits", 4100)], 104);
         let file = "visits.backup".to_owned();
         let lines = [
             shown("vm1", &EventKind::BackedUp { file: file.clone(), data: data.clone() }),

@@ -99,7 +99,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
         let bytes = b"REDIS0011\nwith a line";
-        let data = Data { keys: 1, visits: 41, bytes: bytes.len() as u64 };
+        let data = Data::new([("keys", 1), ("visits", 41)], bytes.len() as u64);
         let head = Head {
             host: "vm1".to_owned(),
             made: "2026-11-24T04:06:16Z".to_owned(),

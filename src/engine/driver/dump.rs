@@ -43,7 +43,7 @@ mod tests {
     #[test]
     fn a_damaged_copy_is_refused() {
         let bytes = b"a copy and more";
-        let data = Data { keys: 1, visits: 2, bytes: bytes.len() as u64 };
+        let data = Data::new([("keys", 1)], bytes.len() as u64);
         let copied = Copied { data, sha256: sha256(bytes) };
         assert!(check_copy(&copied, bytes).is_ok());
         assert!(check_copy(&copied, b"a copy and mone").is_err());

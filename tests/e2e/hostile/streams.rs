@@ -172,7 +172,7 @@ fn daily() -> [Vec<u8>; 5] {
         version: "1.0.0".to_owned(),
     };
     let bytes = b"REDIS0011";
-    let data = Data { keys: 1, visits: 2, bytes: bytes.len() as u64 };
+    let data = Data::new([("keys", 1), ("visits", 2)], bytes.len() as u64);
     let copied = Copied { data, sha256: sha256(bytes) };
     [
         frame(&Request::Status { parts: Vec::new(), goal: None }),

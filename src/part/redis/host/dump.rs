@@ -11,7 +11,9 @@ use tokio::time::{Instant, sleep};
 use super::place::Place;
 use crate::engine::{Case, Copied, Dump, Later, check_copy};
 use crate::event::Data;
-use crate::resource::container::redis::{COPY, LOG, LOG_ASIDE, MAGIC, prepare, read_copy, switch};
+use crate::resource::container::redis::{
+    COPY, Count, LOG, LOG_ASIDE, MAGIC, prepare, read_copy, switch,
+};
 use crate::resource::{Host, require_docker, sha256};
 
 /// How long Redis may take to load a copy.
@@ -51,7 +53,7 @@ async fn copy(host: &Host, place: &Place<'_>) -> Result<(Copied, Vec<u8>)> {
     let count = place.connect(host).await?.copy().await?;
     let bytes = read_copy(&file)?;
     fs::remove_file(&file).with_context(|| format!("remove `{}`", file.display()))?;
-    let data = Data { keys: count.keys, visits: count.visits, bytes: bytes.len() as u64 };
+    let data = Data::new(counts(&count), bytes.len() as u64);
     Ok((Copied { data, sha256: sha256(&bytes) }, bytes))
 }
 
@@ -127,17 +129,18 @@ async fn prove(host: &Host, place: &Place<'_>, copied: &Copied) -> Result<()> {
             Err(error) => return Err(error),
         }
     };
-    let wanted = &copied.data;
-    if count.keys < wanted.keys || count.visits < wanted.visits {
-        bail!(
-            "it has {} keys and {} visits instead of {} and {}",
-            count.keys,
-            count.visits,
-            wanted.keys,
-            wanted.visits
-        );
+    for (name, found) in counts(&count) {
+        let wanted = copied.data.counts.get(name).copied().unwrap_or_default();
+        if found < wanted {
+            bail!("it has {found} {name} instead of {wanted}");
+        }
     }
     Ok(())
+}
+
+/// What a copy is known by.
+fn counts(count: &Count) -> [(&'static str, u64); 2] {
+    [("keys", count.keys), ("visits", count.visits)]
 }
 
 /// A Redis that does not take the copy ends, and is started again and again.
