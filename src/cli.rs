@@ -1,18 +1,18 @@
 //! The whole command line: clap types only.
 
 mod change;
-mod daily;
+mod inspect;
 mod lab;
-mod look;
+mod operate;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
 pub use change::*;
-pub use daily::*;
+pub use inspect::*;
 pub use lab::*;
-pub use look::*;
+pub use operate::*;
 
 /// Turns a fresh Ubuntu or Debian VM into a hardened, serving host, and keeps it that way.
 #[derive(Debug, Parser)]
@@ -31,30 +31,30 @@ pub enum Verb {
     Provision(ProvisionArgs),
     /// Show what provision would change, and change nothing (exit code 3: there are changes)
     #[command(after_help = change::PLAN_EXAMPLES)]
-    Plan(LookArgs),
+    Plan(PlanOnlyArgs),
     /// Show how hosts are: services, container, API, certificate, disk, last run and drift
-    #[command(after_help = daily::STATUS_EXAMPLES)]
+    #[command(after_help = operate::STATUS_EXAMPLES)]
     Status(StatusArgs),
     /// Show logs, of several hosts in one, by time
-    #[command(after_help = daily::LOGS_EXAMPLES)]
+    #[command(after_help = operate::LOGS_EXAMPLES)]
     Logs(LogsArgs),
     /// Use hosts as a client would: every URL, redirect, header, rule and port, and a real count
-    #[command(after_help = daily::VERIFY_EXAMPLES)]
+    #[command(after_help = operate::VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
     /// Log in to a host with the inventory's user, port and key
-    #[command(after_help = daily::SSH_EXAMPLES)]
+    #[command(after_help = operate::SSH_EXAMPLES)]
     Ssh(SshArgs),
     /// Run a command on hosts, all at once
-    #[command(after_help = daily::EXEC_EXAMPLES)]
+    #[command(after_help = operate::EXEC_EXAMPLES)]
     Exec(ExecArgs),
     /// redis-cli in the container: a session, or one command
-    #[command(after_help = daily::REDIS_EXAMPLES)]
+    #[command(after_help = operate::REDIS_EXAMPLES)]
     Redis(RedisArgs),
     /// Save Redis's data to a file
-    #[command(after_help = daily::BACKUP_EXAMPLES)]
+    #[command(after_help = operate::BACKUP_EXAMPLES)]
     Backup(BackupArgs),
     /// Put Redis's data back from a file, and count what Redis has then
-    #[command(after_help = daily::RESTORE_EXAMPLES)]
+    #[command(after_help = operate::RESTORE_EXAMPLES)]
     Restore(RestoreArgs),
     /// On the host: redis-cli in the container
     #[command(hide = true)]
@@ -77,24 +77,24 @@ pub enum Verb {
     #[command(after_help = change::DEPLOY_EXAMPLES)]
     Deploy(DeployArgs),
     /// Find why a host does not serve as it should: the cause, the evidence, the next step
-    #[command(after_help = look::DOCTOR_EXAMPLES)]
+    #[command(after_help = inspect::DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
     /// The certificate that hosts made for themselves
     Cert(CertArgs),
     /// Show what hosts are: release, architecture, CPUs, memory, versions
-    #[command(after_help = look::FACTS_EXAMPLES)]
+    #[command(after_help = inspect::FACTS_EXAMPLES)]
     Facts(FactsArgs),
     /// Show the files of the stack as they would be, secrets by their names
-    #[command(after_help = look::RENDER_EXAMPLES)]
+    #[command(after_help = inspect::RENDER_EXAMPLES)]
     Render(RenderArgs),
     /// Write an inventory to edit; overwrites nothing
-    #[command(after_help = look::INIT_EXAMPLES)]
+    #[command(after_help = inspect::INIT_EXAMPLES)]
     Init(InitArgs),
     /// Print the completions for a shell
-    #[command(after_help = look::COMPLETIONS_EXAMPLES)]
+    #[command(after_help = inspect::COMPLETIONS_EXAMPLES)]
     Completions(CompletionsArgs),
     /// Write the man pages into a folder
-    #[command(after_help = look::MAN_EXAMPLES)]
+    #[command(after_help = inspect::MAN_EXAMPLES)]
     Man(ManArgs),
     /// On the host: serve one session of hwctl on standard input and output
     #[command(hide = true)]

@@ -103,7 +103,7 @@ pub struct PartArgs {
 
 /// `hwctl plan`.
 #[derive(Clone, Debug, Args)]
-pub struct LookArgs {
+pub struct PlanOnlyArgs {
     /// Hosts that are named without `--host`.
     #[command(flatten)]
     pub named: NamedHosts,

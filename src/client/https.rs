@@ -28,7 +28,7 @@ const MAX_BODY: usize = 4 << 20;
 
 /// One connection to a host; requests go one after the other.
 #[derive(Debug)]
-pub struct Connection {
+pub struct HttpsConnection {
     host: String,
     sender: SendRequest<Full<Bytes>>,
     driver: JoinHandle<()>,
@@ -53,7 +53,7 @@ impl Answer {
     }
 }
 
-impl Connection {
+impl HttpsConnection {
     /// HTTP without TLS on a port, asked for as `host`.
     pub async fn plain(way: &Way, port: u16, host: &str) -> Result<Self> {
         Self::over(way.open(port).await?, host).await
@@ -115,7 +115,7 @@ async fn bounded(mut body: Incoming) -> Result<Bytes> {
     Ok(read.freeze())
 }
 
-impl Drop for Connection {
+impl Drop for HttpsConnection {
     fn drop(&mut self) {
         self.driver.abort();
     }
@@ -209,7 +209,7 @@ mod tests {
             #[expect(unreachable_code, reason = "tells the type of the block")]
             std::io::Result::Ok(())
         });
-        let mut connection = Connection::over(ours, "host").await.unwrap();
+        let mut connection = HttpsConnection::over(ours, "host").await.unwrap();
 
         let answer = connection.get("/").await.unwrap();
 

@@ -9,6 +9,6 @@ mod probe;
 mod way;
 
 pub use endpoint::{Pins, url, url_host};
-pub use https::{Answer, Connection, served_certificate};
+pub use https::{Answer, HttpsConnection, served_certificate};
 pub use probe::{Expected, Seen, probe, served, status};
 pub use way::{Program, Way};

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::endpoint::{Pins, url, url_host};
-use super::https::{self, Connection};
+use super::https::{self, HttpsConnection};
 use super::way::Way;
 use crate::event::Check;
 use crate::spec::{Endpoint, Pin, Question, Wanted};
@@ -132,15 +132,15 @@ async fn connect(
     endpoint: &Endpoint,
     host: &str,
     pins: Option<&Pins>,
-) -> Result<Connection> {
+) -> Result<HttpsConnection> {
     let Pin::File(file) = &endpoint.pin else {
-        return Connection::plain(way, endpoint.port, host).await;
+        return HttpsConnection::plain(way, endpoint.port, host).await;
     };
     let pin = pins.map(|pins| {
         let none = || format!("the host has no certificate at `{}`", file.display());
         pins.of(&endpoint.name).with_context(none)
     });
-    Connection::secure(way, endpoint.port, host, pin.transpose()?).await
+    HttpsConnection::secure(way, endpoint.port, host, pin.transpose()?).await
 }
 
 /// Asks all questions at once, and looks at the ports.

@@ -3,19 +3,19 @@
 use anyhow::Result;
 use jiff::Timestamp;
 
-use super::fleet::{self, Ended, Job, Show};
-use super::here;
-use super::hosts::{Needs, Work, require_part};
-use super::outside::expected;
-use super::run::Run;
-use super::sight::Sight;
 use crate::cli::{CertArgs, CertCommand, RenewArgs, ShowCertArgs};
 use crate::client;
+use crate::command::fleet::hosts::{Needs, Work, require_part};
+use crate::command::fleet::{self, Ended, Job, Show};
+use crate::command::run::Run;
+use crate::command::run::expected::expected;
+use crate::command::run::local;
+use crate::command::run::vantage::Vantage;
 use crate::engine::protocol::Goal;
-use crate::event::{Outcome, Served, What};
+use crate::event::{EventKind, Outcome, Served};
 use crate::failure::{Exit, Failure};
 use crate::part::Kinds;
-use crate::remote::{Engine, Tell};
+use crate::remote::{Emit, Engine};
 use crate::resource::CertificateInfo;
 use crate::spec::{Endpoint, Pin, endpoints_of};
 
@@ -31,7 +31,7 @@ pub fn run(kinds: Kinds, args: CertArgs) -> Result<Exit> {
             let hosts = args.hosts.and(&args.named);
             fleet::run(kinds, &hosts, Show { json: args.json, diff: false, check: false }, args)
         }
-        CertCommand::Renew(args) if args.here => here::renew(goal(&args)),
+        CertCommand::Renew(args) if args.here => local::renew(goal(&args)),
         CertCommand::Renew(args) => {
             let hosts = args.plan.hosts.and(&args.named);
             fleet::run(
@@ -55,12 +55,12 @@ impl Job for ShowCertArgs {
         require_part(works, PART)
     }
 
-    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+    async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
         if work.part(PART).is_err() {
             return Ok(Outcome::Unchanged.into());
         }
-        let mut engine = Engine::start(&work.target, tell).await?;
-        show(&mut engine, work, tell).await?;
+        let mut engine = Engine::start(&work.target, emit).await?;
+        show(&mut engine, work, emit).await?;
         engine.hang_up().await;
         Ok(Outcome::Answered.into())
     }
@@ -71,11 +71,11 @@ impl Job for RenewArgs {
         require_part(works, PART)
     }
 
-    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+    async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
         if work.part(PART).is_err() {
             return Ok(Outcome::Unchanged.into());
         }
-        let mut engine = Engine::start(&work.target, tell).await?;
+        let mut engine = Engine::start(&work.target, emit).await?;
         let host = engine.route.host.clone();
         let outside = |facts: &_, exposure: &_, pins| {
             let mut expected = expected(&host, work, facts, exposure, pins);
@@ -85,41 +85,41 @@ impl Job for RenewArgs {
         };
         let run = Run::with(RENEW, goal(self), &self.plan)
             .only_planned(self.check)
-            .looked_at(&outside, true);
-        let planned = run.plan(&mut engine, tell).await?;
+            .checked_from_outside(&outside, true);
+        let planned = run.plan(&mut engine, emit).await?;
         let outcome = planned.outcome();
-        planned.carry_out(&mut engine, tell).await?;
-        show(&mut engine, work, tell).await?;
+        planned.carry_out(&mut engine, emit).await?;
+        show(&mut engine, work, emit).await?;
         engine.hang_up().await;
         Ok(outcome.into())
     }
 }
 
 /// Reports what each certificate says. One that has expired, lacks its key or is not served is a failure.
-async fn show(engine: &mut Engine, work: &Work, tell: Tell<'_>) -> Result<(), Failure> {
+async fn show(engine: &mut Engine, work: &Work, emit: Emit<'_>) -> Result<(), Failure> {
     let endpoints = endpoints_of(&work.parts());
-    let certificates = engine.certificates(tell).await?;
-    let sight = Sight::find(engine, &endpoints).await;
+    let certificates = engine.certificates(emit).await?;
+    let vantage = Vantage::find(engine, &endpoints).await;
     let mut worst = None;
     for info in certificates {
         let path = Pin::File(info.path.clone());
         let endpoint = endpoints.iter().find(|endpoint| endpoint.pin == path);
-        let served = served(&sight, endpoint, &engine.route.host, &info).await;
+        let served = served(&vantage, endpoint, &engine.route.host, &info).await;
         worst = worst.or_else(|| failure(&info, &served));
-        tell(What::Certificate { certificate: info, served });
+        emit(EventKind::Certificate { certificate: info, served });
     }
     worst.map_or(Ok(()), Err)
 }
 
 async fn served(
-    sight: &Sight,
+    vantage: &Vantage,
     endpoint: Option<&Endpoint>,
     host: &str,
     info: &CertificateInfo,
 ) -> Served {
-    let way = match sight {
-        Sight::AsClient(way) | Sight::ThroughSession(way) => way,
-        Sight::Blocked { why } => return Served::NotLookedAt { why: why.clone() },
+    let way = match vantage {
+        Vantage::AsClient(way) | Vantage::ThroughSession(way) => way,
+        Vantage::Blocked { why } => return Served::NotLookedAt { why: why.clone() },
     };
     let Some(endpoint) = endpoint else {
         let why = "the inventory has nothing that serves it".to_owned();

@@ -4,17 +4,17 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::fleet::{self, Ended, Job, Show};
-use super::hosts::{Work, require_part};
-use super::outside::{expected, urls};
-use super::provision::Provision;
-use super::run::Run;
 use crate::cli::{DeployArgs, NamedHosts, PartArgs, ProvisionArgs};
+use crate::command::fleet::hosts::{Work, require_part};
+use crate::command::fleet::{self, Ended, Job, Show};
+use crate::command::provision::Provision;
+use crate::command::run::Run;
+use crate::command::run::expected::{expected, urls};
 use crate::engine::protocol::Goal;
-use crate::event::{Outcome, What};
+use crate::event::{EventKind, Outcome};
 use crate::failure::{Exit, Failure};
 use crate::part::{API_LINK, Kinds};
-use crate::remote::{Engine, Tell};
+use crate::remote::{Emit, Engine};
 use crate::spec::Scope;
 
 /// The part of the stack that is deployed.
@@ -41,7 +41,7 @@ impl Job for Deploy {
         require_part(works, TAG)
     }
 
-    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+    async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
         let Self { args, binary } = self;
         if work.part(TAG).is_err() {
             return Ok(Outcome::Unchanged.into());
@@ -52,22 +52,22 @@ impl Job for Deploy {
             Some(path) => declared.as_ref() == Some(path),
         };
         let ended = match args.rollback {
-            true => self.back(work, tell).await?,
-            false => self.forth(work, tell).await?,
+            true => self.back(work, emit).await?,
+            false => self.forth(work, emit).await?,
         };
         if !lasts && ended.outcome == Outcome::Changed {
             let message =
                 "the next `provision` goes back to the declared version: name the one to \
                            keep as `api.binary` in the inventory"
                     .to_owned();
-            tell(What::Warning { message });
+            emit(EventKind::Warning { message });
         }
         Ok(ended)
     }
 }
 
 impl Deploy {
-    async fn forth(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+    async fn forth(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
         let mut work = work.clone();
         if let Some(path) = &self.binary {
             work.vars.api.binary = Some(path.clone());
@@ -81,12 +81,12 @@ impl Deploy {
             keep_on_failure: false,
         };
         let provision = Provision::new(args, Scope::Only(vec![TAG.to_owned()]), "deploy");
-        provision.on_host(&work, tell).await
+        provision.on_host(&work, emit).await
     }
 
     /// To the version before, which is still on the host.
-    async fn back(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
-        let mut engine = Engine::start(&work.target, tell).await?;
+    async fn back(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
+        let mut engine = Engine::start(&work.target, emit).await?;
         let host = engine.route.host.clone();
         let outside = |facts: &_, exposure: &_, pins| {
             let mut expected = expected(&host, work, facts, exposure, pins);
@@ -96,9 +96,9 @@ impl Deploy {
         let goal = Goal::PreviousVersion { link: API_LINK.into() };
         let run = Run::with("deploy --rollback", goal, &self.args.plan)
             .only_planned(self.args.check)
-            .looked_at(&outside, true);
-        let planned = run.plan(&mut engine, tell).await?;
-        planned.carry_out(&mut engine, tell).await?;
+            .checked_from_outside(&outside, true);
+        let planned = run.plan(&mut engine, emit).await?;
+        planned.carry_out(&mut engine, emit).await?;
         engine.hang_up().await;
         Ok(Ended { outcome: Outcome::Changed, urls: urls(&host, work) })
     }

@@ -2,14 +2,14 @@
 
 use anyhow::Result;
 
-use super::back::Back;
-use super::fleet::{self, Ended, Job};
-use super::hosts::{Needs, Work};
 use crate::cli::DestroyArgs;
+use crate::command::fleet::hosts::{Needs, Work};
+use crate::command::fleet::{self, Ended, Job};
+use crate::command::run::back::Back;
 use crate::engine::protocol::{DESTROY, Goal};
 use crate::failure::{Exit, Failure};
 use crate::part::Kinds;
-use crate::remote::Tell;
+use crate::remote::Emit;
 
 /// Runs `hwctl destroy`.
 pub fn run(kinds: Kinds, args: DestroyArgs) -> Result<Exit> {
@@ -26,7 +26,7 @@ struct Destroy {
 impl Job for Destroy {
     const NEEDS: Needs = Needs::NoLookup;
 
-    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
-        self.back.on_host(work, Goal::Original { purge_data: self.purge_data }, tell).await
+    async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
+        self.back.on_host(work, Goal::Original { purge_data: self.purge_data }, emit).await
     }
 }

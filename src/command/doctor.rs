@@ -5,20 +5,20 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 
-use super::fleet::{self, Ended, Job, Show};
-use super::hosts::Work;
-use super::outside::{expected, urls};
-use super::provision::{load_templates, make_stack};
-use super::run::{Run, run_info};
 use crate::cli::DoctorArgs;
 use crate::client::{status, url, url_host};
+use crate::command::fleet::hosts::Work;
+use crate::command::fleet::{self, Ended, Job, Show};
+use crate::command::provision::{load_templates, make_stack};
+use crate::command::run::expected::{expected, urls};
+use crate::command::run::{Run, run_info};
 use crate::engine::Examination;
 use crate::engine::protocol::{Goal, RestartRequest};
-use crate::event::{Finding, Fix, Outcome, What};
+use crate::event::{EventKind, Finding, Fix, Outcome};
 use crate::failure::{Exit, Failure};
 use crate::inventory::{Network, Site};
 use crate::part::{HTTPS, Kinds, Stack};
-use crate::remote::{Engine, Route, Tell};
+use crate::remote::{Emit, Engine, Route};
 use crate::resource::Secret;
 use crate::spec::{Scope, endpoint_of, endpoints_of, restart_of};
 
@@ -46,20 +46,20 @@ struct Doctor {
 }
 
 impl Job for Doctor {
-    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+    async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
         let templates = load_templates(work)?;
-        let mut engine = Engine::start(&work.target, tell).await?;
+        let mut engine = Engine::start(&work.target, emit).await?;
         let made = make_stack(work, &engine, &templates)?;
         let mut outcome = Outcome::Unchanged;
         for round in 0.. {
-            tell(What::Step { message: "examining the host".to_owned(), fraction: None });
-            let findings = self.examine(&mut engine, &made, work, tell).await?;
-            tell(What::Diagnosis { findings: findings.clone() });
+            emit(EventKind::Step { message: "examining the host".to_owned(), fraction: None });
+            let findings = self.examine(&mut engine, &made, work, emit).await?;
+            emit(EventKind::Diagnosis { findings: findings.clone() });
             let Some(first) = findings.first() else { break };
             let fix = findings.iter().find_map(|finding| finding.fix.clone());
             match fix {
                 Some(fix) if self.args.fix && round < ROUNDS => {
-                    self.mend(&fix, &mut engine, &made, work, tell).await?;
+                    self.mend(&fix, &mut engine, &made, work, emit).await?;
                     outcome = Outcome::Changed;
                 }
                 _ => {
@@ -91,7 +91,7 @@ impl Doctor {
         engine: &mut Engine,
         made: &Stack,
         work: &Work,
-        tell: Tell<'_>,
+        emit: Emit<'_>,
     ) -> Result<Vec<Finding>, Failure> {
         let now_ms = self.args.now.map_or_else(
             || Timestamp::now().as_millisecond(),
@@ -100,7 +100,7 @@ impl Doctor {
         let resources = made.resources.clone();
         let parts = made.parts.clone();
         let asked = Examination { resources, parts, now_ms, token: self.token.clone() };
-        let mut findings = engine.examine(asked, tell).await?;
+        let mut findings = engine.examine(asked, emit).await?;
         if let Some(path) = &self.args.url {
             let client = engine.facts.ssh_client;
             let seen = at_url(path, &engine.route, client, work, findings.is_empty()).await;
@@ -117,7 +117,7 @@ impl Doctor {
         engine: &mut Engine,
         made: &Stack,
         work: &Work,
-        tell: Tell<'_>,
+        emit: Emit<'_>,
     ) -> Result<(), Failure> {
         let tags = match fix {
             Fix::Provision { tags } => tags.clone(),
@@ -126,7 +126,7 @@ impl Doctor {
                 let (part, restart) =
                     found.with_context(|| format!("the stack has no restart `{name}`"))?;
                 let message = format!("restarting {}", restart.label);
-                tell(What::Step { message, fraction: None });
+                emit(EventKind::Step { message, fraction: None });
                 let asked = RestartRequest {
                     part: part.clone(),
                     restart: restart.clone(),
@@ -134,7 +134,7 @@ impl Doctor {
                     patience_s: self.args.wait.into(),
                     endpoints: endpoints_of(&made.parts),
                 };
-                return engine.restart(asked, tell).await.map(|_| ());
+                return engine.restart(asked, emit).await.map(|_| ());
             }
         };
         let host = engine.route.host.clone();
@@ -147,12 +147,12 @@ impl Doctor {
             resources: made.resources.clone(),
             parts: made.parts.clone(),
             scope: Scope::Only(tags),
-            vouch: None,
+            hash_key: None,
         };
         let run = Run::new(VERB, goal, Duration::from_secs(self.args.wait.into()))
             .uploads(&made.uploads)
-            .looked_at(&outside, true);
-        run.plan(engine, tell).await?.carry_out(engine, tell).await
+            .checked_from_outside(&outside, true);
+        run.plan(engine, emit).await?.carry_out(engine, emit).await
     }
 }
 

@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 
-use super::fleet::{self, Ended, Job, Show};
-use super::hosts::{Needs, Work};
 use crate::cli::ExecArgs;
-use crate::event::{Outcome, What};
+use crate::command::fleet::hosts::{Needs, Work};
+use crate::command::fleet::{self, Ended, Job, Show};
+use crate::event::{EventKind, Outcome};
 use crate::failure::{Exit, Failure};
 use crate::part::Kinds;
-use crate::remote::{Tell, exec};
+use crate::remote::{Emit, exec};
 use crate::report::{print, print_error};
 
 /// Runs `hwctl exec`.
@@ -34,8 +34,8 @@ impl Job for ExecJob {
         Ok(())
     }
 
-    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
-        self.exec.command(work, &self.args.command, self.args.sudo, tell).await
+    async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
+        self.exec.command(work, &self.args.command, self.args.sudo, emit).await
     }
 }
 
@@ -61,16 +61,16 @@ impl Exec {
         work: &Work,
         command: &[String],
         sudo: bool,
-        tell: Tell<'_>,
+        emit: Emit<'_>,
     ) -> Result<Ended, Failure> {
         let is_plain = self.is_one.load(Ordering::Relaxed) && !self.json;
         let tell_line = |what| match what {
-            What::Output { is_error: false, text } if is_plain => print(&text),
-            What::Output { is_error: true, text } if is_plain => print_error(&text),
-            what => tell(what),
+            EventKind::Output { is_error: false, text } if is_plain => print(&text),
+            EventKind::Output { is_error: true, text } if is_plain => print_error(&text),
+            what => emit(what),
         };
         let code = exec(&work.target, command, sudo, &tell_line).await?;
-        tell(What::Exited { code });
+        emit(EventKind::Exited { code });
         match code {
             Some(0) => Ok(Outcome::Answered.into()),
             code => Err(failure(command, code)),

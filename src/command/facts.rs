@@ -2,13 +2,13 @@
 
 use anyhow::Result;
 
-use super::fleet::{self, Ended, Job, Show};
-use super::hosts::{Needs, Work};
 use crate::cli::FactsArgs;
-use crate::event::{Outcome, What};
+use crate::command::fleet::hosts::{Needs, Work};
+use crate::command::fleet::{self, Ended, Job, Show};
+use crate::event::{EventKind, Outcome};
 use crate::failure::{Exit, Failure};
 use crate::part::Kinds;
-use crate::remote::{Engine, Tell};
+use crate::remote::{Emit, Engine};
 
 /// Runs `hwctl facts`.
 pub fn run(kinds: Kinds, args: FactsArgs) -> Result<Exit> {
@@ -19,9 +19,9 @@ pub fn run(kinds: Kinds, args: FactsArgs) -> Result<Exit> {
 impl Job for FactsArgs {
     const NEEDS: Needs = Needs::NoLookup;
 
-    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
-        let engine = Engine::start(&work.target, tell).await?;
-        tell(What::Facts { facts: engine.facts.clone() });
+    async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
+        let engine = Engine::start(&work.target, emit).await?;
+        emit(EventKind::Facts { facts: engine.facts.clone() });
         engine.hang_up().await;
         Ok(Outcome::Answered.into())
     }

@@ -2,13 +2,13 @@
 
 use anyhow::Result;
 
-use super::fleet::{self, Ended, Job, Show};
-use super::hosts::{Needs, Work};
 use crate::cli::HistoryArgs;
-use crate::event::{Outcome, What};
+use crate::command::fleet::hosts::{Needs, Work};
+use crate::command::fleet::{self, Ended, Job, Show};
+use crate::event::{EventKind, Outcome};
 use crate::failure::{Exit, Failure};
 use crate::part::Kinds;
-use crate::remote::{Engine, Tell};
+use crate::remote::{Emit, Engine};
 
 /// Runs `hwctl history`.
 pub fn run(kinds: Kinds, args: HistoryArgs) -> Result<Exit> {
@@ -22,9 +22,9 @@ struct History(HistoryArgs);
 impl Job for History {
     const NEEDS: Needs = Needs::NoLookup;
 
-    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
-        let mut engine = Engine::start(&work.target, tell).await?;
-        let mut runs = engine.history(tell).await?;
+    async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
+        let mut engine = Engine::start(&work.target, emit).await?;
+        let mut runs = engine.history(emit).await?;
         engine.hang_up().await;
         if let Some(id) = &self.0.run {
             runs.retain(|run| run.id == *id);
@@ -34,7 +34,7 @@ impl Job for History {
                     .hint("`hwctl history` names the runs; the oldest are pruned"));
             }
         }
-        tell(What::History { runs });
+        emit(EventKind::History { runs });
         Ok(Outcome::Answered.into())
     }
 }

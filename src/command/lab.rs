@@ -6,12 +6,12 @@ use anyhow::Result;
 
 use crate::cli::{LabArgs, LabCommand};
 use crate::failure::{Exit, Failure};
-use crate::lab::{Host, Lab, Lifetime, UpOptions};
+use crate::lab::{Lab, LabHost, Lifetime, UpOptions};
 use crate::report::{print, print_error};
 
 /// Runs `hwctl lab`.
 pub fn run(args: LabArgs) -> Result<Exit> {
-    let lab = Lab::open()?.telling(print_error);
+    let lab = Lab::open()?.with_progress(print_error);
     match args.command {
         LabCommand::Up { name, count, release } => {
             for name in names(&name, count) {
@@ -59,7 +59,7 @@ fn names(first: &str, count: u8) -> Vec<String> {
     (start..start + u64::from(count)).map(|number| format!("{stem}{number}")).collect()
 }
 
-fn line(host: &Host) -> String {
+fn line(host: &LabHost) -> String {
     let state = if host.is_running() { "running" } else { "stopped" };
     let kept = if host.is_temporary() { "  temporary" } else { "" };
     format!("{:<12}  {:<15}  {:<10}  {state}{kept}", host.name, host.address, host.release)

@@ -1,8 +1,6 @@
 //! One file for each verb: from parsed arguments to an exit code.
 
-mod back;
 pub mod backup;
-mod backup_file;
 pub mod cert;
 pub mod deploy;
 pub mod destroy;
@@ -11,15 +9,11 @@ pub mod engine;
 pub mod exec;
 pub mod facts;
 mod fleet;
-mod here;
 pub mod history;
-mod hosts;
 pub mod init;
 pub mod lab;
 pub mod logs;
-mod names;
 pub mod on_host;
-mod outside;
 pub mod provision;
 pub mod redis;
 pub mod reference;
@@ -28,10 +22,6 @@ pub mod restart;
 pub mod rollback;
 mod run;
 pub mod secret;
-mod sight;
-mod since;
 pub mod ssh;
 pub mod status;
 pub mod verify;
-mod vouch;
-mod watch;

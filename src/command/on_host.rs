@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
-use super::fleet;
-use super::outside::asked;
 use crate::client::{Expected, Pins, probe};
+use crate::command::fleet;
+use crate::command::run::expected::asked;
 use crate::engine::{self, Status};
 use crate::event::Check;
 use crate::failure::{Exit, Failure};

@@ -6,21 +6,21 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Result;
 
-use super::fleet::{self, Ended, Job, Show};
-use super::hosts::{Work, template_folder};
-use super::names;
-use super::outside::{expected, urls};
-use super::run::Run;
-use super::vouch;
 use crate::bundle;
-use crate::cli::{LookArgs, PartArgs, ProvisionArgs};
+use crate::cli::{PartArgs, PlanOnlyArgs, ProvisionArgs};
+use crate::command::fleet::hosts::{Work, template_folder};
+use crate::command::fleet::names;
+use crate::command::fleet::{self, Ended, Job, Show};
+use crate::command::run::Run;
+use crate::command::run::expected::{expected, urls};
+use crate::command::run::hash_key;
 use crate::engine::protocol::Goal;
-use crate::event::What;
+use crate::event::EventKind;
 use crate::failure::{Exit, Failure};
 use crate::inventory::Vars;
 use crate::part;
 use crate::part::{Context, Kinds, Stack, Templates};
-use crate::remote::{Engine, Tell};
+use crate::remote::{Emit, Engine};
 use crate::resource::{Blob, Facts};
 use crate::spec::Scope;
 
@@ -36,8 +36,8 @@ pub fn run(kinds: Kinds, args: ProvisionArgs) -> Result<Exit> {
 }
 
 /// Runs `hwctl plan`.
-pub fn plan(kinds: Kinds, args: LookArgs) -> Result<Exit> {
-    let LookArgs { named, plan, parts, summary } = args;
+pub fn plan(kinds: Kinds, args: PlanOnlyArgs) -> Result<Exit> {
+    let PlanOnlyArgs { named, plan, parts, summary } = args;
     let diff = !summary;
     run(kinds, ProvisionArgs { named, plan, parts, check: true, diff, keep_on_failure: false })
 }
@@ -105,12 +105,12 @@ impl Job for Provision {
             .hint("`roles` in the inventory says what a host is for"))
     }
 
-    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+    async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
         let Self { args, scope, verb, .. } = self;
         // A broken template is known before the host is contacted.
         let templates = load_templates(work)?;
         try_templates(work, &templates)?;
-        let mut engine = Engine::start(&work.target, tell).await?;
+        let mut engine = Engine::start(&work.target, emit).await?;
         let mut made = make_stack(work, &engine, &templates)?;
         made.skip(&args.parts.skip);
         let is_part = *scope != Scope::All;
@@ -118,7 +118,7 @@ impl Job for Provision {
         let serves = scope.has("nginx");
         let host = engine.route.host.clone();
         let outside = |facts: &_, exposure: &_, pins: Option<_>| {
-            // nginx serves a new certificate once its own part tells it so.
+            // nginx serves a new certificate once its own part is provisioned.
             let pins = pins.filter(|_| serves);
             let mut expected = expected(&host, work, facts, exposure, pins);
             if !opens_ports {
@@ -130,23 +130,23 @@ impl Job for Provision {
             resources: made.resources,
             parts: made.parts,
             scope: scope.clone(),
-            vouch: vouch::key(work),
+            hash_key: hash_key::of(work),
         };
         let run = Run::with(verb, goal, &args.plan)
             .only_planned(args.check)
             .keep_on_failure(args.keep_on_failure)
             .uploads(&made.uploads)
-            .looked_at(&outside, is_part)
+            .checked_from_outside(&outside, is_part)
             .rehearsed();
-        let planned = run.plan(&mut engine, tell).await?;
+        let planned = run.plan(&mut engine, emit).await?;
         for part in planned.lacking() {
-            tell(What::Warning { message: format!("this host has no part `{part}`") });
+            emit(EventKind::Warning { message: format!("this host has no part `{part}`") });
         }
         if matches!(scope, Scope::Only(parts) if parts.len() == planned.lacking().len()) {
             self.lacking.fetch_add(1, Ordering::Relaxed);
         }
         let outcome = planned.outcome();
-        planned.carry_out(&mut engine, tell).await?;
+        planned.carry_out(&mut engine, emit).await?;
         engine.let_go().await;
         let urls = if args.check { vec![] } else { urls(&host, work) };
         Ok(Ended { outcome, urls })

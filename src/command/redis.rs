@@ -5,16 +5,16 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result};
 
-use super::exec::Exec;
-use super::fleet::{self, Ended, Job, Show};
-use super::hosts::{self, Needs, Work, require_part};
-use super::on_host::this_host;
 use crate::cli::{RedisArgs, RedisCliArgs};
+use crate::command::exec::Exec;
+use crate::command::fleet::hosts::{self, Needs, Work, require_part};
+use crate::command::fleet::{self, Ended, Job, Show};
+use crate::command::on_host::this_host;
 use crate::engine::host_secret;
 use crate::event::Outcome;
 use crate::failure::{Exit, Failure};
 use crate::part::{Kinds, REDIS_PASSWORD};
-use crate::remote::{Engine, Tell};
+use crate::remote::{Emit, Engine};
 use crate::report::print_error;
 
 /// The part that has Redis.
@@ -57,19 +57,19 @@ impl Job for Asking {
         require_part(works, PART)
     }
 
-    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+    async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
         if work.part(PART).is_err() {
             return Ok(Outcome::Unchanged.into());
         }
-        let words = words(work, &self.args.command, tell).await?;
-        self.exec.command(work, &words, true, tell).await
+        let words = words(work, &self.args.command, emit).await?;
+        self.exec.command(work, &words, true, emit).await
     }
 }
 
 /// hwctl's own part on the host, which is put there first if need be.
-async fn words(work: &Work, command: &[String], tell: Tell<'_>) -> Result<Vec<String>, Failure> {
+async fn words(work: &Work, command: &[String], emit: Emit<'_>) -> Result<Vec<String>, Failure> {
     work.part(PART)?;
-    let engine = Engine::start(&work.target, tell).await?;
+    let engine = Engine::start(&work.target, emit).await?;
     let binary = engine.binary.display().to_string();
     engine.hang_up().await;
     let head = [binary, "redis-cli".to_owned(), work.vars.redis.container.clone(), "--".to_owned()];

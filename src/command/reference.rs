@@ -7,8 +7,10 @@ use clap::{Arg, Command, CommandFactory as _};
 use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use clap_complete::env::{CompleteEnv, Shells};
 
-use super::{logs, names, restart};
 use crate::cli::{Cli, CompletionsArgs, ManArgs};
+use crate::command::fleet::names;
+use crate::command::logs;
+use crate::command::restart;
 use crate::failure::{Exit, Failure};
 use crate::inventory::{self, Sources};
 use crate::part::{HostView, Kinds};

@@ -4,14 +4,14 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::fleet::{self, Ended, Job, Show};
-use super::hosts::{Needs, Work};
-use super::provision::{load_templates, make_stack};
 use crate::cli::RenderArgs;
-use crate::event::{Outcome, What};
+use crate::command::fleet::hosts::{Needs, Work};
+use crate::command::fleet::{self, Ended, Job, Show};
+use crate::command::provision::{load_templates, make_stack};
+use crate::event::{EventKind, Outcome};
 use crate::failure::{Exit, Failure};
 use crate::part::Kinds;
-use crate::remote::{Engine, Tell};
+use crate::remote::{Emit, Engine};
 
 /// Runs `hwctl render`.
 pub fn run(kinds: Kinds, args: RenderArgs) -> Result<Exit> {
@@ -22,9 +22,9 @@ pub fn run(kinds: Kinds, args: RenderArgs) -> Result<Exit> {
 impl Job for RenderArgs {
     const NEEDS: Needs = Needs::NoLookup;
 
-    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+    async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
         let templates = load_templates(work)?;
-        let engine = Engine::start(&work.target, tell).await?;
+        let engine = Engine::start(&work.target, emit).await?;
         // The image is no file of the stack, so its archive need not be there.
         let mut work = work.clone();
         work.vars.redis.image_archive = None;
@@ -43,7 +43,7 @@ impl Job for RenderArgs {
                 write(&folder.join(&work.target.name), &file.path, file.text.as_deref())?;
             }
             let text = file.text.filter(|_| self.to.is_none() || self.json);
-            tell(What::Rendered { path: file.path, text });
+            emit(EventKind::Rendered { path: file.path, text });
         }
         Ok(Outcome::Answered.into())
     }

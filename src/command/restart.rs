@@ -2,18 +2,18 @@
 
 use anyhow::Result;
 
-use super::fleet::{self, Ended, Job, Show};
-use super::hosts::{Work, require_part};
-use super::names;
-use super::outside::{expected, urls};
-use super::run::{look_after, run_info};
-use super::sight::{Sight, web_ports};
 use crate::cli::RestartArgs;
+use crate::command::fleet::hosts::{Work, require_part};
+use crate::command::fleet::names;
+use crate::command::fleet::{self, Ended, Job, Show};
+use crate::command::run::expected::{expected, urls};
+use crate::command::run::vantage::{Vantage, web_ports};
+use crate::command::run::{check_after, run_info};
 use crate::engine::protocol::RestartRequest;
-use crate::event::{Check, Outcome, What};
+use crate::event::{Check, EventKind, Outcome};
 use crate::failure::{Exit, Failure};
 use crate::part::Kinds;
-use crate::remote::{Engine, Tell};
+use crate::remote::{Emit, Engine};
 use crate::spec::{PartSpec, Restart, endpoints_of, in_order, restart_of};
 
 /// The name for all that is restarted together.
@@ -39,15 +39,15 @@ impl Job for RestartArgs {
         names::require_known("there is nothing to restart called", [&self.what], &known)
     }
 
-    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+    async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
         let parts = work.parts();
         let meant = meant(&self.what, &parts);
         if meant.is_empty() {
             return Ok(Outcome::Unchanged.into());
         }
-        let mut engine = Engine::start(&work.target, tell).await?;
+        let mut engine = Engine::start(&work.target, emit).await?;
         for meant in meant {
-            restart(meant, self, work, &mut engine, tell).await?;
+            restart(meant, self, work, &mut engine, emit).await?;
         }
         let host = engine.route.host.clone();
         engine.hang_up().await;
@@ -73,9 +73,9 @@ async fn restart(
     args: &RestartArgs,
     work: &Work,
     engine: &mut Engine,
-    tell: Tell<'_>,
+    emit: Emit<'_>,
 ) -> Result<(), Failure> {
-    let step = |message| tell(What::Step { message, fraction: None });
+    let step = |message| emit(EventKind::Step { message, fraction: None });
     step(format!("restarting {}", restart.label));
     let request = RestartRequest {
         part: part.clone(),
@@ -84,13 +84,13 @@ async fn restart(
         patience_s: args.wait.into(),
         endpoints: endpoints_of(&work.parts()),
     };
-    let pins = engine.restart(request, tell).await?;
-    let exposure = engine.exposure(tell).await?;
+    let pins = engine.restart(request, emit).await?;
+    let exposure = engine.exposure(emit).await?;
     let host = engine.route.host.clone();
     let expected = expected(&host, work, &engine.facts, &exposure, Some(pins));
-    let sight = Sight::find(engine, &expected.endpoints).await;
-    let mut wrong = look_after(&sight, &expected, &[], tell).await;
-    let ports = web_ports(&sight, engine, &expected.endpoints, tell).await?;
+    let vantage = Vantage::find(engine, &expected.endpoints).await;
+    let mut wrong = check_after(&vantage, &expected, &[], emit).await;
+    let ports = web_ports(&vantage, engine, &expected.endpoints, emit).await?;
     if let Some(Check { name, ok: false, detail }) = ports {
         wrong.push(format!("{name}: {detail}"));
     }
@@ -101,7 +101,7 @@ async fn restart(
     let mut failure =
         Failure::new(Exit::Failed, what).hint("`hwctl plan` shows what is not as it should be");
     failure.why = wrong;
-    let lines = engine.tail(restart.log.clone(), LOG_LINES, tell).await?;
+    let lines = engine.tail(restart.log.clone(), LOG_LINES, emit).await?;
     failure.why.push(format!("the last lines of its log:\n{}", lines.join("\n")));
     Err(failure)
 }

@@ -2,14 +2,14 @@
 
 use anyhow::Result;
 
-use super::back::Back;
-use super::fleet::{self, Ended, Job};
-use super::hosts::{Needs, Work};
 use crate::cli::RollbackArgs;
+use crate::command::fleet::hosts::{Needs, Work};
+use crate::command::fleet::{self, Ended, Job};
+use crate::command::run::back::Back;
 use crate::engine::protocol::Goal;
 use crate::failure::{Exit, Failure};
 use crate::part::Kinds;
-use crate::remote::Tell;
+use crate::remote::Emit;
 
 /// Runs `hwctl rollback`.
 pub fn run(kinds: Kinds, args: RollbackArgs) -> Result<Exit> {
@@ -26,7 +26,7 @@ struct Rollback {
 impl Job for Rollback {
     const NEEDS: Needs = Needs::NoLookup;
 
-    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
-        self.back.on_host(work, Goal::Before { run: self.run.clone() }, tell).await
+    async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
+        self.back.on_host(work, Goal::Before { run: self.run.clone() }, emit).await
     }
 }

@@ -2,17 +2,17 @@
 
 use anyhow::Result;
 
-use super::fleet::{self, Ended, Job, Show};
-use super::hosts::{Work, require_part};
-use super::outside::expected;
-use super::provision::{load_templates, make_stack};
-use super::run::Run;
 use crate::cli::{RotateArgs, SecretArgs, SecretCommand};
+use crate::command::fleet::hosts::{Work, require_part};
+use crate::command::fleet::{self, Ended, Job, Show};
+use crate::command::provision::{load_templates, make_stack};
+use crate::command::run::Run;
+use crate::command::run::expected::expected;
 use crate::engine::protocol::Goal;
 use crate::event::{Action, Outcome, Planned};
 use crate::failure::{Exit, Failure};
 use crate::part::{JWT_KEY, Kinds};
-use crate::remote::{Engine, Tell};
+use crate::remote::{Emit, Engine};
 use crate::resource::Resource;
 use crate::spec::Scope;
 
@@ -34,13 +34,13 @@ impl Job for Rotate {
         require_part(works, TAG)
     }
 
-    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+    async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
         let Self(args) = self;
         if work.part(TAG).is_err() {
             return Ok(Outcome::Unchanged.into());
         }
         let templates = load_templates(work)?;
-        let mut engine = Engine::start(&work.target, tell).await?;
+        let mut engine = Engine::start(&work.target, emit).await?;
         let mut made = make_stack(work, &engine, &templates)?;
         for declared in &mut made.resources {
             if let Resource::HostSecret(secret) = &mut declared.resource {
@@ -53,13 +53,13 @@ impl Job for Rotate {
             resources: made.resources,
             parts: made.parts,
             scope: Scope::Only(vec![TAG.to_owned()]),
-            vouch: None,
+            hash_key: None,
         };
         let run = Run::with("secret rotate", goal, &args.plan)
             .only_planned(args.check)
             .uploads(&made.uploads)
-            .looked_at(&outside, false);
-        let planned = run.plan_unseen(&mut engine, tell).await?;
+            .checked_from_outside(&outside, false);
+        let planned = run.plan_unseen(&mut engine, emit).await?;
         // A host that was destroyed may still have the key, but no API that uses it.
         let is_new = |planned: &Planned| planned.change.action == Action::Create;
         if planned.changes().is_empty() || planned.changes().iter().any(is_new) {
@@ -70,8 +70,8 @@ impl Job for Rotate {
             .not_done("nothing was changed on the host")
             .hint("`hwctl provision` installs the API and makes its key"));
         }
-        planned.show(tell);
-        planned.carry_out(&mut engine, tell).await?;
+        planned.show(emit);
+        planned.carry_out(&mut engine, emit).await?;
         engine.hang_up().await;
         Ok(Outcome::Changed.into())
     }

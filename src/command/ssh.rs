@@ -4,8 +4,8 @@ use std::os::unix::process::CommandExt as _;
 
 use anyhow::Result;
 
-use super::hosts::{self, Needs};
 use crate::cli::SshArgs;
+use crate::command::fleet::hosts::{self, Needs};
 use crate::failure::{Exit, Failure};
 use crate::part::Kinds;
 use crate::report::print_error;

@@ -10,18 +10,18 @@ use bytes::Bytes;
 use hyper::Request;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, HOST};
 
-use super::fleet::{self, Ended, Job};
-use super::hosts::Work;
-use super::outside::expected;
-use super::sight::{Sight, web_ports};
 use crate::cli::VerifyArgs;
-use crate::client::{Answer, Connection, Way, url_host};
+use crate::client::{Answer, HttpsConnection, Way, url_host};
+use crate::command::fleet::hosts::Work;
+use crate::command::fleet::{self, Ended, Job};
+use crate::command::run::expected::expected;
+use crate::command::run::vantage::{Vantage, web_ports};
 use crate::engine::Status;
-use crate::event::{Check, Outcome, What};
+use crate::event::{Check, EventKind, Outcome};
 use crate::failure::{Exit, Failure};
 use crate::inventory::Site;
 use crate::part::{HTTP, HTTPS, Kinds};
-use crate::remote::{Engine, Tell};
+use crate::remote::{Emit, Engine};
 use crate::resource::Secret;
 use crate::spec::{endpoint_of, endpoints_of};
 
@@ -52,10 +52,10 @@ pub fn run(kinds: Kinds, args: VerifyArgs) -> Result<Exit> {
 impl Job for VerifyArgs {
     const CHANGES: bool = false;
 
-    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
-        let mut engine = Engine::start(&work.target, tell).await?;
+    async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
+        let mut engine = Engine::start(&work.target, emit).await?;
         let parts = work.parts();
-        let Status { checks, pins } = engine.status(parts.clone(), None, tell).await?;
+        let Status { checks, pins } = engine.status(parts.clone(), None, emit).await?;
         let endpoints = endpoints_of(&parts);
         let serves = !endpoints.is_empty();
         let certificate = pins.of(HTTPS).map(str::to_owned);
@@ -64,28 +64,28 @@ impl Job for VerifyArgs {
                 .hint("`hwctl provision` makes the stack"));
         }
         let (facts, host) = (engine.facts.clone(), engine.route.host.clone());
-        let exposure = engine.exposure(tell).await?;
-        let sight = Sight::find(&engine, &endpoints).await;
-        sight.tell(tell);
+        let exposure = engine.exposure(emit).await?;
+        let vantage = Vantage::find(&engine, &endpoints).await;
+        vantage.emit(emit);
         let expected = expected(&host, work, &facts, &exposure, Some(pins));
-        let mut seen = sight.look(expected).await;
-        seen.extend(web_ports(&sight, &mut engine, &endpoints, tell).await?);
+        let mut seen = vantage.check(expected).await;
+        seen.extend(web_ports(&vantage, &mut engine, &endpoints, emit).await?);
         // A host that serves nothing shows only from within whether it is healthy.
         seen.extend(checks.into_iter().filter(|check| !serves || check.name == "certificate"));
         let port = |name| endpoint_of(&parts, name).map(|endpoint| endpoint.port);
-        if let (Some(way), Some(certificate)) = (sight.way(), certificate)
+        if let (Some(way), Some(certificate)) = (vantage.way(), certificate)
             && let (Some(http), Some(https)) = (port(HTTP), port(HTTPS))
         {
             let (way, host) = (way.clone(), url_host(&host));
             let client = Client { way, http, https, host, certificate };
-            seen.extend(client.uses(work, sight.client(&facts)).await);
+            seen.extend(client.uses(work, vantage.client(&facts)).await);
         }
         engine.hang_up().await;
         let outcome = match seen.iter().all(|check| check.ok) {
             true => Outcome::Answered,
             false => Outcome::Failed,
         };
-        tell(What::Health { checks: seen });
+        emit(EventKind::Health { checks: seen });
         Ok(outcome.into())
     }
 }
@@ -120,7 +120,8 @@ impl Client {
     async fn ask(&self, request: hyper::http::request::Builder, body: Bytes) -> Result<Answer> {
         let asked = async {
             let pin = Some(self.certificate.as_str());
-            let mut connection = Connection::secure(&self.way, self.https, &self.host, pin).await?;
+            let mut connection =
+                HttpsConnection::secure(&self.way, self.https, &self.host, pin).await?;
             connection.send(request, body).await
         };
         tokio::time::timeout(PATIENCE, asked).await.context("no answer within 10 s")?
@@ -131,7 +132,7 @@ impl Client {
         let path = "/some/page?with=a-query";
         let seen = async {
             let answer =
-                Connection::plain(&self.way, self.http, &self.host).await?.get(path).await?;
+                HttpsConnection::plain(&self.way, self.http, &self.host).await?.get(path).await?;
             leads_to(&answer, &format!("https://{}{path}", self.host))
         };
         checks.push(Check::of("http:// leads to https://", seen.await));

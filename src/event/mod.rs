@@ -21,13 +21,13 @@ pub struct Event {
     pub host: Option<String>,
     /// What happened.
     #[serde(flatten)]
-    pub what: What,
+    pub what: EventKind,
 }
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum What {
+pub enum EventKind {
     /// The first event: who speaks.
     Version {
         /// hwctl's version.
@@ -211,7 +211,7 @@ pub struct LogLine {
     pub time: String,
     /// Of which log: a site's name, `flask`, `nginx`, `api` or `redis`.
     pub log: String,
-    /// Whether it tells of something that went wrong.
+    /// Whether it reports something that went wrong.
     pub is_error: bool,
     /// The line as it was written.
     pub text: String,
@@ -364,12 +364,12 @@ pub trait Sink: Send + Sync {
 impl Event {
     /// An event of the whole run.
     #[must_use]
-    pub fn of_run(what: What) -> Self {
+    pub fn of_run(what: EventKind) -> Self {
         Self { host: None, what }
     }
 
     /// An event on one host.
-    pub fn on(host: impl Into<String>, what: What) -> Self {
+    pub fn on(host: impl Into<String>, what: EventKind) -> Self {
         Self { host: Some(host.into()), what }
     }
 }

@@ -9,7 +9,7 @@ use super::place::Problem;
 const WITH_VALUE: &str = "BFJbcilmop";
 /// Options of ssh that say how to connect and take none.
 const ALONE: &str = "46ACKak";
-/// Options that only change how much ssh tells. hwctl needs that as it is.
+/// Options that only change how much ssh prints. hwctl relies on its own setting.
 const TALK: &str = "qv";
 
 /// The words for ssh of all these variables.

@@ -112,7 +112,7 @@ pub(super) fn is_used(key: &str) -> bool {
 }
 
 /// How a host is reached.
-pub(super) struct Connection {
+pub(super) struct ConnectionVars {
     pub(super) address: String,
     pub(super) user: Option<String>,
     pub(super) port: Option<u16>,
@@ -122,7 +122,7 @@ pub(super) struct Connection {
 }
 
 /// Reads the connection of the host `name` from its merged variables.
-pub(super) fn read(name: &str, vars: &[Entry], folder: &Path) -> Result<Connection, Problem> {
+pub(super) fn read(name: &str, vars: &[Entry], folder: &Path) -> Result<ConnectionVars, Problem> {
     let said = |key| vars.iter().find(|entry| entry.key == key && !entry.node.is_null());
     let last = |one, two| said(two).or_else(|| said(one));
     let address = match last("ansible_host", "ansible_ssh_host") {
@@ -132,7 +132,7 @@ pub(super) fn read(name: &str, vars: &[Entry], folder: &Path) -> Result<Connecti
     let user = last("ansible_user", "ansible_ssh_user");
     let port = last("ansible_port", "ansible_ssh_port");
     let identity = last("ansible_private_key_file", "ansible_ssh_private_key_file");
-    Ok(Connection {
+    Ok(ConnectionVars {
         address,
         user: user.map(|entry| word(entry, "the name of a user")).transpose()?,
         port: port.map(port_number).transpose()?,

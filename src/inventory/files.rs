@@ -59,7 +59,7 @@ pub(super) fn read_into(graph: &mut Graph, path: &Path) -> Result<Vec<Warning>, 
     } else {
         read_file(graph, path)?;
     }
-    graph.settle()?;
+    graph.complete()?;
     Ok(warnings)
 }
 

@@ -2,7 +2,7 @@
 
 use super::node::{self, Entry, Node, Value};
 use super::schema::{self, Schema};
-use super::{Host, Inventory, Lookup, Role, place};
+use super::{Inventory, InventoryHost, Lookup, Role, place};
 use crate::failure::Failure;
 
 /// All hosts of an inventory, whichever of them are worked on.
@@ -28,7 +28,7 @@ impl Inventory {
     pub fn fleet(&self) -> Result<Fleet, Failure> {
         let mut defaults = schema::defaults()?;
         defaults.value = Value::Map(roles_in(defaults.entries().unwrap_or_default()));
-        let peer = |host: Host| {
+        let peer = |host: InventoryHost| {
             let roles = self.roles(&host, &defaults)?;
             Ok(Peer { name: host.name, address: host.address, roles })
         };
@@ -36,7 +36,7 @@ impl Inventory {
         Ok(Fleet { hosts: hosts.collect::<Result<_, Failure>>()? })
     }
 
-    fn roles(&self, host: &Host, defaults: &Node) -> Result<Vec<Role>, Failure> {
+    fn roles(&self, host: &InventoryHost, defaults: &Node) -> Result<Vec<Role>, Failure> {
         let said = roles_in(&host.vars);
         let value = Value::Map(node::lay(defaults.entries().unwrap_or_default(), &said));
         let root = Node::new(value, defaults.place.clone());

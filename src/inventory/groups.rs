@@ -230,7 +230,7 @@ impl Graph {
     }
 
     /// Brings every group under `all` and every lone host into `ungrouped`; counts depths.
-    pub(super) fn settle(&mut self) -> Result<(), Problem> {
+    pub(super) fn complete(&mut self) -> Result<(), Problem> {
         for at in 1..self.groups.len() {
             if self.groups[at].parents.is_empty() {
                 self.link(at, ALL);
@@ -344,7 +344,7 @@ mod tests {
         let source = Source::file("inventory.yaml", text.to_owned());
         let root = parse(&source).unwrap().unwrap();
         let mut graph = Graph::new();
-        let read = graph.read(&root).and_then(|()| graph.settle());
+        let read = graph.read(&root).and_then(|()| graph.complete());
         read.map(|()| graph).map_err(|problem| crate::failure::Failure::from(problem).what)
     }
 

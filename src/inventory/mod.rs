@@ -79,7 +79,7 @@ struct Set {
 
 /// A host, and how it is reached.
 #[derive(Clone)]
-pub struct Host {
+pub struct InventoryHost {
     /// Its name in the inventory, or what `--host` said.
     pub name: String,
     /// Where ssh goes.
@@ -99,7 +99,7 @@ pub struct Host {
     vars: Vec<Entry>,
 }
 
-impl Host {
+impl InventoryHost {
     /// Where the variable at a path of keys is written. None when only the defaults have it.
     #[must_use]
     pub fn place(&self, path: &[&str]) -> Option<String> {
@@ -126,7 +126,7 @@ impl Host {
 }
 
 /// The variables are left out: they may hold passwords.
-impl fmt::Debug for Host {
+impl fmt::Debug for InventoryHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Host")
             .field("name", &self.name)
@@ -211,7 +211,7 @@ impl Inventory {
     }
 
     /// Every host that the inventory names, whatever its variables are called.
-    pub fn hosts(&self) -> Result<Vec<Host>, Failure> {
+    pub fn hosts(&self) -> Result<Vec<InventoryHost>, Failure> {
         (0..self.graph.hosts.len()).map(|at| self.listed(at)).collect()
     }
 
@@ -219,7 +219,11 @@ impl Inventory {
     /// those that the pattern `limit` matches.
     ///
     /// Names of variables are checked here, in the whole inventory.
-    pub fn select(&self, hosts: &[String], limit: Option<&str>) -> Result<Vec<Host>, Failure> {
+    pub fn select(
+        &self,
+        hosts: &[String],
+        limit: Option<&str>,
+    ) -> Result<Vec<InventoryHost>, Failure> {
         self.check_names()?;
         let limited = limit.map(|limit| pattern::select(&self.graph, limit)).transpose()?;
         let within = |at: &usize| limited.as_ref().is_none_or(|limited| limited.contains(at));
@@ -250,17 +254,21 @@ impl Inventory {
 
     /// The typed variables of a host, over hwctl's defaults, and what in them should not stay so.
     /// References to passwords are resolved here, so only for hosts that are worked on.
-    pub fn vars(&self, host: &Host) -> Result<(Vars, Vec<Warning>), Failure> {
+    pub fn vars(&self, host: &InventoryHost) -> Result<(Vars, Vec<Warning>), Failure> {
         self.read_vars(host, Lookup::Now)
     }
 
     /// The typed variables of a host for work that needs nothing from outside of the inventory.
     /// Every password is empty, and local files may be missing.
-    pub fn vars_without_lookup(&self, host: &Host) -> Result<Vars, Failure> {
+    pub fn vars_without_lookup(&self, host: &InventoryHost) -> Result<Vars, Failure> {
         self.read_vars(host, Lookup::Never).map(|(vars, _)| vars)
     }
 
-    fn read_vars(&self, host: &Host, lookup: Lookup) -> Result<(Vars, Vec<Warning>), Failure> {
+    fn read_vars(
+        &self,
+        host: &InventoryHost,
+        lookup: Lookup,
+    ) -> Result<(Vars, Vec<Warning>), Failure> {
         let defaults = schema::defaults()?;
         let value = Value::Map(node::lay(defaults.entries().unwrap_or_default(), &host.vars));
         let root = Node { value, ..defaults };
@@ -319,7 +327,7 @@ impl Inventory {
         Ok(None)
     }
 
-    fn listed(&self, at: usize) -> Result<Host, Failure> {
+    fn listed(&self, at: usize) -> Result<InventoryHost, Failure> {
         let listed = &self.graph.hosts[at];
         let groups = self.graph.groups_of(listed);
         let names = groups.iter().filter(|group| **group != groups::ALL);
@@ -328,7 +336,7 @@ impl Inventory {
         self.host(&listed.name, names, merge::merge(&self.graph, listed))
     }
 
-    fn unlisted(&self, name: &str) -> Result<Host, Failure> {
+    fn unlisted(&self, name: &str) -> Result<InventoryHost, Failure> {
         names::usable(name).map_err(|message| Failure::usage(format!("--host: {message}")))?;
         if let Some((user, address)) = name.split_once('@') {
             return Err(Failure::usage(format!("`--host {name}` names a user"))
@@ -337,12 +345,17 @@ impl Inventory {
         self.host(name, Vec::new(), merge::merge_unlisted(&self.graph))
     }
 
-    fn host(&self, name: &str, groups: Vec<String>, mut vars: Vec<Entry>) -> Result<Host, Failure> {
+    fn host(
+        &self,
+        name: &str,
+        groups: Vec<String>,
+        mut vars: Vec<Entry>,
+    ) -> Result<InventoryHost, Failure> {
         for set in &self.sets {
             node::put_at(&mut vars, &set.path, set.node.clone())?;
         }
         let reached = connection::read(name, &vars, &self.folder)?;
-        Ok(Host {
+        Ok(InventoryHost {
             name: name.to_owned(),
             address: reached.address,
             user: reached.user,

@@ -8,7 +8,7 @@ use super::load::names_a_secret;
 use super::node::Node;
 use crate::failure::Failure;
 
-/// How many problems one failure tells.
+/// How many problems one failure lists.
 const TOLD: usize = 10;
 /// How many characters of a long line are shown: half as many before the place as from there on. With
 /// its margin the line fits into 80 columns, so that the caret stays below what it points at.

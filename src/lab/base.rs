@@ -38,7 +38,7 @@ pub(super) struct Distribution {
     pub(super) keyring: &'static str,
 }
 
-/// The distribution that has a release of this name, as the `distro-info-data` package tells.
+/// The distribution that has a release of this name, as the `distro-info-data` package says.
 pub(super) fn distribution(release: &str) -> Result<&'static Distribution> {
     DISTRIBUTIONS
         .iter()
@@ -60,7 +60,7 @@ fn has_series(list: &str, release: &str) -> bool {
 }
 
 /// The base of a release, made now if it is not there: the folder's name below `State::bases`.
-pub(super) fn ensure(state: &State, release: &str, tell: &dyn Fn(&str)) -> Result<String> {
+pub(super) fn ensure(state: &State, release: &str, notify: &dyn Fn(&str)) -> Result<String> {
     let distribution = distribution(release)?;
     let aptopts = apt_options()?;
     let name = format!("{release}-{}", recipe(distribution, &aptopts));
@@ -71,13 +71,13 @@ pub(super) fn ensure(state: &State, release: &str, tell: &dyn Fn(&str)) -> Resul
     let lock_name = format!("base-{release}");
     let lock = state.try_lock(&lock_name)?;
     if lock.is_none() {
-        tell(&format!("waits for another process that makes the base of `{release}`"));
+        notify(&format!("waits for another process that makes the base of `{release}`"));
     }
     let _lock = lock.map_or_else(|| state.lock(&lock_name), Ok)?;
     if base.is_dir() {
         return Ok(name);
     }
-    tell(&format!("makes the base of `{release}`, once: about a minute"));
+    notify(&format!("makes the base of `{release}`, once: about a minute"));
     let build_lock = format!("build-{release}");
     drop(state.lock(&build_lock)?);
     remove_unused(state, release)?;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, anyhow};
 /// How many lines of a failed program's output its error keeps.
 const KEPT_LINES: usize = 8;
 
-/// Runs a program to its end; its standard output, or an error that names it and tells why.
+/// Runs a program to its end. Returns its standard output, or an error that names it and says why.
 pub(super) fn run<S: AsRef<OsStr>>(program: &str, args: &[S]) -> Result<String> {
     finish(Command::new(program).args(args))
 }

@@ -20,7 +20,7 @@ const BOOT_TIME: Duration = Duration::from_mins(1);
 
 /// A disposable host. It lives until it is taken down, whatever becomes of this value.
 #[derive(Clone, Debug)]
-pub struct Host {
+pub struct LabHost {
     /// Its name, also its host name.
     pub name: String,
     /// Its address; this machine has a route to it.
@@ -35,7 +35,7 @@ pub struct Host {
     ssh_config: PathBuf,
 }
 
-impl Host {
+impl LabHost {
     pub(super) fn new(state: &State, dir: HostDir, record: Record) -> Self {
         Self {
             name: record.name.clone(),
@@ -198,7 +198,7 @@ impl Host {
         self.record.network.cut()
     }
 
-    /// Ends what [`Host::cut_network`] did.
+    /// Ends what [`LabHost::cut_network`] did.
     pub fn restore_network(&self) -> Result<()> {
         self.record.network.restore()
     }
@@ -243,13 +243,13 @@ impl Host {
 #[derive(Debug)]
 pub struct TemporaryHost<'lab> {
     pub(super) lab: &'lab Lab,
-    pub(super) host: Host,
+    pub(super) host: LabHost,
 }
 
 impl Deref for TemporaryHost<'_> {
-    type Target = Host;
+    type Target = LabHost;
 
-    fn deref(&self) -> &Host {
+    fn deref(&self) -> &LabHost {
         &self.host
     }
 }
@@ -258,7 +258,7 @@ impl Drop for TemporaryHost<'_> {
     fn drop(&mut self) {
         // A drop cannot fail; what stays is on record, and the next `up` removes it.
         if let Err(error) = self.lab.down(&self.host.name) {
-            self.lab.tell(&format!("`{}` is not taken down: {error:#}", self.host.name));
+            self.lab.notify(&format!("`{}` is not taken down: {error:#}", self.host.name));
         }
     }
 }

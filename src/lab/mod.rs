@@ -19,7 +19,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result, bail};
 
-pub use host::{Host, TemporaryHost};
+pub use host::{LabHost, TemporaryHost};
 use state::{HostDir, Owner, Record, State, make_dir, read_record, write_record};
 
 use crate::failure::{Exit, Failure};
@@ -56,7 +56,7 @@ pub enum Lifetime {
 /// The lab of this machine.
 pub struct Lab {
     state: State,
-    tell: Box<dyn Fn(&str) + Send + Sync>,
+    notify: Box<dyn Fn(&str) + Send + Sync>,
 }
 
 impl fmt::Debug for Lab {
@@ -72,38 +72,38 @@ impl Lab {
         tools::check(std::env::consts::OS, rustix::process::geteuid().is_root())?;
         make_dir(&dir)?;
         let dir = dir.canonicalize().with_context(|| format!("find `{}`", dir.display()))?;
-        Ok(Self { state: State { dir }, tell: Box::new(|_| ()) })
+        Ok(Self { state: State { dir }, notify: Box::new(|_| ()) })
     }
 
     /// The same lab, telling this function what it does, one line at a time.
     #[must_use]
-    pub fn telling(mut self, tell: impl Fn(&str) + Send + Sync + 'static) -> Self {
-        self.tell = Box::new(tell);
+    pub fn with_progress(mut self, notify: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        self.notify = Box::new(notify);
         self
     }
 
-    fn tell(&self, line: &str) {
-        (self.tell)(line);
+    fn notify(&self, line: &str) {
+        (self.notify)(line);
     }
 
     /// Makes a host and waits until it can be logged in to. A host of this name that runs already is
     /// returned as it is; what a crash left of one is removed first.
-    pub fn up(&self, options: &UpOptions) -> Result<Host> {
+    pub fn up(&self, options: &UpOptions) -> Result<LabHost> {
         check_name(&options.name)?;
         let base = self.prepare(&options.release)?;
         let lock = self.state.lock(&options.name)?;
         let dir = self.state.host_dir(&options.name);
-        if let Some(host) = self.host(&options.name).filter(Host::is_running) {
+        if let Some(host) = self.host(&options.name).filter(LabHost::is_running) {
             // Whoever started it may have been stopped before the host was up.
             drop(lock);
             let host = same_release(host, &options.release)?;
             return host.wait_until_reachable().map(|()| host);
         }
         if dir.0.exists() {
-            self.tell(&format!("removes what is left of an earlier `{}`", options.name));
+            self.notify(&format!("removes what is left of an earlier `{}`", options.name));
             self.remove(&dir)?;
         }
-        self.tell(&format!("boots `{}` ({})", options.name, options.release));
+        self.notify(&format!("boots `{}` ({})", options.name, options.release));
         let made = self.make(&dir, options, base);
         drop(lock);
         made.and_then(|host| host.wait_until_reachable().map(|()| host)).inspect_err(|_| {
@@ -114,11 +114,11 @@ impl Lab {
 
     /// Installs and makes what every host of a release needs; the name of its base.
     fn prepare(&self, release: &str) -> Result<String> {
-        tools::ensure(&self.tell)?;
+        tools::ensure(&self.notify)?;
         self.reap()?;
-        tools::ensure_keyring(base::distribution(release)?.keyring, &self.tell)?;
+        tools::ensure_keyring(base::distribution(release)?.keyring, &self.notify)?;
         root::ensure_key(&self.state)?;
-        base::ensure(&self.state, release, &self.tell)
+        base::ensure(&self.state, release, &self.notify)
     }
 
     /// A host of its own for one test, with a name that no other has.
@@ -127,7 +127,7 @@ impl Lab {
         Ok(TemporaryHost { lab: self, host })
     }
 
-    fn make(&self, dir: &HostDir, options: &UpOptions, base: String) -> Result<Host> {
+    fn make(&self, dir: &HostDir, options: &UpOptions, base: String) -> Result<LabHost> {
         let record = self.claim(dir, options, base)?;
         self.start(dir, record)
     }
@@ -161,28 +161,28 @@ impl Lab {
     }
 
     /// Boots a claimed host on its base.
-    fn start(&self, dir: &HostDir, record: Record) -> Result<Host> {
+    fn start(&self, dir: &HostDir, record: Record) -> Result<LabHost> {
         boot::mount_root(dir, &self.state.layers(&record))?;
         root::personalise(&self.state, dir, &record)?;
         boot::start(dir, &record.network)?;
-        Ok(Host::new(&self.state, dir.clone(), record))
+        Ok(LabHost::new(&self.state, dir.clone(), record))
     }
 
     /// The hosts of this lab by name, also those that do not run.
-    pub fn list(&self) -> Result<Vec<Host>> {
+    pub fn list(&self) -> Result<Vec<LabHost>> {
         let dirs = self.state.host_dirs()?;
         Ok(dirs.into_iter().filter_map(|dir| self.known(dir)).collect())
     }
 
     /// The host of this name.
     #[must_use]
-    pub fn host(&self, name: &str) -> Option<Host> {
+    pub fn host(&self, name: &str) -> Option<LabHost> {
         self.known(self.state.host_dir(name))
     }
 
-    fn known(&self, dir: HostDir) -> Option<Host> {
+    fn known(&self, dir: HostDir) -> Option<LabHost> {
         let record = read_record(&dir)?;
-        Some(Host::new(&self.state, dir, record))
+        Some(LabHost::new(&self.state, dir, record))
     }
 
     /// Takes a host down and removes all that belongs to it; false if there is none.
@@ -229,7 +229,7 @@ impl Lab {
     /// An archive, as `docker save` writes it, of a stand-in for `redis:7-alpine` made of Debian's
     /// redis 7.0: for `redis.image_archive` where no registry is reached. Made once and kept.
     pub fn redis_archive(&self) -> Result<PathBuf> {
-        redis_image::archive(&self.state, &self.tell)
+        redis_image::archive(&self.state, &self.notify)
     }
 
     /// Takes down the temporary hosts whose process is gone, and what a crash left half made.
@@ -246,7 +246,7 @@ impl Lab {
             // Somebody else who takes it down holds its lock.
             let Some(_lock) = self.state.try_lock(dir.name())? else { continue };
             if dir.0.exists() && is_orphan(&dir) {
-                self.tell(&format!("removes `{}`, which nobody needs any more", dir.name()));
+                self.notify(&format!("removes `{}`, which nobody needs any more", dir.name()));
                 self.remove(&dir)?;
             }
             if !dir.0.exists() {
@@ -291,7 +291,7 @@ fn temporary(release: &str) -> UpOptions {
     UpOptions { name, release: release.to_owned(), lifetime: Lifetime::ThisProcess }
 }
 
-fn same_release(host: Host, release: &str) -> Result<Host> {
+fn same_release(host: LabHost, release: &str) -> Result<LabHost> {
     if host.release == release {
         return Ok(host);
     }

@@ -154,7 +154,7 @@ impl Network {
             .map_or(true, |alias| [self.mark.as_str(), ""].contains(&alias.trim()))
     }
 
-    /// What tells the host's network namespace from all others; none if it has none.
+    /// What distinguishes the host's network namespace from all others. None if it has none.
     pub(super) fn namespace_inode(&self) -> Option<u64> {
         let path = Path::new("/run/netns").join(self.namespace());
         fs::metadata(path).ok().filter(|_| self.is_ours()).map(|file| file.ino())

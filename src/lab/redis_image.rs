@@ -33,7 +33,7 @@ const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nredis:x:999:1000:redis:/hom
 const GROUPS: &str = "root:x:0:\nredis:x:1000:redis\n";
 
 /// The archive as `docker save` writes it, made now if it is not there.
-pub(super) fn archive(state: &State, tell: &dyn Fn(&str)) -> Result<PathBuf> {
+pub(super) fn archive(state: &State, notify: &dyn Fn(&str)) -> Result<PathBuf> {
     let archive = state.images().join(FILE);
     if archive.exists() {
         return Ok(archive);
@@ -42,9 +42,9 @@ pub(super) fn archive(state: &State, tell: &dyn Fn(&str)) -> Result<PathBuf> {
     if archive.exists() {
         return Ok(archive);
     }
-    tools::ensure(tell)?;
-    tools::ensure_keyring(base::distribution(RELEASE)?.keyring, tell)?;
-    tell(&format!("makes a stand-in for the image `{TAG}`, once"));
+    tools::ensure(notify)?;
+    tools::ensure_keyring(base::distribution(RELEASE)?.keyring, notify)?;
+    notify(&format!("makes a stand-in for the image `{TAG}`, once"));
     make_dir(&state.images())?;
     drop(state.lock(BUILD_LOCK)?);
     let scratch = state.images().join("unfinished");

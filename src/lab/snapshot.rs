@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::command::run;
-use super::host::{Host, TemporaryHost};
+use super::host::{LabHost, TemporaryHost};
 use super::state::{HostDir, Record, make_dir, read_record, write, write_record};
 use super::{Lab, boot, root, temporary};
 
@@ -26,7 +26,7 @@ impl Lab {
         &self,
         release: &str,
         key: &str,
-        prepare: impl FnOnce(&Host) -> Result<()>,
+        prepare: impl FnOnce(&LabHost) -> Result<()>,
     ) -> Result<TemporaryHost<'_>> {
         let base = self.prepare(release)?;
         let options = temporary(release);
@@ -49,13 +49,13 @@ impl Lab {
         dir: &HostDir,
         mut record: Record,
         key: &str,
-        prepare: impl FnOnce(&Host) -> Result<()>,
-    ) -> Result<Host> {
+        prepare: impl FnOnce(&LabHost) -> Result<()>,
+    ) -> Result<LabHost> {
         let place = format!("{}-{}", record.release, record.network.address());
         let name = format!("{place}-{}-{key}", record.base);
         let folder = self.state.snapshots().join(&name);
         if !folder.is_dir() {
-            self.tell(&format!("prepares a host to start others from, once ({place})"));
+            self.notify(&format!("prepares a host to start others from, once ({place})"));
             let host = self.start(dir, record.clone())?;
             host.wait_until_reachable()?;
             prepare(&host)?;
@@ -76,7 +76,7 @@ impl Lab {
         boot::mount_root(dir, &self.state.layers(&record))?;
         write(&dir.ssh_config(), &root::ssh_config(&self.state, dir, &record))?;
         boot::start(dir, &record.network)?;
-        Ok(Host::new(&self.state, dir.clone(), record))
+        Ok(LabHost::new(&self.state, dir.clone(), record))
     }
 
     /// Removes the snapshots of a place that no host starts from: their key is an older one.

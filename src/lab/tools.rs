@@ -34,20 +34,20 @@ pub(super) fn check(os: &str, is_root: bool) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Installs what is missing to run lab hosts, and tells so.
-pub(super) fn ensure(tell: &dyn Fn(&str)) -> Result<(), Failure> {
-    hwctl_setup::ensure(&TOOLS, tell).map_err(failure)
+/// Installs what is missing to run lab hosts, and says so.
+pub(super) fn ensure(notify: &dyn Fn(&str)) -> Result<(), Failure> {
+    hwctl_setup::ensure(&TOOLS, notify).map_err(failure)
 }
 
 /// Installs the package with the keys of a distribution's archive, if its keys are not here.
-pub(super) fn ensure_keyring(package: &'static str, tell: &dyn Fn(&str)) -> Result<(), Failure> {
+pub(super) fn ensure_keyring(package: &'static str, notify: &dyn Fn(&str)) -> Result<(), Failure> {
     // Both distributions name the file so, though Ubuntu's package leaves `archive` out.
     let file = match package {
         "ubuntu-keyring" => "/usr/share/keyrings/ubuntu-archive-keyring.gpg",
         _ => "/usr/share/keyrings/debian-archive-keyring.gpg",
     };
     let keyring = Tool::new(file, package, "verifies the packages of lab hosts");
-    hwctl_setup::ensure(&[keyring], tell).map_err(failure)
+    hwctl_setup::ensure(&[keyring], notify).map_err(failure)
 }
 
 fn failure(error: Error) -> Failure {

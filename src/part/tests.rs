@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::inventory::{Fleet, Vars};
 use crate::resource::Facts;
 use crate::resource::{Blob, Content, File, Part, Resource, Version};
-use crate::spec::Look;
+use crate::spec::ProbeKind;
 
 const DEFAULTS: &str = r#"
 roles: [web, redis]
@@ -352,15 +352,15 @@ fn specs_name_what_the_resources_have() {
         made.parts.iter().flat_map(|part| &part.endpoints).map(|known| &known.name).collect();
     for part in &made.parts {
         for probe in &part.probes {
-            let id = match &probe.look {
-                Look::Unit => format!("unit {}", probe.name),
-                Look::Container(name) => format!("container {name}"),
-                Look::Certificate { path, .. } => format!("certificate {}", path.display()),
-                Look::Page { endpoint, .. } => {
+            let id = match &probe.kind {
+                ProbeKind::Unit => format!("unit {}", probe.name),
+                ProbeKind::Container(name) => format!("container {name}"),
+                ProbeKind::Certificate { path, .. } => format!("certificate {}", path.display()),
+                ProbeKind::Page { endpoint, .. } => {
                     assert!(endpoints.contains(&endpoint), "{endpoint}");
                     continue;
                 }
-                Look::Driver => continue,
+                ProbeKind::Driver => continue,
             };
             assert!(
                 ids.contains(&id),

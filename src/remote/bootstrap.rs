@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::kept::state_folder;
 use super::packed::{self, Packed};
 use super::sending::Sending;
-use super::ssh::{Connection, Target};
+use super::ssh::{SshConnection, Target};
 use super::sudo::{self, Gate, Progress, READY};
 use crate::engine::protocol::{BINARY_FOLDER, CLIENT_GREETING, ENGINE_GREETING};
 use crate::failure::{Exit, Failure};
@@ -126,10 +126,10 @@ pub(super) fn host_path(target: &Target) -> Result<PathBuf, Failure> {
 
 /// Starts the engine with a `verb`; `tell` hears of the upload when there is one.
 pub(super) async fn start(
-    connection: &Connection,
+    connection: &SshConnection,
     target: &Target,
     verb: &str,
-    tell: impl Fn(String, Option<f32>),
+    emit: impl Fn(String, Option<f32>),
 ) -> Result<Child, Failure> {
     let session = &connection.session;
     let binary = Binary::load(target.host_binary.as_deref())?;
@@ -143,7 +143,7 @@ pub(super) async fn start(
     if let Some(child) = first? {
         return Ok(child);
     }
-    upload(session, target, &binary, tell).await?;
+    upload(session, target, &binary, emit).await?;
     try_start(session, target, &binary, verb)
         .await?
         .ok_or_else(|| target.unreachable("hwctl is not on the host though it was put there"))
@@ -258,7 +258,7 @@ async fn upload(
     session: &Arc<Session>,
     target: &Target,
     binary: &Binary,
-    tell: impl Fn(String, Option<f32>),
+    emit: impl Fn(String, Option<f32>),
 ) -> Result<(), Failure> {
     let cannot = |error: std::io::Error| Failure::new(Exit::Failed, error.to_string());
     let (source, key) = (binary.source.clone(), binary.key.clone());
@@ -280,7 +280,7 @@ async fn upload(
             }
             going = stdin.write_all(&piece).await.is_ok();
             let (message, fraction) = sending.more(piece.len());
-            tell(message, fraction);
+            emit(message, fraction);
         }
         let _ = stdin.shutdown().await;
     }

@@ -22,7 +22,7 @@ use crate::engine::Examination;
 use crate::engine::protocol::{
     HEARTBEAT, PlanRequest, Reply, Request, RestartRequest, write_frame,
 };
-use crate::event::{self, Finding, What};
+use crate::event::{self, EventKind, Finding};
 use crate::failure::{Exit, Failure};
 use crate::resource::{Blob, CertificateInfo, Facts, Id};
 use crate::spec::LogSource;
@@ -35,7 +35,7 @@ const LOGINS_ALLOWED: u64 = 4;
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Hears what happens on the host.
-pub type Tell<'a> = &'a (dyn Fn(What) + Send + Sync);
+pub type Emit<'a> = &'a (dyn Fn(EventKind) + Send + Sync);
 
 /// Where requests go; one is sent whole before the next.
 pub(super) type Stdin = Mutex<Option<Input>>;
@@ -78,7 +78,7 @@ pub struct Engine {
 
 /// What the engine answers to a plan request.
 #[derive(Debug)]
-pub struct Planned {
+pub struct ProposedPlan {
     /// The changes, in order.
     pub changes: Vec<event::Planned>,
     /// Of the state that it was made from.
@@ -93,22 +93,22 @@ pub struct Planned {
 
 impl Engine {
     /// Connects to a host and starts the engine there.
-    pub async fn start(target: &Target, tell: Tell<'_>) -> Result<Self, Failure> {
+    pub async fn start(target: &Target, emit: Emit<'_>) -> Result<Self, Failure> {
         let began = Instant::now();
         interrupt::or_stopped(async {
-            Self::greet(Transport::ssh(target, tell).await?, began, tell).await
+            Self::greet(Transport::ssh(target, emit).await?, began, emit).await
         })
         .await
     }
 
     /// Starts an engine on this machine, for root.
-    pub async fn here(tell: Tell<'_>) -> Result<Self, Failure> {
+    pub async fn here(emit: Emit<'_>) -> Result<Self, Failure> {
         let began = Instant::now();
-        Self::greet(Transport::local().await?, began, tell).await
+        Self::greet(Transport::local().await?, began, emit).await
     }
 
     /// Hears what the host of an engine is.
-    async fn greet(started: Started, began: Instant, tell: Tell<'_>) -> Result<Self, Failure> {
+    async fn greet(started: Started, began: Instant, emit: Emit<'_>) -> Result<Self, Failure> {
         let Started { transport, input, output, route, binary } = started;
         let stdin = Arc::new(Mutex::new(Some(input)));
         tokio::spawn(say_alive(Arc::downgrade(&stdin)));
@@ -122,7 +122,7 @@ impl Engine {
             binary,
             login_took: Duration::ZERO,
         };
-        match engine.answer(tell).await? {
+        match engine.answer(emit).await? {
             Reply::Hello { facts } => engine.facts = facts,
             other => return Err(engine.nonsense(&other)),
         }
@@ -136,23 +136,23 @@ impl Engine {
     pub async fn plan(
         &mut self,
         mut request: PlanRequest,
-        tell: Tell<'_>,
-    ) -> Result<Planned, Failure> {
+        emit: Emit<'_>,
+    ) -> Result<ProposedPlan, Failure> {
         let enough = self.login_took.as_secs() * LOGINS_ALLOWED;
         request.confirm_timeout_s = request.confirm_timeout_s.max(enough);
         self.send(&Request::Plan(request)).await?;
-        match interrupt::or_stopped(self.answer(tell)).await? {
+        match interrupt::or_stopped(self.answer(emit)).await? {
             Reply::Plan { changes, kept, fingerprint, wants, lacking } => {
-                Ok(Planned { changes, fingerprint, kept, wants, lacking })
+                Ok(ProposedPlan { changes, fingerprint, kept, wants, lacking })
             }
             other => Err(self.nonsense(&other)),
         }
     }
 
     /// Asks for what the host's journal has, newest first.
-    pub async fn history(&mut self, tell: Tell<'_>) -> Result<Vec<event::Run>, Failure> {
+    pub async fn history(&mut self, emit: Emit<'_>) -> Result<Vec<event::Run>, Failure> {
         self.send(&Request::History).await?;
-        match self.answer(tell).await? {
+        match self.answer(emit).await? {
             Reply::History { runs } => Ok(runs),
             other => Err(self.nonsense(&other)),
         }
@@ -165,23 +165,23 @@ impl Engine {
         &mut self,
         fingerprint: String,
         uploads: &[(Blob, PathBuf)],
-        tell: Tell<'_>,
+        emit: Emit<'_>,
     ) -> Result<Pins, Failure> {
         upload::require_readable(uploads).await?;
         self.send(&Request::Apply { fingerprint }).await?;
         // While a change is made, that is told.
         let changing = AtomicUsize::new(0);
-        let tell_of_run = |what: What| {
+        let tell_of_run = |what: EventKind| {
             match &what {
-                What::ChangeStarted { .. } => changing.fetch_add(1, Ordering::Relaxed),
-                What::ChangeDone { .. } => changing.fetch_sub(1, Ordering::Relaxed),
+                EventKind::ChangeStarted { .. } => changing.fetch_add(1, Ordering::Relaxed),
+                EventKind::ChangeDone { .. } => changing.fetch_sub(1, Ordering::Relaxed),
                 _ => 0,
             };
-            tell(what);
+            emit(what);
         };
         let tell_of_upload = |what| {
             if changing.load(Ordering::Relaxed) == 0 {
-                tell(what);
+                emit(what);
             }
         };
         let stdin = Arc::clone(&self.stdin);
@@ -201,27 +201,27 @@ impl Engine {
     }
 
     /// Ends the run for good.
-    pub async fn keep(&mut self, tell: Tell<'_>) -> Result<(), Failure> {
-        self.close(&Request::Keep, tell).await
+    pub async fn keep(&mut self, emit: Emit<'_>) -> Result<(), Failure> {
+        self.close(&Request::Keep, emit).await
     }
 
     /// Ends a run that failed, and leaves the host as it is.
-    pub async fn leave(&mut self, why: &str, tell: Tell<'_>) -> Result<(), Failure> {
-        self.close(&Request::Leave { why: why.to_owned() }, tell).await
+    pub async fn leave(&mut self, why: &str, emit: Emit<'_>) -> Result<(), Failure> {
+        self.close(&Request::Leave { why: why.to_owned() }, emit).await
     }
 
     /// Takes the run back; says what of it cannot be.
-    pub async fn undo(&mut self, why: &str, tell: Tell<'_>) -> Result<Vec<String>, Failure> {
+    pub async fn undo(&mut self, why: &str, emit: Emit<'_>) -> Result<Vec<String>, Failure> {
         self.send(&Request::Undo { why: why.to_owned() }).await?;
-        match self.answer(tell).await? {
+        match self.answer(emit).await? {
             Reply::Undone { left } => Ok(left),
             other => Err(self.nonsense(&other)),
         }
     }
 
-    pub(super) async fn close(&mut self, request: &Request, tell: Tell<'_>) -> Result<(), Failure> {
+    pub(super) async fn close(&mut self, request: &Request, emit: Emit<'_>) -> Result<(), Failure> {
         self.send(request).await?;
-        match self.answer(tell).await? {
+        match self.answer(emit).await? {
             Reply::Closed => Ok(()),
             other => Err(self.nonsense(&other)),
         }
@@ -231,19 +231,19 @@ impl Engine {
     pub async fn restart(
         &mut self,
         asked: RestartRequest,
-        tell: Tell<'_>,
+        emit: Emit<'_>,
     ) -> Result<Pins, Failure> {
         self.send(&Request::Restart(asked)).await?;
-        match self.answer(tell).await? {
+        match self.answer(emit).await? {
             Reply::Restarted { pins } => Ok(pins),
             other => Err(self.nonsense(&other)),
         }
     }
 
     /// What the certificates of the host say of themselves.
-    pub async fn certificates(&mut self, tell: Tell<'_>) -> Result<Vec<CertificateInfo>, Failure> {
+    pub async fn certificates(&mut self, emit: Emit<'_>) -> Result<Vec<CertificateInfo>, Failure> {
         self.send(&Request::Certificates).await?;
-        match self.answer(tell).await? {
+        match self.answer(emit).await? {
             Reply::Certificates(all) => Ok(all),
             other => Err(self.nonsense(&other)),
         }
@@ -253,10 +253,10 @@ impl Engine {
     pub async fn examine(
         &mut self,
         asked: Examination,
-        tell: Tell<'_>,
+        emit: Emit<'_>,
     ) -> Result<Vec<Finding>, Failure> {
         self.send(&Request::Examine(asked)).await?;
-        match interrupt::or_stopped(self.answer(tell)).await? {
+        match interrupt::or_stopped(self.answer(emit)).await? {
             Reply::Findings(findings) => Ok(findings),
             other => Err(self.nonsense(&other)),
         }
@@ -267,10 +267,10 @@ impl Engine {
         &mut self,
         source: LogSource,
         lines: usize,
-        tell: Tell<'_>,
+        emit: Emit<'_>,
     ) -> Result<Vec<String>, Failure> {
         self.send(&Request::Tail { source, lines }).await?;
-        match self.answer(tell).await? {
+        match self.answer(emit).await? {
             Reply::Lines(lines) => Ok(lines),
             other => Err(self.nonsense(&other)),
         }
@@ -305,23 +305,23 @@ impl Engine {
     }
 
     /// The next answer; events on the way are told.
-    async fn answer(&mut self, tell: Tell<'_>) -> Result<Reply, Failure> {
+    async fn answer(&mut self, emit: Emit<'_>) -> Result<Reply, Failure> {
         loop {
             let reply = heard::next(&mut self.stdout, self.answer_by).await;
-            if let Some(reply) = self.heard(reply, tell).await? {
+            if let Some(reply) = self.heard(reply, emit).await? {
                 return Ok(reply);
             }
         }
     }
 
     /// The same, for what changes nothing.
-    pub(super) async fn answer_unless_stopped(&mut self, tell: Tell<'_>) -> Result<Reply, Failure> {
-        interrupt::or_stopped(self.answer(tell)).await
+    pub(super) async fn answer_unless_stopped(&mut self, emit: Emit<'_>) -> Result<Reply, Failure> {
+        interrupt::or_stopped(self.answer(emit)).await
     }
 
     /// The same, for a run: it ends early when the operator wants it to, and may ask for a new
     /// login.
-    async fn answer_or_stop(&mut self, tell: Tell<'_>) -> Result<Reply, Failure> {
+    async fn answer_or_stop(&mut self, emit: Emit<'_>) -> Result<Reply, Failure> {
         let mut told = false;
         loop {
             let reply = {
@@ -337,8 +337,8 @@ impl Engine {
                     }
                 }
             };
-            match self.heard(reply, tell).await? {
-                Some(Reply::LogInAnew { run }) => self.log_in_anew(&run, tell).await?,
+            match self.heard(reply, emit).await? {
+                Some(Reply::LogInAnew { run }) => self.log_in_anew(&run, emit).await?,
                 Some(reply) => return Ok(reply),
                 None => {}
             }
@@ -349,11 +349,11 @@ impl Engine {
     async fn heard(
         &mut self,
         reply: Result<Option<Reply>>,
-        tell: Tell<'_>,
+        emit: Emit<'_>,
     ) -> Result<Option<Reply>, Failure> {
         match reply {
             Ok(Some(Reply::Alive)) => {}
-            Ok(Some(Reply::Event(what))) if heard::is_of_host(&what) => tell(what),
+            Ok(Some(Reply::Event(what))) if heard::is_of_host(&what) => emit(what),
             Ok(Some(Reply::Event(_))) => {
                 return Err(self.lost("the host tells of what is not its to tell").await);
             }
@@ -366,12 +366,12 @@ impl Engine {
     }
 
     /// Proves by a connection of its own that the host can still be logged in to.
-    async fn log_in_anew(&mut self, run: &str, tell: Tell<'_>) -> Result<(), Failure> {
+    async fn log_in_anew(&mut self, run: &str, emit: Emit<'_>) -> Result<(), Failure> {
         // It becomes a part of a script for the login shell.
         if run.contains(|part: char| !part.is_ascii_alphanumeric() && part != '-') {
             return Err(self.lost("the host gives its run a strange name").await);
         }
-        tell(What::Step { message: "logging in anew".to_owned(), fraction: None });
+        emit(EventKind::Step { message: "logging in anew".to_owned(), fraction: None });
         match self.transport.confirm(run).await {
             Ok(()) => Ok(()),
             Err(failure) => {

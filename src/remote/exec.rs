@@ -9,11 +9,11 @@ use openssh::Stdio as RemoteStdio;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 
 use super::bootstrap::Stdin;
-use super::engine::Tell;
+use super::engine::Emit;
 use super::interrupt;
 use super::ssh::Target;
 use super::sudo::{self, Gate, Progress, READY};
-use crate::event::What;
+use crate::event::EventKind;
 use crate::failure::{Exit, Failure};
 
 /// A line longer than this is told in parts.
@@ -25,11 +25,11 @@ pub async fn exec(
     target: &Target,
     command: &[String],
     sudo: bool,
-    tell: Tell<'_>,
+    emit: Emit<'_>,
 ) -> Result<Option<i32>, Failure> {
-    tell(What::Step { message: "connecting".to_owned(), fraction: None });
-    let connection = interrupt::or_stopped(target.connect(tell)).await?;
-    tell(What::Asking);
+    emit(EventKind::Step { message: "connecting".to_owned(), fraction: None });
+    let connection = interrupt::or_stopped(target.connect(emit)).await?;
+    emit(EventKind::Asking);
     let failed = |error: openssh::Error| {
         target.unreachable("ssh starts no command there").why(error.to_string())
     };
@@ -58,7 +58,7 @@ pub async fn exec(
     }
     drop(stdin);
     let ended = interrupt::or_stopped(async {
-        tokio::join!(tell_lines(stdout, false, tell), tell_lines(stderr, true, tell));
+        tokio::join!(tell_lines(stdout, false, emit), tell_lines(stderr, true, emit));
         match child.wait().await {
             Ok(status) => Ok(status.code()),
             // So the library says that the shell found no such command.
@@ -75,7 +75,7 @@ pub async fn exec(
     Ok(code)
 }
 
-async fn tell_lines(stream: Option<impl AsyncRead + Unpin>, is_error: bool, tell: Tell<'_>) {
+async fn tell_lines(stream: Option<impl AsyncRead + Unpin>, is_error: bool, emit: Emit<'_>) {
     let Some(stream) = stream else { return };
     let mut reader = BufReader::with_capacity(MAX_LINE, stream);
     let mut line = Vec::new();
@@ -89,7 +89,7 @@ async fn tell_lines(stream: Option<impl AsyncRead + Unpin>, is_error: bool, tell
         if end.is_some() || line.len() >= MAX_LINE || (is_over && !line.is_empty()) {
             let text = String::from_utf8_lossy(&line);
             let text = text.strip_suffix('\r').unwrap_or(&text).to_owned();
-            tell(What::Output { is_error, text });
+            emit(EventKind::Output { is_error, text });
             line.clear();
         }
         if is_over {

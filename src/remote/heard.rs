@@ -8,7 +8,7 @@ use tokio::io::AsyncRead;
 use tokio::time::{Instant, timeout_at};
 
 use crate::engine::protocol::{Reply, Request, read_frame};
-use crate::event::What;
+use crate::event::EventKind;
 use crate::failure::{Exit, Failure};
 
 /// An engine that says nothing for so long is taken for gone. It says that it is there every
@@ -55,16 +55,16 @@ pub(super) async fn next(
 
 /// Whether such an event may come from a host. All others are this side's to tell: the end of the
 /// work, the summary, what was seen from outside.
-pub(super) fn is_of_host(what: &What) -> bool {
+pub(super) fn is_of_host(what: &EventKind) -> bool {
     matches!(
         what,
-        What::Warning { .. }
-            | What::Step { .. }
-            | What::RunBegan { .. }
-            | What::ChangeStarted { .. }
-            | What::ChangeProgress { .. }
-            | What::ChangeDone { .. }
-            | What::ChangeUndone { .. }
+        EventKind::Warning { .. }
+            | EventKind::Step { .. }
+            | EventKind::RunBegan { .. }
+            | EventKind::ChangeStarted { .. }
+            | EventKind::ChangeProgress { .. }
+            | EventKind::ChangeDone { .. }
+            | EventKind::ChangeUndone { .. }
     )
 }
 
@@ -101,19 +101,22 @@ mod tests {
             elapsed_ms: 0,
             urls: Vec::new(),
         };
-        let check =
-            What::Check { name: "https://another/".to_owned(), ok: true, detail: String::new() };
+        let check = EventKind::Check {
+            name: "https://another/".to_owned(),
+            ok: true,
+            detail: String::new(),
+        };
         let forged = [
-            What::Done(summary.clone()),
-            What::Summary { hosts: vec![summary] },
-            What::Failed { failure: Failure::new(Exit::Failed, "no") },
-            What::Output { is_error: false, text: "text".to_owned() },
-            What::Asking,
+            EventKind::Done(summary.clone()),
+            EventKind::Summary { hosts: vec![summary] },
+            EventKind::Failed { failure: Failure::new(Exit::Failed, "no") },
+            EventKind::Output { is_error: false, text: "text".to_owned() },
+            EventKind::Asking,
             check,
         ];
 
         assert!(forged.iter().all(|what| !is_of_host(what)));
-        assert!(is_of_host(&What::Warning { message: "low on memory".to_owned() }));
+        assert!(is_of_host(&EventKind::Warning { message: "low on memory".to_owned() }));
         for exit in [Exit::Done, Exit::Changes, Exit::Usage, Exit::Unreachable] {
             assert_eq!(failure_of_host(Failure::new(exit, "it failed")).exit, Exit::Failed);
         }

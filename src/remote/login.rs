@@ -14,12 +14,12 @@ use tokio::process::Command;
 use tokio::time::{sleep, timeout};
 
 use super::arguments::control_path;
-use super::engine::Tell;
+use super::engine::Emit;
 use super::kept::state_folder;
 use super::resolve::resolve;
 use super::route::Route;
 use super::ssh::Target;
-use crate::event::What;
+use crate::event::EventKind;
 use crate::failure::Failure;
 
 /// For how many seconds ssh stays when hwctl is gone.
@@ -34,16 +34,17 @@ const LOOK_UP: Duration = Duration::from_secs(1);
 /// The time between the first two attempts. It doubles after each.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
-/// What ssh says of a refusal that may pass: sshd closes the connections of an address that failed
-/// too often or too many at once, and a machine that starts refuses them. A host that is away does
-/// not answer at all.
-const PASSING: [&str; 5] = [
-    "Connection refused",
-    "Connection reset by",
-    "Connection closed by",
-    "Not allowed at this time",
-    "Exceeded MaxStartups",
-];
+/// How long an address that sshd has penalized is tried. Such a penalty holds for at least 15 seconds (`min` of
+/// `PerSourcePenalties` in `sshd_config(5)`).
+const PENALTY: Duration = Duration::from_secs(20);
+
+/// What ssh says when sshd closes the connection of an address that failed too often, or of one too many at
+/// once.
+const PENALIZED: [&str; 3] =
+    ["Connection closed by", "Not allowed at this time", "Exceeded MaxStartups"];
+/// What ssh says of another refusal that may pass, such as that of a machine that starts. A host that is away
+/// does not answer at all.
+const PASSING: [&str; 2] = ["Connection refused", "Connection reset by"];
 
 /// Why there is no connection.
 #[derive(Debug)]
@@ -69,6 +70,9 @@ impl Refusal {
         if is_booting(told) {
             return Some(BOOT.max(connect_timeout));
         }
+        if PENALIZED.iter().any(|text| told.contains(text)) {
+            return Some(PENALTY.max(connect_timeout));
+        }
         PASSING.iter().any(|text| told.contains(text)).then_some(connect_timeout)
     }
 }
@@ -84,7 +88,7 @@ pub(super) async fn log_in(
     target: &Target,
     folder: Option<&Path>,
     idle_seconds: Option<usize>,
-    tell: Tell<'_>,
+    emit: Emit<'_>,
 ) -> Result<TempDir, Refusal> {
     let began = Instant::now();
     let mut pause = FIRST_PAUSE;
@@ -101,7 +105,7 @@ pub(super) async fn log_in(
             Refusal::Ssh(told) if is_booting(told) => "waiting for the host to boot",
             _ => "connecting again: sshd closed the connection",
         };
-        tell(What::Step { message: message.to_owned(), fraction: None });
+        emit(EventKind::Step { message: message.to_owned(), fraction: None });
         sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(4));
     }
@@ -181,10 +185,14 @@ mod tests {
         for told in [
             "ssh: connect to host vm1 port 22: Connection refused",
             "kex_exchange_identification: read: Connection reset by peer",
+        ] {
+            assert_eq!(patience(told), Some(timeout), "{told}");
+        }
+        for told in [
             "kex_exchange_identification: banner line 0: Not allowed at this time",
             "Connection closed by 192.0.2.1 port 22",
         ] {
-            assert_eq!(patience(told), Some(timeout), "{told}");
+            assert_eq!(patience(told), Some(PENALTY), "{told}");
         }
         assert_eq!(
             patience("System is booting up. Unprivileged users are not permitted"),

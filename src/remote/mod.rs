@@ -3,7 +3,6 @@
 mod arguments;
 mod bootstrap;
 mod confirm;
-mod daily;
 mod engine;
 mod exec;
 mod explain;
@@ -12,6 +11,7 @@ pub mod interrupt;
 mod kept;
 mod login;
 mod packed;
+mod requests;
 mod resolve;
 mod route;
 mod sending;
@@ -20,7 +20,7 @@ mod sudo;
 mod transport;
 mod upload;
 
-pub use engine::{Engine, Planned, Tell};
+pub use engine::{Emit, Engine, ProposedPlan};
 pub use exec::exec;
 pub use kept::state_folder;
 pub use route::{Route, WebPorts};

@@ -53,7 +53,7 @@ impl Route {
         Self { host: host.to_owned(), through: None, program: None, inside: None }
     }
 
-    /// Asks ssh. What it cannot say is as the target has it: the login tells what is wrong.
+    /// Asks ssh. What it cannot say is as the target has it: the login reports what is wrong.
     pub(super) async fn of(target: &Target) -> Self {
         let Ok(arguments) = target.arguments() else { return Self::direct(&target.address) };
         let mut ssh = Command::new("ssh");

@@ -10,10 +10,10 @@ use std::time::Duration;
 use openssh::Session;
 use tokio::sync::Mutex;
 
-use super::engine::Tell;
+use super::engine::Emit;
 use super::kept;
 use super::login::{self, Refusal};
-use crate::event::What;
+use crate::event::EventKind;
 use crate::failure::Failure;
 use crate::resource::Secret;
 
@@ -49,7 +49,7 @@ pub struct Target {
 
 /// A connection to a host.
 #[derive(Debug)]
-pub(super) struct Connection {
+pub(super) struct SshConnection {
     pub(super) session: Arc<Session>,
     /// Whether it was kept by an earlier command.
     pub(super) is_old: bool,
@@ -57,7 +57,7 @@ pub(super) struct Connection {
     stays: bool,
 }
 
-impl Connection {
+impl SshConnection {
     fn new(session: Session, stays: bool) -> Self {
         Self { session: Arc::new(session), is_old: false, stays }
     }
@@ -84,30 +84,30 @@ impl Target {
     }
 
     /// Takes the connection that an earlier command has kept, or opens one.
-    pub(super) async fn connect(&self, tell: Tell<'_>) -> Result<Connection, Failure> {
+    pub(super) async fn connect(&self, emit: Emit<'_>) -> Result<SshConnection, Failure> {
         if self.persist.is_some()
             && let Some(session) = kept::find(&kept::place(self)?).await
         {
-            return Ok(Connection { is_old: true, ..Connection::new(session, true) });
+            return Ok(SshConnection { is_old: true, ..SshConnection::new(session, true) });
         }
-        self.log_in(tell).await
+        self.log_in(emit).await
     }
 
-    async fn open(&self, tell: Tell<'_>) -> Result<Connection, Refusal> {
+    async fn open(&self, emit: Emit<'_>) -> Result<SshConnection, Refusal> {
         let Some(seconds) = self.persist else {
-            let made = login::log_in(self, None, None, tell).await?;
-            return Ok(Connection::new(Session::new_native_mux(made), false));
+            let made = login::log_in(self, None, None, emit).await?;
+            return Ok(SshConnection::new(Session::new_native_mux(made), false));
         };
         let place = kept::place(self).map_err(Failure::from)?;
         let folder = kept::folder_of(&place);
-        let made = login::log_in(self, Some(folder), Some(seconds.get()), tell).await?;
+        let made = login::log_in(self, Some(folder), Some(seconds.get()), emit).await?;
         let (session, stays) = kept::keep(made, &place);
-        Ok(Connection::new(session, stays))
+        Ok(SshConnection::new(session, stays))
     }
 
     /// Opens a connection.
-    pub(super) async fn log_in(&self, tell: Tell<'_>) -> Result<Connection, Failure> {
-        let refusal = match self.open(tell).await {
+    pub(super) async fn log_in(&self, emit: Emit<'_>) -> Result<SshConnection, Failure> {
+        let refusal = match self.open(emit).await {
             Ok(connection) => return Ok(connection),
             Err(refusal) => refusal,
         };
@@ -116,9 +116,9 @@ impl Target {
             _ => false,
         };
         if unknown && !self.accept_new_host_key && std::io::stdin().is_terminal() {
-            self.ask_about_host_key(tell).await?;
-            tell(What::Step { message: "connecting".to_owned(), fraction: None });
-            return self.open(tell).await.map_err(|refusal| self.explain(refusal, None));
+            self.ask_about_host_key(emit).await?;
+            emit(EventKind::Step { message: "connecting".to_owned(), fraction: None });
+            return self.open(emit).await.map_err(|refusal| self.explain(refusal, None));
         }
         let fingerprint = if unknown { self.offered_host_key().await? } else { None };
         Err(self.explain(refusal, fingerprint.as_deref()))
@@ -126,10 +126,10 @@ impl Target {
 
     /// Lets ssh show the fingerprint and ask, on the terminal. Whether the key was accepted is told
     /// by the next connection. Of several hosts one is asked about at a time.
-    async fn ask_about_host_key(&self, tell: Tell<'_>) -> Result<(), Failure> {
+    async fn ask_about_host_key(&self, emit: Emit<'_>) -> Result<(), Failure> {
         static QUESTION: Mutex<()> = Mutex::const_new(());
         let _turn = QUESTION.lock().await;
-        tell(What::Asking);
+        emit(EventKind::Asking);
         let _ = tokio::process::Command::new("ssh")
             .args(["-o", "StrictHostKeyChecking=ask", "-o", "PasswordAuthentication=no"])
             .args(["-o", "LogLevel=ERROR"])

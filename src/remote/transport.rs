@@ -14,11 +14,11 @@ use tokio::time::timeout;
 
 use super::bootstrap;
 use super::confirm::{confirm, confirmed};
-use super::engine::Tell;
+use super::engine::Emit;
 use super::route::Route;
-use super::ssh::{Connection, Target};
+use super::ssh::{SshConnection, Target};
 use crate::engine::protocol::{CLIENT_GREETING, ENGINE_GREETING};
-use crate::event::What;
+use crate::event::EventKind;
 use crate::failure::{Exit, Failure};
 
 /// How long the last words of an engine that is gone are waited for.
@@ -45,7 +45,7 @@ pub(super) enum Transport {
 pub(super) struct Ssh {
     target: Target,
     /// Kept open: the engine's channel belongs to it.
-    connection: Connection,
+    connection: SshConnection,
     child: bootstrap::Child,
 }
 
@@ -61,17 +61,17 @@ pub(super) struct Started {
 
 impl Transport {
     /// Logs in to a host and starts an engine there.
-    pub(super) async fn ssh(target: &Target, tell: Tell<'_>) -> Result<Started, Failure> {
-        tell(What::Step { message: "connecting".to_owned(), fraction: None });
+    pub(super) async fn ssh(target: &Target, emit: Emit<'_>) -> Result<Started, Failure> {
+        emit(EventKind::Step { message: "connecting".to_owned(), fraction: None });
         let (connection, (), route) =
-            tokio::join!(target.connect(tell), bootstrap::prepare(target), Route::of(target));
+            tokio::join!(target.connect(emit), bootstrap::prepare(target), Route::of(target));
         let mut connection = connection?;
-        let step = |message, fraction| tell(What::Step { message, fraction });
+        let step = |message, fraction| emit(EventKind::Step { message, fraction });
         let mut child = match bootstrap::start(&connection, target, bootstrap::ENGINE, step).await {
             // ssh may not know yet that a kept connection leads nowhere any more.
             Err(failure) if connection.is_old && failure.exit == Exit::Unreachable => {
                 connection.end().await;
-                connection = target.log_in(tell).await?;
+                connection = target.log_in(emit).await?;
                 bootstrap::start(&connection, target, bootstrap::ENGINE, step).await?
             }
             started => started?,

@@ -7,10 +7,10 @@ use anyhow::{Context as _, Result};
 use tokio::fs::File;
 use tokio::io::AsyncReadExt as _;
 
-use super::engine::{Stdin, Tell, send as send_request};
+use super::engine::{Emit, Stdin, send as send_request};
 use super::sending::Sending;
 use crate::engine::protocol::{CHUNK, Request};
-use crate::event::What;
+use crate::event::EventKind;
 use crate::failure::Failure;
 use crate::resource::Blob;
 
@@ -34,7 +34,7 @@ async fn open(path: &Path) -> Result<File> {
 pub(super) async fn send(
     uploads: &[(Blob, PathBuf)],
     stdin: &Stdin,
-    tell: Tell<'_>,
+    emit: Emit<'_>,
 ) -> Result<(), Failure> {
     let broken = |error| Failure::from(error).not_done("the run did not go on: it is undone");
     for (blob, path) in uploads {
@@ -52,7 +52,7 @@ pub(super) async fn send(
             if send_request(stdin, &request).await.is_err() {
                 return pending().await;
             }
-            tell(What::Step { message, fraction });
+            emit(EventKind::Step { message, fraction });
             if last {
                 break;
             }

@@ -5,7 +5,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::safe_text::{escape, escape_line};
-use crate::event::{Event, What, decode, encode};
+use crate::event::{Event, EventKind, decode, encode};
 
 /// The event with characters that a terminal obeys or hides written as escapes. What is decoded from
 /// its texts later has to be made harmless again.
@@ -19,17 +19,17 @@ pub(super) fn harmless(event: &Event) -> Result<Event> {
 
 /// Whether texts of such an event may have several lines. Where they are printed as a table or one in
 /// a line, they may not.
-fn has_lines(what: &What) -> bool {
+fn has_lines(what: &EventKind) -> bool {
     !matches!(
         what,
-        What::History { .. }
-            | What::Certificate { .. }
-            | What::Facts { .. }
-            | What::Diagnosis { .. }
-            | What::Log(_)
-            | What::Output { .. }
-            | What::Done(_)
-            | What::Summary { .. }
+        EventKind::History { .. }
+            | EventKind::Certificate { .. }
+            | EventKind::Facts { .. }
+            | EventKind::Diagnosis { .. }
+            | EventKind::Log(_)
+            | EventKind::Output { .. }
+            | EventKind::Done(_)
+            | EventKind::Summary { .. }
     )
 }
 
@@ -51,7 +51,7 @@ fn escape_all(value: &mut Value, has_lines: bool) {
 mod tests {
     use super::*;
     use crate::event::{
-        Action, Change, Detail, Exit, Failure, HostSummary, Id, Outcome, Planned, What,
+        Action, Change, Detail, EventKind, Exit, Failure, HostSummary, Id, Outcome, Planned,
     };
 
     #[test]
@@ -63,7 +63,7 @@ mod tests {
             .because(hostile);
         let planned = vec![Planned { tag: "x".to_owned(), change }];
         let failure = Failure::new(Exit::Failed, hostile).why(hostile).hint(hostile);
-        for what in [What::Plan { changes: planned }, What::Failed { failure }] {
+        for what in [EventKind::Plan { changes: planned }, EventKind::Failed { failure }] {
             let shown = format!("{:?}", harmless(&Event::on(hostile, what)).unwrap());
             // `Debug` doubles the backslashes of our escapes, and writes its own with one.
             let ours = r"a\\u{1b}]0;title\\u{7}\\u{1b}[2J\\r\\u{9b}31m\\u{202e}b\tc\nd é✓";
@@ -81,14 +81,14 @@ mod tests {
             urls: vec!["https://vm1/".to_owned()],
         };
         for what in [
-            What::Asking,
-            What::ChangeProgress {
+            EventKind::Asking,
+            EventKind::ChangeProgress {
                 index: 1,
                 fraction: Some(0.25),
                 message: "two\nlines".to_owned(),
             },
-            What::Done(summary.clone()),
-            What::Summary { hosts: vec![summary] },
+            EventKind::Done(summary.clone()),
+            EventKind::Summary { hosts: vec![summary] },
         ] {
             let event = Event::on("vm1", what);
             assert_eq!(harmless(&event).unwrap(), event);

@@ -12,7 +12,7 @@ use super::safe_text::{escape, escape_line, for_json};
 use super::terminal::Terminal;
 use super::text::{Style, failure_text};
 use super::wrap::wrapped;
-use crate::event::{Check, Event, Exit, Sink, What};
+use crate::event::{Check, Event, EventKind, Exit, Sink};
 
 /// What of a healthy host is told among others, in this order.
 const TOLD: [&str; 3] = ["certificate", "disk", "drift"];
@@ -161,15 +161,15 @@ impl<W: Write + Send> Sink for HealthReport<W> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let (out, hosts) = &mut *state;
         match (event.host, event.what) {
-            (Some(host), What::Health { checks }) => hosts.push(HostHealth::new(host, checks)),
-            (Some(host), What::Failed { failure }) => {
+            (Some(host), EventKind::Health { checks }) => hosts.push(HostHealth::new(host, checks)),
+            (Some(host), EventKind::Failed { failure }) => {
                 hosts.push(HostHealth::unknown(host, &failure));
             }
-            (None, What::Failed { failure }) => {
+            (None, EventKind::Failed { failure }) => {
                 print_error(&failure_text(self.style, "", &failure));
             }
-            (None, What::Summary { hosts: summaries }) => {
-                self.progress.event(Event::of_run(What::Summary { hosts: Vec::new() }));
+            (None, EventKind::Summary { hosts: summaries }) => {
+                self.progress.event(Event::of_run(EventKind::Summary { hosts: Vec::new() }));
                 let place = |health: &HostHealth| {
                     summaries.iter().position(|summary| summary.host == health.host)
                 };
@@ -182,7 +182,7 @@ impl<W: Write + Send> Sink for HealthReport<W> {
                 };
                 let _ = out.flush();
             }
-            (_, What::Done(_)) => {}
+            (_, EventKind::Done(_)) => {}
             (host, what) if !self.json => self.progress.event(Event { host, what }),
             _ => {}
         }
@@ -266,10 +266,10 @@ mod tests {
         };
         for (host, ok) in [("b", true), ("a", false)] {
             let checks = vec![check("disk", ok, "full")];
-            report.event(Event::on(host, What::Health { checks }));
+            report.event(Event::on(host, EventKind::Health { checks }));
         }
         let hosts = vec![summary("a"), summary("b")];
-        report.event(Event::of_run(What::Summary { hosts }));
+        report.event(Event::of_run(EventKind::Summary { hosts }));
         let (out, _) = report.state.into_inner().unwrap();
         assert_eq!(
             String::from_utf8(out).unwrap(),

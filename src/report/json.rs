@@ -32,7 +32,7 @@ impl<W: Write + Send> Sink for Json<W> {
 mod tests {
     use super::*;
     use crate::event::LogLine;
-    use crate::event::{HostSummary, Outcome, What};
+    use crate::event::{EventKind, HostSummary, Outcome};
 
     #[test]
     fn a_program_gets_the_whole_text_and_a_terminal_obeys_none_of_it() {
@@ -41,13 +41,13 @@ mod tests {
         let line = LogLine { time, log, is_error: false, text: text.to_owned() };
         let json = Json::new(Vec::new());
 
-        json.event(Event::on("vm1\u{9b}", What::Log(line.clone())));
+        json.event(Event::on("vm1\u{9b}", EventKind::Log(line.clone())));
 
         let written = String::from_utf8(json.0.into_inner().unwrap()).unwrap();
         let escaped = r"a\u009b31m\u007f\u202e\u200b\u001b[2J\udb40\udc01é✓\n";
         assert!(written.contains(escaped), "{written}");
         let read: Event = serde_json::from_str(&written).unwrap();
-        assert_eq!(read, Event::on("vm1\u{9b}", What::Log(line)));
+        assert_eq!(read, Event::on("vm1\u{9b}", EventKind::Log(line)));
     }
 
     #[test]
@@ -61,7 +61,7 @@ mod tests {
             elapsed_ms: 7,
             urls: vec![],
         };
-        json.event(Event::of_run(What::Summary { hosts: vec![summary] }));
+        json.event(Event::of_run(EventKind::Summary { hosts: vec![summary] }));
         let text = String::from_utf8(json.0.into_inner().unwrap()).unwrap();
         assert_eq!(
             text,

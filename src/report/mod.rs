@@ -1,7 +1,7 @@
 //! Events in, pixels or JSON out; to a given writer, so that both are tested without a terminal.
 
+mod answer;
 mod certificate;
-mod daily;
 mod diagnosis;
 mod diff;
 mod facts;

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::{HealthReport, Style, Terminal};
-use crate::event::{Check, Event, HostSummary, Outcome, Sink, What};
+use crate::event::{Check, Event, EventKind, HostSummary, Outcome, Sink};
 
 const STYLE: Style = Style { color: false, live: false, width: 80, diff: false, check: false };
 
@@ -34,11 +34,11 @@ fn health(document: &Value) -> String {
     for host in document["hosts"].as_array().unwrap() {
         let name = host["host"].as_str().unwrap().to_owned();
         let checks: Vec<Check> = serde_json::from_value(host["checks"].clone()).unwrap();
-        report.event(Event::on(name.clone(), What::Health { checks }));
+        report.event(Event::on(name.clone(), EventKind::Health { checks }));
         let (outcome, urls) = (Outcome::Answered, Vec::new());
         summaries.push(HostSummary { host: name, outcome, changes: 0, elapsed_ms: 1, urls });
     }
-    report.event(Event::of_run(What::Summary { hosts: summaries }));
+    report.event(Event::of_run(EventKind::Summary { hosts: summaries }));
     String::from_utf8(report.into_inner()).unwrap()
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::daily::daily_text;
+use super::answer::answer_text;
 use super::harmless::harmless;
 use super::history;
 use super::narrow;
@@ -18,7 +18,7 @@ use super::text::{
     Style, change_text, count, failure_text, host_line, plan_summary, seconds, tally,
 };
 use super::wrap::hanging;
-use crate::event::{Event, Failure, Finding, HostSummary, Outcome, Planned, Run, Sink, What};
+use crate::event::{Event, EventKind, Failure, Finding, HostSummary, Outcome, Planned, Run, Sink};
 
 /// So many hosts that are well are named in a summary.
 const NAMED: usize = 8;
@@ -86,33 +86,33 @@ impl<W: Write + Send> Sink for Terminal<W> {
         let style = self.style;
         let host = event.host.unwrap_or_default();
         match event.what {
-            What::Version { .. } | What::RunBegan { .. } => {}
-            What::Warning { message } => {
+            EventKind::Version { .. } | EventKind::RunBegan { .. } => {}
+            EventKind::Warning { message } => {
                 let label = style.paint("warning:", "35;1");
                 state.say(style, &host_line(&host, &format!("{label} {}", indent(&message))));
             }
-            What::Asking => {
+            EventKind::Asking => {
                 for bar in state.hosts.values_mut().filter_map(|known| known.bar.take()) {
                     bar.finish_and_clear();
                 }
                 state.asked_about = Some(host);
             }
-            What::Step { message, fraction } => {
+            EventKind::Step { message, fraction } => {
                 state.asked_about.take_if(|asked_about| *asked_about == host);
                 state.progress(style, &host, &message, fraction);
             }
-            What::Plan { changes } => state.plan(style, &host, &changes),
-            What::ChangeStarted { id, .. } => {
+            EventKind::Plan { changes } => state.plan(style, &host, &changes),
+            EventKind::ChangeStarted { id, .. } => {
                 let count = state.hosts.entry(host.clone()).or_default().count();
                 state.progress(style, &host, &format!("{count} {id}"), None);
             }
-            What::ChangeProgress { index, fraction, message } => {
+            EventKind::ChangeProgress { index, fraction, message } => {
                 let known = state.hosts.entry(host.clone()).or_default();
                 let id = known.ids.get(index).cloned().unwrap_or_default();
                 let message = format!("{} {id}: {message}", known.count());
                 state.progress(style, &host, &message, fraction);
             }
-            What::ChangeDone { id, elapsed_ms, .. } => {
+            EventKind::ChangeDone { id, elapsed_ms, .. } => {
                 state.hosts.entry(host.clone()).or_default().made += 1;
                 if elapsed_ms >= 1000 {
                     let tick = style.paint("✓", "32");
@@ -120,34 +120,34 @@ impl<W: Write + Send> Sink for Terminal<W> {
                     state.print(&host_line(&host, &line));
                 }
             }
-            What::Check { name, ok, detail } => state.check(style, &host, &name, ok, &detail),
-            What::ChangeUndone { .. } => state.hosts.entry(host).or_default().undone += 1,
-            What::Failed { failure } => state.failed(style, &host, &failure),
-            What::Kept { id, because } => {
+            EventKind::Check { name, ok, detail } => state.check(style, &host, &name, ok, &detail),
+            EventKind::ChangeUndone { .. } => state.hosts.entry(host).or_default().undone += 1,
+            EventKind::Failed { failure } => state.failed(style, &host, &failure),
+            EventKind::Kept { id, because } => {
                 state.say(style, &host_line(&host, &format!("{id} stays: {}", indent(&because))));
             }
-            What::Certificate { certificate, served } => {
+            EventKind::Certificate { certificate, served } => {
                 state.answer(&host, &super::certificate::text(&certificate, &served));
             }
-            What::Diagnosis { findings } => {
+            EventKind::Diagnosis { findings } => {
                 let text = super::diagnosis::text(style, &findings);
                 state.answer(&host, &hanging(&text, style.width));
                 state.hosts.entry(host).or_default().cause = findings.into_iter().next();
             }
-            What::Facts { facts } => state.answer(&host, &super::facts::text(&facts)),
-            What::Rendered { path, text } => {
+            EventKind::Facts { facts } => state.answer(&host, &super::facts::text(&facts)),
+            EventKind::Rendered { path, text } => {
                 let head = style.paint(&format!("==> {}", path.display()), "1");
                 let text = text.map(|text| format!("\n{}", text.trim_end())).unwrap_or_default();
                 state.answer(&host, &format!("{head}{text}"));
             }
-            What::History { runs } => state.history(style, &host, &runs),
-            What::Done(summary) => state.done(style, &summary),
-            What::Summary { hosts } => state.summary(style, &hosts),
+            EventKind::History { runs } => state.history(style, &host, &runs),
+            EventKind::Done(summary) => state.done(style, &summary),
+            EventKind::Summary { hosts } => state.summary(style, &hosts),
             daily => {
-                if matches!(daily, What::Restored { .. }) {
+                if matches!(daily, EventKind::Restored { .. }) {
                     state.hosts.entry(host.clone()).or_default().is_answer = true;
                 }
-                if let Some(text) = daily_text(style, &host, &daily) {
+                if let Some(text) = answer_text(style, &host, &daily) {
                     state.print(&text);
                 }
             }

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use anyhow::Result;
 
-use crate::resource::host::{Host, Outcome};
+use crate::resource::host::{Host, MemoEntry};
 use crate::resource::kinds::kind::{Reading, Weighed};
 use crate::resource::model::id::Id;
 use crate::resource::registry::Resource;
@@ -21,7 +21,7 @@ pub fn compare(read: Vec<(&Resource, Result<Reading<'_>>)>, host: &Host) -> Vec<
         if let Ok(Weighed { change, digest, before, changed_at, .. }) = &weighed {
             host.record(
                 resources[place].id(),
-                Outcome {
+                MemoEntry {
                     changed: change.is_some(),
                     digest: digest.clone(),
                     before: before.clone(),

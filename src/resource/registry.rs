@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::resource::host::fs;
 use crate::resource::host::path_state::PathState;
-use crate::resource::host::{Host, Outcome};
+use crate::resource::host::{Host, MemoEntry};
 use crate::resource::kinds::certificate::Certificate;
 use crate::resource::kinds::container::Container;
 use crate::resource::kinds::directory::{Directory, DirectoryState};
@@ -95,7 +95,7 @@ macro_rules! kinds {
 
             /// Reads what the host has, for those that are started with it while a plan passes this
             /// resource over.
-            pub async fn pass_over(&self, host: &Host) -> Result<Outcome> {
+            pub async fn pass_over(&self, host: &Host) -> Result<MemoEntry> {
                 match self { $(Self::$name(kind) => Box::pin(pass_over(kind, host)).await,)* }
             }
 
@@ -135,11 +135,11 @@ macro_rules! kinds {
             }
 
             /// Finishes a change that [`Self::launch`] has begun.
-            pub async fn settle(&self, before: &Saved, host: &Host) -> Result<()> {
+            pub async fn finish(&self, before: &Saved, host: &Host) -> Result<()> {
                 match self {
                     $(Self::$name(kind) => {
                         let before = before.state()?;
-                        Box::pin(kind.settle(&before, host)).await
+                        Box::pin(kind.finish(&before, host)).await
                     })*
                 }
             }

@@ -168,7 +168,8 @@ pub struct Probe {
     /// Where the check is listed.
     pub group: Group,
     /// What is looked at.
-    pub look: Look,
+    #[serde(rename = "look")]
+    pub kind: ProbeKind,
 }
 
 /// The groups in which checks are listed, in their order.
@@ -190,7 +191,7 @@ pub enum Group {
 
 /// What a probe looks at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Look {
+pub enum ProbeKind {
     /// The unit of systemd with the probe's name is active.
     Unit,
     /// The container of this name runs.

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use hwctl::lab::{Host, Lab, Lifetime, UpOptions};
+use hwctl::lab::{Lab, LabHost, Lifetime, UpOptions};
 
 use crate::host::{lab, wait_until};
 
@@ -15,7 +15,7 @@ crate::tests! {
 }
 
 /// What a command on the host prints; it has to succeed.
-fn on(host: &Host, command: &str) -> String {
+fn on(host: &LabHost, command: &str) -> String {
     let output = host.ssh(command).expect("ssh runs");
     let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     let complained = String::from_utf8_lossy(&output.stderr);
@@ -29,7 +29,7 @@ fn output(program: &str, args: &[&str]) -> String {
 }
 
 /// Everything on this machine that still speaks of a host.
-fn traces(host: &Host) -> Vec<String> {
+fn traces(host: &LabHost) -> Vec<String> {
     let mut traces = Vec::new();
     let folder = host.root().parent().expect("a folder above the root").to_owned();
     if folder.exists() {
@@ -56,7 +56,7 @@ fn traces(host: &Host) -> Vec<String> {
 
 /// What is on this machine under the network names of a host. Other tests may take those names
 /// again as soon as the host is gone, so this is looked at where the host still holds its place.
-fn network_traces(host: &Host) -> (bool, bool, usize) {
+fn network_traces(host: &LabHost) -> (bool, bool, usize) {
     let namespaces = output("ip", &["netns"]);
     let has_namespace =
         namespaces.lines().any(|line| line.split(' ').next() == Some(&host.namespace()));
@@ -112,7 +112,7 @@ fn nobody_gets_in_but_ubuntu_with_the_key() {
 fn nothing_is_left_after_down() {
     let lab = lab();
     let host = lab.temporary("trixie").unwrap();
-    let plain: Host = (*host).clone();
+    let plain: LabHost = (*host).clone();
     let made = host.exec(&["sh", "-c", "echo x > /etc/fixed && chattr +i /etc/fixed"]).unwrap();
     assert!(made.status.success(), "{made:?}");
     assert!(!traces(&plain).is_empty());
@@ -148,7 +148,7 @@ fn up_after_a_crash_starts_anew() {
 fn a_host_whose_process_is_gone_is_removed_by_the_next_up() {
     let lab = lab();
     let host = lab.temporary("trixie").unwrap();
-    let plain: Host = (*host).clone();
+    let plain: LabHost = (*host).clone();
     std::mem::forget(host);
     // As if the test run had been killed: the record names a process that does not run.
     let record = plain.root().parent().unwrap().join("host.json");

@@ -1,14 +1,14 @@
-//! Carries a plan out: the changes are made, the host is looked at from outside, and the run is kept or
+//! Carries a plan out: the changes are made, the host is checked from outside, and the run is kept or
 //! undone.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 
-use super::look::{look_after, look_before};
+use super::outside::{check_after, check_before};
 use super::{PlannedRun, Settings};
-use crate::command::sight::Sight;
+use crate::command::run::vantage::Vantage;
 use crate::failure::{Exit, Failure};
-use crate::remote::{Engine, Tell};
+use crate::remote::{Emit, Engine};
 use crate::resource::Blob;
 
 impl PlannedRun<'_> {
@@ -17,7 +17,7 @@ impl PlannedRun<'_> {
     pub(in crate::command) async fn carry_out(
         self,
         engine: &mut Engine,
-        tell: Tell<'_>,
+        emit: Emit<'_>,
     ) -> Result<(), Failure> {
         if !self.is_due() {
             return Ok(());
@@ -25,27 +25,27 @@ impl PlannedRun<'_> {
         let Self { planned, settings, .. } = self;
         let uploads = settings.uploads_of(planned.wants)?;
         let (before, wrong_before) = match settings.outside {
-            Some(outside) => look_before(engine, outside, settings.is_part, tell).await,
+            Some(outside) => check_before(engine, outside, settings.is_part, emit).await,
             None => (None, Vec::new()),
         };
-        let pins = engine.apply(planned.fingerprint, &uploads, tell).await?;
-        let Some(outside) = settings.outside else { return engine.keep(tell).await };
+        let pins = engine.apply(planned.fingerprint, &uploads, emit).await?;
+        let Some(outside) = settings.outside else { return engine.keep(emit).await };
         // What cannot be told of others fails no run.
-        let exposure = engine.exposure(tell).await.unwrap_or_default();
+        let exposure = engine.exposure(emit).await.unwrap_or_default();
         let expected = outside(&engine.facts, &exposure, Some(pins.clone()));
         // A run of a part may come before the one that makes the host serve.
         if !pins.recognize_any(&expected.endpoints) {
-            return engine.keep(tell).await;
+            return engine.keep(emit).await;
         }
-        let sight = match before {
+        let vantage = match before {
             // Ports that this run has shut are its fault.
-            Some(Sight::AsClient(_)) => Sight::as_client(engine).await,
-            _ => Sight::find(engine, &expected.endpoints).await,
+            Some(Vantage::AsClient(_)) => Vantage::as_client(engine).await,
+            _ => Vantage::find(engine, &expected.endpoints).await,
         };
-        let wrong = look_after(&sight, &expected, &wrong_before, tell).await;
+        let wrong = check_after(&vantage, &expected, &wrong_before, emit).await;
         match wrong.is_empty() {
-            true => engine.keep(tell).await,
-            false => Err(settings.give_up(wrong, engine, tell).await?),
+            true => engine.keep(emit).await,
+            false => Err(settings.give_up(wrong, engine, emit).await?),
         }
     }
 }
@@ -71,20 +71,20 @@ impl Settings<'_> {
         &self,
         wrong: Vec<String>,
         engine: &mut Engine,
-        tell: Tell<'_>,
+        emit: Emit<'_>,
     ) -> Result<Failure, Failure> {
         let (what, hint) = self.failure;
         let mut failure = Failure::new(Exit::Undone, what).hint(hint);
         failure.why = wrong;
         let why = failure.what.clone();
         if self.keep_on_failure {
-            engine.leave(&why, tell).await?;
+            engine.leave(&why, emit).await?;
             let failure = Failure { exit: Exit::Failed, ..failure };
             return Ok(failure
                 .not_done("the run was not undone (`--keep-on-failure`)")
                 .hint("`hwctl rollback` takes it back"));
         }
-        let left = engine.undo(&why, tell).await?;
+        let left = engine.undo(&why, emit).await?;
         Ok(left.into_iter().fold(failure, Failure::why))
     }
 }

@@ -1,23 +1,28 @@
 //! Runs: the one sequence of all verbs that change a host by a plan. It is planned and shown, carried out,
 //! looked at from outside, and kept or undone.
 
+pub(super) mod back;
 mod carry;
+pub(super) mod expected;
+pub(super) mod hash_key;
 mod info;
-mod look;
+pub(super) mod local;
+mod outside;
+pub(super) mod vantage;
 
 use std::time::Duration;
 
 use crate::cli::PlanArgs;
 use crate::client::{Expected, Pins};
 use crate::engine::protocol::{CONFIRM_TIMEOUT_S, Goal, PlanRequest};
-use crate::event::{self, Outcome, What};
+use crate::event::{self, EventKind, Outcome};
 use crate::failure::Failure;
 use crate::part::Upload;
-use crate::remote::{Engine, Planned, Tell};
+use crate::remote::{Emit, Engine, ProposedPlan};
 use crate::resource::{Exposure, Facts};
 
 pub(super) use info::run_info;
-pub(super) use look::look_after;
+pub(super) use outside::check_after;
 
 /// What a client should see of the host, given what it is, what others open on it, and the certificates
 /// of its endpoints as far as they are known.
@@ -66,7 +71,7 @@ impl Default for Settings<'_> {
 
 /// A run whose plan is known.
 pub(super) struct PlannedRun<'a> {
-    planned: Planned,
+    planned: ProposedPlan,
     is_check: bool,
     settings: Settings<'a>,
 }
@@ -106,7 +111,7 @@ impl<'a> Run<'a> {
 
     /// Has the host looked at from outside before the run is kept. What was wrong before a run of a part
     /// of the stack may be so after it.
-    pub(super) fn looked_at(mut self, outside: Outside<'a>, is_part: bool) -> Self {
+    pub(super) fn checked_from_outside(mut self, outside: Outside<'a>, is_part: bool) -> Self {
         self.settings.outside = Some(outside);
         self.settings.is_part = is_part;
         self
@@ -127,10 +132,10 @@ impl<'a> Run<'a> {
     pub(super) async fn plan(
         self,
         engine: &mut Engine,
-        tell: Tell<'_>,
+        emit: Emit<'_>,
     ) -> Result<PlannedRun<'a>, Failure> {
-        let planned = self.plan_unseen(engine, tell).await?;
-        planned.show(tell);
+        let planned = self.plan_unseen(engine, emit).await?;
+        planned.show(emit);
         Ok(planned)
     }
 
@@ -138,7 +143,7 @@ impl<'a> Run<'a> {
     pub(super) async fn plan_unseen(
         self,
         engine: &mut Engine,
-        tell: Tell<'_>,
+        emit: Emit<'_>,
     ) -> Result<PlannedRun<'a>, Failure> {
         let Self { verb, goal, is_check, patience, confirm_timeout, rehearses, settings } = self;
         let expected =
@@ -157,18 +162,18 @@ impl<'a> Run<'a> {
             endpoints: endpoints.unwrap_or_default(),
             outside: rehearsal,
         };
-        tell(What::Step { message: "reading the host".to_owned(), fraction: None });
-        let planned = engine.plan(request, tell).await?;
+        emit(EventKind::Step { message: "reading the host".to_owned(), fraction: None });
+        let planned = engine.plan(request, emit).await?;
         Ok(PlannedRun { planned, is_check, settings })
     }
 }
 
 impl PlannedRun<'_> {
     /// Reports what is planned, and what stays where hwctl's own is taken away.
-    pub(super) fn show(&self, tell: Tell<'_>) {
-        tell(What::Plan { changes: self.planned.changes.clone() });
+    pub(super) fn show(&self, emit: Emit<'_>) {
+        emit(EventKind::Plan { changes: self.planned.changes.clone() });
         for (id, because) in self.planned.kept.clone() {
-            tell(What::Kept { id, because });
+            emit(EventKind::Kept { id, because });
         }
     }
 

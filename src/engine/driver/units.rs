@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use anyhow::Result;
 
 use crate::resource::Host;
-use crate::spec::{Look, PartSpec};
+use crate::spec::{PartSpec, ProbeKind};
 
 const PROPERTIES: &str = "--property=Id,LoadState,ActiveState,SubState,Result,ExecMainStatus,NRestarts,\
                           SocketUser,SocketGroup,SocketMode,Listen";
@@ -18,7 +18,7 @@ impl Units {
     pub(in crate::engine) async fn read(host: &Host, parts: &[PartSpec]) -> Result<Self> {
         let probes = parts.iter().flat_map(|part| &part.probes);
         let units: Vec<_> = probes
-            .filter(|probe| probe.look == Look::Unit)
+            .filter(|probe| probe.kind == ProbeKind::Unit)
             .map(|probe| probe.name.as_str())
             .collect();
         if units.is_empty() {

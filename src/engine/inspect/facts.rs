@@ -12,15 +12,15 @@ use crate::engine::plan::renewal;
 use crate::engine::record::manifest::Manifest;
 use crate::resource::{Facts, Host, Version, installed_version, listeners_of, outer_interfaces};
 
-/// Where the ssh session of this engine comes from and arrives at, as `sshd` tells it in
+/// Where the ssh session of this engine comes from and arrives at, as `sshd` sets it in
 /// `SSH_CONNECTION`: client address and port, own address and port.
-pub(in crate::engine) struct Connection {
+pub(in crate::engine) struct SshOrigin {
     pub(in crate::engine) client: IpAddr,
     pub(in crate::engine) own: IpAddr,
     pub(in crate::engine) own_port: u16,
 }
 
-impl Connection {
+impl SshOrigin {
     pub(in crate::engine) fn parse(text: &str) -> Option<Self> {
         let mut fields = text.split_whitespace();
         let client = fields.next()?.parse().ok()?;
@@ -32,7 +32,7 @@ impl Connection {
 /// Reads all facts.
 pub(in crate::engine) async fn gather(
     host: &Host,
-    connection: Option<&Connection>,
+    connection: Option<&SshOrigin>,
     drivers: Drivers,
 ) -> Result<Facts> {
     let read = |path: &str| fs::read_to_string(host.path(Path::new(path))).unwrap_or_default();
@@ -118,16 +118,16 @@ mod tests {
 
     #[test]
     fn the_connection_of_the_session_is_read() {
-        let known = Connection::parse("203.0.113.9 50000 10.0.0.2 2222").unwrap();
+        let known = SshOrigin::parse("203.0.113.9 50000 10.0.0.2 2222").unwrap();
         assert_eq!((known.client.to_string().as_str(), known.own_port), ("203.0.113.9", 2222));
-        assert!(Connection::parse("").is_none());
+        assert!(SshOrigin::parse("").is_none());
     }
 
     proptest::proptest! {
         #[test]
         fn damaged_facts_are_read_or_refused(text in crate::damaged::text(&["ID=debian\nPRETTY_NAME=\"Debian 13\"\n", "192.0.2.1 50000 192.0.2.2 22"])) {
             parse_os_release(&text);
-            Connection::parse(&text);
+            SshOrigin::parse(&text);
         }
     }
 }

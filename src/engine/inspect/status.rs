@@ -12,7 +12,7 @@ use bollard::query_parameters::InspectContainerOptions;
 use futures_util::future::join_all;
 use tokio::time::{sleep, timeout};
 
-use crate::client::{Connection, Pins, Way};
+use crate::client::{HttpsConnection, Pins, Way};
 use crate::engine::driver::{Case, Drivers};
 use crate::engine::inspect::drift;
 use crate::engine::protocol::Status;
@@ -21,7 +21,7 @@ use crate::engine::record::lock::Lock;
 use crate::engine::record::specs;
 use crate::event::{Check, RunOutcome};
 use crate::resource::{Host, expiry, require_docker, show_units};
-use crate::spec::{Endpoint, Group, Look, PartSpec, Pin, Probe};
+use crate::spec::{Endpoint, Group, PartSpec, Pin, Probe, ProbeKind};
 
 const PROPERTIES: [&str; 6] = [
     "ActiveState",
@@ -57,7 +57,7 @@ pub async fn status(host: &Host, declared: &[PartSpec], drivers: Drivers) -> Sta
     };
     let endpoints: Vec<_> = parts.iter().flat_map(|part| part.endpoints.clone()).collect();
     let pins = Pins::read(&endpoints, host);
-    let mut checks = look(host, &parts, (&endpoints, &pins), drivers).await;
+    let mut checks = run_probes(host, &parts, (&endpoints, &pins), drivers).await;
     checks.push(Check::of("disk", disk(host)));
     checks.push(Check::of("last run", last_run(host)));
     checks.extend(drift::manual_changes(host).await.map(|seen| Check::of("manual changes", seen)));
@@ -65,7 +65,7 @@ pub async fn status(host: &Host, declared: &[PartSpec], drivers: Drivers) -> Sta
 }
 
 /// Looks at all probes at once. Returns their checks, in groups.
-async fn look(
+async fn run_probes(
     host: &Host,
     parts: &[PartSpec],
     (endpoints, pins): (&[Endpoint], &Pins),
@@ -73,16 +73,16 @@ async fn look(
 ) -> Vec<Check> {
     let probes: Vec<_> =
         parts.iter().flat_map(|part| part.probes.iter().map(move |probe| (part, probe))).collect();
-    let one = async |(part, probe): &(&PartSpec, &Probe)| match &probe.look {
-        Look::Container(name) => Some(container(host, name).await),
-        Look::Certificate { path, min_days } => {
+    let one = async |(part, probe): &(&PartSpec, &Probe)| match &probe.kind {
+        ProbeKind::Container(name) => Some(container(host, name).await),
+        ProbeKind::Certificate { path, min_days } => {
             Some(certificate_life(&host.path(path), (*min_days).into()))
         }
-        Look::Driver => Some(match drivers.of(part) {
+        ProbeKind::Driver => Some(match drivers.of(part) {
             Some(driver) => driver.inspect(&probe.name, &Case { host, part }).await,
             None => Err(anyhow!("this build of hwctl has no driver for the part `{}`", part.name)),
         }),
-        Look::Unit | Look::Page { .. } => None,
+        ProbeKind::Unit | ProbeKind::Page { .. } => None,
     };
     let (units, pages, others) = tokio::join!(
         units(host, &probes),
@@ -106,7 +106,7 @@ async fn look(
 
 /// The units, asked for together.
 async fn units(host: &Host, probes: &[(&PartSpec, &Probe)]) -> Vec<(Group, Check)> {
-    let units: Vec<_> = probes.iter().filter(|(_, probe)| probe.look == Look::Unit).collect();
+    let units: Vec<_> = probes.iter().filter(|(_, probe)| probe.kind == ProbeKind::Unit).collect();
     let names: Vec<_> = units.iter().map(|(_, probe)| probe.name.as_str()).collect();
     if names.is_empty() {
         return Vec::new();
@@ -192,8 +192,10 @@ async fn pages(
 ) -> Vec<(Group, Check)> {
     let pages: Vec<_> = probes
         .iter()
-        .filter_map(|(_, probe)| match &probe.look {
-            Look::Page { endpoint: name, path } if *name == endpoint.name => Some((*probe, path)),
+        .filter_map(|(_, probe)| match &probe.kind {
+            ProbeKind::Page { endpoint: name, path } if *name == endpoint.name => {
+                Some((*probe, path))
+            }
             _ => None,
         })
         .collect();
@@ -220,15 +222,15 @@ async fn pages(
     asked.and_then(|asked| asked).unwrap_or_else(failed)
 }
 
-async fn connect(endpoint: &Endpoint, pins: &Pins) -> Result<Connection> {
+async fn connect(endpoint: &Endpoint, pins: &Pins) -> Result<HttpsConnection> {
     let way = Way::from(IpAddr::V4(Ipv4Addr::LOCALHOST));
     let Endpoint { name, port, pin } = endpoint;
     match pin {
         Pin::File(_) => {
             let pin = pins.of(name).context("there is no certificate")?;
-            Connection::secure(&way, *port, "127.0.0.1", Some(pin)).await
+            HttpsConnection::secure(&way, *port, "127.0.0.1", Some(pin)).await
         }
-        Pin::Plain => Connection::plain(&way, *port, "127.0.0.1").await,
+        Pin::Plain => HttpsConnection::plain(&way, *port, "127.0.0.1").await,
     }
 }
 

@@ -33,7 +33,7 @@ pub(in crate::engine) fn require(plan: &Plan, host: &Host) -> Result<()> {
         needed.entry(mount).or_insert_with(|| (folder.to_owned(), RESERVE)).1 += size + BLOCK;
     }
     for (mount, (folder, size)) in needed {
-        room(mount, &folder, size)?;
+        free_space(mount, &folder, size)?;
     }
     Ok(())
 }
@@ -47,7 +47,7 @@ fn needs(step: &Step, host: &Host) -> impl Iterator<Item = (PathBuf, u64)> {
     written.map(move |(path, is_first)| (host.path(path), if is_first { size } else { 0 }))
 }
 
-fn room(mount: &Path, folder: &Path, needed: u64) -> Result<()> {
+fn free_space(mount: &Path, folder: &Path, needed: u64) -> Result<()> {
     let (mount, shown) = (mount.display(), folder.display());
     let found = statvfs(folder).with_context(|| format!("look at the file system `{mount}`"))?;
     if found.f_flag.contains(StatVfsMountFlags::RDONLY) {
@@ -100,8 +100,8 @@ mod tests {
     #[test]
     fn a_need_is_held_against_what_is_free() {
         let folder = tempfile::tempdir().unwrap();
-        room(Path::new("/"), folder.path(), 1).unwrap();
-        let full = room(Path::new("/"), folder.path(), u64::MAX).unwrap_err();
+        free_space(Path::new("/"), folder.path(), 1).unwrap();
+        let full = free_space(Path::new("/"), folder.path(), u64::MAX).unwrap_err();
         assert!(format!("{full:#}").contains("the file system `/` is full"), "{full:#}");
         assert_eq!(unescaped(r"/a\040b"), "/a b");
         assert!(mounts().unwrap().contains(&PathBuf::from("/")));

@@ -27,9 +27,9 @@ pub(in crate::engine) fn wanted(goal: &Goal, drivers: Drivers, host: &Host) -> R
     let (mut left_out, mut lacking) = (Vec::new(), Vec::new());
     let mut back_to = None;
     let (declared, removals, because) = match goal {
-        Goal::Declared { resources, parts, scope, vouch } => {
-            if let Some(key) = vouch {
-                host.vouch_with(key.clone());
+        Goal::Declared { resources, parts, scope, hash_key } => {
+            if let Some(key) = hash_key {
+                host.use_hash_key(key.clone());
             }
             let is_meant = |declared: &&Declared| scope.means(declared);
             let (meant, others): (Vec<_>, Vec<_>) =

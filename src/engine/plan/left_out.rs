@@ -90,7 +90,7 @@ mod tests {
     fn goal(parts: &[&str], scope: Scope) -> Goal {
         let spec = |name: &&str| PartSpec { name: (*name).to_owned(), ..PartSpec::default() };
         let parts = parts.iter().map(spec).collect();
-        Goal::Declared { resources: Vec::new(), parts, scope, vouch: None }
+        Goal::Declared { resources: Vec::new(), parts, scope, hash_key: None }
     }
 
     #[test]

@@ -18,8 +18,8 @@ use crate::engine::record::step::Step;
 use crate::event::Planned;
 use crate::failure::{Exit, Failure};
 use crate::resource::{
-    Action, Back, Blob, Change, Declared, Hint, Host, Id, Outcome, Pace, Place, Profile, Resource,
-    Saved, Undo, Weighed, compare, read_units, sha256,
+    Action, Back, Blob, Change, Declared, Hint, Host, Id, MemoEntry, Pace, Place, Profile,
+    Resource, Saved, Undo, Weighed, compare, read_units, sha256,
 };
 
 /// What a plan has to look at.
@@ -187,7 +187,7 @@ struct Maker<'a> {
 
 impl Maker<'_> {
     /// Leaves a resource as it is, for those that are started with it.
-    fn passed_over(&mut self, resource: &Resource, found: Result<Outcome>) {
+    fn passed_over(&mut self, resource: &Resource, found: Result<MemoEntry>) {
         match found {
             Ok(found) => {
                 self.note_state(resource, found.digest.as_deref().unwrap_or_default());
@@ -240,7 +240,7 @@ impl Maker<'_> {
         let (now, back) = resource.examine_back(to, self.host).await?;
         let back = self.keep_data(resource, back);
         let changed = matches!(back, Back::Change(_));
-        let outcome = Outcome { changed, digest: None, before: None, changed_at: None };
+        let outcome = MemoEntry { changed, digest: None, before: None, changed_at: None };
         self.host.record(resource.id(), outcome);
         if let Back::Change(Change { action: Action::Remove, .. }) = back {
             let Profile { place, written, .. } = resource.profile();

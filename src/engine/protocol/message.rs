@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::client::{Expected, Pins};
-use crate::event::{Check, Data, Finding, LogLine, Planned, Run, What};
+use crate::event::{Check, Data, EventKind, Finding, LogLine, Planned, Run};
 use crate::failure::Failure;
 use crate::resource::{Blob, CertificateInfo, Declared, Exposure, Facts, Id, Secret};
 use crate::spec::{Endpoint, Log, LogSource, PartSpec, Restart, Scope};
@@ -187,7 +187,7 @@ pub enum Goal {
         scope: Scope,
         /// The operator's key to what this host knows of password hashes, if there is one.
         #[serde(default)]
-        vouch: Option<Secret>,
+        hash_key: Option<Secret>,
     },
     /// As it was before a run.
     Before {
@@ -251,7 +251,7 @@ pub enum Reply {
         runs: Vec<Run>,
     },
     /// Something happened.
-    Event(What),
+    Event(EventKind),
     /// A change was made that could lock the operator out: log in anew and confirm it there
     /// (`hwctl confirm RUN`), or say here that it does not work ([`Request::LockedOut`]).
     LogInAnew {

@@ -164,7 +164,7 @@ pub(in crate::engine) fn open_run(host: &Host) -> Option<String> {
 }
 
 /// Ends a run that went away in the middle; nothing of it is under way any more.
-pub(in crate::engine) fn settle(host: &Host, id: &str) -> Result<()> {
+pub(in crate::engine) fn end_interrupted(host: &Host, id: &str) -> Result<()> {
     let run = folder_of(host, id);
     require_known_format(&run)?;
     remove_reserve(&run)?;

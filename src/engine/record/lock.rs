@@ -41,7 +41,7 @@ impl Lock {
         from: Option<String>,
         patience: Duration,
         halted: &Halted,
-        tell: impl Fn(String),
+        emit: impl Fn(String),
     ) -> Result<Self> {
         let mut file = open(host)?;
         let start = Instant::now();
@@ -54,7 +54,7 @@ impl Lock {
                     .hint("wait until it is done and run again");
             }
             if looked && !told {
-                tell(format!("waiting for another run: {holder}"));
+                emit(format!("waiting for another run: {holder}"));
                 told = true;
             }
             looked = true;
@@ -115,9 +115,9 @@ mod tests {
     async fn take(host: &Host, verb: &str, patience: Duration) -> Result<(Lock, Vec<String>)> {
         let run = RunInfo { operator: "me@here".into(), verb: verb.into(), version: "1".into() };
         let told = std::cell::RefCell::new(Vec::new());
-        let tell = |line| told.borrow_mut().push(line);
+        let emit = |line| told.borrow_mut().push(line);
         let from = Some("192.0.2.7".to_owned());
-        let lock = Lock::take(host, &run, from, patience, &Halted::default(), tell).await?;
+        let lock = Lock::take(host, &run, from, patience, &Halted::default(), emit).await?;
         Ok((lock, told.into_inner()))
     }
 

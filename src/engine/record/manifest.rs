@@ -73,7 +73,7 @@ impl Manifest {
     }
 
     /// Takes in a run that went away before it could end, if there is one, and ends it.
-    pub(in crate::engine) async fn settle(host: &Host) -> Result<()> {
+    pub(in crate::engine) async fn end_interrupted_run(host: &Host) -> Result<()> {
         let Some(run) = journal::open_run(host) else { return Ok(()) };
         sweep_after(&journal::entries(host, &run)?, host)?;
         let manifest = Self::load(host)?;
@@ -81,7 +81,7 @@ impl Manifest {
             owned.resource.sweep(host).await?;
         }
         manifest.save(host)?;
-        journal::settle(host, &run)
+        journal::end_interrupted(host, &run)
     }
 
     /// Writes it. The format number is one more element of the array: a version of hwctl that does not know

@@ -219,7 +219,7 @@ mod tests {
     }
 
     fn declared(parts: &[PartSpec], scope: Scope) -> Goal {
-        Goal::Declared { resources: Vec::new(), parts: parts.to_vec(), scope, vouch: None }
+        Goal::Declared { resources: Vec::new(), parts: parts.to_vec(), scope, hash_key: None }
     }
 
     #[test]

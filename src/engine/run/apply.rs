@@ -16,14 +16,14 @@ use crate::engine::record::step::Step;
 use crate::engine::run::concurrent::{Concurrent, Hand};
 use crate::engine::run::deadman;
 use crate::engine::run::rehearsal::Outside;
-use crate::event::What;
+use crate::event::EventKind;
 use crate::resource::{Action, Advise, Back, Change, Detail, Host, Resource, Saved};
 
-/// Tells the operator's side what happens.
-pub(in crate::engine) struct Teller(pub(in crate::engine) UnboundedSender<Reply>);
+/// Sends events to the operator's side.
+pub(in crate::engine) struct EventSender(pub(in crate::engine) UnboundedSender<Reply>);
 
-impl Teller {
-    pub(in crate::engine) fn tell(&self, what: What) {
+impl EventSender {
+    pub(in crate::engine) fn emit(&self, what: EventKind) {
         // A closed channel means that the operator is gone; the session ends by itself.
         let _ = self.0.send(Reply::Event(what));
     }
@@ -32,7 +32,7 @@ impl Teller {
 /// What carries a plan out.
 pub(in crate::engine) struct Carrier<'a> {
     pub(in crate::engine) host: &'a Host,
-    pub(in crate::engine) teller: &'a Teller,
+    pub(in crate::engine) events: &'a EventSender,
     /// What is under way.
     pub(in crate::engine) hand: &'a Hand,
     /// The blobs that the plan needs, on their way.
@@ -186,7 +186,7 @@ impl Carrier<'_> {
         };
         if matches!(change.action, Action::Stop | Action::Remove) {
             let message = format!("stopping {}", resource.id());
-            self.teller.tell(What::Step { message, fraction: None });
+            self.events.emit(EventKind::Step { message, fraction: None });
         }
         journal.note(step, now, change)?;
         let released = Box::pin(resource.release(to, self.host));
@@ -217,7 +217,7 @@ impl Carrier<'_> {
         let hint = "look for a firewall rule on the host that denies your address, or allow it";
         // What came too late is of an earlier change.
         self.halted.take_locked_out();
-        let _ = self.teller.0.send(Reply::LogInAnew { run: run.to_owned() });
+        let _ = self.events.0.send(Reply::LogInAnew { run: run.to_owned() });
         while deadman::is_armed(self.host) {
             if let Some(why) = self.halted.take_locked_out() {
                 return Err(anyhow!(why))

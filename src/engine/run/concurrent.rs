@@ -30,7 +30,7 @@ pub(in crate::engine) enum InHand {
     Concurrent,
 }
 
-/// What is under way now, shared between who works and who tells.
+/// What is under way now, shared between the task that works and the one that reports.
 pub(in crate::engine) type Hand = Rc<Cell<InHand>>;
 
 /// Changes that are made beside the others.
@@ -96,7 +96,7 @@ impl<'a> Concurrent<'a> {
         .await
     }
 
-    /// Each goes on; only one that is in hand tells how far it is.
+    /// Each goes on. Only one that is in hand reports its progress.
     fn poll(&mut self, context: &mut Context<'_>) {
         for Beside { index, since, work, made, .. } in &mut self.changes {
             let told = self.hand.get();

@@ -110,11 +110,11 @@ pub(in crate::engine) async fn disarm(host: &Host) -> Result<()> {
 
 /// Settles a timer that a run has left: a session that has logged in since it was armed disarms it,
 /// another waits until the host has taken things back.
-pub(in crate::engine) async fn settle(
+pub(in crate::engine) async fn resolve_pending(
     host: &Host,
     logged_in: SystemTime,
     patience: Duration,
-    tell: impl FnOnce(String),
+    emit: impl FnOnce(String),
 ) -> Result<()> {
     let armed = fs::symlink_metadata(host.path(Path::new(AT_BOOT)))
         .or_else(|_| fs::metadata(unit(host, TIMER)))
@@ -123,7 +123,7 @@ pub(in crate::engine) async fn settle(
         disarm(host).await?;
     }
     if is_armed(host) {
-        tell("waiting until the host has taken back a change of an earlier run".to_owned());
+        emit("waiting until the host has taken back a change of an earlier run".to_owned());
     }
     let start = Instant::now();
     while is_armed(host) {
@@ -235,18 +235,19 @@ mod tests {
         let host = Host::new(root.path(), Box::new(|_| anyhow::bail!("none")), Box::new(|_| ()));
         let before = SystemTime::now();
         let silent = |told: String| panic!("{told}");
-        settle(&host, before, Duration::ZERO, silent).await.unwrap();
+        resolve_pending(&host, before, Duration::ZERO, silent).await.unwrap();
         fs::create_dir_all(root.path().join(&UNITS[1..])).unwrap();
         let timer = File::create(unit(&host, TIMER)).unwrap();
         timer.set_modified(before + Duration::from_secs(1)).unwrap();
         let mut told = String::new();
-        let waited = settle(&host, before, Duration::from_millis(150), |line| told = line).await;
+        let waited =
+            resolve_pending(&host, before, Duration::from_millis(150), |line| told = line).await;
         let waited = format!("{:#}", waited.unwrap_err());
         assert!(waited.contains("still taking back"), "{waited}");
         assert!(told.starts_with("waiting until the host has taken back"), "{told}");
         assert!(is_armed(&host));
         // Once the host has taken things back it removes the timer.
-        let settled = settle(&host, before, Duration::from_secs(5), drop);
+        let settled = resolve_pending(&host, before, Duration::from_secs(5), drop);
         let (settled, ()) = tokio::join!(settled, async {
             sleep(Duration::from_millis(50)).await;
             fs::remove_file(unit(&host, TIMER)).unwrap();

@@ -16,7 +16,7 @@ use crate::engine::run::deadman;
 use crate::engine::run::rehearsal;
 use crate::engine::run::together;
 use crate::engine::run::validate;
-use crate::event::What;
+use crate::event::EventKind;
 use crate::resource::{Action, Change, Pace, reload_systemd_if_owed, require_docker};
 
 impl Carrier<'_> {
@@ -88,7 +88,7 @@ impl Carrier<'_> {
             let may_wait = match step.resource.profile().pace {
                 Pace::InTurn | Pace::Fetch => false,
                 Pace::Install => order.packages == Some(index),
-                Pace::LaunchThenSettle => true,
+                Pace::LaunchThenFinish => true,
             };
             if may_wait && self.start_concurrently(index, step, journal, concurrent).await? {
                 continue;
@@ -105,7 +105,7 @@ impl Carrier<'_> {
         Ok(Carried::Out)
     }
 
-    /// Makes changes of files together, and tells of each.
+    /// Makes changes of files together, and reports each.
     async fn make_together(
         &self,
         plan: &Plan,
@@ -193,13 +193,13 @@ impl Carrier<'_> {
     }
 
     fn started(&self, index: usize, step: &Step) {
-        self.teller.tell(What::ChangeStarted { index, id: step.resource.id() });
+        self.events.emit(EventKind::ChangeStarted { index, id: step.resource.id() });
         self.hand.set(InHand::Change(index));
     }
 
     fn done(&self, index: usize, step: &Step, took: Duration) {
         let elapsed_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-        self.teller.tell(What::ChangeDone { index, id: step.resource.id(), elapsed_ms });
+        self.events.emit(EventKind::ChangeDone { index, id: step.resource.id(), elapsed_ms });
     }
 
     /// Waits for a change that was started concurrently.
@@ -274,7 +274,7 @@ impl Carrier<'_> {
         applied(step, launched)?;
         // An apt that is broken off leaves dpkg in the middle.
         concurrent.begin(index, !is_install, async move {
-            Box::pin(resource.settle(&examined.before, host)).await?;
+            Box::pin(resource.finish(&examined.before, host)).await?;
             self.verify(resource).await
         });
         Ok(true)

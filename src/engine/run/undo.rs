@@ -3,15 +3,19 @@
 use anyhow::{Result, bail};
 
 use crate::engine::record::journal::{Entry, Journal};
-use crate::engine::run::apply::Teller;
+use crate::engine::run::apply::EventSender;
 use crate::engine::run::deadman;
 use crate::engine::run::together;
-use crate::event::What;
+use crate::event::EventKind;
 use crate::resource::{Host, reload_systemd_if_owed};
 
 /// Takes a run back, newest change first. Units that ran before are started again only when all
 /// the files are back.
-pub(in crate::engine) async fn undo(journal: &Journal, host: &Host, teller: &Teller) -> Result<()> {
+pub(in crate::engine) async fn undo(
+    journal: &Journal,
+    host: &Host,
+    events: &EventSender,
+) -> Result<()> {
     host.forget();
     let mut failed = Vec::new();
     if let Err(error) = journal.free_reserve() {
@@ -23,9 +27,9 @@ pub(in crate::engine) async fn undo(journal: &Journal, host: &Host, teller: &Tel
         let count = together::count(left.iter().map(|entry| &entry.resource), |_| false);
         let (entries, rest) = left.split_at(count);
         left = rest;
-        if count == 1 || undo_together(entries, host, teller).await.is_err() {
+        if count == 1 || undo_together(entries, host, events).await.is_err() {
             for entry in entries {
-                failed.extend(undo_one(entry, host, teller).await);
+                failed.extend(undo_one(entry, host, events).await);
             }
         }
         host.forget();
@@ -33,7 +37,7 @@ pub(in crate::engine) async fn undo(journal: &Journal, host: &Host, teller: &Tel
     for entry in journal.entries().iter().filter(|entry| entry.resource.is_service()) {
         let id = entry.resource.id();
         match entry.resource.undo(&entry.before, host).await {
-            Ok(()) => teller.tell(What::ChangeUndone { id }),
+            Ok(()) => events.emit(EventKind::ChangeUndone { id }),
             Err(error) => failed.push(format!("`{id}`: {error:#}")),
         }
     }
@@ -49,7 +53,7 @@ pub(in crate::engine) async fn undo(journal: &Journal, host: &Host, teller: &Tel
 }
 
 /// Takes one change back; says what failed. Of a unit, this is the first step.
-async fn undo_one(entry: &Entry, host: &Host, teller: &Teller) -> Option<String> {
+async fn undo_one(entry: &Entry, host: &Host, events: &EventSender) -> Option<String> {
     let id = entry.resource.id();
     let result = match entry.resource.is_service() {
         true => entry.resource.release(&entry.before, host).await,
@@ -58,7 +62,7 @@ async fn undo_one(entry: &Entry, host: &Host, teller: &Teller) -> Option<String>
     match result {
         Ok(()) if entry.resource.is_service() => None,
         Ok(()) => {
-            teller.tell(What::ChangeUndone { id });
+            events.emit(EventKind::ChangeUndone { id });
             None
         }
         Err(error) => Some(format!("`{id}`: {error:#}")),
@@ -66,7 +70,7 @@ async fn undo_one(entry: &Entry, host: &Host, teller: &Teller) -> Option<String>
 }
 
 /// Takes changes of files back, and syncs them once. After an error each can be taken back alone.
-async fn undo_together(entries: &[&Entry], host: &Host, teller: &Teller) -> Result<()> {
+async fn undo_together(entries: &[&Entry], host: &Host, events: &EventSender) -> Result<()> {
     host.begin_batch();
     let undone = async {
         for entry in entries {
@@ -78,7 +82,7 @@ async fn undo_together(entries: &[&Entry], host: &Host, teller: &Teller) -> Resu
     host.abandon_batch();
     undone?;
     for entry in entries {
-        teller.tell(What::ChangeUndone { id: entry.resource.id() });
+        events.emit(EventKind::ChangeUndone { id: entry.resource.id() });
     }
     Ok(())
 }

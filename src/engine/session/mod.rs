@@ -1,6 +1,6 @@
 //! One session of the engine: hello, then requests until the operator's side hangs up.
 
-mod daily;
+mod requests;
 mod run;
 
 use std::cell::{Cell, RefCell};
@@ -16,7 +16,7 @@ use tokio::sync::mpsc::{self, Receiver, UnboundedSender};
 use tokio::time::timeout;
 
 use crate::engine::driver::{Driver, Drivers};
-use crate::engine::inspect::facts::{self, Connection};
+use crate::engine::inspect::facts::{self, SshOrigin};
 use crate::engine::plan::disk_space;
 use crate::engine::plan::goal::{self, leave};
 use crate::engine::plan::left_out;
@@ -31,17 +31,17 @@ use crate::engine::record::journal;
 use crate::engine::record::lock::Lock;
 use crate::engine::record::manifest::Manifest;
 use crate::engine::record::specs;
-use crate::engine::run::apply::Teller;
+use crate::engine::run::apply::EventSender;
 use crate::engine::run::concurrent::{Hand, InHand};
 use crate::engine::run::deadman;
 use crate::engine::run::validate;
-use crate::event::{RunOutcome, What};
+use crate::event::{EventKind, RunOutcome};
 use crate::failure::Failure;
 use crate::resource::{Blob, Host, Id, keep_for_next_run};
 use crate::spec::PartSpec;
 use run::Run;
 
-/// How many replies are written at once: a run of many small changes tells of each.
+/// How many replies are written at once: a run of many small changes reports each.
 const AT_ONCE: usize = 64;
 
 /// Serves one session on `input` and `output`; `connection` is sshd's `SSH_CONNECTION`, `drivers` are the
@@ -79,8 +79,8 @@ pub async fn serve(
 }
 
 struct Session {
-    teller: Teller,
-    connection: Option<Connection>,
+    events: EventSender,
+    connection: Option<SshOrigin>,
     /// When it was logged in.
     began: SystemTime,
     blobs: Rc<RefCell<Blobs>>,
@@ -107,8 +107,8 @@ impl Session {
         let blobs = Rc::new(RefCell::new(Blobs::new(blobs::FOLDER, bundle)));
         let host = Self::host(&replies, &hand, &blobs);
         Self {
-            teller: Teller(replies),
-            connection: Connection::parse(connection),
+            events: EventSender(replies),
+            connection: SshOrigin::parse(connection),
             began: SystemTime::now(),
             blobs,
             drivers,
@@ -127,8 +127,8 @@ impl Session {
         let progress = move |progress: crate::resource::Progress| {
             let crate::resource::Progress { fraction, message } = progress;
             let what = match hand.get() {
-                InHand::Change(index) => What::ChangeProgress { index, fraction, message },
-                InHand::Nothing => What::Step { message, fraction },
+                InHand::Change(index) => EventKind::ChangeProgress { index, fraction, message },
+                InHand::Nothing => EventKind::Step { message, fraction },
                 InHand::Concurrent => return,
             };
             let _ = replies.send(Reply::Event(what));
@@ -194,7 +194,7 @@ impl Session {
                 Request::Undo { why } => {
                     self.undo(&why).await.map(|left| Some(Reply::Undone { left }))
                 }
-                daily => self.daily(daily).await,
+                request => self.answer_request(request).await,
             };
             match answer {
                 Ok(Some(reply)) => self.reply(reply),
@@ -225,15 +225,15 @@ impl Session {
     }
 
     fn reply(&self, reply: Reply) {
-        let _ = self.teller.0.send(reply);
+        let _ = self.events.0.send(reply);
     }
 
     /// Ends a run that was cut off, and removes what it had staged.
-    async fn end_cut_off_run(&self) -> Result<()> {
+    async fn end_interrupted_run(&self) -> Result<()> {
         if journal::open_run(&self.host).is_some() {
             validate::sweep(&self.host)?;
         }
-        Manifest::settle(&self.host).await
+        Manifest::end_interrupted_run(&self.host).await
     }
 
     async fn plan(&mut self, request: PlanRequest) -> Result<Reply, Failure> {
@@ -241,9 +241,9 @@ impl Session {
         self.host.set_patience(patience);
         if let Some(run) = &request.run {
             self.lock(run, patience).await?;
-            let tell = |message| self.teller.tell(What::Warning { message });
-            deadman::settle(&self.host, self.began, patience, tell).await?;
-            self.end_cut_off_run().await?;
+            let emit = |message| self.events.emit(EventKind::Warning { message });
+            deadman::resolve_pending(&self.host, self.began, patience, emit).await?;
+            self.end_interrupted_run().await?;
         }
         self.require_known_specs(Some(&request.goal))?;
         let wanted = goal::wanted(&request.goal, self.drivers, &self.host)?;
@@ -252,7 +252,7 @@ impl Session {
                 "another version of hwctl made {} things that this one does not know: they stay",
                 wanted.strange
             );
-            self.teller.tell(What::Warning { message });
+            self.events.emit(EventKind::Warning { message });
         }
         let plan = Plan::make(&wanted, &self.host).await?;
         left_out::require_inputs(&wanted.left_out, &plan, &request.goal)?;
@@ -316,7 +316,7 @@ impl Session {
                 "`{}` is taken back unless a new login confirms it within {seconds} s",
                 step.resource.id()
             );
-            self.teller.tell(What::Warning { message });
+            self.events.emit(EventKind::Warning { message });
         }
     }
 
@@ -324,9 +324,9 @@ impl Session {
     async fn lock(&mut self, run: &RunInfo, patience: Duration) -> Result<()> {
         if self.lock.is_none() {
             // Not a step: whoever has no live line to look at should know too.
-            let tell = |message| self.teller.tell(What::Warning { message });
+            let emit = |message| self.events.emit(EventKind::Warning { message });
             let lock =
-                Lock::take(&self.host, run, self.from(), patience, &self.halted, tell).await?;
+                Lock::take(&self.host, run, self.from(), patience, &self.halted, emit).await?;
             self.lock = Some(lock);
         }
         Ok(())

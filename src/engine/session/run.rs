@@ -17,7 +17,7 @@ use crate::engine::run::apply::{Carried, Carrier};
 use crate::engine::run::concurrent::InHand;
 use crate::engine::run::rehearsal::Outside;
 use crate::engine::run::undo::undo;
-use crate::event::{Action, Planned, RunOutcome, What};
+use crate::event::{Action, EventKind, Planned, RunOutcome};
 use crate::failure::{Exit, Failure};
 use crate::resource::{Id, keep_for_next_run, reload_systemd_if_owed};
 
@@ -49,10 +49,10 @@ impl Session {
             return Err(anyhow!("the plan to apply is not the one that was shown").into());
         }
         let mut journal = Journal::begin(&self.host, run, self.from())?;
-        self.teller.tell(What::RunBegan { run: journal.id().to_owned() });
+        self.events.emit(EventKind::RunBegan { run: journal.id().to_owned() });
         let carrier = Carrier {
             host: &self.host,
-            teller: &self.teller,
+            events: &self.events,
             hand: &self.hand,
             uploads,
             halted: &self.halted,
@@ -80,7 +80,7 @@ impl Session {
         let applied = match applied {
             Ok(Carried::Out) => {
                 let message = "looking whether all is as planned".to_owned();
-                self.teller.tell(What::Step { message, fraction: None });
+                self.events.emit(EventKind::Step { message, fraction: None });
                 self.require_nothing_left(&wanted, &plan).await
             }
             Ok(Carried::Stopped(left)) => return Err(self.stopped(&plan.changes, &left)),
@@ -143,7 +143,7 @@ impl Session {
     }
 
     async fn undo_after(&mut self, failure: Failure) -> Failure {
-        self.teller.tell(What::Step { message: "undoing the run".to_owned(), fraction: None });
+        self.events.emit(EventKind::Step { message: "undoing the run".to_owned(), fraction: None });
         let why = failure.what.clone();
         match self.undo(&why).await {
             Ok(left) => {
@@ -159,7 +159,7 @@ impl Session {
         let Some(run) = &self.run else {
             return Err(anyhow!("there is no run to undo").into());
         };
-        undo(&run.journal, &self.host, &self.teller).await?;
+        undo(&run.journal, &self.host, &self.events).await?;
         let changes = run.journal.entries().iter().map(|entry| &entry.change);
         let left = changes.filter_map(|change| {
             Some(format!("not undone: {}: {}", change.id, change.not_undone.as_ref()?))

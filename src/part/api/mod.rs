@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::inventory::{Role, Workers};
 use crate::resource::{Content, File, Id, Link, OnChange, Owner, TRIAL_FOLDER, Unit};
 use crate::spec::{
-    Group, Log, LogFormat, LogSource, Look, PartSpec, Probe, Restart, RestartMethod,
+    Group, Log, LogFormat, LogSource, PartSpec, Probe, ProbeKind, Restart, RestartMethod,
 };
 
 const USER: &str = "flask-app";
@@ -94,12 +94,12 @@ fn check_home(home: &Path) -> Result<()> {
 fn describe(offered: &Contributions, spec: &mut PartSpec) {
     spec.requires = vec!["redis".to_owned()];
     let unit =
-        |name: &str| Probe { name: name.to_owned(), group: Group::Service, look: Look::Unit };
+        |name: &str| Probe { name: name.to_owned(), group: Group::Service, kind: ProbeKind::Unit };
     spec.probes = vec![
         unit(SOCKET),
         unit(SERVICE),
         page("/flask/api/ping"),
-        Probe { name: "socket of the API".to_owned(), group: Group::Host, look: Look::Driver },
+        Probe { name: "socket of the API".to_owned(), group: Group::Host, kind: ProbeKind::Driver },
     ];
     spec.questions = vec![
         question("/flask/api/ping", 200, Some("{\"status\":\"ok\"}")),

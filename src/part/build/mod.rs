@@ -85,7 +85,7 @@ pub struct HostView<'a> {
     /// It and its peers: all hosts of the inventory.
     pub fleet: &'a Fleet,
     /// Its entry in the inventory, where it has one.
-    pub entry: Option<&'a inventory::Host>,
+    pub entry: Option<&'a inventory::InventoryHost>,
 }
 
 impl HostView<'_> {

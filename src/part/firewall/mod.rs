@@ -13,7 +13,7 @@ use super::{PartKind, Parts};
 use crate::failure::Failure;
 use crate::inventory::{Network, OpenPort, Protocol};
 use crate::resource::{Content, File, Firewall, FirewallPort, Id, Owner, Transport};
-use crate::spec::{Group, Look, PartSpec, Probe};
+use crate::spec::{Group, PartSpec, Probe, ProbeKind};
 
 #[derive(Serialize)]
 struct Guard<'a> {
@@ -50,8 +50,11 @@ pub(super) const KIND: PartKind = PartKind {
 };
 
 fn describe(spec: &mut PartSpec) {
-    spec.probes =
-        vec![Probe { name: "firewall".to_owned(), group: Group::Firewall, look: Look::Driver }];
+    spec.probes = vec![Probe {
+        name: "firewall".to_owned(),
+        group: Group::Firewall,
+        kind: ProbeKind::Driver,
+    }];
 }
 
 fn declare(_: &Contributions, builder: &mut Builder<'_>) -> Result<()> {

@@ -16,7 +16,7 @@ use super::{PartKind, Parts};
 use crate::inventory::{Network, Role};
 use crate::resource::{Absent, Facts, Id, Link, OnChange, Unit, Version};
 use crate::spec::{
-    Endpoint, Group, Log, LogFormat, LogSource, Look, PartSpec, Pin, Probe, Question, Restart,
+    Endpoint, Group, Log, LogFormat, LogSource, PartSpec, Pin, Probe, ProbeKind, Question, Restart,
     RestartMethod, Wanted,
 };
 
@@ -122,11 +122,11 @@ fn describe(offered: &Contributions, spec: &mut PartSpec) {
         log: LogSource::Unit("nginx.service".to_owned()),
     }];
     spec.probes = vec![
-        Probe { name: "nginx.service".to_owned(), group: Group::Service, look: Look::Unit },
+        Probe { name: "nginx.service".to_owned(), group: Group::Service, kind: ProbeKind::Unit },
         Probe {
             name: "nginx configuration".to_owned(),
             group: Group::Configuration,
-            look: Look::Driver,
+            kind: ProbeKind::Driver,
         },
         page("/"),
     ];
@@ -157,7 +157,7 @@ pub fn page(path: &str) -> Probe {
     Probe {
         name: format!("https://127.0.0.1{path}"),
         group: Group::Page,
-        look: Look::Page { endpoint: HTTPS.to_owned(), path: path.to_owned() },
+        kind: ProbeKind::Page { endpoint: HTTPS.to_owned(), path: path.to_owned() },
     }
 }
 

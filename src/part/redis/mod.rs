@@ -16,7 +16,7 @@ use crate::resource::{
     Unit, User, Volume,
 };
 use crate::spec::{
-    Group, Log, LogFormat, LogSource, Look, PartSpec, Probe, Restart, RestartMethod,
+    Group, Log, LogFormat, LogSource, PartSpec, Probe, ProbeKind, Restart, RestartMethod,
 };
 
 const FOLDER: &str = "/etc/hwctl/redis";
@@ -77,11 +77,11 @@ fn describe(spec: &mut PartSpec, vars: &Vars) {
     }
     let container = vars.redis.container.clone();
     spec.probes = vec![
-        Probe { name: "docker.service".to_owned(), group: Group::Service, look: Look::Unit },
+        Probe { name: "docker.service".to_owned(), group: Group::Service, kind: ProbeKind::Unit },
         Probe {
             name: format!("container {container}"),
             group: Group::Service,
-            look: Look::Container(container.clone()),
+            kind: ProbeKind::Container(container.clone()),
         },
     ];
     spec.logs = vec![Log {

@@ -13,7 +13,7 @@ use super::{PartKind, Parts};
 use crate::failure::Failure;
 use crate::inventory::{Role, TlsMode, Vars};
 use crate::resource::{Certificate, Facts, OnChange, Unit};
-use crate::spec::{Group, Look, PartSpec, Probe};
+use crate::spec::{Group, PartSpec, Probe, ProbeKind};
 
 pub(super) const KIND: PartKind = PartKind {
     name: "tls",
@@ -95,7 +95,7 @@ fn describe(spec: &mut PartSpec) {
     spec.probes = vec![Probe {
         name: "certificate".to_owned(),
         group: Group::Certificate,
-        look: Look::Certificate { path: CERTIFICATE.into(), min_days: MIN_DAYS },
+        kind: ProbeKind::Certificate { path: CERTIFICATE.into(), min_days: MIN_DAYS },
     }];
 }
 

@@ -9,7 +9,7 @@ use super::build::{Builder, Contributions};
 use super::{PartKind, Parts};
 use crate::inventory::Interval;
 use crate::resource::Link;
-use crate::spec::{Group, Look, PartSpec, Probe};
+use crate::spec::{Group, PartSpec, Probe, ProbeKind};
 
 #[derive(Serialize)]
 struct Rotation {
@@ -34,8 +34,11 @@ fn describe(offered: &Contributions, spec: &mut PartSpec) {
         spec.driver = None;
         return;
     }
-    spec.probes =
-        vec![Probe { name: "log rotation".to_owned(), group: Group::Host, look: Look::Driver }];
+    spec.probes = vec![Probe {
+        name: "log rotation".to_owned(),
+        group: Group::Host,
+        kind: ProbeKind::Driver,
+    }];
 }
 
 fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {

@@ -4,7 +4,7 @@ use super::*;
 use crate::event::Id;
 use crate::event::{Action, Change, Detail, Exit};
 
-fn shown(diff: bool, events: Vec<What>) -> String {
+fn shown(diff: bool, events: Vec<EventKind>) -> String {
     let style = Style { color: false, live: false, width: 80, diff, check: diff };
     let terminal = Terminal::new(Vec::new(), style);
     for what in events {
@@ -28,7 +28,7 @@ fn changes() -> Vec<Planned> {
 
 #[test]
 fn a_plan_with_its_diff() {
-    insta::assert_snapshot!(shown(true, vec![What::Plan { changes: changes() }]), @"
+    insta::assert_snapshot!(shown(true, vec![EventKind::Plan { changes: changes() }]), @"
     vm1: 2 changes to make
     ~ file /etc/motd  update
         mode: 0600 → 0644
@@ -52,11 +52,11 @@ fn a_run_that_fails_and_is_undone() {
         urls: vec![],
     };
     let events = vec![
-        What::Plan { changes: changes() },
-        What::Check { name: "https://x/".into(), ok: false, detail: "502".into() },
-        What::ChangeUndone { id: Id::new("file", "/etc/motd") },
-        What::Failed { failure },
-        What::Done(summary),
+        EventKind::Plan { changes: changes() },
+        EventKind::Check { name: "https://x/".into(), ok: false, detail: "502".into() },
+        EventKind::ChangeUndone { id: Id::new("file", "/etc/motd") },
+        EventKind::Failed { failure },
+        EventKind::Done(summary),
     ];
     insta::assert_snapshot!(shown(false, events), @"
     vm1: 2 changes: nginx 2
@@ -78,9 +78,9 @@ fn no_line_of_a_host_looks_like_one_of_ours() {
     let (name, detail) = ("drift".to_owned(), forged.to_owned());
 
     for what in [
-        What::Warning { message: forged.to_owned() },
-        What::Check { name, ok: false, detail },
-        What::Failed { failure },
+        EventKind::Warning { message: forged.to_owned() },
+        EventKind::Check { name, ok: false, detail },
+        EventKind::Failed { failure },
     ] {
         terminal.event(Event::on("web1", what));
     }

@@ -38,13 +38,13 @@ impl Opened {
 
 impl Host {
     /// Takes the operator's key to what was vouched for on this host.
-    pub fn vouch_with(&self, key: Secret) {
+    pub fn use_hash_key(&self, key: Secret) {
         let vouchers = KeptLines::load(self, "vouchers");
         *self.cached::<HashVouchers>().0.borrow_mut() = Some(Opened { key, vouchers });
     }
 
     /// Whether `hash` was found to be one of `password`.
-    pub(in crate::resource) fn is_vouched(
+    pub(in crate::resource) fn has_voucher(
         &self,
         scheme: HashScheme,
         password: &Secret,
@@ -59,7 +59,12 @@ impl Host {
     }
 
     /// Notes that `hash` is one of `password`.
-    pub(in crate::resource) fn vouch(&self, scheme: HashScheme, password: &Secret, hash: &str) {
+    pub(in crate::resource) fn add_voucher(
+        &self,
+        scheme: HashScheme,
+        password: &Secret,
+        hash: &str,
+    ) {
         if let Some(known) = self.cached::<HashVouchers>().0.borrow_mut().as_mut() {
             let voucher = known.voucher(scheme, password, hash);
             known.vouchers.add(voucher);
@@ -87,23 +92,23 @@ mod tests {
 
         let path = &root.path().join("var/lib/hwctl/stamps/vouchers");
         let first = host();
-        first.vouch(scheme, &password, "hash");
+        first.add_voucher(scheme, &password, "hash");
         first.keep_vouchers().unwrap();
         assert!(!path.exists(), "without a key nothing is kept");
-        first.vouch_with(Secret::new("key"));
-        first.vouch(scheme, &password, "hash");
+        first.use_hash_key(Secret::new("key"));
+        first.add_voucher(scheme, &password, "hash");
         first.keep_vouchers().unwrap();
         let kept = std::fs::read_to_string(path).unwrap();
         assert!(kept.lines().all(|line| line.len() == 64), "{kept}");
 
         let next = host();
-        assert!(!next.is_vouched(scheme, &password, "hash"));
-        next.vouch_with(Secret::new("another key"));
-        assert!(!next.is_vouched(scheme, &password, "hash"));
-        next.vouch_with(Secret::new("key"));
-        assert!(next.is_vouched(scheme, &password, "hash"));
-        assert!(!next.is_vouched(scheme, &other, "hash"));
-        assert!(!next.is_vouched(scheme, &password, "other"));
-        assert!(!next.is_vouched(HashScheme::Sha512Crypt, &password, "hash"));
+        assert!(!next.has_voucher(scheme, &password, "hash"));
+        next.use_hash_key(Secret::new("another key"));
+        assert!(!next.has_voucher(scheme, &password, "hash"));
+        next.use_hash_key(Secret::new("key"));
+        assert!(next.has_voucher(scheme, &password, "hash"));
+        assert!(!next.has_voucher(scheme, &other, "hash"));
+        assert!(!next.has_voucher(scheme, &password, "other"));
+        assert!(!next.has_voucher(HashScheme::Sha512Crypt, &password, "hash"));
     }
 }

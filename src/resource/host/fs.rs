@@ -158,7 +158,7 @@ pub(in crate::resource) fn require_mutable(path: &Path) -> Result<()> {
 pub(in crate::resource) fn type_text(found: &Stat) -> String {
     match FileType::from_raw_mode(found.st_mode) {
         FileType::Directory => "directory".to_owned(),
-        // Whose it is tells whether somebody planted it.
+        // Its owner shows whether somebody planted it.
         FileType::Symlink => format!("symbolic link of `{}`", user_name(found.st_uid)),
         FileType::RegularFile => "file".to_owned(),
         _ => "special file".to_owned(),

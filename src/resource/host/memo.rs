@@ -11,7 +11,7 @@ use crate::resource::model::id::Id;
 
 /// What a plan leaves of one resource.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
+pub struct MemoEntry {
     /// Whether the plan changes it.
     pub changed: bool,
     /// See `Kind::digest`.
@@ -25,7 +25,7 @@ pub struct Outcome {
 /// What one plan leaves, as far as it is made or carried out.
 #[derive(Debug, Default)]
 pub(super) struct PlanMemo {
-    outcomes: RefCell<HashMap<Id, Outcome>>,
+    outcomes: RefCell<HashMap<Id, MemoEntry>>,
     /// Paths that the plan removes.
     leaving: RefCell<HashSet<PathBuf>>,
 }
@@ -67,13 +67,13 @@ impl Host {
     }
 
     /// Remembers what the plan leaves of a resource, for those that depend on it.
-    pub fn record(&self, id: Id, outcome: Outcome) {
+    pub fn record(&self, id: Id, outcome: MemoEntry) {
         self.memo.outcomes.borrow_mut().insert(id, outcome);
     }
 
     /// Notes the content of a resource that the plan changed, once it is applied.
     pub fn record_applied(&self, id: Id, digest: Option<String>, changed_at: Option<SystemTime>) {
-        self.record(id, Outcome { changed: true, digest, before: None, changed_at });
+        self.record(id, MemoEntry { changed: true, digest, before: None, changed_at });
     }
 
     /// One digest over the content of `inputs` once the plan is applied; `None` when one of them
@@ -94,7 +94,7 @@ impl Host {
     fn digest_over(
         &self,
         inputs: &[Id],
-        digest: impl Fn(&Outcome) -> Option<&str>,
+        digest: impl Fn(&MemoEntry) -> Option<&str>,
     ) -> Option<String> {
         let outcomes = self.memo.outcomes.borrow();
         let mut text = String::new();

@@ -31,7 +31,7 @@ use cache::Cache;
 use memo::PlanMemo;
 use session::SessionNotes;
 
-pub use memo::Outcome;
+pub use memo::MemoEntry;
 pub use programs::last_lines;
 pub use session::StartRecord;
 
@@ -154,7 +154,7 @@ impl Host {
         Ok(bytes)
     }
 
-    /// Tells how far a long change is.
+    /// Reports how far a long change is.
     pub fn progress(&self, fraction: Option<f32>, message: impl Into<String>) {
         (self.progress)(Progress { fraction, message: message.into() });
     }

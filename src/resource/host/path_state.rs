@@ -48,7 +48,7 @@ pub enum PathState {
 impl PathState {
     pub(in crate::resource) fn read(path: &Path, host: &Host) -> Result<Self> {
         let Some(entry) = Entry::find(path)? else { return Ok(Self::Absent) };
-        let Some(found) = entry.look()? else { return Ok(Self::Absent) };
+        let Some(found) = entry.stat()? else { return Ok(Self::Absent) };
         Ok(match FileType::from_raw_mode(found.st_mode) {
             FileType::Symlink => {
                 Self::Link { target: entry.target()?, attributes: LinkAttributes::of(&found) }

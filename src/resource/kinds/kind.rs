@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::resource::host::{Host, Outcome, StartRecord};
+use crate::resource::host::{Host, MemoEntry, StartRecord};
 use crate::resource::model::change::{Back, Change};
 use crate::resource::model::digest::sha256;
 use crate::resource::model::id::Id;
@@ -104,11 +104,11 @@ pub(crate) trait Kind: Sized {
     async fn wait_for_others(&self, host: &Host) -> Result<()>;
 
     /// Begins a change that goes on beside others. No other change is made meanwhile. `launch` and
-    /// [`Kind::settle`] together do what `apply` does.
+    /// [`Kind::finish`] together do what `apply` does.
     async fn launch(&self, state: &Self::State, host: &Host) -> Result<()>;
 
     /// Finishes a change that [`Kind::launch`] has begun, beside others.
-    async fn settle(&self, state: &Self::State, host: &Host) -> Result<()>;
+    async fn finish(&self, state: &Self::State, host: &Host) -> Result<()>;
 
     /// Removes what a run that was cut off has left beside the resource, such as a second one on trial.
     async fn sweep(&self, host: &Host) -> Result<()>;
@@ -227,9 +227,9 @@ pub(in crate::resource) fn weigh<K: Kind>(
     })
 }
 
-pub(in crate::resource) async fn pass_over<K: Kind>(kind: &K, host: &Host) -> Result<Outcome> {
+pub(in crate::resource) async fn pass_over<K: Kind>(kind: &K, host: &Host) -> Result<MemoEntry> {
     let digest = kind.digest_now(&kind.read(host).await?, host);
-    Ok(Outcome { changed: false, digest, before: None, changed_at: kind.changed_at(host) })
+    Ok(MemoEntry { changed: false, digest, before: None, changed_at: kind.changed_at(host) })
 }
 
 pub(in crate::resource) async fn examine_back<K: Kind>(

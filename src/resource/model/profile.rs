@@ -112,7 +112,7 @@ pub enum Pace {
     /// The change begins as soon as Docker runs, goes on beside the others, and may be broken off.
     Fetch,
     /// The change is made in its turn. Whether the result stays up is judged at the end of the run.
-    LaunchThenSettle,
+    LaunchThenFinish,
 }
 
 /// Whether a change can lock the operator out.

@@ -1,4 +1,4 @@
-//! A value that never shows: no `Display`, a `Debug` that tells nothing.
+//! A value that never shows: it has no `Display`, and its `Debug` prints nothing of it.
 
 use std::fmt;
 

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use hwctl::lab::{Host, Lab, TemporaryHost};
+use hwctl::lab::{Lab, LabHost, TemporaryHost};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -20,7 +20,7 @@ pub(crate) const MARK: &str = "marked-secret-";
 pub(crate) fn lab() -> &'static Lab {
     static LAB: LazyLock<Lab> = LazyLock::new(|| {
         let lab = Lab::open().unwrap_or_else(|error| panic!("this test needs a lab host: {error}"));
-        lab.telling(say)
+        lab.with_progress(say)
     });
     &LAB
 }
@@ -42,7 +42,7 @@ impl Provisioned {
     /// A host that this hwctl has provisioned once, and that was booted anew since. It is a copy
     /// of one that all such tests share, so that it is there in a few seconds.
     pub(crate) fn ready(release: &str) -> Self {
-        let provision = |host: &Host| {
+        let provision = |host: &LabHost| {
             let folder = inventory(host);
             let mut command = command(folder.path(), Some(host.known_hosts()), "provision", &[]);
             let output = command.output()?;
@@ -172,7 +172,7 @@ static BUILD: LazyLock<String> = LazyLock::new(|| {
 const HEALTH: &str = "/flask/api/health";
 
 /// Writes an inventory of one host.
-fn inventory(host: &Host) -> TempDir {
+fn inventory(host: &LabHost) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let archive = lab().redis_archive().expect("the stand-in for Redis's image");
     let inventory = format!(

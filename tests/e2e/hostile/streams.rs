@@ -11,7 +11,7 @@ use hwctl::engine::protocol::{
     CLIENT_GREETING, Goal, PlanRequest, Reply, Request, Restore, RunInfo, read_frame, write_frame,
 };
 use hwctl::engine::{Copied, LogsRequest};
-use hwctl::event::{Data, Planned, What};
+use hwctl::event::{Data, EventKind, Planned};
 use hwctl::failure::{Exit, Failure};
 use hwctl::resource::{
     Action, Blob, Change, Content, Declared, Detail, Directory, Facts, File, HashScheme,
@@ -70,7 +70,7 @@ fn plan(resources: Vec<Resource>, is_run: bool) -> Vec<u8> {
             resources: declared,
             parts: Vec::new(),
             scope: Scope::All,
-            vouch: None,
+            hash_key: None,
         },
         run,
         patience_s: 1,
@@ -190,7 +190,8 @@ fn replies() -> Vec<u8> {
         .detail(Detail::Binary { before: Some(1), after: None })
         .because("file /srv/d changes");
     let changes = vec![Planned { tag: "test".to_owned(), change }];
-    let progress = |fraction| What::ChangeProgress { index: 0, fraction, message: "x".to_owned() };
+    let progress =
+        |fraction| EventKind::ChangeProgress { index: 0, fraction, message: "x".to_owned() };
     let failure = Failure::new(Exit::Undone, "it fails").why("because").hint("do this");
     let replies = [
         Reply::Hello { facts: Facts::unknown() },

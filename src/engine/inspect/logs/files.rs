@@ -72,7 +72,7 @@ fn last(
     Ok((kept, reaches_further))
 }
 
-/// Gives lines their time; one that tells none has that of the line before.
+/// Gives lines their time. A line without one has that of the line before.
 #[derive(Debug)]
 struct Parser {
     open: OpenLog,
@@ -142,7 +142,7 @@ impl Followed {
                 break;
             };
             let (older, reaches_further) =
-                last(reader, newest.room(), &self.log.open, request, zone)?;
+                last(reader, newest.free_space(), &self.log.open, request, zone)?;
             newest.push_older(older);
             if newest.is_full() || !reaches_further {
                 break;

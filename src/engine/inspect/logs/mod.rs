@@ -125,11 +125,11 @@ impl<'a> Logs<'a> {
         Ok(all)
     }
 
-    /// Tells what is written from then on, until the session ends.
+    /// Sends what is written from then on, until the session ends.
     pub(in crate::engine) async fn follow(
         mut self,
         halted: &Halted,
-        mut tell: impl FnMut(Vec<LogLine>),
+        mut emit: impl FnMut(Vec<LogLine>),
     ) -> Result<()> {
         let (sender, mut streamed) = mpsc::unbounded_channel();
         let mut streams = Vec::new();
@@ -157,7 +157,7 @@ impl<'a> Logs<'a> {
             }
             if !new.is_empty() {
                 new.sort_by(|a, b| a.time.cmp(&b.time));
-                tell(new);
+                emit(new);
             }
             sleep(EVERY).await;
         }

@@ -54,12 +54,12 @@ impl Newest {
     }
 
     /// How many more lines are wanted.
-    pub(super) fn room(&self) -> usize {
+    pub(super) fn free_space(&self) -> usize {
         self.room.saturating_sub(self.lines.len())
     }
 
     pub(super) fn is_full(&self) -> bool {
-        self.room() == 0 || self.is_cut
+        self.free_space() == 0 || self.is_cut
     }
 
     /// Whether lines that are wanted are left out, because they would take too much memory.

@@ -110,7 +110,7 @@ fn arguments(unit: &str) -> Vec<String> {
     vec![format!("--unit={unit}"), "--output=json".to_owned(), "--no-pager".to_owned()]
 }
 
-/// A log that is followed as its program tells it.
+/// A log that is followed through its program.
 pub(super) struct Stream {
     pub(super) open: OpenLog,
     pub(super) told: Told,
@@ -127,7 +127,7 @@ pub(super) struct Told {
 }
 
 impl Told {
-    /// Takes a line; whether it is new. Docker tells lines anew where a log is opened again.
+    /// Takes a line and returns whether it is new. Docker repeats lines where a log is opened again.
     pub(super) fn is_new(&mut self, line: &LogLine) -> bool {
         let (time, texts) = &mut self.newest;
         if line.time < *time || line.time == *time && texts.contains(&line.text) {

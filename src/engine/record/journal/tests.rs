@@ -106,7 +106,7 @@ fn a_run_without_an_end_is_interrupted_or_under_way() {
     run(&host, "r1", "2026-01-01T00:00:00Z");
     assert_eq!(runs(&host, false).unwrap()[0].outcome, RunOutcome::Interrupted);
     assert_eq!(runs(&host, true).unwrap()[0].outcome, RunOutcome::Running);
-    settle(&host, "r1").unwrap();
+    end_interrupted(&host, "r1").unwrap();
     assert_eq!(runs(&host, true).unwrap()[0].outcome, RunOutcome::Interrupted);
 }
 
@@ -134,7 +134,7 @@ fn a_run_without_a_number_is_read_and_gets_it_when_it_is_written() {
     write_number(&host, "r1", None);
 
     let read = runs(&host, false).unwrap();
-    settle(&host, "r1").unwrap();
+    end_interrupted(&host, "r1").unwrap();
 
     assert_eq!(read[0].id, "r1");
     assert_eq!(head(&host, "r1")["format"], 1);
@@ -154,7 +154,7 @@ fn a_run_of_a_newer_format_is_refused_whatever_else_its_head_says() {
         let told = [
             entries(&host, id).unwrap_err().to_string(),
             known_entries(&host, id).unwrap_err().to_string(),
-            settle(&host, id).unwrap_err().to_string(),
+            end_interrupted(&host, id).unwrap_err().to_string(),
         ];
 
         let path = format!("runs/{id}/run.json` was written by a newer version of hwctl");
@@ -189,6 +189,6 @@ proptest::proptest! {
 
         let _ = entries(&host, "r1");
         let _ = runs(&host, false);
-        let _ = settle(&host, "r1");
+        let _ = end_interrupted(&host, "r1");
     }
 }

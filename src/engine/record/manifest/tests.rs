@@ -42,7 +42,7 @@ async fn the_manifest_follows_what_is_declared_though_nothing_changes() {
         resources: vec![declared(File { mode, ..page.clone() }, "sites")],
         parts: Vec::new(),
         scope: Scope::Only(tags.iter().map(|tag| (*tag).to_owned()).collect()),
-        vouch: None,
+        hash_key: None,
     };
 
     assert!(!manifest.declare(&goal(0o644, &["sites"])));

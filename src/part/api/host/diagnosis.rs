@@ -10,7 +10,7 @@ use super::health::health;
 use crate::engine::{Case, Symptoms, tail};
 use crate::event::{Finding, Fix};
 use crate::resource::Owner;
-use crate::spec::{LogSource, Look};
+use crate::spec::{LogSource, ProbeKind};
 
 const SOCKET: &str = "flask-app.socket";
 const SERVICE: &str = "flask-app.service";
@@ -47,8 +47,8 @@ pub(super) async fn diagnose(case: &Case<'_>, symptoms: &Symptoms<'_>) -> Result
         return Ok(Some(finding.fix(Fix::RestartSocket { name: RESTART_SOCKET.to_owned() })));
     }
     // Without a database of its own host it is known to answer 503.
-    let asks = |look: &Look| matches!(look, Look::Page { path, .. } if path == HEALTH);
-    let is_asked = case.part.probes.iter().any(|probe| asks(&probe.look));
+    let asks = |look: &ProbeKind| matches!(look, ProbeKind::Page { path, .. } if path == HEALTH);
+    let is_asked = case.part.probes.iter().any(|probe| asks(&probe.kind));
     if !is_asked || !symptoms.earlier.is_empty() {
         return Ok(None);
     }

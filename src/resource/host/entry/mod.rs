@@ -88,14 +88,14 @@ impl Entry {
     }
 
     /// What is there, itself and not what it points to.
-    pub(in crate::resource) fn look(&self) -> Result<Option<Stat>> {
+    pub(in crate::resource) fn stat(&self) -> Result<Option<Stat>> {
         let found = absent_as_none(statat(&self.folder, &self.name, AtFlags::SYMLINK_NOFOLLOW));
         found.with_context(|| format!("look at `{}`", self.path.display()))
     }
 
     /// Whether a socket is there.
     pub(in crate::resource) fn is_socket(&self) -> bool {
-        let found = self.look().ok().flatten();
+        let found = self.stat().ok().flatten();
         found.is_some_and(|found| FileType::from_raw_mode(found.st_mode) == FileType::Socket)
     }
 

@@ -215,7 +215,7 @@ impl Kind for Certificate {
         Ok(())
     }
 
-    async fn settle(&self, state: &CertificateState, host: &Host) -> Result<()> {
+    async fn finish(&self, state: &CertificateState, host: &Host) -> Result<()> {
         self.apply(state, host).await
     }
 

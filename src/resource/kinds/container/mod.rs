@@ -125,7 +125,7 @@ impl Kind for Container {
             blob: None,
             inputs: &self.inputs,
             needs: Needs::Package(docker::PACKAGE),
-            pace: Pace::LaunchThenSettle,
+            pace: Pace::LaunchThenFinish,
             is_data: false,
             risk: Risk::None,
             undo: Undo::Container,
@@ -197,7 +197,7 @@ impl Kind for Container {
         self.begin_new(host).await
     }
 
-    async fn settle(&self, _: &ContainerState, host: &Host) -> Result<()> {
+    async fn finish(&self, _: &ContainerState, host: &Host) -> Result<()> {
         self.wait_for_new(host).await
     }
 

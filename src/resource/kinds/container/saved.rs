@@ -152,7 +152,7 @@ fn status(inspected: &ContainerInspectResponse) -> String {
     }
 }
 
-/// What docker was asked for, from what it tells of the container.
+/// What Docker was asked for, from what it reports of the container.
 fn creating(inspected: &ContainerInspectResponse) -> ContainerCreateBody {
     let config = inspected.config.clone().unwrap_or_default();
     let mut host_config = inspected.host_config.clone().unwrap_or_default();

@@ -82,7 +82,7 @@ impl Kind for Directory {
         let Some(entry) = Entry::find(&host.path(&self.path))? else {
             return Ok(DirectoryState::Absent);
         };
-        Ok(match entry.look()? {
+        Ok(match entry.stat()? {
             None => DirectoryState::Absent,
             Some(found) if FileType::from_raw_mode(found.st_mode) == FileType::Directory => {
                 let (mode, uid, gid) = mode_and_owner(&found);
@@ -129,7 +129,7 @@ impl Kind for Directory {
         Ok(())
     }
 
-    async fn settle(&self, state: &DirectoryState, host: &Host) -> Result<()> {
+    async fn finish(&self, state: &DirectoryState, host: &Host) -> Result<()> {
         self.apply(state, host).await
     }
 

@@ -126,7 +126,7 @@ impl Kind for Absent {
         Ok(())
     }
 
-    async fn settle(&self, state: &PathState, host: &Host) -> Result<()> {
+    async fn finish(&self, state: &PathState, host: &Host) -> Result<()> {
         self.apply(state, host).await
     }
 

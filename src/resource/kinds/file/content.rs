@@ -108,8 +108,8 @@ impl Content {
             if searches.borrow().contains_key(&search) {
                 continue;
             }
-            let is_vouched = |hash: &&str| host.is_vouched(scheme, &password, hash);
-            let vouched = HashScheme::candidates(&live, &user).find(is_vouched);
+            let has_voucher = |hash: &&str| host.has_voucher(scheme, &password, hash);
+            let vouched = HashScheme::candidates(&live, &user).find(has_voucher);
             let found = if let Some(hash) = vouched.map(str::to_owned) {
                 Some(hash)
             } else {
@@ -118,7 +118,7 @@ impl Content {
                 tokio::task::spawn_blocking(find).await?
             };
             if let Some(hash) = &found {
-                host.vouch(scheme, &password, hash);
+                host.add_voucher(scheme, &password, hash);
             }
             searches.borrow_mut().insert(search, found);
         }

@@ -279,7 +279,7 @@ impl Kind for File {
         Ok(())
     }
 
-    async fn settle(&self, state: &PathState, host: &Host) -> Result<()> {
+    async fn finish(&self, state: &PathState, host: &Host) -> Result<()> {
         self.apply(state, host).await
     }
 

@@ -257,7 +257,7 @@ impl Kind for Firewall {
         Ok(())
     }
 
-    async fn settle(&self, state: &FirewallState, host: &Host) -> Result<()> {
+    async fn finish(&self, state: &FirewallState, host: &Host) -> Result<()> {
         self.apply(state, host).await
     }
 

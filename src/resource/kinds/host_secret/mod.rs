@@ -131,7 +131,7 @@ impl Kind for HostSecret {
         Ok(())
     }
 
-    async fn settle(&self, state: &HostSecretState, host: &Host) -> Result<()> {
+    async fn finish(&self, state: &HostSecretState, host: &Host) -> Result<()> {
         self.apply(state, host).await
     }
 

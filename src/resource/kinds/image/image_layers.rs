@@ -19,7 +19,7 @@ struct Layer {
 }
 
 impl Layers {
-    /// Takes what docker tells next; whether it is about a layer.
+    /// Takes Docker's next message and returns whether it is about a layer.
     pub(in crate::resource) fn hear(&mut self, told: &CreateImageInfo) -> bool {
         let (Some(id), Some(status)) = (&told.id, told.status.as_deref()) else { return false };
         let size = told.progress_detail.as_ref().and_then(|d| d.current.zip(d.total));

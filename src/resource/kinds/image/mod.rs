@@ -147,7 +147,7 @@ impl Kind for Image {
         Ok(())
     }
 
-    async fn settle(&self, state: &ImageState, host: &Host) -> Result<()> {
+    async fn finish(&self, state: &ImageState, host: &Host) -> Result<()> {
         self.apply(state, host).await
     }
 

@@ -122,7 +122,7 @@ impl Kind for Link {
         Ok(())
     }
 
-    async fn settle(&self, state: &PathState, host: &Host) -> Result<()> {
+    async fn finish(&self, state: &PathState, host: &Host) -> Result<()> {
         self.apply(state, host).await
     }
 

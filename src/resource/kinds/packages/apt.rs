@@ -102,7 +102,7 @@ pub(super) fn is_dpkg_locked(host: &Host) -> bool {
     holder(host, LOCKS[0]).is_some()
 }
 
-/// The process that holds a lock, as the kernel tells it.
+/// The process that holds a lock, as the kernel reports it.
 fn holder(host: &Host, lock: &str) -> Option<i32> {
     let file = std::fs::OpenOptions::new().write(true).open(host.path(Path::new(lock))).ok()?;
     let wanted = Flock::from(FlockType::WriteLock);
@@ -121,7 +121,7 @@ pub(super) fn apt_command(host: &Host, program: &str) -> tokio::process::Command
     command
 }
 
-/// Runs apt-get and tells its progress: it writes it in lines among its output.
+/// Runs apt-get and reports its progress, which it writes in lines among its output.
 pub(super) async fn apt(host: &Host, args: &[&str]) -> Result<()> {
     let mut child = apt_command(host, "apt-get")
         .args(["-y", "-q", "-o", "APT::Status-Fd=1", "-o", "DPkg::Lock::Timeout=120"])

@@ -164,7 +164,7 @@ impl Kind for Packages {
         Ok(())
     }
 
-    async fn settle(&self, state: &PackagesState, host: &Host) -> Result<()> {
+    async fn finish(&self, state: &PackagesState, host: &Host) -> Result<()> {
         self.apply(state, host).await
     }
 

@@ -223,7 +223,7 @@ impl Kind for SshKeys {
         Ok(())
     }
 
-    async fn settle(&self, state: &SshKeysState, host: &Host) -> Result<()> {
+    async fn finish(&self, state: &SshKeysState, host: &Host) -> Result<()> {
         self.apply(state, host).await
     }
 

@@ -127,7 +127,7 @@ impl Kind for Sysctl {
         Ok(())
     }
 
-    async fn settle(&self, state: &String, host: &Host) -> Result<()> {
+    async fn finish(&self, state: &String, host: &Host) -> Result<()> {
         self.apply(state, host).await
     }
 

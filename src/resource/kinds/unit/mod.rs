@@ -314,7 +314,7 @@ impl Kind for Unit {
         Ok(())
     }
 
-    async fn settle(&self, state: &UnitState, host: &Host) -> Result<()> {
+    async fn finish(&self, state: &UnitState, host: &Host) -> Result<()> {
         self.apply(state, host).await
     }
 

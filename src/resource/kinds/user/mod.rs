@@ -153,7 +153,7 @@ impl Kind for User {
         Ok(())
     }
 
-    async fn settle(&self, state: &UserState, host: &Host) -> Result<()> {
+    async fn finish(&self, state: &UserState, host: &Host) -> Result<()> {
         self.apply(state, host).await
     }
 

@@ -143,7 +143,7 @@ impl Kind for Volume {
         Ok(())
     }
 
-    async fn settle(&self, state: &VolumeState, host: &Host) -> Result<()> {
+    async fn finish(&self, state: &VolumeState, host: &Host) -> Result<()> {
         self.apply(state, host).await
     }
 

@@ -1,21 +1,23 @@
 //! `hwctl backup` and `hwctl restore`: Redis's data to a file and back, counted both times.
 
+mod file;
+
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
 
-use super::backup_file::{self, Head};
-use super::fleet::{self, Ended, Job, Show};
-use super::hosts::{Needs, Work};
-use super::run::run_info;
 use crate::cli::{BackupArgs, RestoreArgs};
+use crate::command::fleet::hosts::{Needs, Work};
+use crate::command::fleet::{self, Ended, Job, Show};
+use crate::command::run::run_info;
 use crate::engine::protocol::Restore;
-use crate::event::{Outcome, What};
+use crate::event::{EventKind, Outcome};
 use crate::failure::{Exit, Failure};
 use crate::part::Kinds;
-use crate::remote::{Engine, Tell};
+use crate::remote::{Emit, Engine};
 use crate::spec::PartSpec;
+use file::Head;
 
 /// Runs `hwctl backup`.
 pub fn backup(kinds: Kinds, args: BackupArgs) -> Result<Exit> {
@@ -69,15 +71,14 @@ impl Job for Backup {
         made.map_err(|error| Failure::from_error(Exit::Usage, &error))
     }
 
-    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+    async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
         let Ok(part) = part(work) else { return Ok(Outcome::Unchanged.into()) };
         let name = &work.target.name;
-        let path =
-            backup_file::path_of(&self.args.file, name, self.several.load(Ordering::Relaxed));
-        let mut engine = Engine::start(&work.target, tell).await?;
-        tell(What::Step { message: "copying Redis's data".to_owned(), fraction: None });
+        let path = file::path_of(&self.args.file, name, self.several.load(Ordering::Relaxed));
+        let mut engine = Engine::start(&work.target, emit).await?;
+        emit(EventKind::Step { message: "copying Redis's data".to_owned(), fraction: None });
         let (run, wait) = (run_info("backup"), self.args.wait.into());
-        let (copied, bytes) = engine.backup(part, run, wait, tell).await?;
+        let (copied, bytes) = engine.backup(part, run, wait, emit).await?;
         engine.hang_up().await;
         let data = copied.data.clone();
         let head = Head {
@@ -86,10 +87,10 @@ impl Job for Backup {
             hwctl: env!("CARGO_PKG_VERSION").to_owned(),
             copied,
         };
-        backup_file::write(&path, &head, &bytes)?;
+        file::write(&path, &head, &bytes)?;
         // What is told to be there is there.
-        backup_file::read(&path)?;
-        tell(What::BackedUp { file: path.display().to_string(), data });
+        file::read(&path)?;
+        emit(EventKind::BackedUp { file: path.display().to_string(), data });
         Ok(Outcome::Answered.into())
     }
 }
@@ -101,7 +102,7 @@ struct RestoreJob {
 
 impl RestoreJob {
     fn path(&self, host: &str) -> PathBuf {
-        backup_file::path_of(&self.args.file, host, self.several.load(Ordering::Relaxed))
+        file::path_of(&self.args.file, host, self.several.load(Ordering::Relaxed))
     }
 }
 
@@ -123,11 +124,11 @@ impl Job for RestoreJob {
             .try_for_each(|read| read.map(drop))
     }
 
-    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
+    async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
         let Ok(part) = part(work) else { return Ok(Outcome::Unchanged.into()) };
         let path = self.path(&work.target.name);
         let (head, bytes) = read(&path)?;
-        let mut engine = Engine::start(&work.target, tell).await?;
+        let mut engine = Engine::start(&work.target, emit).await?;
         let data = head.copied.data.clone();
         let request = Restore {
             part,
@@ -135,13 +136,13 @@ impl Job for RestoreJob {
             run: run_info("restore"),
             patience_s: self.args.wait.into(),
         };
-        engine.restore(request, &bytes, tell).await?;
+        engine.restore(request, &bytes, emit).await?;
         engine.hang_up().await;
-        tell(What::Restored { file: path.display().to_string(), data });
+        emit(EventKind::Restored { file: path.display().to_string(), data });
         Ok(Outcome::Changed.into())
     }
 }
 
 fn read(path: &Path) -> Result<(Head, Vec<u8>), Failure> {
-    backup_file::read(path)
+    file::read(path)
 }

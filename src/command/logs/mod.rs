@@ -1,21 +1,22 @@
 //! `hwctl logs`: the lines of many logs on many hosts, merged by time.
 
+mod since;
+
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
 
-use super::fleet::{self, Ended, Job, Show};
-use super::hosts::{Needs, Work};
-use super::names;
-use super::since;
 use crate::cli::LogsArgs;
+use crate::command::fleet::hosts::{Needs, Work};
+use crate::command::fleet::names;
+use crate::command::fleet::{self, Ended, Job, Show};
 use crate::engine::LogsRequest;
-use crate::event::{Event, LogLine, Outcome, Sink, What};
+use crate::event::{Event, EventKind, LogLine, Outcome, Sink};
 use crate::failure::{Exit, Failure};
 use crate::part::Kinds;
-use crate::remote::{Engine, Tell};
+use crate::remote::{Emit, Engine};
 use crate::spec::Log;
 
 /// The name for all logs.
@@ -72,8 +73,8 @@ impl Job for Logs {
         Ok(())
     }
 
-    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
-        let told = self.tell_all(work, tell).await;
+    async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
+        let told = self.tell_all(work, emit).await;
         // Others do not wait for a host that has nothing more to say.
         self.merger.take(&work.target.name, Vec::new(), true);
         told.map(|()| Outcome::Answered.into())
@@ -81,7 +82,7 @@ impl Job for Logs {
 }
 
 impl Logs {
-    async fn tell_all(&self, work: &Work, tell: Tell<'_>) -> Result<(), Failure> {
+    async fn tell_all(&self, work: &Work, emit: Emit<'_>) -> Result<(), Failure> {
         let all = if self.since.is_some() { MOST } else { LINES };
         let request = LogsRequest {
             logs: chosen(&self.args.logs, work),
@@ -90,11 +91,11 @@ impl Logs {
             errors: self.args.errors,
             follow: self.args.follow,
         };
-        let mut engine = Engine::start(&work.target, tell).await?;
+        let mut engine = Engine::start(&work.target, emit).await?;
         // No progress is drawn from here on.
-        tell(What::Asking);
+        emit(EventKind::Asking);
         let name = &work.target.name;
-        engine.logs(request, |lines, is_all| self.merger.take(name, lines, is_all), tell).await?;
+        engine.logs(request, |lines, is_all| self.merger.take(name, lines, is_all), emit).await?;
         engine.hang_up().await;
         Ok(())
     }
@@ -168,7 +169,7 @@ impl Merger {
                 line.log.clear();
             }
             let host = several_hosts.then_some(host);
-            self.sink.event(Event { host, what: What::Log(line) });
+            self.sink.event(Event { host, what: EventKind::Log(line) });
         }
     }
 }

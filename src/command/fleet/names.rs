@@ -1,13 +1,13 @@
 //! Names on the command line that the inventory gives a meaning: of parts, logs and what can be restarted.
 
-use super::hosts::Work;
+use crate::command::fleet::hosts::Work;
 use crate::failure::Failure;
 use crate::inventory::nearest;
 use crate::spec::PartSpec;
 
 /// Refuses the first of the `given` names that is not `known`. `problem` is what the message begins with, such as
 /// "there is no log".
-pub(super) fn require_known<'a>(
+pub(in crate::command) fn require_known<'a>(
     problem: &str,
     given: impl IntoIterator<Item = &'a String>,
     known: &[String],
@@ -23,25 +23,25 @@ pub(super) fn require_known<'a>(
 
 /// The names of the parts that the hosts have, and of the kinds of this build: a part that has left the inventory
 /// may still be on a host.
-pub(super) fn of_parts(works: &[Work]) -> Vec<String> {
+pub(in crate::command) fn of_parts(works: &[Work]) -> Vec<String> {
     let parts = works.iter().flat_map(Work::parts).map(|part| part.name);
     let kinds = works.first().into_iter().flat_map(|work| work.kinds.names());
     each_once(parts.chain(kinds.map(str::to_owned)))
 }
 
 /// What of these parts can be restarted.
-pub(super) fn of_restarts(parts: impl IntoIterator<Item = PartSpec>) -> Vec<String> {
+pub(in crate::command) fn of_restarts(parts: impl IntoIterator<Item = PartSpec>) -> Vec<String> {
     let restarts = parts.into_iter().flat_map(|part| part.restarts);
     each_once(restarts.map(|restart| restart.name))
 }
 
 /// The logs of these parts.
-pub(super) fn of_logs(parts: impl IntoIterator<Item = PartSpec>) -> Vec<String> {
+pub(in crate::command) fn of_logs(parts: impl IntoIterator<Item = PartSpec>) -> Vec<String> {
     each_once(parts.into_iter().flat_map(|part| part.logs).map(|log| log.name))
 }
 
 /// The names in their order, without those that came before.
-pub(super) fn each_once(names: impl IntoIterator<Item = String>) -> Vec<String> {
+pub(in crate::command) fn each_once(names: impl IntoIterator<Item = String>) -> Vec<String> {
     let mut once: Vec<String> = Vec::new();
     for name in names {
         if !once.contains(&name) {

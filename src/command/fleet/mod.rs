@@ -1,5 +1,8 @@
 //! A verb on many hosts at once: each in a task of its own, told as events, summed up in one exit code.
 
+pub(super) mod hosts;
+pub(super) mod names;
+
 use std::collections::HashSet;
 use std::io::IsTerminal as _;
 use std::sync::Arc;
@@ -10,13 +13,13 @@ use anyhow::Result;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _, TryStreamExt as _, stream};
 
-use super::hosts::{self, Needs, Work};
 use crate::cli::HostArgs;
-use crate::event::{Event, HostSummary, Outcome, Sink, What};
+use crate::event::{Event, EventKind, HostSummary, Outcome, Sink};
 use crate::failure::{Exit, Failure};
 use crate::part::Kinds;
-use crate::remote::{Tell, interrupt};
+use crate::remote::{Emit, interrupt};
 use crate::report::{HealthReport, Json, Style, Terminal, width};
+use hosts::{Needs, Work};
 
 /// How a verb is shown.
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +71,7 @@ pub(super) trait Job: Send + Sync + 'static {
     fn on_host(
         &self,
         work: &Work,
-        tell: Tell<'_>,
+        emit: Emit<'_>,
     ) -> impl Future<Output = Result<Ended, Failure>> + Send;
 }
 
@@ -79,7 +82,7 @@ trait AnyJob: Send + Sync {
     fn needs(&self) -> Needs;
     fn begins_on(&self, works: &[Work]) -> Result<(), Failure>;
     fn end_all(&self) -> Result<(), Failure>;
-    fn do_on<'a>(&'a self, work: &'a Work, tell: Tell<'a>)
+    fn do_on<'a>(&'a self, work: &'a Work, emit: Emit<'a>)
     -> BoxFuture<'a, Result<Ended, Failure>>;
 }
 
@@ -107,9 +110,9 @@ impl<J: Job> AnyJob for J {
     fn do_on<'a>(
         &'a self,
         work: &'a Work,
-        tell: Tell<'a>,
+        emit: Emit<'a>,
     ) -> BoxFuture<'a, Result<Ended, Failure>> {
-        self.on_host(work, tell).boxed()
+        self.on_host(work, emit).boxed()
     }
 }
 
@@ -137,11 +140,11 @@ async fn on_all(
     check: bool,
     job: Box<dyn AnyJob>,
 ) -> Result<Exit> {
-    sink.event(Event::of_run(What::Version { version: env!("CARGO_PKG_VERSION").to_owned() }));
+    sink.event(Event::of_run(EventKind::Version { version: env!("CARGO_PKG_VERSION").to_owned() }));
     listen(&sink, job.changes_hosts())?;
     let lab_sink = Arc::clone(&sink);
     let step = move |line: &str| {
-        lab_sink.event(Event::of_run(What::Step { message: line.to_owned(), fraction: None }));
+        lab_sink.event(Event::of_run(EventKind::Step { message: line.to_owned(), fraction: None }));
     };
     let found = hosts::find(kinds, args, job.needs(), step).and_then(|works| {
         job.begins_on(&works)?;
@@ -152,8 +155,8 @@ async fn on_all(
         Err(error) => {
             let failure = Failure::from(error);
             let exit = failure.exit;
-            sink.event(Event::of_run(What::Failed { failure }));
-            sink.event(Event::of_run(What::Summary { hosts: Vec::new() }));
+            sink.event(Event::of_run(EventKind::Failed { failure }));
+            sink.event(Event::of_run(EventKind::Summary { hosts: Vec::new() }));
             return Ok(exit);
         }
     };
@@ -187,13 +190,13 @@ async fn on_all(
     };
     if let Err(failure) = fleet.job.end_all() {
         exit = failure.exit;
-        sink.event(Event::of_run(What::Failed { failure }));
+        sink.event(Event::of_run(EventKind::Failed { failure }));
     }
-    sink.event(Event::of_run(What::Summary { hosts: summaries }));
+    sink.event(Event::of_run(EventKind::Summary { hosts: summaries }));
     Ok(exit)
 }
 
-/// Tells each warning once, with the host's name when it is about one host of several.
+/// Prints each warning once, with the host's name when it is about one host of several.
 fn warn(works: &[Work], sink: &dyn Sink) {
     let mut told = HashSet::new();
     for warning in works.iter().flat_map(|work| &work.warnings) {
@@ -201,7 +204,7 @@ fn warn(works: &[Work], sink: &dyn Sink) {
             continue;
         }
         let mut hosts = works.iter().filter(|work| work.warnings.contains(warning));
-        let what = What::Warning { message: warning.clone() };
+        let what = EventKind::Warning { message: warning.clone() };
         sink.event(match (hosts.next(), hosts.next()) {
             (Some(only), None) => Event::on(only.target.name.clone(), what),
             _ => Event::of_run(what),
@@ -217,14 +220,14 @@ fn listen(sink: &Arc<dyn Sink>, changes: bool) -> Result<()> {
             return;
         }
         let message = "stopping after the change in hand; Ctrl-C again stops at once".to_owned();
-        first_sink.event(Event::of_run(What::Warning { message }));
+        first_sink.event(Event::of_run(EventKind::Warning { message }));
     };
     let second = move || {
         let failure = Failure::new(Exit::Interrupted, "stopped at once, as you wished")
             .not_done("a host that was in the middle of a run takes it back by itself")
             .hint("`hwctl history` tells how it ended");
-        second_sink.event(Event::of_run(What::Failed { failure }));
-        second_sink.event(Event::of_run(What::Summary { hosts: Vec::new() }));
+        second_sink.event(Event::of_run(EventKind::Failed { failure }));
+        second_sink.event(Event::of_run(EventKind::Summary { hosts: Vec::new() }));
         std::process::exit(Exit::Interrupted as i32);
     };
     Ok(interrupt::listen(first, second)?)
@@ -291,8 +294,8 @@ impl Fleet {
         let start = Instant::now();
         let name = work.target.name.clone();
         let changes = AtomicUsize::new(0);
-        let tell = |what| {
-            if let What::Plan { changes: planned } = &what {
+        let emit = |what| {
+            if let EventKind::Plan { changes: planned } = &what {
                 changes.store(planned.len(), Ordering::Relaxed);
             }
             self.sink.event(Event::on(name.clone(), what));
@@ -301,13 +304,13 @@ impl Fleet {
         let ended = if self.max_failures.is_some_and(|most| failures > most) {
             Outcome::Skipped.into()
         } else {
-            self.job.do_on(work, &tell).await.unwrap_or_else(|failure| {
+            self.job.do_on(work, &emit).await.unwrap_or_else(|failure| {
                 self.failures.fetch_add(1, Ordering::Relaxed);
                 if failure.exit == Exit::Usage {
                     self.misuses.fetch_add(1, Ordering::Relaxed);
                 }
                 let outcome = outcome_of(&failure);
-                tell(What::Failed { failure });
+                emit(EventKind::Failed { failure });
                 outcome.into()
             })
         };
@@ -319,7 +322,7 @@ impl Fleet {
             urls: ended.urls,
         };
         // The summary itself says on which host.
-        self.sink.event(Event::of_run(What::Done(summary.clone())));
+        self.sink.event(Event::of_run(EventKind::Done(summary.clone())));
         summary
     }
 }

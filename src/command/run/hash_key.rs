@@ -1,4 +1,5 @@
-//! The operator's key to what hosts know of password hashes; see `resource/vouch.rs`.
+//! The operator's key to the vouchers that hosts keep for password hashes; see
+//! `resource/cache/hash_vouchers.rs`.
 
 use std::fs::{self, OpenOptions};
 use std::io::Write as _;
@@ -7,13 +8,13 @@ use std::path::PathBuf;
 
 use rand::TryRng as _;
 
-use super::hosts::Work;
+use crate::command::fleet::hosts::Work;
 use crate::remote::state_folder;
 use crate::resource::{Secret, hex, sha256};
 
 /// The key for one host; each has its own, so that a host learns nothing about another. Without a
 /// home to keep it in there is none: then hashes are computed each time.
-pub(super) fn key(work: &Work) -> Option<Secret> {
+pub(in crate::command) fn of(work: &Work) -> Option<Secret> {
     let key = read().or_else(make)?;
     let host = &work.target.address;
     Some(Secret::new(sha256(format!("{key} {host}").as_bytes())))

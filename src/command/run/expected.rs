@@ -1,7 +1,7 @@
 //! Where a provisioned host serves, and what a client should see of it.
 
-use super::hosts::Work;
 use crate::client::{Expected, Pins, url_host};
+use crate::command::fleet::hosts::Work;
 use crate::inventory::{Protocol, Vars};
 use crate::resource::{Exposure, Facts};
 use crate::spec::{PartSpec, endpoints_of};
@@ -16,7 +16,7 @@ fn with_slash(path: &str) -> String {
 }
 
 /// Where the host serves: its sites, and the API's description.
-pub(super) fn urls(address: &str, work: &Work) -> Vec<String> {
+pub(in crate::command) fn urls(address: &str, work: &Work) -> Vec<String> {
     match endpoints_of(&work.parts()).is_empty() {
         true => Vec::new(),
         false => urls_of(address, &work.vars),
@@ -30,7 +30,7 @@ fn urls_of(address: &str, vars: &Vars) -> Vec<String> {
 }
 
 /// What a client sees of such a host.
-pub(super) fn expected(
+pub(in crate::command) fn expected(
     address: &str,
     work: &Work,
     facts: &Facts,
@@ -43,7 +43,7 @@ pub(super) fn expected(
 }
 
 /// What a client should see of parts, whatever their certificates, and no matter which ports are closed.
-pub(super) fn asked(address: &str, parts: &[PartSpec]) -> Expected {
+pub(in crate::command) fn asked(address: &str, parts: &[PartSpec]) -> Expected {
     Expected {
         address: address.to_owned(),
         endpoints: endpoints_of(parts),

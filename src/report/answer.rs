@@ -1,4 +1,4 @@
-//! What the daily verbs tell, as a person reads it.
+//! The answers of verbs that change nothing by a plan, as a person reads them.
 
 use std::fmt::Write as _;
 
@@ -6,17 +6,17 @@ use serde_json::{Map, Value};
 
 use super::safe_text::escape_line;
 use super::text::{Style, count, count_bytes, host_line};
-use crate::event::{Check, Data, LogLine, What};
+use crate::event::{Check, Data, EventKind, LogLine};
 
 /// The text of such an event; none for what is only for programs.
-pub(super) fn daily_text(style: Style, host: &str, what: &What) -> Option<String> {
+pub(super) fn answer_text(style: Style, host: &str, what: &EventKind) -> Option<String> {
     match what {
-        What::Health { checks } => {
+        EventKind::Health { checks } => {
             let failing = checks.iter().filter(|check| !check.ok);
             let texts = failing.map(|Check { name, detail, .. }| format!("{name}: {detail}"));
             Some(host_line(host, &texts.collect::<Vec<_>>().join("\n")))
         }
-        What::Log(LogLine { log, is_error, text, .. }) => {
+        EventKind::Log(LogLine { log, is_error, text, .. }) => {
             // Decoding brings back what JSON had escaped, so it comes first.
             let text = flat(text).unwrap_or_else(|| text.clone());
             let text = escape_line(&text);
@@ -28,11 +28,11 @@ pub(super) fn daily_text(style: Style, host: &str, what: &What) -> Option<String
                 names => format!("{} {text}", style.paint(&format!("{names}:"), "36")),
             })
         }
-        What::Output { text, .. } => Some(host_line(host, text)),
-        What::BackedUp { file, data } => {
+        EventKind::Output { text, .. } => Some(host_line(host, text)),
+        EventKind::BackedUp { file, data } => {
             Some(host_line(host, &format!("{} in {file}", data_text(data))))
         }
-        What::Restored { file, data } => {
+        EventKind::Restored { file, data } => {
             Some(host_line(host, &format!("{} from {file}, counted again", data_text(data))))
         }
         _ => None,
@@ -68,14 +68,19 @@ fn flat(text: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn shown(host: &str, what: &What) -> String {
+    fn shown(host: &str, what: &EventKind) -> String {
         let style = Style { color: false, live: false, width: 80, diff: false, check: false };
-        daily_text(style, host, what).unwrap_or_default()
+        answer_text(style, host, what).unwrap_or_default()
     }
 
-    fn line(log: &str, text: &str) -> What {
+    fn line(log: &str, text: &str) -> EventKind {
         let time = "2026-11-24T04:06:16.123000Z".to_owned();
-        What::Log(LogLine { time, log: log.to_owned(), is_error: false, text: text.to_owned() })
+        EventKind::Log(LogLine {
+            time,
+            log: log.to_owned(),
+            is_error: false,
+            text: text.to_owned(),
+        })
     }
 
     #[test]
@@ -107,9 +112,9 @@ mod tests {
         let data = Data { keys: 1, visits: 4100, bytes: 104 };
         let file = "visits.backup".to_owned();
         let lines = [
-            shown("vm1", &What::BackedUp { file: file.clone(), data: data.clone() }),
-            shown("vm1", &What::Restored { file, data }),
-            shown("vm1", &What::Output { is_error: false, text: "4100".to_owned() }),
+            shown("vm1", &EventKind::BackedUp { file: file.clone(), data: data.clone() }),
+            shown("vm1", &EventKind::Restored { file, data }),
+            shown("vm1", &EventKind::Output { is_error: false, text: "4100".to_owned() }),
         ];
         insta::assert_snapshot!(lines.join("\n"));
     }

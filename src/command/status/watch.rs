@@ -7,9 +7,10 @@ use anyhow::Result;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::time::sleep;
 
-use super::hosts::{self, Needs, Work};
-use super::{fleet, status};
 use crate::cli::StatusArgs;
+use crate::command::fleet;
+use crate::command::fleet::hosts::{self, Needs, Work};
+use crate::command::status;
 use crate::event::Check;
 use crate::failure::{Exit, Failure};
 use crate::part::Kinds;
@@ -26,7 +27,7 @@ const ENTER: &str = "\x1b[?1049h\x1b[?25l";
 const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 
 /// Looks until Ctrl-C; the exit code is that of the last look.
-pub(super) fn run(kinds: Kinds, args: &StatusArgs) -> Result<Exit> {
+pub(in crate::command) fn run(kinds: Kinds, args: &StatusArgs) -> Result<Exit> {
     let works = hosts::find(kinds, &args.hosts.and(&args.named), Needs::NoLookup, |_| ())?;
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(watch(works, args.json))
@@ -35,18 +36,18 @@ pub(super) fn run(kinds: Kinds, args: &StatusArgs) -> Result<Exit> {
 async fn watch(works: Vec<Work>, json: bool) -> Result<Exit> {
     // A second Ctrl-C comes while sessions are closed, which is quick.
     interrupt::listen(|| (), || ())?;
-    let (sender, mut looks) = mpsc::unbounded_channel();
+    let (sender, mut polls) = mpsc::unbounded_channel();
     let mut known: Vec<Option<HostHealth>> = works.iter().map(|_| None).collect();
     let names: Vec<_> = works.iter().map(|work| work.target.name.clone()).collect();
     for (index, work) in works.into_iter().enumerate() {
-        tokio::spawn(look_again(index, work, sender.clone()));
+        tokio::spawn(poll_repeatedly(index, work, sender.clone()));
     }
     drop(sender);
     let screen = Screen::open(json);
     screen.draw(&names, &known);
     while let Some((index, health)) = tokio::select! {
         () = interrupt::wanted() => None,
-        look = looks.recv() => look,
+        poll = polls.recv() => poll,
     } {
         known[index] = Some(health);
         screen.draw(&names, &known);
@@ -57,23 +58,23 @@ async fn watch(works: Vec<Work>, json: bool) -> Result<Exit> {
 }
 
 /// Looks at one host again and again; a lost session is made anew.
-async fn look_again(index: usize, work: Work, looks: UnboundedSender<(usize, HostHealth)>) {
+async fn poll_repeatedly(index: usize, work: Work, polls: UnboundedSender<(usize, HostHealth)>) {
     let mut session = None;
     let mut drift = None;
     for round in 0_u32.. {
         let with_drift = round % DRIFT_EVERY == 0 || session.is_none();
-        let health = match look(&work, &mut session, with_drift, &mut drift).await {
+        let health = match poll(&work, &mut session, with_drift, &mut drift).await {
             Ok(checks) => HostHealth::new(&*work.target.name, checks),
             Err(failure) => HostHealth::unknown(&*work.target.name, &failure),
         };
-        if looks.send((index, health)).is_err() {
+        if polls.send((index, health)).is_err() {
             return;
         }
         sleep(EVERY).await;
     }
 }
 
-async fn look(
+async fn poll(
     work: &Work,
     session: &mut Option<Engine>,
     with_drift: bool,

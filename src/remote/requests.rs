@@ -1,10 +1,10 @@
-//! The engine's answers to the daily requests, which need no plan.
+//! The requests that need no plan, and the engine's answers.
 
-use super::engine::{Engine, Tell};
+use super::engine::{Emit, Engine};
 use super::sending::Sending;
 use crate::engine::protocol::{CHUNK, Goal, Reply, Request, Restore, RunInfo};
 use crate::engine::{Copied, LogsRequest, MAX_COPY_BYTES, Status, check_copy};
-use crate::event::{LogLine, What};
+use crate::event::{EventKind, LogLine};
 use crate::failure::{Exit, Failure};
 use crate::resource::Exposure;
 use crate::spec::PartSpec;
@@ -16,19 +16,19 @@ impl Engine {
         &mut self,
         parts: Vec<PartSpec>,
         goal: Option<Goal>,
-        tell: Tell<'_>,
+        emit: Emit<'_>,
     ) -> Result<Status, Failure> {
         self.send(&Request::Status { parts, goal }).await?;
-        match self.answer_unless_stopped(tell).await? {
+        match self.answer_unless_stopped(emit).await? {
             Reply::Status(status) => Ok(status),
             other => Err(self.nonsense(&other)),
         }
     }
 
     /// Which ports a client may find open.
-    pub async fn exposure(&mut self, tell: Tell<'_>) -> Result<Exposure, Failure> {
+    pub async fn exposure(&mut self, emit: Emit<'_>) -> Result<Exposure, Failure> {
         self.send(&Request::Exposure).await?;
-        match self.answer_unless_stopped(tell).await? {
+        match self.answer_unless_stopped(emit).await? {
             Reply::Exposure(exposure) => Ok(exposure),
             other => Err(self.nonsense(&other)),
         }
@@ -40,12 +40,12 @@ impl Engine {
         part: PartSpec,
         run: RunInfo,
         patience_s: u64,
-        tell: Tell<'_>,
+        emit: Emit<'_>,
     ) -> Result<(Copied, Vec<u8>), Failure> {
         self.send(&Request::Backup { part, run, patience_s }).await?;
         let mut copy = Vec::new();
         loop {
-            match self.answer_unless_stopped(tell).await? {
+            match self.answer_unless_stopped(emit).await? {
                 Reply::Part { bytes } if (copy.len() + bytes.len()) as u64 <= MAX_COPY_BYTES => {
                     copy.extend_from_slice(&bytes);
                 }
@@ -63,15 +63,15 @@ impl Engine {
         &mut self,
         restore: Restore,
         bytes: &[u8],
-        tell: Tell<'_>,
+        emit: Emit<'_>,
     ) -> Result<(), Failure> {
         let mut sending = Sending::new("sending the copy", bytes.len() as u64);
         for part in bytes.chunks(CHUNK) {
             self.send(&Request::Part { bytes: part.to_vec() }).await?;
             let (message, fraction) = sending.more(part.len());
-            tell(What::Step { message, fraction });
+            emit(EventKind::Step { message, fraction });
         }
-        self.close(&Request::Restore(restore), tell).await
+        self.close(&Request::Restore(restore), emit).await
     }
 
     /// Lines of the logs: `take` gets them, and whether they are all that there are until now.
@@ -80,13 +80,13 @@ impl Engine {
         &mut self,
         request: LogsRequest,
         take: impl Fn(Vec<LogLine>, bool),
-        tell: Tell<'_>,
+        emit: Emit<'_>,
     ) -> Result<(), Failure> {
         let (follow, mut room) = (request.follow, request.lines);
         let mut are_all = false;
         self.send(&Request::Logs(request)).await?;
         loop {
-            let reply = match self.answer_unless_stopped(tell).await {
+            let reply = match self.answer_unless_stopped(emit).await {
                 Err(failure) if follow && failure.exit == Exit::Interrupted => return Ok(()),
                 reply => reply?,
             };

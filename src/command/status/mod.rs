@@ -1,19 +1,20 @@
 //! `hwctl status`: how hosts are, read on each in one go.
 
+mod watch;
+
 use anyhow::Result;
 
-use super::fleet::{self, Ended, Job};
-use super::hosts::{Needs, Work};
-use super::provision::{load_templates, make_stack};
-use super::vouch;
-use super::watch;
 use crate::cli::StatusArgs;
+use crate::command::fleet::hosts::{Needs, Work};
+use crate::command::fleet::{self, Ended, Job};
+use crate::command::provision::{load_templates, make_stack};
+use crate::command::run::hash_key;
 use crate::engine::Status;
 use crate::engine::protocol::Goal;
-use crate::event::{Check, Outcome, What};
+use crate::event::{Check, EventKind, Outcome};
 use crate::failure::{Exit, Failure};
 use crate::part::Kinds;
-use crate::remote::{Engine, Tell};
+use crate::remote::{Emit, Engine};
 use crate::spec::Scope;
 
 /// Runs `hwctl status`.
@@ -29,17 +30,17 @@ impl Job for StatusArgs {
     const NEEDS: Needs = Needs::NoLookup;
     const CHANGES: bool = false;
 
-    async fn on_host(&self, work: &Work, tell: Tell<'_>) -> Result<Ended, Failure> {
-        let mut engine = Engine::start(&work.target, tell).await?;
+    async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
+        let mut engine = Engine::start(&work.target, emit).await?;
         let (goal, not_compared) = goal(work, &engine);
-        let Status { mut checks, .. } = engine.status(work.parts(), goal, tell).await?;
+        let Status { mut checks, .. } = engine.status(work.parts(), goal, emit).await?;
         checks.extend(not_compared);
         engine.let_go().await;
         let outcome = match checks.iter().all(|check| check.ok) {
             true => Outcome::Answered,
             false => Outcome::Failed,
         };
-        tell(What::Health { checks });
+        emit(EventKind::Health { checks });
         Ok(outcome.into())
     }
 }
@@ -64,6 +65,6 @@ fn declared(work: &Work, engine: &Engine) -> Result<Goal, Failure> {
         resources: made.resources,
         parts: made.parts,
         scope: Scope::All,
-        vouch: vouch::key(work),
+        hash_key: hash_key::of(work),
     })
 }

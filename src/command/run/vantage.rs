@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::anyhow;
 
 use crate::client::{Expected, Seen, Way, probe};
-use crate::event::{Check, What};
+use crate::event::{Check, EventKind};
 use crate::failure::Failure;
-use crate::remote::{Engine, Tell, WebPorts};
+use crate::remote::{Emit, Engine, WebPorts};
 use crate::resource::Facts;
 use crate::spec::Endpoint;
 
@@ -20,7 +20,7 @@ const PAUSE: Duration = Duration::from_millis(250);
 
 /// How the pages of a host are looked at.
 #[derive(Clone, Debug)]
-pub(super) enum Sight {
+pub(in crate::command) enum Vantage {
     /// As any client does, or by the jump host or proxy that ssh goes through.
     AsClient(Way),
     /// Through the session's own connection, since the web ports do not let this machine in.
@@ -32,9 +32,9 @@ pub(super) enum Sight {
     },
 }
 
-impl Sight {
+impl Vantage {
     /// Finds the way to the endpoints that a host may have.
-    pub(super) async fn find(engine: &Engine, endpoints: &[Endpoint]) -> Self {
+    pub(in crate::command) async fn find(engine: &Engine, endpoints: &[Endpoint]) -> Self {
         match engine.route.web_ports(endpoints).await {
             WebPorts::Answer => Self::as_client(engine).await,
             WebPorts::Silent => Self::through_session(engine).await,
@@ -42,7 +42,7 @@ impl Sight {
     }
 
     /// The way that clients take, whatever the web ports do. A name that only ssh knows has none.
-    pub(super) async fn as_client(engine: &Engine) -> Self {
+    pub(in crate::command) async fn as_client(engine: &Engine) -> Self {
         match engine.route.way().await {
             Ok(way) => Self::AsClient(way),
             Err(_) => Self::through_session(engine).await,
@@ -59,7 +59,7 @@ impl Sight {
     }
 
     /// The way, if there is one.
-    pub(super) fn way(&self) -> Option<&Way> {
+    pub(in crate::command) fn way(&self) -> Option<&Way> {
         match self {
             Self::AsClient(way) | Self::ThroughSession(way) => Some(way),
             Self::Blocked { .. } => None,
@@ -67,7 +67,7 @@ impl Sight {
     }
 
     /// The address that the host sees a client of this way come from, as far as it is known.
-    pub(super) fn client(&self, facts: &Facts) -> Option<IpAddr> {
+    pub(in crate::command) fn client(&self, facts: &Facts) -> Option<IpAddr> {
         match self {
             Self::ThroughSession(_) => Some(Ipv4Addr::LOCALHOST.into()),
             _ => facts.ssh_client,
@@ -91,7 +91,7 @@ impl Sight {
     }
 
     /// Looks once.
-    pub(super) async fn look(&self, expected: Expected) -> Vec<Check> {
+    pub(in crate::command) async fn check(&self, expected: Expected) -> Vec<Check> {
         let Some(way) = self.way() else { return Vec::new() };
         let seen = probe(way, &self.expected(expected)).await;
         seen.into_iter().map(|Seen { check, .. }| self.shown(check)).collect()
@@ -99,10 +99,14 @@ impl Sight {
 
     /// Looks until all is right. Services that were just started may need a moment: the API finds Redis
     /// again within 2 s. What was `wrong_before` is not waited for.
-    pub(super) async fn settled(&self, expected: &Expected, wrong_before: &[String]) -> Vec<Check> {
+    pub(in crate::command) async fn settled(
+        &self,
+        expected: &Expected,
+        wrong_before: &[String],
+    ) -> Vec<Check> {
         let deadline = Instant::now() + SETTLE;
         loop {
-            let checks = self.look(expected.clone()).await;
+            let checks = self.check(expected.clone()).await;
             let settled = |check: &Check| check.ok || wrong_before.contains(&check.name);
             if checks.iter().all(settled) || Instant::now() >= deadline {
                 return checks;
@@ -112,20 +116,20 @@ impl Sight {
     }
 
     /// Says how the host is looked at, where that is not as a client does.
-    pub(super) fn tell(&self, tell: Tell<'_>) {
+    pub(in crate::command) fn emit(&self, emit: Emit<'_>) {
         match self {
             Self::AsClient(way) => {
                 let message = match way.is_loopback() {
                     true => "looking at what this host serves",
                     false => "looking from outside",
                 };
-                tell(What::Step { message: message.to_owned(), fraction: None });
+                emit(EventKind::Step { message: message.to_owned(), fraction: None });
             }
             Self::ThroughSession(_) => {
-                tell(What::Step { message: "looking through ssh".to_owned(), fraction: None });
+                emit(EventKind::Step { message: "looking through ssh".to_owned(), fraction: None });
             }
             Self::Blocked { why } => {
-                tell(What::Warning { message: format!("not looked at from outside: {why}") });
+                emit(EventKind::Warning { message: format!("not looked at from outside: {why}") });
             }
         }
     }
@@ -133,21 +137,21 @@ impl Sight {
 
 /// Where the web ports do not let this machine in: whether that is the host's own firewall, which is a
 /// fault, or something on the way, which is none. Nothing where they do.
-pub(super) async fn web_ports(
-    sight: &Sight,
+pub(in crate::command) async fn web_ports(
+    vantage: &Vantage,
     engine: &mut Engine,
     endpoints: &[Endpoint],
-    tell: Tell<'_>,
+    emit: Emit<'_>,
 ) -> Result<Option<Check>, Failure> {
-    if let Sight::AsClient(_) = sight {
+    if let Vantage::AsClient(_) = vantage {
         return Ok(None);
     }
-    let exposure = engine.exposure(tell).await?;
+    let exposure = engine.exposure(emit).await?;
     let ports = endpoints.iter().map(|endpoint| endpoint.port);
     let shut: Vec<_> = ports.filter(|port| !exposure.lets_in(*port)).collect();
     let seen = match shut.as_slice() {
-        [] => Ok(match sight {
-            Sight::Blocked { why } => format!("open on the host, and not looked at: {why}"),
+        [] => Ok(match vantage {
+            Vantage::Blocked { why } => format!("open on the host, and not looked at: {why}"),
             _ => "open on the host; what is on the way does not let this machine in".to_owned(),
         }),
         shut => {

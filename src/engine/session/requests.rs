@@ -1,4 +1,4 @@
-//! The daily requests, which need no plan: they come at any time and have one answer each.
+//! The requests that need no plan. They come at any time and have one answer each.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::engine::protocol::{
 use crate::engine::record::journal::{self, Journal};
 use crate::engine::record::lock::Lock;
 use crate::engine::run::restart::restart;
-use crate::event::{Check, RunOutcome, What};
+use crate::event::{Check, EventKind, RunOutcome};
 use crate::failure::{Exit, Failure};
 use crate::resource::exposure;
 use crate::spec::PartSpec;
@@ -29,7 +29,10 @@ const BATCH: usize = 1000;
 
 impl Session {
     /// Answers one.
-    pub(super) async fn daily(&mut self, request: Request) -> Result<Option<Reply>, Failure> {
+    pub(super) async fn answer_request(
+        &mut self,
+        request: Request,
+    ) -> Result<Option<Reply>, Failure> {
         match request {
             Request::History => Ok(Some(self.history()?)),
             Request::Restart(asked) => self.restart(&asked).await.map(Some),
@@ -73,7 +76,7 @@ impl Session {
         let mut logs = Logs::open(&self.host, request, self.drivers);
         let lines = logs.newest().await?;
         for message in std::mem::take(&mut logs.unread) {
-            self.teller.tell(What::Warning { message });
+            self.events.emit(EventKind::Warning { message });
         }
         let (rest, last) = lines.split_at(lines.len().saturating_sub(BATCH));
         for batch in rest.chunks(BATCH) {
@@ -81,8 +84,8 @@ impl Session {
         }
         self.reply(Reply::Log { lines: last.to_vec(), is_all: true });
         if request.follow {
-            let tell = |lines| self.reply(Reply::Log { lines, is_all: true });
-            logs.follow(&self.halted, tell).await?;
+            let emit = |lines| self.reply(Reply::Log { lines, is_all: true });
+            logs.follow(&self.halted, emit).await?;
         }
         Ok(None)
     }
@@ -116,7 +119,7 @@ impl Session {
         let dump = self.dump_of(part)?;
         dump.require_valid(&bytes)?;
         self.lock(run, Duration::from_secs(*patience_s)).await?;
-        self.end_cut_off_run().await?;
+        self.end_interrupted_run().await?;
         let journal = Journal::begin(&self.host, run, self.from())?;
         let case = Case { host: &self.host, part };
         let restored = dump.restore(&case, copied, &bytes).await;

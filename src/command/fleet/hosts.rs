@@ -25,24 +25,24 @@ const LAB_SETS: [&str; 2] = ["sites.site2.users={admin: homework}", "api.users={
 
 /// One host to work on.
 #[derive(Clone)]
-pub(super) struct Work {
-    pub(super) kinds: Kinds,
-    pub(super) target: Target,
-    pub(super) vars: Vars,
-    pub(super) warnings: Vec<String>,
+pub(in crate::command) struct Work {
+    pub(in crate::command) kinds: Kinds,
+    pub(in crate::command) target: Target,
+    pub(in crate::command) vars: Vars,
+    pub(in crate::command) warnings: Vec<String>,
     /// Where in the inventory the list of addresses of each site is written.
-    pub(super) allow_places: BTreeMap<String, String>,
+    pub(in crate::command) allow_places: BTreeMap<String, String>,
     /// What relative paths in the vars are relative to.
-    pub(super) folder: PathBuf,
+    pub(in crate::command) folder: PathBuf,
     /// All hosts of the inventory.
     fleet: Arc<Fleet>,
     inventory: Arc<Inventory>,
-    host: inventory::Host,
+    host: inventory::InventoryHost,
 }
 
 /// Whether a verb needs the passwords and the local files that the vars refer to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Needs {
+pub(in crate::command) enum Needs {
     /// They are looked up before any host is contacted.
     Everything,
     /// They are not looked up. The verb may ask for [`Work::complete`] when it needs them after all.
@@ -51,17 +51,17 @@ pub(super) enum Needs {
 
 impl Work {
     /// The parts of the host as far as they are known before it is contacted.
-    pub(super) fn parts(&self) -> Vec<PartSpec> {
+    pub(in crate::command) fn parts(&self) -> Vec<PartSpec> {
         self.parts_on(&Facts::unknown())
     }
 
     /// The parts of the host.
-    pub(super) fn parts_on(&self, facts: &Facts) -> Vec<PartSpec> {
+    pub(in crate::command) fn parts_on(&self, facts: &Facts) -> Vec<PartSpec> {
         self.kinds.parts(&self.view(&self.vars, facts))
     }
 
     /// What the host should have with these vars.
-    pub(super) fn stack(
+    pub(in crate::command) fn stack(
         &self,
         vars: &Vars,
         facts: &Facts,
@@ -76,7 +76,7 @@ impl Work {
     }
 
     /// The part of this name, where the host has it.
-    pub(super) fn part(&self, name: &str) -> Result<PartSpec, Failure> {
+    pub(in crate::command) fn part(&self, name: &str) -> Result<PartSpec, Failure> {
         let found = self.parts().into_iter().find(|part| part.name == name);
         found.ok_or_else(|| {
             Failure::usage(format!("`{}` has no part `{name}`", self.target.name))
@@ -86,19 +86,19 @@ impl Work {
     }
 
     /// Whether this build has a kind of part of this name, which the host may lack.
-    pub(super) fn knows_kind(&self, name: &str) -> bool {
+    pub(in crate::command) fn knows_kind(&self, name: &str) -> bool {
         self.kinds.names().any(|kind| kind == name)
     }
 
     /// The same work with everything looked up that its vars refer to.
-    pub(super) fn complete(&self) -> Result<Self, Failure> {
+    pub(in crate::command) fn complete(&self) -> Result<Self, Failure> {
         let (vars, _) = self.inventory.vars(&self.host)?;
         Ok(Self { vars, ..self.clone() })
     }
 }
 
 /// Refuses a verb about a part that none of the hosts has. Those that lack it are passed over.
-pub(super) fn require_part(works: &[Work], name: &str) -> Result<(), Failure> {
+pub(in crate::command) fn require_part(works: &[Work], name: &str) -> Result<(), Failure> {
     let mut found = works.iter().map(|work| work.part(name));
     let first = found.next();
     match first {
@@ -108,18 +108,18 @@ pub(super) fn require_part(works: &[Work], name: &str) -> Result<(), Failure> {
 }
 
 /// The hosts that the command line means; `tell` hears what the lab does.
-pub(super) fn find(
+pub(in crate::command) fn find(
     kinds: Kinds,
     args: &HostArgs,
     needs: Needs,
-    tell: impl Fn(&str) + Send + Sync + 'static,
+    emit: impl Fn(&str) + Send + Sync + 'static,
 ) -> Result<Vec<Work>> {
     let password = match args.ask_become_pass {
         true => Some(ask_password()?),
         false => None,
     };
     if args.lab {
-        return Ok(vec![lab_host(kinds, args, tell)?]);
+        return Ok(vec![lab_host(kinds, args, emit)?]);
     }
     let inventory = Arc::new(load(args.inventory.clone(), args.set.clone())?);
     let hosts = inventory.select(&args.host, args.limit.as_deref())?;
@@ -170,7 +170,7 @@ pub(super) fn find(
     Ok(works)
 }
 
-fn allow_places(host: &inventory::Host, vars: &Vars) -> BTreeMap<String, String> {
+fn allow_places(host: &inventory::InventoryHost, vars: &Vars) -> BTreeMap<String, String> {
     let place = |name: &String| Some((name.clone(), host.place(&["sites", name, "allow"])?));
     vars.sites.keys().filter_map(place).collect()
 }
@@ -183,12 +183,12 @@ fn load(path: Option<PathBuf>, sets: Vec<String>) -> Result<Inventory, Failure> 
 fn lab_host(
     kinds: Kinds,
     args: &HostArgs,
-    tell: impl Fn(&str) + Send + Sync + 'static,
+    emit: impl Fn(&str) + Send + Sync + 'static,
 ) -> Result<Work> {
-    let lab = Lab::open()?.telling(tell);
+    let lab = Lab::open()?.with_progress(emit);
     let name = LAB_HOST.to_owned();
     let release = lab::DEFAULT_RELEASE.to_owned();
-    let host = match lab.host(&name).filter(lab::Host::is_running) {
+    let host = match lab.host(&name).filter(lab::LabHost::is_running) {
         Some(host) => host,
         None => lab.up(&UpOptions { name, release, lifetime: Lifetime::Kept })?,
     };
@@ -250,6 +250,6 @@ fn ask_password() -> Result<Secret> {
 }
 
 /// The folder of a user's own templates, beside the inventory.
-pub(super) fn template_folder(folder: &Path) -> PathBuf {
+pub(in crate::command) fn template_folder(folder: &Path) -> PathBuf {
     folder.join("templates")
 }

@@ -17,21 +17,21 @@ const SUFFIX: &str = ".hwctl-backup";
 
 /// The second line.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Head {
+pub(in crate::command) struct Head {
     /// The host that it was made on, as the inventory names it.
-    pub(super) host: String,
+    pub(in crate::command) host: String,
     /// When, as RFC 3339 has it.
-    pub(super) made: String,
+    pub(in crate::command) made: String,
     /// By which version of hwctl.
-    pub(super) hwctl: String,
+    pub(in crate::command) hwctl: String,
     /// What follows.
     #[serde(flatten)]
-    pub(super) copied: Copied,
+    pub(in crate::command) copied: Copied,
 }
 
 /// The file of one host: `path` itself, or where there are several hosts, or it is a folder, one
 /// in it by the host's name.
-pub(super) fn path_of(path: &Path, host: &str, several: bool) -> PathBuf {
+pub(in crate::command) fn path_of(path: &Path, host: &str, several: bool) -> PathBuf {
     if several || path.is_dir() {
         return path.join(format!("{}{SUFFIX}", host.replace('/', "_")));
     }
@@ -39,7 +39,7 @@ pub(super) fn path_of(path: &Path, host: &str, several: bool) -> PathBuf {
 }
 
 /// Writes it whole or not at all; only its owner may read it.
-pub(super) fn write(path: &Path, head: &Head, bytes: &[u8]) -> Result<()> {
+pub(in crate::command) fn write(path: &Path, head: &Head, bytes: &[u8]) -> Result<()> {
     let shown = path.display();
     let folder = match path.parent() {
         Some(folder) if folder != Path::new("") => folder,
@@ -58,7 +58,7 @@ pub(super) fn write(path: &Path, head: &Head, bytes: &[u8]) -> Result<()> {
 }
 
 /// Reads it and compares its checksum.
-pub(super) fn read(path: &Path) -> Result<(Head, Vec<u8>), Failure> {
+pub(in crate::command) fn read(path: &Path) -> Result<(Head, Vec<u8>), Failure> {
     let shown = path.display();
     let refused = |why: String| {
         Failure::new(Exit::Usage, format!("cannot restore `{shown}`"))

@@ -4,18 +4,18 @@ use std::io::IsTerminal as _;
 
 use tokio::sync::Mutex;
 
-use super::fleet::{Ended, Show};
-use super::hosts::Work;
-use super::run::Run;
 use crate::cli::BackArgs;
+use crate::command::fleet::hosts::Work;
+use crate::command::fleet::{Ended, Show};
+use crate::command::run::Run;
 use crate::engine::protocol::Goal;
-use crate::event::{Outcome, What};
+use crate::event::{EventKind, Outcome};
 use crate::failure::{Exit, Failure};
-use crate::remote::{Engine, Tell};
+use crate::remote::{Emit, Engine};
 
 /// One way back, for all hosts.
 #[derive(Debug)]
-pub(super) struct Back {
+pub(in crate::command) struct Back {
     args: BackArgs,
     verb: &'static str,
     /// Held while one host's question is open.
@@ -24,7 +24,7 @@ pub(super) struct Back {
 
 impl Back {
     /// Refused where nobody can be asked.
-    pub(super) fn new(args: BackArgs, verb: &'static str) -> Result<Self, Failure> {
+    pub(in crate::command) fn new(args: BackArgs, verb: &'static str) -> Result<Self, Failure> {
         let can_ask = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
         if args.yes || args.check || (can_ask && !args.plan.json) {
             return Ok(Self { args, verb, asking: Mutex::new(()) });
@@ -37,43 +37,43 @@ impl Back {
     }
 
     /// How it is shown: the plan always with its before and after.
-    pub(super) fn show(&self) -> Show {
+    pub(in crate::command) fn show(&self) -> Show {
         Show { json: self.args.plan.json, diff: true, check: self.args.check }
     }
 
     /// Takes one host back.
-    pub(super) async fn on_host(
+    pub(in crate::command) async fn on_host(
         &self,
         work: &Work,
         goal: Goal,
-        tell: Tell<'_>,
+        emit: Emit<'_>,
     ) -> Result<Ended, Failure> {
-        let mut engine = Engine::start(&work.target, tell).await?;
+        let mut engine = Engine::start(&work.target, emit).await?;
         let run = Run::with(self.verb, goal, &self.args.plan).only_planned(self.args.check);
-        let planned = run.plan(&mut engine, tell).await?;
+        let planned = run.plan(&mut engine, emit).await?;
         let outcome = planned.outcome();
         if planned.is_due()
-            && !self.confirm(&work.target.name, planned.changes().len(), tell).await?
+            && !self.confirm(&work.target.name, planned.changes().len(), emit).await?
         {
             engine.hang_up().await;
             let message = "nothing was changed on the host, as you wished".to_owned();
-            tell(What::Step { message: message.clone(), fraction: None });
-            tell(What::Warning { message });
+            emit(EventKind::Step { message: message.clone(), fraction: None });
+            emit(EventKind::Warning { message });
             return Ok(Outcome::Interrupted.into());
         }
-        planned.carry_out(&mut engine, tell).await?;
+        planned.carry_out(&mut engine, emit).await?;
         engine.hang_up().await;
         Ok(outcome.into())
     }
 
     /// Asks whether to go on. An answer other than yes or no, such as none because nobody is at a
     /// terminal, is a failure.
-    async fn confirm(&self, host: &str, changes: usize, tell: Tell<'_>) -> Result<bool, Failure> {
+    async fn confirm(&self, host: &str, changes: usize, emit: Emit<'_>) -> Result<bool, Failure> {
         if self.args.yes {
             return Ok(true);
         }
         let _one_at_a_time = self.asking.lock().await;
-        tell(What::Asking);
+        emit(EventKind::Asking);
         let question = format!("{host}: make these {changes} changes? [y/N] ");
         let answer = tokio::task::spawn_blocking(move || {
             let terminal = console::Term::stderr();

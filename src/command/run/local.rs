@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::cert::RENEW;
-use super::on_host::this_host;
-use super::run::Run;
 use crate::client::{Expected, Pins};
+use crate::command::cert::RENEW;
+use crate::command::on_host::this_host;
+use crate::command::run::Run;
 use crate::engine::kept_parts;
 use crate::engine::protocol::Goal;
-use crate::event::{Outcome, What};
+use crate::event::{EventKind, Outcome};
 use crate::failure::{Exit, Failure};
 use crate::remote::Engine;
 use crate::report::print;
@@ -20,7 +20,7 @@ use crate::spec::{Endpoint, Pin, Question, Wanted, endpoints_of};
 const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Brings this host to `goal` as a run, and looks at what nginx serves before it is kept.
-pub(super) fn renew(goal: Goal) -> Result<Exit> {
+pub(in crate::command) fn renew(goal: Goal) -> Result<Exit> {
     if !rustix::process::geteuid().is_root() {
         return Err(Failure::usage("`--here` is for root on the host itself")
             .hint("leave it out to renew the certificates of the inventory's hosts")
@@ -32,7 +32,7 @@ pub(super) fn renew(goal: Goal) -> Result<Exit> {
 
 async fn run(goal: Goal) -> Result<Exit> {
     let endpoints = endpoints_of(&kept_parts(&this_host())?);
-    let mut engine = Engine::here(&tell).await?;
+    let mut engine = Engine::here(&emit).await?;
     let outcome = renewed(&mut engine, goal, &endpoints).await;
     engine.hang_up().await;
     print(match outcome? {
@@ -48,13 +48,13 @@ async fn renewed(
     endpoints: &[Endpoint],
 ) -> Result<Outcome, Failure> {
     let served = |_: &_, _: &_, pins| served(endpoints, pins);
-    let run = Run::new(RENEW, goal, PATIENCE).looked_at(&served, false).failing_with(
+    let run = Run::new(RENEW, goal, PATIENCE).checked_from_outside(&served, false).failing_with(
         "nginx does not serve the new certificate",
         "`journalctl -u nginx` has more; the old certificate is in its place again",
     );
-    let planned = run.plan(engine, &tell).await?;
+    let planned = run.plan(engine, &emit).await?;
     let outcome = planned.outcome();
-    planned.carry_out(engine, &tell).await?;
+    planned.carry_out(engine, &emit).await?;
     Ok(outcome)
 }
 
@@ -76,10 +76,10 @@ fn served(endpoints: &[Endpoint], pins: Option<Pins>) -> Expected {
 }
 
 /// Prints what happens, a line each.
-fn tell(what: What) {
+fn emit(what: EventKind) {
     match what {
-        What::Warning { message } | What::Step { message, .. } => print(&message),
-        What::Plan { changes } => {
+        EventKind::Warning { message } | EventKind::Step { message, .. } => print(&message),
+        EventKind::Plan { changes } => {
             for planned in changes {
                 print(&format!("{:?} {}", planned.change.action, planned.change.id));
             }

@@ -1,4 +1,4 @@
-//! The arguments of the daily verbs, which look at hosts and serve their data.
+//! The verbs of operation: how hosts are, their logs, their data, restarts.
 
 use std::path::PathBuf;
 

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::failure::Failure;
 
 /// `10m`, `2h`, `2026-11-24`, `2026-11-24 04:06`, or a time of RFC 3339; in seconds since 1970.
-pub(super) fn parse(text: &str) -> Result<i64, Failure> {
+pub(in crate::command) fn parse(text: &str) -> Result<i64, Failure> {
     let zone = std::fs::read("/etc/localtime").ok();
     let zone = zone.and_then(|bytes| TimeZone::tzif("local", &bytes).ok());
     let time = read(text.trim(), Timestamp::now(), &zone.unwrap_or(TimeZone::UTC));
