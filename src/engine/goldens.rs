@@ -208,3 +208,17 @@ fn has_all_of(new: &Value, old: &Value) -> bool {
         _ => new == old,
     }
 }
+
+#[test]
+fn certificates_are_found_without_the_rest_of_the_manifest() {
+    for goldens in all() {
+        let (_root, host) = host_with(&goldens);
+
+        let manifest = Manifest::load(&host).unwrap();
+        let certificates = Manifest::load_naming(&host, "Certificate").unwrap();
+
+        let found = |manifest| renewal::declared(manifest).unwrap();
+        assert_eq!(found(&certificates), found(&manifest), "{goldens}");
+        assert!(certificates.known().count() < manifest.known().count() / 2, "{goldens}");
+    }
+}

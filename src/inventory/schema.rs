@@ -47,11 +47,19 @@ const SHOWN: [&str; 22] = [
     "workers",
 ];
 
-/// Ports that a host's own services have, whatever the inventory says.
-const TAKEN_PORTS: [(u16, &str); 3] = [(22, "ssh"), (80, "nginx"), (443, "nginx")];
-
+/// The port that ssh has unless the host says otherwise.
+const SSH_PORT: u16 = 22;
 /// The ports that answer by default on a host that serves the web.
 const WEB_PORTS: [u16; 2] = [80, 443];
+
+/// Which of a host's own services has a port, whatever the inventory says.
+fn holder_of(port: u16) -> Option<&'static str> {
+    match port {
+        SSH_PORT => Some("ssh"),
+        port if WEB_PORTS.contains(&port) => Some("nginx"),
+        _ => None,
+    }
+}
 
 fn port_is_taken(node: &Node, port: u16, holder: &str) -> Problem {
     let message = format!("`redis.port` cannot be {port}: that port is {holder}'s");
@@ -280,9 +288,7 @@ impl<'a> Schema<'a> {
     /// A port for a service that has it to itself.
     fn own_port(&mut self, field: &Field) -> Option<u16> {
         let port = self.reader.number(field, 1..=65535)?;
-        let Some((_, holder)) = TAKEN_PORTS.iter().find(|(taken, _)| *taken == port) else {
-            return Some(port);
-        };
+        let Some(holder) = holder_of(port) else { return Some(port) };
         self.reader.problem(port_is_taken(field.node, port, holder));
         None
     }

@@ -94,6 +94,14 @@ pub struct Site {
     pub allow: Vec<Network>,
 }
 
+impl Site {
+    /// The path that clients ask for: that of a folder, with a slash at its end.
+    #[must_use]
+    pub fn url_path(&self) -> String {
+        format!("{}/", self.path.trim_end_matches('/'))
+    }
+}
+
 /// An address (`10.0.0.5`) or a network (`192.168.1.0/24`), shown as it was written.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]

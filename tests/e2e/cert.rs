@@ -1,15 +1,21 @@
 //! `hwctl cert`: the certificate is shown, made anew at once with its key, and by the host itself.
 
+use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use crate::host::{Provisioned, changes, failure, outcome, runs};
+use hwctl::resource::{Resource, decode, encode};
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteBuf;
 use serde_json::Value;
+
+use crate::host::{Provisioned, changes, failure, outcome, runs};
 
 crate::tests! {
     Lab: [
         a_certificate_is_shown_renewed_and_renews_itself,
         a_host_that_was_never_provisioned_has_no_certificate,
         a_renewal_follows_the_last_provision_though_it_changed_nothing,
+        a_risky_change_that_the_host_makes_alone_is_confirmed_by_itself,
     ],
 }
 
@@ -203,4 +209,41 @@ fn what_is_served_is_looked_at(host: &Provisioned) {
     assert!(failure(&events).contains("serves no certificate"), "{events:#?}");
     host.sh("systemctl start nginx");
     sha256(host);
+}
+
+/// A thing in the manifest.
+#[derive(Serialize, Deserialize)]
+struct Owned {
+    tag: String,
+    resource: Resource,
+    original: ByteBuf,
+    is_restored: bool,
+}
+
+/// sshd as something that reads the certificate: what it reads anew could lock the operator out.
+fn a_risky_change_that_the_host_makes_alone_is_confirmed_by_itself() {
+    let host = Provisioned::ready("trixie");
+    let manifest = host.host.root().join("var/lib/hwctl/manifest");
+    let mut elements: Vec<ByteBuf> = decode(&fs::read(&manifest).unwrap()).unwrap();
+    let mut things = elements.iter().filter_map(|element| decode::<Owned>(element).ok());
+    let is_nginx = |owned: &Owned| owned.resource.id().to_string() == "unit nginx.service";
+    let mut sshd = things.find(is_nginx).expect("the unit of nginx");
+    let Resource::Unit(unit) = &mut sshd.resource else { unreachable!("it is a unit") };
+    "ssh.service".clone_into(&mut unit.name);
+    unit.ports = Vec::new();
+    elements.push(ByteBuf::from(encode(&sshd).unwrap()));
+    fs::write(&manifest, encode(&elements).unwrap()).unwrap();
+    let read_at = || host.sh("systemctl show -P StateChangeTimestampMonotonic ssh.service");
+    let (before, certificate) = (read_at(), host.sh("sha256sum /etc/nginx/ssl/homework.crt"));
+
+    let told =
+        host.sh("$(readlink -f /usr/local/bin/check-flask) cert renew --here 2>&1; echo exit $?");
+
+    assert!(told.ends_with("exit 0"), "{told}");
+    assert_ne!(host.sh("sha256sum /etc/nginx/ssl/homework.crt"), certificate);
+    assert_ne!(read_at(), before, "sshd has read it");
+    let timers = host.sh("systemctl list-units --all --plain --no-legend 'hwctl-*'");
+    assert!(!timers.contains("revert"), "nothing waits to take it back: {timers}");
+    let (_, events) = host.hwctl("history", &[]);
+    assert_eq!(runs(&events)[0].1, "kept", "{events:#?}");
 }

@@ -47,6 +47,7 @@ mod roles;
 mod safety;
 mod schema;
 mod secrets;
+mod ssh_keys;
 mod takeover;
 mod trees;
 mod way_on;
@@ -67,6 +68,7 @@ const TESTS: &[&[harness::Case]] = &[
     nginx_of_others::TESTS,
     history::TESTS,
     schema::TESTS,
+    ssh_keys::TESTS,
     provision::TESTS,
     nginx::TESTS,
     outlive::TESTS,

@@ -2,7 +2,7 @@
 
 use crate::client::{Expected, Pins, url_host};
 use crate::command::fleet::hosts::Work;
-use crate::inventory::{Protocol, Vars};
+use crate::inventory::{Protocol, Site, Vars};
 use crate::resource::{Exposure, Facts};
 use crate::spec::{PartSpec, endpoints_of};
 
@@ -10,10 +10,6 @@ use crate::spec::{PartSpec, endpoints_of};
 /// unless it is declared.
 const PRIVATE_PORTS: [u16; 16] =
     [21, 25, 111, 2375, 2376, 3000, 3306, 5000, 5432, 6379, 8000, 8080, 8443, 9090, 9100, 11211];
-
-fn with_slash(path: &str) -> String {
-    if path.ends_with('/') { path.to_owned() } else { format!("{path}/") }
-}
 
 /// Where the host serves: its sites, and the API's description.
 pub(in crate::command) fn urls(address: &str, work: &Work) -> Vec<String> {
@@ -24,7 +20,7 @@ pub(in crate::command) fn urls(address: &str, work: &Work) -> Vec<String> {
 }
 
 fn urls_of(address: &str, vars: &Vars) -> Vec<String> {
-    let paths = vars.sites.values().map(|site| with_slash(&site.path));
+    let paths = vars.sites.values().map(Site::url_path);
     let host = url_host(address);
     paths.chain(["/flask/swagger/".to_owned()]).map(|p| format!("https://{host}{p}")).collect()
 }

@@ -72,7 +72,7 @@ pub(in crate::engine) async fn gather(
 
 /// What the certificates remember. A manifest that cannot be read is reported by the plan.
 fn known_by(host: &Host) -> Vec<String> {
-    let manifest = Manifest::load(host).unwrap_or_default();
+    let manifest = Manifest::load_naming(host, "Certificate").unwrap_or_default();
     let mut names = Vec::new();
     for (_, certificate) in renewal::declared(&manifest).unwrap_or_default() {
         let new = certificate.known_by.into_iter().filter(|name| !names.contains(name));

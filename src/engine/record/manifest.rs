@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use serde_bytes::ByteBuf;
 
@@ -39,7 +40,13 @@ pub(in crate::engine) struct Owned {
 impl Manifest {
     /// Reads it, with what a run has made that has not ended.
     pub(in crate::engine) fn load(host: &Host) -> Result<Self> {
-        let mut manifest = Self::read(host)?;
+        Self::load_naming(host, "")
+    }
+
+    /// The same, of those things alone in whose encoding a word occurs, such as the name of a kind. The
+    /// others are not decoded: a host with thousands of pages has as many things.
+    pub(in crate::engine) fn load_naming(host: &Host, word: &str) -> Result<Self> {
+        let mut manifest = Self::read_naming(host, word)?;
         if let Some(run) = journal::open_run(host) {
             manifest.take_in(&journal::known_entries(host, &run)?, false);
         }
@@ -48,6 +55,10 @@ impl Manifest {
 
     /// Reads it as it was written last.
     pub(in crate::engine) fn read(host: &Host) -> Result<Self> {
+        Self::read_naming(host, "")
+    }
+
+    fn read_naming(host: &Host, word: &str) -> Result<Self> {
         let path = path(host);
         let written: Vec<ByteBuf> = match fs::read(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
@@ -60,7 +71,8 @@ impl Manifest {
             }
         };
         let mut manifest = Self::default();
-        for bytes in written {
+        let word = memmem::Finder::new(word);
+        for bytes in written.into_iter().filter(|bytes| word.find(bytes).is_some()) {
             if let Ok(owned) = decode(&bytes) {
                 manifest.owned.push(owned);
             } else if let Ok(format) = decode::<Format>(&bytes) {

@@ -93,22 +93,20 @@ fn check_home(home: &Path) -> Result<()> {
 
 fn describe(offered: &Contributions, spec: &mut PartSpec) {
     spec.requires = vec!["redis".to_owned()];
-    spec.probes = vec![
-        Probe::unit(SOCKET),
-        Probe::unit(SERVICE),
-        page("/flask/api/ping"),
-        Probe { name: "socket of the API".to_owned(), group: Group::Host, kind: ProbeKind::Driver },
-    ];
-    spec.questions = vec![
-        question("/flask/api/ping", 200, Some("{\"status\":\"ok\"}")),
-        question("/flask/api/count", 401, None),
-        question("/flask/swagger/", 200, None),
-    ];
     // Without its database the API runs, and says that it is not healthy.
-    if offered.has_database {
-        spec.probes.insert(3, page("/flask/api/health"));
-        spec.questions.insert(1, question("/flask/api/health", 200, None));
-    }
+    let health = offered.has_database.then_some("/flask/api/health");
+    let socket =
+        Probe { name: "socket of the API".to_owned(), group: Group::Host, kind: ProbeKind::Driver };
+    spec.probes = [Probe::unit(SOCKET), Probe::unit(SERVICE), page("/flask/api/ping")]
+        .into_iter()
+        .chain(health.map(page))
+        .chain([socket])
+        .collect();
+    spec.questions = [question("/flask/api/ping", 200, Some("{\"status\":\"ok\"}"))]
+        .into_iter()
+        .chain(health.map(|path| question(path, 200, None)))
+        .chain([question("/flask/api/count", 401, None), question("/flask/swagger/", 200, None)])
+        .collect();
     let restart = |name: &str, label: &str, method, in_all| Restart {
         name: name.to_owned(),
         label: label.to_owned(),

@@ -80,9 +80,8 @@ fn question(site: &Site, facts: &Facts) -> Question {
         Some(false) => vec![403],
         None => vec![let_in, 403],
     };
-    let path = if site.path.ends_with('/') { site.path.clone() } else { format!("{}/", site.path) };
     let wanted = Wanted::Page { statuses, holds: None, is_listed: !site.allow.is_empty() };
-    Question { endpoint: HTTPS.to_owned(), path, wanted }
+    Question { endpoint: HTTPS.to_owned(), path: site.url_path(), wanted }
 }
 
 /// Refuses a site whose pages would lie among the system's files.
