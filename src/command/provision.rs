@@ -121,7 +121,7 @@ impl Job for Provision {
         let serves = scope.has("nginx");
         let host = engine.route.host.clone();
         let outside = |facts: &_, exposure: &_, pins: Option<_>| {
-            // nginx serves a new certificate once its own part tells it so.
+            // nginx serves a new certificate once its own part is provisioned.
             let pins = pins.filter(|_| serves);
             let mut expected = expected(&host, work, facts, exposure, pins);
             if !opens_ports {

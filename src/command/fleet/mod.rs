@@ -196,7 +196,7 @@ async fn on_all(
     Ok(exit)
 }
 
-/// Tells each warning once, with the host's name when it is about one host of several.
+/// Prints each warning once, with the host's name when it is about one host of several.
 fn warn(works: &[Work], sink: &dyn Sink) {
     let mut told = HashSet::new();
     for warning in works.iter().flat_map(|work| &work.warnings) {

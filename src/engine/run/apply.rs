@@ -19,7 +19,7 @@ use crate::engine::run::rehearsal::Outside;
 use crate::event::EventKind;
 use crate::resource::{Action, Advise, Back, Change, Detail, Host, Resource, Saved};
 
-/// Tells the operator's side what happens.
+/// Sends events to the operator's side.
 pub(in crate::engine) struct EventSender(pub(in crate::engine) UnboundedSender<Reply>);
 
 impl EventSender {
