@@ -1,6 +1,7 @@
 //! Kinds of parts that hwctl itself has not: what they offer, share and see, and what is refused.
 
-use super::tests::{debian_13, message, names, text, vars};
+use super::role_tests::names;
+use super::tests::{debian_13, message, text, vars};
 use super::*;
 use crate::inventory::{Fleet, Sources, Vars, load};
 use crate::resource::{Blob, Declared, Directory, Facts, Owner, decode, encode};

@@ -233,4 +233,6 @@ fn refuse_namesakes(
 #[cfg(test)]
 mod kind_tests;
 #[cfg(test)]
+mod role_tests;
+#[cfg(test)]
 mod tests;
