@@ -391,12 +391,8 @@ impl Engine {
     }
 
     pub(super) fn nonsense(&self, reply: &Reply) -> Failure {
+        let what = format!("the engine on {} gives a wrong answer", self.transport.host());
         // Only the kind of the reply: its content may be long.
-        let kind = format!("{:?}", std::mem::discriminant(reply));
-        Failure::new(
-            Exit::Failed,
-            format!("the engine on {} gives a wrong answer", self.transport.host()),
-        )
-        .why(kind)
+        Failure::new(Exit::Failed, what).why(format!("{:?}", std::mem::discriminant(reply)))
     }
 }

@@ -155,8 +155,13 @@ pub(in crate::command) fn find(
         let warnings = inventory.warnings().iter().chain(&warnings);
         let warnings = warnings.map(ToString::to_string).collect();
         let folder = inventory.folder().to_owned();
-        // What is wrong with a host that is worked on is told first, all of it.
-        let (inventory, fleet) = (Arc::clone(&inventory), fleet.clone()?);
+        // What is wrong with a host that is worked on is reported first, all of it. A verb that makes nothing of
+        // the peers goes on without them.
+        let fleet = match needs {
+            Needs::Everything => fleet.clone()?,
+            Needs::NoLookup => fleet.clone().unwrap_or_default(),
+        };
+        let inventory = Arc::clone(&inventory);
         works.push(Work { kinds, target, vars, warnings, folder, fleet, inventory, host });
     }
     Ok(works)
