@@ -210,8 +210,8 @@ fn not_allowed(
 ) -> Finding {
     let us = client.map_or("your address".to_owned(), |client| client.to_string());
     let allowed: Vec<_> = site.allow.iter().map(Network::as_str).collect();
-    let place = work.allow_places.get(name);
-    let written = place.map(|place| format!(" ({place})")).unwrap_or_default();
+    let place = work.place(&["sites", name, "allow"]);
+    let written = place.as_ref().map(|place| format!(" ({place})")).unwrap_or_default();
     let next = match place {
         Some(place) => {
             format!("add `{us}` to the list at {place}, then `hwctl provision --only nginx`")

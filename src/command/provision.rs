@@ -24,8 +24,8 @@ use crate::remote::{Emit, Engine};
 use crate::resource::{Blob, Facts};
 use crate::spec::Scope;
 
-/// The parts of the stack that open and close ports; after others they are not knocked at.
-const PORT_TAGS: [&str; 4] = ["packages", "firewall", "redis", "api"];
+/// Parts that neither open nor close a port: after a run of these alone no port is knocked at.
+const WITHOUT_PORTS: [&str; 4] = ["tls", "sites", "nginx", "host"];
 
 /// Runs `hwctl provision`.
 pub fn run(kinds: Kinds, args: ProvisionArgs) -> Result<Exit> {
@@ -114,7 +114,10 @@ impl Job for Provision {
         let mut made = make_stack(work, &engine, &templates)?;
         made.skip(&args.parts.skip);
         let is_part = *scope != Scope::All;
-        let opens_ports = PORT_TAGS.iter().any(|part| scope.has(part));
+        let opens_ports = match scope {
+            Scope::Only(parts) => parts.iter().any(|part| !WITHOUT_PORTS.contains(&part.as_str())),
+            Scope::All | Scope::Except(_) => true,
+        };
         let serves = scope.has("nginx");
         let host = engine.route.host.clone();
         let outside = |facts: &_, exposure: &_, pins: Option<_>| {
@@ -187,12 +190,6 @@ pub(super) fn make_stack(
     engine: &Engine,
     templates: &Templates,
 ) -> Result<Stack, Failure> {
-    let port = work.vars.redis.port;
-    if engine.facts.ssh_ports.contains(&port) {
-        let what = format!("`redis.port` cannot be {port}: sshd listens there");
-        let hint = "choose a free port, such as 6379";
-        return Err(Failure::usage(what).not_done("nothing was changed on the host").hint(hint));
-    }
     stack_of(work, &work.vars, &engine.facts, (&engine.route.host, &engine.binary), templates)
 }
 

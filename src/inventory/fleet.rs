@@ -42,10 +42,51 @@ impl Inventory {
         let root = Node::new(value, defaults.place.clone());
         let mut schema = Schema::new(&self.passwords, &self.folder, Lookup::Never);
         let roles = schema.roles_of(&root);
-        roles.ok_or_else(|| place::failure(schema.reader.problems))
+        roles
+            .ok_or_else(|| place::failure(schema.reader.problems).not_done("no host was contacted"))
     }
 }
 
+/// The entries that say what a host is for.
 fn roles_in(entries: &[Entry]) -> Vec<Entry> {
     entries.iter().filter(|entry| entry.key == schema::ROLES).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Sources, load};
+    use super::*;
+
+    fn fleet(text: &str) -> Result<Fleet, Failure> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("inventory.yaml");
+        std::fs::write(&path, text).unwrap();
+        load(&Sources { path: Some(path), sets: Vec::new() })?.fleet()
+    }
+
+    #[test]
+    fn peers_have_the_roles_of_their_groups_and_their_own() {
+        let text = "all:\n  vars: { roles: [redis] }\n  hosts:\n    a:\n    b: { ansible_host: 192.0.2.7, roles: [web] }\n";
+
+        let fleet = fleet(text).unwrap();
+
+        let peer = |name: &str, address: &str, role| Peer {
+            name: name.to_owned(),
+            address: address.to_owned(),
+            roles: vec![role],
+        };
+        let expected = [peer("a", "a", Role::Redis), peer("b", "192.0.2.7", Role::Web)];
+        assert_eq!(fleet.hosts, expected);
+    }
+
+    #[test]
+    fn roles_of_any_host_have_to_make_sense() {
+        let failure = fleet("all:\n  hosts:\n    a:\n    b: { roles: [wbe] }\n").unwrap_err();
+
+        assert!(
+            failure.what.contains("inventory.yaml:4:") && failure.what.contains("`roles[0]`"),
+            "{failure:?}"
+        );
+        assert_eq!(failure.not_done.as_deref(), Some("no host was contacted"));
+    }
 }

@@ -4,7 +4,7 @@ use super::tests::{debian_13, message, names, text, vars};
 use super::*;
 use crate::inventory::{Fleet, Sources, Vars, load};
 use crate::resource::{Blob, Declared, Directory, Facts, Owner, decode, encode};
-use crate::spec::Scope;
+use crate::spec::{LogSource, Restart, RestartMethod, Scope};
 
 /// A kind that has two parts, each with a folder and an application of its own.
 const SHOPS: PartKind = PartKind {
@@ -104,12 +104,36 @@ fn an_application_is_led_to_where_its_route_says() {
 }
 
 #[test]
-fn two_parts_of_one_name_are_refused() {
-    let kind = PartKind { parts: Parts::Named(|_| vec!["api".to_owned()]), ..PROBE };
+fn two_parts_or_restarts_of_one_name_are_refused() {
+    let part = PartKind { parts: Parts::Named(|_| vec!["api".to_owned()]), ..PROBE };
+    let restart = PartKind {
+        describe: |_, _, spec| {
+            spec.restarts = vec![Restart {
+                name: "nginx".to_owned(),
+                label: "nginx".to_owned(),
+                method: RestartMethod::Driver,
+                in_all: true,
+                log: LogSource::Unit("nginx.service".to_owned()),
+            }];
+        },
+        ..PROBE
+    };
 
-    let message = message(made(kind, &[Role::Web]));
+    for (kind, problem) in [
+        (
+            part,
+            "two parts are called `api`, one is of the kind `api`, the other one of the kind `probe`",
+        ),
+        (
+            restart,
+            "two restarts are called `nginx`, one is of the part `nginx`, the other one of the part `probe`",
+        ),
+    ] {
+        let message = message(made(kind, &[Role::Web]));
 
-    assert!(message.contains("two parts are called `api`"), "{message}");
+        let problem: Vec<_> = problem.splitn(2, ", ").collect();
+        assert!(problem.iter().all(|text| message.contains(text)), "{message}");
+    }
 }
 
 #[test]
@@ -147,6 +171,18 @@ fn two_parts_on_one_port_are_refused_with_their_places() {
         "{message}"
     );
     assert!(message.contains("the part `probe`"), "{message}");
+}
+
+#[test]
+fn a_part_on_a_port_of_sshd_is_refused() {
+    let kind = PartKind { contribute: |_, offered| offered.add_port(22, None), ..PROBE };
+
+    let message = message(made(kind, &[Role::Redis]));
+
+    assert!(
+        message.contains("the part `probe` cannot have port 22: sshd listens there"),
+        "{message}"
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! The kinds of parts that a host can have: a folder and a line in [`BUILTIN`] each.
+//! The kinds of parts that a host can have: a folder and a line in [`BUILTIN`] each, and those that another program
+//! adds.
 //!
 //! A kind has two halves. The operator's half makes resources and a spec from vars and facts. The host's half,
 //! below `host`, is a driver, which the engine finds by its name.
@@ -13,7 +14,7 @@ mod sites;
 mod tls;
 mod upkeep;
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
@@ -21,7 +22,7 @@ use anyhow::Result;
 use crate::engine::{Driver, Drivers};
 use crate::failure::Failure;
 use crate::inventory::Role;
-use crate::spec::PartSpec;
+use crate::spec::{PartSpec, Restart};
 
 pub use api::{API_LINK, JWT_KEY};
 pub use build::{
@@ -65,15 +66,13 @@ pub enum Parts {
 impl PartKind {
     /// The names of its parts on a host.
     fn names(&self, view: &HostView<'_>) -> Vec<String> {
+        let is_brought =
+            self.roles.is_empty() || self.roles.iter().any(|role| view.vars.roles.contains(role));
         match self.parts {
-            _ if !self.is_brought_by(&view.vars.roles) => Vec::new(),
+            _ if !is_brought => Vec::new(),
             Parts::One => vec![self.name.to_owned()],
             Parts::Named(names) => names(view),
         }
-    }
-
-    fn is_brought_by(&self, roles: &[Role]) -> bool {
-        self.roles.is_empty() || self.roles.iter().any(|role| roles.contains(role))
     }
 }
 
@@ -144,10 +143,19 @@ impl Kinds {
     ) -> Result<Stack> {
         let mut offered = self.offered(view);
         offered.require_apart()?;
+        offered.require_apart_from_ssh(&view.facts.ssh_ports)?;
         self.require_takers(view, &offered)?;
         offered.names = tls::names(view.vars, view.facts, context.address)?;
+        let kinds =
+            self.parts_of(view).map(|(kind, part)| (part, format!("the kind `{}`", kind.name)));
+        refuse_namesakes("parts", kinds)?;
         let parts = self.described(view, &offered);
-        refuse_namesakes(&parts)?;
+        let restarts = parts.iter().flat_map(|part| {
+            let named =
+                |restart: &Restart| (restart.name.clone(), format!("the part `{}`", part.name));
+            part.restarts.iter().map(named)
+        });
+        refuse_namesakes("restarts", restarts)?;
         let made = Stack::of(parts, &offered);
         let HostView { vars, facts, fleet, .. } = *view;
         let part = String::new();
@@ -178,20 +186,19 @@ impl Kinds {
 
     /// Refuses what a part offers on a host where no part takes it.
     fn require_takers(self, view: &HostView<'_>, offered: &Contributions) -> Result<(), Failure> {
-        let on_host = self.0.iter().filter(|kind| kind.is_brought_by(&view.vars.roles));
-        let takers: Vec<Slot> = on_host.flat_map(|kind| kind.takes).copied().collect();
-        let Some((what, slot)) = offered.untaken(&takers) else { return Ok(()) };
-        let taker = self.0.iter().find(|kind| kind.takes.contains(&slot));
-        let place = view.place(&["roles"]).map(|place| format!(" ({place})")).unwrap_or_default();
+        let taken: Vec<Slot> =
+            self.parts_of(view).flat_map(|(kind, _)| kind.takes).copied().collect();
+        let Some((what, slot)) = offered.untaken(&taken) else { return Ok(()) };
         let failure = Failure::usage(format!("{what}, and no part of the host takes it"))
             .not_done("nothing was changed");
-        let Some(taker) = taker else { return Err(failure) };
-        let roles: Vec<_> = taker.roles.iter().map(|role| format!("`{}`", role.name())).collect();
-        Err(failure.hint(format!(
-            "`{}` would: it comes with {} in `roles`{place}",
-            taker.name,
-            roles.join(" or ")
-        )))
+        let taker = self.0.iter().find(|kind| kind.takes.contains(&slot));
+        let Some((name, role)) = taker.and_then(|kind| Some((kind.name, kind.roles.first()?)))
+        else {
+            return Err(failure);
+        };
+        let role = role.name();
+        let place = view.place(&["roles"]).map(|place| format!(" ({place})")).unwrap_or_default();
+        Err(failure.hint(format!("`{name}` would: it comes with `{role}` in `roles`{place}")))
     }
 
     fn described(self, view: &HostView<'_>, offered: &Contributions) -> Vec<PartSpec> {
@@ -205,12 +212,22 @@ impl Kinds {
     }
 }
 
-/// Two parts of one name could not be told apart on the host.
-fn refuse_namesakes(parts: &[PartSpec]) -> Result<(), Failure> {
-    let mut seen = HashSet::new();
-    let Some(second) = parts.iter().find(|part| !seen.insert(&part.name)) else { return Ok(()) };
-    Err(Failure::usage(format!("two parts are called `{}`", second.name))
-        .hint("give one of them another name"))
+/// Refuses two things of one name, which nobody could tell apart; each comes with whose it is.
+fn refuse_namesakes(
+    what: &str,
+    named: impl Iterator<Item = (String, String)>,
+) -> Result<(), Failure> {
+    let mut owners = BTreeMap::new();
+    for (name, owner) in named {
+        if let Some(first) = owners.get(&name) {
+            return Err(Failure::usage(format!("two {what} are called `{name}`"))
+                .why(format!("one is of {first}, the other one of {owner}"))
+                .not_done("nothing was changed")
+                .hint("give one of them another name"));
+        }
+        owners.insert(name, owner);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -172,6 +172,14 @@ pub struct Probe {
     pub kind: ProbeKind,
 }
 
+impl Probe {
+    /// Whether a unit of systemd is active.
+    #[must_use]
+    pub fn unit(name: &str) -> Self {
+        Self { name: name.to_owned(), group: Group::Service, kind: ProbeKind::Unit }
+    }
+}
+
 /// The groups in which checks are listed, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Group {

@@ -23,6 +23,7 @@ mod doctor;
 mod faults;
 mod fleet;
 mod given_back;
+mod greeter;
 mod handbook;
 mod history;
 mod hostile;
@@ -63,6 +64,7 @@ const TESTS: &[&[harness::Case]] = &[
     handbook::TESTS,
     trees::TESTS,
     given_back::TESTS,
+    greeter::TESTS,
     nginx_of_others::TESTS,
     history::TESTS,
     schema::TESTS,

@@ -1,6 +1,5 @@
 //! From the command line to hosts: the inventory, the lab, and how each is reached.
 
-use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -30,8 +29,6 @@ pub(in crate::command) struct Work {
     pub(in crate::command) target: Target,
     pub(in crate::command) vars: Vars,
     pub(in crate::command) warnings: Vec<String>,
-    /// Where in the inventory the list of addresses of each site is written.
-    pub(in crate::command) allow_places: BTreeMap<String, String>,
     /// What relative paths in the vars are relative to.
     pub(in crate::command) folder: PathBuf,
     /// All hosts of the inventory.
@@ -69,6 +66,11 @@ impl Work {
         templates: &Templates,
     ) -> Result<Stack> {
         self.kinds.stack(&self.view(vars, facts), context, templates)
+    }
+
+    /// Where the variable at a path of keys is written. None where only the defaults have it.
+    pub(in crate::command) fn place(&self, path: &[&str]) -> Option<String> {
+        self.host.place(path)
     }
 
     fn view<'a>(&'a self, vars: &'a Vars, facts: &'a Facts) -> HostView<'a> {
@@ -128,7 +130,7 @@ pub(in crate::command) fn find(
             .hint("name one with `--host ADDRESS`, or list hosts in `inventory.yaml`")
             .into());
     }
-    let fleet = Arc::new(inventory.fleet()?);
+    let fleet = inventory.fleet().map(Arc::new);
     let mut works = Vec::new();
     for host in hosts {
         host.require_reachable()?;
@@ -136,7 +138,6 @@ pub(in crate::command) fn find(
             Needs::Everything => inventory.vars(&host)?,
             Needs::NoLookup => (inventory.vars_without_lookup(&host)?, Vec::new()),
         };
-        let allow_places = allow_places(&host, &vars);
         let target = Target {
             name: host.name.clone(),
             address: host.address.clone(),
@@ -154,25 +155,11 @@ pub(in crate::command) fn find(
         let warnings = inventory.warnings().iter().chain(&warnings);
         let warnings = warnings.map(ToString::to_string).collect();
         let folder = inventory.folder().to_owned();
-        let (inventory, fleet) = (Arc::clone(&inventory), Arc::clone(&fleet));
-        works.push(Work {
-            kinds,
-            target,
-            vars,
-            warnings,
-            allow_places,
-            folder,
-            fleet,
-            inventory,
-            host,
-        });
+        // What is wrong with a host that is worked on is told first, all of it.
+        let (inventory, fleet) = (Arc::clone(&inventory), fleet.clone()?);
+        works.push(Work { kinds, target, vars, warnings, folder, fleet, inventory, host });
     }
     Ok(works)
-}
-
-fn allow_places(host: &inventory::InventoryHost, vars: &Vars) -> BTreeMap<String, String> {
-    let place = |name: &String| Some((name.clone(), host.place(&["sites", name, "allow"])?));
-    vars.sites.keys().filter_map(place).collect()
 }
 
 fn load(path: Option<PathBuf>, sets: Vec<String>) -> Result<Inventory, Failure> {
@@ -219,20 +206,9 @@ fn lab_host(
         persist: persist(args),
     };
     let folder = inventory.folder().to_owned();
-    let allow_places = allow_places(&known, &vars);
     let fleet = Arc::new(inventory.fleet()?);
     let inventory = Arc::new(inventory);
-    Ok(Work {
-        kinds,
-        target,
-        vars,
-        warnings: Vec::new(),
-        allow_places,
-        folder,
-        fleet,
-        inventory,
-        host: known,
-    })
+    Ok(Work { kinds, target, vars, warnings: Vec::new(), folder, fleet, inventory, host: known })
 }
 
 /// For how many seconds connections are kept.

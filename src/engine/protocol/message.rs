@@ -44,7 +44,7 @@ pub enum Request {
         /// Why, for the journal.
         why: String,
     },
-    /// The operator's side is still there; sent every [`HEARTBEAT`], not answered.
+    /// The operator's side is still there; sent every [`super::HEARTBEAT`], not answered.
     Alive,
     /// End after the change in hand; needs no turn and has no answer of its own.
     Stop,
@@ -110,7 +110,7 @@ pub struct PlanRequest {
     /// Leave the host as a failure left it instead of undoing the run.
     pub keep_on_failure: bool,
     /// How long a change that could lock the operator out waits for a new login, in seconds,
-    /// before it is taken back. See [`CONFIRM_TIMEOUT_S`].
+    /// before it is taken back. See [`super::CONFIRM_TIMEOUT_S`].
     pub confirm_timeout_s: u64,
     /// How clients reach the host and recognize it: [`Reply::Applied`] has the certificates.
     pub endpoints: Vec<Endpoint>,
@@ -305,7 +305,7 @@ pub enum Reply {
     },
     /// The copy is whole.
     Copied(Copied),
-    /// The engine is still there; sent after each [`HEARTBEAT`] without another reply.
+    /// The engine is still there; sent after each [`super::HEARTBEAT`] without another reply.
     Alive,
 }
 

@@ -93,13 +93,11 @@ fn check_home(home: &Path) -> Result<()> {
 
 fn describe(offered: &Contributions, spec: &mut PartSpec) {
     spec.requires = vec!["redis".to_owned()];
-    let unit =
-        |name: &str| Probe { name: name.to_owned(), group: Group::Service, kind: ProbeKind::Unit };
     // Without its database the API runs, and says that it is not healthy.
     let health = offered.has_database.then_some("/flask/api/health");
     let socket =
         Probe { name: "socket of the API".to_owned(), group: Group::Host, kind: ProbeKind::Driver };
-    spec.probes = [unit(SOCKET), unit(SERVICE), page("/flask/api/ping")]
+    spec.probes = [Probe::unit(SOCKET), Probe::unit(SERVICE), page("/flask/api/ping")]
         .into_iter()
         .chain(health.map(page))
         .chain([socket])

@@ -28,10 +28,19 @@ impl Contributions {
         )
     }
 
-    /// The first contribution that no part takes which can do what `takers` says: what it is, and the slot that
-    /// it needs.
-    pub(crate) fn untaken(&self, takers: &[Slot]) -> Option<(String, Slot)> {
-        let is_missing = |slot: Slot| !takers.contains(&slot);
+    /// Refuses a part on a port of sshd.
+    pub(crate) fn require_apart_from_ssh(&self, ssh_ports: &[u16]) -> Result<(), Failure> {
+        let mut taken = self.ports.iter().filter(|offer| ssh_ports.contains(&offer.value));
+        let Some(offer) = taken.next() else { return Ok(()) };
+        let problem = format!("cannot have port {}: sshd listens there", offer.value);
+        Err(Failure::usage(format!("{} {problem}", offer.source()))
+            .not_done("nothing was changed on the host")
+            .hint("give it a free port in the inventory"))
+    }
+
+    /// The first contribution for a slot that is not among `taken`: what it is, and the slot.
+    pub(crate) fn untaken(&self, taken: &[Slot]) -> Option<(String, Slot)> {
+        let is_missing = |slot: Slot| !taken.contains(&slot);
         let route = self.routes.first().filter(|_| is_missing(Slot::Routes));
         if let Some(offer) = route {
             let what = format!("{} offers the route `{}`", offer.source(), offer.value.path);

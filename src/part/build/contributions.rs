@@ -42,14 +42,14 @@ pub struct Contributions {
     pub(crate) has_database: bool,
 }
 
-/// What a kind of part can do with the contributions of others. One that nobody takes is an error.
+/// What can be done with a contribution. One for a slot that no part of the host takes is an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Slot {
-    /// It installs packages.
+    /// Packages are installed.
     Packages,
-    /// It serves routes to clients.
+    /// Routes are served to clients.
     Routes,
-    /// It shows certificates to clients.
+    /// Certificates are shown to clients.
     Certificates,
 }
 

@@ -122,7 +122,7 @@ fn describe(offered: &Contributions, spec: &mut PartSpec) {
         log: LogSource::Unit("nginx.service".to_owned()),
     }];
     spec.probes = vec![
-        Probe { name: "nginx.service".to_owned(), group: Group::Service, kind: ProbeKind::Unit },
+        Probe::unit("nginx.service"),
         Probe {
             name: "nginx configuration".to_owned(),
             group: Group::Configuration,

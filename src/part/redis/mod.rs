@@ -77,7 +77,7 @@ fn describe(spec: &mut PartSpec, vars: &Vars) {
     }
     let container = vars.redis.container.clone();
     spec.probes = vec![
-        Probe { name: "docker.service".to_owned(), group: Group::Service, kind: ProbeKind::Unit },
+        Probe::unit("docker.service"),
         Probe {
             name: format!("container {container}"),
             group: Group::Service,

@@ -1,0 +1,82 @@
+//! The greeter: a small service that answers `/greeter/` with the text of a file.
+
+use hwctl::inventory::Role;
+use hwctl::part::{
+    Builder, Contributions, HostView, PartKind, Parts, Route, RouteTarget, Upstream, page, question,
+};
+use hwctl::resource::{Content, File, Id, OnChange, Owner, Unit};
+use hwctl::spec::{Log, LogFormat, LogSource, PartSpec, Probe, Restart, RestartMethod};
+
+pub(crate) const KIND: PartKind = PartKind {
+    name: "greeter",
+    roles: &[Role::Web],
+    parts: Parts::One,
+    takes: &[],
+    driver: None,
+    contribute,
+    describe,
+    declare: |_, builder| {
+        declare(builder);
+        Ok(())
+    },
+};
+
+const SOCKET: &str = "greeter.socket";
+const SERVICE: &str = "greeter.service";
+const FOLDER: &str = "/usr/local/lib/greeter";
+
+/// nginx gets the route, and needs to know no more of the greeter.
+fn contribute(_: &HostView<'_>, offered: &mut Contributions) {
+    let target = RouteTarget::Application(Upstream::at("unix:/run/greeter.sock"));
+    let route = Route { name: "greeter".to_owned(), path: "/greeter".to_owned(), target };
+    offered.add_route(route, None);
+}
+
+fn describe(_: &HostView<'_>, _: &Contributions, spec: &mut PartSpec) {
+    let log = LogSource::Unit(SERVICE.to_owned());
+    spec.probes = vec![Probe::unit(SOCKET), Probe::unit(SERVICE), page("/greeter/")];
+    spec.questions = vec![question("/greeter/", 200, Some("Hello from "))];
+    spec.logs =
+        vec![Log { name: "greeter".to_owned(), source: log.clone(), format: LogFormat::Plain }];
+    spec.restarts = vec![Restart {
+        name: "greeter".to_owned(),
+        label: SERVICE.to_owned(),
+        method: RestartMethod::Unit(SERVICE.to_owned()),
+        in_all: true,
+        log,
+    }];
+}
+
+fn declare(builder: &mut Builder<'_>) {
+    builder.directory(FOLDER, 0o755);
+    // The service reads it for each answer, so a new greeting restarts nothing.
+    let greeting = format!("Hello from {}\n", builder.facts.hostname);
+    builder.add(File::text(format!("{FOLDER}/greeting.txt"), greeting));
+    let program = builder.add(File {
+        path: format!("{FOLDER}/greeter.pl").into(),
+        content: Content::text(include_str!("greeter.pl")),
+        mode: 0o755,
+        owner: Owner::root(),
+    });
+    let socket = unit_file(builder, SOCKET, include_str!("greeter.socket"));
+    let service = unit_file(builder, SERVICE, include_str!("greeter.service"));
+    // The socket first: what comes while the service restarts waits in it.
+    builder.add(unit(SOCKET, vec![socket]));
+    builder.add(unit(SERVICE, vec![service, program]));
+}
+
+fn unit_file(builder: &mut Builder<'_>, name: &str, text: &str) -> Id {
+    builder.add(File::text(format!("/etc/systemd/system/{name}"), text))
+}
+
+fn unit(name: &str, inputs: Vec<Id>) -> Unit {
+    Unit {
+        name: name.to_owned(),
+        enabled: true,
+        active: true,
+        inputs,
+        on_change: OnChange::Restart,
+        ports: Vec::new(),
+        beside: Vec::new(),
+    }
+}
