@@ -55,7 +55,7 @@ fn verb(kinds: Kinds) -> anyhow::Result<Exit> {
         Verb::Completions(args) => command::reference::completions(&args),
         Verb::Man(args) => command::reference::man(&args),
         Verb::Engine { connection } => command::engine::run(kinds, connection.as_deref()),
-        Verb::Look => command::engine::look(),
+        Verb::Look => command::engine::check_second_instance(),
         Verb::Confirm { run } => command::on_host::confirm(&run),
         Verb::Revert { run } => command::on_host::revert(&run),
         Verb::Lab(args) => command::lab::run(args),

@@ -24,9 +24,10 @@ pub fn run(kinds: Kinds, connection: Option<&str>) -> Result<Exit> {
 }
 
 /// Looks at the second nginx of the engine, from within its network.
-pub fn look() -> Result<Exit> {
+pub fn check_second_instance() -> Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let looked = runtime.block_on(engine::look(tokio::io::stdin(), tokio::io::stdout()));
+    let looked =
+        runtime.block_on(engine::check_second_instance(tokio::io::stdin(), tokio::io::stdout()));
     runtime.shutdown_background();
     looked.map(|()| Exit::Done)
 }

@@ -105,7 +105,7 @@ fn a_manifest_of_format_1_knows_what_was_made() {
 
     assert_eq!(manifest.strange(), 0);
     let mut kinds = BTreeMap::new();
-    for (_, resource) in manifest.known() {
+    for (_, resource) in manifest.resources() {
         let id = resource.id().to_string();
         *kinds.entry(id.split(' ').next().unwrap().to_owned()).or_insert(0) += 1;
     }
@@ -132,7 +132,7 @@ fn a_manifest_of_format_1_knows_what_was_made() {
     assert_eq!(certificates.len(), 1);
     let (tag, certificate) = &certificates[0];
     assert_eq!((tag.as_str(), certificate.days), ("tls", 60));
-    assert_eq!(manifest.originals().len(), manifest.known().count());
+    assert_eq!(manifest.originals().len(), manifest.resources().count());
 }
 
 /// Also the digest of a container goes by it, and a host restarts what has another one.
@@ -157,7 +157,7 @@ fn records_are_written_again_as_they_were() {
         }
         Manifest::load(&host).unwrap().save(&host).unwrap();
         let read = Manifest::load(&host).unwrap();
-        assert_eq!(read.known().count() + 1, elements(&manifest).len(), "{goldens}");
+        assert_eq!(read.resources().count() + 1, elements(&manifest).len(), "{goldens}");
     }
 }
 
@@ -219,6 +219,6 @@ fn certificates_are_found_without_the_rest_of_the_manifest() {
 
         let found = |manifest| renewal::declared(manifest).unwrap();
         assert_eq!(found(&certificates), found(&manifest), "{goldens}");
-        assert!(certificates.known().count() < manifest.known().count() / 2, "{goldens}");
+        assert!(certificates.resources().count() < manifest.resources().count() / 2, "{goldens}");
     }
 }

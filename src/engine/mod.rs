@@ -24,6 +24,6 @@ pub use record::blobs::Bundle;
 pub use record::host_secret::host_secret;
 pub use record::specs::kept_parts;
 pub use run::deadman::{confirm, revert};
-pub use run::rehearsal::look;
+pub use run::rehearsal::check_second_instance;
 pub use run::restart::{restart, restart_unit};
 pub use session::serve;

@@ -171,16 +171,16 @@ impl Lab {
     /// The hosts of this lab by name, also those that do not run.
     pub fn list(&self) -> Result<Vec<LabHost>> {
         let dirs = self.state.host_dirs()?;
-        Ok(dirs.into_iter().filter_map(|dir| self.known(dir)).collect())
+        Ok(dirs.into_iter().filter_map(|dir| self.recorded(dir)).collect())
     }
 
     /// The host of this name.
     #[must_use]
     pub fn host(&self, name: &str) -> Option<LabHost> {
-        self.known(self.state.host_dir(name))
+        self.recorded(self.state.host_dir(name))
     }
 
-    fn known(&self, dir: HostDir) -> Option<LabHost> {
+    fn recorded(&self, dir: HostDir) -> Option<LabHost> {
         let record = read_record(&dir)?;
         Some(LabHost::new(&self.state, dir, record))
     }

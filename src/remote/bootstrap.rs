@@ -61,7 +61,7 @@ impl Binary {
                     .hint("give the Linux build with `--host-binary PATH`"));
             }
         };
-        let (key, machine) = known(&source)
+        let (key, machine) = digest_of(&source)
             .with_context(|| format!("cannot read hwctl's binary `{}`", source.display()))
             .map_err(|error| Failure::from_error(Exit::Usage, &error))?;
         Ok(Arc::clone(loaded.insert(Arc::new(Self { source, key, machine }))))
@@ -75,7 +75,7 @@ impl Binary {
 
 /// SHA-256 of a binary in hex, from the last time unless the file is another one since; and the
 /// machine that it runs on.
-fn known(path: &Path) -> std::io::Result<(String, Option<&'static str>)> {
+fn digest_of(path: &Path) -> std::io::Result<(String, Option<&'static str>)> {
     let file = std::fs::File::open(path)?;
     let mut head = [0; 20];
     let read = file.read_at(&mut head, 0)?;

@@ -32,7 +32,7 @@ use crate::spec::LogSource;
 const LOGINS_ALLOWED: u64 = 4;
 
 /// How long the last words of an engine that is gone are waited for.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const EXIT_OUTPUT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Hears what happens on the host.
 pub type Emit<'a> = &'a (dyn Fn(EventKind) + Send + Sync);
@@ -295,7 +295,7 @@ impl Engine {
             Ok(()) => Ok(()),
             Err(error) => {
                 // An engine that hangs up has said why.
-                let said = tokio::time::timeout(LAST_WORDS, self.answer(&|_| ())).await;
+                let said = tokio::time::timeout(EXIT_OUTPUT_TIMEOUT, self.answer(&|_| ())).await;
                 match said {
                     Ok(Err(failure)) => Err(failure),
                     _ => Err(self.lost(&format!("{error:#}")).await),

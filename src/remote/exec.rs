@@ -58,7 +58,7 @@ pub async fn exec(
     }
     drop(stdin);
     let ended = interrupt::or_stopped(async {
-        tokio::join!(tell_lines(stdout, false, emit), tell_lines(stderr, true, emit));
+        tokio::join!(emit_lines(stdout, false, emit), emit_lines(stderr, true, emit));
         match child.wait().await {
             Ok(status) => Ok(status.code()),
             // So the library says that the shell found no such command.
@@ -75,7 +75,7 @@ pub async fn exec(
     Ok(code)
 }
 
-async fn tell_lines(stream: Option<impl AsyncRead + Unpin>, is_error: bool, emit: Emit<'_>) {
+async fn emit_lines(stream: Option<impl AsyncRead + Unpin>, is_error: bool, emit: Emit<'_>) {
     let Some(stream) = stream else { return };
     let mut reader = BufReader::with_capacity(MAX_LINE, stream);
     let mut line = Vec::new();

@@ -22,7 +22,7 @@ use crate::event::EventKind;
 use crate::failure::{Exit, Failure};
 
 /// How long the last words of an engine that is gone are waited for.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const EXIT_OUTPUT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the end of an engine is waited for: a host that is gone never says that it ended.
 const END: Duration = Duration::from_secs(2);
 
@@ -154,7 +154,7 @@ impl Transport {
 pub(super) async fn last_line(stderr: impl AsyncRead + Unpin) -> Option<String> {
     let mut told = String::new();
     let mut bounded = stderr.take(bootstrap::MAX_TOLD as u64);
-    let _ = timeout(LAST_WORDS, bounded.read_to_string(&mut told)).await;
+    let _ = timeout(EXIT_OUTPUT_TIMEOUT, bounded.read_to_string(&mut told)).await;
     told.lines().map(str::trim).rfind(|line| !line.is_empty()).map(str::to_owned)
 }
 

@@ -74,7 +74,7 @@ impl Job for Logs {
     }
 
     async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
-        let told = self.tell_all(work, emit).await;
+        let told = self.emit_all(work, emit).await;
         // Others do not wait for a host that has nothing more to say.
         self.merger.take(&work.target.name, Vec::new(), true);
         told.map(|()| Outcome::Answered.into())
@@ -82,7 +82,7 @@ impl Job for Logs {
 }
 
 impl Logs {
-    async fn tell_all(&self, work: &Work, emit: Emit<'_>) -> Result<(), Failure> {
+    async fn emit_all(&self, work: &Work, emit: Emit<'_>) -> Result<(), Failure> {
         let all = if self.since.is_some() { MOST } else { LINES };
         let request = LogsRequest {
             logs: chosen(&self.args.logs, work),

@@ -47,12 +47,12 @@ pub(in crate::engine) fn wanted(goal: &Goal, drivers: Drivers, host: &Host) -> R
         }
         Goal::NewCertificate { days, if_expires_within } => {
             let meant = renewal::wanted(&manifest, *days, *if_expires_within, host)?;
-            passed_over = inputs_of(&meant, manifest.known().map(|(_, resource)| resource));
+            passed_over = inputs_of(&meant, manifest.resources().map(|(_, resource)| resource));
             (meant.into_iter().map(Step::from).collect(), Vec::new(), None)
         }
         Goal::PreviousVersion { link } => {
             let meant = previous_version(&manifest, link, host)?;
-            passed_over = inputs_of(&meant, manifest.known().map(|(_, resource)| resource));
+            passed_over = inputs_of(&meant, manifest.resources().map(|(_, resource)| resource));
             (meant.into_iter().map(Step::from).collect(), Vec::new(), None)
         }
         Goal::Before { run } => {
@@ -81,7 +81,7 @@ pub(in crate::engine) fn wanted(goal: &Goal, drivers: Drivers, host: &Host) -> R
 /// What hwctl has made in parts that are not meant.
 fn what_stays(manifest: &Manifest, meant: &[Declared], scope: &Scope) -> Vec<Declared> {
     let meant: HashSet<Id> = meant.iter().map(|declared| declared.resource.id()).collect();
-    let others = manifest.known().filter(|(tag, _)| !scope.has(tag)).map(declared);
+    let others = manifest.resources().filter(|(tag, _)| !scope.has(tag)).map(declared);
     others.filter(|other| !meant.contains(&other.resource.id())).collect()
 }
 
@@ -98,7 +98,7 @@ fn unknown_parts(
     let is_known = |name: &String| {
         parts.iter().any(|part| part.name == *name)
             || kept.contains(name)
-            || manifest.known().any(|(tag, _)| tag == name)
+            || manifest.resources().any(|(tag, _)| tag == name)
     };
     names.iter().filter(|name| !is_known(name)).cloned().collect()
 }
@@ -154,9 +154,9 @@ fn previous_version(manifest: &Manifest, link: &Path, host: &Host) -> Result<Vec
     let now = fs::read_link(host.path(link))
         .with_context(|| format!("read the link `{}`", link.display()))?;
     let series = |resource: &Resource| resource.series().map(str::to_owned);
-    let of_now = manifest.known().find(|(_, resource)| resource.path() == Some(&now));
+    let of_now = manifest.resources().find(|(_, resource)| resource.path() == Some(&now));
     let of_now = of_now.and_then(|(_, resource)| series(resource));
-    let others = manifest.known().filter(|(_, resource)| {
+    let others = manifest.resources().filter(|(_, resource)| {
         of_now.is_some() && series(resource) == of_now && resource.path() != Some(&now)
     });
     let mut there = others.filter_map(|(tag, resource)| Some((tag, resource.path()?)));
@@ -172,7 +172,7 @@ fn previous_version(manifest: &Manifest, link: &Path, host: &Host) -> Result<Vec
 /// A resource and what hwctl made that is started with it.
 pub(in crate::engine) fn with_users(first: Declared, manifest: &Manifest) -> Vec<Declared> {
     let id = first.resource.id();
-    let users = manifest.known().filter(|(_, resource)| resource.inputs().contains(&id));
+    let users = manifest.resources().filter(|(_, resource)| resource.inputs().contains(&id));
     std::iter::once(first).chain(users.map(declared)).collect()
 }
 
@@ -180,13 +180,13 @@ pub(in crate::engine) fn with_users(first: Declared, manifest: &Manifest) -> Vec
 /// with. The manifest keeps no content of files, so a file counts by what has read it.
 pub(in crate::engine) fn what_runs(host: &Host) -> Result<Wanted> {
     let manifest = Manifest::load(host)?;
-    let known: HashSet<Id> = manifest.known().map(|(_, resource)| resource.id()).collect();
+    let known: HashSet<Id> = manifest.resources().map(|(_, resource)| resource.id()).collect();
     let mut running: Vec<_> = manifest
         .as_declared()
         .filter(|(_, resource)| resource.is_service())
         .map(declared)
         .collect();
-    let mut passed_over = inputs_of(&running, manifest.known().map(|(_, resource)| resource));
+    let mut passed_over = inputs_of(&running, manifest.resources().map(|(_, resource)| resource));
     // An input that was as it should be when hwctl came is not in the manifest. It is read by its id,
     // and what has one that cannot be read so is left out.
     running.retain(|unit| {

@@ -12,7 +12,7 @@ use crate::resource::{
 
 /// The certificates as they were declared last, each with its part. An error where there are none.
 pub(in crate::engine) fn declared(manifest: &Manifest) -> Result<Vec<(String, Certificate)>> {
-    let known = manifest.known();
+    let known = manifest.resources();
     let found: Vec<_> = known
         .filter_map(|(tag, resource)| match resource {
             Resource::Certificate(certificate) => Some((tag.to_owned(), certificate.clone())),

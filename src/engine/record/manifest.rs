@@ -114,11 +114,13 @@ impl Manifest {
     }
 
     /// What hwctl has made: the part of the stack, and the resource as it was declared last.
-    pub(in crate::engine) fn known(&self) -> impl DoubleEndedIterator<Item = (&str, &Resource)> {
+    pub(in crate::engine) fn resources(
+        &self,
+    ) -> impl DoubleEndedIterator<Item = (&str, &Resource)> {
         self.owned.iter().map(|owned| (owned.tag.as_str(), &owned.resource))
     }
 
-    /// Of [`Manifest::known`] what the host has as it was declared last, unless somebody changed it.
+    /// Of [`Manifest::resources`] what the host has as it was declared last, unless somebody changed it.
     pub(in crate::engine) fn as_declared(&self) -> impl Iterator<Item = (&str, &Resource)> {
         let declared = self.owned.iter().filter(|owned| !owned.is_restored);
         declared.map(|owned| (owned.tag.as_str(), &owned.resource))

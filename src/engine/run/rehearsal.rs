@@ -93,7 +93,7 @@ async fn ask(trial: &'static dyn Trial, rehearsal: Rehearsal, host: &Host) -> Re
 
 /// Looks at the second instance from within its network, as the frame on `input` says. Writes a frame with what
 /// is wrong and the service's own doing.
-pub async fn look(
+pub async fn check_second_instance(
     mut input: impl AsyncRead + Unpin,
     mut output: impl AsyncWrite + Unpin,
 ) -> Result<()> {

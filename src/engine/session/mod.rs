@@ -266,7 +266,7 @@ impl Session {
                 Failure::from(error).not_done("nothing was changed on the host")
             })?;
         }
-        self.tell_confirm_timeout(&request, &plan);
+        self.warn_of_confirm_timeout(&request, &plan);
         let mut kept = plan.kept.clone();
         kept.extend(self.concerns(&request.goal));
         let reply = Reply::Plan {
@@ -308,7 +308,7 @@ impl Session {
     }
 
     /// Says how long a risky change waits for its new login, unless that is as usual.
-    fn tell_confirm_timeout(&self, request: &PlanRequest, plan: &Plan) {
+    fn warn_of_confirm_timeout(&self, request: &PlanRequest, plan: &Plan) {
         let risky = plan.steps.iter().find(|step| deadman::is_risky(&step.resource));
         let seconds = request.confirm_timeout_s;
         if let Some(step) = risky.filter(|_| seconds != CONFIRM_TIMEOUT_S) {

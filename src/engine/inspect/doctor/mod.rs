@@ -29,7 +29,7 @@ pub(in crate::engine) async fn examine(
 ) -> Result<Vec<Finding>, Failure> {
     // Clocks first: what is done here takes time.
     let mut findings: Vec<Finding> = clock::examine(asked.now_ms).into_iter().collect();
-    if Manifest::load(host)?.known().next().is_none() {
+    if Manifest::load(host)?.resources().next().is_none() {
         let finding = Finding::new("not-provisioned", "hwctl has made nothing on this host");
         findings.push(finding.next("`hwctl provision` makes the stack"));
         return Ok(findings);

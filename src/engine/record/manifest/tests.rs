@@ -49,7 +49,7 @@ async fn the_manifest_follows_what_is_declared_though_nothing_changes() {
     assert!(!manifest.declare(&goal(0o600, &["nginx"])), "another part was meant");
     assert!(manifest.declare(&goal(0o600, &["sites"])));
 
-    let (_, known) = manifest.known().next().unwrap();
+    let (_, known) = manifest.resources().next().unwrap();
     assert_eq!(*known, Resource::from(File { mode: 0o600, ..page }).for_journal());
 }
 

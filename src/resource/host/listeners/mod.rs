@@ -42,18 +42,18 @@ impl Listener {
 /// All listening TCP sockets of the host.
 #[must_use]
 pub fn listeners() -> Vec<Listener> {
-    look(&|_| true)
+    read_listeners(&|_| true)
 }
 
 /// Those of programs by this name: other processes, of which there may be many, are not looked at.
 #[must_use]
 pub fn listeners_of(program: &str) -> Vec<Listener> {
-    let mut found = look(&|name| name == program);
+    let mut found = read_listeners(&|name| name == program);
     found.retain(|listener| !listener.processes.is_empty());
     found
 }
 
-fn look(is_meant: &dyn Fn(&str) -> bool) -> Vec<Listener> {
+fn read_listeners(is_meant: &dyn Fn(&str) -> bool) -> Vec<Listener> {
     let families = [AddressFamily::INET, AddressFamily::INET6];
     let asked: io::Result<Vec<_>> = families.into_iter().map(diag::listening).collect();
     // A kernel can be without the answer to that.

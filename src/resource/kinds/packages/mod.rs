@@ -95,7 +95,7 @@ impl Kind for Packages {
     }
 
     async fn read(&self, host: &Host) -> Result<PackagesState> {
-        let mut state = self.look(host)?;
+        let mut state = self.read_table(host)?;
         let missing = self.missing(&state.installed);
         if !missing.is_empty() && !state.interrupted {
             state.consequences = Consequences::of(&missing, host).await?;
@@ -179,7 +179,7 @@ impl Kind for Packages {
 
     async fn undo(&self, before: &PackagesState, host: &Host) -> Result<()> {
         // What was installed stays, as the plan has said (`not_undone`): a next run needs it again.
-        let now = self.look(host)?;
+        let now = self.read_table(host)?;
         let missing = without(&before.installed, &now.installed);
         let missing: Vec<_> = missing.iter().map(String::as_str).collect();
         if !missing.is_empty() {
@@ -224,7 +224,7 @@ impl Kind for Packages {
     async fn restore(&self, to: &PackagesState, host: &Host) -> Result<()> {
         self.settled(host).await?;
         self.undo(to, host).await?;
-        let now = self.look(host)?;
+        let now = self.read_table(host)?;
         let removal = Removal::of(&without(&now.installed, &to.installed), &to.all, host).await?;
         if removal.names.is_empty() {
             return Ok(());
@@ -265,7 +265,7 @@ impl Packages {
     }
 
     /// What dpkg says, without asking apt what would follow from it.
-    fn look(&self, host: &Host) -> Result<PackagesState> {
+    fn read_table(&self, host: &Host) -> Result<PackagesState> {
         let table = table(host)?;
         let all = table.installed.keys().cloned().collect();
         let mut installed = table.installed.clone();
@@ -285,7 +285,7 @@ impl Packages {
     /// interrupted in: that may be the apt of a run that was cut off a moment ago.
     async fn settled(&self, host: &Host) -> Result<PackagesState> {
         wait_for_locks(host).await?;
-        let state = self.look(host)?;
+        let state = self.read_table(host)?;
         if !state.interrupted {
             return Ok(state);
         }
@@ -300,7 +300,7 @@ impl Packages {
                 format!("mend or remove `{}` on the host, then run again", names.join(" ")),
             )?;
         }
-        self.look(host)
+        self.read_table(host)
     }
 }
 
