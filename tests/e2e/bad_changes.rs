@@ -154,7 +154,8 @@ fn nginx_templates(site: &Site) {
     let says = ["nginx/homework:", "certificat"];
     site.bad("a template that does not render", 2, &["--port", "9"], &says);
 
-    site.template(template, "return 301 /flask/;", "return 301 /flask/; no_such_directive;");
+    let line = "return 301 {{ app.path_with_slash | nginx }};";
+    site.template(template, line, &format!("{line} no_such_directive;"));
     let says = ["nginx does not accept the new configuration", "no_such_directive", "homework:"];
     site.bad("a template that nginx refuses", 4, &[], &says);
 
