@@ -15,11 +15,11 @@ use super::packed::{self, Packed};
 use super::sending::Sending;
 use super::ssh::{SshConnection, Target};
 use super::sudo::{self, Gate, Progress, READY};
-use crate::engine::protocol::{BINARY_FOLDER, CLIENT_GREETING, ENGINE_GREETING};
+use crate::engine::protocol::{BINARY_FOLDER, BINARY_LINK, CLIENT_GREETING, ENGINE_GREETING};
 use crate::failure::{Exit, Failure};
 use crate::resource::{file_digest, identity, write_atomic};
 
-/// Where the host's own commands and timers name the version that they run.
+/// Where commands and timers name a version themselves, such as those of an earlier hwctl.
 const USERS: [&str; 2] = ["/usr/local/bin", "/etc/systemd/system"];
 /// What the host says when no program may run where hwctl is put.
 const NO_EXEC: &str = "hwctl: no program may run here";
@@ -330,7 +330,7 @@ fn upload_script(target: &Target, binary: &Binary) -> String {
          [ -x \\$t ] || {{ echo {NO_EXEC} >&2; exit 1; }}; gzip -dc > \\$t; \
          echo {key}  \\$t | sha256sum -c --quiet; chmod 755 \\$t; sync \\$t; mv \\$t {path}; \
          cd {BINARY_FOLDER}; \
-         used=\\$({{ readlink {commands}/*; cat {units}/*.service; }} 2>/dev/null \
+         used=\\$({{ readlink {commands}/* {BINARY_LINK}; cat {units}/*.service; }} 2>/dev/null \
          | grep -oE \\\"hwctl-[0-9a-f]+\\\" || :); \
          ls -t hwctl-* | grep -vxF \\\"\\$used\\\" | tail -n +4 | xargs -r rm -f; \
          echo hwctl uploaded\"'"

@@ -13,6 +13,7 @@ use crate::host::{Provisioned, changes, failure, runs};
 crate::tests! {
     Lab: [
         a_host_from_before_the_format_numbers_is_taken_over_as_it_is,
+        another_version_is_one_change_and_restarts_nothing,
         destroy_may_be_the_first_verb_on_a_host_from_before_the_format_numbers,
         a_host_of_a_newer_format_is_left_alone,
         a_part_of_a_newer_version_is_kept_or_the_run_is_refused,
@@ -109,6 +110,22 @@ fn a_host_from_before_the_format_numbers_is_taken_over_as_it_is() {
     let (code, events) = host.hwctl("rollback", &[first, "--yes"]);
     assert_eq!(code, 0, "{events:#?}");
     assert!(!host.sh_ok("command -v nginx"), "the run without a number is taken back");
+}
+
+fn another_version_is_one_change_and_restarts_nothing() {
+    let host = Provisioned::ready("trixie");
+    let other = host.folder().join("hwctl");
+    let mut binary = fs::read(env!("CARGO_BIN_EXE_hwctl")).unwrap();
+    binary.extend_from_slice(b"another version");
+    fs::write(&other, binary).unwrap();
+    let before = started(&host);
+
+    let (code, events) = host.hwctl("provision", &["--host-binary", other.to_str().unwrap()]);
+
+    assert_eq!(code, 0, "{events:#?}");
+    assert_eq!(changes(&events), ["link /usr/local/lib/hwctl/hwctl"]);
+    assert_eq!(started(&host), before);
+    assert!(host.sh_ok("check-flask && systemctl start hwctl-renew"));
 }
 
 fn destroy_may_be_the_first_verb_on_a_host_from_before_the_format_numbers() {

@@ -23,6 +23,8 @@ pub const CLIENT_GREETING: &str = "hwctl client";
 pub const ENGINE_GREETING: &str = "hwctl engine";
 /// The folder on the host that holds hwctl's own binary, once for each version.
 pub const BINARY_FOLDER: &str = "/usr/local/lib/hwctl";
+/// The link to the version that provisioned the host last, which the host's own commands and timers run.
+pub const BINARY_LINK: &str = "/usr/local/lib/hwctl/hwctl";
 /// The size of a blob's chunks, in bytes.
 pub const CHUNK: usize = 256 << 10;
 

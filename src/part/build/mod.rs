@@ -13,10 +13,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::engine::protocol::BINARY_LINK;
 use crate::failure::Failure;
 use crate::inventory::{self, Fleet, Vars};
 use crate::resource::{
-    Blob, Content, Declared, Directory, Facts, File, HostSecret, Id, Owner, Part, Resource,
+    Blob, Content, Declared, Directory, Facts, File, HostSecret, Id, Link, Owner, Part, Resource,
 };
 use crate::spec::PartSpec;
 
@@ -247,6 +248,14 @@ impl Builder<'_> {
     ) -> Result<Id> {
         let content = Content::Parts(self.templates.render(template, values, passwords)?);
         Ok(self.add(File { path: path.into(), content, mode, owner }))
+    }
+
+    /// The path of hwctl for the host's own commands and timers. A link leads from there to the version that
+    /// provisioned the host last, so another version is one change and restarts nothing.
+    pub(crate) fn own_hwctl(&mut self) -> Result<PathBuf> {
+        let path = PathBuf::from(BINARY_LINK);
+        self.ensure(Link { path: path.clone(), target: self.context.binary.to_owned() })?;
+        Ok(path)
     }
 
     /// A secret that the host makes for itself, of so many random bytes. Other parts may want it as well.

@@ -122,9 +122,9 @@ fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
 
 /// The host renews by itself: nobody may come by for months.
 fn renewal(builder: &mut Builder<'_>) -> Result<()> {
+    let hwctl = builder.own_hwctl()?;
     let tls = &builder.vars.tls;
-    let binary = builder.context.binary;
-    let renewal = Renewal { binary, days: tls.days, renew_before: tls.renew_before };
+    let renewal = Renewal { binary: &hwctl, days: tls.days, renew_before: tls.renew_before };
     let mut inputs = Vec::new();
     for name in ["hwctl-renew.service", "hwctl-renew.timer"] {
         let path = format!("/etc/systemd/system/{name}");

@@ -42,12 +42,11 @@ fn describe(offered: &Contributions, spec: &mut PartSpec) {
 }
 
 fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
-    // The binary looks at the name it was called by.
+    let hwctl = builder.own_hwctl()?;
+    // hwctl looks at the name that it was called by.
     for command in ["check-flask", "restart-flask"] {
-        builder.add(Link {
-            path: format!("/usr/local/bin/{command}").into(),
-            target: builder.context.binary.to_owned(),
-        });
+        let path = format!("/usr/local/bin/{command}").into();
+        builder.add(Link { path, target: hwctl.clone() });
     }
     if offered.routes.is_empty() {
         return Ok(());
