@@ -29,7 +29,12 @@ const WITHOUT_PORTS: [&str; 4] = ["tls", "sites", "nginx", "host"];
 
 /// Runs `hwctl provision`.
 pub fn run(kinds: Kinds, args: ProvisionArgs) -> Result<Exit> {
-    let show = Show { json: args.plan.json, diff: args.diff, check: args.check };
+    let diff = args.diff || args.check;
+    provision(kinds, args, diff)
+}
+
+fn provision(kinds: Kinds, args: ProvisionArgs, diff: bool) -> Result<Exit> {
+    let show = Show { json: args.plan.json, diff, check: args.check };
     let hosts = args.plan.hosts.and(&args.named);
     let scope = scope(&args.parts)?;
     fleet::run(kinds, &hosts, show, Provision::new(args, scope, "provision"))
@@ -38,8 +43,9 @@ pub fn run(kinds: Kinds, args: ProvisionArgs) -> Result<Exit> {
 /// Runs `hwctl plan`.
 pub fn plan(kinds: Kinds, args: PlanOnlyArgs) -> Result<Exit> {
     let PlanOnlyArgs { named, plan, parts, summary } = args;
-    let diff = !summary;
-    run(kinds, ProvisionArgs { named, plan, parts, check: true, diff, keep_on_failure: false })
+    let (check, diff) = (true, !summary);
+    let args = ProvisionArgs { named, plan, parts, check, diff, keep_on_failure: false };
+    provision(kinds, args, diff)
 }
 
 /// The parts of the stack that are meant.
@@ -85,6 +91,9 @@ impl Job for Provision {
         let PartArgs { only, skip } = &self.args.parts;
         let known = names::of_parts(works);
         names::require_known("there is no part", only.iter().chain(skip), &known)?;
+        for work in works {
+            work.check_parts().map_err(|failure| failure.not_done("no host was contacted"))?;
+        }
         match known.iter().any(|name| self.scope.has(name)) {
             true => Ok(()),
             false => {

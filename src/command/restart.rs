@@ -32,7 +32,9 @@ impl Job for RestartArgs {
     fn begins(&self, works: &[Work]) -> Result<(), Failure> {
         let mut known = names::of_restarts(works.iter().flat_map(Work::parts));
         // A part that only other hosts have is told as such.
-        if !known.contains(&self.what) && works.iter().any(|work| work.knows_kind(&self.what)) {
+        let has_part = works.iter().flat_map(Work::parts).any(|part| part.name == self.what);
+        let is_kind = works.iter().any(|work| work.knows_kind(&self.what));
+        if !known.contains(&self.what) && is_kind && !has_part {
             return require_part(works, &self.what);
         }
         known.push(ALL.to_owned());

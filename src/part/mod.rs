@@ -141,11 +141,31 @@ impl Kinds {
         context: Context<'_>,
         templates: &Templates,
     ) -> Result<Stack> {
-        let mut offered = self.offered(view);
+        let mut offered = self.sound(view)?;
+        offered.names = tls::names(view.vars, view.facts, context.address)?;
+        let made = Stack::of(self.described(view, &offered), &offered);
+        let HostView { vars, facts, fleet, .. } = *view;
+        let part = String::new();
+        let mut builder = Builder { vars, facts, fleet, context, templates, made, part };
+        for (kind, name) in self.parts_of(view) {
+            builder.part = name;
+            (kind.declare)(&offered, &mut builder)?;
+        }
+        builder.made.refuse_twins()?;
+        Ok(builder.made)
+    }
+
+    /// Refuses parts that stand in each other's way. As far as `view` knows the host, it need not be contacted.
+    pub fn check(self, view: &HostView<'_>) -> Result<(), Failure> {
+        self.sound(view).map(drop)
+    }
+
+    /// What the parts offer each other, if all of it can stand side by side.
+    fn sound(self, view: &HostView<'_>) -> Result<Contributions, Failure> {
+        let offered = self.offered(view);
         offered.require_apart()?;
         offered.require_apart_from_ssh(&view.facts.ssh_ports)?;
         self.require_takers(view, &offered)?;
-        offered.names = tls::names(view.vars, view.facts, context.address)?;
         let kinds =
             self.parts_of(view).map(|(kind, part)| (part, format!("the kind `{}`", kind.name)));
         refuse_namesakes("parts", kinds)?;
@@ -156,16 +176,7 @@ impl Kinds {
             part.restarts.iter().map(named)
         });
         refuse_namesakes("restarts", restarts)?;
-        let made = Stack::of(parts, &offered);
-        let HostView { vars, facts, fleet, .. } = *view;
-        let part = String::new();
-        let mut builder = Builder { vars, facts, fleet, context, templates, made, part };
-        for (kind, name) in self.parts_of(view) {
-            builder.part = name;
-            (kind.declare)(&offered, &mut builder)?;
-        }
-        builder.made.refuse_twins()?;
-        Ok(builder.made)
+        Ok(offered)
     }
 
     /// The parts of a host by their names, each with its kind.

@@ -117,6 +117,9 @@ fn named_and_mended(host: &Provisioned, fault: &str, expected: &str, told: &str,
     assert_eq!((code, cause(&events).as_str()), (1, expected), "after `{fault}`: {events:#?}");
     let first = findings(&events)[0].to_string();
     assert!(first.contains(told), "after `{fault}`: {first}");
+    // What another finding advises must not do harm either.
+    let all = format!("{:?}", findings(&events));
+    assert!(!all.contains("mend or remove `/etc/nginx`"), "after `{fault}`: {all}");
     if remedy.is_empty() {
         let (code, events) = host.hwctl("doctor", &["--fix"]);
         assert_eq!(

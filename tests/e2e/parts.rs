@@ -1,6 +1,7 @@
 //! `--only` and `--skip`: a run of a part of the stack changes that part and leaves the others.
 
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use crate::host::{MARK, Provisioned, causes, changes, failure, outcome};
@@ -19,6 +20,7 @@ fn a_part_is_changed_and_the_others_stay() {
     what_was_wrong_before_does_not_undo_the_run(&host);
     what_the_part_breaks_does(&host);
     wrong_tags_are_refused(&host);
+    a_summary_is_short(&host);
 }
 
 /// What a host looks at is what its last run declared, not what the inventory says by now.
@@ -189,6 +191,20 @@ fn what_the_part_breaks_does(host: &Provisioned) {
     assert_eq!(host.hwctl("plan", &[]).0, 0);
 }
 
+/// Counts of each part, and none of their changes.
+fn a_summary_is_short(host: &Provisioned) {
+    let plan = host.command("plan", &["--summary", "--set", "logrotate.keep=13"]);
+    let args = plan.get_args().filter(|arg| *arg != "--json");
+
+    let output =
+        Command::new(plan.get_program()).args(args).current_dir(host.folder()).output().unwrap();
+
+    assert_eq!(output.status.code(), Some(3));
+    let told = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(told.contains("vm: 1 change: host 1"), "{told}");
+    assert!(told.lines().count() <= 3 && !told.contains("rotate 13"), "{told}");
+}
+
 fn wrong_tags_are_refused(host: &Provisioned) {
     for (args, near) in [(["--only", "site"], "`sites`"), (["--skip", "sites,ngnix"], "`nginx`")] {
         let (code, events) = host.hwctl("provision", &args);
@@ -202,6 +218,9 @@ fn wrong_tags_are_refused(host: &Provisioned) {
     assert_eq!(code, 2, "{events:#?}");
     let told = failure(&events);
     assert!(told.contains("`ngnix`") && told.contains("did you mean `nginx`?"), "{told}");
+    let (code, events) = host.hwctl("restart", &["firewall"]);
+    assert_eq!(code, 2, "{events:#?}");
+    assert!(failure(&events).contains("there is nothing to restart called `firewall`"));
     let output = host.command("plan", &["--only", "sites", "--skip", "sites"]).output().unwrap();
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{told}");

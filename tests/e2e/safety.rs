@@ -241,7 +241,7 @@ fn ctrl_c_stops_after_the_change_in_hand_and_a_second_one_at_once() {
     said.extend(events);
     assert_eq!((code, outcome(&said).as_str()), (130, "interrupted"));
     let said = failure(&said);
-    assert!(said.contains("stopped after ") && said.contains(" of 58 changes"), "{said}");
+    assert!(said.contains("stopped after ") && said.contains(" of 59 changes"), "{said}");
     assert!(said.contains("not made: ") && said.contains(" more"), "{said}");
     assert!(!host.sh_ok("test -e /etc/nginx/ssl"), "what comes after apt is not begun");
     assert!(host.sh_ok("dpkg -s nginx && test -z \"$(dpkg --audit)\""), "apt was let finish");

@@ -57,6 +57,11 @@ impl Work {
         self.kinds.parts(&self.view(&self.vars, facts))
     }
 
+    /// Refuses parts that stand in each other's way.
+    pub(in crate::command) fn check_parts(&self) -> Result<(), Failure> {
+        self.kinds.check(&self.view(&self.vars, &Facts::unknown()))
+    }
+
     /// What the host should have with these vars.
     pub(in crate::command) fn stack(
         &self,

@@ -237,7 +237,7 @@ pub(super) fn sink(show: Show) -> Arc<dyn Sink> {
     if show.json {
         return Arc::new(Json::new(std::io::stdout()));
     }
-    let style = Style { diff: show.diff || show.check, check: show.check, ..style() };
+    let style = Style { diff: show.diff, check: show.check, ..style() };
     Arc::new(Terminal::new(std::io::stdout(), style))
 }
 

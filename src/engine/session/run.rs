@@ -112,6 +112,16 @@ impl Session {
         let (all, done) = (changes.len(), changes.len() - left.len());
         let what = format!("stopped after {done} of {all} changes, as you wished");
         let mut failure = Failure::new(Exit::Interrupted, what);
+        let is_begun = |id: &Id| {
+            let noted = self.run.iter().flat_map(|run| run.journal.entries());
+            noted.into_iter().any(|entry| entry.resource.id() == *id)
+        };
+        let left_ids = left.iter().map(|index| &changes[*index].change.id);
+        let begun: Vec<_> = left_ids.filter(|id| is_begun(id)).map(Id::to_string).collect();
+        if !begun.is_empty() {
+            failure =
+                failure.why(format!("stopped already, and not removed yet: {}", begun.join(", ")));
+        }
         if let Err(error) = self.close(RunOutcome::Interrupted, None) {
             failure = failure.why(format!("{error:#}"));
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use crate::engine::{Case, Symptoms, tail};
-use crate::event::{Finding, Fix};
+use crate::event::{Finding, Fix, Planned};
 use crate::resource::{last_lines, listeners, test_nginx};
 use crate::spec::LogSource;
 
@@ -50,9 +50,8 @@ pub(super) async fn diagnose(case: &Case<'_>, symptoms: &Symptoms<'_>) -> Result
 
 /// What is hwctl's own is put back by a run; what others wrote, only they can mend.
 fn broken(case: &Case<'_>, symptoms: &Symptoms<'_>, told: &str) -> Finding {
-    let place = told.rsplit(" in ").next().and_then(|place| place.split_whitespace().next());
-    let place = place.filter(|place| place.starts_with('/')).unwrap_or("/etc/nginx");
-    let path = place.rsplit_once(':').map_or(place, |(path, _)| path);
+    let place = named_place(told);
+    let path = place.map(|place| place.rsplit_once(':').map_or(place, |(path, _)| path));
     let runs = match symptoms.units.is_active(UNIT) {
         true => "nginx serves its old configuration until it is restarted",
         false => "nginx does not run",
@@ -61,15 +60,26 @@ fn broken(case: &Case<'_>, symptoms: &Symptoms<'_>, told: &str) -> Finding {
         .evidence([told.to_owned(), runs.to_owned()]);
     // nginx names a link as it is enabled, and what hwctl declares is the file that it leads to.
     let real = |path: &str| std::fs::canonicalize(case.host.path(Path::new(path))).ok();
-    let found = real(path);
-    let is_ours = symptoms.drift.iter().any(|planned| {
+    let found = path.and_then(real);
+    let ours = symptoms.drift.iter().find(|planned| {
         let name = planned.change.id.as_str().split_once(' ').map(|(_, name)| name);
-        name.is_some_and(|name| name == path || found.is_some() && real(name) == found)
+        name.is_some_and(|name| path == Some(name) || found.is_some() && real(name) == found)
     });
-    match is_ours {
-        true => finding
-            .next(format!("`hwctl provision --only nginx` puts `{path}` back as it was declared"))
-            .fix(Fix::Provision { tags: vec![case.part.name.clone()] }),
-        false => finding.next(format!("mend or remove `{place}`: it is not hwctl's")),
+    match (ours, place) {
+        (Some(Planned { tag, change }), _) => finding
+            .next(format!("`hwctl provision --only {tag}` puts `{}` back as declared", change.id))
+            .fix(Fix::Provision { tags: vec![tag.clone()] }),
+        (None, Some(place)) if place.contains(':') => {
+            finding.next(format!("mend or remove `{place}`: it is not hwctl's"))
+        }
+        (None, _) => finding.next("`nginx -t` on the host says what is wrong"),
     }
+}
+
+/// The file that a message of nginx is about: with its line where nginx names one, as in
+/// `unknown directive "x" in /etc/nginx/nginx.conf:5`, else in quotes.
+fn named_place(told: &str) -> Option<&str> {
+    let with_line = told.rsplit_once(" in /").map(|(before, _)| &told[before.len() + 4..]);
+    let with_line = with_line.and_then(|place| place.split_whitespace().next());
+    with_line.or_else(|| told.split('"').nth(1).filter(|path| path.starts_with('/')))
 }
