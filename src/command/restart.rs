@@ -48,8 +48,11 @@ impl Job for RestartArgs {
             return Ok(Outcome::Unchanged.into());
         }
         let mut engine = Engine::start(&work.target, emit).await?;
+        let mut restarted: Vec<&str> = Vec::new();
         for meant in meant {
-            restart(meant, self, work, &mut engine, emit).await?;
+            let done = restart(meant, self, work, &mut engine, emit).await;
+            done.map_err(|failure| so_far(failure, &restarted, &meant.1.label))?;
+            restarted.push(&meant.1.label);
         }
         let host = engine.route.host.clone();
         engine.hang_up().await;
@@ -68,6 +71,20 @@ fn meant<'a>(what: &str, parts: &'a [PartSpec]) -> Vec<(&'a PartSpec, &'a Restar
         .flat_map(|part| part.restarts.iter().map(move |restart| (part, restart)))
         .filter(|(_, restart)| restart.in_all)
         .collect()
+}
+
+/// Says what an interrupted restart has done. A request that the host already has is carried out.
+fn so_far(failure: Failure, restarted: &[&str], label: &str) -> Failure {
+    if failure.exit != Exit::Interrupted {
+        return failure;
+    }
+    let unknown =
+        format!("whether `{label}` has restarted is unknown: `hwctl status` shows its state");
+    let failure = failure.not_done(unknown);
+    match restarted.is_empty() {
+        true => failure,
+        false => failure.why(format!("restarted before: {}", restarted.join(", "))),
+    }
 }
 
 async fn restart(
