@@ -116,7 +116,7 @@ async fn restart(
     if wrong.is_empty() {
         return Ok(());
     }
-    let what = format!("`{}` is restarted, and the host is not healthy", restart.label);
+    let what = format!("`{}` restarted, but the host is still unhealthy", restart.label);
     let mut failure =
         Failure::new(Exit::Failed, what).hint("`hwctl plan` shows what is not as it should be");
     failure.why = wrong;
