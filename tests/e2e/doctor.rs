@@ -92,6 +92,9 @@ fn a_host_that_was_never_provisioned_is_named_as_such() {
     let (code, events) = host.hwctl("doctor", &[]);
 
     assert_eq!((code, cause(&events)), (1, "not-provisioned".to_owned()), "{events:#?}");
+    let (code, events) = host.hwctl("restart", &["all"]);
+    assert_eq!(code, 1, "{events:#?}");
+    assert!(failure(&events).contains("hwctl has made nothing on this host"), "{events:#?}");
 }
 
 fn findings(events: &[Value]) -> Vec<Value> {

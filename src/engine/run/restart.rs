@@ -30,7 +30,11 @@ pub async fn restart(
     };
     let Err(error) = restarted else { return Ok(()) };
     let lines = tail(host, &restart.log, LOG_LINES).await.unwrap_or_default();
-    Err(error.context(lines.join("\n")).context(format!("`{}` does not restart", restart.label)))
+    let error = match lines.is_empty() {
+        true => error,
+        false => error.context(lines.join("\n")),
+    };
+    Err(error.context(format!("`{}` did not restart", restart.label)))
 }
 
 /// Restarts a unit of systemd and waits for its job.

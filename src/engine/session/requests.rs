@@ -18,6 +18,7 @@ use crate::engine::protocol::{
 };
 use crate::engine::record::journal::{self, Journal};
 use crate::engine::record::lock::Lock;
+use crate::engine::record::manifest::Manifest;
 use crate::engine::run::restart::restart;
 use crate::event::{Check, EventKind, RunOutcome};
 use crate::failure::{Exit, Failure};
@@ -60,6 +61,11 @@ impl Session {
     }
 
     async fn restart(&mut self, asked: &RestartRequest) -> Result<Reply, Failure> {
+        if Manifest::load(&self.host)?.resources().next().is_none() {
+            return Err(Failure::new(Exit::Failed, "hwctl has made nothing on this host")
+                .not_done("nothing was restarted")
+                .hint("`hwctl provision` makes the stack"));
+        }
         self.lock(&asked.run, Duration::from_secs(asked.patience_s)).await?;
         restart(&self.host, &asked.part, &asked.restart, self.drivers).await?;
         Ok(Reply::Restarted { pins: Pins::read(&asked.endpoints, &self.host) })
