@@ -196,7 +196,9 @@ fn is_kept_out(site: &Site, client: Option<std::net::IpAddr>) -> bool {
     !site.allow.is_empty() && !is_listed
 }
 
+/// Whether a URL's path, which may have a query, is that of a site or lies below it.
 fn below(path: &str, site: &str) -> bool {
+    let path = path.split(['?', '#']).next().unwrap_or_default();
     let site = site.trim_end_matches('/');
     path.strip_prefix(site).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
@@ -226,4 +228,19 @@ fn not_allowed(
             format!("`sites.{name}.allow` has {}{written}", allowed.join(", ")),
         ])
         .next(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_no_part_of_a_path() {
+        for path in ["/close", "/close/", "/close?x=1", "/close/a#b"] {
+            assert!(below(path, "/close/"), "{path}");
+        }
+        for path in ["/closer", "/open?/close", "/"] {
+            assert!(!below(path, "/close/"), "{path}");
+        }
+    }
 }
