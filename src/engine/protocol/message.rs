@@ -318,7 +318,7 @@ pub struct Status {
     pub pins: Pins,
 }
 
-/// What a copy is known by.
+/// The contents and the checksum of a copy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Copied {
     /// What it holds.

@@ -138,7 +138,7 @@ async fn prove(host: &Host, place: &Place<'_>, copied: &Copied) -> Result<()> {
     Ok(())
 }
 
-/// What a copy is known by.
+/// The counts of Redis, by the names that a backup lists them under.
 fn counts(count: &Count) -> [(&'static str, u64); 2] {
     [("keys", count.keys), ("visits", count.visits)]
 }
