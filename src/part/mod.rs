@@ -14,7 +14,6 @@ mod sites;
 mod tls;
 mod upkeep;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::Result;
@@ -25,6 +24,7 @@ use crate::inventory::Role;
 use crate::spec::{PartSpec, Restart};
 
 pub use api::{API_LINK, JWT_KEY};
+use build::conflicts::{between, first_twice};
 pub use build::{
     Builder, CertificateAt, Context, Contributions, HostView, Names, Offer, Package, Refusals,
     RenderedFile, Route, RouteTarget, Slot, Stack, Templates, Upload, Upstream, template_sources,
@@ -228,17 +228,9 @@ fn refuse_namesakes(
     what: &str,
     named: impl Iterator<Item = (String, String)>,
 ) -> Result<(), Failure> {
-    let mut owners = BTreeMap::new();
-    for (name, owner) in named {
-        if let Some(first) = owners.get(&name) {
-            return Err(Failure::usage(format!("two {what} are called `{name}`"))
-                .why(format!("one is of {first}, the other one of {owner}"))
-                .not_done("nothing was changed")
-                .hint("give one of them another name"));
-        }
-        owners.insert(name, owner);
-    }
-    Ok(())
+    let Some((name, owners)) = first_twice(named) else { return Ok(()) };
+    let problem = format!("two {what} are called `{name}`");
+    Err(between(problem, &owners).hint("give one of them another name"))
 }
 
 #[cfg(test)]

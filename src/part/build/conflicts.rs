@@ -2,13 +2,14 @@
 //! places in the inventory.
 
 use std::collections::HashMap;
-use std::fmt::Display;
 use std::hash::Hash;
 
 use anyhow::Result;
 
 use super::contributions::{Contributions, Offer, Route, RouteTarget, Slot};
 use crate::failure::Failure;
+
+const CHANGE_ONE: &str = "change one of them in the inventory";
 
 impl Contributions {
     /// Refuses contributions that stand in each other's way.
@@ -65,10 +66,9 @@ impl Contributions {
             };
             if let Some(inner) = self.routes.iter().find(is_below) {
                 let (above, below) = (&outer.value.path, &inner.value.path);
-                return Err(between(
-                    format!("`{below}` lies below `{above}`, which is an application's"),
-                    &[outer, inner],
-                ));
+                let problem = format!("`{below}` lies below `{above}`, which is an application's");
+                let owners = [outer.source(), inner.source()];
+                return Err(between(problem, &owners).hint(CHANGE_ONE));
             }
         }
         Ok(())
@@ -81,23 +81,32 @@ fn refuse_twice<T, K: Hash + Eq>(
     key: impl Fn(&T) -> K,
     problem: impl Fn(&K) -> String,
 ) -> Result<(), Failure> {
-    let mut seen: HashMap<K, &Offer<T>> = HashMap::new();
-    for offer in offers {
-        let key = key(&offer.value);
-        if let Some(other) = seen.get(&key) {
-            return Err(between(problem(&key), &[other, offer]));
-        }
-        seen.insert(key, offer);
+    let owned = offers.iter().map(|offer| (key(&offer.value), offer.source()));
+    match first_twice(owned) {
+        Some((key, owners)) => Err(between(problem(&key), &owners).hint(CHANGE_ONE)),
+        None => Ok(()),
     }
-    Ok(())
 }
 
-fn between<T>(problem: impl Display, offers: &[&Offer<T>]) -> Failure {
-    let sources: Vec<_> = offers.iter().map(|offer| offer.source()).collect();
-    Failure::usage(problem.to_string())
-        .why(format!("one is of {}", sources.join(", the other one of ")))
+/// The first key that two have, with whose it is each time.
+pub(crate) fn first_twice<K: Hash + Eq>(
+    owned: impl Iterator<Item = (K, String)>,
+) -> Option<(K, [String; 2])> {
+    let mut owners: HashMap<K, String> = HashMap::new();
+    for (key, owner) in owned {
+        if let Some(first) = owners.remove(&key) {
+            return Some((key, [first, owner]));
+        }
+        owners.insert(key, owner);
+    }
+    None
+}
+
+/// A problem between two things, with whose they are.
+pub(crate) fn between(problem: impl Into<String>, owners: &[String; 2]) -> Failure {
+    Failure::usage(problem)
+        .why(format!("one is of {}", owners.join(", the other one of ")))
         .not_done("nothing was changed")
-        .hint("change one of them in the inventory")
 }
 
 /// Refuses a route that no URL leads to, or whose name cannot be that of a log.

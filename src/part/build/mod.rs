@@ -1,7 +1,7 @@
 //! How the parts of a host are put together: what they offer each other, and the resources that each of
 //! them declares.
 
-mod conflicts;
+pub(crate) mod conflicts;
 mod contributions;
 pub(crate) mod folder;
 mod quote;
