@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::ops::RangeInclusive;
 
-use super::connection::no_template;
+use super::ansible::connection::no_template;
 use super::names::{quoted, shown};
-use super::node::{Entry, Node, Value, get};
-use super::place::{Problem, nearest};
+use super::yaml::node::{Entry, Node, Value, get};
+use super::yaml::place::{Problem, nearest};
 
 /// What was found wrong so far. A reading that fails adds a problem and gives `None`, so that
 /// the rest is still read.

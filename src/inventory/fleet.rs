@@ -1,8 +1,9 @@
 //! The hosts of an inventory as their peers see them.
 
-use super::node::{self, Entry, Node, Value};
 use super::schema::{self, Schema};
-use super::{Inventory, InventoryHost, Lookup, Role, place};
+use super::yaml::node::{self, Entry, Node, Value};
+use super::yaml::place;
+use super::{Inventory, InventoryHost, Lookup, Role};
 use crate::failure::Failure;
 
 /// All hosts of an inventory, whichever of them are worked on.

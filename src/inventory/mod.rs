@@ -1,26 +1,17 @@
 //! Ansible-style YAML in, typed vars out.
 
-mod arguments;
+mod ansible;
 mod check;
-mod connection;
 mod fields;
-mod files;
 mod fleet;
 mod folders;
-mod groups;
-mod load;
-mod merge;
 mod names;
-mod node;
 mod password;
-mod pattern;
-mod place;
-mod range;
-mod scalar;
 mod schema;
 mod sites;
 mod trust;
 mod vars;
+mod yaml;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -28,19 +19,21 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value as Json};
 
 pub use fleet::{Fleet, Peer};
-pub use place::nearest;
+
 pub use trust::require_own;
 pub use vars::{
     Api, Auto, Firewall, Interval, Logrotate, Network, OpenPort, Port, Protocol, Redis, Role, Site,
     Tls, TlsMode, Vars, Workers,
 };
+pub use yaml::place::nearest;
 
 use crate::failure::Failure;
-use groups::Graph;
-use node::{Entry, Node, Value};
+use ansible::groups::Graph;
+use ansible::{connection, files, groups, merge, pattern};
 use password::Passwords;
-use place::{Problem, Source};
 use schema::Schema;
+use yaml::node::{self, Entry, Node, Value};
+use yaml::place::{self, Problem, Source};
 
 /// Where an inventory comes from.
 #[derive(Clone, Debug, Default)]
@@ -187,7 +180,8 @@ fn parse_set(set: &str) -> Result<Set, Problem> {
     }
     let source = Source::argument(&names::shown(key), value);
     let start = place::Extent { line: 1, column: 1, end_line: 1, end_column: 2 };
-    let node = load::parse(&source)?.unwrap_or_else(|| Node::new(Value::Null, source.at(start)));
+    let node =
+        yaml::load::parse(&source)?.unwrap_or_else(|| Node::new(Value::Null, source.at(start)));
     Ok(Set { path, node })
 }
 

@@ -6,10 +6,10 @@ use std::process::{Command, Stdio};
 use std::sync::Mutex;
 
 use super::Lookup;
-use super::connection::no_template;
+use super::ansible::connection::no_template;
 use super::names::{quoted, shown};
-use super::node::{Node, Value};
-use super::place::{Problem, nearest};
+use super::yaml::node::{Node, Value};
+use super::yaml::place::{Problem, nearest};
 use crate::resource::Secret;
 
 /// Where a password can be.

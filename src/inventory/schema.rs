@@ -4,15 +4,15 @@ use std::num::NonZeroU16;
 use std::path::{Path, PathBuf};
 
 use super::fields::{Field, Fields, Reader};
-use super::load::parse;
 use super::names::shown;
-use super::node::{Entry, Node, Value, get};
 use super::password::Passwords;
-use super::place::{Problem, Source, nearest};
 use super::vars::{
     Api, Auto, Firewall, Interval, Logrotate, Network, OpenPort, Port, Protocol, Redis, Role, Tls,
     TlsMode, Vars, Workers,
 };
+use super::yaml::load::parse;
+use super::yaml::node::{Entry, Node, Value, get};
+use super::yaml::place::{Problem, Source, nearest};
 use super::{Lookup, Warning, check, folders};
 
 /// The variable that says what a host is for.

@@ -6,11 +6,11 @@ use std::path::Path;
 use super::fields::{Field, Fields};
 use super::folders::overlap;
 use super::names::shown;
-use super::node::{Entry, Node, get};
-use super::place::{Place, Problem};
 use super::schema::Schema;
 use super::schema::network;
 use super::vars::Site;
+use super::yaml::node::{Entry, Node, get};
+use super::yaml::place::{Place, Problem};
 use super::{Lookup, Warning, check};
 use crate::resource::Secret;
 

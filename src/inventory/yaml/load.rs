@@ -8,21 +8,23 @@ use serde_yaml::granit_parser::{
     Event, Options, Parser, ScalarStyle, ScanError, Span, StrInput, Tag,
 };
 
-use super::names::shown;
 use super::node::{Entry, Node, Value, put};
 use super::place::{Extent, Place, Problem, Source};
-use super::{connection, scalar, schema};
+use super::scalar;
+use crate::inventory::ansible::connection;
+use crate::inventory::names::shown;
+use crate::inventory::schema;
 
 /// Maps and lists inside each other; more is a mistake or an attack.
 const DEPTH: usize = 64;
 /// What to do with an inventory in Ansible's other formats.
-pub(super) const NOT_YAML: &str =
+pub(in crate::inventory) const NOT_YAML: &str =
     "hwctl reads YAML; `ansible-inventory --list --yaml` turns other inventories into it";
 /// Values that aliases may repeat, all together.
 const REPEATED: usize = 100_000;
 
 /// Reads the one document of a source; `None` when it holds nothing.
-pub(super) fn parse(source: &Arc<Source>) -> Result<Option<Node>, Problem> {
+pub(in crate::inventory) fn parse(source: &Arc<Source>) -> Result<Option<Node>, Problem> {
     let mut options = Options::default();
     options.set_emit_comments(false);
     // The loader below has its own bound and its own words.
@@ -347,7 +349,7 @@ fn unknown_tag(tag: &str, place: &Place) -> Problem {
 }
 
 /// Whether what is under this key must not be shown; also when the key has a typing error.
-pub(super) fn names_a_secret(key: &str) -> bool {
+pub(in crate::inventory) fn names_a_secret(key: &str) -> bool {
     let key = key.to_lowercase();
     let near = |name| strsim::damerau_levenshtein(&key, name) <= 2;
     near("users")
@@ -387,7 +389,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn a_damaged_inventory_is_read_or_refused(text in crate::damaged::text(&[
-            include_str!("../../inventory.yaml"),
+            include_str!("../../../inventory.yaml"),
             "all: {hosts: {a: &x {k: [1, 'two', !vault x]}, b: *x}, vars: {<<: *x}}\n",
         ])) {
             let source = Source::file("hosts.yaml", text);

@@ -16,7 +16,7 @@ const SHOWN: usize = 44;
 
 /// One text that variables were read from.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(in crate::inventory) struct Source {
     name: String,
     text: String,
     kind: Kind,
@@ -33,42 +33,42 @@ enum Kind {
 
 /// From a line and column (both from 1) up to, not including, another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Extent {
-    pub(super) line: usize,
-    pub(super) column: usize,
-    pub(super) end_line: usize,
-    pub(super) end_column: usize,
+pub(in crate::inventory) struct Extent {
+    pub(in crate::inventory) line: usize,
+    pub(in crate::inventory) column: usize,
+    pub(in crate::inventory) end_line: usize,
+    pub(in crate::inventory) end_column: usize,
 }
 
 impl Source {
     /// A file, shown as `name`.
-    pub(super) fn file(name: impl Into<String>, text: String) -> Arc<Self> {
+    pub(in crate::inventory) fn file(name: impl Into<String>, text: String) -> Arc<Self> {
         Arc::new(Self { name: name.into(), text, kind: Kind::File, secrets: OnceLock::new() })
     }
 
     /// The value of one `--set KEY=VALUE`. Its text is never shown: it may be a password.
-    pub(super) fn argument(key: &str, text: &str) -> Arc<Self> {
+    pub(in crate::inventory) fn argument(key: &str, text: &str) -> Arc<Self> {
         let name = format!("--set {key}");
         Arc::new(Self { name, text: text.into(), kind: Kind::Argument, secrets: OnceLock::new() })
     }
 
     /// A text of hwctl itself.
-    pub(super) fn builtin(name: &str, text: &str) -> Arc<Self> {
+    pub(in crate::inventory) fn builtin(name: &str, text: &str) -> Arc<Self> {
         let (name, text) = (name.to_owned(), text.to_owned());
         Arc::new(Self { name, text, kind: Kind::Builtin, secrets: OnceLock::new() })
     }
 
-    pub(super) fn text(&self) -> &str {
+    pub(in crate::inventory) fn text(&self) -> &str {
         &self.text
     }
 
     /// Says where secrets stand. The first call counts: a source is read once.
-    pub(super) fn hide(&self, secrets: Vec<Extent>) {
+    pub(in crate::inventory) fn hide(&self, secrets: Vec<Extent>) {
         let _ = self.secrets.set(secrets);
     }
 
     /// A place in this source.
-    pub(super) fn at(self: &Arc<Self>, extent: Extent) -> Place {
+    pub(in crate::inventory) fn at(self: &Arc<Self>, extent: Extent) -> Place {
         Place { source: Arc::clone(self), extent }
     }
 
@@ -123,18 +123,18 @@ fn hides(secrets: &[Extent], line: usize, column: usize) -> bool {
 
 /// Where a key or value was written.
 #[derive(Clone)]
-pub(super) struct Place {
+pub(in crate::inventory) struct Place {
     source: Arc<Source>,
     extent: Extent,
 }
 
 impl Place {
-    pub(super) fn extent(&self) -> Extent {
+    pub(in crate::inventory) fn extent(&self) -> Extent {
         self.extent
     }
 
     /// Whether nobody wrote this: it is of hwctl's defaults.
-    pub(super) fn is_builtin(&self) -> bool {
+    pub(in crate::inventory) fn is_builtin(&self) -> bool {
         self.source.kind == Kind::Builtin
     }
 
@@ -170,7 +170,7 @@ impl fmt::Debug for Place {
 
 /// One thing that is wrong in the inventory.
 #[derive(Clone, Debug)]
-pub(super) struct Problem {
+pub(in crate::inventory) struct Problem {
     place: Option<Place>,
     message: String,
     hint: Option<String>,
@@ -181,7 +181,7 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    pub(super) fn at(place: &Place, message: impl Into<String>) -> Self {
+    pub(in crate::inventory) fn at(place: &Place, message: impl Into<String>) -> Self {
         Self {
             place: Some(place.clone()),
             message: message.into(),
@@ -192,18 +192,18 @@ impl Problem {
     }
 
     /// A problem of something that is nowhere, such as a variable that is missing.
-    pub(super) fn nowhere(message: impl Into<String>) -> Self {
+    pub(in crate::inventory) fn nowhere(message: impl Into<String>) -> Self {
         Self { place: None, message: message.into(), hint: None, shown: true, hidden: Vec::new() }
     }
 
-    pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
+    pub(in crate::inventory) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
     /// Keeps the value of a mistyped key out of the message, unless the key that was likely
     /// meant has no secrets.
-    pub(super) fn hiding(mut self, value: &Node, meant: Option<&str>) -> Self {
+    pub(in crate::inventory) fn hiding(mut self, value: &Node, meant: Option<&str>) -> Self {
         if meant.is_none_or(names_a_secret) {
             self.hidden.extend(value.extents());
         }
@@ -211,13 +211,13 @@ impl Problem {
     }
 
     /// Keeps what stands at the place itself out of the message.
-    pub(super) fn hiding_place(mut self) -> Self {
+    pub(in crate::inventory) fn hiding_place(mut self) -> Self {
         self.hidden.extend(self.place.as_ref().map(Place::extent));
         self
     }
 
     /// Keeps the source line out of the message: what it holds is not known yet.
-    pub(super) fn without_line(mut self) -> Self {
+    pub(in crate::inventory) fn without_line(mut self) -> Self {
         self.shown = false;
         self
     }
@@ -237,7 +237,7 @@ impl From<Problem> for Failure {
 }
 
 /// One failure of all that is wrong: the first problem exactly, the others by place and message.
-pub(super) fn failure(mut problems: Vec<Problem>) -> Failure {
+pub(in crate::inventory) fn failure(mut problems: Vec<Problem>) -> Failure {
     problems.sort_by_key(|problem| {
         let place = problem.place.as_ref();
         let order = place.map(|place| (place.source.name.clone(), place.extent));

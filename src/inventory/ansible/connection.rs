@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use super::names::{shown, usable};
-use super::node::{Entry, Node, Value};
-use super::place::{Problem, nearest};
-use super::{Warning, arguments};
+use super::arguments;
+use crate::inventory::Warning;
+use crate::inventory::names::{shown, usable};
+use crate::inventory::yaml::node::{Entry, Node, Value};
+use crate::inventory::yaml::place::{Problem, nearest};
 
 /// Variables that say how to connect; in each pair Ansible's ssh lets the second win.
 const USED: [&str; 8] = [
@@ -107,22 +108,26 @@ const OTHERS: [&str; 13] = [
 ];
 
 /// Whether this variable says how to connect, so that a message may show its value.
-pub(super) fn is_used(key: &str) -> bool {
+pub(in crate::inventory) fn is_used(key: &str) -> bool {
     USED.contains(&key)
 }
 
 /// How a host is reached.
-pub(super) struct ConnectionVars {
-    pub(super) address: String,
-    pub(super) user: Option<String>,
-    pub(super) port: Option<u16>,
-    pub(super) identity: Option<PathBuf>,
+pub(in crate::inventory) struct ConnectionVars {
+    pub(in crate::inventory) address: String,
+    pub(in crate::inventory) user: Option<String>,
+    pub(in crate::inventory) port: Option<u16>,
+    pub(in crate::inventory) identity: Option<PathBuf>,
     /// Arguments of ssh.
-    pub(super) arguments: Vec<String>,
+    pub(in crate::inventory) arguments: Vec<String>,
 }
 
 /// Reads the connection of the host `name` from its merged variables.
-pub(super) fn read(name: &str, vars: &[Entry], folder: &Path) -> Result<ConnectionVars, Problem> {
+pub(in crate::inventory) fn read(
+    name: &str,
+    vars: &[Entry],
+    folder: &Path,
+) -> Result<ConnectionVars, Problem> {
     let said = |key| vars.iter().find(|entry| entry.key == key && !entry.node.is_null());
     let last = |one, two| said(two).or_else(|| said(one));
     let address = match last("ansible_host", "ansible_ssh_host") {
@@ -187,7 +192,7 @@ fn key_file(entry: &Entry, folder: &Path) -> Result<PathBuf, Problem> {
 }
 
 /// Says no to Jinja: what Ansible would compute is not known here.
-pub(super) fn no_template(node: &Node) -> Result<(), Problem> {
+pub(in crate::inventory) fn no_template(node: &Node) -> Result<(), Problem> {
     match &node.value {
         Value::Text(text) if text.contains("{{") || text.contains("{%") => {
             let problem = Problem::at(&node.place, "hwctl does not evaluate Jinja templates");
@@ -198,7 +203,7 @@ pub(super) fn no_template(node: &Node) -> Result<(), Problem> {
 }
 
 /// Checks the name of an `ansible_*` variable.
-pub(super) fn check_name(entry: &Entry) -> Result<(), Problem> {
+pub(in crate::inventory) fn check_name(entry: &Entry) -> Result<(), Problem> {
     let key = entry.key.as_str();
     let known = || {
         let refused = REFUSED.into_iter().map(|(name, ..)| name);
@@ -218,7 +223,7 @@ pub(super) fn check_name(entry: &Entry) -> Result<(), Problem> {
 }
 
 /// Why hwctl cannot reach this host as its variables say, or None if it can.
-pub(super) fn refusal(name: &str, vars: &[Entry]) -> Option<Problem> {
+pub(in crate::inventory) fn refusal(name: &str, vars: &[Entry]) -> Option<Problem> {
     REFUSED.iter().find_map(|(key, harmless, hint)| {
         let entry = vars.iter().find(|entry| entry.key == *key && !entry.node.is_null())?;
         let value = match &entry.node.value {
@@ -234,7 +239,7 @@ pub(super) fn refusal(name: &str, vars: &[Entry]) -> Option<Problem> {
 }
 
 /// What counts for Ansible neither.
-pub(super) fn warnings(vars: &[Entry]) -> Vec<Warning> {
+pub(in crate::inventory) fn warnings(vars: &[Entry]) -> Vec<Warning> {
     let entry = vars.iter().find(|entry| entry.key == PRIORITY && !entry.node.is_null());
     let message = format!("`{PRIORITY}` is ignored: it counts in the `vars` of a group only");
     entry.map(|entry| Warning { place: entry.place.to_string(), message }).into_iter().collect()

@@ -1,11 +1,11 @@
 //! Which hosts a pattern means: names, groups, wildcards, unions, `&` intersections, `!` exclusions.
 
 use super::groups::{ALL, Graph};
-use super::names::{quoted, shown};
-use super::place::{Problem, nearest};
+use crate::inventory::names::{quoted, shown};
+use crate::inventory::yaml::place::{Problem, nearest};
 
 /// The hosts that a pattern of Ansible means, in the order of its parts.
-pub(super) fn select(graph: &Graph, pattern: &str) -> Result<Vec<usize>, Problem> {
+pub(in crate::inventory) fn select(graph: &Graph, pattern: &str) -> Result<Vec<usize>, Problem> {
     let parts = split(pattern);
     let plain = |part: &&&str| !part.starts_with(['!', '&']);
     let mut chosen = Vec::new();

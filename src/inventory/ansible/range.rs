@@ -4,7 +4,7 @@
 const MOST: usize = 100_000;
 
 /// The hosts of one inventory key, and the port when one is written behind it.
-pub(super) fn expand(pattern: &str) -> Result<(Vec<String>, Option<u16>), String> {
+pub(in crate::inventory) fn expand(pattern: &str) -> Result<(Vec<String>, Option<u16>), String> {
     let (pattern, port) = split_port(pattern)?;
     let mut hosts = Vec::new();
     expand_into(pattern, &mut hosts)?;

@@ -2,55 +2,55 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::load::NOT_YAML;
-use super::names::{quoted, shown, shown_long, usable};
-use super::node::{Entry, Node, Value, put};
-use super::place::{Place, Problem, nearest};
 use super::range;
+use crate::inventory::names::{quoted, shown, shown_long, usable};
+use crate::inventory::yaml::load::NOT_YAML;
+use crate::inventory::yaml::node::{Entry, Node, Value, put};
+use crate::inventory::yaml::place::{Place, Problem, nearest};
 
 /// The keys of a group.
 const KEYS: [&str; 3] = ["hosts", "children", "vars"];
 /// The group of every host.
-pub(super) const ALL: usize = 0;
+pub(in crate::inventory) const ALL: usize = 0;
 /// The group of hosts that are in no other.
-pub(super) const UNGROUPED: usize = 1;
+pub(in crate::inventory) const UNGROUPED: usize = 1;
 
 /// A group: its own variables, and what is directly in it.
 #[derive(Default)]
-pub(super) struct Group {
-    pub(super) name: String,
-    pub(super) vars: Vec<Entry>,
+pub(in crate::inventory) struct Group {
+    pub(in crate::inventory) name: String,
+    pub(in crate::inventory) vars: Vec<Entry>,
     /// Variables from `group_vars/`.
-    pub(super) folder: Vec<Entry>,
-    pub(super) parents: Vec<usize>,
+    pub(in crate::inventory) folder: Vec<Entry>,
+    pub(in crate::inventory) parents: Vec<usize>,
     /// The groups directly in it, in the order in which they were put there.
     children: Vec<usize>,
     /// The hosts directly in it, in the order in which they were put there.
-    pub(super) hosts: Vec<usize>,
-    pub(super) priority: i64,
-    pub(super) depth: usize,
+    pub(in crate::inventory) hosts: Vec<usize>,
+    pub(in crate::inventory) priority: i64,
+    pub(in crate::inventory) depth: usize,
 }
 
 /// A host as the inventory names it.
-pub(super) struct Listed {
-    pub(super) name: String,
-    pub(super) vars: Vec<Entry>,
+pub(in crate::inventory) struct Listed {
+    pub(in crate::inventory) name: String,
+    pub(in crate::inventory) vars: Vec<Entry>,
     /// Variables from `host_vars/`.
-    pub(super) folder: Vec<Entry>,
+    pub(in crate::inventory) folder: Vec<Entry>,
     /// The groups it is directly in.
-    pub(super) groups: Vec<usize>,
+    pub(in crate::inventory) groups: Vec<usize>,
 }
 
 /// All groups and hosts, in the order of their first mention.
-pub(super) struct Graph {
-    pub(super) groups: Vec<Group>,
-    pub(super) hosts: Vec<Listed>,
+pub(in crate::inventory) struct Graph {
+    pub(in crate::inventory) groups: Vec<Group>,
+    pub(in crate::inventory) hosts: Vec<Listed>,
     group_of: HashMap<String, usize>,
     host_of: HashMap<String, usize>,
 }
 
 impl Graph {
-    pub(super) fn new() -> Self {
+    pub(in crate::inventory) fn new() -> Self {
         let mut graph = Self {
             groups: Vec::new(),
             hosts: Vec::new(),
@@ -63,11 +63,11 @@ impl Graph {
         graph
     }
 
-    pub(super) fn find_group(&self, name: &str) -> Option<usize> {
+    pub(in crate::inventory) fn find_group(&self, name: &str) -> Option<usize> {
         self.group_of.get(name).copied()
     }
 
-    pub(super) fn find_host(&self, name: &str) -> Option<usize> {
+    pub(in crate::inventory) fn find_host(&self, name: &str) -> Option<usize> {
         self.host_of.get(name).copied()
     }
 
@@ -83,7 +83,7 @@ impl Graph {
     }
 
     /// Adds what one file says.
-    pub(super) fn read(&mut self, root: &Node) -> Result<(), Problem> {
+    pub(in crate::inventory) fn read(&mut self, root: &Node) -> Result<(), Problem> {
         let Some(entries) = root.entries() else {
             let message = format!("an inventory is a map of groups, not {}", root.kind());
             return Err(Problem::at(&root.place, message).hint(NOT_YAML));
@@ -197,7 +197,7 @@ impl Graph {
     }
 
     /// Every group that this one lies in, however far up, without itself.
-    pub(super) fn ancestors(&self, group: usize) -> Vec<usize> {
+    pub(in crate::inventory) fn ancestors(&self, group: usize) -> Vec<usize> {
         let mut reached = HashSet::new();
         let mut found = Vec::new();
         let mut open = self.groups[group].parents.clone();
@@ -215,7 +215,7 @@ impl Graph {
     ///
     /// Ansible walks the grandchildren of a group in the order of a Python set, which differs from
     /// one run to the next. Here they keep the order of the inventory.
-    pub(super) fn hosts_of(&self, group: usize) -> Vec<usize> {
+    pub(in crate::inventory) fn hosts_of(&self, group: usize) -> Vec<usize> {
         let mut reached = HashSet::from([group]);
         let mut within = vec![group];
         let mut next = 0;
@@ -230,7 +230,7 @@ impl Graph {
     }
 
     /// Brings every group under `all` and every lone host into `ungrouped`; counts depths.
-    pub(super) fn complete(&mut self) -> Result<(), Problem> {
+    pub(in crate::inventory) fn complete(&mut self) -> Result<(), Problem> {
         for at in 1..self.groups.len() {
             if self.groups[at].parents.is_empty() {
                 self.link(at, ALL);
@@ -273,7 +273,7 @@ impl Graph {
     }
 
     /// Every group a host is in, in Ansible's order of merging: by depth, priority, name.
-    pub(super) fn groups_of(&self, host: &Listed) -> Vec<usize> {
+    pub(in crate::inventory) fn groups_of(&self, host: &Listed) -> Vec<usize> {
         let mut groups = vec![ALL];
         for direct in &host.groups {
             for group in std::iter::once(*direct).chain(self.ancestors(*direct)) {
@@ -336,9 +336,9 @@ fn priority(node: &Node) -> Result<i64, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::load::parse;
-    use super::super::place::Source;
     use super::*;
+    use crate::inventory::yaml::load::parse;
+    use crate::inventory::yaml::place::Source;
 
     fn graph(text: &str) -> Result<Graph, String> {
         let source = Source::file("inventory.yaml", text.to_owned());

@@ -2,19 +2,19 @@
 
 use serde_json::{Map, Number, Value as Json};
 
-use super::names::shown;
 use super::place::{Extent, Place, Problem};
+use crate::inventory::names::shown;
 
 /// A value and its place.
 #[derive(Clone)]
-pub(super) struct Node {
-    pub(super) value: Value,
-    pub(super) place: Place,
+pub(in crate::inventory) struct Node {
+    pub(in crate::inventory) value: Value,
+    pub(in crate::inventory) place: Place,
 }
 
 /// What YAML can say, as far as an inventory uses it.
 #[derive(Clone)]
-pub(super) enum Value {
+pub(in crate::inventory) enum Value {
     Null,
     Flag(bool),
     Number(Number),
@@ -27,30 +27,30 @@ pub(super) enum Value {
 
 /// One `key: value`.
 #[derive(Clone)]
-pub(super) struct Entry {
-    pub(super) key: String,
-    pub(super) place: Place,
-    pub(super) node: Node,
+pub(in crate::inventory) struct Entry {
+    pub(in crate::inventory) key: String,
+    pub(in crate::inventory) place: Place,
+    pub(in crate::inventory) node: Node,
 }
 
 impl Node {
-    pub(super) fn new(value: Value, place: Place) -> Self {
+    pub(in crate::inventory) fn new(value: Value, place: Place) -> Self {
         Self { value, place }
     }
 
-    pub(super) fn entries(&self) -> Option<&[Entry]> {
+    pub(in crate::inventory) fn entries(&self) -> Option<&[Entry]> {
         match &self.value {
             Value::Map(entries) => Some(entries),
             _ => None,
         }
     }
 
-    pub(super) fn is_null(&self) -> bool {
+    pub(in crate::inventory) fn is_null(&self) -> bool {
         matches!(self.value, Value::Null)
     }
 
     /// Where its words and numbers stand.
-    pub(super) fn extents(&self) -> Vec<Extent> {
+    pub(in crate::inventory) fn extents(&self) -> Vec<Extent> {
         match &self.value {
             Value::List(nodes) => nodes.iter().flat_map(Self::extents).collect(),
             Value::Map(entries) => entries.iter().flat_map(|entry| entry.node.extents()).collect(),
@@ -60,7 +60,7 @@ impl Node {
     }
 
     /// What the value is, in a person's words.
-    pub(super) fn kind(&self) -> &'static str {
+    pub(in crate::inventory) fn kind(&self) -> &'static str {
         match self.value {
             Value::Null => "nothing",
             Value::Flag(_) => "true or false",
@@ -72,7 +72,7 @@ impl Node {
     }
 
     /// The value as JSON, as `ansible-inventory --list` prints it.
-    pub(super) fn json(&self) -> Json {
+    pub(in crate::inventory) fn json(&self) -> Json {
         match &self.value {
             Value::Null => Json::Null,
             Value::Flag(flag) => Json::Bool(*flag),
@@ -89,17 +89,17 @@ impl Node {
 }
 
 /// The entries as a JSON object.
-pub(super) fn json(entries: &[Entry]) -> Map<String, Json> {
+pub(in crate::inventory) fn json(entries: &[Entry]) -> Map<String, Json> {
     entries.iter().map(|entry| (entry.key.clone(), entry.node.json())).collect()
 }
 
 /// The value of a key.
-pub(super) fn get<'a>(entries: &'a [Entry], key: &str) -> Option<&'a Node> {
+pub(in crate::inventory) fn get<'a>(entries: &'a [Entry], key: &str) -> Option<&'a Node> {
     entries.iter().find(|entry| entry.key == key).map(|entry| &entry.node)
 }
 
 /// Adds an entry; one with the same key is replaced as a whole, which is Ansible's rule.
-pub(super) fn put(entries: &mut Vec<Entry>, entry: Entry) {
+pub(in crate::inventory) fn put(entries: &mut Vec<Entry>, entry: Entry) {
     match entries.iter_mut().find(|other| other.key == entry.key) {
         Some(other) => *other = entry,
         None => entries.push(entry),
@@ -107,7 +107,11 @@ pub(super) fn put(entries: &mut Vec<Entry>, entry: Entry) {
 }
 
 /// Sets the value at a path of keys; maps on the way are made when they lack.
-pub(super) fn put_at(entries: &mut Vec<Entry>, path: &[String], node: Node) -> Result<(), Problem> {
+pub(in crate::inventory) fn put_at(
+    entries: &mut Vec<Entry>,
+    path: &[String],
+    node: Node,
+) -> Result<(), Problem> {
     let Some((key, rest)) = path.split_first() else { return Ok(()) };
     let place = node.place.clone();
     if rest.is_empty() {
@@ -132,7 +136,7 @@ pub(super) fn put_at(entries: &mut Vec<Entry>, path: &[String], node: Node) -> R
 
 /// Lays `over` on `below`: maps are joined, everything else is replaced, and null means what
 /// lies below. A site that is null is gone.
-pub(super) fn lay(below: &[Entry], over: &[Entry]) -> Vec<Entry> {
+pub(in crate::inventory) fn lay(below: &[Entry], over: &[Entry]) -> Vec<Entry> {
     lay_at(below, over, true)
 }
 

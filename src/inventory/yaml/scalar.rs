@@ -5,7 +5,7 @@ use serde_json::Number;
 use super::node::Value;
 
 /// The value of an unquoted word: `yes` is true, `0644` is octal, `22:22` is base 60.
-pub(super) fn resolve(word: &str) -> Value {
+pub(in crate::inventory) fn resolve(word: &str) -> Value {
     match word {
         "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
         "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {

@@ -1,9 +1,9 @@
 //! Arguments of ssh in the inventory, such as `ansible_ssh_common_args: -J bastion`.
 
 use super::connection::no_template;
-use super::names::shown;
-use super::node::{Entry, Value};
-use super::place::Problem;
+use crate::inventory::names::shown;
+use crate::inventory::yaml::node::{Entry, Value};
+use crate::inventory::yaml::place::Problem;
 
 /// Options of ssh that say how to connect and take a value.
 const WITH_VALUE: &str = "BFJbcilmop";
@@ -13,7 +13,7 @@ const ALONE: &str = "46ACKak";
 const TALK: &str = "qv";
 
 /// The words for ssh of all these variables.
-pub(super) fn read(entries: &[Option<&Entry>]) -> Result<Vec<String>, Problem> {
+pub(in crate::inventory) fn read(entries: &[Option<&Entry>]) -> Result<Vec<String>, Problem> {
     let mut words = Vec::new();
     for entry in entries.iter().flatten() {
         words.extend(words_of(entry)?);
@@ -59,10 +59,10 @@ fn words_of(entry: &Entry) -> Result<Vec<String>, Problem> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::load::parse;
-    use super::super::place::Source;
     use super::*;
     use crate::failure::Failure;
+    use crate::inventory::yaml::load::parse;
+    use crate::inventory::yaml::place::Source;
 
     fn words(text: &str) -> Result<Vec<String>, String> {
         let source = Source::file("inventory.yaml", format!("ansible_ssh_common_args: {text}"));

@@ -1,11 +1,11 @@
 //! The variables of one host, merged as Ansible merges them: whole values replace each other.
 
 use super::groups::{ALL, Graph, Listed};
-use super::node::{Entry, put};
+use crate::inventory::yaml::node::{Entry, put};
 
 /// In this order, later ones replacing earlier: `all`, the other groups by depth, priority and
 /// name, `group_vars/all`, the other `group_vars/`, the host, its `host_vars/`.
-pub(super) fn merge(graph: &Graph, host: &Listed) -> Vec<Entry> {
+pub(in crate::inventory) fn merge(graph: &Graph, host: &Listed) -> Vec<Entry> {
     let groups = graph.groups_of(host);
     let mut merged = Vec::new();
     for group in &groups {
@@ -20,7 +20,7 @@ pub(super) fn merge(graph: &Graph, host: &Listed) -> Vec<Entry> {
 }
 
 /// The variables of a host that the inventory does not name: those of `all`.
-pub(super) fn merge_unlisted(graph: &Graph) -> Vec<Entry> {
+pub(in crate::inventory) fn merge_unlisted(graph: &Graph) -> Vec<Entry> {
     let mut merged = Vec::new();
     lay(&mut merged, &graph.groups[ALL].vars);
     lay(&mut merged, &graph.groups[ALL].folder);

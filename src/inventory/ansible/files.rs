@@ -4,14 +4,14 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::Warning;
 use super::groups::Graph;
-use super::load::parse;
-use super::names::shown;
-use super::node::{Entry, Node, Value, put};
-use super::place::{Problem, Source};
-use super::trust::require_own;
 use crate::failure::Failure;
+use crate::inventory::Warning;
+use crate::inventory::names::shown;
+use crate::inventory::trust::require_own;
+use crate::inventory::yaml::load::parse;
+use crate::inventory::yaml::node::{Entry, Node, Value, put};
+use crate::inventory::yaml::place::{Problem, Source};
 
 /// A longer file is not an inventory.
 const LONGEST: u64 = 16 << 20;
@@ -27,7 +27,7 @@ const IGNORED: [&str; 11] =
 const DEPTH: usize = 8;
 
 /// The inventory that is taken when none is named.
-pub(super) fn default_path() -> Option<PathBuf> {
+pub(in crate::inventory) fn default_path() -> Option<PathBuf> {
     ["inventory.yaml", "inventory.yml", "inventory"]
         .into_iter()
         .map(PathBuf::from)
@@ -36,7 +36,10 @@ pub(super) fn default_path() -> Option<PathBuf> {
 
 /// Reads an inventory file, or all YAML files of an inventory folder, into the graph. Returns a
 /// warning for each file of the folder that could be an inventory of another format.
-pub(super) fn read_into(graph: &mut Graph, path: &Path) -> Result<Vec<Warning>, Failure> {
+pub(in crate::inventory) fn read_into(
+    graph: &mut Graph,
+    path: &Path,
+) -> Result<Vec<Warning>, Failure> {
     let mut warnings = Vec::new();
     if path.is_dir() {
         require_own(path)?;
@@ -74,7 +77,7 @@ fn read_file(graph: &mut Graph, path: &Path) -> Result<(), Failure> {
 }
 
 /// Reads `group_vars/` and `host_vars/` beside the inventory.
-pub(super) fn read_folders(graph: &mut Graph, folder: &Path) -> Result<(), Failure> {
+pub(in crate::inventory) fn read_folders(graph: &mut Graph, folder: &Path) -> Result<(), Failure> {
     let groups = folder.join("group_vars");
     if groups.is_dir() {
         for at in 0..graph.groups.len() {

@@ -1,0 +1,6 @@
+//! YAML text as a tree whose values know where they were written.
+
+pub(in crate::inventory) mod load;
+pub(in crate::inventory) mod node;
+pub(in crate::inventory) mod place;
+mod scalar;
