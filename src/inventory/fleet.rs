@@ -38,8 +38,9 @@ impl Inventory {
     }
 
     fn roles(&self, host: &InventoryHost, defaults: &Node) -> Result<Vec<Role>, Failure> {
-        let said = roles_in(&host.vars);
-        let value = Value::Map(node::lay(defaults.entries().unwrap_or_default(), &said));
+        let said = host.variable(schema::ROLES)?;
+        let said = said.as_slice();
+        let value = Value::Map(node::lay(defaults.entries().unwrap_or_default(), said));
         let root = Node::new(value, defaults.place.clone());
         let mut schema = Schema::new(&self.passwords, &self.folder, Lookup::Never);
         let roles = schema.roles_of(&root);
@@ -62,7 +63,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("inventory.yaml");
         std::fs::write(&path, text).unwrap();
-        load(&Sources { path: Some(path), sets: Vec::new() })?.fleet()
+        load(&Sources::at(&path, Vec::new()))?.fleet()
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl Passwords {
                 }
                 self.resolve(&reference).map_err(|why| problem(format!("`{path}`: {why}")))?
             }
-            Value::Null | Value::List(_) => {
+            Value::Null | Value::List(_) | Value::Vault(_) => {
                 let message = format!("`{path}` takes a password, not {}", node.kind());
                 return Err(problem(message).hint(EXAMPLES));
             }

@@ -56,7 +56,7 @@ fn made_from(inventory: &str, kind: PartKind) -> Result<Stack> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("inventory.yaml");
     std::fs::write(&path, inventory).unwrap();
-    let inventory = load(&Sources { path: Some(path), sets: Vec::new() }).unwrap();
+    let inventory = load(&Sources::at(&path, Vec::new())).unwrap();
     let host = inventory.select(&["a".to_owned()], None).unwrap().remove(0);
     let vars: Vars = inventory.vars_without_lookup(&host).unwrap();
     let (facts, fleet) = (Facts::unknown(), inventory.fleet().unwrap());

@@ -101,6 +101,7 @@ const TESTS: &[&[harness::Case]] = &[
     redis_data::TESTS,
     reference::TESTS,
     inventory::ansible::TESTS,
+    inventory::corpus::TESTS,
     inventory::hostile::TESTS,
     inventory::hosts::TESTS,
     inventory::messages::TESTS,

@@ -19,8 +19,10 @@ pub(in crate::inventory) enum Value {
     Flag(bool),
     Number(Number),
     Text(String),
-    /// Text tagged `!unsafe`: never a template.
+    /// Text tagged `!unsafe`, or the result of an evaluation: never a template.
     Literal(String),
+    /// Text tagged `!vault`, still encrypted.
+    Vault(String),
     List(Vec<Node>),
     Map(Vec<Entry>),
 }
@@ -59,6 +61,27 @@ impl Node {
         }
     }
 
+    /// Whether anything in it has to be evaluated before it is used: a template or a vault.
+    pub(in crate::inventory) fn needs_evaluation(&self) -> bool {
+        match &self.value {
+            Value::Vault(_) => true,
+            Value::Text(text) => ["{{", "{%", "{#"].iter().any(|mark| text.contains(mark)),
+            Value::List(nodes) => nodes.iter().any(Self::needs_evaluation),
+            Value::Map(entries) => entries.iter().any(|entry| entry.node.needs_evaluation()),
+            _ => false,
+        }
+    }
+
+    /// The value for a message: text and numbers as they are, unless they came out of a vault.
+    pub(in crate::inventory) fn shown(&self) -> String {
+        match &self.value {
+            _ if self.place.is_sealed() => "***".to_owned(),
+            Value::Text(text) | Value::Literal(text) => shown(text),
+            Value::Number(number) => number.to_string(),
+            _ => self.kind().to_owned(),
+        }
+    }
+
     /// What the value is, in a person's words.
     pub(in crate::inventory) fn kind(&self) -> &'static str {
         match self.value {
@@ -66,6 +89,7 @@ impl Node {
             Value::Flag(_) => "true or false",
             Value::Number(_) => "a number",
             Value::Text(_) | Value::Literal(_) => "text",
+            Value::Vault(_) => "an encrypted value",
             Value::List(_) => "a list",
             Value::Map(_) => "a map",
         }
@@ -78,14 +102,17 @@ impl Node {
             Value::Flag(flag) => Json::Bool(*flag),
             Value::Number(number) => Json::Number(number.clone()),
             Value::Text(text) => Json::String(text.clone()),
-            Value::Literal(text) => {
-                let text = Json::String(text.clone());
-                Json::Object(Map::from_iter([("__ansible_unsafe".to_owned(), text)]))
-            }
+            Value::Literal(text) => tagged("__ansible_unsafe", text),
+            Value::Vault(text) => tagged("__ansible_vault", text),
             Value::List(nodes) => nodes.iter().map(Self::json).collect(),
             Value::Map(entries) => Json::Object(json(entries)),
         }
     }
+}
+
+/// A text as Ansible's JSON marks it.
+fn tagged(tag: &str, text: &str) -> Json {
+    Json::Object(Map::from_iter([(tag.to_owned(), Json::String(text.to_owned()))]))
 }
 
 /// The entries as a JSON object.

@@ -13,6 +13,7 @@ macro_rules! shows {
 }
 
 pub(crate) mod ansible;
+pub(crate) mod corpus;
 pub(crate) mod hostile;
 pub(crate) mod hosts;
 pub(crate) mod messages;
@@ -36,7 +37,7 @@ fn read(path: &Path, sets: &[&str]) -> Result<(Vars, Vec<Warning>), Failure> {
 
 fn open(path: &Path, sets: &[&str]) -> Result<Inventory, Failure> {
     let sets = sets.iter().map(|set| (*set).to_owned()).collect();
-    load(&Sources { path: Some(path.to_owned()), sets })
+    load(&Sources::at(path, sets))
 }
 
 /// Takes the folder's path, which differs each time, out of a failure.
