@@ -1,37 +1,27 @@
 //! Ansible-style YAML in, typed vars out.
 
 mod ansible;
-mod check;
-mod fields;
-mod fleet;
-mod folders;
+pub(crate) mod check;
 mod names;
-mod password;
-mod schema;
-mod sites;
+mod own;
+pub mod schema;
 mod trust;
-mod vars;
 mod yaml;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
-pub use fleet::{Fleet, Peer};
-
+pub use schema::Vars;
 pub use trust::require_own;
-pub use vars::{
-    Api, Auto, Firewall, Interval, Logrotate, Network, OpenPort, Port, Protocol, Redis, Role, Site,
-    Tls, TlsMode, Vars, Workers,
-};
 pub use yaml::place::nearest;
 
 use crate::failure::Failure;
 use ansible::groups::Graph;
 use ansible::{connection, files, groups, merge, pattern};
-use password::Passwords;
-use schema::Schema;
+use schema::{Declared, Passwords, Variable};
 use yaml::node::{self, Entry, Node, Value};
 use yaml::place::{self, Problem, Source};
 
@@ -48,23 +38,15 @@ pub struct Sources {
 /// Hosts and their variables, as the inventory's files say.
 pub struct Inventory {
     graph: Graph,
-    sets: Vec<Set>,
+    sets: Arc<[Set]>,
     folder: PathBuf,
     path: Option<PathBuf>,
-    passwords: Passwords,
+    passwords: Arc<Passwords>,
     warnings: Vec<Warning>,
 }
 
-/// Whether what the variables refer to is looked up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lookup {
-    /// Passwords are resolved, and local files have to be there.
-    Now,
-    /// Only the form of a reference is checked.
-    Never,
-}
-
 /// One `--set`.
+#[derive(Clone)]
 struct Set {
     path: Vec<String>,
     node: Node,
@@ -90,6 +72,7 @@ pub struct InventoryHost {
     /// The groups it is in, without `all`, in alphabetical order.
     pub groups: Vec<String>,
     vars: Vec<Entry>,
+    sets: Arc<[Set]>,
 }
 
 impl InventoryHost {
@@ -163,7 +146,7 @@ pub fn load(sources: &Sources) -> Result<Inventory, Failure> {
         files::read_folders(&mut graph, &folder)?;
     }
     let sets = sources.sets.iter().map(|set| parse_set(set)).collect::<Result<_, _>>()?;
-    let passwords = Passwords::new(folder.clone());
+    let passwords = Arc::new(Passwords::new(folder.clone()));
     Ok(Inventory { graph, sets, folder, path, passwords, warnings })
 }
 
@@ -211,14 +194,11 @@ impl Inventory {
 
     /// The hosts that are meant: those of `--host`, else all of the inventory, and of these only
     /// those that the pattern `limit` matches.
-    ///
-    /// Names of variables are checked here, in the whole inventory.
     pub fn select(
         &self,
         hosts: &[String],
         limit: Option<&str>,
     ) -> Result<Vec<InventoryHost>, Failure> {
-        self.check_names()?;
         let limited = limit.map(|limit| pattern::select(&self.graph, limit)).transpose()?;
         let within = |at: &usize| limited.as_ref().is_none_or(|limited| limited.contains(at));
         if hosts.is_empty() {
@@ -246,62 +226,26 @@ impl Inventory {
         Ok(chosen)
     }
 
-    /// The typed variables of a host, over hwctl's defaults, and what in them should not stay so.
-    /// References to passwords are resolved here, so only for hosts that are worked on.
-    pub fn vars(&self, host: &InventoryHost) -> Result<(Vars, Vec<Warning>), Failure> {
-        self.read_vars(host, Lookup::Now)
-    }
-
-    /// The typed variables of a host for work that needs nothing from outside of the inventory.
-    /// Every password is empty, and local files may be missing.
-    pub fn vars_without_lookup(&self, host: &InventoryHost) -> Result<Vars, Failure> {
-        self.read_vars(host, Lookup::Never).map(|(vars, _)| vars)
-    }
-
-    fn read_vars(
+    /// The variables of a host that are declared, over their defaults, and what in them should not stay so.
+    /// What they refer to is not looked up.
+    pub fn vars(
         &self,
         host: &InventoryHost,
-        lookup: Lookup,
+        declared: &[Declared],
     ) -> Result<(Vars, Vec<Warning>), Failure> {
-        let defaults = schema::defaults()?;
-        let value = Value::Map(node::lay(defaults.entries().unwrap_or_default(), &host.vars));
-        let root = Node { value, ..defaults };
-        let mut schema = Schema::new(&self.passwords, &self.folder, lookup);
-        let vars = schema.vars(&root);
-        if let (Some(vars), Some(port)) = (&vars, host.port) {
-            schema.require_not_ssh(&root, vars, port);
-        }
-        match vars {
-            Some(vars) if schema.reader.problems.is_empty() => {
-                let mut warnings = schema.warnings;
-                warnings.extend(connection::warnings(&host.vars));
-                Ok((vars, warnings))
-            }
-            _ => Err(place::failure(schema.reader.problems)
-                .not_done(format!("`{}` is not contacted", host.name))),
-        }
+        let not_done =
+            |failure: Failure| failure.not_done(format!("`{}` is not contacted", host.name));
+        let found = own::read(host, declared, &self.passwords);
+        let (vars, mut warnings) = found.map_err(|problems| not_done(place::failure(problems)))?;
+        warnings.extend(connection::warnings(&host.vars));
+        Ok((vars, warnings))
     }
 
-    /// Finds every variable whose name neither hwctl nor Ansible knows.
-    fn check_names(&self) -> Result<(), Failure> {
-        let groups = self.graph.groups.iter().flat_map(|group| [&group.vars, &group.folder]);
-        let hosts = self.graph.hosts.iter().flat_map(|host| [&host.vars, &host.folder]);
-        let set = |set: &Set| {
-            let key = set.path.first().cloned().unwrap_or_default();
-            Entry { key, place: set.node.place.clone(), node: set.node.clone() }
-        };
-        let sets: Vec<_> = self.sets.iter().map(set).collect();
-        let problems: Vec<_> = groups
-            .chain(hosts)
-            .chain([&sets])
-            .flatten()
-            .filter_map(|entry| {
-                let ansibles = entry.key.starts_with("ansible_");
-                let check = if ansibles { connection::check_name } else { schema::check_name };
-                check(entry).err()
-            })
-            .collect();
-        if problems.is_empty() { Ok(()) } else { Err(place::failure(problems)) }
+    /// The value of one variable of a host.
+    pub fn value<T: Variable>(&self, host: &InventoryHost) -> Result<T, Failure> {
+        let vars = own::read_one(host, &Declared::of::<T>(), &self.passwords);
+        vars.map(|vars| vars.get::<T>().clone())
+            .map_err(|problems| place::failure(problems).not_done("no host was contacted"))
     }
 
     /// The entry that `--host` means: by name, else by address.
@@ -345,7 +289,7 @@ impl Inventory {
         groups: Vec<String>,
         mut vars: Vec<Entry>,
     ) -> Result<InventoryHost, Failure> {
-        for set in &self.sets {
+        for set in &*self.sets {
             node::put_at(&mut vars, &set.path, set.node.clone())?;
         }
         let reached = connection::read(name, &vars, &self.folder)?;
@@ -359,6 +303,7 @@ impl Inventory {
             refusal: connection::refusal(name, &vars).map(Failure::from),
             groups,
             vars,
+            sets: Arc::clone(&self.sets),
         })
     }
 }

@@ -6,7 +6,7 @@ use super::arguments;
 use crate::inventory::Warning;
 use crate::inventory::names::{shown, usable};
 use crate::inventory::yaml::node::{Entry, Node, Value};
-use crate::inventory::yaml::place::{Problem, nearest};
+use crate::inventory::yaml::place::Problem;
 
 /// Variables that say how to connect; in each pair Ansible's ssh lets the second win.
 const USED: [&str; 8] = [
@@ -202,24 +202,18 @@ pub(in crate::inventory) fn no_template(node: &Node) -> Result<(), Problem> {
     }
 }
 
-/// Checks the name of an `ansible_*` variable.
-pub(in crate::inventory) fn check_name(entry: &Entry) -> Result<(), Problem> {
-    let key = entry.key.as_str();
-    let known = || {
-        let refused = REFUSED.into_iter().map(|(name, ..)| name);
-        USED.into_iter().chain(ARGUMENTS).chain(PASSED_OVER).chain(refused).chain([PRIORITY])
-    };
-    let interpreter = key.ends_with("_interpreter");
-    if interpreter || known().any(|name| name == key) || OTHERS.iter().any(|p| key.starts_with(p)) {
-        return Ok(());
-    }
-    let meant = nearest(key, known());
-    let problem = Problem::at(&entry.place, format!("Ansible knows no variable `{}`", shown(key)))
-        .hiding(&entry.node, None);
-    Err(match meant {
-        Some(meant) => problem.hint(format!("did you mean `{meant}`?")),
-        None => problem.hint("name your own variables `x_…`"),
-    })
+/// The variables by which hwctl reaches hosts.
+pub(in crate::inventory) fn used() -> impl Iterator<Item = &'static str> {
+    USED.into_iter().chain(ARGUMENTS)
+}
+
+/// Whether this is a variable of Ansible's that hwctl obeys, refuses or passes over on purpose.
+pub(in crate::inventory) fn is_known(key: &str) -> bool {
+    let refused = REFUSED.into_iter().map(|(name, ..)| name);
+    let mut known = used().chain(PASSED_OVER).chain(refused).chain([PRIORITY]);
+    known.any(|name| name == key)
+        || key.starts_with("ansible_")
+            && (key.ends_with("_interpreter") || OTHERS.iter().any(|other| key.starts_with(other)))
 }
 
 /// Why hwctl cannot reach this host as its variables say, or None if it can.

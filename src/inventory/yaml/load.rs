@@ -13,7 +13,6 @@ use super::place::{Extent, Place, Problem, Source};
 use super::scalar;
 use crate::inventory::ansible::connection;
 use crate::inventory::names::shown;
-use crate::inventory::schema;
 
 /// Maps and lists inside each other; more is a mistake or an attack.
 const DEPTH: usize = 64;
@@ -61,18 +60,16 @@ struct Loader<'a> {
     secrets: Vec<Extent>,
 }
 
-/// Where in the document the loader is, and with that whether a value there may be shown.
+/// Where in the document the loader is, and with that whether a message may show a value there.
 ///
-/// An inventory is shared with other programs, so any value may be one of their secrets, whatever
-/// its name is. A value is shown only below the name of one of hwctl's own variables.
+/// An inventory is shared with other programs, so any value may be one of their secrets, whatever its name is.
+/// Whoever knows a variable may show it after all, see [`Problem::showing`].
 #[derive(Clone, Copy, Default)]
 struct Inside {
     depth: usize,
     /// Below a key that names secrets, such as `users`.
     secret: bool,
-    /// Below a variable of hwctl's.
-    own: bool,
-    /// Directly below a key whose value is no secret.
+    /// Directly below a key whose value is never a secret.
     shown: bool,
 }
 
@@ -83,12 +80,10 @@ impl Inside {
 
     /// The place of what is below a key.
     fn below(self, key: &str) -> Self {
-        let own = self.own || schema::is_variable(key);
         Self {
             depth: self.depth + 1,
             secret: self.secret || names_a_secret(key),
-            own,
-            shown: own && schema::is_field(key) || connection::is_used(key) || NAMES.contains(&key),
+            shown: connection::is_used(key) || NAMES.contains(&key),
         }
     }
 }
@@ -242,8 +237,7 @@ impl<'a> Loader<'a> {
                 matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<");
             // A name is shown, also of a user; a key that is a map or a list is no name.
             let is_name = matches!(event, Event::Scalar(..));
-            let of_key =
-                Inside { depth: inside.depth + 1, secret: !is_name, own: false, shown: is_name };
+            let of_key = Inside { depth: inside.depth + 1, secret: !is_name, shown: is_name };
             let key = self.node(event, span, of_key)?;
             let name = key_name(&key)?;
             if !merges && !seen.insert(name.clone()) {

@@ -7,7 +7,7 @@ use crate::inventory::names::shown;
 
 /// A value and its place.
 #[derive(Clone)]
-pub(in crate::inventory) struct Node {
+pub struct Node {
     pub(in crate::inventory) value: Value,
     pub(in crate::inventory) place: Place,
 }
@@ -134,33 +134,18 @@ pub(in crate::inventory) fn put_at(
     Err(Problem::at(&place, format!("`{key}` is {kind}, not a map, at {there}")))
 }
 
-/// Lays `over` on `below`: maps are joined, everything else is replaced, and null means what
-/// lies below. A site that is null is gone.
+/// Lays `over` on `below`: maps are joined, everything else is replaced, and null means what lies below.
 pub(in crate::inventory) fn lay(below: &[Entry], over: &[Entry]) -> Vec<Entry> {
-    lay_at(below, over, true)
-}
-
-fn lay_at(below: &[Entry], over: &[Entry], top: bool) -> Vec<Entry> {
     let mut entries: Vec<Entry> = below.to_vec();
     for entry in over {
-        let sites = top && entry.key == "sites";
         match (get(below, &entry.key), &entry.node.value) {
             (Some(_), Value::Null) => {}
             (Some(Node { value: Value::Map(below), .. }), Value::Map(over)) => {
-                let joined =
-                    if sites { lay_sites(below, over) } else { lay_at(below, over, false) };
-                let node = Node::new(Value::Map(joined), entry.node.place.clone());
+                let node = Node::new(Value::Map(lay(below, over)), entry.node.place.clone());
                 put(&mut entries, Entry { node, ..entry.clone() });
             }
             _ => put(&mut entries, entry.clone()),
         }
     }
     entries
-}
-
-fn lay_sites(below: &[Entry], over: &[Entry]) -> Vec<Entry> {
-    let gone = |key: &str| get(over, key).is_some_and(Node::is_null);
-    let mut sites = lay_at(below, over, false);
-    sites.retain(|site| !gone(&site.key));
-    sites
 }

@@ -75,25 +75,30 @@ impl Source {
     /// Whether this was never read, after an error.
     fn unread(&self, line: usize, column: usize) -> bool {
         let last = self.secrets.get().and_then(|all| all.last());
-        last.is_some_and(|last| last.end_line == usize::MAX && hides(&[*last], line, column))
+        last.is_some_and(|last| last.end_line == usize::MAX && covers(&[*last], line, column))
     }
 
     /// The line as shown, and the column and width to underline. Secrets and control characters
     /// are replaced.
-    fn line(&self, extent: Extent, also: &[Extent]) -> Option<(String, usize, usize)> {
+    fn line(&self, extent: Extent, marks: &[(Extent, Mark)]) -> Option<(String, usize, usize)> {
         let line = self.text.lines().nth(extent.line.checked_sub(1)?)?;
         let first = extent.column;
         let last = if extent.end_line == extent.line { extent.end_column } else { usize::MAX };
         let (mut shown, mut column, mut width) = (String::new(), 0, 0);
-        let mut hidden = false;
+        let mut in_secret = false;
         let is_long = line.chars().count() > SHOWN / 2 * 3;
         for (at, character) in line.chars().enumerate().map(|(n, c)| (n + 1, c)) {
             if is_long && (at + SHOWN / 2 < first || at > first + SHOWN) {
                 continue;
             }
-            let secret = hides(also, extent.line, at)
-                || self.secrets.get().is_some_and(|all| hides(all, extent.line, at));
-            let piece = match (secret, hidden, character) {
+            let is_secret = self.secrets.get().is_some_and(|all| covers(all, extent.line, at));
+            let is = |mark| {
+                marks
+                    .iter()
+                    .any(|(extent_of, of)| *of == mark && covers(&[*extent_of], extent.line, at))
+            };
+            let secret = is(Mark::Hidden) || is_secret && !is(Mark::Visible);
+            let piece = match (secret, in_secret, character) {
                 (true, true, _) => String::new(),
                 (true, false, _) if self.unread(extent.line, at) => " …".to_owned(),
                 (true, false, _) => "***".to_owned(),
@@ -101,7 +106,7 @@ impl Source {
                 (_, _, c) if c.is_control() => "\u{fffd}".to_owned(),
                 (_, _, c) => c.to_string(),
             };
-            hidden = secret;
+            in_secret = secret;
             let wide = console::measure_text_width(&piece);
             if at < first {
                 column += wide;
@@ -114,10 +119,10 @@ impl Source {
     }
 }
 
-fn hides(secrets: &[Extent], line: usize, column: usize) -> bool {
-    secrets.iter().any(|secret| {
-        (secret.line, secret.column) <= (line, column)
-            && (line, column) < (secret.end_line, secret.end_column)
+fn covers(extents: &[Extent], line: usize, column: usize) -> bool {
+    extents.iter().any(|extent| {
+        (extent.line, extent.column) <= (line, column)
+            && (line, column) < (extent.end_line, extent.end_column)
     })
 }
 
@@ -138,12 +143,17 @@ impl Place {
         self.source.kind == Kind::Builtin
     }
 
+    /// Whether this is a value of the command line.
+    pub(in crate::inventory) fn is_argument(&self) -> bool {
+        self.source.kind == Kind::Argument
+    }
+
     /// The source line with the place underlined; nothing for an argument.
-    fn snippet(&self, hidden: &[Extent]) -> Option<String> {
+    fn snippet(&self, marks: &[(Extent, Mark)]) -> Option<String> {
         if self.source.kind != Kind::File {
             return None;
         }
-        let (line, column, width) = self.source.line(self.extent, hidden)?;
+        let (line, column, width) = self.source.line(self.extent, marks)?;
         let width = width.min(console::measure_text_width(&line).saturating_sub(column).max(1));
         let number = self.extent.line.to_string();
         let (margin, indent) = (" ".repeat(number.len()), " ".repeat(column));
@@ -176,8 +186,15 @@ pub(in crate::inventory) struct Problem {
     hint: Option<String>,
     /// Whether the source line may be shown.
     shown: bool,
-    /// What in the line is not shown, besides known secrets.
-    hidden: Vec<Extent>,
+    /// What in the line is shown or not, other than the source has it.
+    marks: Vec<(Extent, Mark)>,
+}
+
+/// Whether something in a source line is shown. What is hidden by anyone stays so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mark {
+    Hidden,
+    Visible,
 }
 
 impl Problem {
@@ -187,13 +204,13 @@ impl Problem {
             message: message.into(),
             hint: None,
             shown: true,
-            hidden: Vec::new(),
+            marks: Vec::new(),
         }
     }
 
     /// A problem of something that is nowhere, such as a variable that is missing.
     pub(in crate::inventory) fn nowhere(message: impl Into<String>) -> Self {
-        Self { place: None, message: message.into(), hint: None, shown: true, hidden: Vec::new() }
+        Self { place: None, message: message.into(), hint: None, shown: true, marks: Vec::new() }
     }
 
     pub(in crate::inventory) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -201,18 +218,36 @@ impl Problem {
         self
     }
 
+    /// Adds another thing to do, to the hint that there may be.
+    pub(in crate::inventory) fn or_hint(mut self, hint: &str) -> Self {
+        self.hint = Some(match self.hint {
+            Some(first) => format!("{first} {hint}"),
+            None => hint.to_owned(),
+        });
+        self
+    }
+
     /// Keeps the value of a mistyped key out of the message, unless the key that was likely
     /// meant has no secrets.
     pub(in crate::inventory) fn hiding(mut self, value: &Node, meant: Option<&str>) -> Self {
         if meant.is_none_or(names_a_secret) {
-            self.hidden.extend(value.extents());
+            self.marks.extend(value.extents().into_iter().map(|extent| (extent, Mark::Hidden)));
         }
         self
     }
 
     /// Keeps what stands at the place itself out of the message.
     pub(in crate::inventory) fn hiding_place(mut self) -> Self {
-        self.hidden.extend(self.place.as_ref().map(Place::extent));
+        self.marks.extend(self.place.as_ref().map(|place| (place.extent, Mark::Hidden)));
+        self
+    }
+
+    /// Lets the message show the values at these places.
+    pub(in crate::inventory) fn showing(mut self, values: &[Place]) -> Self {
+        if let Some(Place { source, .. }) = &self.place {
+            let here = values.iter().filter(|value| Arc::ptr_eq(&value.source, source));
+            self.marks.extend(here.map(|value| (value.extent, Mark::Visible)));
+        }
         self
     }
 
@@ -251,7 +286,7 @@ pub(in crate::inventory) fn failure(mut problems: Vec<Problem>) -> Failure {
     };
     let mut failure = Failure::usage(first.headline());
     let place = first.place.as_ref().filter(|_| first.shown);
-    if let Some(snippet) = place.and_then(|place| place.snippet(&first.hidden)) {
+    if let Some(snippet) = place.and_then(|place| place.snippet(&first.marks)) {
         failure = failure.why(snippet);
     }
     let others: Vec<_> = problems.collect();
