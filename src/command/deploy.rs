@@ -88,6 +88,8 @@ impl Deploy {
             parts: PartArgs::default(),
             check: self.args.check,
             diff: false,
+            reviewed: None,
+            expect: None,
             keep_on_failure: false,
         };
         let provision = Provision::new(args, Scope::Only(vec![TAG.to_owned()]), "deploy");

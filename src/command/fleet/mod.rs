@@ -65,8 +65,16 @@ pub(super) trait Job: Send + Sync + 'static {
         Ok(())
     }
 
-    /// Asked once the work on all hosts is over, for what only shows then.
-    fn ends(&self) -> Result<(), Failure> {
+    /// Whether hosts wait for each other, so that a whole batch has to be worked on at once.
+    fn is_joint(&self) -> bool {
+        false
+    }
+
+    /// Hears of a host that is not worked on, since too many others have failed.
+    fn passes_over(&self) {}
+
+    /// Asked once the work on all hosts is over, for what only shows then; `emit` tells of all hosts.
+    fn ends(&self, _emit: Emit<'_>) -> Result<(), Failure> {
         Ok(())
     }
 
@@ -84,7 +92,9 @@ trait AnyJob: Send + Sync {
     fn warns(&self) -> bool;
     fn needs_of(&self) -> Scope;
     fn begins_on(&self, works: &[Work]) -> Result<(), Failure>;
-    fn end_all(&self) -> Result<(), Failure>;
+    fn is_joint_work(&self) -> bool;
+    fn pass_over(&self);
+    fn end_all(&self, emit: Emit<'_>) -> Result<(), Failure>;
     fn do_on<'a>(&'a self, work: &'a Work, emit: Emit<'a>)
     -> BoxFuture<'a, Result<Ended, Failure>>;
 }
@@ -106,8 +116,16 @@ impl<J: Job> AnyJob for J {
         self.begins(works)
     }
 
-    fn end_all(&self) -> Result<(), Failure> {
-        self.ends()
+    fn is_joint_work(&self) -> bool {
+        self.is_joint()
+    }
+
+    fn pass_over(&self) {
+        self.passes_over();
+    }
+
+    fn end_all(&self, emit: Emit<'_>) -> Result<(), Failure> {
+        self.ends(emit)
     }
 
     fn do_on<'a>(
@@ -174,6 +192,7 @@ async fn on_all(
         max_failures: args.max_failures.or(args.serial.map(|_| 0)),
     });
     let batch = args.serial.map_or(usize::MAX, usize::from);
+    let at_once = if fleet.job.is_joint_work() { usize::MAX } else { args.parallel.into() };
     let mut found = found.into_iter().enumerate().peekable();
     let mut summaries = Vec::new();
     while found.peek().is_some() {
@@ -182,7 +201,7 @@ async fn on_all(
             let fleet = Arc::clone(&fleet);
             tokio::spawn(async move { (index, fleet.one(&work).await) })
         });
-        let ended = stream::iter(tasks).buffer_unordered(args.parallel.into());
+        let ended = stream::iter(tasks).buffer_unordered(at_once);
         summaries.extend(ended.try_collect::<Vec<_>>().await?);
     }
     summaries.sort_by_key(|(index, _)| *index);
@@ -191,8 +210,12 @@ async fn on_all(
         misuses @ 1.. if misuses == fleet.failures.load(Ordering::Relaxed) => Exit::Usage,
         _ => exit_of(&summaries, check),
     };
-    if let Err(failure) = fleet.job.end_all() {
-        exit = failure.exit;
+    let emit = |what| sink.event(Event::of_run(what));
+    if let Err(failure) = fleet.job.end_all(&emit) {
+        // What happened on a host says more.
+        if matches!(exit, Exit::Done | Exit::Changes) {
+            exit = failure.exit;
+        }
         sink.event(Event::of_run(EventKind::Failed { failure }));
     }
     sink.event(Event::of_run(EventKind::Summary { hosts: summaries }));
@@ -272,7 +295,7 @@ fn exit_of(hosts: &[HostSummary], check: bool) -> Exit {
         Exit::Undone
     } else if any(Outcome::Unreachable) {
         Exit::Unreachable
-    } else if check && any(Outcome::Changed) {
+    } else if any(Outcome::Refused) || check && any(Outcome::Changed) {
         Exit::Changes
     } else {
         Exit::Done
@@ -305,6 +328,7 @@ impl Fleet {
         };
         let failures = self.failures.load(Ordering::Relaxed);
         let ended = if self.max_failures.is_some_and(|most| failures > most) {
+            self.job.pass_over();
             Outcome::Skipped.into()
         } else {
             self.job.do_on(work, &emit).await.unwrap_or_else(|failure| {
@@ -317,6 +341,9 @@ impl Fleet {
                 outcome.into()
             })
         };
+        if ended.outcome == Outcome::Refused {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
         let summary = HostSummary {
             host: name.clone(),
             outcome: ended.outcome,
