@@ -25,6 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "app/build.rs",
         "app/assets",
         "app/src",
+        "limits/src",
         "templates",
     ] {
         println!("cargo::rerun-if-changed={path}");

@@ -8,6 +8,7 @@ pub use crate::resource::Hint;
 
 /// The exit codes of hwctl, as documented in `docs/exit-codes.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Exit {
     /// Done, or nothing to do.
@@ -28,6 +29,7 @@ pub enum Exit {
 
 /// A failure as the person at the terminal, or a program reading `--json`, gets it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Failure {
     /// The exit code that this failure leads to.
     pub exit: Exit,

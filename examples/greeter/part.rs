@@ -1,8 +1,8 @@
 //! The greeter: a small service that answers `/greeter/` with the text of a file.
 
-use hwctl::inventory::Role;
 use hwctl::part::{
-    Builder, Contributions, HostView, PartKind, Parts, Route, RouteTarget, Upstream, page, question,
+    Builder, Contributions, HostView, PartKind, Parts, Role, Route, RouteTarget, Upstream, page,
+    question,
 };
 use hwctl::resource::{Content, File, Id, OnChange, Owner, Unit};
 use hwctl::spec::{Log, LogFormat, LogSource, PartSpec, Probe, Restart, RestartMethod};
@@ -11,6 +11,7 @@ pub(crate) const KIND: PartKind = PartKind {
     name: "greeter",
     roles: &[Role::Web],
     parts: Parts::One,
+    vars: &[],
     takes: &[],
     driver: None,
     contribute,

@@ -12,7 +12,7 @@ Examples:
   hwctl provision --host 192.0.2.10               one host, listed or not
   hwctl provision --limit 'web*' --check --diff   show what would change
   hwctl provision --only sites                    only the pages, in no time
-  hwctl provision --skip packages,firewall        all but these parts
+  hwctl provision --plan plan.json                a plan that was reviewed
 
 Parts: packages, tls, sites, nginx, redis, api, host and firewall. An unknown
 name is refused with the names that there are.";
@@ -21,6 +21,7 @@ pub(super) const PLAN_EXAMPLES: &str = "\
 Examples:
   hwctl plan --host vm1                           one host of the inventory
   hwctl plan --host vm1 --only nginx --only tls   these parts of the stack
+  hwctl plan --out plan.json                      for a review
   hwctl plan --json | jq -c 'select(.event == \"plan\")'";
 
 pub(super) const RESTART_EXAMPLES: &str = "\
@@ -116,6 +117,9 @@ pub struct PlanOnlyArgs {
     /// Count the changes of each part instead of showing them
     #[arg(long)]
     pub summary: bool,
+    /// Write the plan to this file, for a review; `hwctl provision --plan` carries it out
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// `hwctl provision`.
@@ -133,12 +137,24 @@ pub struct ProvisionArgs {
     /// Change nothing: the same as `hwctl plan`
     #[arg(long)]
     pub check: bool,
+    /// Change hosts only if their plans are those of this file, which `hwctl plan --out` wrote (else
+    /// exit code 3)
+    #[arg(id = "reviewed", long = "plan", value_name = "FILE", conflicts_with = "check")]
+    pub reviewed: Option<PathBuf>,
+    /// Change hosts only if their plans have this digest, which `hwctl plan` printed (else exit code 3)
+    #[arg(long, value_name = "DIGEST", value_parser = digest, conflicts_with = "check")]
+    pub expect: Option<String>,
     /// Show each change with its before and after
     #[arg(long)]
     pub diff: bool,
     /// Leave a host as a failure left it, for a look, instead of undoing the run
     #[arg(hide_short_help = true, long)]
     pub keep_on_failure: bool,
+}
+
+fn digest(text: &str) -> Result<String, &'static str> {
+    let is_digest = text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_digest.then(|| text.to_lowercase()).ok_or("a digest has 64 digits, 0 to 9 and a to f")
 }
 
 /// `hwctl restart`.

@@ -20,6 +20,7 @@ pub mod redis;
 pub mod reference;
 pub mod render;
 pub mod restart;
+mod review;
 pub mod rollback;
 mod run;
 pub mod secret;

@@ -7,19 +7,20 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Result;
 
 use crate::bundle;
-use crate::cli::{PartArgs, PlanOnlyArgs, ProvisionArgs};
+use crate::cli::{HostArgs, PartArgs, PlanOnlyArgs, ProvisionArgs};
 use crate::command::fleet::hosts::{Work, template_folder};
 use crate::command::fleet::names;
 use crate::command::fleet::{self, Ended, Job, Show};
+use crate::command::review::{Collection, Gate, Review, ReviewedPlan, Terms};
 use crate::command::run::Run;
 use crate::command::run::expected::{expected, urls};
 use crate::command::run::hash_key;
 use crate::engine::protocol::Goal;
-use crate::event::EventKind;
+use crate::event::{EventKind, Outcome};
 use crate::failure::{Exit, Failure};
 use crate::inventory::Vars;
 use crate::part;
-use crate::part::{Context, Kinds, Stack, Templates};
+use crate::part::{Context, Kinds, Redis, Sites, Stack, Templates};
 use crate::remote::{Emit, Engine};
 use crate::resource::{Blob, Facts};
 use crate::spec::Scope;
@@ -30,22 +31,55 @@ const WITHOUT_PORTS: [&str; 4] = ["tls", "sites", "nginx", "host"];
 /// Runs `hwctl provision`.
 pub fn run(kinds: Kinds, args: ProvisionArgs) -> Result<Exit> {
     let diff = args.diff || args.check;
-    provision(kinds, args, diff)
+    provision(kinds, args, diff, None)
 }
 
-fn provision(kinds: Kinds, args: ProvisionArgs, diff: bool) -> Result<Exit> {
+fn provision(kinds: Kinds, args: ProvisionArgs, diff: bool, out: Option<PathBuf>) -> Result<Exit> {
     let show = Show { json: args.plan.json, diff, check: args.check };
     let hosts = args.plan.hosts.and(&args.named);
     let scope = scope(&args.parts)?;
-    fleet::run(kinds, &hosts, show, Provision::new(args, scope, "provision"))
+    let review = review(&args, &hosts, scope.clone(), out)?;
+    let provision = Provision { review, ..Provision::new(args, scope, "provision") };
+    fleet::run(kinds, &hosts, show, provision)
 }
 
 /// Runs `hwctl plan`.
 pub fn plan(kinds: Kinds, args: PlanOnlyArgs) -> Result<Exit> {
-    let PlanOnlyArgs { named, plan, parts, summary } = args;
-    let (check, diff) = (true, !summary);
-    let args = ProvisionArgs { named, plan, parts, check, diff, keep_on_failure: false };
-    provision(kinds, args, diff)
+    let PlanOnlyArgs { named, plan, parts, summary, out } = args;
+    let (check, diff, keep_on_failure) = (true, !summary, false);
+    let (reviewed, expect) = (None, None);
+    let args = ProvisionArgs { named, plan, parts, check, reviewed, expect, diff, keep_on_failure };
+    provision(kinds, args, diff, out)
+}
+
+/// What the run has to do with a review.
+fn review(
+    args: &ProvisionArgs,
+    hosts: &HostArgs,
+    scope: Scope,
+    out: Option<PathBuf>,
+) -> Result<Review, Failure> {
+    if args.check {
+        return Ok(Review::Collect(Collection::new(scope, out)));
+    }
+    let terms = match (&args.reviewed, &args.expect) {
+        (None, None) => return Ok(Review::None),
+        (Some(path), expected) => {
+            let plan = ReviewedPlan::read(path)?;
+            plan.require_digest(path, expected.as_deref())?;
+            Terms::File { path: path.clone(), plan }
+        }
+        (None, Some(_)) if hosts.serial.is_some() => {
+            return Err(Failure::usage(
+                "`--expect` is for all hosts at once, and `--serial` is not",
+            )
+            .not_done("no host was contacted")
+            .hint("`--plan FILE` compares each batch of hosts by itself"));
+        }
+        (None, Some(digest)) => Terms::Digest(digest.clone()),
+    };
+    let batch = hosts.serial.map_or(usize::MAX, usize::from);
+    Ok(Review::Compare(Gate::new(terms, scope, hosts.parallel, batch)))
 }
 
 /// The parts of the stack that are meant.
@@ -71,6 +105,7 @@ pub(super) struct Provision {
     pub(super) scope: Scope,
     /// What the host's journal calls it.
     pub(super) verb: &'static str,
+    review: Review,
     hosts: AtomicUsize,
     /// How many of the hosts have none of the parts that are asked for by name.
     lacking: AtomicUsize,
@@ -78,12 +113,17 @@ pub(super) struct Provision {
 
 impl Provision {
     pub(super) fn new(args: ProvisionArgs, scope: Scope, verb: &'static str) -> Self {
-        Self { args, scope, verb, hosts: AtomicUsize::new(0), lacking: AtomicUsize::new(0) }
+        let (hosts, lacking) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        Self { args, scope, verb, review: Review::None, hosts, lacking }
     }
 }
 
 impl Job for Provision {
     const WARNS: bool = true;
+
+    fn needs(&self) -> Scope {
+        self.scope.clone()
+    }
 
     /// A name that no part has is known before any host is contacted.
     fn begins(&self, works: &[Work]) -> Result<(), Failure> {
@@ -94,20 +134,27 @@ impl Job for Provision {
         for work in works {
             work.check_parts().map_err(|failure| failure.not_done("no host was contacted"))?;
         }
-        match known.iter().any(|name| self.scope.has(name)) {
-            true => Ok(()),
-            false => {
-                Err(Failure::usage("`--skip` leaves nothing").not_done("no host was contacted"))
-            }
+        if !known.iter().any(|name| self.scope.has(name)) {
+            return Err(Failure::usage("`--skip` leaves nothing").not_done("no host was contacted"));
         }
+        self.review.begins(works)
+    }
+
+    fn is_joint(&self) -> bool {
+        matches!(self.review, Review::Compare(_))
+    }
+
+    fn passes_over(&self) {
+        self.review.passes_over();
     }
 
     /// A part that no host has or had is a mistake. One that some of the hosts have is not.
-    fn ends(&self) -> Result<(), Failure> {
-        let Scope::Only(parts) = &self.scope else { return Ok(()) };
-        if self.lacking.load(Ordering::Relaxed) < self.hosts.load(Ordering::Relaxed) {
-            return Ok(());
-        }
+    fn ends(&self, emit: Emit<'_>) -> Result<(), Failure> {
+        let hosts = self.hosts.load(Ordering::Relaxed);
+        let parts = match &self.scope {
+            Scope::Only(parts) if self.lacking.load(Ordering::Relaxed) >= hosts => parts,
+            _ => return self.review.ends(hosts, emit),
+        };
         let parts = parts.iter().map(|part| format!("`{part}`")).collect::<Vec<_>>().join(" or ");
         Err(Failure::usage(format!("none of the hosts has or had the part {parts}"))
             .not_done("nothing was changed")
@@ -119,6 +166,7 @@ impl Job for Provision {
         // A broken template is known before the host is contacted.
         let templates = load_templates(work)?;
         try_templates(work, &templates)?;
+        let mut ticket = self.review.admit().await;
         let mut engine = Engine::start(&work.target, emit).await?;
         let mut made = make_stack(work, &engine, &templates)?;
         made.skip(&args.parts.skip);
@@ -149,8 +197,14 @@ impl Job for Provision {
             .keep_on_failure(args.keep_on_failure)
             .uploads(&made.uploads)
             .checked_from_outside(&outside, is_part)
+            .sealed(self.review.seals())
             .rehearsed();
-        let planned = run.plan(&mut engine, emit).await?;
+        let planned = run.plan_unseen(&mut engine, emit).await?;
+        if !ticket.passes(work, planned.sealed_changes(), emit).await? {
+            engine.hang_up().await;
+            return Ok(Outcome::Refused.into());
+        }
+        planned.show(emit);
         for part in planned.lacking() {
             emit(EventKind::Warning { message: format!("this host has no part `{part}`") });
         }
@@ -186,8 +240,10 @@ pub(super) fn load_templates(work: &Work) -> Result<Arc<Templates>, Failure> {
 fn try_templates(work: &Work, templates: &Templates) -> Result<(), Failure> {
     let mut vars = work.vars.clone();
     // Reading what is uploaded would take its time, twice.
-    vars.sites.values_mut().for_each(|site| site.source = None);
-    vars.redis.image_archive = None;
+    let (mut sites, redis) = (vars.get::<Sites>().clone(), vars.get::<Redis>().clone());
+    sites.0.values_mut().for_each(|site| site.source = None);
+    vars.set(sites);
+    vars.set(Redis { image_archive: None, ..redis });
     let address = &work.target.address;
     let made = stack_of(work, &vars, &Facts::unknown(), (address, Path::new("/")), templates);
     made.map(|_| ()).map_err(|failure| failure.not_done("no host was contacted"))
@@ -211,7 +267,8 @@ fn stack_of(
 ) -> Result<Stack, Failure> {
     let api = bundle::API.map(|api| Blob { key: api.key.to_owned(), size: api.size });
     let api = api.ok_or_else(|| Failure::usage("this build of hwctl carries no API binary"))?;
-    let context = Context { address, folder: &work.folder, binary, api: &api };
+    let passwords = work.found();
+    let context = Context { address, folder: &work.folder, binary, api: &api, passwords };
     work.stack(vars, facts, context, templates)
         .map_err(|error| Failure::from_error(Exit::Usage, &error))
 }

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Something that is wrong with a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Finding {
     /// A word for programs, such as `api-stopped`.
     pub cause: String,
@@ -21,6 +22,7 @@ pub struct Finding {
 
 /// What is safe to do about a finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", tag = "do")]
 pub enum Fix {
     /// A provision of these parts of the stack.

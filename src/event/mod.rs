@@ -3,6 +3,9 @@
 //! `--json` prints each event as one line; nothing here is text made for a screen.
 
 mod finding;
+mod planned;
+#[cfg(test)]
+mod schema_tests;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,9 +16,11 @@ pub use crate::failure::{Exit, Failure};
 pub use crate::resource::{Action, CertificateInfo, Change, Detail, Facts, Id};
 pub(crate) use crate::resource::{decode, encode};
 pub use finding::{Finding, Fix};
+pub use planned::{Differing, Planned};
 
 /// One thing that happened on one host, or to the whole run when `host` is absent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Event {
     /// The host's name in the inventory.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -27,6 +32,7 @@ pub struct Event {
 
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum EventKind {
     /// The first event: who speaks.
@@ -53,6 +59,24 @@ pub enum EventKind {
     Plan {
         /// The changes.
         changes: Vec<Planned>,
+    },
+    /// All hosts are planned.
+    PlanDigest {
+        /// What the plans of all hosts are known by; `hwctl provision --expect` takes it.
+        digest: String,
+        /// The file that the plans were written to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        file: Option<PathBuf>,
+    },
+    /// The plan is not the one that was reviewed, so that nothing is changed. Without any change below, the
+    /// same changes come in another order.
+    PlanDiffers {
+        /// Changes that were not in the reviewed plan.
+        came: Vec<Planned>,
+        /// Changes that were in the reviewed plan alone.
+        went: Vec<Planned>,
+        /// Changes that are in both plans and differ.
+        differ: Vec<Differing>,
     },
     /// Something stays that the plan might be thought to take away.
     Kept {
@@ -185,6 +209,7 @@ pub enum EventKind {
 
 /// Something that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Check {
     /// What it is, such as `nginx.service` or `https://203.0.113.7/open/`.
     pub name: String,
@@ -207,6 +232,7 @@ impl Check {
 
 /// A line of a log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LogLine {
     /// When it was written, as RFC 3339 has it, in UTC with six digits: as text it sorts by time.
     pub time: String,
@@ -220,6 +246,7 @@ pub struct LogLine {
 
 /// What a copy of a part's data holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Data {
     /// How many there are of each thing that the part's driver counts, by the plural of its name, such as `keys`.
     #[serde(flatten)]
@@ -238,6 +265,7 @@ impl Data {
 
 /// The certificate that a client gets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", tag = "is")]
 pub enum Served {
     /// This one.
@@ -259,18 +287,9 @@ pub enum Served {
     },
 }
 
-/// A change with the part of the stack that it belongs to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Planned {
-    /// The tag that `--only` and `--skip` know it by.
-    pub tag: String,
-    /// The change.
-    #[serde(flatten)]
-    pub change: Change,
-}
-
 /// One run as the host's journal has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Run {
     /// What `hwctl rollback` knows it by.
     pub id: String,
@@ -300,6 +319,7 @@ pub struct Run {
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RunOutcome {
     /// It is under way.
@@ -316,6 +336,7 @@ pub enum RunOutcome {
 
 /// One change of a run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Changed {
     /// The resource.
     pub id: Id,
@@ -325,6 +346,7 @@ pub struct Changed {
 
 /// How the work on one host ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct HostSummary {
     /// The host's name in the inventory.
     pub host: String,
@@ -341,6 +363,7 @@ pub struct HostSummary {
 
 /// How the work on one host ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Nothing had to change.
@@ -357,6 +380,8 @@ pub enum Outcome {
     Undone,
     /// The host could not be reached.
     Unreachable,
+    /// Its plan, or that of another host, is not the one that was reviewed.
+    Refused,
     /// The operator stopped it.
     Interrupted,
     /// It was not begun, since too many others failed.

@@ -6,10 +6,12 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
+use super::Set;
 use super::ansible::connection;
 use super::ansible::escalation::Escalation;
 use super::ansible::world::{HostVars, World};
-use super::yaml::node::{self, Entry};
+use super::schema::Shape;
+use super::yaml::node::{self, Entry, Later, Node, Value};
 use super::yaml::place::Problem;
 use crate::failure::Failure;
 
@@ -137,7 +139,7 @@ impl InventoryHost {
     }
 
     /// Refuses a host with encrypted files that could not be opened: nobody knows what they set.
-    pub(super) fn require_open_vaults(&self) -> Result<(), Failure> {
+    pub fn require_open_vaults(&self) -> Result<(), Failure> {
         let Some(file) = self.vars.closed().first() else { return Ok(()) };
         Err(Failure::usage(format!("`{file}` is encrypted, and no password of a vault is given"))
             .not_done(format!("`{}` is not contacted", self.name))
@@ -150,17 +152,49 @@ impl InventoryHost {
         self.vars.closed()
     }
 
-    /// A variable, with its templates evaluated and its vaults opened. Nothing if it is not set.
-    pub(super) fn variable(&self, name: &str) -> Result<Option<Entry>, Problem> {
-        self.vars.variable(name)
+    /// A value of this shape with its templates evaluated and its vaults opened. Secrets in it are
+    /// evaluated when they are needed.
+    pub(super) fn evaluate_as(&self, node: &Node, shape: &dyn Shape) -> Result<Node, Problem> {
+        if !node.needs_evaluation() {
+            return Ok(node.clone());
+        }
+        let value = match &node.value {
+            Value::Map(entries) if shape.is_secret() => Value::Map(
+                entries.iter().map(|entry| self.secret(entry)).collect::<Result<_, _>>()?,
+            ),
+            Value::Map(entries) => {
+                let evaluate = |entry: &Entry| {
+                    let known = shape.keys().iter().find(|key| key.name == entry.key);
+                    let shape = known.map(|key| key.shape).or(shape.each());
+                    let node = match shape {
+                        Some(shape) => self.evaluate_as(&entry.node, shape)?,
+                        None => entry.node.clone(),
+                    };
+                    Ok(Entry { node, ..entry.clone() })
+                };
+                Value::Map(entries.iter().map(evaluate).collect::<Result<_, Problem>>()?)
+            }
+            _ => return self.vars.evaluate(node),
+        };
+        Ok(Node::new(value, node.place.clone()))
     }
 
-    /// The variables whose names are wanted, evaluated.
-    pub(super) fn variables(
-        &self,
-        is_wanted: impl Fn(&str) -> bool,
-    ) -> Result<Vec<Entry>, Vec<Problem>> {
-        self.vars.variables(is_wanted)
+    /// A secret by its name, which is evaluated when it is needed.
+    fn secret(&self, entry: &Entry) -> Result<Entry, Problem> {
+        let node = match &entry.node.value {
+            Value::Vault(_) | Value::Text(_) if entry.node.needs_evaluation() => {
+                let (vars, written) = (self.vars.clone(), entry.node.clone());
+                let later = Later::new(move || vars.evaluate(&written));
+                Node::new(Value::Later(later), entry.node.place.clone())
+            }
+            _ => self.vars.evaluate(&entry.node)?,
+        };
+        Ok(Entry { node, ..entry.clone() })
+    }
+
+    /// The settings of the command line.
+    pub(super) fn sets(&self) -> &[Set] {
+        self.vars.sets()
     }
 
     /// The merged variables as they were written.

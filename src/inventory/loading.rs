@@ -9,7 +9,7 @@ use super::ansible::sources::{self, HostSource};
 use super::ansible::vars_files;
 use super::ansible::vault::{PasswordFile, Vault};
 use super::ansible::world::World;
-use super::password::Passwords;
+use super::schema::Passwords;
 use super::yaml::node::{Node, Value};
 use super::yaml::place::{Problem, Source};
 use super::{Inventory, Set, names, yaml};
@@ -68,7 +68,7 @@ pub fn load(sources: &Sources) -> Result<Inventory, Failure> {
             .collect(),
         world: Arc::new(World { graph, vault, sets }),
         settings: config.variables(),
-        passwords: Passwords::new(folder.clone()),
+        passwords: Arc::new(Passwords::new(folder.clone())),
         folder,
         path,
     })

@@ -1,43 +1,32 @@
 //! Ansible-style YAML in, typed vars out.
 
 mod ansible;
-mod check;
-mod fields;
-mod fleet;
-mod folders;
+pub(crate) mod check;
 mod host;
 mod loading;
 mod names;
 mod output;
-mod password;
-mod schema;
-mod sites;
+mod own;
+pub mod schema;
 mod trust;
-mod vars;
 mod yaml;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub use fleet::{Fleet, Peer};
 pub use host::InventoryHost;
 pub use loading::{Sources, load};
-
+pub use schema::Vars;
 pub use trust::require_own;
-pub use vars::{
-    Api, Auto, Firewall, Interval, Logrotate, Network, OpenPort, Port, Protocol, Redis, Role, Site,
-    Tls, TlsMode, Vars, Workers,
-};
 pub use yaml::place::nearest;
 
 use crate::failure::Failure;
 use crate::resource::Secret;
 use ansible::world::World;
-use ansible::{connection, groups, known_names, pattern};
-use password::Passwords;
-use schema::Schema;
-use yaml::node::{self, Entry, Node, Value};
+use ansible::{connection, groups, pattern};
+use schema::{Declared, Passwords, Variable};
+use yaml::node::{Entry, Node};
 use yaml::place;
 
 /// Hosts and their variables, as the inventory's files say.
@@ -47,18 +36,9 @@ pub struct Inventory {
     settings: Vec<Entry>,
     folder: PathBuf,
     path: Option<PathBuf>,
-    passwords: Passwords,
+    passwords: Arc<Passwords>,
     warnings: Vec<Warning>,
     notes: Vec<String>,
-}
-
-/// Whether what the variables refer to is looked up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lookup {
-    /// Passwords are resolved, and local files have to be there.
-    Now,
-    /// Only the form of a reference is checked.
-    Never,
 }
 
 /// One `--set`.
@@ -108,21 +88,18 @@ impl Inventory {
     }
 
     /// Every host that the inventory names, whatever its variables are called. What is wrong with
-    /// a host is told when it is worked on.
+    /// how a host is reached is reported when it is worked on.
     pub fn hosts(&self) -> Result<Vec<InventoryHost>, Failure> {
         (0..self.world.graph.hosts.len()).map(|at| self.listed(at)).collect()
     }
 
     /// The hosts that are meant: those of `--host`, else all of the inventory, and of these only
     /// those that the pattern `limit` matches.
-    ///
-    /// Names of variables are checked here, in the whole inventory.
     pub fn select(
         &self,
         hosts: &[String],
         limit: Option<&str>,
     ) -> Result<Vec<InventoryHost>, Failure> {
-        self.check_names()?;
         let limited = limit.map(|limit| pattern::select(&self.world.graph, limit)).transpose()?;
         let within = |at: &usize| limited.as_ref().is_none_or(|limited| limited.contains(at));
         if hosts.is_empty() {
@@ -131,11 +108,8 @@ impl Inventory {
                 let failure = Failure::usage("the inventory names no host").hint(
                     "name one with `--host ADDRESS`, or write an inventory with `hwctl init`",
                 );
-                return Err(self
-                    .warnings
-                    .iter()
-                    .map(ToString::to_string)
-                    .fold(failure, Failure::why));
+                let warnings = self.warnings.iter().map(ToString::to_string);
+                return Err(warnings.fold(failure, Failure::why));
             }
             return chosen.into_iter().map(|at| Ok(self.listed(at)?.checked()?)).collect();
         }
@@ -155,79 +129,39 @@ impl Inventory {
         Ok(chosen)
     }
 
-    /// The typed variables of a host, over hwctl's defaults, and what in them should not stay so.
-    /// References to passwords are resolved here, so only for hosts that are worked on.
-    pub fn vars(&self, host: &InventoryHost) -> Result<(Vars, Vec<Warning>), Failure> {
-        self.read_vars(host, Lookup::Now)
-    }
-
-    /// The typed variables of a host for work that needs nothing from outside of the inventory.
-    /// Every password is empty, and local files may be missing.
-    pub fn vars_without_lookup(&self, host: &InventoryHost) -> Result<Vars, Failure> {
-        self.read_vars(host, Lookup::Never).map(|(vars, _)| vars)
-    }
-
-    fn read_vars(
+    /// The variables of a host that are declared, over their defaults, and what in them should not stay so.
+    /// What they refer to is not looked up.
+    pub fn vars(
         &self,
         host: &InventoryHost,
-        lookup: Lookup,
+        declared: &[Declared],
     ) -> Result<(Vars, Vec<Warning>), Failure> {
-        if lookup == Lookup::Now {
-            host.require_open_vaults()?;
-        }
-        let defaults = schema::defaults()?;
-        let said = host.variables(schema::is_variable).map_err(|problems| {
-            place::failure(problems).not_done(format!("`{}` is not contacted", host.name))
-        })?;
-        let value = Value::Map(node::lay(defaults.entries().unwrap_or_default(), &said));
-        let root = Node { value, ..defaults };
-        let mut schema = Schema::new(&self.passwords, &self.folder, lookup);
-        let vars = schema.vars(&root);
-        if let (Some(vars), Some(port)) = (&vars, host.port) {
-            schema.require_not_ssh(&root, vars, port);
-        }
-        match vars {
-            Some(vars) if schema.reader.problems.is_empty() => {
-                let mut warnings = schema.warnings;
-                warnings.extend(connection::warnings(host.written()));
-                Ok((vars, warnings))
-            }
-            _ => Err(place::failure(schema.reader.problems)
-                .not_done(format!("`{}` is not contacted", host.name))),
-        }
+        let not_done =
+            |failure: Failure| failure.not_done(format!("`{}` is not contacted", host.name));
+        let found = own::read(host, declared, &self.passwords);
+        let (vars, mut warnings) = found.map_err(|problems| not_done(place::failure(problems)))?;
+        warnings.extend(connection::warnings(host.written()));
+        Ok((vars, warnings))
     }
 
-    /// Finds every variable whose name neither hwctl nor Ansible knows.
-    fn check_names(&self) -> Result<(), Failure> {
-        let set = |set: &Set| {
-            let key = set.path.first().cloned().unwrap_or_default();
-            Entry { key, place: set.node.place.clone(), node: set.node.clone() }
-        };
-        let sets: Vec<_> = self.world.sets.iter().map(set).collect();
-        let all = self.world.graph.all_entries();
-        let problems: Vec<_> = all
-            .chain(&sets)
-            .filter_map(|entry| {
-                let ansibles = entry.key.starts_with("ansible_");
-                let check = if ansibles { known_names::check_name } else { schema::check_name };
-                check(entry).err()
-            })
-            .collect();
-        if problems.is_empty() { Ok(()) } else { Err(place::failure(problems)) }
+    /// The value of one variable of a host.
+    pub fn value<T: Variable>(&self, host: &InventoryHost) -> Result<T, Failure> {
+        let vars = own::read_one(host, &Declared::of::<T>(), &self.passwords);
+        vars.map(|vars| vars.get::<T>().clone())
+            .map_err(|problems| place::failure(problems).not_done("no host was contacted"))
     }
 
     /// The entry that `--host` means: by name, else by address.
     fn find(&self, name: &str) -> Result<Option<usize>, Failure> {
-        let graph = &self.world.graph;
-        if let Some(at) = graph.find_host(name) {
+        if let Some(at) = self.world.graph.find_host(name) {
             return Ok(Some(at));
         }
-        for at in 0..graph.hosts.len() {
+        for at in 0..self.world.graph.hosts.len() {
             if self.listed(at).is_ok_and(|host| host.address == name) {
                 return Ok(Some(at));
             }
         }
-        if graph.find_group(name).is_some() || name.contains(['*', '?', ',']) {
+        if self.world.graph.find_group(name).is_some() || name.contains(['*', '?', ',']) {
             return Err(Failure::usage(format!("`--host {}` is not one host", names::shown(name)))
                 .hint(format!("use `--limit '{}'`", names::shown(name))));
         }
@@ -251,6 +185,6 @@ impl Inventory {
     /// The password of sudo that the variables of a host name, if they do. It is looked up here.
     pub fn become_password(&self, host: &InventoryHost) -> Result<Option<Secret>, Failure> {
         let Some(entry) = host.become_password_entry()? else { return Ok(None) };
-        Ok(Some(self.passwords.read(&entry.node, &entry.key, Lookup::Now)?))
+        Ok(Some(Passwords::find(&self.passwords, &entry)?))
     }
 }

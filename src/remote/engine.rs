@@ -89,6 +89,8 @@ pub struct ProposedPlan {
     pub wants: Vec<Blob>,
     /// The parts that are asked for by name, and that the host neither has nor had.
     pub lacking: Vec<String>,
+    /// A seal for each change, where they were asked for.
+    pub seals: Vec<String>,
 }
 
 impl Engine {
@@ -140,10 +142,17 @@ impl Engine {
     ) -> Result<ProposedPlan, Failure> {
         let enough = self.login_took.as_secs() * LOGINS_ALLOWED;
         request.confirm_timeout_s = request.confirm_timeout_s.max(enough);
+        let is_run = request.run.is_some();
         self.send(&Request::Plan(request)).await?;
-        match interrupt::or_stopped(self.answer(emit)).await? {
-            Reply::Plan { changes, kept, fingerprint, wants, lacking } => {
-                Ok(ProposedPlan { changes, fingerprint, kept, wants, lacking })
+        let answer = interrupt::or_stopped(self.answer(emit)).await;
+        let answer = answer.map_err(|failure| match failure.exit {
+            // Before it plans a run, the host ends one that was cut off.
+            Exit::Interrupted if is_run => failure.not_done("no change of this run was made"),
+            _ => failure,
+        });
+        match answer? {
+            Reply::Plan { changes, kept, fingerprint, wants, lacking, seals } => {
+                Ok(ProposedPlan { changes, fingerprint, kept, wants, lacking, seals })
             }
             other => Err(self.nonsense(&other)),
         }

@@ -103,7 +103,8 @@ fn style_at(text: &str) -> Option<&str> {
 
 /// A JSON document for programs: the same value, with every unsafe character as `\u009b`. JSON has
 /// such characters in its strings only.
-pub(super) fn for_json(document: &str) -> Cow<'_, str> {
+#[must_use]
+pub fn for_json(document: &str) -> Cow<'_, str> {
     if !document.contains(is_unsafe) {
         return Cow::Borrowed(document);
     }

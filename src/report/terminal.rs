@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::io::Write;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::answer::answer_text;
+use super::difference::difference_text;
 use super::harmless::harmless;
 use super::history;
 use super::narrow;
@@ -37,6 +39,8 @@ struct State<W> {
     hosts: HashMap<String, HostState>,
     /// The host about which the operator is asked something on the terminal.
     asked_about: Option<String>,
+    /// Whether a plan with changes was shown.
+    has_plans: bool,
 }
 
 #[derive(Debug, Default)]
@@ -69,7 +73,7 @@ impl<W: Write + Send> Terminal<W> {
     pub fn new(out: W, style: Style) -> Self {
         let target = if style.live { narrow::target() } else { ProgressDrawTarget::hidden() };
         let bars = MultiProgress::with_draw_target(target);
-        let state = State { out, bars, hosts: HashMap::new(), asked_about: None };
+        let state = State { out, bars, hosts: HashMap::new(), asked_about: None, has_plans: false };
         Self { style, state: Mutex::new(state) }
     }
 
@@ -102,6 +106,12 @@ impl<W: Write + Send> Sink for Terminal<W> {
                 state.progress(style, &host, &message, fraction);
             }
             EventKind::Plan { changes } => state.plan(style, &host, &changes),
+            EventKind::PlanDigest { digest, file } => {
+                state.plan_digest(style, &digest, file.as_deref());
+            }
+            EventKind::PlanDiffers { came, went, differ } => {
+                state.print(&host_line(&host, &difference_text(style, &came, &went, &differ)));
+            }
             EventKind::ChangeStarted { id, .. } => {
                 let count = state.hosts.entry(host.clone()).or_default().count();
                 state.progress(style, &host, &format!("{count} {id}"), None);
@@ -205,6 +215,7 @@ impl<W: Write> State<W> {
         let known = self.hosts.entry(host.to_owned()).or_default();
         known.ids = changes.iter().map(|planned| planned.change.id.to_string()).collect();
         known.tally = tally(changes);
+        self.has_plans |= !changes.is_empty();
         let text = match (changes.is_empty(), style.diff) {
             (true, _) if style.check => host_line(host, "nothing to change"),
             (true, _) => return,
@@ -219,6 +230,16 @@ impl<W: Write> State<W> {
             (false, false) => hanging(&host_line(host, &plan_summary(changes)), style.width),
         };
         self.print(&text);
+    }
+
+    /// Without changes there is nothing to review.
+    fn plan_digest(&mut self, style: Style, digest: &str, file: Option<&Path>) {
+        let text = match file {
+            Some(file) => format!("plan in {}, digest {digest}", file.display()),
+            None if self.has_plans => format!("digest {digest}"),
+            None => return,
+        };
+        self.say(style, &text);
     }
 
     /// A cause that was just told is not told again, only what more there is to do about it.
@@ -278,6 +299,7 @@ impl<W: Write> State<W> {
                 (format!("failed and undone, {} taken back", count(known.undone, "change")), "31;1")
             }
             Outcome::Unreachable => ("unreachable".to_owned(), "31;1"),
+            Outcome::Refused => ("refused, nothing was changed".to_owned(), "35"),
             Outcome::Interrupted => ("stopped".to_owned(), "35"),
             Outcome::Skipped => ("not begun: too many others failed".to_owned(), "35"),
         };
@@ -305,6 +327,7 @@ impl<W: Write> State<W> {
             Outcome::Failed,
             Outcome::Undone,
             Outcome::Unreachable,
+            Outcome::Refused,
             Outcome::Interrupted,
             Outcome::Skipped,
             Outcome::Changed,

@@ -43,6 +43,7 @@ mod reach;
 mod redis_data;
 mod reference;
 mod refusals;
+mod review;
 mod roles;
 mod safety;
 mod schema;
@@ -77,6 +78,7 @@ const TESTS: &[&[harness::Case]] = &[
     deploy::TESTS,
     safety::TESTS,
     refusals::TESTS,
+    review::TESTS,
     takeover::TESTS,
     daily::status::TESTS,
     daily::verify::TESTS,

@@ -3,6 +3,9 @@
 use std::process::{Command, Output};
 
 use crate::host::{Provisioned, failure};
+use crate::inventory::vars_of;
+use hwctl::inventory::schema::Users;
+use hwctl::part::{Api, Sites};
 use serde_json::Value;
 
 crate::tests! {
@@ -44,13 +47,15 @@ fn init_makes_passwords_of_its_own() {
     let sources = hwctl::inventory::Sources::at(&path, vec![]);
     let inventory = hwctl::inventory::load(&sources).unwrap();
     let hosts = inventory.select(&[], None).unwrap();
-    let (vars, warnings) = inventory.vars(&hosts[0]).unwrap();
+    let (vars, warnings) = vars_of(&inventory, &hosts[0]).unwrap();
     assert_eq!(warnings, []);
     assert_eq!(
         (hosts[0].address.as_str(), hosts[0].user.as_deref()),
         ("web.example.com", Some("root"))
     );
-    let (site, api) = (&vars.sites["site2"].users["admin"], &vars.api.users["admin"]);
+    let password = |users: &Users| users.reveal().unwrap()["admin"].clone();
+    let site = password(&vars.get::<Sites>().0["site2"].users);
+    let api = password(&vars.get::<Api>().users);
     assert!(site.expose().len() >= 20 && site.expose() != api.expose());
     for file in ["secrets/site2", "secrets/api"] {
         let mode = std::fs::metadata(folder.path().join(file)).unwrap().permissions().mode();

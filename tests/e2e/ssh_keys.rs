@@ -72,6 +72,7 @@ fn provision(host: &Provisioned, keys: &[SshKey], is_kept: bool) -> usize {
         confirm_timeout_s: CONFIRM_TIMEOUT_S,
         endpoints: Vec::new(),
         outside: None,
+        seal: false,
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {

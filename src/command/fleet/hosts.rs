@@ -9,12 +9,12 @@ use anyhow::{Context as _, Result};
 
 use crate::cli::{HostArgs, SourceArgs};
 use crate::failure::Failure;
-use crate::inventory::{self, Fleet, Inventory, InventoryHost, Sources, Vars};
+use crate::inventory::{self, Inventory, InventoryHost, Sources, Vars};
 use crate::lab::{self, Lab, Lifetime, UpOptions};
-use crate::part::{Context, HostView, Kinds, Stack, Templates};
+use crate::part::{Context, Fleet, HostView, Kinds, Stack, Templates};
 use crate::remote::{SudoPassword, Target, identity_option};
 use crate::resource::{Facts, Secret};
-use crate::spec::PartSpec;
+use crate::spec::{PartSpec, Scope};
 
 /// The name of the lab host of `--lab`.
 const LAB_HOST: &str = "lab1";
@@ -33,17 +33,14 @@ pub(in crate::command) struct Work {
     pub(in crate::command) folder: PathBuf,
     /// All hosts of the inventory.
     fleet: Arc<Fleet>,
-    inventory: Arc<Inventory>,
     host: InventoryHost,
+    /// The parts whose passwords and local files were found.
+    found: Scope,
 }
 
-/// Whether a verb needs the passwords and the local files that the vars refer to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::command) enum Needs {
-    /// They are looked up before any host is contacted.
-    Everything,
-    /// They are not looked up. The verb may ask for [`Work::complete`] when it needs them after all.
-    NoLookup,
+/// The scope of a verb that needs no passwords and no local files.
+pub(in crate::command) fn nothing() -> Scope {
+    Scope::Only(Vec::new())
 }
 
 impl Work {
@@ -73,6 +70,11 @@ impl Work {
         self.kinds.stack(&self.view(vars, facts), context, templates)
     }
 
+    /// The parts whose passwords and local files were found.
+    pub(in crate::command) fn found(&self) -> &Scope {
+        &self.found
+    }
+
     /// Where the variable at a path of keys is written. None where only the defaults have it.
     pub(in crate::command) fn place(&self, path: &[&str]) -> Option<String> {
         self.host.place(path)
@@ -97,10 +99,15 @@ impl Work {
         self.kinds.names().any(|kind| kind == name)
     }
 
-    /// The same work with everything looked up that its vars refer to.
-    pub(in crate::command) fn complete(&self) -> Result<Self, Failure> {
-        let (vars, _) = self.inventory.vars(&self.host)?;
-        Ok(Self { vars, ..self.clone() })
+    /// The same work once the passwords and local files are found that the parts of `scope` need.
+    pub(in crate::command) fn look_up(mut self, scope: &Scope) -> Result<Self, Failure> {
+        let facts = Facts::unknown();
+        let found = self.kinds.look_up(&self.view(&self.vars, &facts), scope, &self.folder);
+        let not_done = || format!("`{}` is not contacted", self.target.name);
+        let warnings = found.map_err(|failure| failure.not_done(not_done()))?;
+        self.warnings.extend(warnings.iter().map(ToString::to_string));
+        self.found = scope.clone();
+        Ok(self)
     }
 }
 
@@ -118,7 +125,7 @@ pub(in crate::command) fn require_part(works: &[Work], name: &str) -> Result<(),
 pub(in crate::command) fn find(
     kinds: Kinds,
     args: &HostArgs,
-    needs: Needs,
+    needs: &Scope,
     emit: impl Fn(&str) + Send + Sync + 'static,
 ) -> Result<Vec<Work>> {
     let password = match args.ask_become_pass {
@@ -126,7 +133,7 @@ pub(in crate::command) fn find(
         false => None,
     };
     if args.lab {
-        return Ok(vec![lab_host(kinds, args, emit)?]);
+        return Ok(vec![lab_host(kinds, args, emit)?.look_up(needs)?]);
     }
     let inventory = Arc::new(load(args, args.sources.set.clone())?);
     let hosts = inventory.select(&args.host, args.limit.as_deref())?;
@@ -135,14 +142,14 @@ pub(in crate::command) fn find(
             .hint("name one with `--host ADDRESS`, or list hosts in `inventory.yaml`")
             .into());
     }
-    let fleet = inventory.fleet().map(Arc::new);
+    let fleet = kinds.fleet(&inventory).map(Arc::new);
     let mut works = Vec::new();
     for host in hosts {
         host.require_reachable()?;
-        let (vars, warnings) = match needs {
-            Needs::Everything => inventory.vars(&host)?,
-            Needs::NoLookup => (inventory.vars_without_lookup(&host)?, Vec::new()),
-        };
+        if *needs != nothing() {
+            host.require_open_vaults()?;
+        }
+        let (vars, warnings) = kinds.vars(&inventory, &host)?;
         let target = Target {
             name: host.name.clone(),
             address: host.address.clone(),
@@ -163,12 +170,13 @@ pub(in crate::command) fn find(
         let folder = inventory.folder().to_owned();
         // What is wrong with a host that is worked on is reported first, all of it. A verb that makes nothing of
         // the peers goes on without them.
-        let fleet = match needs {
-            Needs::Everything => fleet.clone()?,
-            Needs::NoLookup => fleet.clone().unwrap_or_default(),
+        let fleet = match *needs == nothing() {
+            true => fleet.clone().unwrap_or_default(),
+            false => fleet.clone()?,
         };
-        let inventory = Arc::clone(&inventory);
-        works.push(Work { kinds, target, vars, warnings, folder, fleet, inventory, host });
+        let found = nothing();
+        let work = Work { kinds, target, vars, warnings, folder, fleet, host, found };
+        works.push(work.look_up(needs)?);
     }
     Ok(works)
 }
@@ -241,7 +249,7 @@ fn lab_host(
     let address = host.address.to_string();
     let selected = inventory.select(std::slice::from_ref(&address), None)?;
     let known = selected.into_iter().next().context("the lab host is selected")?;
-    let (vars, _) = inventory.vars(&known)?;
+    let (vars, _) = kinds.vars(&inventory, &known)?;
     let target = Target {
         name: host.name.clone(),
         address,
@@ -258,9 +266,9 @@ fn lab_host(
         persist: persist(args),
     };
     let folder = inventory.folder().to_owned();
-    let fleet = Arc::new(inventory.fleet()?);
-    let inventory = Arc::new(inventory);
-    Ok(Work { kinds, target, vars, warnings: Vec::new(), folder, fleet, inventory, host: known })
+    let fleet = Arc::new(kinds.fleet(&inventory)?);
+    let (warnings, found) = (Vec::new(), nothing());
+    Ok(Work { kinds, target, vars, warnings, folder, fleet, host: known, found })
 }
 
 /// For how many seconds connections are kept.

@@ -19,7 +19,8 @@ use crate::failure::{Exit, Failure};
 use crate::part::Kinds;
 use crate::remote::{Emit, interrupt};
 use crate::report::{HealthReport, Json, Style, Terminal, width};
-use hosts::{Needs, Work};
+use crate::spec::Scope;
+use hosts::Work;
 
 /// How a verb is shown.
 #[derive(Clone, Copy, Debug)]
@@ -51,19 +52,29 @@ pub(super) trait Job: Send + Sync + 'static {
     /// Whether it changes hosts, so that a stop waits for the change in hand.
     const CHANGES: bool = true;
 
-    /// Whether it needs the passwords and the local files of the inventory.
-    const NEEDS: Needs = Needs::Everything;
-
     /// Whether the operator hears what in the inventory should not stay as it is.
     const WARNS: bool = false;
+
+    /// The parts whose passwords and local files it needs. They are looked up before any host is contacted.
+    fn needs(&self) -> Scope {
+        hosts::nothing()
+    }
 
     /// Hears which hosts there are, before the work begins.
     fn begins(&self, _works: &[Work]) -> Result<(), Failure> {
         Ok(())
     }
 
-    /// Asked once the work on all hosts is over, for what only shows then.
-    fn ends(&self) -> Result<(), Failure> {
+    /// Whether hosts wait for each other, so that a whole batch has to be worked on at once.
+    fn is_joint(&self) -> bool {
+        false
+    }
+
+    /// Hears of a host that is not worked on, since too many others have failed.
+    fn passes_over(&self) {}
+
+    /// Asked once the work on all hosts is over, for what only shows then; `emit` tells of all hosts.
+    fn ends(&self, _emit: Emit<'_>) -> Result<(), Failure> {
         Ok(())
     }
 
@@ -79,9 +90,11 @@ pub(super) trait Job: Send + Sync + 'static {
 trait AnyJob: Send + Sync {
     fn changes_hosts(&self) -> bool;
     fn warns(&self) -> bool;
-    fn needs(&self) -> Needs;
+    fn needs_of(&self) -> Scope;
     fn begins_on(&self, works: &[Work]) -> Result<(), Failure>;
-    fn end_all(&self) -> Result<(), Failure>;
+    fn is_joint_work(&self) -> bool;
+    fn pass_over(&self);
+    fn end_all(&self, emit: Emit<'_>) -> Result<(), Failure>;
     fn do_on<'a>(&'a self, work: &'a Work, emit: Emit<'a>)
     -> BoxFuture<'a, Result<Ended, Failure>>;
 }
@@ -95,16 +108,24 @@ impl<J: Job> AnyJob for J {
         J::WARNS
     }
 
-    fn needs(&self) -> Needs {
-        J::NEEDS
+    fn needs_of(&self) -> Scope {
+        self.needs()
     }
 
     fn begins_on(&self, works: &[Work]) -> Result<(), Failure> {
         self.begins(works)
     }
 
-    fn end_all(&self) -> Result<(), Failure> {
-        self.ends()
+    fn is_joint_work(&self) -> bool {
+        self.is_joint()
+    }
+
+    fn pass_over(&self) {
+        self.passes_over();
+    }
+
+    fn end_all(&self, emit: Emit<'_>) -> Result<(), Failure> {
+        self.ends(emit)
     }
 
     fn do_on<'a>(
@@ -146,7 +167,7 @@ async fn on_all(
     let step = move |line: &str| {
         lab_sink.event(Event::of_run(EventKind::Step { message: line.to_owned(), fraction: None }));
     };
-    let found = hosts::find(kinds, args, job.needs(), step).and_then(|works| {
+    let found = hosts::find(kinds, args, &job.needs_of(), step).and_then(|works| {
         job.begins_on(&works)?;
         Ok(works)
     });
@@ -171,6 +192,7 @@ async fn on_all(
         max_failures: args.max_failures.or(args.serial.map(|_| 0)),
     });
     let batch = args.serial.map_or(usize::MAX, usize::from);
+    let at_once = if fleet.job.is_joint_work() { usize::MAX } else { args.parallel.into() };
     let mut found = found.into_iter().enumerate().peekable();
     let mut summaries = Vec::new();
     while found.peek().is_some() {
@@ -179,7 +201,7 @@ async fn on_all(
             let fleet = Arc::clone(&fleet);
             tokio::spawn(async move { (index, fleet.one(&work).await) })
         });
-        let ended = stream::iter(tasks).buffer_unordered(args.parallel.into());
+        let ended = stream::iter(tasks).buffer_unordered(at_once);
         summaries.extend(ended.try_collect::<Vec<_>>().await?);
     }
     summaries.sort_by_key(|(index, _)| *index);
@@ -188,8 +210,12 @@ async fn on_all(
         misuses @ 1.. if misuses == fleet.failures.load(Ordering::Relaxed) => Exit::Usage,
         _ => exit_of(&summaries, check),
     };
-    if let Err(failure) = fleet.job.end_all() {
-        exit = failure.exit;
+    let emit = |what| sink.event(Event::of_run(what));
+    if let Err(failure) = fleet.job.end_all(&emit) {
+        // What happened on a host says more.
+        if matches!(exit, Exit::Done | Exit::Changes) {
+            exit = failure.exit;
+        }
         sink.event(Event::of_run(EventKind::Failed { failure }));
     }
     sink.event(Event::of_run(EventKind::Summary { hosts: summaries }));
@@ -269,7 +295,7 @@ fn exit_of(hosts: &[HostSummary], check: bool) -> Exit {
         Exit::Undone
     } else if any(Outcome::Unreachable) {
         Exit::Unreachable
-    } else if check && any(Outcome::Changed) {
+    } else if any(Outcome::Refused) || check && any(Outcome::Changed) {
         Exit::Changes
     } else {
         Exit::Done
@@ -302,6 +328,7 @@ impl Fleet {
         };
         let failures = self.failures.load(Ordering::Relaxed);
         let ended = if self.max_failures.is_some_and(|most| failures > most) {
+            self.job.pass_over();
             Outcome::Skipped.into()
         } else {
             self.job.do_on(work, &emit).await.unwrap_or_else(|failure| {
@@ -314,6 +341,9 @@ impl Fleet {
                 outcome.into()
             })
         };
+        if ended.outcome == Outcome::Refused {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
         let summary = HostSummary {
             host: name.clone(),
             outcome: ended.outcome,

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use crate::cli::PlanArgs;
 use crate::client::{Expected, Pins};
+use crate::command::review::SealedChange;
 use crate::engine::protocol::{CONFIRM_TIMEOUT_S, Goal, PlanRequest};
 use crate::event::{self, EventKind, Outcome};
 use crate::failure::Failure;
@@ -36,6 +37,7 @@ pub(super) struct Run<'a> {
     patience: Duration,
     confirm_timeout: Duration,
     rehearses: bool,
+    is_sealed: bool,
     settings: Settings<'a>,
 }
 
@@ -81,8 +83,8 @@ impl<'a> Run<'a> {
     pub(super) fn new(verb: &'a str, goal: Goal, patience: Duration) -> Self {
         let settings = Settings::default();
         let confirm_timeout = Duration::from_secs(CONFIRM_TIMEOUT_S);
-        let (is_check, rehearses) = (false, false);
-        Self { verb, goal, is_check, patience, confirm_timeout, rehearses, settings }
+        let (is_check, rehearses, is_sealed) = (false, false, false);
+        Self { verb, goal, is_check, patience, confirm_timeout, rehearses, is_sealed, settings }
     }
 
     /// The same with the patience of the command line.
@@ -128,6 +130,11 @@ impl<'a> Run<'a> {
         Self { rehearses: true, ..self }
     }
 
+    /// Has the changes of the plan sealed, if so wanted, to be compared with those of another plan.
+    pub(super) fn sealed(self, is_sealed: bool) -> Self {
+        Self { is_sealed, ..self }
+    }
+
     /// Makes the plan and reports it.
     pub(super) async fn plan(
         self,
@@ -145,7 +152,16 @@ impl<'a> Run<'a> {
         engine: &mut Engine,
         emit: Emit<'_>,
     ) -> Result<PlannedRun<'a>, Failure> {
-        let Self { verb, goal, is_check, patience, confirm_timeout, rehearses, settings } = self;
+        let Self {
+            verb,
+            goal,
+            is_check,
+            patience,
+            confirm_timeout,
+            rehearses,
+            is_sealed,
+            settings,
+        } = self;
         let expected =
             settings.outside.map(|outside| outside(&engine.facts, &Exposure::default(), None));
         let endpoints = expected.as_ref().map(|expected| expected.endpoints.clone());
@@ -161,6 +177,7 @@ impl<'a> Run<'a> {
             confirm_timeout_s: confirm_timeout.as_secs(),
             endpoints: endpoints.unwrap_or_default(),
             outside: rehearsal,
+            seal: is_sealed,
         };
         emit(EventKind::Step { message: "reading the host".to_owned(), fraction: None });
         let planned = engine.plan(request, emit).await?;
@@ -179,6 +196,14 @@ impl PlannedRun<'_> {
 
     pub(super) fn changes(&self) -> &[event::Planned] {
         &self.planned.changes
+    }
+
+    /// The changes with their seals; none where the host could not seal them.
+    pub(super) fn sealed_changes(&self) -> Option<Vec<SealedChange>> {
+        let ProposedPlan { changes, seals, .. } = &self.planned;
+        let sealed = changes.iter().cloned().zip(seals.iter().cloned());
+        (changes.len() == seals.len())
+            .then(|| sealed.map(|(planned, seal)| SealedChange { planned, seal }).collect())
     }
 
     /// The parts that are asked for by name, and that the host neither has nor had.

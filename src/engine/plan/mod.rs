@@ -5,6 +5,7 @@ pub(super) mod goal;
 pub(super) mod left_out;
 pub(super) mod order;
 pub(super) mod renewal;
+pub(super) mod seal;
 pub(super) mod way_back;
 
 use std::cmp::Reverse;

@@ -116,6 +116,8 @@ pub struct PlanRequest {
     pub endpoints: Vec<Endpoint>,
     /// What a client should see of nginx: a changed configuration is tried with it before it goes live.
     pub outside: Option<Expected>,
+    /// Whether the changes are sealed, to be compared with those of another plan.
+    pub seal: bool,
 }
 
 /// What a restart is asked for.
@@ -244,6 +246,8 @@ pub enum Reply {
         wants: Vec<Blob>,
         /// The parts that are asked for by name, and that the host neither has nor had.
         lacking: Vec<String>,
+        /// A seal for each change, where the request asks for them; see `engine/plan/seal.rs`.
+        seals: Vec<String>,
     },
     /// Answers [`Request::History`]: newest first.
     History {

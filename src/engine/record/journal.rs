@@ -330,7 +330,8 @@ fn require_known_format(run: &Path) -> Result<()> {
     }
 }
 
-fn make_private(folder: &Path) -> Result<()> {
+/// Makes a folder for root alone, unless it is there.
+pub(in crate::engine) fn make_private(folder: &Path) -> Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true).mode(0o700);
     builder.create(folder).with_context(|| format!("make `{}`", folder.display()))

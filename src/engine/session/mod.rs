@@ -20,6 +20,7 @@ use crate::engine::inspect::facts::{self, SshOrigin};
 use crate::engine::plan::disk_space;
 use crate::engine::plan::goal::{self, leave};
 use crate::engine::plan::left_out;
+use crate::engine::plan::seal;
 use crate::engine::plan::{Plan, Wanted};
 use crate::engine::protocol::input::{Halted, read_requests};
 use crate::engine::protocol::{
@@ -275,6 +276,7 @@ impl Session {
             fingerprint: plan.fingerprint.clone(),
             wants: self.blobs.borrow_mut().want(&plan.blobs)?,
             lacking: wanted.lacking.clone(),
+            seals: if request.seal { self.seals(&plan) } else { Vec::new() },
         };
         if request.run.is_some() && plan.changes.is_empty() {
             self.nothing_to_do(&request.goal, &plan)?;
@@ -282,6 +284,15 @@ impl Session {
         }
         self.planned = Some((request, wanted, plan));
         Ok(reply)
+    }
+
+    /// A seal for each change. None where the host cannot keep the key to them.
+    fn seals(&self, plan: &Plan) -> Vec<String> {
+        seal::of(plan, &self.host).unwrap_or_else(|error| {
+            let message = format!("the plan has no digest: {error:#}");
+            self.events.emit(EventKind::Warning { message });
+            Vec::new()
+        })
     }
 
     /// Refuses a host of a newer version before anything is planned or changed.

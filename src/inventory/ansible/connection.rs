@@ -12,7 +12,7 @@ use crate::inventory::yaml::node::{Entry, Node, Value};
 use crate::inventory::yaml::place::Problem;
 
 /// Variables that say how to connect; in each pair Ansible's ssh lets the second win.
-pub(super) const USED: [&str; 8] = [
+const USED: [&str; 8] = [
     "ansible_host",
     "ansible_ssh_host",
     "ansible_user",
@@ -24,12 +24,12 @@ pub(super) const USED: [&str; 8] = [
 ];
 
 /// Variables with arguments of ssh, in Ansible's order. hwctl passes them on.
-pub(super) const ARGUMENTS: [&str; 3] =
+const ARGUMENTS: [&str; 3] =
     ["ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args"];
 
 /// Variables that would have Ansible reach a host in a way that hwctl has not, the values that
 /// change nothing, and what to do instead. With any other value the host is refused.
-pub(super) const REFUSED: [(&str, &[&str], &str); 9] = [
+const REFUSED: [(&str, &[&str], &str); 9] = [
     (
         "ansible_connection",
         SSH,
@@ -63,8 +63,34 @@ const BY_KEY: &str =
 const NAME_KEY: &str = "name the key's file in `ansible_ssh_private_key_file`";
 const PASSPHRASE: &str = "load the key into your agent with `ssh-add`";
 
+/// Names that look like a typing error of one that hwctl obeys, and are none.
+const OTHERS: [&str; 22] = [
+    "ansible_become_pass_file",
+    "ansible_hosts",
+    "ansible_httpapi_use_ssl",
+    "ansible_local",
+    "ansible_paramiko_host",
+    "ansible_paramiko_pass",
+    "ansible_paramiko_password",
+    "ansible_paramiko_port",
+    "ansible_paramiko_user",
+    "ansible_psrp_host",
+    "ansible_psrp_port",
+    "ansible_psrp_user",
+    "ansible_scp_extra_args",
+    "ansible_sftp_extra_args",
+    "ansible_su_exe",
+    "ansible_su_flags",
+    "ansible_su_pass",
+    "ansible_su_user",
+    "ansible_users",
+    "ansible_winrm_host",
+    "ansible_winrm_port",
+    "ansible_winrm_user",
+];
+
 /// Counts in the `vars` of a group only.
-pub(super) const PRIORITY: &str = "ansible_group_priority";
+const PRIORITY: &str = "ansible_group_priority";
 
 /// Whether this variable says how to connect, so that a message may show its value.
 pub(in crate::inventory) fn is_used(key: &str) -> bool {
@@ -201,6 +227,18 @@ pub(in crate::inventory) fn no_template(node: &Node) -> Result<(), Problem> {
         }
         _ => Ok(()),
     }
+}
+
+/// The variables by which hwctl reaches hosts.
+pub(in crate::inventory) fn used() -> impl Iterator<Item = &'static str> {
+    USED.into_iter().chain(ARGUMENTS).chain(escalation::NAMES)
+}
+
+/// Whether this is a variable of Ansible's that hwctl obeys, refuses or passes over on purpose.
+pub(in crate::inventory) fn is_known(key: &str) -> bool {
+    let refused = REFUSED.into_iter().map(|(name, ..)| name);
+    let mut known = used().chain(refused).chain(OTHERS).chain([PRIORITY]);
+    known.any(|name| name == key) || key.starts_with("ansible_") && key.ends_with("_interpreter")
 }
 
 /// Why hwctl cannot reach this host as its variables say, or None if it can.

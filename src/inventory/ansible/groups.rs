@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::files::shown_path;
 use super::merge::{Merging, combine};
-use super::vars_files::{FolderVars, VarsFile};
+use super::vars_files::FolderVars;
 use crate::inventory::Warning;
 use crate::inventory::names::{shown, usable};
 use crate::inventory::yaml::node::{Entry, Node, Value};
@@ -259,16 +259,6 @@ impl Graph {
                 }
             }
         }
-    }
-
-    /// Every variable that is known without a password, of all groups and hosts.
-    pub(in crate::inventory) fn all_entries(&self) -> impl Iterator<Item = &Entry> {
-        let groups = self.groups.iter().map(|group| (&group.vars, &group.folders));
-        let hosts = self.hosts.iter().map(|host| (&host.vars, &host.folders));
-        groups.chain(hosts).flat_map(|(vars, folders)| {
-            let files = folders.iter().flat_map(|folder| &folder.files);
-            vars.iter().chain(files.flat_map(VarsFile::open_entries))
-        })
     }
 
     /// Every group a host is in, in Ansible's order of merging: by depth, priority, name.

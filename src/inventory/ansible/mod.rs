@@ -8,7 +8,6 @@ mod evaluation;
 mod files;
 pub(in crate::inventory) mod groups;
 mod ini;
-pub(in crate::inventory) mod known_names;
 mod literal;
 pub(in crate::inventory) mod merge;
 mod numeral;

@@ -17,7 +17,9 @@ pub(super) fn of_scalar(value: &Value) -> Jinja {
             _ => Jinja::from(()),
         },
         Value::Text(text) | Value::Literal(text) => Jinja::from(text.as_str()),
-        Value::Null | Value::Vault(_) | Value::List(_) | Value::Map(_) => Jinja::from(()),
+        Value::Null | Value::Vault(_) | Value::Later(_) | Value::List(_) | Value::Map(_) => {
+            Jinja::from(())
+        }
     }
 }
 

@@ -53,14 +53,6 @@ impl VarsFile {
             Self::Sealed { source, .. } => source.name(),
         }
     }
-
-    /// The variables that are known without a password.
-    pub(in crate::inventory) fn open_entries(&self) -> &[Entry] {
-        match self {
-            Self::Open(Ok(entries)) => entries,
-            Self::Open(Err(_)) | Self::Sealed { .. } => &[],
-        }
-    }
 }
 
 /// Reads the `group_vars/` and `host_vars/` of these folders. Later folders win.

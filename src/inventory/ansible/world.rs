@@ -75,34 +75,9 @@ impl HostVars {
         &self.closed
     }
 
-    /// A variable, with its templates evaluated and its vaults opened. Nothing if it is not set.
-    pub(in crate::inventory) fn variable(&self, name: &str) -> Result<Option<Entry>, Problem> {
-        let entry = self.entries.iter().find(|entry| entry.key == name);
-        entry.map(|entry| self.evaluated(entry)).transpose()
-    }
-
-    /// All variables whose names are wanted, evaluated.
-    pub(in crate::inventory) fn variables(
-        &self,
-        is_wanted: impl Fn(&str) -> bool,
-    ) -> Result<Vec<Entry>, Vec<Problem>> {
-        let wanted = self.entries.iter().filter(|entry| is_wanted(&entry.key));
-        let (mut entries, mut problems) = (Vec::new(), Vec::new());
-        for evaluated in wanted.map(|entry| self.evaluated(entry)) {
-            match evaluated {
-                Ok(entry) => entries.push(entry),
-                Err(problem) => problems.push(problem),
-            }
-        }
-        if problems.is_empty() { Ok(entries) } else { Err(problems) }
-    }
-
-    fn evaluated(&self, entry: &Entry) -> Result<Entry, Problem> {
-        if !entry.node.needs_evaluation() {
-            return Ok(entry.clone());
-        }
-        let node = self.evaluate(&entry.node)?;
-        Ok(Entry { node, ..entry.clone() })
+    /// The settings of the command line.
+    pub(in crate::inventory) fn sets(&self) -> &[Set] {
+        &self.world.sets
     }
 
     /// A value of this host with its templates evaluated and its vaults opened.

@@ -14,7 +14,6 @@ use super::scalar;
 use crate::inventory::Warning;
 use crate::inventory::ansible::connection;
 use crate::inventory::names::shown;
-use crate::inventory::schema;
 
 /// Maps and lists inside each other; more is a mistake or an attack.
 const DEPTH: usize = 64;
@@ -71,18 +70,16 @@ struct Loader<'a> {
     warnings: Vec<Warning>,
 }
 
-/// Where in the document the loader is, and with that whether a value there may be shown.
+/// Where in the document the loader is, and with that whether a message may show a value there.
 ///
-/// An inventory is shared with other programs, so any value may be one of their secrets, whatever
-/// its name is. A value is shown only below the name of one of hwctl's own variables.
+/// An inventory is shared with other programs, so any value may be one of their secrets, whatever its name is.
+/// Whoever knows a variable may show it after all, see [`Problem::showing`].
 #[derive(Clone, Copy, Default)]
 struct Inside {
     depth: usize,
     /// Below a key that names secrets, such as `users`.
     secret: bool,
-    /// Below a variable of hwctl's.
-    own: bool,
-    /// Directly below a key whose value is no secret.
+    /// Directly below a key whose value is never a secret.
     shown: bool,
     level: Level,
 }
@@ -118,13 +115,11 @@ impl Inside {
 
     /// The place of what is below a key.
     fn below(self, key: &str) -> Self {
-        let own = self.own || schema::is_variable(key);
         Self {
             depth: self.depth + 1,
             secret: self.secret || names_a_secret(key),
-            own,
             level: self.level.below(key),
-            shown: own && schema::is_field(key) || connection::is_used(key) || NAMES.contains(&key),
+            shown: connection::is_used(key) || NAMES.contains(&key),
         }
     }
 }
@@ -284,11 +279,7 @@ impl<'a> Loader<'a> {
             }
             let is_again = !merges && !seen.insert(name.clone());
             if is_again {
-                let problem = format!("`{}` is given twice", shown(&name));
-                if inside.own || schema::is_variable(&name) {
-                    return Err(Problem::at(&key.place, problem));
-                }
-                let message = format!("{problem}; the last one counts");
+                let message = format!("`{}` is given twice; the last one counts", shown(&name));
                 self.warnings.push(Warning { place: key.place.to_string(), message });
             }
             let (event, span) = self.next()?;
@@ -358,9 +349,7 @@ fn key_name(key: &Node) -> Result<String, Problem> {
     match &key.value {
         Value::Text(text) | Value::Literal(text) => Ok(text.clone()),
         Value::Null | Value::Flag(_) | Value::Number(_) => Ok(key.json().to_string()),
-        Value::List(_) | Value::Map(_) | Value::Vault(_) => {
-            Err(Problem::at(&key.place, format!("a key is a word, not {}", key.kind())))
-        }
+        _ => Err(Problem::at(&key.place, format!("a key is a word, not {}", key.kind()))),
     }
 }
 

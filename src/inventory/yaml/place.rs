@@ -32,8 +32,10 @@ enum Kind {
     File,
     /// The text of a file that was encrypted. No line of it is shown.
     Sealed,
-    /// What a person or a program said, which has no lines that anybody could look up.
+    /// A value of the command line.
     Argument,
+    /// What a program printed, or the environment holds. Nobody could look its lines up.
+    Output,
     Builtin,
 }
 
@@ -76,7 +78,7 @@ impl Source {
         Arc::new(Self {
             name,
             text,
-            kind: Kind::Argument,
+            kind: Kind::Output,
             secrets: OnceLock::new(),
             warnings: OnceLock::new(),
         })
@@ -106,7 +108,7 @@ impl Source {
         Arc::new(Self {
             name,
             text,
-            kind: Kind::Argument,
+            kind: Kind::Output,
             secrets: OnceLock::new(),
             warnings: OnceLock::new(),
         })
@@ -159,25 +161,30 @@ impl Source {
     /// Whether this was never read, after an error.
     fn unread(&self, line: usize, column: usize) -> bool {
         let last = self.secrets.get().and_then(|all| all.last());
-        last.is_some_and(|last| last.end_line == usize::MAX && hides(&[*last], line, column))
+        last.is_some_and(|last| last.end_line == usize::MAX && covers(&[*last], line, column))
     }
 
     /// The line as shown, and the column and width to underline. Secrets and control characters
     /// are replaced.
-    fn line(&self, extent: Extent, also: &[Extent]) -> Option<(String, usize, usize)> {
+    fn line(&self, extent: Extent, marks: &[(Extent, Mark)]) -> Option<(String, usize, usize)> {
         let line = self.text.lines().nth(extent.line.checked_sub(1)?)?;
         let first = extent.column;
         let last = if extent.end_line == extent.line { extent.end_column } else { usize::MAX };
         let (mut shown, mut column, mut width) = (String::new(), 0, 0);
-        let mut hidden = false;
+        let mut in_secret = false;
         let is_long = line.chars().count() > SHOWN / 2 * 3;
         for (at, character) in line.chars().enumerate().map(|(n, c)| (n + 1, c)) {
             if is_long && (at + SHOWN / 2 < first || at > first + SHOWN) {
                 continue;
             }
-            let secret = hides(also, extent.line, at)
-                || self.secrets.get().is_some_and(|all| hides(all, extent.line, at));
-            let piece = match (secret, hidden, character) {
+            let is_secret = self.secrets.get().is_some_and(|all| covers(all, extent.line, at));
+            let is = |mark| {
+                marks
+                    .iter()
+                    .any(|(extent_of, of)| *of == mark && covers(&[*extent_of], extent.line, at))
+            };
+            let secret = is(Mark::Hidden) || is_secret && !is(Mark::Visible);
+            let piece = match (secret, in_secret, character) {
                 (true, true, _) => String::new(),
                 (true, false, _) if self.unread(extent.line, at) => " …".to_owned(),
                 (true, false, _) => "***".to_owned(),
@@ -185,7 +192,7 @@ impl Source {
                 (_, _, c) if c.is_control() => "\u{fffd}".to_owned(),
                 (_, _, c) => c.to_string(),
             };
-            hidden = secret;
+            in_secret = secret;
             let wide = console::measure_text_width(&piece);
             if at < first {
                 column += wide;
@@ -198,10 +205,10 @@ impl Source {
     }
 }
 
-fn hides(secrets: &[Extent], line: usize, column: usize) -> bool {
-    secrets.iter().any(|secret| {
-        (secret.line, secret.column) <= (line, column)
-            && (line, column) < (secret.end_line, secret.end_column)
+fn covers(extents: &[Extent], line: usize, column: usize) -> bool {
+    extents.iter().any(|extent| {
+        (extent.line, extent.column) <= (line, column)
+            && (line, column) < (extent.end_line, extent.end_column)
     })
 }
 
@@ -233,12 +240,17 @@ impl Place {
         self.source.kind == Kind::Builtin
     }
 
+    /// Whether this is a value of the command line.
+    pub(in crate::inventory) fn is_argument(&self) -> bool {
+        self.source.kind == Kind::Argument
+    }
+
     /// The source line with the place underlined; nothing for an argument.
-    fn snippet(&self, hidden: &[Extent]) -> Option<String> {
+    fn snippet(&self, marks: &[(Extent, Mark)]) -> Option<String> {
         if self.source.kind != Kind::File {
             return None;
         }
-        let (line, column, width) = self.source.line(self.extent, hidden)?;
+        let (line, column, width) = self.source.line(self.extent, marks)?;
         let width = width.min(console::measure_text_width(&line).saturating_sub(column).max(1));
         let number = self.extent.line.to_string();
         let (margin, indent) = (" ".repeat(number.len()), " ".repeat(column));
@@ -252,7 +264,7 @@ impl fmt::Display for Place {
             Kind::File | Kind::Sealed => {
                 write!(f, "{}:{}:{}", self.source.name, self.extent.line, self.extent.column)
             }
-            Kind::Argument | Kind::Builtin => f.write_str(&self.source.name),
+            Kind::Argument | Kind::Output | Kind::Builtin => f.write_str(&self.source.name),
         }
     }
 }
@@ -276,8 +288,15 @@ struct Details {
     hint: Option<String>,
     /// Whether the source line may be shown.
     shown: bool,
-    /// What in the line is not shown, besides known secrets.
-    hidden: Vec<Extent>,
+    /// What in the line is shown or not, other than the source has it.
+    marks: Vec<(Extent, Mark)>,
+}
+
+/// Whether something in a source line is shown. What is hidden by anyone stays so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mark {
+    Hidden,
+    Visible,
 }
 
 impl Problem {
@@ -310,18 +329,37 @@ impl Problem {
         self
     }
 
+    /// Adds another thing to do, to the hint that there may be.
+    pub(in crate::inventory) fn or_hint(mut self, hint: &str) -> Self {
+        self.0.hint = Some(match self.0.hint {
+            Some(first) => format!("{first} {hint}"),
+            None => hint.to_owned(),
+        });
+        self
+    }
+
     /// Keeps the value of a mistyped key out of the message, unless the key that was likely
     /// meant has no secrets.
     pub(in crate::inventory) fn hiding(mut self, value: &Node, meant: Option<&str>) -> Self {
         if meant.is_none_or(names_a_secret) {
-            self.0.hidden.extend(value.extents());
+            let hidden = value.extents().into_iter().map(|extent| (extent, Mark::Hidden));
+            self.0.marks.extend(hidden);
         }
         self
     }
 
     /// Keeps what stands at the place itself out of the message.
     pub(in crate::inventory) fn hiding_place(mut self) -> Self {
-        self.0.hidden.extend(self.0.place.as_ref().map(Place::extent));
+        self.0.marks.extend(self.0.place.as_ref().map(|place| (place.extent, Mark::Hidden)));
+        self
+    }
+
+    /// Lets the message show the values at these places.
+    pub(in crate::inventory) fn showing(mut self, values: &[Place]) -> Self {
+        if let Some(Place { source, .. }) = &self.0.place {
+            let here = values.iter().filter(|value| Arc::ptr_eq(&value.source, source));
+            self.0.marks.extend(here.map(|value| (value.extent, Mark::Visible)));
+        }
         self
     }
 
@@ -360,7 +398,7 @@ pub(in crate::inventory) fn failure(mut problems: Vec<Problem>) -> Failure {
     };
     let mut failure = Failure::usage(first.headline());
     let place = first.0.place.as_ref().filter(|_| first.0.shown);
-    if let Some(snippet) = place.and_then(|place| place.snippet(&first.0.hidden)) {
+    if let Some(snippet) = place.and_then(|place| place.snippet(&first.0.marks)) {
         failure = failure.why(snippet);
     }
     failure = first.0.why.into_iter().fold(failure, Failure::why);

@@ -71,6 +71,12 @@ impl Host {
         self.memo.outcomes.borrow_mut().insert(id, outcome);
     }
 
+    /// The digest of what the host has of a resource that the plan changes, where it has one.
+    #[must_use]
+    pub fn digest_now_of(&self, id: &Id) -> Option<String> {
+        self.memo.outcomes.borrow().get(id)?.before.clone()
+    }
+
     /// Notes the content of a resource that the plan changed, once it is applied.
     pub fn record_applied(&self, id: Id, digest: Option<String>, changed_at: Option<SystemTime>) {
         self.record(id, MemoEntry { changed: true, digest, before: None, changed_at });

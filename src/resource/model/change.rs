@@ -6,6 +6,7 @@ use crate::resource::model::id::Id;
 
 /// What is done to a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// It is absent and is made.
@@ -26,6 +27,7 @@ pub enum Action {
 
 /// One part of a change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case", tag = "type")]
 pub enum Detail {
     /// A named property, before and after; `None` is absent.
@@ -72,6 +74,7 @@ impl From<Option<Change>> for Back {
 
 /// One resource's change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Change {
     /// The resource.
     pub id: Id,

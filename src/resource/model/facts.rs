@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// What the host is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Facts {
     /// The host's own name.
     pub hostname: String,
@@ -30,6 +31,7 @@ pub struct Facts {
     pub ssh_ports: Vec<u16>,
     /// Where this session comes from, as the host sees it.
     #[serde(with = "super::as_text")]
+    #[cfg_attr(test, schemars(with = "Option<String>"))]
     pub ssh_client: Option<IpAddr>,
     /// Names and addresses by which operators have reached the host so far, oldest first.
     #[serde(default)]
@@ -73,6 +75,7 @@ impl Facts {
 
 /// A dotted version, compared number by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Version(pub u16, pub u16, pub u16);
 
 impl Version {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 /// Names one resource of a host: its kind and its name, such as `file /etc/nginx/nginx.conf`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Id(String);
 

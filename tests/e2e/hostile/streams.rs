@@ -78,6 +78,7 @@ fn plan(resources: Vec<Resource>, is_run: bool) -> Vec<u8> {
         confirm_timeout_s: 30,
         endpoints: endpoints(),
         outside: None,
+        seal: false,
     }))
 }
 
@@ -202,6 +203,7 @@ fn replies() -> Vec<u8> {
             fingerprint: sha256(b""),
             wants: vec![blob(b"bytes")],
             lacking: vec!["shop".to_owned()],
+            seals: vec![sha256(b"")],
         },
         Reply::Applied { pins: Pins::default() },
         Reply::Lines(vec!["one".to_owned()]),

@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use hwctl::inventory::{Sources, load};
+use hwctl::part::Kinds;
 use serde_json::json;
 
 use crate::host::{self, Provisioned};
@@ -148,6 +149,6 @@ fn refusal(path: &Path) -> Option<String> {
         Err(failure) => return Some(told(failure)),
     };
     let hosts = inventory.select(&[], None).map_err(told);
-    let read = hosts.and_then(|hosts| inventory.vars(&hosts[0]).map_err(told));
+    let read = hosts.and_then(|hosts| Kinds::builtin().vars(&inventory, &hosts[0]).map_err(told));
     read.err()
 }

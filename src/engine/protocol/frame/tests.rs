@@ -143,6 +143,7 @@ async fn the_plan_of_many_pages_is_no_broken_stream() {
         fingerprint: "0".repeat(64),
         wants: Vec::new(),
         lacking: Vec::new(),
+        seals: Vec::new(),
     };
     let mut stream = Vec::new();
     write_frame(&mut stream, &reply).await.unwrap();

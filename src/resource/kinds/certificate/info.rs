@@ -15,6 +15,7 @@ use crate::resource::model::digest::sha256;
 
 /// What a certificate on the host says of itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct CertificateInfo {
     /// Where it is.
     pub path: PathBuf,

@@ -1,0 +1,204 @@
+//! The gate before a reviewed plan is carried out: hosts wait in front of it until all of them are planned, and
+//! all go through or none does.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
+
+use super::compare::difference;
+use super::{HostPlan, ReviewedPlan};
+use crate::command::fleet::hosts::Work;
+use crate::event::EventKind;
+use crate::failure::{Exit, Failure};
+use crate::remote::{Emit, interrupt};
+use crate::spec::Scope;
+
+/// What the plans have to be.
+pub(in crate::command) enum Terms {
+    /// Those of this file.
+    File { path: PathBuf, plan: ReviewedPlan },
+    /// Those with this digest.
+    Digest(String),
+}
+
+/// Where hosts wait for each other.
+pub(in crate::command) struct Gate {
+    terms: Terms,
+    scope: Scope,
+    /// How many hosts go through together; with `--serial` a batch.
+    batch: usize,
+    hosts: OnceLock<usize>,
+    /// How many hosts are planned or changed at once. Waiting hosts take none.
+    slots: Semaphore,
+    state: watch::Sender<State>,
+}
+
+/// Who has come so far.
+#[derive(Debug, Default)]
+struct State {
+    arrived: usize,
+    /// The plans of the batch that is waiting.
+    plans: Vec<HostPlan>,
+    /// Whether a host of that batch has failed or differs.
+    is_refused: bool,
+    /// Whether each batch that is complete goes through.
+    verdicts: Vec<bool>,
+    /// Hosts with another plan than the reviewed one.
+    differing: Vec<String>,
+    /// How many hosts could not be planned.
+    unplanned: usize,
+    /// The digest of the plans where it is not the one that was expected.
+    found: Option<String>,
+}
+
+impl Gate {
+    /// `at_once` hosts are worked on at once, and `batch` hosts go through together.
+    pub(in crate::command) fn new(terms: Terms, scope: Scope, at_once: u16, batch: usize) -> Self {
+        let slots = Semaphore::new(at_once.into());
+        let (hosts, state) = (OnceLock::new(), watch::Sender::default());
+        Self { terms, scope, batch, hosts, slots, state }
+    }
+
+    /// Hears of the hosts. Refuses those that the plan is not for.
+    pub(in crate::command) fn begins(&self, works: &[Work]) -> Result<(), Failure> {
+        let _ = self.hosts.set(works.len());
+        match &self.terms {
+            Terms::File { path, plan } => plan.require(path, &self.scope, works),
+            Terms::Digest(_) => Ok(()),
+        }
+    }
+
+    /// Begins the work on one host, once there is a slot for it.
+    pub(in crate::command) async fn arrival(&self) -> Arrival<'_> {
+        Arrival { gate: self, slot: self.slots.acquire().await.ok(), is_open: true }
+    }
+
+    /// Takes note of a host that is not planned.
+    pub(in crate::command) fn passes_over(&self) {
+        self.arrive(None, false);
+    }
+
+    /// Says why the hosts were refused, if they were.
+    pub(in crate::command) fn end(&self) -> Result<(), Failure> {
+        let state = self.state.borrow();
+        if state.verdicts.iter().all(|goes| *goes) {
+            return Ok(());
+        }
+        let mut failure = Failure::new(Exit::Changes, "the plan is not the one that was reviewed");
+        for name in &state.differing {
+            failure = failure.why(format!("the plan of `{name}` differs, as shown above"));
+        }
+        if let (Terms::Digest(expected), Some(found)) = (&self.terms, &state.found) {
+            failure = failure.why(format!("its digest is {found}, not {expected}"));
+        }
+        if state.unplanned > 0 {
+            failure = failure.why(format!("{} hosts could not be planned", state.unplanned));
+        }
+        if let Terms::File { plan, .. } = &self.terms
+            && plan.version() != env!("CARGO_PKG_VERSION")
+        {
+            let (then, now) = (plan.version(), env!("CARGO_PKG_VERSION"));
+            failure = failure.why(format!("hwctl {then} made the plan, and this is hwctl {now}"));
+        }
+        let not_done = match state.verdicts.iter().any(|goes| *goes) {
+            true => "nothing was changed in this batch and after it",
+            false => "nothing was changed on any host",
+        };
+        Err(failure.not_done(not_done).hint("make the plan anew, and have it reviewed"))
+    }
+
+    /// Counts a host in. Returns the batch that it belongs to.
+    fn arrive(&self, plan: Option<HostPlan>, fits: bool) -> usize {
+        let hosts = self.hosts.get().copied().unwrap_or_default();
+        let mut own_batch = 0;
+        self.state.send_modify(|state| {
+            own_batch = state.arrived / self.batch;
+            state.arrived += 1;
+            state.is_refused |= !fits;
+            match plan {
+                Some(plan) if !fits => state.differing.push(plan.name),
+                Some(plan) => state.plans.push(plan),
+                None => state.unplanned += 1,
+            }
+            let last = (own_batch + 1).saturating_mul(self.batch).min(hosts);
+            if state.arrived >= last {
+                let plans = std::mem::take(&mut state.plans);
+                let is_refused = std::mem::take(&mut state.is_refused);
+                let goes = !is_refused && self.has_digest(plans, state);
+                state.verdicts.push(goes);
+            }
+        });
+        own_batch
+    }
+
+    /// Whether the plans of all hosts have the digest that is expected, if one is.
+    fn has_digest(&self, plans: Vec<HostPlan>, state: &mut State) -> bool {
+        let Terms::Digest(expected) = &self.terms else { return true };
+        let plan = ReviewedPlan::new(self.scope.clone(), plans);
+        if plan.digest() != expected {
+            state.found = Some(plan.digest().to_owned());
+        }
+        state.found.is_none()
+    }
+}
+
+/// A host on its way to the gate. One that never comes there is counted as not planned.
+pub(in crate::command) struct Arrival<'a> {
+    gate: &'a Gate,
+    slot: Option<SemaphorePermit<'a>>,
+    is_open: bool,
+}
+
+impl Arrival<'_> {
+    /// Waits until all hosts are planned. Returns whether they go through; reports what differs on this host.
+    pub(in crate::command) async fn pass(
+        &mut self,
+        plan: Option<HostPlan>,
+        emit: Emit<'_>,
+    ) -> Result<bool, Failure> {
+        let plan = plan.ok_or_else(|| {
+            Failure::new(Exit::Failed, "the plan cannot be compared with the one that was reviewed")
+                .not_done("nothing was changed on the host")
+        })?;
+        let found = match &self.gate.terms {
+            Terms::File { plan: reviewed, .. } => reviewed
+                .host(&plan.name)
+                .and_then(|reviewed| difference(&reviewed.changes, &plan.changes)),
+            Terms::Digest(_) => None,
+        };
+        let fits = found.is_none();
+        found.into_iter().for_each(emit);
+        self.is_open = false;
+        let batch = self.gate.arrive(Some(plan), fits);
+        self.slot = None;
+        let mut state = self.gate.state.subscribe();
+        if state.borrow().verdicts.len() <= batch {
+            let message = "waiting until all hosts are planned".to_owned();
+            emit(EventKind::Step { message, fraction: None });
+        }
+        let verdict = tokio::select! {
+            biased;
+            () = interrupt::wanted() => return Err(stopped()),
+            // The sender is there as long as the gate is.
+            state = state.wait_for(|state| state.verdicts.len() > batch) => {
+                state.is_ok_and(|state| state.verdicts[batch])
+            }
+        };
+        self.slot = self.gate.slots.acquire().await.ok();
+        Ok(verdict)
+    }
+}
+
+impl Drop for Arrival<'_> {
+    fn drop(&mut self) {
+        if self.is_open {
+            self.gate.arrive(None, false);
+        }
+    }
+}
+
+fn stopped() -> Failure {
+    Failure::new(Exit::Interrupted, "stopped, as you wished")
+        .not_done("nothing was changed on the host")
+}
