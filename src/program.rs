@@ -51,7 +51,7 @@ fn verb(kinds: Kinds) -> anyhow::Result<Exit> {
         Verb::Doctor(args) => command::doctor::run(kinds, args),
         Verb::Facts(args) => command::facts::run(kinds, args),
         Verb::Render(args) => command::render::run(kinds, args),
-        Verb::Init(args) => command::init::run(&args),
+        Verb::Init(args) => command::init::run(kinds, &args),
         Verb::Completions(args) => command::reference::completions(&args),
         Verb::Man(args) => command::reference::man(&args),
         Verb::Engine { connection } => command::engine::run(kinds, connection.as_deref()),

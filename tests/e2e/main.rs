@@ -107,6 +107,7 @@ const TESTS: &[&[harness::Case]] = &[
     inventory::hosts::TESTS,
     inventory::messages::TESTS,
     inventory::passwords::TESTS,
+    inventory::schema::TESTS,
     inventory::values::TESTS,
     cli::TESTS,
     fleet::TESTS,

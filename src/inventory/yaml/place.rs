@@ -221,7 +221,7 @@ impl Problem {
     /// Adds another thing to do, to the hint that there may be.
     pub(in crate::inventory) fn or_hint(mut self, hint: &str) -> Self {
         self.hint = Some(match self.hint {
-            Some(first) => format!("{first} {hint}"),
+            Some(first) => format!("{first}; {hint}"),
             None => hint.to_owned(),
         });
         self

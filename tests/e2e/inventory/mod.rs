@@ -20,6 +20,7 @@ pub(crate) mod hostile;
 pub(crate) mod hosts;
 pub(crate) mod messages;
 pub(crate) mod passwords;
+pub(crate) mod schema;
 pub(crate) mod values;
 
 /// Reads a text as `inventory.yaml` of an empty folder and gives the vars of its first host.
