@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use hwctl::inventory::schema::{Declared, Key, Map, Number, Shape, Variable, json_schema, table};
+use hwctl::inventory::schema::{Declared, Key, Map, Number, Variable, json_schema, table};
 use hwctl::inventory::{Sources, load};
 use hwctl::part::{Kinds, PartKind, Parts};
 use serde_json::{Value, json};
