@@ -52,7 +52,7 @@ fn verb(kinds: Kinds) -> anyhow::Result<Exit> {
         Verb::Facts(args) => command::facts::run(kinds, args),
         Verb::Render(args) => command::render::run(kinds, args),
         Verb::Inventory(args) => command::inventory::run(&args),
-        Verb::Init(args) => command::init::run(&args),
+        Verb::Init(args) => command::init::run(kinds, &args),
         Verb::Completions(args) => command::reference::completions(&args),
         Verb::Man(args) => command::reference::man(&args),
         Verb::Engine { connection } => command::engine::run(kinds, connection.as_deref()),

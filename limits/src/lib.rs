@@ -1,6 +1,10 @@
-//! What hwctl and the API both hold their settings to, so that the API starts with whatever an inventory may say.
+//! Limits that hold in more than one place: in an inventory and on the command line, or in an inventory and in the API,
+//! which therefore starts with whatever an inventory may say.
 
 use std::ops::RangeInclusive;
+
+/// How many days a certificate may live: clients refuse longer ones.
+pub const CERTIFICATE_DAYS: RangeInclusive<u16> = 1..=365;
 
 /// How many worker threads the API may have.
 pub const WORKERS: RangeInclusive<u16> = 1..=256;

@@ -13,7 +13,8 @@ use super::{InventoryHost, Set, Warning};
 
 /// The key below which hwctl's variables may stand.
 const STRICT: &str = "hwctl";
-const ELSEWHERE: &str = "If this is another tool's variable, put hwctl's own below `hwctl:`; `hwctl: {}` leaves it out.";
+const ELSEWHERE: &str =
+    "if this is another tool's variable, put hwctl's own below `hwctl:`; `hwctl: {}` leaves it out";
 
 /// Reads the variables of a host that are declared, and finds what in the others may be a mistake.
 pub(super) fn read(
@@ -155,10 +156,10 @@ fn ambiguous(given: &[Entry], declared: &[Declared]) -> Vec<Problem> {
     let is_common = |entry: &Entry| {
         declared.iter().any(|declared| declared.key.name == entry.key && declared.is_common)
     };
-    if given.iter().any(|entry| !is_common(entry)) {
+    let written: Vec<_> = given.iter().filter(|entry| !entry.place.is_argument()).collect();
+    if written.iter().any(|entry| !is_common(entry)) {
         return Vec::new();
     }
-    let written = given.iter().filter(|entry| !entry.place.is_argument());
     let problem = |entry: &Entry| {
         let message = format!("`{}` may be another tool's: others use this name, too", entry.key);
         let hint = format!(
@@ -167,7 +168,7 @@ fn ambiguous(given: &[Entry], declared: &[Declared]) -> Vec<Problem> {
         );
         Problem::at(&entry.place, message).hint(hint).hiding(&entry.node, None)
     };
-    written.map(problem).collect()
+    written.into_iter().map(problem).collect()
 }
 
 /// Whether a variable that hwctl does not know is another tool's, and neither Ansible's nor the user's own.

@@ -39,7 +39,7 @@ pub use nginx::{HTTP, HTTPS, log_files, page, question};
 pub use redis::{REDIS_PASSWORD, Redis};
 pub use roles::{Fleet, Peer, Role, Roles};
 pub use sites::{Site, Sites};
-pub use tls::{MAX_DAYS, ServerNames, Tls, TlsMode};
+pub use tls::{ServerNames, Tls, TlsMode};
 pub use upkeep::{Interval, Logrotate};
 
 /// A kind of part: how hwctl sets up such parts and looks after them. The functions of the operator's half are

@@ -332,7 +332,7 @@ impl Problem {
     /// Adds another thing to do, to the hint that there may be.
     pub(in crate::inventory) fn or_hint(mut self, hint: &str) -> Self {
         self.0.hint = Some(match self.0.hint {
-            Some(first) => format!("{first} {hint}"),
+            Some(first) => format!("{first}; {hint}"),
             None => hint.to_owned(),
         });
         self

@@ -34,7 +34,7 @@ vars! {
         users: Users = "null", USERS;
         /// worker threads; `auto` is one for each CPU
         workers: Workers = "auto", WorkerCount;
-        /// life of a token in seconds, up to 30 days
+        /// life of a token in seconds, at most 30 days
         token_ttl: u32 = "3600", TTL;
         /// local build of the API in the place of hwctl's own; see `hwctl deploy`
         binary: Option<PathBuf> = "null", Optional(Local::FILE);

@@ -16,7 +16,7 @@ use crate::inventory::Vars;
 use crate::resource::{Certificate, Facts, OnChange, Unit};
 use crate::spec::{Group, PartSpec, Probe, ProbeKind};
 
-pub use vars::{MAX_DAYS, ServerNames, Tls, TlsMode};
+pub use vars::{ServerNames, Tls, TlsMode};
 
 pub(super) const KIND: PartKind = PartKind {
     name: "tls",

@@ -1,5 +1,7 @@
 //! The variables of the host's names and of its certificate.
 
+use hwctl_limits::CERTIFICATE_DAYS;
+
 use crate::inventory::check;
 use crate::inventory::schema::{
     As, Choice, Declared, Fields, List, Map, Number, Reader, Text, Variable,
@@ -7,9 +9,6 @@ use crate::inventory::schema::{
 use crate::vars;
 
 pub(super) const VARIABLES: &[Declared] = &[Declared::of::<ServerNames>(), Declared::of::<Tls>()];
-
-/// The longest life of a certificate, in days: clients refuse longer ones.
-pub const MAX_DAYS: u16 = 365;
 
 /// Names and addresses that the host serves besides its own address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,11 +31,14 @@ vars! {
         /// where the certificate comes from: `self-signed` is made on the host; there is no other mode yet
         mode: TlsMode = "self-signed", Choice(&[("self-signed", TlsMode::SelfSigned)]);
         /// life of a certificate in days
-        days: u16 = "90", Number { min: 1, max: MAX_DAYS };
+        days: u16 = "90", DAYS;
         /// a certificate is renewed with fewer days than this left; less than `tls.days`
-        renew_before: u16 = "30", Number { min: 1, max: MAX_DAYS - 1 };
+        renew_before: u16 = "30", DAYS_BEFORE;
     }
 }
+
+const DAYS: Number<u16> = Number { min: *CERTIFICATE_DAYS.start(), max: *CERTIFICATE_DAYS.end() };
+const DAYS_BEFORE: Number<u16> = Number { min: 1, max: *CERTIFICATE_DAYS.end() - 1 };
 
 /// Where a certificate comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,10 +17,12 @@ macro_rules! shows {
 
 pub(crate) mod ansible;
 pub(crate) mod corpus;
+pub(crate) mod evaluation;
 pub(crate) mod hostile;
 pub(crate) mod hosts;
 pub(crate) mod messages;
 pub(crate) mod passwords;
+pub(crate) mod schema;
 pub(crate) mod values;
 
 /// Reads a text as `inventory.yaml` of an empty folder and gives the vars of its first host.
