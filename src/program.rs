@@ -51,6 +51,7 @@ fn verb(kinds: Kinds) -> anyhow::Result<Exit> {
         Verb::Doctor(args) => command::doctor::run(kinds, args),
         Verb::Facts(args) => command::facts::run(kinds, args),
         Verb::Render(args) => command::render::run(kinds, args),
+        Verb::Inventory(args) => command::inventory::run(&args),
         Verb::Init(args) => command::init::run(kinds, &args),
         Verb::Completions(args) => command::reference::completions(&args),
         Verb::Man(args) => command::reference::man(&args),

@@ -11,6 +11,7 @@ pub mod facts;
 mod fleet;
 pub mod history;
 pub mod init;
+pub mod inventory;
 pub mod lab;
 pub mod logs;
 pub mod on_host;

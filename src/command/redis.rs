@@ -39,7 +39,7 @@ pub fn run(kinds: Kinds, args: RedisArgs) -> Result<Exit> {
     let words = runtime.block_on(words(work, &[], &|_| ()))?;
     // Ends the session of ssh that the words were made in.
     drop(runtime);
-    let words: Vec<_> = std::iter::once("sudo".to_owned()).chain(words).collect();
+    let words: Vec<_> = work.target.sudo.iter().cloned().chain(words).collect();
     Err(work.target.ssh(&words, true)?.exec().into())
 }
 

@@ -9,7 +9,7 @@ use super::names::{quoted, shown};
 use super::schema::{Declared, Passwords, Vars};
 use super::yaml::node::{self, Entry};
 use super::yaml::place::{Problem, nearest};
-use super::{InventoryHost, Warning};
+use super::{InventoryHost, Set, Warning};
 
 /// The key below which hwctl's variables may stand.
 const STRICT: &str = "hwctl";
@@ -23,9 +23,9 @@ pub(super) fn read(
     passwords: &Arc<Passwords>,
 ) -> Result<(Vars, Vec<Warning>), Vec<Problem>> {
     let names: HashSet<_> = declared.iter().map(|declared| declared.key.name).collect();
-    let (given, strict) = given(host, &names).map_err(|problem| vec![problem])?;
+    let (given, strict) = given(host, declared)?;
     let others: Vec<_> =
-        host.vars.iter().filter(|entry| !names.contains(entry.key.as_str())).collect();
+        host.written().iter().filter(|entry| !names.contains(entry.key.as_str())).collect();
     let has_others = others.iter().any(|entry| is_foreign(&entry.key, &names));
     let (mut problems, mut warnings) = (Vec::new(), Vec::new());
     for entry in &others {
@@ -68,21 +68,35 @@ pub(super) fn read_one(
     declared: &Declared,
     passwords: &Arc<Passwords>,
 ) -> Result<Vars, Vec<Problem>> {
-    let (given, _) =
-        given(host, &HashSet::from([declared.key.name])).map_err(|problem| vec![problem])?;
+    let (given, _) = given(host, std::slice::from_ref(declared))?;
     let vars = Vars::read([declared].into_iter(), &given, passwords, host.port);
     vars.map_err(|problems| problems.into_iter().map(|(_, problem)| problem).collect())
 }
 
-/// What the inventory gives the variables of these names, and the entries below `hwctl` where they stand there.
-fn given<'a>(
-    host: &'a InventoryHost,
-    names: &HashSet<&str>,
-) -> Result<(Vec<Entry>, Option<&'a [Entry]>), Problem> {
-    let is_own = |entry: &&Entry| names.contains(entry.key.as_str());
-    let strict = host.vars.iter().find(|entry| entry.key == STRICT && !entry.node.is_null());
+/// Variables, and all that stands below `hwctl` where they do.
+type Given<'a> = (Vec<Entry>, Option<&'a [Entry]>);
+
+/// What the inventory gives these variables, evaluated, and the entries below `hwctl` where they stand there.
+fn given<'a>(host: &'a InventoryHost, declared: &[Declared]) -> Result<Given<'a>, Vec<Problem>> {
+    let (written, strict) = written(host, declared).map_err(|problem| vec![problem])?;
+    let (mut given, mut problems) = (Vec::new(), Vec::new());
+    for entry in written {
+        let declared = declared.iter().find(|declared| declared.key.name == entry.key);
+        let Some(declared) = declared else { continue };
+        match host.evaluate_as(&entry.node, declared.key.shape) {
+            Ok(node) => given.push(Entry { node, ..entry }),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() { Ok((given, strict)) } else { Err(problems) }
+}
+
+/// The same as it was written.
+fn written<'a>(host: &'a InventoryHost, declared: &[Declared]) -> Result<Given<'a>, Problem> {
+    let is_own = |entry: &&Entry| declared.iter().any(|one| one.key.name == entry.key);
+    let strict = host.written().iter().find(|entry| entry.key == STRICT && !entry.node.is_null());
     let Some(strict) = strict else {
-        return Ok((host.vars.iter().filter(is_own).cloned().collect(), None));
+        return Ok((host.written().iter().filter(is_own).cloned().collect(), None));
     };
     let Some(entries) = strict.node.entries() else {
         let message =
@@ -91,7 +105,8 @@ fn given<'a>(
     };
     let mut given: Vec<_> = entries.iter().filter(is_own).cloned().collect();
     // A setting of the command line is hwctl's in any case.
-    for set in host.sets.iter().filter(|set| names.contains(set.path[0].as_str())) {
+    let is_set = |set: &&Set| declared.iter().any(|one| one.key.name == set.path[0]);
+    for set in host.sets().iter().filter(is_set) {
         node::put_at(&mut given, &set.path, set.node.clone())?;
     }
     Ok((given, Some(entries)))
@@ -125,7 +140,7 @@ fn passed_over(
         let given = std::slice::from_ref(*entry);
         declared.is_some_and(|one| Vars::read([one].into_iter(), given, passwords, None).is_ok())
     };
-    let is_written = |entry: &&Entry| !host.sets.iter().any(|set| set.path[0] == entry.key);
+    let is_written = |entry: &&Entry| !host.sets().iter().any(|set| set.path[0] == entry.key);
     let warning = |entry: &Entry| Warning {
         place: entry.place.to_string(),
         message: format!(
@@ -133,7 +148,7 @@ fn passed_over(
             entry.key
         ),
     };
-    host.vars.iter().filter(is_written).filter(looks_like_ours).map(warning).collect()
+    host.written().iter().filter(is_written).filter(looks_like_ours).map(warning).collect()
 }
 
 /// Variables beside those of other tools which nothing shows to be hwctl's: names that others use as well.

@@ -59,7 +59,7 @@ fn made_from(inventory: &str, kind: PartKind) -> Result<Stack> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("inventory.yaml");
     std::fs::write(&path, inventory).unwrap();
-    let inventory = load(&Sources { path: Some(path), sets: Vec::new() }).unwrap();
+    let inventory = load(&Sources::at(&path, Vec::new())).unwrap();
     let host = inventory.select(&["a".to_owned()], None).unwrap().remove(0);
     let (vars, _) = Kinds::builtin().vars(&inventory, &host).unwrap();
     let (facts, fleet) = (Facts::unknown(), Kinds::builtin().fleet(&inventory).unwrap());

@@ -117,7 +117,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("inventory.yaml");
         std::fs::write(&path, text).unwrap();
-        let inventory = load(&Sources { path: Some(path), ..Sources::default() })?;
+        let inventory = load(&Sources::at(&path, Vec::new()))?;
         Kinds::builtin().fleet(&inventory)
     }
 

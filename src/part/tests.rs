@@ -23,7 +23,7 @@ pub(super) fn try_vars_with(sets: &[&str]) -> Result<Vars, Failure> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("inventory.yaml");
     fs::write(&path, "all: { hosts: { vm1: } }").unwrap();
-    let inventory = load(&Sources { path: Some(path), sets })?;
+    let inventory = load(&Sources::at(&path, sets))?;
     let host = inventory.select(&["vm1".to_owned()], None)?.remove(0);
     Ok(Kinds::builtin().vars(&inventory, &host)?.0)
 }

@@ -103,6 +103,8 @@ const TESTS: &[&[harness::Case]] = &[
     redis_data::TESTS,
     reference::TESTS,
     inventory::ansible::TESTS,
+    inventory::corpus::TESTS,
+    inventory::evaluation::TESTS,
     inventory::hostile::TESTS,
     inventory::hosts::TESTS,
     inventory::messages::TESTS,

@@ -23,7 +23,7 @@ fn init_writes_an_inventory_that_loads_and_overwrites_nothing() {
     assert!(output.status.success(), "{output:?}");
     let inventory = folder.path().join("site/inventory.yaml");
     assert!(folder.path().join("site/templates/nginx/homework").is_file());
-    let sources = hwctl::inventory::Sources { path: Some(inventory.clone()), sets: vec![] };
+    let sources = hwctl::inventory::Sources::at(&inventory, vec![]);
     assert!(!hwctl::inventory::load(&sources).unwrap().hosts().unwrap().is_empty());
     hwctl::part::load_templates(&folder.path().join("site/templates")).unwrap();
 
@@ -44,7 +44,7 @@ fn init_makes_passwords_of_its_own() {
     assert!(output.status.success(), "{output:?}");
 
     let path = folder.path().join("inventory.yaml");
-    let sources = hwctl::inventory::Sources { path: Some(path), sets: vec![] };
+    let sources = hwctl::inventory::Sources::at(&path, vec![]);
     let inventory = hwctl::inventory::load(&sources).unwrap();
     let hosts = inventory.select(&[], None).unwrap();
     let (vars, warnings) = vars_of(&inventory, &hosts[0]).unwrap();

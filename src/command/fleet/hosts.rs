@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::cli::HostArgs;
+use crate::cli::{HostArgs, SourceArgs};
 use crate::failure::Failure;
-use crate::inventory::{self, Inventory, Sources, Vars};
+use crate::inventory::{self, Inventory, InventoryHost, Sources, Vars};
 use crate::lab::{self, Lab, Lifetime, UpOptions};
 use crate::part::{Context, Fleet, HostView, Kinds, Stack, Templates};
-use crate::remote::Target;
+use crate::remote::{SudoPassword, Target, identity_option};
 use crate::resource::{Facts, Secret};
 use crate::spec::{PartSpec, Scope};
 
@@ -33,7 +33,7 @@ pub(in crate::command) struct Work {
     pub(in crate::command) folder: PathBuf,
     /// All hosts of the inventory.
     fleet: Arc<Fleet>,
-    host: inventory::InventoryHost,
+    host: InventoryHost,
     /// The parts whose passwords and local files were found.
     found: Scope,
 }
@@ -129,13 +129,13 @@ pub(in crate::command) fn find(
     emit: impl Fn(&str) + Send + Sync + 'static,
 ) -> Result<Vec<Work>> {
     let password = match args.ask_become_pass {
-        true => Some(ask_password()?),
+        true => Some(SudoPassword::from(ask_password()?)),
         false => None,
     };
     if args.lab {
         return Ok(vec![lab_host(kinds, args, emit)?.look_up(needs)?]);
     }
-    let inventory = load(args.inventory.clone(), args.set.clone())?;
+    let inventory = Arc::new(load(args, args.sources.set.clone())?);
     let hosts = inventory.select(&args.host, args.limit.as_deref())?;
     if hosts.is_empty() {
         return Err(Failure::usage("there is no host to work on")
@@ -146,23 +146,27 @@ pub(in crate::command) fn find(
     let mut works = Vec::new();
     for host in hosts {
         host.require_reachable()?;
+        if *needs != nothing() {
+            host.require_open_vaults()?;
+        }
         let (vars, warnings) = kinds.vars(&inventory, &host)?;
         let target = Target {
             name: host.name.clone(),
             address: host.address.clone(),
             user: args.user.clone().or_else(|| host.user.clone()),
             port: args.port.or(host.port),
-            identity: args.identity.clone().or_else(|| host.identity.clone()),
+            identity: args.identity.clone(),
             known_hosts: args.known_hosts.clone(),
-            ssh_arguments: host.ssh_arguments.clone(),
+            ssh_arguments: ssh_arguments(args, &host)?,
             accept_new_host_key: args.accept_new_host_key,
-            become_password: password.clone(),
+            sudo: host.sudo(),
+            become_password: password.clone().or_else(|| sudo_password(&inventory, &host)),
             host_binary: args.host_binary.clone(),
             connect_timeout: Duration::from_secs(args.connect_timeout.into()),
             persist: persist(args),
         };
         let warnings = inventory.warnings().iter().chain(&warnings);
-        let warnings = warnings.map(ToString::to_string).collect();
+        let warnings = warnings.map(ToString::to_string).chain(closed_vaults(&host)).collect();
         let folder = inventory.folder().to_owned();
         // What is wrong with a host that is worked on is reported first, all of it. A verb that makes nothing of
         // the peers goes on without them.
@@ -177,8 +181,48 @@ pub(in crate::command) fn find(
     Ok(works)
 }
 
-fn load(path: Option<PathBuf>, sets: Vec<String>) -> Result<Inventory, Failure> {
-    inventory::load(&Sources { path, sets })
+/// The arguments of ssh that the inventory asks for.
+fn ssh_arguments(args: &HostArgs, host: &InventoryHost) -> Result<Vec<String>, Failure> {
+    let mut arguments = host.ssh_arguments.clone();
+    if let (None, Some(key)) = (&args.identity, &host.identity) {
+        let key = identity_option(key)?;
+        arguments.splice(0..0, ["-oIdentitiesOnly=yes".to_owned(), "-o".to_owned(), key]);
+    }
+    Ok(arguments)
+}
+
+/// The password of sudo that the inventory names, where it does.
+fn sudo_password(inventory: &Arc<Inventory>, host: &InventoryHost) -> Option<SudoPassword> {
+    let (inventory, host) = (Arc::clone(inventory), host.clone());
+    host.has_become_password().then(|| {
+        SudoPassword::found_by(move || {
+            let found = inventory.become_password(&host)?;
+            found.ok_or_else(|| Failure::usage("the inventory names no password of sudo"))
+        })
+    })
+}
+
+/// A warning for each encrypted file that counts for a host and was not opened.
+fn closed_vaults(host: &InventoryHost) -> impl Iterator<Item = String> {
+    host.closed_vaults().iter().map(|file| {
+        format!(
+            "{file}: this file is encrypted and was not opened: no password of a vault is given"
+        )
+    })
+}
+
+fn load(args: &HostArgs, sets: Vec<String>) -> Result<Inventory, Failure> {
+    inventory::load(&Sources { sets, ..sources(&args.sources) })
+}
+
+/// What the command line says of the inventory.
+pub(in crate::command) fn sources(args: &SourceArgs) -> Sources {
+    let vault_passwords = args.vault_id.iter().chain(&args.vault_password_file).cloned();
+    Sources {
+        inventories: args.inventory.clone(),
+        sets: args.set.clone(),
+        vault_passwords: vault_passwords.collect(),
+    }
 }
 
 /// Boots the lab host. Its image of Redis is a stand-in: lab hosts reach no registry.
@@ -196,11 +240,11 @@ fn lab_host(
     };
     let archive = lab.redis_archive()?;
     let mut sets = vec![format!("redis.image_archive={}", archive.display())];
-    sets.extend(args.set.iter().cloned());
-    let mut inventory = load(args.inventory.clone(), sets.clone())?;
+    sets.extend(args.sources.set.iter().cloned());
+    let mut inventory = load(args, sets.clone())?;
     if inventory.path().is_none() {
         let sets = LAB_SETS.map(str::to_owned).into_iter().chain(sets);
-        inventory = load(None, sets.collect())?;
+        inventory = load(args, sets.collect())?;
     }
     let address = host.address.to_string();
     let selected = inventory.select(std::slice::from_ref(&address), None)?;
@@ -215,6 +259,7 @@ fn lab_host(
         known_hosts: Some(host.known_hosts().to_owned()),
         ssh_arguments: Vec::new(),
         accept_new_host_key: false,
+        sudo: vec!["sudo".to_owned()],
         become_password: None,
         host_binary: args.host_binary.clone(),
         connect_timeout: Duration::from_secs(args.connect_timeout.into()),

@@ -82,7 +82,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("inventory.yaml");
         std::fs::write(&path, "all: { hosts: { h: } }").unwrap();
-        let inventory = load(&Sources { path: Some(path), sets }).unwrap();
+        let inventory = load(&Sources::at(&path, sets)).unwrap();
         Kinds::builtin().vars(&inventory, &inventory.select(&[], None).unwrap()[0]).unwrap().0
     }
 

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::inventory::Warning;
 use crate::inventory::ansible::connection::no_template;
 use crate::inventory::names::{quoted, shown};
-use crate::inventory::yaml::node::{Entry, Node, Value};
+use crate::inventory::yaml::node::{Entry, Later, Node, Value};
 use crate::inventory::yaml::place::{Place, Problem, nearest};
 use crate::resource::Secret;
 
@@ -88,6 +88,8 @@ pub struct Password {
 enum Given {
     Text(Secret),
     At(Origin),
+    /// A template or a vault, whose value is one of the others.
+    Later(Later),
 }
 
 /// The value is left out.
@@ -111,11 +113,18 @@ impl Password {
 
     fn look_up(&self) -> Result<Secret, Problem> {
         let Self { path, place, .. } = self;
-        let secret = match &self.given {
+        let given = match &self.given {
+            Given::Later(later) => &given(&later.now()?, path)?,
+            given => given,
+        };
+        let secret = match given {
             Given::Text(secret) => secret.clone(),
             Given::At(origin) => {
                 let found = self.passwords.resolve(origin);
                 found.map_err(|why| Problem::at(place, format!("`{path}`: {why}")))?
+            }
+            Given::Later(_) => {
+                return Err(Problem::at(place, format!("`{path}` is a template of a template")));
             }
         };
         let password = secret.expose();
@@ -223,7 +232,8 @@ fn given(node: &Node, path: &str) -> Result<Given, Problem> {
     match &node.value {
         Value::Text(text) | Value::Literal(text) => Ok(Given::Text(Secret::new(text.clone()))),
         Value::Map(_) => origin(node, path).map(Given::At),
-        Value::Null | Value::List(_) => {
+        Value::Later(later) => Ok(Given::Later(later.clone())),
+        Value::Null | Value::List(_) | Value::Vault(_) => {
             let message = format!("`{path}` takes a password, not {}", node.kind());
             Err(problem(message).hint(EXAMPLES))
         }
@@ -253,6 +263,13 @@ impl Passwords {
     /// Files are relative to this folder, and commands run there.
     pub(in crate::inventory) fn new(folder: PathBuf) -> Self {
         Self { folder, known: Mutex::new(HashMap::new()) }
+    }
+
+    /// The password that a variable gives, which is looked up here.
+    pub(in crate::inventory) fn find(this: &Arc<Self>, entry: &Entry) -> Result<Secret, Problem> {
+        let given = given(&entry.node, &entry.key)?;
+        let (path, place) = (entry.key.clone(), entry.node.place.clone());
+        Password { given, path, place, passwords: Arc::clone(this) }.look_up()
     }
 
     fn resolve(&self, origin: &Origin) -> Result<Secret, String> {

@@ -188,6 +188,10 @@ impl<'a> Reader<'a> {
         expected: impl Display,
         value: impl Display,
     ) -> Option<T> {
+        let value = match field.node.place.is_sealed() {
+            true => "***".to_owned(),
+            false => value.to_string(),
+        };
         self.refuse(field, format!("`{}` takes {expected}, not `{value}`", field.path), "")
     }
 

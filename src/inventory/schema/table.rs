@@ -61,7 +61,7 @@ fn shown(default: &Node) -> String {
 /// A value in one line of YAML.
 fn flow(node: &Node) -> String {
     match &node.value {
-        Value::Null => "null".to_owned(),
+        Value::Null | Value::Vault(_) | Value::Later(_) => "null".to_owned(),
         Value::Flag(flag) => flag.to_string(),
         Value::Number(number) => number.to_string(),
         Value::Text(text) | Value::Literal(text) => text.clone(),

@@ -144,7 +144,7 @@ fn refusal(path: &Path) -> Option<String> {
     let sets = vec!["sites.site2.users={a: b}".to_owned(), "api.users={a: b}".to_owned()];
     let told =
         |failure: hwctl::failure::Failure| format!("{} {}", failure.what, failure.why.join(" "));
-    let inventory = match load(&Sources { path: Some(path.to_owned()), sets }) {
+    let inventory = match load(&Sources::at(path, sets)) {
         Ok(inventory) => inventory,
         Err(failure) => return Some(told(failure)),
     };

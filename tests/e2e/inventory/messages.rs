@@ -133,7 +133,6 @@ fn broken_structure_is_told_with_its_place() {
         "all:\n  vars: { x_a: !other hunter2 }\n",
         "all:\n  vars: { x_a: { <<: 5 } }\n",
         "all:\n  vars: { [a, b]: 5 }\n",
-        "plugin: amazon.aws.aws_ec2\n",
         "all:\n  vars: { a: 1 }\n  hosts: { h: }\n",
     ];
     shows!(cases.map(whole).join("\n\n"));

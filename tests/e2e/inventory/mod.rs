@@ -16,6 +16,8 @@ macro_rules! shows {
 }
 
 pub(crate) mod ansible;
+pub(crate) mod corpus;
+pub(crate) mod evaluation;
 pub(crate) mod hostile;
 pub(crate) mod hosts;
 pub(crate) mod messages;
@@ -58,7 +60,7 @@ pub(crate) fn vars_of(
 
 fn open(path: &Path, sets: &[&str]) -> Result<Inventory, Failure> {
     let sets = sets.iter().map(|set| (*set).to_owned()).collect();
-    load(&Sources { path: Some(path.to_owned()), sets })
+    load(&Sources::at(path, sets))
 }
 
 /// Takes the folder's path, which differs each time, out of a failure.

@@ -221,7 +221,7 @@ fn several_hosts_are_checked_one_by_one() {
         "all:\n  hosts:\n    a: { redis: { port: x } }\n    b: { redis: { port: 7000 } }\n",
     )
     .unwrap();
-    let inventory = load(&Sources { path: Some(path), ..Sources::default() }).unwrap();
+    let inventory = load(&Sources::at(&path, Vec::new())).unwrap();
     let read = |name: &str| {
         let host = inventory.select(&[name.to_owned()], None).unwrap().remove(0);
         Kinds::builtin().vars(&inventory, &host)
