@@ -27,7 +27,7 @@ export SOURCE_DATE_EPOCH PATH=$tools/bin:$PATH
 # Programs from crates.io, each in the version that this script was written for.
 install_tools() {
     local tool
-    for tool in cargo-auditable@0.7.5 cargo-deb@3.7.0 cargo-cyclonedx@0.5.9; do
+    for tool in cargo-auditable@0.7.7 cargo-deb@3.8.0 cargo-cyclonedx@0.5.9; do
         if [[ ! -e $tools/$tool ]]; then
             cargo install --quiet --locked --root "$tools" --target-dir target/tools/build \
                 --config 'build.target="host-tuple"' "$tool"

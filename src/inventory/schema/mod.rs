@@ -5,7 +5,8 @@
 mod json;
 mod password;
 mod reader;
-mod rules;
+mod scalars;
+mod structures;
 mod table;
 mod vars;
 
@@ -24,9 +25,8 @@ pub use json::json_schema;
 pub(in crate::inventory) use password::Passwords;
 pub use password::{Password, Users};
 pub use reader::{Field, Fields, Reader};
-pub use rules::{
-    As, Choice, Flag, List, Local, Map, Named, Number, Optional, Text, UserList, WhenAbsent,
-};
+pub use scalars::{Choice, Flag, Local, Number, Text};
+pub use structures::{As, List, Map, Named, Optional, UserList, WhenAbsent};
 pub use table::table;
 pub use vars::Vars;
 
