@@ -11,11 +11,21 @@ use crate::failure::Exit;
 use crate::inventory;
 use crate::report::print_error;
 
+/// What is said of an encrypted file that counts.
+const CLOSED: &str =
+    "this file is encrypted and its variables are missing: no password of a vault is given";
+
 /// Runs `hwctl inventory`.
 pub fn run(args: &InventoryArgs) -> Result<Exit> {
     let inventory = inventory::load(&sources(&args.sources))?;
+    for note in inventory.notes() {
+        print_error(note);
+    }
     for warning in inventory.warnings() {
         print_error(&format!("warning: {warning}"));
+    }
+    for file in inventory.closed_vaults() {
+        print_error(&format!("warning: {file}: {CLOSED}"));
     }
     let text = match (&args.host, &args.graph) {
         (Some(host), _) => json(&inventory.host_json(host)?)?,

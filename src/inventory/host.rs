@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value as Json};
 
-use super::Set;
 use super::ansible::connection;
 use super::ansible::escalation::Escalation;
 use super::ansible::world::{HostVars, World};
 use super::schema::Shape;
 use super::yaml::node::{self, Entry, Later, Node, Value};
-use super::yaml::place::Problem;
+use super::yaml::problem::Problem;
+use super::{Set, names};
 use crate::failure::Failure;
 
 /// Names that Ansible sets itself, which are no variables of the inventory.
@@ -90,6 +90,9 @@ impl InventoryHost {
         settings: &[Entry],
     ) -> Result<Self, Problem> {
         let vars = HostVars::of(world, at, name)?;
+        let listed = at.map(|at| &world.graph.hosts[at]);
+        let unusable =
+            listed.and_then(|listed| Some(Problem::at(&listed.place, names::usable(name).err()?)));
         let (reached, wrong) = match connection::read(&vars, settings, name) {
             Ok(reached) => (reached, None),
             Err(problem) => {
@@ -107,7 +110,7 @@ impl InventoryHost {
             groups: at.map(|at| world.group_names(at)).unwrap_or_default(),
             escalation: reached.escalation,
             refusal: reached.refusal,
-            wrong,
+            wrong: unusable.or(wrong),
             vars,
         })
     }

@@ -11,7 +11,8 @@ use super::ansible::vault::{PasswordFile, Vault};
 use super::ansible::world::World;
 use super::schema::Passwords;
 use super::yaml::node::{Node, Value};
-use super::yaml::place::{Problem, Source};
+use super::yaml::place::Source;
+use super::yaml::problem::Problem;
 use super::{Inventory, Set, names, yaml};
 use crate::failure::Failure;
 

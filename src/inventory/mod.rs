@@ -19,7 +19,7 @@ pub use host::InventoryHost;
 pub use loading::{Sources, load};
 pub use schema::Vars;
 pub use trust::require_own;
-pub use yaml::place::nearest;
+pub use yaml::problem::nearest;
 
 use crate::failure::Failure;
 use crate::resource::Secret;
@@ -27,7 +27,7 @@ use ansible::world::World;
 use ansible::{connection, groups, pattern};
 use schema::{Declared, Passwords, Variable};
 use yaml::node::{Entry, Node};
-use yaml::place;
+use yaml::problem;
 
 /// Hosts and their variables, as the inventory's files say.
 pub struct Inventory {
@@ -139,7 +139,8 @@ impl Inventory {
         let not_done =
             |failure: Failure| failure.not_done(format!("`{}` is not contacted", host.name));
         let found = own::read(host, declared, &self.passwords);
-        let (vars, mut warnings) = found.map_err(|problems| not_done(place::failure(problems)))?;
+        let (vars, mut warnings) =
+            found.map_err(|problems| not_done(problem::failure(problems)))?;
         warnings.extend(connection::warnings(host.written()));
         Ok((vars, warnings))
     }
@@ -148,7 +149,7 @@ impl Inventory {
     pub fn value<T: Variable>(&self, host: &InventoryHost) -> Result<T, Failure> {
         let vars = own::read_one(host, &Declared::of::<T>(), &self.passwords);
         vars.map(|vars| vars.get::<T>().clone())
-            .map_err(|problems| place::failure(problems).not_done("no host was contacted"))
+            .map_err(|problems| problem::failure(problems).not_done("no host was contacted"))
     }
 
     /// The entry that `--host` means: by name, else by address.

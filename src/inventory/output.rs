@@ -7,10 +7,19 @@ use serde_json::{Map, Value as Json, json};
 use super::Inventory;
 use super::ansible::groups::{ALL, Graph};
 use super::ansible::pattern;
+use super::ansible::world::World;
 use super::names::shown;
 use crate::failure::Failure;
 
 impl Inventory {
+    /// The encrypted files that count for any host and could not be opened.
+    pub fn closed_vaults(&self) -> impl Iterator<Item = &str> {
+        let World { graph, vault, .. } = &*self.world;
+        let groups = graph.groups.iter().flat_map(|group| &group.folders);
+        let hosts = graph.hosts.iter().flat_map(|host| &host.folders);
+        groups.chain(hosts).flat_map(|folder| folder.closed(vault))
+    }
+
     /// Groups with their hosts and children, and the variables of the hosts that a pattern
     /// matches. Nothing is evaluated. May hold passwords.
     pub fn list_json(&self, limit: Option<&str>) -> Result<Json, Failure> {
@@ -56,8 +65,8 @@ impl Inventory {
         let mut open = vec![(Branch::Group(at), 0)];
         while let Some((branch, depth)) = open.pop() {
             let name = match branch {
-                Branch::Group(at) => format!("@{}:", graph.groups[at].name),
-                Branch::Host(at) => graph.hosts[at].name.clone(),
+                Branch::Group(at) => format!("@{}:", harmless(&graph.groups[at].name)),
+                Branch::Host(at) => harmless(&graph.hosts[at].name),
             };
             let indent = "  |".repeat(depth);
             lines.push(if depth == 0 { name } else { format!("{indent}--{name}") });
@@ -72,6 +81,11 @@ impl Inventory {
         }
         Ok(lines.join("\n"))
     }
+}
+
+/// A name for a terminal.
+fn harmless(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 enum Branch {

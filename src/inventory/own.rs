@@ -8,7 +8,7 @@ use super::ansible::connection;
 use super::names::{quoted, shown};
 use super::schema::{Declared, Passwords, Vars};
 use super::yaml::node::{self, Entry};
-use super::yaml::place::{Problem, nearest};
+use super::yaml::problem::{Problem, nearest};
 use super::{InventoryHost, Set, Warning};
 
 /// The key below which hwctl's variables may stand.

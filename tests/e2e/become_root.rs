@@ -89,8 +89,8 @@ fn the_inventory_says_what_sudo_is_and_where_its_password_is() {
     let (inventory, mark) = (vm.folder().join("inventory.yaml"), vm.folder().join("asked"));
     let text = std::fs::read_to_string(&inventory).unwrap();
     let with = |lines: &str, verb: &[&str]| {
-        let lines: String = lines.lines().map(|line| format!("      {line}\n")).collect();
-        std::fs::write(&inventory, text.clone() + &lines).unwrap();
+        let lines: Vec<_> = lines.lines().map(|line| format!("      {line}\n")).collect();
+        std::fs::write(&inventory, text.clone() + &lines.concat()).unwrap();
         vm.hwctl(verb[0], &verb[1..])
     };
     let find = format!(

@@ -5,6 +5,9 @@ use crate::failure::Failure;
 use crate::inventory::nearest;
 use crate::spec::PartSpec;
 
+/// How many names a message lists.
+const MAX_NAMES: usize = 8;
+
 /// Refuses the first of the `given` names that is not `known`. `problem` is what the message begins with, such as
 /// "there is no log".
 pub(in crate::command) fn require_known<'a>(
@@ -40,6 +43,13 @@ pub(in crate::command) fn of_logs(parts: impl IntoIterator<Item = PartSpec>) -> 
     each_once(parts.into_iter().flat_map(|part| part.logs).map(|log| log.name))
 }
 
+/// Names for a message, which has room for the first of thousands.
+pub(in crate::command) fn a_few<'a>(names: impl ExactSizeIterator<Item = &'a str>) -> String {
+    let more = names.len().saturating_sub(MAX_NAMES);
+    let listed = names.take(MAX_NAMES).collect::<Vec<_>>().join(", ");
+    if more == 0 { listed } else { format!("{listed} and {more} more") }
+}
+
 /// The names in their order, without those that came before.
 pub(in crate::command) fn each_once(names: impl IntoIterator<Item = String>) -> Vec<String> {
     let mut once: Vec<String> = Vec::new();
@@ -71,6 +81,15 @@ mod tests {
             Some("did you mean `sites`? There are sites, nginx")
         );
         assert_eq!(hint(&["zebra"]).as_deref(), Some("there are sites, nginx"));
+    }
+
+    #[test]
+    fn a_message_lists_a_few_names_of_many() {
+        let names: Vec<_> = (0..10_000).map(|at| format!("h{at}")).collect();
+        let few = |count: usize| a_few(names[..count].iter().map(String::as_str));
+
+        assert_eq!(few(2), "h0, h1");
+        assert_eq!(few(10_000), "h0, h1, h2, h3, h4, h5, h6, h7 and 9992 more");
     }
 
     #[test]

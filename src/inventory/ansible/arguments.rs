@@ -2,7 +2,7 @@
 
 use crate::inventory::names::shown;
 use crate::inventory::yaml::node::{Entry, Value};
-use crate::inventory::yaml::place::Problem;
+use crate::inventory::yaml::problem::Problem;
 
 /// Options of ssh that say how to connect and take a value.
 const WITH_VALUE: &str = "BFJbcilmop";

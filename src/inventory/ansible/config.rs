@@ -11,7 +11,8 @@ use super::vault::PasswordFile;
 use crate::failure::Failure;
 use crate::inventory::Warning;
 use crate::inventory::yaml::node::{Entry, Node, Value};
-use crate::inventory::yaml::place::{Extent, Place, Problem, Source};
+use crate::inventory::yaml::place::{Extent, Place, Source};
+use crate::inventory::yaml::problem::Problem;
 
 /// The name of the file.
 const NAME: &str = "ansible.cfg";

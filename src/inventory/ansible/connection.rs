@@ -9,7 +9,7 @@ use super::world::HostVars;
 use crate::inventory::Warning;
 use crate::inventory::names::{shown, usable};
 use crate::inventory::yaml::node::{Entry, Node, Value};
-use crate::inventory::yaml::place::Problem;
+use crate::inventory::yaml::problem::Problem;
 
 /// Variables that say how to connect; in each pair Ansible's ssh lets the second win.
 const USED: [&str; 8] = [

@@ -2,7 +2,7 @@
 
 use super::connection::{Settings, refused};
 use crate::inventory::yaml::node::{Entry, Value};
-use crate::inventory::yaml::place::Problem;
+use crate::inventory::yaml::problem::Problem;
 
 /// Variables with sudo's password. The last one that is set wins.
 pub(super) const PASSWORD: [&str; 3] =

@@ -11,7 +11,8 @@ use super::world::HostVars;
 use super::{template, template_value};
 use crate::inventory::names::shown;
 use crate::inventory::yaml::node::{Entry, Node, Value};
-use crate::inventory::yaml::place::{Place, Problem};
+use crate::inventory::yaml::place::Place;
+use crate::inventory::yaml::problem::Problem;
 
 /// Variables that name each other. One that names itself is refused soon.
 const DEPTH: usize = 24;

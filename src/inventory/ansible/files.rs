@@ -7,7 +7,8 @@ use std::sync::Arc;
 use crate::failure::Failure;
 use crate::inventory::names::shown;
 use crate::inventory::trust::require_own;
-use crate::inventory::yaml::place::{Problem, Source};
+use crate::inventory::yaml::place::Source;
+use crate::inventory::yaml::problem::Problem;
 
 /// A longer file is not an inventory.
 const LONGEST: u64 = 16 << 20;

@@ -8,9 +8,10 @@ use super::files::shown_path;
 use super::merge::{Merging, combine};
 use super::vars_files::FolderVars;
 use crate::inventory::Warning;
-use crate::inventory::names::{shown, usable};
+use crate::inventory::names::shown;
 use crate::inventory::yaml::node::{Entry, Node, Value};
-use crate::inventory::yaml::place::{Place, Problem};
+use crate::inventory::yaml::place::Place;
+use crate::inventory::yaml::problem::Problem;
 
 /// The group of every host.
 pub(in crate::inventory) const ALL: usize = 0;
@@ -47,6 +48,8 @@ pub(in crate::inventory) struct Listed {
     pub(in crate::inventory) folders: Vec<FolderVars>,
     /// The groups it is directly in.
     pub(in crate::inventory) groups: Vec<usize>,
+    /// Where it is named first.
+    pub(in crate::inventory) place: Place,
     /// The file that names it first. None for a host of a list such as `-i vm1,`.
     pub(in crate::inventory) file: Option<Arc<Path>>,
 }
@@ -109,7 +112,9 @@ impl Graph {
         port: Option<u16>,
         place: &Place,
     ) -> Result<usize, Problem> {
-        usable(name).map_err(|message| Problem::at(place, message))?;
+        if name.is_empty() {
+            return Err(Problem::at(place, "a host has no name"));
+        }
         let host = self.host(name, port, place);
         if !self.hosts[host].groups.contains(&group) {
             self.hosts[host].groups.push(group);
@@ -155,6 +160,7 @@ impl Graph {
             vars: vars.into_iter().collect(),
             folders: Vec::new(),
             groups: Vec::new(),
+            place: place.clone(),
             file: self.file.clone(),
         });
         self.host_of.insert(name.to_owned(), at);

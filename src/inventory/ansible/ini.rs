@@ -6,7 +6,8 @@ use super::groups::{Graph, UNGROUPED};
 use super::{connection, literal, range, words};
 use crate::inventory::names::{shown, shown_long};
 use crate::inventory::yaml::node::Entry;
-use crate::inventory::yaml::place::{Extent, Place, Problem, Source};
+use crate::inventory::yaml::place::{Extent, Place, Source};
+use crate::inventory::yaml::problem::Problem;
 
 /// Characters that end a line for Python.
 const LINE_ENDS: [char; 10] =

@@ -4,7 +4,7 @@ use super::groups::{ALL, Graph, Listed};
 use super::vars_files::FolderVars;
 use super::vault::Vault;
 use crate::inventory::yaml::node::{Entry, Value, put};
-use crate::inventory::yaml::place::Problem;
+use crate::inventory::yaml::problem::Problem;
 
 /// What becomes of a map that is set again (`hash_behaviour` in `ansible.cfg`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use super::groups::{ALL, Graph};
 use crate::inventory::names::{quoted, shown};
-use crate::inventory::yaml::place::{Problem, nearest};
+use crate::inventory::yaml::problem::{Problem, nearest};
 
 /// The hosts that a pattern of Ansible means, in the order of its parts.
 pub(in crate::inventory) fn select(graph: &Graph, pattern: &str) -> Result<Vec<usize>, Problem> {

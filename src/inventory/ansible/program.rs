@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use crate::inventory::names::shown;
-use crate::inventory::yaml::place::Problem;
+use crate::inventory::yaml::problem::Problem;
 
 /// How long a program may take. One that asks a cloud for its machines needs a while.
 const TIME_LIMIT: Duration = Duration::from_mins(2);

@@ -1,6 +1,7 @@
 //! Inventories that a program prints as JSON: an executable, or `ansible-inventory` for Ansible's plugins.
 
-use std::ffi::OsStr;
+use std::collections::HashSet;
+use std::ffi::OsString;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -9,11 +10,13 @@ use serde_json::{Map, Value as Json};
 
 use super::groups::{ALL, Graph};
 use super::program::{self, Input};
+use super::vault::Vault;
 use crate::failure::Failure;
 use crate::inventory::names::shown;
 use crate::inventory::trust::require_own;
 use crate::inventory::yaml::node::{Entry, Node, Value};
-use crate::inventory::yaml::place::{Place, Problem, Source};
+use crate::inventory::yaml::place::{Place, Source};
+use crate::inventory::yaml::problem::Problem;
 
 /// What a group has. A map without any of these is the variables of a host.
 const SECTIONS: [&str; 3] = ["hosts", "vars", "children"];
@@ -55,7 +58,12 @@ pub(super) fn read_into(graph: &mut Graph, path: &Path) -> Result<(), Problem> {
 }
 
 /// Lets Ansible read an inventory of which only its plugins make something.
-pub(super) fn read_plugin(graph: &mut Graph, path: &Path, place: &Place) -> Result<(), Problem> {
+pub(super) fn read_plugin(
+    graph: &mut Graph,
+    path: &Path,
+    place: &Place,
+    vault: &Vault,
+) -> Result<(), Problem> {
     let on_path = std::env::var_os("PATH").unwrap_or_default();
     let mut programs =
         std::env::split_paths(&on_path).map(|folder| folder.join("ansible-inventory"));
@@ -64,8 +72,8 @@ pub(super) fn read_plugin(graph: &mut Graph, path: &Path, place: &Place) -> Resu
                        `ansible-inventory` on your PATH";
         return Err(Problem::at(place, message).hint("install Ansible, with the plugin"));
     };
-    let arguments =
-        [OsStr::new("--list"), OsStr::new("--export"), OsStr::new("-i"), path.as_os_str()];
+    let mut arguments = vec!["--list".into(), "--export".into(), "-i".into(), path.into()];
+    arguments.extend(vault.ids().flat_map(|id| [OsString::from("--vault-id"), id.into()]));
     let printed = program::run(&program, &arguments, Input::Terminal)
         .map_err(|problem| problem.or_at(place))?;
     let mut reader = Reader::new(graph, &format!("ansible-inventory for {}", path.display()));
@@ -82,14 +90,15 @@ pub(super) fn read_plugin(graph: &mut Graph, path: &Path, place: &Place) -> Resu
 struct Reader<'a> {
     graph: &'a mut Graph,
     place: Place,
-    /// The hosts that were named, in that order.
+    /// The hosts that were named, each once, in that order.
     hosts: Vec<String>,
+    seen: HashSet<String>,
 }
 
 impl<'a> Reader<'a> {
     fn new(graph: &'a mut Graph, name: &str) -> Self {
         let place = Source::output(&format!("`{}`", shown(name))).start();
-        Self { graph, place, hosts: Vec::new() }
+        Self { graph, place, hosts: Vec::new(), seen: HashSet::new() }
     }
 
     fn parse(&self, printed: &str) -> Result<Map<String, Json>, Problem> {
@@ -147,7 +156,9 @@ impl<'a> Reader<'a> {
                         return wrong(self, "hosts", "a list of names");
                     };
                     self.graph.add_host(&host, group, None, &self.place)?;
-                    self.hosts.push(host);
+                    if self.seen.insert(host.clone()) {
+                        self.hosts.push(host);
+                    }
                 }
             }
             Some(_) => return wrong(self, "hosts", "a list"),

@@ -13,7 +13,8 @@ use crate::inventory::Warning;
 use crate::inventory::names::shown_long;
 use crate::inventory::trust::require_own;
 use crate::inventory::yaml::load::parse_inventory;
-use crate::inventory::yaml::place::{Problem, Source};
+use crate::inventory::yaml::place::Source;
+use crate::inventory::yaml::problem::Problem;
 
 /// Endings of inventories in YAML.
 const YAML: [&str; 4] = ["", "yml", "yaml", "json"];
@@ -145,18 +146,23 @@ fn read_file(graph: &mut Graph, path: &Path, vault: &Vault) -> Result<(), Failur
     if vault::is_sealed(text.text()) {
         text = vault.open_source(&text)?;
     }
-    Ok(read_text(graph, path, &text)?)
+    Ok(read_text(graph, path, &text, vault)?)
 }
 
 /// Reads YAML where the ending allows it, else INI.
-fn read_text(graph: &mut Graph, path: &Path, text: &Arc<Source>) -> Result<(), Problem> {
+fn read_text(
+    graph: &mut Graph,
+    path: &Path,
+    text: &Arc<Source>,
+    vault: &Vault,
+) -> Result<(), Problem> {
     if ending(path) == "toml" {
-        return program_output::read_plugin(graph, path, &text.start());
+        return program_output::read_plugin(graph, path, &text.start(), vault);
     }
     if !YAML.contains(&ending(path)) {
         return ini::read_into(graph, text);
     }
-    let in_yaml = match read_yaml(graph, path, text) {
+    let in_yaml = match read_yaml(graph, path, text, vault) {
         Ok(()) => return Ok(()),
         Err(problem) => problem,
     };
@@ -170,14 +176,19 @@ fn read_text(graph: &mut Graph, path: &Path, text: &Arc<Source>) -> Result<(), P
     }
 }
 
-fn read_yaml(graph: &mut Graph, path: &Path, text: &Arc<Source>) -> Result<(), Problem> {
+fn read_yaml(
+    graph: &mut Graph,
+    path: &Path,
+    text: &Arc<Source>,
+    vault: &Vault,
+) -> Result<(), Problem> {
     let root = parse_inventory(text)?;
     graph.warnings.extend_from_slice(text.warnings());
     match root {
         Some(root) if !root.is_null() => {
             let plugin = root.entries().and_then(|all| all.iter().find(|e| e.key == "plugin"));
             match plugin {
-                Some(plugin) => program_output::read_plugin(graph, path, &plugin.place),
+                Some(plugin) => program_output::read_plugin(graph, path, &plugin.place, vault),
                 None => yaml::read_into(graph, &root),
             }
         }

@@ -11,7 +11,8 @@ use crate::failure::Failure;
 use crate::inventory::Warning;
 use crate::inventory::yaml::load::parse;
 use crate::inventory::yaml::node::{Entry, Node, Value};
-use crate::inventory::yaml::place::{Problem, Source};
+use crate::inventory::yaml::place::Source;
+use crate::inventory::yaml::problem::Problem;
 
 /// Endings of files of variables, in the order in which Ansible looks for them.
 const ENDINGS: [&str; 4] = ["", "yml", "yaml", "json"];
@@ -23,6 +24,17 @@ pub(in crate::inventory) struct FolderVars {
     /// The place of the folder in the order of precedence.
     pub(super) layer: usize,
     pub(super) files: Vec<VarsFile>,
+}
+
+impl FolderVars {
+    /// The paths of encrypted files that stay closed since no password is given.
+    pub(in crate::inventory) fn closed(&self, vault: &Vault) -> impl Iterator<Item = &str> {
+        let is_closed = vault.has_no_password();
+        self.files.iter().filter_map(move |file| match file {
+            VarsFile::Sealed { source, .. } if is_closed => Some(source.name()),
+            _ => None,
+        })
+    }
 }
 
 /// A file of variables.

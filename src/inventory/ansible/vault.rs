@@ -13,7 +13,8 @@ use super::program::{self, Input};
 use crate::failure::Failure;
 use crate::inventory::names::shown;
 use crate::inventory::trust::require_own;
-use crate::inventory::yaml::place::{Problem, Source};
+use crate::inventory::yaml::place::Source;
+use crate::inventory::yaml::problem::Problem;
 use crate::resource::Secret;
 
 /// What every encrypted text begins with.
@@ -63,6 +64,11 @@ impl Vault {
 
     pub(super) fn has_no_password(&self) -> bool {
         self.files.is_empty()
+    }
+
+    /// The passwords as Ansible's programs take them.
+    pub(super) fn ids(&self) -> impl Iterator<Item = String> {
+        self.files.iter().map(|file| format!("{}@{}", file.label, file.path.display()))
     }
 
     /// Opens an encrypted file.

@@ -8,7 +8,7 @@ use super::merge::{Merged, merge, merge_unlisted};
 use super::vault::Vault;
 use crate::inventory::Set;
 use crate::inventory::yaml::node::{Entry, Node, put_at};
-use crate::inventory::yaml::place::Problem;
+use crate::inventory::yaml::problem::Problem;
 
 /// Hosts and groups, and what opens their encrypted variables.
 pub(in crate::inventory) struct World {

@@ -7,7 +7,7 @@ use super::range;
 use crate::inventory::Warning;
 use crate::inventory::names::{quoted, shown, shown_long};
 use crate::inventory::yaml::node::{Entry, Node, Value};
-use crate::inventory::yaml::place::{Problem, nearest};
+use crate::inventory::yaml::problem::{Problem, nearest};
 
 /// The keys of a group.
 const KEYS: [&str; 3] = ["hosts", "children", "vars"];

@@ -13,7 +13,8 @@ use crate::inventory::Warning;
 use crate::inventory::ansible::connection::no_template;
 use crate::inventory::names::{quoted, shown};
 use crate::inventory::yaml::node::{Entry, Later, Node, Value};
-use crate::inventory::yaml::place::{Place, Problem, nearest};
+use crate::inventory::yaml::place::Place;
+use crate::inventory::yaml::problem::{Problem, nearest};
 use crate::resource::Secret;
 
 /// Where a password can be.

@@ -8,7 +8,8 @@ use super::{Key, Rule, default_of, place_of, visible};
 use crate::inventory::ansible::connection::no_template;
 use crate::inventory::names::{quoted, shown};
 use crate::inventory::yaml::node::{Node, Value, get};
-use crate::inventory::yaml::place::{Place, Problem, nearest};
+use crate::inventory::yaml::place::Place;
+use crate::inventory::yaml::problem::{Problem, nearest};
 
 /// What was found wrong so far. A reading that fails adds a problem and gives None, so that the rest is still read.
 pub struct Reader<'a> {

@@ -11,7 +11,8 @@ use super::{Declared, Field, Reader, Variable, default_of};
 use crate::failure::Failure;
 use crate::inventory::Warning;
 use crate::inventory::yaml::node::Entry;
-use crate::inventory::yaml::place::{self, Problem};
+use crate::inventory::yaml::problem;
+use crate::inventory::yaml::problem::Problem;
 
 /// The variables of one host. What they refer to outside of the inventory is not looked up yet.
 #[derive(Clone, Default)]
@@ -79,7 +80,7 @@ impl Vars {
                 }
             }
         }
-        if problems.is_empty() { Ok(warnings) } else { Err(place::failure(problems)) }
+        if problems.is_empty() { Ok(warnings) } else { Err(problem::failure(problems)) }
     }
 }
 

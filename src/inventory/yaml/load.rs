@@ -8,8 +8,10 @@ use serde_yaml::granit_parser::{
     Event, Options, Parser, ScalarStyle, ScanError, Span, StrInput, Tag,
 };
 
+use super::keys::{Level, key_name, names_a_secret, require_name};
 use super::node::{Entry, Node, Value, put};
-use super::place::{Extent, Place, Problem, Source};
+use super::place::{Extent, Place, Source};
+use super::problem::Problem;
 use super::scalar;
 use crate::inventory::Warning;
 use crate::inventory::ansible::connection;
@@ -82,30 +84,6 @@ struct Inside {
     /// Directly below a key whose value is never a secret.
     shown: bool,
     level: Level,
-}
-
-/// What the keys of a map are.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Level {
-    /// Names of groups.
-    Groups,
-    /// `hosts`, `vars` and `children`.
-    Group,
-    /// Names of hosts.
-    Hosts,
-    #[default]
-    Variables,
-}
-
-impl Level {
-    fn below(self, key: &str) -> Self {
-        match (self, key) {
-            (Self::Groups, _) => Self::Group,
-            (Self::Group, "hosts") => Self::Hosts,
-            (Self::Group, "children") => Self::Groups,
-            _ => Self::Variables,
-        }
-    }
 }
 
 impl Inside {
@@ -333,26 +311,6 @@ fn merge_key(node: &Node, into: &mut Vec<Entry>) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Refuses a number or the like in the place of a name: YAML reads `no` as a flag, and `12:30` as
-/// the number 750.
-fn require_name(key: &Node, level: Level) -> Result<(), Problem> {
-    if matches!(key.value, Value::Text(_) | Value::Literal(_)) {
-        return Ok(());
-    }
-    let what = if level == Level::Hosts { "host" } else { "group" };
-    let message = format!("the name of a {what} is text, not {}", key.kind());
-    Err(Problem::at(&key.place, message).hint("put the name in quotes"))
-}
-
-/// A key as JSON spells it.
-fn key_name(key: &Node) -> Result<String, Problem> {
-    match &key.value {
-        Value::Text(text) | Value::Literal(text) => Ok(text.clone()),
-        Value::Null | Value::Flag(_) | Value::Number(_) => Ok(key.json().to_string()),
-        _ => Err(Problem::at(&key.place, format!("a key is a word, not {}", key.kind()))),
-    }
-}
-
 fn scalar_value(
     text: Cow<'_, str>,
     style: ScalarStyle,
@@ -385,22 +343,6 @@ fn known_tag(tag: Option<&Tag>, expected: &str, place: &Place) -> Result<(), Pro
 
 fn unknown_tag(tag: &str, place: &Place) -> Problem {
     Problem::at(place, format!("hwctl does not know the tag `{}`", shown(tag))).without_line()
-}
-
-/// Whether what is under this key must not be shown; also when the key has a typing error.
-pub(in crate::inventory) fn names_a_secret(key: &str) -> bool {
-    let key = key.to_lowercase();
-    let near = |name| strsim::damerau_levenshtein(&key, name) <= 2;
-    near("users")
-        || near("password")
-        || key.contains("pw")
-        || key.ends_with("users")
-        || key.contains("pass")
-        || key.contains("secret")
-        || key.contains("vault")
-        || key.contains("cred")
-        || key.ends_with("key")
-        || key.ends_with("token")
 }
 
 fn size(node: &Node) -> usize {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use serde_json::{Map, Number, Value as Json};
 
-use super::place::{Extent, Place, Problem};
+use super::place::{Extent, Place};
+use super::problem::Problem;
 use crate::inventory::names::shown;
 
 /// A value and its place.
