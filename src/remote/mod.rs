@@ -11,6 +11,7 @@ pub mod interrupt;
 mod kept;
 mod login;
 mod packed;
+mod proposal;
 mod requests;
 mod resolve;
 mod route;
@@ -20,8 +21,9 @@ mod sudo;
 mod transport;
 mod upload;
 
-pub use engine::{Emit, Engine, ProposedPlan};
+pub use engine::{Emit, Engine};
 pub use exec::exec;
 pub use kept::state_folder;
+pub use proposal::ProposedPlan;
 pub use route::{Route, WebPorts};
 pub use ssh::Target;

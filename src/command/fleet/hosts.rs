@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use super::chosen;
 use crate::cli::HostArgs;
-use crate::failure::Failure;
+use crate::failure::{Failure, Page};
 use crate::inventory::{self, Fleet, Inventory, Sources, Vars};
 use crate::lab::{self, Lab, Lifetime, UpOptions};
 use crate::part::{Context, HostView, Kinds, Stack, Templates};
@@ -89,6 +90,7 @@ impl Work {
             Failure::usage(format!("`{}` has no part `{name}`", self.target.name))
                 .not_done("nothing was changed on the host")
                 .hint("`roles` in the inventory says what the host is for")
+                .page(Page::Inventory)
         })
     }
 
@@ -114,6 +116,18 @@ pub(in crate::command) fn require_part(works: &[Work], name: &str) -> Result<(),
     }
 }
 
+/// What was read for these hosts, and from where.
+pub(in crate::command) fn sources(works: &[Work]) -> Vec<String> {
+    let Some(work) = works.first() else { return Vec::new() };
+    let inventory = match work.inventory.path() {
+        Some(path) => format!("the inventory is `{}`", path.display()),
+        None => "there is no inventory: hwctl's defaults hold".to_owned(),
+    };
+    let own = Some(template_folder(&work.folder)).filter(|folder| folder.is_dir());
+    let templates = own.map(|folder| format!("templates are also in `{}`", folder.display()));
+    std::iter::once(inventory).chain(templates).collect()
+}
+
 /// The hosts that the command line means; `tell` hears what the lab does.
 pub(in crate::command) fn find(
     kinds: Kinds,
@@ -129,10 +143,11 @@ pub(in crate::command) fn find(
         return Ok(vec![lab_host(kinds, args, emit)?]);
     }
     let inventory = Arc::new(load(args.inventory.clone(), args.set.clone())?);
-    let hosts = inventory.select(&args.host, args.limit.as_deref())?;
+    let hosts = chosen::select(&inventory, args)?;
     if hosts.is_empty() {
         return Err(Failure::usage("there is no host to work on")
             .hint("name one with `--host ADDRESS`, or list hosts in `inventory.yaml`")
+            .page(Page::Inventory)
             .into());
     }
     let fleet = inventory.fleet().map(Arc::new);
