@@ -26,6 +26,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "app/assets",
         "app/src",
         "docs",
+        "limits/src",
         "templates",
     ] {
         println!("cargo::rerun-if-changed={path}");

@@ -1,9 +1,6 @@
 # Chores of hwctl's developers. `cargo` alone builds and tests everything; this is for convenience.
 # Install just with `cargo install just`, or take the one that `.ci/check` puts into target/tools/bin.
 
-triple := `rustc --print host-tuple`
-artifacts := "target/dist-artifacts"
-
 # List the chores
 [private]
 default:
@@ -41,14 +38,14 @@ lab *ARGS="list":
 bench NAME="noop" *ARGS:
     benches/{{ NAME }}.sh {{ ARGS }}
 
-# Build the release into target/dist-artifacts: hwctl, its SHA-256, completions and man pages
-dist:
-    cargo build --release --locked --package hwctl
-    rm -rf {{ artifacts }}
-    mkdir -p {{ artifacts }}/completions {{ artifacts }}/man
-    cp target/{{ triple }}/release/hwctl {{ artifacts }}/hwctl
-    cd {{ artifacts }} && sha256sum hwctl > hwctl.sha256
-    {{ artifacts }}/hwctl completions bash > {{ artifacts }}/completions/hwctl.bash
-    {{ artifacts }}/hwctl completions zsh > {{ artifacts }}/completions/_hwctl
-    {{ artifacts }}/hwctl completions fish > {{ artifacts }}/completions/hwctl.fish
-    {{ artifacts }}/hwctl man {{ artifacts }}/man
+# Build the release into target/dist: tar archive, Debian package, bill of materials, checksums
+dist *TARGET:
+    packaging/dist.sh {{ TARGET }}
+
+# Build the release twice and compare the results bit by bit
+reproducible *TARGET:
+    packaging/reproducible.sh {{ TARGET }}
+
+# Install, use and remove the Debian package on lab hosts, as root
+packages:
+    tests/packages.sh

@@ -107,6 +107,9 @@ pub enum Verb {
     /// Show the files of the stack as they would be, secrets by their names
     #[command(after_help = inspect::RENDER_EXAMPLES)]
     Render(RenderArgs),
+    /// Show the inventory as hwctl reads it, in the JSON of `ansible-inventory`
+    #[command(after_help = inspect::INVENTORY_EXAMPLES)]
+    Inventory(InventoryArgs),
     /// Write an inventory to edit; overwrites nothing
     #[command(after_help = inspect::INIT_EXAMPLES)]
     Init(InitArgs),
@@ -141,10 +144,11 @@ pub enum Verb {
     Lab(LabArgs),
 }
 
-/// Which hosts, and how they are reached.
+/// Where hosts and their variables come from.
 #[derive(Clone, Debug, Args)]
-pub struct HostArgs {
-    /// Inventory file or folder [default: ./inventory.yaml]
+pub struct SourceArgs {
+    /// Inventory file or folder, or hosts with commas between them; may be given several times
+    /// [default: ./inventory.yaml]
     #[arg(
         short,
         long,
@@ -153,7 +157,24 @@ pub struct HostArgs {
         hide_env_values = true,
         help_heading = "Hosts"
     )]
-    pub inventory: Option<PathBuf>,
+    pub inventory: Vec<String>,
+    /// Set a variable, such as redis.port=6380; beats the inventory
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Hosts")]
+    pub set: Vec<String>,
+    /// File with the password of Ansible vaults, or a program that prints it
+    #[arg(hide_short_help = true, long, value_name = "PATH", help_heading = "Hosts")]
+    pub vault_password_file: Vec<String>,
+    /// The same for one vault id
+    #[arg(hide_short_help = true, long, value_name = "LABEL@PATH", help_heading = "Hosts")]
+    pub vault_id: Vec<String>,
+}
+
+/// Which hosts, and how they are reached.
+#[derive(Clone, Debug, Args)]
+pub struct HostArgs {
+    /// Where hosts and their variables come from.
+    #[command(flatten)]
+    pub sources: SourceArgs,
     /// A host by name or address, in the inventory or not; may be given several times
     #[arg(long, value_name = "HOST", help_heading = "Hosts")]
     pub host: Vec<String>,
@@ -173,9 +194,6 @@ pub struct HostArgs {
     /// no limit]
     #[arg(hide_short_help = true, long, value_name = "N", help_heading = "Hosts")]
     pub max_failures: Option<usize>,
-    /// Set a variable, such as redis.port=6380; beats the inventory
-    #[arg(long, value_name = "KEY=VALUE", help_heading = "Hosts")]
-    pub set: Vec<String>,
     /// Login name
     #[arg(short, long, env = "HWCTL_USER", hide_env_values = true, help_heading = "Connection")]
     pub user: Option<String>,

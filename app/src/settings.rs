@@ -16,6 +16,7 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, thread, time::Duration};
 
+use hwctl_limits::{TOKEN_TTL_S, WORKERS};
 use redis::{ConnectionAddr, IntoConnectionInfo};
 
 use crate::{auth::password::Hash, log::Level};
@@ -25,8 +26,6 @@ pub const MIN_KEY_BYTES: usize = 32;
 const DEFAULT_SOCKET: &str = "/run/gunicorn/flask.sock";
 const DEFAULT_REDIS: &str = "redis://127.0.0.1:6379/0";
 const DEFAULT_TTL: u64 = 3600;
-const MAX_TTL: u64 = 30 * 24 * 3600;
-const MAX_WORKERS: usize = 256;
 
 /// Every setting of the service, checked.
 pub struct Settings {
@@ -187,11 +186,11 @@ fn users(list: Option<String>) -> Result<BTreeMap<String, Hash>> {
 
 fn token_ttl(value: Option<String>) -> Result<Duration> {
     let Some(value) = value else { return Ok(Duration::from_secs(DEFAULT_TTL)) };
-    match value.trim().parse() {
-        Ok(seconds @ 1..=MAX_TTL) => Ok(Duration::from_secs(seconds)),
+    match value.trim().parse::<u32>() {
+        Ok(seconds) if TOKEN_TTL_S.contains(&seconds) => Ok(Duration::from_secs(seconds.into())),
         _ => Err(BadSetting::new(
             "TOKEN_TTL",
-            format!("`{value}` is not a number of seconds from 1 to {MAX_TTL}"),
+            format!("`{value}` is not a number of seconds from 1 to {}", TOKEN_TTL_S.end()),
         )),
     }
 }
@@ -199,12 +198,15 @@ fn token_ttl(value: Option<String>) -> Result<Duration> {
 fn workers(value: Option<String>) -> Result<usize> {
     let value = value.unwrap_or_else(|| "auto".to_owned());
     match value.trim() {
-        "auto" => Ok(thread::available_parallelism().map_or(1, usize::from).min(MAX_WORKERS)),
+        "auto" => {
+            let cpus = thread::available_parallelism().map_or(1, usize::from);
+            Ok(cpus.min(usize::from(*WORKERS.end())))
+        }
         number => match number.parse() {
-            Ok(number @ 1..=MAX_WORKERS) => Ok(number),
+            Ok(number) if WORKERS.contains(&number) => Ok(usize::from(number)),
             _ => Err(BadSetting::new(
                 "WORKERS",
-                format!("`{value}` is neither `auto` nor a number from 1 to {MAX_WORKERS}"),
+                format!("`{value}` is neither `auto` nor a number from 1 to {}", WORKERS.end()),
             )),
         },
     }

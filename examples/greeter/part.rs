@@ -1,8 +1,9 @@
 //! The greeter: a small service that answers `/greeter/` with the text of a file.
 
-use hwctl::inventory::Role;
+use hwctl::inventory::schema::{Declared, Map, Text, Variable};
 use hwctl::part::{
-    Builder, Contributions, HostView, PartKind, Parts, Route, RouteTarget, Upstream, page, question,
+    Builder, Contributions, HostView, PartKind, Parts, Role, Route, RouteTarget, Upstream, page,
+    question,
 };
 use hwctl::resource::{Content, File, Id, OnChange, Owner, Unit};
 use hwctl::spec::{Log, LogFormat, LogSource, PartSpec, Probe, Restart, RestartMethod};
@@ -11,6 +12,7 @@ pub(crate) const KIND: PartKind = PartKind {
     name: "greeter",
     roles: &[Role::Web],
     parts: Parts::One,
+    vars: &[Declared::of::<Greeter>()],
     takes: &[],
     driver: None,
     contribute,
@@ -20,6 +22,26 @@ pub(crate) const KIND: PartKind = PartKind {
         Ok(())
     },
 };
+
+hwctl::vars! {
+    /// The greeter.
+    pub(crate) struct Greeter {
+        /// what the greeter says before the name of the host
+        greeting: String = "Hello from", Text { expected: "one line of text", check: line };
+    }
+}
+
+impl Variable for Greeter {
+    const NAME: &'static str = "greeter";
+    const DOC: &'static str = "the greeter at `/greeter/`";
+    type Rule = Map<Self>;
+    const RULE: &'static Map<Self> = &Map::new();
+}
+
+fn line(text: &str) -> Option<String> {
+    let fits = !text.is_empty() && !text.contains(char::is_control);
+    fits.then(|| text.to_owned())
+}
 
 const SOCKET: &str = "greeter.socket";
 const SERVICE: &str = "greeter.service";
@@ -32,10 +54,10 @@ fn contribute(_: &HostView<'_>, offered: &mut Contributions) {
     offered.add_route(route, None);
 }
 
-fn describe(_: &HostView<'_>, _: &Contributions, spec: &mut PartSpec) {
+fn describe(view: &HostView<'_>, _: &Contributions, spec: &mut PartSpec) {
     let log = LogSource::Unit(SERVICE.to_owned());
     spec.probes = vec![Probe::unit(SOCKET), Probe::unit(SERVICE), page("/greeter/")];
-    spec.questions = vec![question("/greeter/", 200, Some("Hello from "))];
+    spec.questions = vec![question("/greeter/", 200, Some(&view.vars.get::<Greeter>().greeting))];
     spec.logs =
         vec![Log { name: "greeter".to_owned(), source: log.clone(), format: LogFormat::Plain }];
     spec.restarts = vec![Restart {
@@ -50,7 +72,8 @@ fn describe(_: &HostView<'_>, _: &Contributions, spec: &mut PartSpec) {
 fn declare(builder: &mut Builder<'_>) {
     builder.directory(FOLDER, 0o755);
     // The service reads it for each answer, so a new greeting restarts nothing.
-    let greeting = format!("Hello from {}\n", builder.facts.hostname);
+    let Greeter { greeting } = builder.vars.get();
+    let greeting = format!("{greeting} {}\n", builder.facts.hostname);
     builder.add(File::text(format!("{FOLDER}/greeting.txt"), greeting));
     let program = builder.add(File {
         path: format!("{FOLDER}/greeter.pl").into(),

@@ -1,8 +1,10 @@
 //! The verbs that change hosts, and those that take a change back.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use hwctl_limits::CERTIFICATE_DAYS;
 
 use super::{HostArgs, NamedHosts};
 
@@ -308,6 +310,11 @@ pub struct ShowCertArgs {
     pub json: bool,
 }
 
+/// What `tls.days` of an inventory may be.
+fn days() -> RangeInclusive<i64> {
+    i64::from(*CERTIFICATE_DAYS.start())..=i64::from(*CERTIFICATE_DAYS.end())
+}
+
 /// `hwctl cert renew`.
 #[derive(Clone, Debug, Args)]
 pub struct RenewArgs {
@@ -318,7 +325,7 @@ pub struct RenewArgs {
     #[command(flatten)]
     pub plan: PlanArgs,
     /// Life of the new certificate, in days [default: as the last one]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(days()))]
     pub days: Option<u16>,
     /// Only if the certificate ends within so many days
     #[arg(long, value_name = "DAYS")]

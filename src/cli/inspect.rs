@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{HostArgs, NamedHosts};
+use super::{HostArgs, NamedHosts, SourceArgs};
 
 pub(super) const FACTS_EXAMPLES: &str = "\
 Examples:
@@ -15,6 +15,12 @@ pub(super) const RENDER_EXAMPLES: &str = "\
 Examples:
   hwctl render --host vm1 /etc/nginx       all below this folder
   hwctl render --limit web --to rendered   as files in rendered/HOST/etc/…";
+
+pub(super) const INVENTORY_EXAMPLES: &str = "\
+Examples:
+  hwctl inventory --host vm1             the variables of one host
+  hwctl inventory --list --limit 'web*'  groups, and these hosts' variables
+  hwctl inventory --graph web            which groups and hosts are in a group";
 
 pub(super) const INIT_EXAMPLES: &str = "\
 Examples:
@@ -67,6 +73,26 @@ pub struct RenderArgs {
     /// One JSON event per line on standard output
     #[arg(long)]
     pub json: bool,
+}
+
+/// `hwctl inventory`.
+#[derive(Clone, Debug, Args)]
+pub struct InventoryArgs {
+    /// Groups with their hosts, and the variables of all hosts [default]
+    #[arg(long, conflicts_with_all = ["host", "graph"])]
+    pub list: bool,
+    /// The variables of one host
+    #[arg(long, conflicts_with_all = ["graph", "limit"])]
+    pub host: Option<String>,
+    /// Which groups and hosts are in a group
+    #[arg(long, value_name = "GROUP", num_args = 0..=1, default_missing_value = "all")]
+    pub graph: Option<String>,
+    /// Only hosts that match an Ansible pattern, such as 'web*:!web3'
+    #[arg(short, long, value_name = "PATTERN", help_heading = "Hosts", conflicts_with = "graph")]
+    pub limit: Option<String>,
+    /// Where hosts and their variables come from.
+    #[command(flatten)]
+    pub sources: SourceArgs,
 }
 
 /// `hwctl init`.

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use crate::cli::{CertArgs, CertCommand, RenewArgs, ShowCertArgs};
 use crate::client;
-use crate::command::fleet::hosts::{Needs, Work, require_part};
+use crate::command::fleet::hosts::{Work, require_part};
 use crate::command::fleet::{self, Ended, Job, Show};
 use crate::command::run::Run;
 use crate::command::run::expected::expected;
@@ -49,8 +49,6 @@ fn goal(args: &RenewArgs) -> Goal {
 }
 
 impl Job for ShowCertArgs {
-    const NEEDS: Needs = Needs::NoLookup;
-
     fn begins(&self, works: &[Work]) -> Result<(), Failure> {
         require_part(works, PART)
     }

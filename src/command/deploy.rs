@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use crate::cli::{DeployArgs, NamedHosts, PartArgs, ProvisionArgs};
+use crate::command::fleet::hosts;
 use crate::command::fleet::hosts::{Work, require_part};
 use crate::command::fleet::{self, Ended, Job, Show};
 use crate::command::provision::Provision;
@@ -13,6 +14,7 @@ use crate::command::run::expected::{expected, urls};
 use crate::engine::protocol::Goal;
 use crate::event::{EventKind, Outcome};
 use crate::failure::{Exit, Failure};
+use crate::part::Api;
 use crate::part::{API_LINK, Kinds};
 use crate::remote::{Emit, Engine};
 use crate::spec::Scope;
@@ -37,6 +39,13 @@ struct Deploy {
 }
 
 impl Job for Deploy {
+    fn needs(&self) -> Scope {
+        match self.args.rollback {
+            true => hosts::nothing(),
+            false => Scope::Only(vec![TAG.to_owned()]),
+        }
+    }
+
     fn begins(&self, works: &[Work]) -> Result<(), Failure> {
         require_part(works, TAG)
     }
@@ -46,7 +55,7 @@ impl Job for Deploy {
         if work.part(TAG).is_err() {
             return Ok(Outcome::Unchanged.into());
         }
-        let declared = work.vars.api.binary.as_ref().map(|path| work.folder.join(path));
+        let declared = work.vars.get::<Api>().binary.as_ref().map(|path| work.folder.join(path));
         let lasts = match binary {
             None => !args.rollback,
             Some(path) => declared.as_ref() == Some(path),
@@ -70,7 +79,8 @@ impl Deploy {
     async fn forth(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
         let mut work = work.clone();
         if let Some(path) = &self.binary {
-            work.vars.api.binary = Some(path.clone());
+            let api = work.vars.get::<Api>().clone();
+            work.vars.set(Api { binary: Some(path.clone()), ..api });
         }
         let args = ProvisionArgs {
             named: NamedHosts::default(),

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::cli::DestroyArgs;
-use crate::command::fleet::hosts::{Needs, Work};
+use crate::command::fleet::hosts::Work;
 use crate::command::fleet::{self, Ended, Job};
 use crate::command::run::back::Back;
 use crate::engine::protocol::{DESTROY, Goal};
@@ -24,8 +24,6 @@ struct Destroy {
 }
 
 impl Job for Destroy {
-    const NEEDS: Needs = Needs::NoLookup;
-
     async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
         self.back.on_host(work, Goal::Original { purge_data: self.purge_data }, emit).await
     }

@@ -16,8 +16,7 @@ use crate::engine::Examination;
 use crate::engine::protocol::{Goal, RestartRequest};
 use crate::event::{EventKind, Finding, Fix, Outcome};
 use crate::failure::{Exit, Failure};
-use crate::inventory::{Network, Site};
-use crate::part::{HTTPS, Kinds, Stack};
+use crate::part::{HTTPS, Kinds, Network, Site, Sites, Stack};
 use crate::remote::{Emit, Engine, Route};
 use crate::resource::Secret;
 use crate::spec::{Scope, endpoint_of, endpoints_of, restart_of};
@@ -46,6 +45,10 @@ struct Doctor {
 }
 
 impl Job for Doctor {
+    fn needs(&self) -> Scope {
+        Scope::All
+    }
+
     async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
         let templates = load_templates(work)?;
         let mut engine = Engine::start(&work.target, emit).await?;
@@ -170,7 +173,7 @@ async fn at_url(
         Ok(way) => status(&way, &endpoint, &route.host, path).await,
         Err(error) => Err(error),
     };
-    let site = work.vars.sites.iter().filter(|(_, site)| below(path, &site.path));
+    let site = work.vars.get::<Sites>().0.iter().filter(|(_, site)| below(path, &site.path));
     let site = site.max_by_key(|(_, site)| site.path.len());
     match (seen, site) {
         (Ok(403), Some((name, site))) if is_kept_out(site, client) => {

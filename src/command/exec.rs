@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Result;
 
 use crate::cli::ExecArgs;
-use crate::command::fleet::hosts::{Needs, Work};
+use crate::command::fleet::hosts::Work;
 use crate::command::fleet::{self, Ended, Job, Show};
 use crate::event::{EventKind, Outcome};
 use crate::failure::{Exit, Failure};
@@ -26,7 +26,6 @@ struct ExecJob {
 }
 
 impl Job for ExecJob {
-    const NEEDS: Needs = Needs::NoLookup;
     const CHANGES: bool = false;
 
     fn begins(&self, works: &[Work]) -> Result<(), Failure> {

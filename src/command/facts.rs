@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::cli::FactsArgs;
-use crate::command::fleet::hosts::{Needs, Work};
+use crate::command::fleet::hosts::Work;
 use crate::command::fleet::{self, Ended, Job, Show};
 use crate::event::{EventKind, Outcome};
 use crate::failure::{Exit, Failure};
@@ -17,8 +17,6 @@ pub fn run(kinds: Kinds, args: FactsArgs) -> Result<Exit> {
 }
 
 impl Job for FactsArgs {
-    const NEEDS: Needs = Needs::NoLookup;
-
     async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
         let engine = Engine::start(&work.target, emit).await?;
         emit(EventKind::Facts { facts: engine.facts.clone() });

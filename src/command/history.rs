@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use crate::cli::HistoryArgs;
-use crate::command::fleet::hosts::{Needs, Work};
+use crate::command::fleet::hosts::Work;
 use crate::command::fleet::{self, Ended, Job, Show};
 use crate::event::{EventKind, Outcome};
 use crate::failure::{Exit, Failure};
@@ -20,8 +20,6 @@ pub fn run(kinds: Kinds, args: HistoryArgs) -> Result<Exit> {
 struct History(HistoryArgs);
 
 impl Job for History {
-    const NEEDS: Needs = Needs::NoLookup;
-
     async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
         let mut engine = Engine::start(&work.target, emit).await?;
         let mut runs = engine.history(emit).await?;

@@ -11,7 +11,8 @@ use rand::distr::Alphanumeric;
 
 use crate::cli::InitArgs;
 use crate::failure::{Exit, Failure};
-use crate::part::template_sources;
+use crate::inventory::schema::json_schema;
+use crate::part::{Kinds, template_sources};
 use crate::report::print;
 
 /// The commented example: every variable at its default.
@@ -26,6 +27,10 @@ const COMMENT: (&str, &str) = (
     "Everybody knows these passwords, so hwctl warns. Name where a password is instead:",
     "Where a password is. A file below `secrets/` was made for you; other ways are:",
 );
+/// The JSON Schema beside an inventory, by which editors complete and check it.
+const SCHEMA: &str = "inventory.schema.json";
+/// How the example names its schema.
+const PUBLISHED: &str = "docs/schema/inventory.json";
 /// The host of the example. Nobody has its address, which is reserved for documentation.
 const HOST: &str = "vm1: { ansible_host: 192.0.2.10 }";
 const USER: &str = "ansible_user: ubuntu";
@@ -33,8 +38,10 @@ const USER: &str = "ansible_user: ubuntu";
 const PASSWORD_LENGTH: usize = 20;
 
 /// Runs `hwctl init`.
-pub fn run(args: &InitArgs) -> Result<Exit> {
+pub fn run(kinds: Kinds, args: &InitArgs) -> Result<Exit> {
     let mut files = vec![("inventory.yaml".to_owned(), inventory(args)?)];
+    let schema = serde_json::to_string_pretty(&json_schema(&kinds.variables()))?;
+    files.push((SCHEMA.to_owned(), format!("{schema}\n")));
     files.extend(PASSWORDS.map(|(_, _, file)| (file.to_owned(), format!("{}\n", password()))));
     if args.templates {
         let templates = template_sources()?.into_iter();
@@ -70,7 +77,7 @@ pub fn run(args: &InitArgs) -> Result<Exit> {
 
 /// The example with the operator's host, and with passwords that nobody knows.
 fn inventory(args: &InitArgs) -> Result<String> {
-    let mut text = INVENTORY.replace(COMMENT.0, COMMENT.1);
+    let mut text = INVENTORY.replace(COMMENT.0, COMMENT.1).replace(PUBLISHED, SCHEMA);
     for (known, reference, _) in PASSWORDS {
         text = text.replace(known, reference);
     }

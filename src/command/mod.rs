@@ -12,6 +12,7 @@ mod fleet;
 pub mod help;
 pub mod history;
 pub mod init;
+pub mod inventory;
 pub mod lab;
 pub mod logs;
 pub mod on_host;

@@ -20,7 +20,7 @@ use crate::event::{EventKind, Outcome};
 use crate::failure::{Exit, Failure};
 use crate::inventory::Vars;
 use crate::part;
-use crate::part::{Context, Kinds, Stack, Templates};
+use crate::part::{Context, Kinds, Redis, Sites, Stack, Templates};
 use crate::remote::{Emit, Engine};
 use crate::resource::{Blob, Facts};
 use crate::spec::Scope;
@@ -120,6 +120,10 @@ impl Provision {
 
 impl Job for Provision {
     const WARNS: bool = true;
+
+    fn needs(&self) -> Scope {
+        self.scope.clone()
+    }
 
     /// A name that no part has is known before any host is contacted.
     fn begins(&self, works: &[Work]) -> Result<(), Failure> {
@@ -236,8 +240,10 @@ pub(super) fn load_templates(work: &Work) -> Result<Arc<Templates>, Failure> {
 fn try_templates(work: &Work, templates: &Templates) -> Result<(), Failure> {
     let mut vars = work.vars.clone();
     // Reading what is uploaded would take its time, twice.
-    vars.sites.values_mut().for_each(|site| site.source = None);
-    vars.redis.image_archive = None;
+    let (mut sites, redis) = (vars.get::<Sites>().clone(), vars.get::<Redis>().clone());
+    sites.0.values_mut().for_each(|site| site.source = None);
+    vars.set(sites);
+    vars.set(Redis { image_archive: None, ..redis });
     let address = &work.target.address;
     let made = stack_of(work, &vars, &Facts::unknown(), (address, Path::new("/")), templates);
     made.map(|_| ()).map_err(|failure| failure.not_done("no host was contacted"))
@@ -261,7 +267,8 @@ fn stack_of(
 ) -> Result<Stack, Failure> {
     let api = bundle::API.map(|api| Blob { key: api.key.to_owned(), size: api.size });
     let api = api.ok_or_else(|| Failure::usage("this build of hwctl carries no API binary"))?;
-    let context = Context { address, folder: &work.folder, binary, api: &api };
+    let passwords = work.found();
+    let context = Context { address, folder: &work.folder, binary, api: &api, passwords };
     work.stack(vars, facts, context, templates)
         .map_err(|error| Failure::from_error(Exit::Usage, &error))
 }

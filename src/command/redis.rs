@@ -7,12 +7,13 @@ use anyhow::{Context as _, Result};
 
 use crate::cli::{RedisArgs, RedisCliArgs};
 use crate::command::exec::Exec;
-use crate::command::fleet::hosts::{self, Needs, Work, require_part};
+use crate::command::fleet::hosts::{self, Work, require_part};
 use crate::command::fleet::{self, Ended, Job, Show};
 use crate::command::on_host::this_host;
 use crate::engine::host_secret;
 use crate::event::Outcome;
 use crate::failure::{Exit, Failure};
+use crate::part::Redis;
 use crate::part::{Kinds, REDIS_PASSWORD};
 use crate::remote::{Emit, Engine};
 use crate::report::print_error;
@@ -27,7 +28,7 @@ pub fn run(kinds: Kinds, args: RedisArgs) -> Result<Exit> {
         let hosts = args.hosts.clone();
         return fleet::run(kinds, &hosts, show, Asking { exec: Exec::new(args.json), args });
     }
-    let works = hosts::find(kinds, &args.hosts, Needs::NoLookup, print_error)?;
+    let works = hosts::find(kinds, &args.hosts, &hosts::nothing(), print_error)?;
     let [work] = works.as_slice() else {
         return Err(Failure::usage("a session is on one host")
             .not_done("no host was contacted")
@@ -38,7 +39,7 @@ pub fn run(kinds: Kinds, args: RedisArgs) -> Result<Exit> {
     let words = runtime.block_on(words(work, &[], &|_| ()))?;
     // Ends the session of ssh that the words were made in.
     drop(runtime);
-    let words: Vec<_> = std::iter::once("sudo".to_owned()).chain(words).collect();
+    let words: Vec<_> = work.target.sudo.iter().cloned().chain(words).collect();
     Err(work.target.ssh(&words, true)?.exec().into())
 }
 
@@ -49,7 +50,6 @@ struct Asking {
 }
 
 impl Job for Asking {
-    const NEEDS: Needs = Needs::NoLookup;
     const CHANGES: bool = false;
 
     fn begins(&self, works: &[Work]) -> Result<(), Failure> {
@@ -72,7 +72,12 @@ async fn words(work: &Work, command: &[String], emit: Emit<'_>) -> Result<Vec<St
     let engine = Engine::start(&work.target, emit).await?;
     let binary = engine.binary.display().to_string();
     engine.hang_up().await;
-    let head = [binary, "redis-cli".to_owned(), work.vars.redis.container.clone(), "--".to_owned()];
+    let head = [
+        binary,
+        "redis-cli".to_owned(),
+        work.vars.get::<Redis>().container.clone(),
+        "--".to_owned(),
+    ];
     Ok(head.into_iter().chain(command.iter().cloned()).collect())
 }
 

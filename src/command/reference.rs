@@ -107,9 +107,8 @@ fn parts(kinds: Kinds) -> Vec<PartSpec> {
         true => inventory.select(&["localhost".to_owned()], None).unwrap_or_default(),
         false => listed,
     };
-    let (facts, fleet) = (Facts::unknown(), inventory.fleet().unwrap_or_default());
-    let known =
-        hosts.iter().filter_map(|host| Some((host, inventory.vars_without_lookup(host).ok()?)));
+    let (facts, fleet) = (Facts::unknown(), kinds.fleet(&inventory).unwrap_or_default());
+    let known = hosts.iter().filter_map(|host| Some((host, kinds.vars(&inventory, host).ok()?.0)));
     known
         .flat_map(|(host, vars)| {
             let view = HostView { vars: &vars, facts: &facts, fleet: &fleet, entry: Some(host) };

@@ -5,12 +5,12 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use crate::cli::RenderArgs;
-use crate::command::fleet::hosts::{Needs, Work};
+use crate::command::fleet::hosts::Work;
 use crate::command::fleet::{self, Ended, Job, Show};
 use crate::command::provision::{load_templates, make_stack};
 use crate::event::{EventKind, Outcome};
 use crate::failure::{Exit, Failure};
-use crate::part::Kinds;
+use crate::part::{Kinds, Redis};
 use crate::remote::{Emit, Engine};
 
 /// Runs `hwctl render`.
@@ -20,14 +20,13 @@ pub fn run(kinds: Kinds, args: RenderArgs) -> Result<Exit> {
 }
 
 impl Job for RenderArgs {
-    const NEEDS: Needs = Needs::NoLookup;
-
     async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
         let templates = load_templates(work)?;
         let engine = Engine::start(&work.target, emit).await?;
         // The image is no file of the stack, so its archive need not be there.
         let mut work = work.clone();
-        work.vars.redis.image_archive = None;
+        let redis = work.vars.get::<Redis>().clone();
+        work.vars.set(Redis { image_archive: None, ..redis });
         let made = make_stack(&work, &engine, &templates)?;
         engine.hang_up().await;
         let mut files = made.render();

@@ -30,6 +30,10 @@ pub fn run(kinds: Kinds, args: SecretArgs) -> Result<Exit> {
 struct Rotate(RotateArgs);
 
 impl Job for Rotate {
+    fn needs(&self) -> Scope {
+        Scope::Only(vec![TAG.to_owned()])
+    }
+
     fn begins(&self, works: &[Work]) -> Result<(), Failure> {
         require_part(works, TAG)
     }

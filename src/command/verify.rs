@@ -19,11 +19,10 @@ use crate::command::run::vantage::{Vantage, web_ports};
 use crate::engine::Status;
 use crate::event::{Check, EventKind, Outcome};
 use crate::failure::{Exit, Failure};
-use crate::inventory::Site;
-use crate::part::{HTTP, HTTPS, Kinds};
+use crate::part::{Api, HTTP, HTTPS, Kinds, Site, Sites};
 use crate::remote::{Emit, Engine};
 use crate::resource::Secret;
-use crate::spec::{endpoint_of, endpoints_of};
+use crate::spec::{Scope, endpoint_of, endpoints_of};
 
 /// How long one question may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -51,6 +50,10 @@ pub fn run(kinds: Kinds, args: VerifyArgs) -> Result<Exit> {
 
 impl Job for VerifyArgs {
     const CHANGES: bool = false;
+
+    fn needs(&self) -> Scope {
+        Scope::All
+    }
 
     async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
         let mut engine = Engine::start(&work.target, emit).await?;
@@ -106,7 +109,7 @@ impl Client {
         let mut seen = self.redirects(work).await;
         seen.extend(self.headers().await);
         seen.extend(self.api(work).await);
-        for (name, site) in &work.vars.sites {
+        for (name, site) in &work.vars.get::<Sites>().0 {
             let listed = us.map(|us| site.allow.iter().any(|network| network.contains(us)));
             let is_let_in = if site.allow.is_empty() { Some(true) } else { listed };
             if let (Some(is_let_in), false) = (is_let_in, site.users.is_empty()) {
@@ -138,7 +141,8 @@ impl Client {
         checks.push(Check::of("http:// leads to https://", seen.await));
         let open = work
             .vars
-            .sites
+            .get::<Sites>()
+            .0
             .values()
             .filter(|site| site.path != "/" && site.users.is_empty() && site.allow.is_empty());
         for path in open.map(|site| site.path.as_str()).chain(["/flask"]) {
@@ -188,12 +192,19 @@ impl Client {
         checks.push(Check::of("a count with a wrong token", is(wrong, 401)));
         let hidden = self.ask(Request::get("/flask/metrics"), Bytes::new()).await;
         checks.push(Check::of("metrics are not for clients", is(hidden, 404)));
-        let Some((user, password)) = work.vars.api.users.iter().next() else {
-            let seen = Err(anyhow!("the inventory has no user of the API (`api.users`)"));
-            checks.push(Check::of("login", seen));
-            return checks;
+        let (user, password) = match work.vars.get::<Api>().users.first() {
+            Ok(Some(first)) => first,
+            Ok(None) => {
+                let seen = Err(anyhow!("the inventory has no user of the API (`api.users`)"));
+                checks.push(Check::of("login", seen));
+                return checks;
+            }
+            Err(failure) => {
+                checks.push(Check::of("login", Err(failure.into())));
+                return checks;
+            }
         };
-        let token = self.login(user, password).await;
+        let token = self.login(user, &password).await;
         let seen = token.as_ref().map(|_| format!("`{user}` gets a token"));
         checks.push(Check::of("login", seen.map_err(|error| anyhow!("`{user}`: {error:#}"))));
         let Ok(token) = token else { return checks };
@@ -231,7 +242,7 @@ impl Client {
     /// The users of a site; from an address that is not let in the password does not help.
     async fn users(&self, name: &str, site: &Site, is_let_in: bool) -> Vec<Check> {
         let path = if site.path == "/" { "/".to_owned() } else { format!("{}/", site.path) };
-        let Some((user, password)) = site.users.iter().next() else { return Vec::new() };
+        let Ok(Some((user, password))) = site.users.first() else { return Vec::new() };
         let ask = async |password: &str| {
             let login = STANDARD.encode(format!("{user}:{password}"));
             let request = Request::get(&path).header(AUTHORIZATION, format!("Basic {login}"));

@@ -9,7 +9,7 @@ fn only(text: &str, others: &str) -> bool {
 }
 
 /// An absolute path that needs no quoting anywhere.
-pub(super) fn host_path(text: &str) -> Option<PathBuf> {
+pub(crate) fn host_path(text: &str) -> Option<PathBuf> {
     let parts = text.strip_prefix('/')?.trim_end_matches('/');
     let fits = !parts.is_empty()
         && only(parts, "._-+@/")
@@ -18,13 +18,13 @@ pub(super) fn host_path(text: &str) -> Option<PathBuf> {
 }
 
 /// A path on the operator's machine.
-pub(super) fn local_path(text: &str) -> Option<PathBuf> {
+pub(crate) fn local_path(text: &str) -> Option<PathBuf> {
     let fits = !text.is_empty() && !text.chars().any(char::is_control);
     fits.then(|| PathBuf::from(text))
 }
 
 /// A path of a URL, such as `/open`.
-pub(super) fn url_path(text: &str) -> Option<String> {
+pub(crate) fn url_path(text: &str) -> Option<String> {
     if text == "/" {
         return Some(text.to_owned());
     }
@@ -33,19 +33,19 @@ pub(super) fn url_path(text: &str) -> Option<String> {
 }
 
 /// The name of a site: it becomes part of file names.
-pub(super) fn site_name(text: &str) -> bool {
+pub(crate) fn site_name(text: &str) -> bool {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_' || c == '-';
     !text.is_empty() && text.len() <= 64 && !text.starts_with('-') && text.chars().all(fits)
 }
 
 /// The name of a container or volume, as Docker takes it.
-pub(super) fn docker_name(text: &str) -> Option<String> {
+pub(crate) fn docker_name(text: &str) -> Option<String> {
     let starts = text.starts_with(|c: char| c.is_ascii_alphanumeric());
     (text.len() >= 2 && text.len() <= 255 && starts && only(text, "_.-")).then(|| text.to_owned())
 }
 
 /// An image reference: `redis:7-alpine`, `registry.example:5000/team/redis@sha256:…`.
-pub(super) fn image(text: &str) -> Option<String> {
+pub(crate) fn image(text: &str) -> Option<String> {
     let (rest, digest) = match text.split_once('@') {
         Some((rest, digest)) => (rest, Some(digest)),
         None => (text, None),
@@ -78,7 +78,7 @@ pub(super) fn image(text: &str) -> Option<String> {
 }
 
 /// A host name or an IP address that clients ask for.
-pub(super) fn server_name(text: &str) -> Option<String> {
+pub(crate) fn server_name(text: &str) -> Option<String> {
     if text.parse::<IpAddr>().is_ok() {
         return Some(text.to_owned());
     }
@@ -91,7 +91,7 @@ pub(super) fn server_name(text: &str) -> Option<String> {
 }
 
 /// The name of someone who logs in: a field of `.htpasswd`.
-pub(super) fn user_name(text: &str) -> bool {
+pub(crate) fn user_name(text: &str) -> bool {
     let fits = |c: char| !c.is_whitespace() && !c.is_control() && c != ':';
     !text.is_empty() && text.len() <= 255 && !text.starts_with('#') && text.chars().all(fits)
 }

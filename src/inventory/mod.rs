@@ -1,135 +1,50 @@
 //! Ansible-style YAML in, typed vars out.
 
 mod ansible;
-mod check;
-mod fields;
-mod fleet;
-mod folders;
+pub(crate) mod check;
+mod host;
+mod loading;
 mod names;
-mod password;
-mod schema;
-mod sites;
+mod output;
+mod own;
+pub mod schema;
 mod trust;
-mod vars;
 mod yaml;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use serde_json::{Map, Value as Json};
-
-pub use fleet::{Fleet, Peer};
-
+pub use host::InventoryHost;
+pub use loading::{Sources, load};
+pub use schema::Vars;
 pub use trust::require_own;
-pub use vars::{
-    Api, Auto, Firewall, Interval, Logrotate, Network, OpenPort, Port, Protocol, Redis, Role, Site,
-    Tls, TlsMode, Vars, Workers,
-};
 pub use yaml::place::nearest;
 
 use crate::failure::Failure;
-use ansible::groups::Graph;
-use ansible::{connection, files, groups, merge, pattern};
-use password::Passwords;
-use schema::Schema;
-use yaml::node::{self, Entry, Node, Value};
-use yaml::place::{self, Problem, Source};
-
-/// Where an inventory comes from.
-#[derive(Clone, Debug, Default)]
-pub struct Sources {
-    /// A file or folder; `inventory.yaml`, `inventory.yml` or `inventory` here when absent, and
-    /// an empty inventory when none of them exists.
-    pub path: Option<PathBuf>,
-    /// `KEY=VALUE` settings that beat everything the inventory says.
-    pub sets: Vec<String>,
-}
+use crate::resource::Secret;
+use ansible::world::World;
+use ansible::{connection, groups, pattern};
+use schema::{Declared, Passwords, Variable};
+use yaml::node::{Entry, Node};
+use yaml::place;
 
 /// Hosts and their variables, as the inventory's files say.
 pub struct Inventory {
-    graph: Graph,
-    sets: Vec<Set>,
+    world: Arc<World>,
+    /// Settings of `ansible.cfg` that stand below the variables of every host.
+    settings: Vec<Entry>,
     folder: PathBuf,
     path: Option<PathBuf>,
-    passwords: Passwords,
+    passwords: Arc<Passwords>,
     warnings: Vec<Warning>,
-}
-
-/// Whether what the variables refer to is looked up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lookup {
-    /// Passwords are resolved, and local files have to be there.
-    Now,
-    /// Only the form of a reference is checked.
-    Never,
+    notes: Vec<String>,
 }
 
 /// One `--set`.
 struct Set {
     path: Vec<String>,
     node: Node,
-}
-
-/// A host, and how it is reached.
-#[derive(Clone)]
-pub struct InventoryHost {
-    /// Its name in the inventory, or what `--host` said.
-    pub name: String,
-    /// Where ssh goes.
-    pub address: String,
-    /// Who logs in; ssh's own choice when absent.
-    pub user: Option<String>,
-    /// The port of ssh; ssh's own choice when absent.
-    pub port: Option<u16>,
-    /// The private key of ssh; ssh's own choice when absent.
-    pub identity: Option<PathBuf>,
-    /// Further arguments of ssh.
-    pub ssh_arguments: Vec<String>,
-    /// Why hwctl cannot reach it the way that its variables say.
-    refusal: Option<Failure>,
-    /// The groups it is in, without `all`, in alphabetical order.
-    pub groups: Vec<String>,
-    vars: Vec<Entry>,
-}
-
-impl InventoryHost {
-    /// Where the variable at a path of keys is written. None when only the defaults have it.
-    #[must_use]
-    pub fn place(&self, path: &[&str]) -> Option<String> {
-        let (last, folders) = path.split_last()?;
-        let mut entries = self.vars.as_slice();
-        for key in folders {
-            entries = node::get(entries, key)?.entries()?;
-        }
-        Some(node::get(entries, last)?.place.to_string())
-    }
-
-    /// Refuses a host whose variables have Ansible reach it in a way that hwctl has not.
-    pub fn require_reachable(&self) -> Result<(), Failure> {
-        let not_done = || format!("`{}` is not contacted", self.name);
-        self.refusal.clone().map_or(Ok(()), |failure| Err(failure.not_done(not_done())))
-    }
-
-    /// The merged variables as the inventory says them, before hwctl's defaults: equal to what
-    /// `ansible-inventory --list` prints. May hold passwords.
-    #[must_use]
-    pub fn raw(&self) -> Map<String, Json> {
-        node::json(&self.vars)
-    }
-}
-
-/// The variables are left out: they may hold passwords.
-impl fmt::Debug for InventoryHost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Host")
-            .field("name", &self.name)
-            .field("address", &self.address)
-            .field("user", &self.user)
-            .field("port", &self.port)
-            .field("identity", &self.identity)
-            .field("groups", &self.groups)
-            .finish_non_exhaustive()
-    }
 }
 
 /// Something in the inventory that works and should not stay so.
@@ -145,44 +60,6 @@ impl fmt::Display for Warning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.place, self.message)
     }
-}
-
-/// Reads an inventory with what lies beside it.
-pub fn load(sources: &Sources) -> Result<Inventory, Failure> {
-    let path = sources.path.clone().or_else(files::default_path);
-    let mut graph = Graph::new();
-    let mut folder = PathBuf::new();
-    let mut warnings = Vec::new();
-    if let Some(path) = &path {
-        warnings = files::read_into(&mut graph, path)?;
-        folder = match path.parent() {
-            _ if path.is_dir() => path.clone(),
-            Some(parent) => parent.to_owned(),
-            None => PathBuf::new(),
-        };
-        files::read_folders(&mut graph, &folder)?;
-    }
-    let sets = sources.sets.iter().map(|set| parse_set(set)).collect::<Result<_, _>>()?;
-    let passwords = Passwords::new(folder.clone());
-    Ok(Inventory { graph, sets, folder, path, passwords, warnings })
-}
-
-/// `redis.port=6380`: a path of keys, and a value in YAML.
-fn parse_set(set: &str) -> Result<Set, Problem> {
-    let Some((key, value)) = set.split_once('=') else {
-        let message = "`--set` takes KEY=VALUE";
-        return Err(Problem::nowhere(message).hint("such as `--set redis.port=6380`"));
-    };
-    let path: Vec<_> = key.split('.').map(str::to_owned).collect();
-    if path.iter().any(String::is_empty) {
-        let message = format!("`--set` takes keys with dots between, not `{}`", names::shown(key));
-        return Err(Problem::nowhere(message).hint("such as `--set redis.port=6380`"));
-    }
-    let source = Source::argument(&names::shown(key), value);
-    let start = place::Extent { line: 1, column: 1, end_line: 1, end_column: 2 };
-    let node =
-        yaml::load::parse(&source)?.unwrap_or_else(|| Node::new(Value::Null, source.at(start)));
-    Ok(Set { path, node })
 }
 
 impl Inventory {
@@ -204,37 +81,43 @@ impl Inventory {
         &self.warnings
     }
 
-    /// Every host that the inventory names, whatever its variables are called.
+    /// What was read besides the inventory, such as an `ansible.cfg`.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Every host that the inventory names, whatever its variables are called. What is wrong with
+    /// how a host is reached is reported when it is worked on.
     pub fn hosts(&self) -> Result<Vec<InventoryHost>, Failure> {
-        (0..self.graph.hosts.len()).map(|at| self.listed(at)).collect()
+        (0..self.world.graph.hosts.len()).map(|at| self.listed(at)).collect()
     }
 
     /// The hosts that are meant: those of `--host`, else all of the inventory, and of these only
     /// those that the pattern `limit` matches.
-    ///
-    /// Names of variables are checked here, in the whole inventory.
     pub fn select(
         &self,
         hosts: &[String],
         limit: Option<&str>,
     ) -> Result<Vec<InventoryHost>, Failure> {
-        self.check_names()?;
-        let limited = limit.map(|limit| pattern::select(&self.graph, limit)).transpose()?;
+        let limited = limit.map(|limit| pattern::select(&self.world.graph, limit)).transpose()?;
         let within = |at: &usize| limited.as_ref().is_none_or(|limited| limited.contains(at));
         if hosts.is_empty() {
-            let chosen = limited.clone().unwrap_or_else(|| self.graph.hosts_of(groups::ALL));
+            let chosen = limited.clone().unwrap_or_else(|| self.world.graph.hosts_of(groups::ALL));
             if chosen.is_empty() {
-                return Err(Failure::usage("the inventory names no host").hint(
+                let failure = Failure::usage("the inventory names no host").hint(
                     "name one with `--host ADDRESS`, or write an inventory with `hwctl init`",
-                ));
+                );
+                let warnings = self.warnings.iter().map(ToString::to_string);
+                return Err(warnings.fold(failure, Failure::why));
             }
-            return chosen.into_iter().map(|at| self.listed(at)).collect();
+            return chosen.into_iter().map(|at| Ok(self.listed(at)?.checked()?)).collect();
         }
         let mut chosen = Vec::new();
         for name in hosts {
             match self.find(name)? {
-                Some(at) if within(&at) => chosen.push(self.listed(at)?),
-                None if limited.is_none() => chosen.push(self.unlisted(name)?),
+                Some(at) if within(&at) => chosen.push(self.listed(at)?.checked()?),
+                None if limited.is_none() => chosen.push(self.unlisted(name)?.checked()?),
                 _ => {}
             }
         }
@@ -246,75 +129,39 @@ impl Inventory {
         Ok(chosen)
     }
 
-    /// The typed variables of a host, over hwctl's defaults, and what in them should not stay so.
-    /// References to passwords are resolved here, so only for hosts that are worked on.
-    pub fn vars(&self, host: &InventoryHost) -> Result<(Vars, Vec<Warning>), Failure> {
-        self.read_vars(host, Lookup::Now)
-    }
-
-    /// The typed variables of a host for work that needs nothing from outside of the inventory.
-    /// Every password is empty, and local files may be missing.
-    pub fn vars_without_lookup(&self, host: &InventoryHost) -> Result<Vars, Failure> {
-        self.read_vars(host, Lookup::Never).map(|(vars, _)| vars)
-    }
-
-    fn read_vars(
+    /// The variables of a host that are declared, over their defaults, and what in them should not stay so.
+    /// What they refer to is not looked up.
+    pub fn vars(
         &self,
         host: &InventoryHost,
-        lookup: Lookup,
+        declared: &[Declared],
     ) -> Result<(Vars, Vec<Warning>), Failure> {
-        let defaults = schema::defaults()?;
-        let value = Value::Map(node::lay(defaults.entries().unwrap_or_default(), &host.vars));
-        let root = Node { value, ..defaults };
-        let mut schema = Schema::new(&self.passwords, &self.folder, lookup);
-        let vars = schema.vars(&root);
-        if let (Some(vars), Some(port)) = (&vars, host.port) {
-            schema.require_not_ssh(&root, vars, port);
-        }
-        match vars {
-            Some(vars) if schema.reader.problems.is_empty() => {
-                let mut warnings = schema.warnings;
-                warnings.extend(connection::warnings(&host.vars));
-                Ok((vars, warnings))
-            }
-            _ => Err(place::failure(schema.reader.problems)
-                .not_done(format!("`{}` is not contacted", host.name))),
-        }
+        let not_done =
+            |failure: Failure| failure.not_done(format!("`{}` is not contacted", host.name));
+        let found = own::read(host, declared, &self.passwords);
+        let (vars, mut warnings) = found.map_err(|problems| not_done(place::failure(problems)))?;
+        warnings.extend(connection::warnings(host.written()));
+        Ok((vars, warnings))
     }
 
-    /// Finds every variable whose name neither hwctl nor Ansible knows.
-    fn check_names(&self) -> Result<(), Failure> {
-        let groups = self.graph.groups.iter().flat_map(|group| [&group.vars, &group.folder]);
-        let hosts = self.graph.hosts.iter().flat_map(|host| [&host.vars, &host.folder]);
-        let set = |set: &Set| {
-            let key = set.path.first().cloned().unwrap_or_default();
-            Entry { key, place: set.node.place.clone(), node: set.node.clone() }
-        };
-        let sets: Vec<_> = self.sets.iter().map(set).collect();
-        let problems: Vec<_> = groups
-            .chain(hosts)
-            .chain([&sets])
-            .flatten()
-            .filter_map(|entry| {
-                let ansibles = entry.key.starts_with("ansible_");
-                let check = if ansibles { connection::check_name } else { schema::check_name };
-                check(entry).err()
-            })
-            .collect();
-        if problems.is_empty() { Ok(()) } else { Err(place::failure(problems)) }
+    /// The value of one variable of a host.
+    pub fn value<T: Variable>(&self, host: &InventoryHost) -> Result<T, Failure> {
+        let vars = own::read_one(host, &Declared::of::<T>(), &self.passwords);
+        vars.map(|vars| vars.get::<T>().clone())
+            .map_err(|problems| place::failure(problems).not_done("no host was contacted"))
     }
 
     /// The entry that `--host` means: by name, else by address.
     fn find(&self, name: &str) -> Result<Option<usize>, Failure> {
-        if let Some(at) = self.graph.find_host(name) {
+        if let Some(at) = self.world.graph.find_host(name) {
             return Ok(Some(at));
         }
-        for at in 0..self.graph.hosts.len() {
+        for at in 0..self.world.graph.hosts.len() {
             if self.listed(at).is_ok_and(|host| host.address == name) {
                 return Ok(Some(at));
             }
         }
-        if self.graph.find_group(name).is_some() || name.contains(['*', '?', ',']) {
+        if self.world.graph.find_group(name).is_some() || name.contains(['*', '?', ',']) {
             return Err(Failure::usage(format!("`--host {}` is not one host", names::shown(name)))
                 .hint(format!("use `--limit '{}'`", names::shown(name))));
         }
@@ -322,12 +169,8 @@ impl Inventory {
     }
 
     fn listed(&self, at: usize) -> Result<InventoryHost, Failure> {
-        let listed = &self.graph.hosts[at];
-        let groups = self.graph.groups_of(listed);
-        let names = groups.iter().filter(|group| **group != groups::ALL);
-        let mut names: Vec<_> = names.map(|at| self.graph.groups[*at].name.clone()).collect();
-        names.sort();
-        self.host(&listed.name, names, merge::merge(&self.graph, listed))
+        let name = &self.world.graph.hosts[at].name;
+        Ok(InventoryHost::of(&self.world, Some(at), name, &self.settings)?)
     }
 
     fn unlisted(&self, name: &str) -> Result<InventoryHost, Failure> {
@@ -336,29 +179,12 @@ impl Inventory {
             return Err(Failure::usage(format!("`--host {name}` names a user"))
                 .hint(format!("use `--host {address} --user {user}`")));
         }
-        self.host(name, Vec::new(), merge::merge_unlisted(&self.graph))
+        Ok(InventoryHost::of(&self.world, None, name, &self.settings)?)
     }
 
-    fn host(
-        &self,
-        name: &str,
-        groups: Vec<String>,
-        mut vars: Vec<Entry>,
-    ) -> Result<InventoryHost, Failure> {
-        for set in &self.sets {
-            node::put_at(&mut vars, &set.path, set.node.clone())?;
-        }
-        let reached = connection::read(name, &vars, &self.folder)?;
-        Ok(InventoryHost {
-            name: name.to_owned(),
-            address: reached.address,
-            user: reached.user,
-            port: reached.port,
-            identity: reached.identity,
-            ssh_arguments: reached.arguments,
-            refusal: connection::refusal(name, &vars).map(Failure::from),
-            groups,
-            vars,
-        })
+    /// The password of sudo that the variables of a host name, if they do. It is looked up here.
+    pub fn become_password(&self, host: &InventoryHost) -> Result<Option<Secret>, Failure> {
+        let Some(entry) = host.become_password_entry()? else { return Ok(None) };
+        Ok(Some(Passwords::find(&self.passwords, &entry)?))
     }
 }

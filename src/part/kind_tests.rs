@@ -3,7 +3,7 @@
 use super::role_tests::names;
 use super::tests::{debian_13, message, text, vars};
 use super::*;
-use crate::inventory::{Fleet, Sources, Vars, load};
+use crate::inventory::{Sources, load};
 use crate::resource::{Blob, Declared, Directory, Facts, Owner, decode, encode};
 use crate::spec::{LogSource, Restart, RestartMethod, Scope};
 
@@ -12,6 +12,7 @@ const SHOPS: PartKind = PartKind {
     name: "shops",
     roles: &[Role::Web],
     parts: Parts::Named(|_| vec!["books".to_owned(), "wine".to_owned()]),
+    vars: &[],
     takes: &[],
     driver: None,
     contribute: |_, offered| {
@@ -41,12 +42,14 @@ const PROBE: PartKind = PartKind {
 fn made_of(kind: PartKind, view: &HostView<'_>) -> Result<Stack> {
     let api = Blob { key: "0123456789abcdef".to_owned(), size: 1 };
     let folder = Path::new("/nonexistent");
-    let context = Context { address: "37.9.53.237", folder, binary: folder, api: &api };
+    let passwords = &Scope::Only(Vec::new());
+    let address = "37.9.53.237";
+    let context = Context { address, folder, binary: folder, api: &api, passwords };
     Kinds::builtin().with(kind).stack(view, context, &load_templates(folder)?)
 }
 
 fn made(kind: PartKind, roles: &[Role]) -> Result<Stack> {
-    let (vars, facts) = (vars(|vars| vars.roles = roles.to_vec()), debian_13());
+    let (vars, facts) = (vars(|vars| vars.set(Roles(roles.to_vec()))), debian_13());
     let fleet = Fleet::default();
     made_of(kind, &HostView { vars: &vars, facts: &facts, fleet: &fleet, entry: None })
 }
@@ -56,10 +59,10 @@ fn made_from(inventory: &str, kind: PartKind) -> Result<Stack> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("inventory.yaml");
     std::fs::write(&path, inventory).unwrap();
-    let inventory = load(&Sources { path: Some(path), sets: Vec::new() }).unwrap();
+    let inventory = load(&Sources::at(&path, Vec::new())).unwrap();
     let host = inventory.select(&["a".to_owned()], None).unwrap().remove(0);
-    let vars: Vars = inventory.vars_without_lookup(&host).unwrap();
-    let (facts, fleet) = (Facts::unknown(), inventory.fleet().unwrap());
+    let (vars, _) = Kinds::builtin().vars(&inventory, &host).unwrap();
+    let (facts, fleet) = (Facts::unknown(), Kinds::builtin().fleet(&inventory).unwrap());
     made_of(kind, &HostView { vars: &vars, facts: &facts, fleet: &fleet, entry: Some(&host) })
 }
 

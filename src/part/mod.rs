@@ -7,9 +7,12 @@
 mod api;
 mod build;
 mod firewall;
+mod network;
 mod nginx;
+mod own_folder;
 mod packages;
 mod redis;
+mod roles;
 mod sites;
 mod tls;
 mod upkeep;
@@ -20,17 +23,24 @@ use anyhow::Result;
 
 use crate::engine::{Driver, Drivers};
 use crate::failure::Failure;
-use crate::inventory::Role;
-use crate::spec::{PartSpec, Restart};
+use crate::inventory::schema::Declared;
+use crate::inventory::{Inventory, InventoryHost, Vars, Warning};
+use crate::spec::{PartSpec, Restart, Scope};
 
-pub use api::{API_LINK, JWT_KEY};
+pub use api::{API_LINK, Api, AppDir, JWT_KEY, Workers};
 use build::conflicts::{between, first_twice};
 pub use build::{
     Builder, CertificateAt, Context, Contributions, HostView, Names, Offer, Package, Refusals,
     RenderedFile, Route, RouteTarget, Slot, Stack, Templates, Upload, Upstream, template_sources,
 };
+pub use firewall::{Firewall, OpenPort, Port, Protocol, open_ports};
+pub use network::Network;
 pub use nginx::{HTTP, HTTPS, log_files, page, question};
-pub use redis::REDIS_PASSWORD;
+pub use redis::{REDIS_PASSWORD, Redis};
+pub use roles::{Fleet, Peer, Role, Roles};
+pub use sites::{Site, Sites};
+pub use tls::{ServerNames, Tls, TlsMode};
+pub use upkeep::{Interval, Logrotate};
 
 /// A kind of part: how hwctl sets up such parts and looks after them. The functions of the operator's half are
 /// called once for each part, and know its name from what they are given.
@@ -42,6 +52,8 @@ pub struct PartKind {
     pub roles: &'static [Role],
     /// Which parts of the kind a host has.
     pub parts: Parts,
+    /// The variables of the inventory that it brings.
+    pub vars: &'static [Declared],
     /// The contributions of others that its parts take.
     pub takes: &'static [Slot],
     /// The code on the host, where data alone does not do.
@@ -67,7 +79,7 @@ impl PartKind {
     /// The names of its parts on a host.
     fn names(&self, view: &HostView<'_>) -> Vec<String> {
         let is_brought =
-            self.roles.is_empty() || self.roles.iter().any(|role| view.vars.roles.contains(role));
+            self.roles.is_empty() || self.roles.iter().any(|role| view.roles().contains(role));
         match self.parts {
             _ if !is_brought => Vec::new(),
             Parts::One => vec![self.name.to_owned()],
@@ -119,6 +131,36 @@ impl Kinds {
     /// The names of the kinds.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
         self.0.iter().map(|kind| kind.name)
+    }
+
+    /// The variables of the inventory: that of all hosts, and those of the kinds.
+    #[must_use]
+    pub fn variables(self) -> Vec<Declared> {
+        let kinds = self.0.iter().flat_map(|kind| kind.vars);
+        std::iter::once(&Declared::of::<Roles>()).chain(kinds).copied().collect()
+    }
+
+    /// The variables of a host, and what in them may be a mistake. What they refer to is not looked up.
+    pub fn vars(
+        self,
+        inventory: &Inventory,
+        host: &InventoryHost,
+    ) -> Result<(Vars, Vec<Warning>), Failure> {
+        inventory.vars(host, &self.variables())
+    }
+
+    /// Looks up the passwords and the local files that the parts of `scope` need. Returns what in the passwords should
+    /// not stay so.
+    pub fn look_up(
+        self,
+        view: &HostView<'_>,
+        scope: &Scope,
+        folder: &Path,
+    ) -> Result<Vec<Warning>, Failure> {
+        let meant = self.parts_of(view).filter(|(_, name)| scope.has(name));
+        let variables: Vec<_> =
+            meant.flat_map(|(kind, _)| kind.vars).map(|var| var.key.name).collect();
+        view.vars.look_up(&variables, folder)
     }
 
     /// The drivers of all kinds, for the engine of this process.

@@ -5,7 +5,7 @@ use super::*;
 use crate::resource::Resource;
 
 fn with_roles(roles: &[Role]) -> Stack {
-    made(&vars(|vars| vars.roles = roles.to_vec()), &debian_13()).unwrap()
+    made(&vars(|vars| vars.set(Roles(roles.to_vec()))), &debian_13()).unwrap()
 }
 
 pub(super) fn names(stack: &Stack) -> Vec<&str> {

@@ -6,28 +6,42 @@ use std::fs;
 
 use super::*;
 use crate::failure::Failure;
-use crate::inventory::{Fleet, Vars};
+use crate::inventory::{Sources, Vars, load};
 use crate::resource::Facts;
 use crate::resource::{Blob, Content, File, Part, Resource, Version};
 use crate::spec::ProbeKind;
 
-const DEFAULTS: &str = r#"
-roles: [web, redis]
-app_dir: /home/ubuntu/Flask-app
-server_names: []
-tls: { mode: self-signed, days: 90, renew_before: 30 }
-sites:
-  main:  { path: /, root: /var/www/main }
-  site1: { path: /open, root: /var/www/site1 }
-  site2: { path: /close, root: /var/www/site2, users: { admin: planted-1 }, allow: [127.0.0.1, 192.168.1.0/24, 10.0.0.5] }
-api: { users: { admin: planted-2, "other.user": planted-3 }, workers: auto, token_ttl: 3600 }
-redis: { image: "redis:7-alpine", container: redis-flask, volume: flask-app_redis-data, port: 6379 }
-firewall: { allow: [{ port: 80/tcp }, { port: 443/tcp }], exclusive: false }
-logrotate: { keep: 14, every: daily }
-"#;
+/// The passwords that the inventory has to give, by settings.
+const PASSWORDS: [&str; 2] = [
+    "sites.site2.users={ admin: planted-1 }",
+    "api.users={ admin: planted-2, other.user: planted-3 }",
+];
 
+/// The variables of a host with these settings besides the passwords.
+pub(super) fn try_vars_with(sets: &[&str]) -> Result<Vars, Failure> {
+    let sets = PASSWORDS.iter().chain(sets).map(|set| (*set).to_owned()).collect();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("inventory.yaml");
+    fs::write(&path, "all: { hosts: { vm1: } }").unwrap();
+    let inventory = load(&Sources::at(&path, sets))?;
+    let host = inventory.select(&["vm1".to_owned()], None)?.remove(0);
+    Ok(Kinds::builtin().vars(&inventory, &host)?.0)
+}
+
+pub(super) fn vars_with(sets: &[&str]) -> Vars {
+    try_vars_with(sets).unwrap()
+}
+
+/// Changes a site of a host.
+fn site(vars: &mut Vars, name: &str, change: impl FnOnce(&mut Site)) {
+    let mut sites = vars.get::<Sites>().clone();
+    change(sites.0.get_mut(name).unwrap());
+    vars.set(sites);
+}
+
+/// The variables of a host, with a change to what was read.
 pub(super) fn vars(change: impl FnOnce(&mut Vars)) -> Vars {
-    let mut vars = serde_yaml::from_str(DEFAULTS).unwrap();
+    let mut vars = vars_with(&[]);
     change(&mut vars);
     vars
 }
@@ -62,7 +76,8 @@ fn view<'a>(vars: &'a Vars, facts: &'a Facts, fleet: &'a Fleet) -> HostView<'a> 
 fn made_in(vars: &Vars, facts: &Facts, folder: &Path) -> Result<Stack> {
     let api = Blob { key: "0123456789abcdef".to_owned(), size: 1 };
     let binary = Path::new("/usr/local/lib/hwctl/hwctl");
-    let context = Context { address: "37.9.53.237", folder, binary, api: &api };
+    let context =
+        Context { address: "37.9.53.237", folder, binary, api: &api, passwords: &Scope::All };
     let templates = load_templates(&folder.join("templates"))?;
     Kinds::builtin().stack(&view(vars, facts, &Fleet::default()), context, &templates)
 }
@@ -180,8 +195,7 @@ fn inputs_come_before_what_is_started_with_them() {
 
 #[test]
 fn a_port_for_one_network_is_in_the_guard_of_its_family() {
-    let with_allow =
-        |allow: &str| vars(|vars| vars.firewall.allow = serde_yaml::from_str(allow).unwrap());
+    let with_allow = |allow: &str| vars_with(&[&format!("firewall.allow={allow}")]);
     let allow = "[{ port: 80/tcp }, { port: 8080/tcp, from: 10.1.0.0/16 }, { port: 53/udp, from: '2001:db8::7' }]";
     let made = made(&with_allow(allow), &debian_13()).unwrap();
     let rule = |from: &str, port: &str| format!("-A DOCKER-USER{from} -p {port} -j RETURN\n");
@@ -199,7 +213,7 @@ fn a_port_for_one_network_is_in_the_guard_of_its_family() {
 #[test]
 fn ssh_is_open_from_where_the_inventory_says_if_that_lets_the_session_in() {
     let firewall = |allow: &str, client: &str| {
-        let vars = vars(|vars| vars.firewall.allow = serde_yaml::from_str(allow).unwrap());
+        let vars = vars_with(&[&format!("firewall.allow={allow}")]);
         let facts = Facts { ssh_client: Some(client.parse().unwrap()), ..debian_13() };
         let made = made(&vars, &facts)?;
         let firewall = made.resources.iter().find_map(|declared| match &declared.resource {
@@ -270,9 +284,7 @@ fn a_source_folder_is_uploaded() {
     fs::create_dir_all(folder.path().join("pages/img/deep")).unwrap();
     fs::write(folder.path().join("pages/index.html"), "{{ not a template }}").unwrap();
     fs::write(folder.path().join("pages/img/deep/a b.png"), [0xff, 0xd8]).unwrap();
-    let vars = vars(|vars| {
-        vars.sites.get_mut("site1").unwrap().source = Some("pages".into());
-    });
+    let vars = vars_with(&["sites.site1.source=pages"]);
     let made = made_in(&vars, &debian_13(), folder.path()).unwrap();
     assert_eq!(text(&made, "/var/www/site1/index.html"), "{{ not a template }}");
     assert_eq!(made.uploads.len(), 1);
@@ -286,10 +298,12 @@ fn a_source_folder_is_uploaded() {
 #[test]
 fn a_site_of_the_operators_own_is_served() {
     let vars = vars(|vars| {
-        let mut site = vars.sites["site1"].clone();
+        let mut sites = vars.get::<Sites>().clone();
+        let mut site = sites.0["site1"].clone();
         site.path = "/my docs;}/a".to_owned();
         site.root = "/srv/my \"docs\"".into();
-        vars.sites.insert("docs".to_owned(), site);
+        sites.0.insert("docs".to_owned(), site);
+        vars.set(sites);
     });
     let made = made(&vars, &debian_13()).unwrap();
     let site = text(&made, "/etc/nginx/sites-available/homework");
@@ -301,44 +315,46 @@ fn a_site_of_the_operators_own_is_served() {
 #[test]
 fn hostile_vars_are_refused() {
     type Hostile = fn(&mut Vars);
-    let cases: [(Hostile, &str); 14] = [
-        (|v| v.server_names = vec!["a; return 200".into()], "server_names"),
-        (|v| v.server_names = vec!["a\nb".into()], "server_names"),
-        (|v| v.sites.get_mut("site1").unwrap().path = "/a\n}".into(), "served under"),
-        (|v| v.sites.get_mut("site1").unwrap().path = "/a/../b".into(), "served under"),
-        (|v| v.sites.get_mut("site1").unwrap().path = "/a$host".into(), "'$'"),
-        (|v| v.sites.get_mut("site1").unwrap().path = "/flask/x".into(), "an application's"),
+    let cases: [(Hostile, &str); 9] = [
+        (|v| v.set(ServerNames(vec!["a; return 200".into()])), "server_names"),
+        (|v| v.set(ServerNames(vec!["a\nb".into()])), "server_names"),
+        (|v| site(v, "site1", |site| site.path = "/a\n}".into()), "served under"),
+        (|v| site(v, "site1", |site| site.path = "/a/../b".into()), "served under"),
+        (|v| site(v, "site1", |site| site.path = "/a$host".into()), "'$'"),
+        (|v| site(v, "site1", |site| site.path = "/flask/x".into()), "an application's"),
         (
-            |v| v.sites.get_mut("site1").unwrap().path = "/close".into(),
+            |v| site(v, "site1", |site| site.path = "/close".into()),
             "two routes have the path `/close`",
         ),
-        (|v| v.sites.get_mut("site1").unwrap().root = "/var/a\n".into(), "'\\n'"),
-        (|v| v.sites.get_mut("site1").unwrap().root = "/etc".into(), "its pages in"),
-        (|v| v.sites.get_mut("site1").unwrap().root = "/var/www/main".into(), "made twice"),
-        (|v| v.app_dir = "/home/a\nExecStart=/bin/sh".into(), "'\\n'"),
+        (|v| site(v, "site1", |site| site.root = "/var/www/main".into()), "made twice"),
         (
             |v| {
-                let site = v.sites["site2"].clone();
-                v.sites.insert("../x".into(), site);
+                let mut sites = v.get::<Sites>().clone();
+                sites.0.insert("../x".into(), sites.0["site2"].clone());
+                v.set(sites);
             },
             "cannot have that name",
-        ),
-        (
-            |v| {
-                let users = &mut v.sites.get_mut("site2").unwrap().users;
-                users.insert("a:b\nc".into(), crate::resource::Secret::new("x"));
-            },
-            "cannot be a user",
-        ),
-        (
-            |v| {
-                v.api.users.insert("a' b".into(), crate::resource::Secret::new("x"));
-            },
-            "cannot be a user",
         ),
     ];
     for (change, expected) in cases {
         let message = message(made(&vars(change), &debian_13()));
+        assert!(message.contains(expected), "{expected:?} is not in {message:?}");
+    }
+}
+
+#[test]
+fn an_inventory_cannot_bring_what_would_need_quoting() {
+    for (set, expected) in [
+        ("sites.site1.root=\"/var/a\\n\"", "`sites.site1.root` takes an absolute path"),
+        ("sites.site1.root=/etc", "`sites.site1.root` cannot be `/etc`"),
+        ("app_dir=\"/home/a\\nExecStart=/bin/sh\"", "`app_dir` takes an absolute path"),
+        ("app_dir=/home/a:b", "`app_dir` takes an absolute path"),
+        ("sites.site2.users={ \"a:b\\nc\": x }", "a name that no user can have"),
+        ("api.users={ \"a' b\": x }", "a name that no user can have"),
+        ("sites.site2.users_file=../nginx.conf", "takes a file name that begins with `.htpasswd`"),
+        ("sites.site2.users_file=.htpasswd/../x", "takes a file name that begins with `.htpasswd`"),
+    ] {
+        let message = try_vars_with(&[set]).unwrap_err().what;
         assert!(message.contains(expected), "{expected:?} is not in {message:?}");
     }
 }

@@ -32,12 +32,20 @@ impl Target {
     }
 }
 
+/// The option that names a private key, with `~user` and tokens in it for ssh to replace.
+pub fn identity_option(path: &Path) -> Result<String, Failure> {
+    Ok(format!("IdentityFile=\"{}\"", quoted(usable(path)?)))
+}
+
 /// An option whose value is a path, as `ssh -o` takes it.
 ///
 /// ssh splits the value at spaces unless it is quoted, and replaces `%` tokens in it.
 fn path_option(keyword: &str, path: &Path) -> Result<String, Failure> {
-    let text = usable(path)?.replace('\\', r"\\").replace('"', "\\\"");
-    Ok(format!("{keyword}=\"{}\"", without_tokens(&text)))
+    Ok(format!("{keyword}=\"{}\"", without_tokens(&quoted(usable(path)?))))
+}
+
+fn quoted(text: &str) -> String {
+    text.replace('\\', r"\\").replace('"', "\\\"")
 }
 
 /// A path as `ssh -S` takes it: with tokens, and without quotes.

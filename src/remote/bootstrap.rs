@@ -223,7 +223,7 @@ async fn try_start(
     drop(child.stdin().take());
     printed.push_str(&line);
     let told = gate.rest(stderr).await;
-    Err(sudo::refused(target, &told, &printed))
+    Err(gate.refusal(&told, &printed))
 }
 
 async fn spawn(session: &Arc<Session>, target: &Target, script: &str) -> Result<Child, Failure> {
@@ -299,7 +299,7 @@ async fn upload(
     if told.contains("gzip: stdin") || told.contains("sha256sum") {
         packed::forget(&binary.key);
     }
-    let failure = sudo::refused(target, &told, &done);
+    let failure = gate.refusal(&told, &done);
     if failure.why.iter().any(|why| why.contains(NO_EXEC)) {
         let what = format!("no program may run from `{BINARY_FOLDER}` on `{}`", target.name);
         return Err(Failure::new(Exit::Failed, what)

@@ -123,7 +123,8 @@ async fn pass_sudo(
         };
         if is_refused {
             drop(stdin.take());
-            return Err(sudo::refused(target, &gate.rest(stderr).await, ""));
+            let told = gate.rest(stderr).await;
+            return Err(gate.refusal(&told, ""));
         }
     }
 }

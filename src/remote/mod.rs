@@ -18,12 +18,15 @@ mod route;
 mod sending;
 mod ssh;
 mod sudo;
+mod sudo_password;
 mod transport;
 mod upload;
 
+pub use arguments::identity_option;
 pub use engine::{Emit, Engine};
 pub use exec::exec;
 pub use kept::state_folder;
 pub use proposal::ProposedPlan;
 pub use route::{Route, WebPorts};
 pub use ssh::Target;
+pub use sudo_password::SudoPassword;

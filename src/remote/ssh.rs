@@ -13,9 +13,9 @@ use tokio::sync::Mutex;
 use super::engine::Emit;
 use super::kept;
 use super::login::{self, Refusal};
+use super::sudo_password::SudoPassword;
 use crate::event::EventKind;
 use crate::failure::Failure;
-use crate::resource::Secret;
 
 /// How a host is reached.
 #[derive(Clone, Debug)]
@@ -36,8 +36,10 @@ pub struct Target {
     pub ssh_arguments: Vec<String>,
     /// Whether the key of a host that was never seen is taken without asking.
     pub accept_new_host_key: bool,
-    /// The password of sudo, where it wants one.
-    pub become_password: Option<Secret>,
+    /// sudo on the host, and flags for it. Words that are plain to every shell.
+    pub sudo: Vec<String>,
+    /// The password of sudo, where it may want one.
+    pub become_password: Option<SudoPassword>,
     /// The Linux build of hwctl to put on the host; this program itself when absent.
     pub host_binary: Option<PathBuf>,
     /// How long a connection may take.
@@ -178,6 +180,7 @@ impl Target {
             known_hosts: None,
             ssh_arguments: Vec::new(),
             accept_new_host_key: false,
+            sudo: vec!["sudo".to_owned()],
             become_password: None,
             host_binary: None,
             connect_timeout: Duration::from_secs(10),

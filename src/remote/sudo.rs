@@ -17,11 +17,12 @@ pub(super) const READY: &str = "hwctl ready";
 
 /// How a command becomes root, as words before its own.
 pub(super) fn words(target: &Target) -> Vec<String> {
-    let words: &[&str] = match target.become_password {
-        Some(_) => &["sudo", "-S", "-p", PROMPT, "--"],
-        None => &["sudo", "-n", "--"],
+    let flags: &[&str] = match target.become_password {
+        Some(_) => &["-S", "-p", PROMPT, "--"],
+        None => &["-n", "--"],
     };
-    words.iter().map(|word| (*word).to_owned()).collect()
+    let flags = flags.iter().map(|word| (*word).to_owned());
+    target.sudo.iter().cloned().chain(flags).collect()
 }
 
 /// What the host says on standard error while sudo decides, and what sudo gets.
@@ -32,19 +33,21 @@ pub(super) struct Gate<'a> {
     seen: usize,
     is_given: bool,
     is_over: bool,
+    /// Why there is no password to answer with.
+    lookup: Option<Failure>,
 }
 
 /// What became of sudo.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Progress {
     Waiting,
-    /// The password was wrong: sudo asks again.
+    /// The password was wrong, so that sudo asks again, or it is not found.
     Wrong,
 }
 
 impl<'a> Gate<'a> {
     pub(super) fn new(target: &'a Target) -> Self {
-        Self { target, told: Vec::new(), seen: 0, is_given: false, is_over: false }
+        Self { target, told: Vec::new(), seen: 0, is_given: false, is_over: false, lookup: None }
     }
 
     /// Whether there is more to read.
@@ -71,6 +74,13 @@ impl<'a> Gate<'a> {
         else {
             return Progress::Wrong;
         };
+        let password = match password.get().await {
+            Ok(password) => password,
+            Err(failure) => {
+                self.lookup = Some(failure);
+                return Progress::Wrong;
+            }
+        };
         self.is_given = true;
         // A sudo that is gone says why on its standard error.
         let _ = stdin.write_all(format!("{}\n", password.expose()).as_bytes()).await;
@@ -78,9 +88,21 @@ impl<'a> Gate<'a> {
     }
 
     /// All that was said, without prompts, with what is still to come.
-    pub(super) async fn rest(mut self, stderr: impl AsyncRead + Unpin) -> String {
-        let _ = stderr.take(MAX_TOLD as u64).read_to_end(&mut self.told).await;
+    pub(super) async fn rest(&mut self, stderr: impl AsyncRead + Unpin) -> String {
+        // A sudo that waits for its password says no more.
+        if self.lookup.is_none() {
+            let _ = stderr.take(MAX_TOLD as u64).read_to_end(&mut self.told).await;
+        }
         String::from_utf8_lossy(&self.told).replace(PROMPT, "\n")
+    }
+
+    /// What it means that the host starts no program as root. `printed` is what came on standard
+    /// output, for example from a command that the host forces on this login.
+    pub(super) fn refusal(self, told: &str, printed: &str) -> Failure {
+        match self.lookup {
+            Some(failure) => failure.not_done("nothing was changed on the host"),
+            None => refused(self.target, told, printed),
+        }
     }
 }
 
@@ -123,9 +145,8 @@ fn says_wrong(text: &str) -> bool {
     text.contains("try again")
 }
 
-/// What the host's refusal to start a program as root means. `printed` is what came on standard
-/// output, for example from a command that the host forces on this login.
-pub(super) fn refused(target: &Target, told: &str, printed: &str) -> Failure {
+/// What the host's refusal to start a program as root means.
+fn refused(target: &Target, told: &str, printed: &str) -> Failure {
     let says = |texts: &[&str]| texts.iter().any(|text| told.contains(text));
     let failure = |why: &str| {
         let what = format!("cannot become root on `{}`: {why}", target.name);

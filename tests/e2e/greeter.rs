@@ -57,6 +57,19 @@ fn it_is_provisioned_with_the_rest(host: &Provisioned) {
     assert!(Provisioned::curl(&[&host.url("/open/")]).contains("<html"));
     let (code, events) = greeter(host, "provision", &[]);
     assert_eq!((code, outcome(&events).as_str()), (0, "unchanged"), "{events:#?}");
+    its_variable_is_one_of_the_inventory(host);
+}
+
+fn its_variable_is_one_of_the_inventory(host: &Provisioned) {
+    let (code, events) = greeter(host, "provision", &["--set", "greeter.greeting=Good morning,"]);
+
+    assert_eq!(code, 0, "{events:#?}");
+    assert_eq!(greeting(host), format!("Good morning, {}\n", host.sh("hostname")));
+    let (code, events) = greeter(host, "plan", &["--set", "greeter.greting=x"]);
+    assert_eq!(code, 2, "{events:#?}");
+    assert!(failure(&events).contains("unknown key `greting` in `greeter`"), "{events:#?}");
+    let (code, events) = greeter(host, "provision", &[]);
+    assert_eq!(code, 0, "{events:#?}");
 }
 
 fn the_verbs_know_it_by_its_name(host: &Provisioned) {

@@ -19,6 +19,7 @@ fn a_part_is_changed_and_the_others_stay() {
     a_service_is_judged_by_what_it_was_started_with(&host);
     what_was_wrong_before_does_not_undo_the_run(&host);
     what_the_part_breaks_does(&host);
+    a_part_asks_for_its_own_passwords_alone(&host);
     wrong_tags_are_refused(&host);
     a_summary_is_short(&host);
 }
@@ -131,6 +132,42 @@ fn what_is_passed_over_stays_and_is_not_removed(host: &Provisioned) {
     let (code, events) = host.hwctl("plan", &[]);
     assert_eq!((code, changes(&events)), (3, vec!["file /var/www/site1/index.html"]));
     assert_eq!(host.hwctl("provision", &[]).0, 0);
+}
+
+/// A command may have a person type something, so it runs only for a part that needs its password.
+fn a_part_asks_for_its_own_passwords_alone(host: &Provisioned) {
+    let asks = |name: &str| {
+        let command = format!("echo {name} >> asked; printf %s-password {name}");
+        let path = format!("{name}.users");
+        let users = format!("{path}={{ admin: {{ command: [sh, -c, '{command}'] }} }}");
+        ["--set".to_owned(), users]
+    };
+    let sets = [asks("api"), asks("sites.site2")].concat();
+    let asked = |verb: &str, args: &[&str]| {
+        let sets = sets.iter().map(String::as_str);
+        let args: Vec<_> = sets.chain(args.iter().copied()).collect();
+        let (code, events) = host.hwctl(verb, &args);
+        let path = host.folder().join("asked");
+        let words = fs::read_to_string(&path).unwrap_or_default();
+        let _ = fs::remove_file(path);
+        let mut words: Vec<_> = words.lines().map(str::to_owned).collect();
+        words.sort();
+        (code, words, events)
+    };
+
+    for part in ["nginx", "redis", "tls", "firewall", "host"] {
+        let (code, words, events) = asked("plan", &["--only", part]);
+        assert_eq!((code, words.len(), changes(&events).len()), (0, 0, 0), "{part}: {words:?}");
+    }
+    let (code, words, events) = asked("plan", &["--only", "api"]);
+    assert_eq!((code, words), (3, vec!["api".to_owned()]), "{events:#?}");
+    assert_eq!(causes(&events), ["file /etc/hwctl/api/env"]);
+    let (_, words, _) = asked("plan", &["--skip", "api"]);
+    assert_eq!(words, ["sites.site2"]);
+    let (_, words, _) = asked("plan", &[]);
+    assert_eq!(words, ["api", "sites.site2"]);
+    let (code, words, events) = asked("cert renew", &["--check"]);
+    assert_eq!((code, words.len()), (3, 0), "{events:#?}");
 }
 
 /// nginx reads the certificate, which is of another part.

@@ -3,6 +3,9 @@
 use std::process::{Command, Output};
 
 use crate::host::{Provisioned, failure};
+use crate::inventory::vars_of;
+use hwctl::inventory::schema::Users;
+use hwctl::part::{Api, Sites};
 use serde_json::Value;
 
 crate::tests! {
@@ -20,7 +23,7 @@ fn init_writes_an_inventory_that_loads_and_overwrites_nothing() {
     assert!(output.status.success(), "{output:?}");
     let inventory = folder.path().join("site/inventory.yaml");
     assert!(folder.path().join("site/templates/nginx/homework").is_file());
-    let sources = hwctl::inventory::Sources { path: Some(inventory.clone()), sets: vec![] };
+    let sources = hwctl::inventory::Sources::at(&inventory, vec![]);
     assert!(!hwctl::inventory::load(&sources).unwrap().hosts().unwrap().is_empty());
     hwctl::part::load_templates(&folder.path().join("site/templates")).unwrap();
 
@@ -41,16 +44,18 @@ fn init_makes_passwords_of_its_own() {
     assert!(output.status.success(), "{output:?}");
 
     let path = folder.path().join("inventory.yaml");
-    let sources = hwctl::inventory::Sources { path: Some(path), sets: vec![] };
+    let sources = hwctl::inventory::Sources::at(&path, vec![]);
     let inventory = hwctl::inventory::load(&sources).unwrap();
     let hosts = inventory.select(&[], None).unwrap();
-    let (vars, warnings) = inventory.vars(&hosts[0]).unwrap();
+    let (vars, warnings) = vars_of(&inventory, &hosts[0]).unwrap();
     assert_eq!(warnings, []);
     assert_eq!(
         (hosts[0].address.as_str(), hosts[0].user.as_deref()),
         ("web.example.com", Some("root"))
     );
-    let (site, api) = (&vars.sites["site2"].users["admin"], &vars.api.users["admin"]);
+    let password = |users: &Users| users.reveal().unwrap()["admin"].clone();
+    let site = password(&vars.get::<Sites>().0["site2"].users);
+    let api = password(&vars.get::<Api>().users);
     assert!(site.expose().len() >= 20 && site.expose() != api.expose());
     for file in ["secrets/site2", "secrets/api"] {
         let mode = std::fs::metadata(folder.path().join(file)).unwrap().permissions().mode();

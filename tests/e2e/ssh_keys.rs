@@ -46,6 +46,7 @@ fn provision(host: &Provisioned, keys: &[SshKey], is_kept: bool) -> usize {
         known_hosts: Some(host.host.known_hosts().to_owned()),
         ssh_arguments: Vec::new(),
         accept_new_host_key: false,
+        sudo: vec!["sudo".to_owned()],
         become_password: None,
         host_binary: Some(env!("CARGO_BIN_EXE_hwctl").into()),
         connect_timeout: Duration::from_secs(10),

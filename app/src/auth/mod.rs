@@ -24,7 +24,7 @@ use token::Tokens;
 use verified::Verified;
 
 /// The longest name of a user, in characters.
-pub const MAX_NAME: usize = 64;
+pub const MAX_NAME: usize = hwctl_limits::MAX_USER_CHARS;
 /// The longest password, in characters.
 pub const MAX_PASSWORD: usize = 1024;
 

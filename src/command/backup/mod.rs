@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context as _, Result};
 
 use crate::cli::{BackupArgs, RestoreArgs};
-use crate::command::fleet::hosts::{Needs, Work};
+use crate::command::fleet::hosts::Work;
 use crate::command::fleet::{self, Ended, Job, Show};
 use crate::command::run::run_info;
 use crate::engine::protocol::Restore;
@@ -57,7 +57,6 @@ struct Backup {
 }
 
 impl Job for Backup {
-    const NEEDS: Needs = Needs::NoLookup;
     const CHANGES: bool = false;
 
     fn begins(&self, works: &[Work]) -> Result<(), Failure> {
@@ -107,8 +106,6 @@ impl RestoreJob {
 }
 
 impl Job for RestoreJob {
-    const NEEDS: Needs = Needs::NoLookup;
-
     /// A file that is missing or damaged is known before any host is contacted.
     fn begins(&self, works: &[Work]) -> Result<(), Failure> {
         self.several.store(works.len() > 1, Ordering::Relaxed);

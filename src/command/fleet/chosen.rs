@@ -71,7 +71,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("inventory.yaml");
         std::fs::write(&path, INVENTORY).unwrap();
-        let inventory = load(&Sources { path: Some(path), sets: Vec::new() }).unwrap();
+        let inventories = vec![path.to_string_lossy().into_owned()];
+        let inventory = load(&Sources { inventories, ..Sources::default() }).unwrap();
         let cli = Cli::parse_from([&["hwctl", "status"], words].concat());
         let Verb::Status(args) = cli.verb else { panic!("another verb") };
         let hosts = select(&inventory, &args.hosts.and(&args.named))?;

@@ -8,14 +8,14 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use super::chosen;
-use crate::cli::HostArgs;
+use crate::cli::{HostArgs, SourceArgs};
 use crate::failure::{Failure, Page};
-use crate::inventory::{self, Fleet, Inventory, Sources, Vars};
+use crate::inventory::{self, Inventory, InventoryHost, Sources, Vars};
 use crate::lab::{self, Lab, Lifetime, UpOptions};
-use crate::part::{Context, HostView, Kinds, Stack, Templates};
-use crate::remote::Target;
+use crate::part::{Context, Fleet, HostView, Kinds, Stack, Templates};
+use crate::remote::{SudoPassword, Target, identity_option};
 use crate::resource::{Facts, Secret};
-use crate::spec::PartSpec;
+use crate::spec::{PartSpec, Scope};
 
 /// The name of the lab host of `--lab`.
 const LAB_HOST: &str = "lab1";
@@ -30,21 +30,20 @@ pub(in crate::command) struct Work {
     pub(in crate::command) target: Target,
     pub(in crate::command) vars: Vars,
     pub(in crate::command) warnings: Vec<String>,
+    /// What was read for the hosts of the verb, and from where.
+    pub(in crate::command) origins: Arc<[String]>,
     /// What relative paths in the vars are relative to.
     pub(in crate::command) folder: PathBuf,
     /// All hosts of the inventory.
     fleet: Arc<Fleet>,
-    inventory: Arc<Inventory>,
-    host: inventory::InventoryHost,
+    host: InventoryHost,
+    /// The parts whose passwords and local files were found.
+    found: Scope,
 }
 
-/// Whether a verb needs the passwords and the local files that the vars refer to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::command) enum Needs {
-    /// They are looked up before any host is contacted.
-    Everything,
-    /// They are not looked up. The verb may ask for [`Work::complete`] when it needs them after all.
-    NoLookup,
+/// The scope of a verb that needs no passwords and no local files.
+pub(in crate::command) fn nothing() -> Scope {
+    Scope::Only(Vec::new())
 }
 
 impl Work {
@@ -74,6 +73,11 @@ impl Work {
         self.kinds.stack(&self.view(vars, facts), context, templates)
     }
 
+    /// The parts whose passwords and local files were found.
+    pub(in crate::command) fn found(&self) -> &Scope {
+        &self.found
+    }
+
     /// Where the variable at a path of keys is written. None where only the defaults have it.
     pub(in crate::command) fn place(&self, path: &[&str]) -> Option<String> {
         self.host.place(path)
@@ -99,10 +103,15 @@ impl Work {
         self.kinds.names().any(|kind| kind == name)
     }
 
-    /// The same work with everything looked up that its vars refer to.
-    pub(in crate::command) fn complete(&self) -> Result<Self, Failure> {
-        let (vars, _) = self.inventory.vars(&self.host)?;
-        Ok(Self { vars, ..self.clone() })
+    /// The same work once the passwords and local files are found that the parts of `scope` need.
+    pub(in crate::command) fn look_up(mut self, scope: &Scope) -> Result<Self, Failure> {
+        let facts = Facts::unknown();
+        let found = self.kinds.look_up(&self.view(&self.vars, &facts), scope, &self.folder);
+        let not_done = || format!("`{}` is not contacted", self.target.name);
+        let warnings = found.map_err(|failure| failure.not_done(not_done()))?;
+        self.warnings.extend(warnings.iter().map(ToString::to_string));
+        self.found = scope.clone();
+        Ok(self)
     }
 }
 
@@ -116,33 +125,32 @@ pub(in crate::command) fn require_part(works: &[Work], name: &str) -> Result<(),
     }
 }
 
-/// What was read for these hosts, and from where.
-pub(in crate::command) fn sources(works: &[Work]) -> Vec<String> {
-    let Some(work) = works.first() else { return Vec::new() };
-    let inventory = match work.inventory.path() {
+/// What was read for the hosts of a verb, and from where.
+fn origins(inventory: &Inventory) -> Vec<String> {
+    let read = match inventory.path() {
         Some(path) => format!("the inventory is `{}`", path.display()),
         None => "there is no inventory: hwctl's defaults hold".to_owned(),
     };
-    let own = Some(template_folder(&work.folder)).filter(|folder| folder.is_dir());
+    let own = Some(template_folder(inventory.folder())).filter(|folder| folder.is_dir());
     let templates = own.map(|folder| format!("templates are also in `{}`", folder.display()));
-    std::iter::once(inventory).chain(templates).collect()
+    std::iter::once(read).chain(inventory.notes().iter().cloned()).chain(templates).collect()
 }
 
 /// The hosts that the command line means; `tell` hears what the lab does.
 pub(in crate::command) fn find(
     kinds: Kinds,
     args: &HostArgs,
-    needs: Needs,
+    needs: &Scope,
     emit: impl Fn(&str) + Send + Sync + 'static,
 ) -> Result<Vec<Work>> {
     let password = match args.ask_become_pass {
-        true => Some(ask_password()?),
+        true => Some(SudoPassword::from(ask_password()?)),
         false => None,
     };
     if args.lab {
-        return Ok(vec![lab_host(kinds, args, emit)?]);
+        return Ok(vec![lab_host(kinds, args, emit)?.look_up(needs)?]);
     }
-    let inventory = Arc::new(load(args.inventory.clone(), args.set.clone())?);
+    let inventory = Arc::new(load(args, args.sources.set.clone())?);
     let hosts = chosen::select(&inventory, args)?;
     if hosts.is_empty() {
         return Err(Failure::usage("there is no host to work on")
@@ -150,45 +158,89 @@ pub(in crate::command) fn find(
             .page(Page::Inventory)
             .into());
     }
-    let fleet = inventory.fleet().map(Arc::new);
+    let fleet = kinds.fleet(&inventory).map(Arc::new);
+    let origins: Arc<[String]> = origins(&inventory).into();
     let mut works = Vec::new();
     for host in hosts {
         host.require_reachable()?;
-        let (vars, warnings) = match needs {
-            Needs::Everything => inventory.vars(&host)?,
-            Needs::NoLookup => (inventory.vars_without_lookup(&host)?, Vec::new()),
-        };
+        if *needs != nothing() {
+            host.require_open_vaults()?;
+        }
+        let (vars, warnings) = kinds.vars(&inventory, &host)?;
         let target = Target {
             name: host.name.clone(),
             address: host.address.clone(),
             user: args.user.clone().or_else(|| host.user.clone()),
             port: args.port.or(host.port),
-            identity: args.identity.clone().or_else(|| host.identity.clone()),
+            identity: args.identity.clone(),
             known_hosts: args.known_hosts.clone(),
-            ssh_arguments: host.ssh_arguments.clone(),
+            ssh_arguments: ssh_arguments(args, &host)?,
             accept_new_host_key: args.accept_new_host_key,
-            become_password: password.clone(),
+            sudo: host.sudo(),
+            become_password: password.clone().or_else(|| sudo_password(&inventory, &host)),
             host_binary: args.host_binary.clone(),
             connect_timeout: Duration::from_secs(args.connect_timeout.into()),
             persist: persist(args),
         };
         let warnings = inventory.warnings().iter().chain(&warnings);
-        let warnings = warnings.map(ToString::to_string).collect();
+        let warnings = warnings.map(ToString::to_string).chain(closed_vaults(&host)).collect();
         let folder = inventory.folder().to_owned();
         // What is wrong with a host that is worked on is reported first, all of it. A verb that makes nothing of
         // the peers goes on without them.
-        let fleet = match needs {
-            Needs::Everything => fleet.clone()?,
-            Needs::NoLookup => fleet.clone().unwrap_or_default(),
+        let fleet = match *needs == nothing() {
+            true => fleet.clone().unwrap_or_default(),
+            false => fleet.clone()?,
         };
-        let inventory = Arc::clone(&inventory);
-        works.push(Work { kinds, target, vars, warnings, folder, fleet, inventory, host });
+        let found = nothing();
+        let origins = Arc::clone(&origins);
+        let work = Work { kinds, target, vars, warnings, origins, folder, fleet, host, found };
+        works.push(work.look_up(needs)?);
     }
     Ok(works)
 }
 
-fn load(path: Option<PathBuf>, sets: Vec<String>) -> Result<Inventory, Failure> {
-    inventory::load(&Sources { path, sets })
+/// The arguments of ssh that the inventory asks for.
+fn ssh_arguments(args: &HostArgs, host: &InventoryHost) -> Result<Vec<String>, Failure> {
+    let mut arguments = host.ssh_arguments.clone();
+    if let (None, Some(key)) = (&args.identity, &host.identity) {
+        let key = identity_option(key)?;
+        arguments.splice(0..0, ["-oIdentitiesOnly=yes".to_owned(), "-o".to_owned(), key]);
+    }
+    Ok(arguments)
+}
+
+/// The password of sudo that the inventory names, where it does.
+fn sudo_password(inventory: &Arc<Inventory>, host: &InventoryHost) -> Option<SudoPassword> {
+    let (inventory, host) = (Arc::clone(inventory), host.clone());
+    host.has_become_password().then(|| {
+        SudoPassword::found_by(move || {
+            let found = inventory.become_password(&host)?;
+            found.ok_or_else(|| Failure::usage("the inventory names no password of sudo"))
+        })
+    })
+}
+
+/// A warning for each encrypted file that counts for a host and was not opened.
+fn closed_vaults(host: &InventoryHost) -> impl Iterator<Item = String> {
+    host.closed_vaults().iter().map(|file| {
+        format!(
+            "{file}: this file is encrypted and was not opened: no password of a vault is given"
+        )
+    })
+}
+
+fn load(args: &HostArgs, sets: Vec<String>) -> Result<Inventory, Failure> {
+    inventory::load(&Sources { sets, ..sources(&args.sources) })
+}
+
+/// What the command line says of the inventory.
+pub(in crate::command) fn sources(args: &SourceArgs) -> Sources {
+    let vault_passwords = args.vault_id.iter().chain(&args.vault_password_file).cloned();
+    Sources {
+        inventories: args.inventory.clone(),
+        sets: args.set.clone(),
+        vault_passwords: vault_passwords.collect(),
+    }
 }
 
 /// Boots the lab host. Its image of Redis is a stand-in: lab hosts reach no registry.
@@ -206,16 +258,16 @@ fn lab_host(
     };
     let archive = lab.redis_archive()?;
     let mut sets = vec![format!("redis.image_archive={}", archive.display())];
-    sets.extend(args.set.iter().cloned());
-    let mut inventory = load(args.inventory.clone(), sets.clone())?;
+    sets.extend(args.sources.set.iter().cloned());
+    let mut inventory = load(args, sets.clone())?;
     if inventory.path().is_none() {
         let sets = LAB_SETS.map(str::to_owned).into_iter().chain(sets);
-        inventory = load(None, sets.collect())?;
+        inventory = load(args, sets.collect())?;
     }
     let address = host.address.to_string();
     let selected = inventory.select(std::slice::from_ref(&address), None)?;
     let known = selected.into_iter().next().context("the lab host is selected")?;
-    let (vars, _) = inventory.vars(&known)?;
+    let (vars, _) = kinds.vars(&inventory, &known)?;
     let target = Target {
         name: host.name.clone(),
         address,
@@ -225,15 +277,17 @@ fn lab_host(
         known_hosts: Some(host.known_hosts().to_owned()),
         ssh_arguments: Vec::new(),
         accept_new_host_key: false,
+        sudo: vec!["sudo".to_owned()],
         become_password: None,
         host_binary: args.host_binary.clone(),
         connect_timeout: Duration::from_secs(args.connect_timeout.into()),
         persist: persist(args),
     };
     let folder = inventory.folder().to_owned();
-    let fleet = Arc::new(inventory.fleet()?);
-    let inventory = Arc::new(inventory);
-    Ok(Work { kinds, target, vars, warnings: Vec::new(), folder, fleet, inventory, host: known })
+    let fleet = Arc::new(kinds.fleet(&inventory)?);
+    let (warnings, found) = (Vec::new(), nothing());
+    let origins = origins(&inventory).into();
+    Ok(Work { kinds, target, vars, warnings, origins, folder, fleet, host: known, found })
 }
 
 /// For how many seconds connections are kept.

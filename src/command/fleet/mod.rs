@@ -19,7 +19,8 @@ use crate::event::{Event, EventKind, HostSummary, Outcome, Sink};
 use crate::failure::{Exit, Failure};
 use crate::part::Kinds;
 use crate::remote::{Emit, interrupt};
-use hosts::{Needs, Work};
+use crate::spec::Scope;
+use hosts::Work;
 pub(super) use show::{Show, health_report, sink, style};
 
 /// How a verb ended well on one host.
@@ -41,11 +42,13 @@ pub(super) trait Job: Send + Sync + 'static {
     /// Whether it changes hosts, so that a stop waits for the change in hand.
     const CHANGES: bool = true;
 
-    /// Whether it needs the passwords and the local files of the inventory.
-    const NEEDS: Needs = Needs::Everything;
-
     /// Whether the operator hears what in the inventory should not stay as it is.
     const WARNS: bool = false;
+
+    /// The parts whose passwords and local files it needs. They are looked up before any host is contacted.
+    fn needs(&self) -> Scope {
+        hosts::nothing()
+    }
 
     /// Hears which hosts there are, before the work begins.
     fn begins(&self, _works: &[Work]) -> Result<(), Failure> {
@@ -77,7 +80,7 @@ pub(super) trait Job: Send + Sync + 'static {
 trait AnyJob: Send + Sync {
     fn changes_hosts(&self) -> bool;
     fn warns(&self) -> bool;
-    fn needs(&self) -> Needs;
+    fn needs_of(&self) -> Scope;
     fn begins_on(&self, works: &[Work]) -> Result<(), Failure>;
     fn is_joint_work(&self) -> bool;
     fn pass_over(&self);
@@ -95,8 +98,8 @@ impl<J: Job> AnyJob for J {
         J::WARNS
     }
 
-    fn needs(&self) -> Needs {
-        J::NEEDS
+    fn needs_of(&self) -> Scope {
+        self.needs()
     }
 
     fn begins_on(&self, works: &[Work]) -> Result<(), Failure> {
@@ -159,7 +162,7 @@ async fn on_all(
     let step = move |line: &str| {
         lab_sink.event(Event::of_run(EventKind::Step { message: line.to_owned(), fraction: None }));
     };
-    let found = hosts::find(kinds, args, job.needs(), step).and_then(|works| {
+    let found = hosts::find(kinds, args, &job.needs_of(), step).and_then(|works| {
         job.begins_on(&works)?;
         Ok(works)
     });
@@ -173,7 +176,7 @@ async fn on_all(
             return Ok(exit);
         }
     };
-    for message in hosts::sources(&found) {
+    for message in found.first().iter().flat_map(|work| work.origins.iter().cloned()) {
         sink.event(Event::of_run(EventKind::Trace { message }));
     }
     if job.warns() {

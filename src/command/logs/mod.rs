@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::cli::LogsArgs;
-use crate::command::fleet::hosts::{Needs, Work};
+use crate::command::fleet::hosts::Work;
 use crate::command::fleet::names;
 use crate::command::fleet::{self, Ended, Job, Show};
 use crate::engine::LogsRequest;
@@ -56,7 +56,6 @@ struct Logs {
 }
 
 impl Job for Logs {
-    const NEEDS: Needs = Needs::NoLookup;
     const CHANGES: bool = false;
 
     fn begins(&self, works: &[Work]) -> Result<(), Failure> {

@@ -2,7 +2,8 @@
 
 use crate::client::{Expected, Pins, url_host};
 use crate::command::fleet::hosts::Work;
-use crate::inventory::{Protocol, Site, Vars};
+use crate::inventory::Vars;
+use crate::part::{Protocol, Site, Sites, open_ports};
 use crate::resource::{Exposure, Facts};
 use crate::spec::{PartSpec, endpoints_of};
 
@@ -20,7 +21,7 @@ pub(in crate::command) fn urls(address: &str, work: &Work) -> Vec<String> {
 }
 
 fn urls_of(address: &str, vars: &Vars) -> Vec<String> {
-    let paths = vars.sites.values().map(Site::url_path);
+    let paths = vars.get::<Sites>().0.values().map(Site::url_path);
     let host = url_host(address);
     paths.chain(["/flask/swagger/".to_owned()]).map(|p| format!("https://{host}{p}")).collect()
 }
@@ -52,8 +53,9 @@ pub(in crate::command) fn asked(address: &str, parts: &[PartSpec]) -> Expected {
 /// The ports that must not answer: not those that the inventory or others open in ufw, and also those that
 /// containers publish past it.
 fn closed(parts: &[PartSpec], vars: &Vars, facts: &Facts, exposure: &Exposure) -> Vec<u16> {
+    let open = open_ports(vars);
     let is_declared = |port: &u16| {
-        let mut open = vars.firewall.allow.iter().map(|open| open.port);
+        let mut open = open.iter().map(|open| open.port);
         open.any(|open| open.protocol == Protocol::Tcp && open.number == *port)
             || facts.ssh_ports.contains(port)
     };
@@ -70,8 +72,8 @@ fn closed(parts: &[PartSpec], vars: &Vars, facts: &Facts, exposure: &Exposure) -
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory::{Fleet, Sources, load};
-    use crate::part::{HostView, Kinds};
+    use crate::inventory::{Sources, load};
+    use crate::part::{Fleet, HostView, Kinds};
     use crate::resource::Opening;
 
     fn vars(sets: &[&str]) -> Vars {
@@ -80,8 +82,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("inventory.yaml");
         std::fs::write(&path, "all: { hosts: { h: } }").unwrap();
-        let inventory = load(&Sources { path: Some(path), sets }).unwrap();
-        inventory.vars(&inventory.select(&[], None).unwrap()[0]).unwrap().0
+        let inventory = load(&Sources::at(&path, sets)).unwrap();
+        Kinds::builtin().vars(&inventory, &inventory.select(&[], None).unwrap()[0]).unwrap().0
     }
 
     #[test]

@@ -5,7 +5,7 @@ mod watch;
 use anyhow::Result;
 
 use crate::cli::StatusArgs;
-use crate::command::fleet::hosts::{Needs, Work};
+use crate::command::fleet::hosts::Work;
 use crate::command::fleet::{self, Ended, Job};
 use crate::command::provision::{load_templates, make_stack};
 use crate::command::run::hash_key;
@@ -27,7 +27,6 @@ pub fn run(kinds: Kinds, args: StatusArgs) -> Result<Exit> {
 }
 
 impl Job for StatusArgs {
-    const NEEDS: Needs = Needs::NoLookup;
     const CHANGES: bool = false;
 
     async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
@@ -59,7 +58,7 @@ pub(super) fn goal(work: &Work, engine: &Engine) -> (Option<Goal>, Option<Check>
 }
 
 fn declared(work: &Work, engine: &Engine) -> Result<Goal, Failure> {
-    let work = &work.complete()?;
+    let work = &work.clone().look_up(&Scope::All)?;
     let made = make_stack(work, engine, &*load_templates(work)?)?;
     Ok(Goal::Declared {
         resources: made.resources,

@@ -9,7 +9,7 @@ use tokio::time::sleep;
 
 use crate::cli::StatusArgs;
 use crate::command::fleet;
-use crate::command::fleet::hosts::{self, Needs, Work};
+use crate::command::fleet::hosts::{self, Work};
 use crate::command::status;
 use crate::event::Check;
 use crate::failure::{Exit, Failure};
@@ -28,7 +28,7 @@ const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 
 /// Looks until Ctrl-C; the exit code is that of the last look.
 pub(in crate::command) fn run(kinds: Kinds, args: &StatusArgs) -> Result<Exit> {
-    let works = hosts::find(kinds, &args.hosts.and(&args.named), Needs::NoLookup, |_| ())?;
+    let works = hosts::find(kinds, &args.hosts.and(&args.named), &hosts::nothing(), |_| ())?;
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(watch(works, args.json))
 }

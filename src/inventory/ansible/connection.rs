@@ -1,12 +1,15 @@
-//! How a host is reached: what hwctl uses of Ansible's `ansible_*` variables, and what it passes over.
+//! How a host is reached: what hwctl obeys of Ansible's `ansible_*` variables, and what it refuses.
 
 use std::path::{Path, PathBuf};
 
 use super::arguments;
+use super::config::home;
+use super::escalation::{self, Escalation};
+use super::world::HostVars;
 use crate::inventory::Warning;
 use crate::inventory::names::{shown, usable};
 use crate::inventory::yaml::node::{Entry, Node, Value};
-use crate::inventory::yaml::place::{Problem, nearest};
+use crate::inventory::yaml::place::Problem;
 
 /// Variables that say how to connect; in each pair Ansible's ssh lets the second win.
 const USED: [&str; 8] = [
@@ -24,38 +27,9 @@ const USED: [&str; 8] = [
 const ARGUMENTS: [&str; 3] =
     ["ansible_ssh_args", "ansible_ssh_common_args", "ansible_ssh_extra_args"];
 
-/// Variables that change how Ansible works and not what hwctl does: a file that both read stays
-/// as it is. hwctl always becomes root, brings its own binary, and takes ssh's own settings.
-const PASSED_OVER: [&str; 24] = [
-    "ansible_async_dir",
-    "ansible_become",
-    "ansible_become_exe",
-    "ansible_become_flags",
-    "ansible_connect_timeout",
-    "ansible_control_path",
-    "ansible_control_path_dir",
-    "ansible_facts_modules",
-    "ansible_host_key_checking",
-    "ansible_module_compression",
-    "ansible_pipelining",
-    "ansible_python_interpreter",
-    "ansible_remote_tmp",
-    "ansible_shell_executable",
-    "ansible_shell_type",
-    "ansible_ssh_host_key_checking",
-    "ansible_ssh_pipelining",
-    "ansible_ssh_retries",
-    "ansible_ssh_timeout",
-    "ansible_ssh_transfer_method",
-    "ansible_ssh_use_tty",
-    "ansible_ssh_verbosity",
-    "ansible_system_tmpdirs",
-    "ansible_timeout",
-];
-
 /// Variables that would have Ansible reach a host in a way that hwctl has not, the values that
 /// change nothing, and what to do instead. With any other value the host is refused.
-const REFUSED: [(&str, &[&str], &str); 12] = [
+const REFUSED: [(&str, &[&str], &str); 9] = [
     (
         "ansible_connection",
         SSH,
@@ -64,14 +38,6 @@ const REFUSED: [(&str, &[&str], &str); 12] = [
     ("ansible_password", &[], BY_KEY),
     ("ansible_ssh_pass", &[], BY_KEY),
     ("ansible_ssh_password", &[], BY_KEY),
-    ("ansible_become_pass", &[], ASK),
-    ("ansible_become_password", &[], ASK),
-    ("ansible_become_user", &["root"], "hwctl works as root: take this line out"),
-    (
-        "ansible_become_method",
-        &["sudo", "ansible.builtin.sudo"],
-        "hwctl becomes root with sudo, or logs in as root",
-    ),
     (
         "ansible_ssh_executable",
         &["ssh", "/usr/bin/ssh"],
@@ -79,33 +45,52 @@ const REFUSED: [(&str, &[&str], &str); 12] = [
     ),
     ("ansible_ssh_private_key", &[], NAME_KEY),
     ("ansible_private_key", &[], NAME_KEY),
-    ("ansible_ssh_private_key_passphrase", &[], "load the key into your agent with `ssh-add`"),
+    ("ansible_ssh_private_key_passphrase", &[], PASSPHRASE),
+    ("ansible_private_key_passphrase", &[], PASSPHRASE),
 ];
-const SSH: &[&str] = &["ssh", "smart", "ansible.builtin.ssh"];
+/// Ansible's names for connections by ssh. Paramiko is another client of the same protocol.
+const SSH: &[&str] = &[
+    "ssh",
+    "smart",
+    "ansible.builtin.ssh",
+    "ansible.builtin.smart",
+    "paramiko",
+    "paramiko_ssh",
+    "ansible.builtin.paramiko_ssh",
+];
 const BY_KEY: &str =
     "hwctl logs in with keys: `ssh-copy-id` puts yours on the host; then take this line out";
-const ASK: &str = "give `--ask-become-pass` and take this line out";
 const NAME_KEY: &str = "name the key's file in `ansible_ssh_private_key_file`";
+const PASSPHRASE: &str = "load the key into your agent with `ssh-add`";
+
+/// Names that look like a typing error of one that hwctl obeys, and are none.
+const OTHERS: [&str; 22] = [
+    "ansible_become_pass_file",
+    "ansible_hosts",
+    "ansible_httpapi_use_ssl",
+    "ansible_local",
+    "ansible_paramiko_host",
+    "ansible_paramiko_pass",
+    "ansible_paramiko_password",
+    "ansible_paramiko_port",
+    "ansible_paramiko_user",
+    "ansible_psrp_host",
+    "ansible_psrp_port",
+    "ansible_psrp_user",
+    "ansible_scp_extra_args",
+    "ansible_sftp_extra_args",
+    "ansible_su_exe",
+    "ansible_su_flags",
+    "ansible_su_pass",
+    "ansible_su_user",
+    "ansible_users",
+    "ansible_winrm_host",
+    "ansible_winrm_port",
+    "ansible_winrm_user",
+];
 
 /// Counts in the `vars` of a group only.
 const PRIORITY: &str = "ansible_group_priority";
-
-/// Variables of connections that hwctl has not.
-const OTHERS: [&str; 13] = [
-    "ansible_docker_",
-    "ansible_httpapi_",
-    "ansible_libssh_",
-    "ansible_local_",
-    "ansible_netconf_",
-    "ansible_network_",
-    "ansible_paramiko_",
-    "ansible_persistent_",
-    "ansible_psrp_",
-    "ansible_scp_",
-    "ansible_sftp_",
-    "ansible_sudo_",
-    "ansible_winrm_",
-];
 
 /// Whether this variable says how to connect, so that a message may show its value.
 pub(in crate::inventory) fn is_used(key: &str) -> bool {
@@ -113,6 +98,7 @@ pub(in crate::inventory) fn is_used(key: &str) -> bool {
 }
 
 /// How a host is reached.
+#[derive(Default)]
 pub(in crate::inventory) struct ConnectionVars {
     pub(in crate::inventory) address: String,
     pub(in crate::inventory) user: Option<String>,
@@ -120,35 +106,82 @@ pub(in crate::inventory) struct ConnectionVars {
     pub(in crate::inventory) identity: Option<PathBuf>,
     /// Arguments of ssh.
     pub(in crate::inventory) arguments: Vec<String>,
+    /// How the login becomes root.
+    pub(in crate::inventory) escalation: Escalation,
+    /// Why hwctl cannot reach the host as its variables say.
+    pub(in crate::inventory) refusal: Option<Problem>,
 }
 
-/// Reads the connection of the host `name` from its merged variables.
+/// The variables of a host, over the settings of `ansible.cfg`.
+#[derive(Clone, Copy)]
+pub(super) struct Settings<'a> {
+    pub(super) vars: &'a HostVars,
+    defaults: &'a [Entry],
+}
+
+impl Settings<'_> {
+    /// A variable as it was written.
+    pub(super) fn written(&self, key: &str) -> Option<&Entry> {
+        let all = self.vars.entries().iter().chain(self.defaults);
+        all.into_iter().find(|entry| entry.key == key && !entry.node.is_null())
+    }
+
+    /// A variable, evaluated.
+    pub(super) fn get(&self, key: &str) -> Result<Option<Entry>, Problem> {
+        let Some(entry) = self.written(key) else { return Ok(None) };
+        let node = self.vars.evaluate(&entry.node)?;
+        Ok(Some(Entry { node, ..entry.clone() }).filter(|entry| !entry.node.is_null()))
+    }
+
+    /// The last of some variables that is set.
+    pub(super) fn last(&self, keys: &[&str]) -> Result<Option<Entry>, Problem> {
+        // A setting of `ansible.cfg` never beats a variable of another name.
+        let is_set = |key: &&&str| self.vars.entries().iter().any(|entry| entry.key == ***key);
+        let key = keys.iter().rev().find(is_set);
+        let key = key.or_else(|| keys.iter().rev().find(|key| self.written(key).is_some()));
+        key.map_or(Ok(None), |key| self.get(key))
+    }
+}
+
+/// Reads the connection of the host `name` from its variables.
 pub(in crate::inventory) fn read(
+    vars: &HostVars,
+    defaults: &[Entry],
     name: &str,
-    vars: &[Entry],
-    folder: &Path,
 ) -> Result<ConnectionVars, Problem> {
-    let said = |key| vars.iter().find(|entry| entry.key == key && !entry.node.is_null());
-    let last = |one, two| said(two).or_else(|| said(one));
-    let address = match last("ansible_host", "ansible_ssh_host") {
-        Some(entry) => word(entry, "an address or a name")?,
+    let settings = Settings { vars, defaults };
+    let address = match settings.last(&USED[..2])? {
+        Some(entry) => word(&entry, "an address or a name")?,
         None => name.to_owned(),
     };
-    let user = last("ansible_user", "ansible_ssh_user");
-    let port = last("ansible_port", "ansible_ssh_port");
-    let identity = last("ansible_private_key_file", "ansible_ssh_private_key_file");
+    let user = settings.last(&USED[2..4])?;
+    let user = user.map(|entry| word(&entry, "the name of a user")).transpose()?;
+    let port = settings.last(&USED[4..6])?;
+    let identity = settings.last(&USED[6..8])?;
+    let given = ARGUMENTS.map(|key| settings.get(key));
+    let given = given.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let mut escalation = Escalation::default();
+    let mut refused = refusal(settings, name);
+    if user.as_deref() != Some("root") {
+        match escalation::read(settings, name) {
+            Ok(read) => escalation = read,
+            Err(problem) => refused = refused.or(Some(problem)),
+        }
+    }
     Ok(ConnectionVars {
         address,
-        user: user.map(|entry| word(entry, "the name of a user")).transpose()?,
-        port: port.map(port_number).transpose()?,
-        identity: identity.map(|entry| key_file(entry, folder)).transpose()?,
-        arguments: arguments::read(&ARGUMENTS.map(said))?,
+        user,
+        port: port.map(|entry| port_number(&entry)).transpose()?,
+        identity: identity.map(|entry| key_file(&entry)).transpose()?,
+        arguments: arguments::read(&given)?,
+        escalation,
+        refusal: refused,
     })
 }
 
 fn wrong(entry: &Entry, expected: &str) -> Problem {
     let not = match &entry.node.value {
-        Value::Text(text) | Value::Literal(text) => format!("`{}`", shown(text)),
+        Value::Text(_) | Value::Literal(_) => format!("`{}`", entry.node.shown()),
         _ => entry.node.kind().to_owned(),
     };
     Problem::at(&entry.node.place, format!("`{}` takes {expected}, not {not}", entry.key))
@@ -156,7 +189,6 @@ fn wrong(entry: &Entry, expected: &str) -> Problem {
 
 /// Text that is safe on ssh's command line.
 fn word(entry: &Entry, expected: &str) -> Result<String, Problem> {
-    no_template(&entry.node)?;
     match &entry.node.value {
         Value::Text(text) | Value::Literal(text) if usable(text).is_ok() => Ok(text.clone()),
         _ => Err(wrong(entry, expected)),
@@ -164,78 +196,77 @@ fn word(entry: &Entry, expected: &str) -> Result<String, Problem> {
 }
 
 fn port_number(entry: &Entry) -> Result<u16, Problem> {
-    no_template(&entry.node)?;
     let number = match &entry.node.value {
         Value::Number(number) => number.as_u64(),
-        Value::Text(text) => text.parse().ok(),
+        Value::Text(text) | Value::Literal(text) => text.trim().parse().ok(),
         _ => None,
     };
     let port = number.and_then(|number| u16::try_from(number).ok()).filter(|port| *port > 0);
     port.ok_or_else(|| wrong(entry, "a port from 1 to 65535"))
 }
 
-/// A key's path; `~` is the operator's home, and a relative path begins at the inventory's folder.
-fn key_file(entry: &Entry, folder: &Path) -> Result<PathBuf, Problem> {
-    no_template(&entry.node)?;
-    let text = match &entry.node.value {
+/// A key's path, as Ansible gives it to ssh: `~` is the operator's home, and a relative path begins
+/// at the working folder. ssh itself replaces `~user` and tokens such as `%d`.
+fn key_file(entry: &Entry) -> Result<PathBuf, Problem> {
+    match &entry.node.value {
         Value::Text(text) | Value::Literal(text)
             if !text.is_empty() && !text.contains(char::is_control) =>
         {
-            text
+            Ok(home(Path::new(text)))
         }
-        _ => return Err(wrong(entry, "the path of a key")),
-    };
-    match (text.strip_prefix("~/"), std::env::var_os("HOME")) {
-        (Some(rest), Some(home)) => Ok(Path::new(&home).join(rest)),
-        _ => Ok(folder.join(text)),
+        _ => Err(wrong(entry, "the path of a key")),
     }
 }
 
-/// Says no to Jinja: what Ansible would compute is not known here.
+/// Says no to Jinja where nothing evaluates it.
 pub(in crate::inventory) fn no_template(node: &Node) -> Result<(), Problem> {
     match &node.value {
         Value::Text(text) if text.contains("{{") || text.contains("{%") => {
-            let problem = Problem::at(&node.place, "hwctl does not evaluate Jinja templates");
+            let problem = Problem::at(&node.place, "no template is evaluated here");
             Err(problem.hint("write the value itself; tag it `!unsafe` if the braces are meant"))
         }
         _ => Ok(()),
     }
 }
 
-/// Checks the name of an `ansible_*` variable.
-pub(in crate::inventory) fn check_name(entry: &Entry) -> Result<(), Problem> {
-    let key = entry.key.as_str();
-    let known = || {
-        let refused = REFUSED.into_iter().map(|(name, ..)| name);
-        USED.into_iter().chain(ARGUMENTS).chain(PASSED_OVER).chain(refused).chain([PRIORITY])
-    };
-    let interpreter = key.ends_with("_interpreter");
-    if interpreter || known().any(|name| name == key) || OTHERS.iter().any(|p| key.starts_with(p)) {
-        return Ok(());
-    }
-    let meant = nearest(key, known());
-    let problem = Problem::at(&entry.place, format!("Ansible knows no variable `{}`", shown(key)))
-        .hiding(&entry.node, None);
-    Err(match meant {
-        Some(meant) => problem.hint(format!("did you mean `{meant}`?")),
-        None => problem.hint("name your own variables `x_…`"),
-    })
+/// The variables by which hwctl reaches hosts.
+pub(in crate::inventory) fn used() -> impl Iterator<Item = &'static str> {
+    USED.into_iter().chain(ARGUMENTS).chain(escalation::NAMES)
+}
+
+/// Whether this is a variable of Ansible's that hwctl obeys, refuses or passes over on purpose.
+pub(in crate::inventory) fn is_known(key: &str) -> bool {
+    let refused = REFUSED.into_iter().map(|(name, ..)| name);
+    let mut known = used().chain(refused).chain(OTHERS).chain([PRIORITY]);
+    known.any(|name| name == key) || key.starts_with("ansible_") && key.ends_with("_interpreter")
 }
 
 /// Why hwctl cannot reach this host as its variables say, or None if it can.
-pub(in crate::inventory) fn refusal(name: &str, vars: &[Entry]) -> Option<Problem> {
+fn refusal(settings: Settings, name: &str) -> Option<Problem> {
     REFUSED.iter().find_map(|(key, harmless, hint)| {
-        let entry = vars.iter().find(|entry| entry.key == *key && !entry.node.is_null())?;
-        let value = match &entry.node.value {
-            Value::Text(text) | Value::Literal(text) => text.as_str(),
-            _ => "",
+        let entry = settings.written(key)?;
+        // Only a value that may be harmless is looked at: any other may be secret.
+        let value = match harmless.is_empty() {
+            true => None,
+            false => match settings.get(key) {
+                Ok(value) => value,
+                Err(problem) => return Some(problem),
+            },
         };
-        if harmless.contains(&value) {
+        let value = value.as_ref().map(|entry| &entry.node.value);
+        if let Some(Value::Text(text) | Value::Literal(text)) = value
+            && harmless.contains(&text.as_str())
+        {
             return None;
         }
-        let message = format!("host `{}` has `{key}`, which hwctl does not obey", shown(name));
-        Some(Problem::at(&entry.place, message).hint(*hint))
+        Some(refused(entry, name, hint))
     })
+}
+
+/// The problem of a variable that hwctl does not obey.
+pub(super) fn refused(entry: &Entry, name: &str, hint: &str) -> Problem {
+    let message = format!("host `{}` has `{}`, which hwctl does not obey", shown(name), entry.key);
+    Problem::at(&entry.place, message).hint(hint)
 }
 
 /// What counts for Ansible neither.

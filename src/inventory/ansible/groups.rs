@@ -1,15 +1,17 @@
 //! The groups and hosts of an inventory, as its files say, and which group lies in which.
 
 use std::collections::{HashMap, HashSet};
+use std::path::Path;
+use std::sync::Arc;
 
-use super::range;
-use crate::inventory::names::{quoted, shown, shown_long, usable};
-use crate::inventory::yaml::load::NOT_YAML;
-use crate::inventory::yaml::node::{Entry, Node, Value, put};
-use crate::inventory::yaml::place::{Place, Problem, nearest};
+use super::files::shown_path;
+use super::merge::{Merging, combine};
+use super::vars_files::FolderVars;
+use crate::inventory::Warning;
+use crate::inventory::names::{shown, usable};
+use crate::inventory::yaml::node::{Entry, Node, Value};
+use crate::inventory::yaml::place::{Place, Problem};
 
-/// The keys of a group.
-const KEYS: [&str; 3] = ["hosts", "children", "vars"];
 /// The group of every host.
 pub(in crate::inventory) const ALL: usize = 0;
 /// The group of hosts that are in no other.
@@ -20,8 +22,8 @@ pub(in crate::inventory) const UNGROUPED: usize = 1;
 pub(in crate::inventory) struct Group {
     pub(in crate::inventory) name: String,
     pub(in crate::inventory) vars: Vec<Entry>,
-    /// Variables from `group_vars/`.
-    pub(in crate::inventory) folder: Vec<Entry>,
+    /// Variables from the folders `group_vars/`.
+    pub(in crate::inventory) folders: Vec<FolderVars>,
     pub(in crate::inventory) parents: Vec<usize>,
     /// The groups directly in it, in the order in which they were put there.
     children: Vec<usize>,
@@ -31,14 +33,22 @@ pub(in crate::inventory) struct Group {
     pub(in crate::inventory) depth: usize,
 }
 
+impl Group {
+    pub(in crate::inventory) fn children(&self) -> &[usize] {
+        &self.children
+    }
+}
+
 /// A host as the inventory names it.
 pub(in crate::inventory) struct Listed {
     pub(in crate::inventory) name: String,
     pub(in crate::inventory) vars: Vec<Entry>,
-    /// Variables from `host_vars/`.
-    pub(in crate::inventory) folder: Vec<Entry>,
+    /// Variables from the folders `host_vars/`.
+    pub(in crate::inventory) folders: Vec<FolderVars>,
     /// The groups it is directly in.
     pub(in crate::inventory) groups: Vec<usize>,
+    /// The file that names it first. None for a host of a list such as `-i vm1,`.
+    pub(in crate::inventory) file: Option<Arc<Path>>,
 }
 
 /// All groups and hosts, in the order of their first mention.
@@ -47,15 +57,24 @@ pub(in crate::inventory) struct Graph {
     pub(in crate::inventory) hosts: Vec<Listed>,
     group_of: HashMap<String, usize>,
     host_of: HashMap<String, usize>,
+    /// What becomes of a map that is set twice.
+    pub(super) merging: Merging,
+    /// The file that is being read. Hosts remember the one that names them first.
+    pub(super) file: Option<Arc<Path>>,
+    /// What Ansible would warn of, too.
+    pub(in crate::inventory) warnings: Vec<Warning>,
 }
 
 impl Graph {
-    pub(in crate::inventory) fn new() -> Self {
+    pub(in crate::inventory) fn new(merging: Merging) -> Self {
         let mut graph = Self {
             groups: Vec::new(),
             hosts: Vec::new(),
             group_of: HashMap::new(),
             host_of: HashMap::new(),
+            merging,
+            file: None,
+            warnings: Vec::new(),
         };
         graph.group("all");
         let ungrouped = graph.group("ungrouped");
@@ -72,7 +91,7 @@ impl Graph {
     }
 
     /// The group of this name, made when it is new.
-    fn group(&mut self, name: &str) -> usize {
+    pub(super) fn group(&mut self, name: &str) -> usize {
         if let Some(at) = self.find_group(name) {
             return at;
         }
@@ -82,76 +101,40 @@ impl Graph {
         at
     }
 
-    /// Adds what one file says.
-    pub(in crate::inventory) fn read(&mut self, root: &Node) -> Result<(), Problem> {
-        let Some(entries) = root.entries() else {
-            let message = format!("an inventory is a map of groups, not {}", root.kind());
-            return Err(Problem::at(&root.place, message).hint(NOT_YAML));
-        };
-        if let Some(plugin) = entries.iter().find(|entry| entry.key == "plugin") {
-            let message = "this configures an Ansible plugin; hwctl reads static inventories only";
-            return Err(Problem::at(&plugin.place, message));
+    /// Puts a host into a group. The port counts only if this is the first mention of the host.
+    pub(super) fn add_host(
+        &mut self,
+        name: &str,
+        group: usize,
+        port: Option<u16>,
+        place: &Place,
+    ) -> Result<usize, Problem> {
+        usable(name).map_err(|message| Problem::at(place, message))?;
+        let host = self.host(name, port, place);
+        if !self.hosts[host].groups.contains(&group) {
+            self.hosts[host].groups.push(group);
+            self.groups[group].hosts.push(host);
         }
-        for entry in entries {
-            self.read_group(entry)?;
+        Ok(host)
+    }
+
+    /// Sets a variable of a host.
+    ///
+    /// Ansible looks a name up among the groups first. So where a group has the name of the host,
+    /// the variable becomes one of the group.
+    pub(super) fn set_on_host(&mut self, host: usize, var: &Entry) -> Result<(), Problem> {
+        if let Some(group) = self.find_group(&self.hosts[host].name) {
+            return self.set_on_group(group, var);
         }
+        combine(&mut self.hosts[host].vars, var.clone(), self.merging);
         Ok(())
     }
 
-    fn read_group(&mut self, entry: &Entry) -> Result<usize, Problem> {
-        if entry.key.is_empty() {
-            return Err(Problem::at(&entry.place, "a group has no name"));
-        }
-        let group = self.group(&entry.key);
-        let sections = map(&entry.node, || format!("group `{}`", shown(&entry.key)))?;
-        for section in sections {
-            match section.key.as_str() {
-                "vars" => self.read_vars(group, section)?,
-                "hosts" => {
-                    for host in names(&section.node, "hosts")?.iter() {
-                        self.read_hosts(group, host)?;
-                    }
-                }
-                "children" => {
-                    for child in names(&section.node, "children")?.iter() {
-                        let at = self.read_group(child)?;
-                        self.put_in(at, group, &child.place)?;
-                    }
-                }
-                key => {
-                    let problem = unknown_section(&entry.key, key, &section.place);
-                    return Err(problem.hiding(&section.node, None));
-                }
-            }
-        }
-        Ok(group)
-    }
-
-    fn read_vars(&mut self, group: usize, section: &Entry) -> Result<(), Problem> {
-        for var in map(&section.node, || "`vars`".to_owned())? {
-            if var.key == "ansible_group_priority" {
-                self.groups[group].priority = priority(&var.node)?;
-            } else {
-                put(&mut self.groups[group].vars, var.clone());
-            }
-        }
-        Ok(())
-    }
-
-    fn read_hosts(&mut self, group: usize, entry: &Entry) -> Result<(), Problem> {
-        let vars = map(&entry.node, || format!("host `{}`", shown(&entry.key)))?;
-        let (names, port) = range::expand(&entry.key)
-            .map_err(|message| Problem::at(&entry.place, shown_long(&message)))?;
-        for name in names {
-            usable(&name).map_err(|message| Problem::at(&entry.place, message))?;
-            let host = self.host(&name, port, &entry.place);
-            if !self.hosts[host].groups.contains(&group) {
-                self.hosts[host].groups.push(group);
-                self.groups[group].hosts.push(host);
-            }
-            for var in vars {
-                put(&mut self.hosts[host].vars, var.clone());
-            }
+    pub(super) fn set_on_group(&mut self, group: usize, var: &Entry) -> Result<(), Problem> {
+        if var.key == "ansible_group_priority" {
+            self.groups[group].priority = priority(&var.node)?;
+        } else {
+            combine(&mut self.groups[group].vars, var.clone(), self.merging);
         }
         Ok(())
     }
@@ -170,14 +153,20 @@ impl Graph {
         self.hosts.push(Listed {
             name: name.to_owned(),
             vars: vars.into_iter().collect(),
-            folder: Vec::new(),
+            folders: Vec::new(),
             groups: Vec::new(),
+            file: self.file.clone(),
         });
         self.host_of.insert(name.to_owned(), at);
         at
     }
 
-    fn put_in(&mut self, child: usize, parent: usize, place: &Place) -> Result<(), Problem> {
+    pub(super) fn put_in(
+        &mut self,
+        child: usize,
+        parent: usize,
+        place: &Place,
+    ) -> Result<(), Problem> {
         // Every group lies in `all`, whether or not the inventory has said so yet.
         if child == ALL || child == parent || self.ancestors(parent).contains(&child) {
             let (child, parent) = (&self.groups[child].name, &self.groups[parent].name);
@@ -230,7 +219,7 @@ impl Graph {
     }
 
     /// Brings every group under `all` and every lone host into `ungrouped`; counts depths.
-    pub(in crate::inventory) fn complete(&mut self) -> Result<(), Problem> {
+    pub(in crate::inventory) fn complete(&mut self) {
         for at in 1..self.groups.len() {
             if self.groups[at].parents.is_empty() {
                 self.link(at, ALL);
@@ -246,12 +235,12 @@ impl Graph {
                 self.groups[UNGROUPED].hosts.push(at);
             }
         }
-        if let Some(host) = self.hosts.iter().find(|host| self.group_of.contains_key(&host.name)) {
-            let message = format!("`{}` is both a host and a group", shown(&host.name));
-            return Err(Problem::nowhere(message).hint("give one of them another name"));
-        }
         self.count_depths();
-        Ok(())
+        let both = self.hosts.iter().filter(|host| self.group_of.contains_key(&host.name));
+        self.warnings.extend(both.map(|host| Warning {
+            place: host.file.as_deref().map(shown_path).unwrap_or_default(),
+            message: format!("`{}` is both a host and a group", shown(&host.name)),
+        }));
     }
 
     /// Gives each group the length of its longest way up to `all`. Without recursion, because a
@@ -290,38 +279,6 @@ impl Graph {
     }
 }
 
-/// The entries of a map; none when nothing is said.
-fn map(node: &Node, what: impl Fn() -> String) -> Result<&[Entry], Problem> {
-    match &node.value {
-        Value::Map(entries) => Ok(entries),
-        Value::Null => Ok(&[]),
-        _ => Err(Problem::at(&node.place, format!("{} takes a map, not {}", what(), node.kind()))),
-    }
-}
-
-/// The hosts or children of a group: a map, or one name alone.
-fn names<'a>(node: &'a Node, section: &str) -> Result<std::borrow::Cow<'a, [Entry]>, Problem> {
-    if let Value::Text(name) = &node.value {
-        let nothing = Node::new(Value::Null, node.place.clone());
-        let entry = Entry { key: name.clone(), place: node.place.clone(), node: nothing };
-        return Ok(vec![entry].into());
-    }
-    let entries = map(node, || format!("`{section}`"));
-    entries.map(Into::into).map_err(|problem| match node.value {
-        Value::List(_) => problem.hint("write each name with a colon, as in `web1:`"),
-        _ => problem,
-    })
-}
-
-fn unknown_section(group: &str, key: &str, place: &Place) -> Problem {
-    let message = format!("unknown key `{}` in group `{}`", shown(key), shown(group));
-    let hint = match nearest(key, KEYS) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None => format!("a group has {}; variables go under `vars`", quoted(&KEYS)),
-    };
-    Problem::at(place, message).hint(hint)
-}
-
 fn priority(node: &Node) -> Result<i64, Problem> {
     let number = match &node.value {
         Value::Number(number) => number.as_i64(),
@@ -337,14 +294,16 @@ fn priority(node: &Node) -> Result<i64, Problem> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::inventory::yaml::load::parse;
+    use crate::inventory::ansible::yaml;
+    use crate::inventory::yaml::load::parse_inventory;
     use crate::inventory::yaml::place::Source;
 
     fn graph(text: &str) -> Result<Graph, String> {
         let source = Source::file("inventory.yaml", text.to_owned());
-        let root = parse(&source).unwrap().unwrap();
-        let mut graph = Graph::new();
-        let read = graph.read(&root).and_then(|()| graph.complete());
+        let root = parse_inventory(&source).unwrap().unwrap();
+        let mut graph = Graph::new(Merging::Replace);
+        let read = yaml::read_into(&mut graph, &root);
+        graph.complete();
         read.map(|()| graph).map_err(|problem| crate::failure::Failure::from(problem).what)
     }
 

@@ -11,20 +11,26 @@ use serde_yaml::granit_parser::{
 use super::node::{Entry, Node, Value, put};
 use super::place::{Extent, Place, Problem, Source};
 use super::scalar;
+use crate::inventory::Warning;
 use crate::inventory::ansible::connection;
 use crate::inventory::names::shown;
-use crate::inventory::schema;
 
 /// Maps and lists inside each other; more is a mistake or an attack.
 const DEPTH: usize = 64;
-/// What to do with an inventory in Ansible's other formats.
-pub(in crate::inventory) const NOT_YAML: &str =
-    "hwctl reads YAML; `ansible-inventory --list --yaml` turns other inventories into it";
 /// Values that aliases may repeat, all together.
 const REPEATED: usize = 100_000;
 
-/// Reads the one document of a source; `None` when it holds nothing.
+/// Reads the one document of a source that holds variables; `None` when it holds nothing.
 pub(in crate::inventory) fn parse(source: &Arc<Source>) -> Result<Option<Node>, Problem> {
+    parse_as(source, Level::Variables)
+}
+
+/// Reads the one document of a source that holds groups; `None` when it holds nothing.
+pub(in crate::inventory) fn parse_inventory(source: &Arc<Source>) -> Result<Option<Node>, Problem> {
+    parse_as(source, Level::Groups)
+}
+
+fn parse_as(source: &Arc<Source>, level: Level) -> Result<Option<Node>, Problem> {
     let mut options = Options::default();
     options.set_emit_comments(false);
     // The loader below has its own bound and its own words.
@@ -38,8 +44,9 @@ pub(in crate::inventory) fn parse(source: &Arc<Source>) -> Result<Option<Node>, 
         repeated: 0,
         reached: (1, 1),
         secrets: Vec::new(),
+        warnings: Vec::new(),
     };
-    let result = loader.document();
+    let result = loader.document(Inside { level, ..Inside::default() });
     if result.is_err() {
         // What comes after the error was not read: it may hold secrets.
         let (line, column) = loader.reached;
@@ -47,6 +54,7 @@ pub(in crate::inventory) fn parse(source: &Arc<Source>) -> Result<Option<Node>, 
         loader.secrets.push(Extent { line, column, end_line, end_column });
     }
     source.hide(loader.secrets);
+    source.warn(loader.warnings);
     result
 }
 
@@ -59,21 +67,45 @@ struct Loader<'a> {
     /// Line and column up to which the text was read.
     reached: (usize, usize),
     secrets: Vec<Extent>,
+    warnings: Vec<Warning>,
 }
 
-/// Where in the document the loader is, and with that whether a value there may be shown.
+/// Where in the document the loader is, and with that whether a message may show a value there.
 ///
-/// An inventory is shared with other programs, so any value may be one of their secrets, whatever
-/// its name is. A value is shown only below the name of one of hwctl's own variables.
+/// An inventory is shared with other programs, so any value may be one of their secrets, whatever its name is.
+/// Whoever knows a variable may show it after all, see [`Problem::showing`].
 #[derive(Clone, Copy, Default)]
 struct Inside {
     depth: usize,
     /// Below a key that names secrets, such as `users`.
     secret: bool,
-    /// Below a variable of hwctl's.
-    own: bool,
-    /// Directly below a key whose value is no secret.
+    /// Directly below a key whose value is never a secret.
     shown: bool,
+    level: Level,
+}
+
+/// What the keys of a map are.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Level {
+    /// Names of groups.
+    Groups,
+    /// `hosts`, `vars` and `children`.
+    Group,
+    /// Names of hosts.
+    Hosts,
+    #[default]
+    Variables,
+}
+
+impl Level {
+    fn below(self, key: &str) -> Self {
+        match (self, key) {
+            (Self::Groups, _) => Self::Group,
+            (Self::Group, "hosts") => Self::Hosts,
+            (Self::Group, "children") => Self::Groups,
+            _ => Self::Variables,
+        }
+    }
 }
 
 impl Inside {
@@ -83,12 +115,11 @@ impl Inside {
 
     /// The place of what is below a key.
     fn below(self, key: &str) -> Self {
-        let own = self.own || schema::is_variable(key);
         Self {
             depth: self.depth + 1,
             secret: self.secret || names_a_secret(key),
-            own,
-            shown: own && schema::is_field(key) || connection::is_used(key) || NAMES.contains(&key),
+            level: self.level.below(key),
+            shown: connection::is_used(key) || NAMES.contains(&key),
         }
     }
 }
@@ -97,7 +128,7 @@ impl Inside {
 const NAMES: [&str; 2] = ["hosts", "children"];
 
 impl<'a> Loader<'a> {
-    fn document(&mut self) -> Result<Option<Node>, Problem> {
+    fn document(&mut self, inside: Inside) -> Result<Option<Node>, Problem> {
         let mut root = None;
         loop {
             let (event, span) = self.next()?;
@@ -109,7 +140,7 @@ impl<'a> Loader<'a> {
                 }
                 Event::StreamStart | Event::DocumentStart(..) | Event::DocumentEnd => {}
                 event => {
-                    root = Some(self.node(event, span, Inside::default())?);
+                    root = Some(self.node(event, span, inside)?);
                 }
             }
         }
@@ -142,9 +173,6 @@ impl<'a> Loader<'a> {
         }
         if line.contains(": {{") {
             return problem.hint("quote a value that starts with a brace");
-        }
-        if self.source.text().trim_start().starts_with('[') {
-            return problem.hint(NOT_YAML);
         }
         problem
     }
@@ -242,17 +270,24 @@ impl<'a> Loader<'a> {
                 matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, None) if text == "<<");
             // A name is shown, also of a user; a key that is a map or a list is no name.
             let is_name = matches!(event, Event::Scalar(..));
-            let of_key =
-                Inside { depth: inside.depth + 1, secret: !is_name, own: false, shown: is_name };
+            let depth = inside.depth + 1;
+            let of_key = Inside { depth, secret: !is_name, shown: is_name, ..Inside::default() };
             let key = self.node(event, span, of_key)?;
             let name = key_name(&key)?;
-            if !merges && !seen.insert(name.clone()) {
-                return Err(Problem::at(&key.place, format!("`{}` is given twice", shown(&name))));
+            if matches!(inside.level, Level::Groups | Level::Hosts) {
+                require_name(&key, inside.level)?;
+            }
+            let is_again = !merges && !seen.insert(name.clone());
+            if is_again {
+                let message = format!("`{}` is given twice; the last one counts", shown(&name));
+                self.warnings.push(Warning { place: key.place.to_string(), message });
             }
             let (event, span) = self.next()?;
             let node = self.node(event, span, inside.below(&name))?;
             if merges {
                 brought.push(node);
+            } else if is_again {
+                put(&mut entries, Entry { key: name, place: key.place, node });
             } else {
                 entries.push(Entry { key: name, place: key.place, node });
             }
@@ -298,14 +333,23 @@ fn merge_key(node: &Node, into: &mut Vec<Entry>) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Refuses a number or the like in the place of a name: YAML reads `no` as a flag, and `12:30` as
+/// the number 750.
+fn require_name(key: &Node, level: Level) -> Result<(), Problem> {
+    if matches!(key.value, Value::Text(_) | Value::Literal(_)) {
+        return Ok(());
+    }
+    let what = if level == Level::Hosts { "host" } else { "group" };
+    let message = format!("the name of a {what} is text, not {}", key.kind());
+    Err(Problem::at(&key.place, message).hint("put the name in quotes"))
+}
+
 /// A key as JSON spells it.
 fn key_name(key: &Node) -> Result<String, Problem> {
     match &key.value {
         Value::Text(text) | Value::Literal(text) => Ok(text.clone()),
         Value::Null | Value::Flag(_) | Value::Number(_) => Ok(key.json().to_string()),
-        Value::List(_) | Value::Map(_) => {
-            Err(Problem::at(&key.place, format!("a key is a word, not {}", key.kind())))
-        }
+        _ => Err(Problem::at(&key.place, format!("a key is a word, not {}", key.kind()))),
     }
 }
 
@@ -325,12 +369,7 @@ fn scalar_value(
         (Some("str"), _) | (_, "!") => Ok(Value::Text(text.into_owned())),
         (Some("int" | "float" | "bool" | "null"), _) => Ok(scalar::resolve(&text)),
         (_, "!unsafe") => Ok(Value::Literal(text.into_owned())),
-        (_, "!vault" | "!vault-encrypted") => {
-            let problem = Problem::at(place, "hwctl does not open Ansible vaults").without_line();
-            Err(problem.hint(
-                "name where the value is: { command: [ansible-vault, view, secret.yml] }, { file: … } or { env: … }",
-            ))
-        }
+        (_, "!vault" | "!vault-encrypted") => Ok(Value::Vault(text.into_owned())),
         (_, other) => Err(unknown_tag(other, place)),
     }
 }

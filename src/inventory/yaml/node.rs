@@ -1,5 +1,7 @@
 //! A YAML value that knows where it was written, so that it still does after all merging.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Number, Value as Json};
 
 use super::place::{Extent, Place, Problem};
@@ -7,7 +9,7 @@ use crate::inventory::names::shown;
 
 /// A value and its place.
 #[derive(Clone)]
-pub(in crate::inventory) struct Node {
+pub struct Node {
     pub(in crate::inventory) value: Value,
     pub(in crate::inventory) place: Place,
 }
@@ -19,10 +21,37 @@ pub(in crate::inventory) enum Value {
     Flag(bool),
     Number(Number),
     Text(String),
-    /// Text tagged `!unsafe`: never a template.
+    /// Text tagged `!unsafe`, or the result of an evaluation: never a template.
     Literal(String),
+    /// Text tagged `!vault`, still encrypted.
+    Vault(String),
+    /// A secret that is evaluated only when something needs it.
+    Later(Later),
     List(Vec<Node>),
     Map(Vec<Entry>),
+}
+
+/// Evaluates a value when it is needed.
+#[derive(Clone)]
+pub(in crate::inventory) struct Later(Arc<dyn Fn() -> Result<Node, Problem> + Send + Sync>);
+
+impl Later {
+    pub(in crate::inventory) fn new(
+        evaluate: impl Fn() -> Result<Node, Problem> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(evaluate))
+    }
+
+    pub(in crate::inventory) fn now(&self) -> Result<Node, Problem> {
+        (self.0)()
+    }
+}
+
+/// Two are equal only if one is a copy of the other.
+impl PartialEq for Later {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 /// One `key: value`.
@@ -59,6 +88,27 @@ impl Node {
         }
     }
 
+    /// Whether anything in it has to be evaluated before it is used: a template or a vault.
+    pub(in crate::inventory) fn needs_evaluation(&self) -> bool {
+        match &self.value {
+            Value::Vault(_) => true,
+            Value::Text(text) => ["{{", "{%", "{#"].iter().any(|mark| text.contains(mark)),
+            Value::List(nodes) => nodes.iter().any(Self::needs_evaluation),
+            Value::Map(entries) => entries.iter().any(|entry| entry.node.needs_evaluation()),
+            _ => false,
+        }
+    }
+
+    /// The value for a message: text and numbers as they are, unless they came out of a vault.
+    pub(in crate::inventory) fn shown(&self) -> String {
+        match &self.value {
+            _ if self.place.is_sealed() => "***".to_owned(),
+            Value::Text(text) | Value::Literal(text) => shown(text),
+            Value::Number(number) => number.to_string(),
+            _ => self.kind().to_owned(),
+        }
+    }
+
     /// What the value is, in a person's words.
     pub(in crate::inventory) fn kind(&self) -> &'static str {
         match self.value {
@@ -66,6 +116,8 @@ impl Node {
             Value::Flag(_) => "true or false",
             Value::Number(_) => "a number",
             Value::Text(_) | Value::Literal(_) => "text",
+            Value::Vault(_) => "an encrypted value",
+            Value::Later(_) => "a template",
             Value::List(_) => "a list",
             Value::Map(_) => "a map",
         }
@@ -74,18 +126,21 @@ impl Node {
     /// The value as JSON, as `ansible-inventory --list` prints it.
     pub(in crate::inventory) fn json(&self) -> Json {
         match &self.value {
-            Value::Null => Json::Null,
+            Value::Null | Value::Later(_) => Json::Null,
             Value::Flag(flag) => Json::Bool(*flag),
             Value::Number(number) => Json::Number(number.clone()),
             Value::Text(text) => Json::String(text.clone()),
-            Value::Literal(text) => {
-                let text = Json::String(text.clone());
-                Json::Object(Map::from_iter([("__ansible_unsafe".to_owned(), text)]))
-            }
+            Value::Literal(text) => tagged("__ansible_unsafe", text),
+            Value::Vault(text) => tagged("__ansible_vault", text),
             Value::List(nodes) => nodes.iter().map(Self::json).collect(),
             Value::Map(entries) => Json::Object(json(entries)),
         }
     }
+}
+
+/// A text as Ansible's JSON marks it.
+fn tagged(tag: &str, text: &str) -> Json {
+    Json::Object(Map::from_iter([(tag.to_owned(), Json::String(text.to_owned()))]))
 }
 
 /// The entries as a JSON object.
@@ -134,33 +189,18 @@ pub(in crate::inventory) fn put_at(
     Err(Problem::at(&place, format!("`{key}` is {kind}, not a map, at {there}")))
 }
 
-/// Lays `over` on `below`: maps are joined, everything else is replaced, and null means what
-/// lies below. A site that is null is gone.
+/// Lays `over` on `below`: maps are joined, everything else is replaced, and null means what lies below.
 pub(in crate::inventory) fn lay(below: &[Entry], over: &[Entry]) -> Vec<Entry> {
-    lay_at(below, over, true)
-}
-
-fn lay_at(below: &[Entry], over: &[Entry], top: bool) -> Vec<Entry> {
     let mut entries: Vec<Entry> = below.to_vec();
     for entry in over {
-        let sites = top && entry.key == "sites";
         match (get(below, &entry.key), &entry.node.value) {
             (Some(_), Value::Null) => {}
             (Some(Node { value: Value::Map(below), .. }), Value::Map(over)) => {
-                let joined =
-                    if sites { lay_sites(below, over) } else { lay_at(below, over, false) };
-                let node = Node::new(Value::Map(joined), entry.node.place.clone());
+                let node = Node::new(Value::Map(lay(below, over)), entry.node.place.clone());
                 put(&mut entries, Entry { node, ..entry.clone() });
             }
             _ => put(&mut entries, entry.clone()),
         }
     }
     entries
-}
-
-fn lay_sites(below: &[Entry], over: &[Entry]) -> Vec<Entry> {
-    let gone = |key: &str| get(over, key).is_some_and(Node::is_null);
-    let mut sites = lay_at(below, over, false);
-    sites.retain(|site| !gone(&site.key));
-    sites
 }

@@ -52,6 +52,10 @@ fn number(word: &str) -> Option<Number> {
             .ok()
             .or_else(|| Number::from_f64(whole as f64));
     }
+    // YAML 1.1 takes no sign before a point: `+.5` is text.
+    if digits.len() < word.len() && digits.starts_with('.') {
+        return None;
+    }
     let float = float(digits)?;
     Number::from_f64(if negative { -float } else { float })
 }
@@ -69,7 +73,8 @@ fn whole(digits: &str) -> Option<Result<i128, ()>> {
     if let Some(hexadecimal) = digits.strip_prefix("0x") {
         return in_base(hexadecimal, 16);
     }
-    if digits.contains(':') {
+    // Only a fraction in base 60 may begin with 0: `07:30` is a time of day.
+    if digits.contains(':') && !digits.starts_with('0') {
         let mut value = 0_i128;
         for part in sixties(digits)? {
             value = value.checked_mul(60)?.checked_add(part.replace('_', "").parse().ok()?)?;
@@ -157,6 +162,15 @@ mod tests {
             ("2026-11-24", json!("2026-11-24")),
             ("2026-11-24 10:00:00", json!("2026-11-24T10:00:00")),
             ("::1", json!("::1")),
+            ("07:30", json!("07:30")),
+            ("07:30.5", json!(450.5)),
+            ("190:20:30", json!(685_230)),
+            ("-12:30", json!(-750)),
+            ("0_7", json!(7)),
+            ("00:11:22:33:44:55", json!("00:11:22:33:44:55")),
+            ("+.5", json!("+.5")),
+            ("-.5", json!("-.5")),
+            ("+1.5", json!(1.5)),
             ("18446744073709551615", json!(18_446_744_073_709_551_615_u64)),
         ] {
             let value = match resolve(word) {

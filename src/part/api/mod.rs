@@ -1,6 +1,7 @@
 //! The API: its binary, settings and user, behind a socket that systemd keeps open.
 
 mod host;
+mod vars;
 
 use std::path::{Path, PathBuf};
 
@@ -11,14 +12,14 @@ use super::build::{
     Builder, Contributions, Refusals, Route, RouteTarget, Upload, Upstream, folder,
 };
 use super::nginx::{page, question};
-use super::redis::{self, REDIS_PASSWORD, SOCKET as REDIS_SOCKET};
-use super::{PartKind, Parts};
-use crate::failure::Failure;
-use crate::inventory::{Role, Workers};
+use super::redis::{self, REDIS_PASSWORD, Redis, SOCKET as REDIS_SOCKET};
+use super::{PartKind, Parts, Role};
 use crate::resource::{Content, File, Id, Link, OnChange, Owner, TRIAL_FOLDER, Unit};
 use crate::spec::{
     Group, Log, LogFormat, LogSource, PartSpec, Probe, ProbeKind, Restart, RestartMethod,
 };
+
+pub use vars::{Api, AppDir, Workers};
 
 const USER: &str = "flask-app";
 /// Root's, and not below a home: the service sees no home, and nobody else can replace it.
@@ -54,6 +55,7 @@ pub(super) const KIND: PartKind = PartKind {
     name: "api",
     roles: &[Role::Web],
     parts: Parts::One,
+    vars: vars::VARIABLES,
     takes: &[],
     driver: Some(&host::Api),
     contribute: |_, offered| {
@@ -77,17 +79,6 @@ fn upstream() -> Upstream {
         hidden: vec!["/flask/metrics".to_owned()],
         inline_styles: vec!["/flask/swagger".to_owned()],
         ..Upstream::at(format!("unix:{API_SOCKET}"))
-    }
-}
-
-/// A home has to fit into a line of the user table, between colons.
-fn check_home(home: &Path) -> Result<()> {
-    let text = home.to_string_lossy();
-    match text.chars().find(|c| c.is_control() || *c == ':') {
-        None => Ok(()),
-        Some(c) => Err(Failure::usage(format!("`app_dir` cannot contain {c:?}"))
-            .hint("name a folder such as `/home/ubuntu/Flask-app`")
-            .into()),
     }
 }
 
@@ -128,7 +119,6 @@ fn describe(offered: &Contributions, spec: &mut PartSpec) {
 }
 
 fn declare(_: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
-    check_home(&builder.vars.app_dir)?;
     builder.ensure(redis::client(builder.vars))?;
     let (binary, link) = binary(builder)?;
     let environment = PathBuf::from(ENVIRONMENT);
@@ -163,7 +153,7 @@ fn declare(_: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
 /// The binary under its version, and the link that makes it the one that runs. Returns the link's
 /// id and path.
 fn binary(builder: &mut Builder<'_>) -> Result<(Id, PathBuf)> {
-    let blob = match &builder.vars.api.binary {
+    let blob = match &builder.vars.get::<Api>().binary {
         None => builder.context.api.clone(),
         Some(path) => {
             let path = builder.context.folder.join(path);
@@ -187,19 +177,13 @@ fn binary(builder: &mut Builder<'_>) -> Result<(Id, PathBuf)> {
 }
 
 fn settings(builder: &mut Builder<'_>, environment: &Path) -> Result<Id> {
-    let api = &builder.vars.api;
-    for user in api.users.keys() {
-        check_user(user)?;
-    }
+    let api = builder.vars.get::<Api>();
     let context = Environment {
-        redis_port: builder.vars.redis.port,
+        redis_port: builder.vars.get::<Redis>().port,
         redis_socket: REDIS_SOCKET,
-        users: api.users.keys().map(String::as_str).collect(),
+        users: api.users.names().collect(),
         token_ttl: api.token_ttl,
-        workers: match api.workers {
-            Workers::Count(number) => number.get(),
-            Workers::Auto(_) => builder.facts.cpus.max(1),
-        },
+        workers: api.workers.on(builder.facts.cpus),
     };
     builder.host_secret(JWT_KEY, 32)?;
     builder.host_secret(REDIS_PASSWORD, 32)?;
@@ -207,21 +191,12 @@ fn settings(builder: &mut Builder<'_>, environment: &Path) -> Result<Id> {
     builder.directory(SETTINGS_FOLDER, 0o700);
     // systemd reads it as root before it becomes the service's user.
     let access = (0o600, Owner::root());
-    let settings = builder.secret_file(environment, access, "app/env", &context, &api.users)?;
+    let settings =
+        builder.secret_file(environment, access, "app/env", &context, Some(&api.users))?;
     // For people only: the folder may belong to a login, who could put anything there.
-    builder.directory(&builder.vars.app_dir, 0o755);
-    let path = builder.vars.app_dir.join(".env");
+    let AppDir(app_dir) = builder.vars.get();
+    builder.directory(app_dir, 0o755);
+    let path = app_dir.join(".env");
     builder.add(Link { path, target: environment.to_owned() });
     Ok(settings)
-}
-
-/// A name that can stand in a list between spaces, inside single quotes, before a colon.
-fn check_user(user: &str) -> Result<()> {
-    let fits = |c: char| c.is_ascii_alphanumeric() || "_-.@".contains(c);
-    if (1..=64).contains(&user.len()) && user.chars().all(fits) {
-        return Ok(());
-    }
-    Err(Failure::usage(format!("{user:?} cannot be a user of the API"))
-        .hint("use up to 64 letters, digits and `_`, `-`, `.`, `@`")
-        .into())
 }

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use crate::inventory::Network;
+use crate::part::Network;
 
 /// Something that a part offers to others.
 #[derive(Clone, Debug)]

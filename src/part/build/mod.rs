@@ -15,11 +15,14 @@ use serde::Serialize;
 
 use crate::engine::protocol::BINARY_LINK;
 use crate::failure::Failure;
-use crate::inventory::{self, Fleet, Vars};
+use crate::inventory::schema::Users;
+use crate::inventory::{self, Vars};
+use crate::part::roles::{Fleet, Role, Roles};
 use crate::resource::{
     Blob, Content, Declared, Directory, Facts, File, HostSecret, Id, Link, Owner, Part, Resource,
+    Secret,
 };
-use crate::spec::PartSpec;
+use crate::spec::{PartSpec, Scope};
 
 pub use contributions::{
     CertificateAt, Contributions, Names, Offer, Package, Refusals, Route, RouteTarget, Slot,
@@ -43,6 +46,8 @@ pub struct Context<'a> {
     pub binary: &'a Path,
     /// The API's binary for the host's architecture.
     pub api: &'a Blob,
+    /// The parts whose passwords are looked up. Those of others are empty, so what has them must not be used.
+    pub passwords: &'a Scope,
 }
 
 /// A local file that the host may ask for.
@@ -90,6 +95,12 @@ pub struct HostView<'a> {
 }
 
 impl HostView<'_> {
+    /// What the host is for.
+    #[must_use]
+    pub fn roles(&self) -> &[Role] {
+        &self.vars.get::<Roles>().0
+    }
+
     /// Where the variable at a path of keys is written. None where only the defaults have it.
     #[must_use]
     pub fn place(&self, path: &[&str]) -> Option<String> {
@@ -244,9 +255,17 @@ impl Builder<'_> {
         (mode, owner): (u32, Owner),
         template: &str,
         values: &impl Serialize,
-        passwords: &Passwords,
+        users: Option<&Users>,
     ) -> Result<Id> {
-        let content = Content::Parts(self.templates.render(template, values, passwords)?);
+        let passwords = match users {
+            None => Passwords::new(),
+            Some(users) if self.context.passwords.has(&self.part) => users.reveal()?,
+            Some(users) => {
+                let empty = |name: &str| (name.to_owned(), Secret::new(String::new()));
+                users.names().map(empty).collect()
+            }
+        };
+        let content = Content::Parts(self.templates.render(template, values, &passwords)?);
         Ok(self.add(File { path: path.into(), content, mode, owner }))
     }
 

@@ -1,6 +1,7 @@
 //! The ports that answer, and the guard that keeps Docker's published ports behind them.
 
 mod host;
+mod vars;
 
 use std::collections::BTreeSet;
 
@@ -9,11 +10,12 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 use super::build::{Builder, Contributions, Package};
-use super::{PartKind, Parts};
+use super::{Network, PartKind, Parts};
 use crate::failure::Failure;
-use crate::inventory::{Network, OpenPort, Protocol};
-use crate::resource::{Content, File, Firewall, FirewallPort, Id, Owner, Transport};
+use crate::resource::{self, Content, File, FirewallPort, Id, Owner, Transport};
 use crate::spec::{Group, PartSpec, Probe, ProbeKind};
+
+pub use vars::{Firewall, OpenPort, Port, Protocol, open_ports};
 
 #[derive(Serialize)]
 struct Guard<'a> {
@@ -40,6 +42,7 @@ pub(super) const KIND: PartKind = PartKind {
     name: "firewall",
     roles: &[],
     parts: Parts::One,
+    vars: vars::VARIABLES,
     takes: &[],
     driver: Some(&host::Firewall),
     contribute: |_, offered| {
@@ -58,19 +61,19 @@ fn describe(spec: &mut PartSpec) {
 }
 
 fn declare(_: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
-    let declared = builder.vars.firewall.allow.iter();
-    let mut ports: Vec<FirewallPort> = declared.map(firewall_port).collect();
+    let open = open_ports(builder.vars);
+    let mut ports: Vec<FirewallPort> = open.iter().map(firewall_port).collect();
     for number in builder.facts.ssh_ports.iter().copied() {
-        ports.extend(ssh_port(builder, number)?);
+        ports.extend(ssh_port(builder, &open, number)?);
     }
     let inputs = vec![
-        guard(builder, "after.rules", Family::V4)?,
-        guard(builder, "after6.rules", Family::V6)?,
+        guard(builder, &open, "after.rules", Family::V4)?,
+        guard(builder, &open, "after6.rules", Family::V6)?,
     ];
-    let exclusive = builder.vars.firewall.exclusive;
+    let exclusive = builder.vars.get::<Firewall>().exclusive;
     // A set: each port once, and always in the same order.
     let allow: BTreeSet<FirewallPort> = ports.into_iter().collect();
-    builder.add(Firewall { allow: allow.into_iter().collect(), exclusive, inputs });
+    builder.add(resource::Firewall { allow: allow.into_iter().collect(), exclusive, inputs });
     Ok(())
 }
 
@@ -85,12 +88,9 @@ fn firewall_port(open: &OpenPort) -> FirewallPort {
 
 /// The port of ssh, unless the inventory itself says from where it may be reached. That has to let this
 /// session in.
-fn ssh_port(builder: &Builder<'_>, number: u16) -> Result<Option<FirewallPort>> {
+fn ssh_port(builder: &Builder<'_>, open: &[OpenPort], number: u16) -> Result<Option<FirewallPort>> {
     let client = builder.facts.ssh_client;
-    let declared = builder
-        .vars
-        .firewall
-        .allow
+    let declared = open
         .iter()
         .filter(|open| open.port.number == number && open.port.protocol == Protocol::Tcp);
     let declared: Vec<_> = declared.map(|open| open.from.as_ref()).collect();
@@ -122,13 +122,13 @@ fn narrow(open: &OpenPort) -> Option<IpNet> {
 }
 
 /// The guard in one of the files that ufw loads after its own rules.
-fn guard(builder: &mut Builder<'_>, name: &str, family: Family) -> Result<Id> {
+fn guard(builder: &mut Builder<'_>, open: &[OpenPort], name: &str, family: Family) -> Result<Id> {
     let is_of_family = |open: &&OpenPort| match open.from.as_ref().map(Network::net) {
         None => true,
         Some(IpNet::V4(_)) => family == Family::V4,
         Some(IpNet::V6(_)) => family == Family::V6,
     };
-    let allow = builder.vars.firewall.allow.iter().filter(is_of_family).map(|open| GuardPort {
+    let allow = open.iter().filter(is_of_family).map(|open| GuardPort {
         number: open.port.number,
         protocol: open.port.protocol,
         from: narrow(open).map(|from| from.to_string()),

@@ -12,8 +12,7 @@ use super::build::{
     Builder, CertificateAt, Contributions, Nothing, Offer, Package, Refusals, Route, RouteTarget,
     Slot, Upstream,
 };
-use super::{PartKind, Parts};
-use crate::inventory::{Network, Role};
+use super::{Network, PartKind, Parts, Role};
 use crate::resource::{Absent, Facts, Id, Link, OnChange, Unit, Version};
 use crate::spec::{
     Endpoint, Group, Log, LogFormat, LogSource, PartSpec, Pin, Probe, ProbeKind, Question, Restart,
@@ -95,6 +94,7 @@ pub(super) const KIND: PartKind = PartKind {
     name: "nginx",
     roles: &[Role::Web],
     parts: Parts::One,
+    vars: &[],
     takes: &[Slot::Routes, Slot::Certificates],
     driver: Some(&host::Nginx),
     contribute: |_, offered| {

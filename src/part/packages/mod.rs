@@ -10,6 +10,7 @@ pub(super) const KIND: PartKind = PartKind {
     name: "packages",
     roles: &[],
     parts: Parts::One,
+    vars: &[],
     takes: &[Slot::Packages],
     driver: None,
     contribute: |_, offered| {

@@ -2,14 +2,15 @@
 
 mod docker;
 mod host;
+mod vars;
 
 use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::Result;
 
-use super::build::{Builder, Contributions, Nothing, Passwords, Upload, folder};
-use super::{PartKind, Parts};
-use crate::inventory::{Role, Vars};
+use super::build::{Builder, Contributions, Nothing, Upload, folder};
+use super::{AppDir, PartKind, Parts, Role};
+use crate::inventory::Vars;
 use crate::resource::container::redis::RedisData;
 use crate::resource::{
     Container, Directory, File, Image, Mount, MountSource, OnChange, Owner, PublishedPort, Sysctl,
@@ -18,6 +19,8 @@ use crate::resource::{
 use crate::spec::{
     Group, Log, LogFormat, LogSource, PartSpec, Probe, ProbeKind, Restart, RestartMethod,
 };
+
+pub use vars::Redis;
 
 const FOLDER: &str = "/etc/hwctl/redis";
 const CONFIGURATION: &str = "/etc/hwctl/redis/redis.conf";
@@ -37,13 +40,14 @@ pub(super) const KIND: PartKind = PartKind {
     name: "redis",
     roles: &[Role::Redis],
     parts: Parts::One,
+    vars: vars::VARIABLES,
     takes: &[],
     driver: Some(&host::Redis),
     contribute: |view, offered| {
         for package in docker::packages(view.facts) {
             offered.add_package(package);
         }
-        offered.add_port(view.vars.redis.port, view.place(&["redis", "port"]));
+        offered.add_port(view.vars.get::<Redis>().port, view.place(&["redis", "port"]));
         offered.has_database = true;
     },
     describe: |view, _, spec| describe(spec, view.vars),
@@ -55,27 +59,26 @@ pub const REDIS_PASSWORD: &str = "redis-password";
 
 /// The user of the host that connects to Redis's socket: the API's.
 pub(super) fn client(vars: &Vars) -> User {
-    User { name: "flask-app".to_owned(), home: vars.app_dir.clone() }
+    User { name: "flask-app".to_owned(), home: vars.get::<AppDir>().0.clone() }
 }
 
 fn describe(spec: &mut PartSpec, vars: &Vars) {
+    let redis = vars.get::<Redis>();
     spec.has_dump = true;
-    spec.private_ports = vec![vars.redis.port];
+    spec.private_ports = vec![redis.port];
     spec.restarts = vec![Restart {
         name: "redis".to_owned(),
-        label: vars.redis.container.clone(),
-        method: RestartMethod::Container { name: vars.redis.container.clone(), stop_s: STOP_S },
+        label: redis.container.clone(),
+        method: RestartMethod::Container { name: redis.container.clone(), stop_s: STOP_S },
         in_all: true,
-        log: LogSource::Container(vars.redis.container.clone()),
+        log: LogSource::Container(redis.container.clone()),
     }];
-    for (name, value) in [
-        ("container", vars.redis.container.as_str()),
-        ("socket", SOCKET),
-        ("password", REDIS_PASSWORD),
-    ] {
+    for (name, value) in
+        [("container", redis.container.as_str()), ("socket", SOCKET), ("password", REDIS_PASSWORD)]
+    {
         spec.settings.insert(name.to_owned(), value.to_owned());
     }
-    let container = vars.redis.container.clone();
+    let container = redis.container.clone();
     spec.probes = vec![
         Probe::unit("docker.service"),
         Probe {
@@ -92,7 +95,7 @@ fn describe(spec: &mut PartSpec, vars: &Vars) {
 }
 
 fn declare(_: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
-    let redis = &builder.vars.redis;
+    let redis = builder.vars.get::<Redis>();
     let text = builder.templates.render_text("sysctl/hwctl.conf", &Nothing {})?;
     builder.add(File::text("/etc/sysctl.d/60-hwctl.conf", text));
     // A container shares its kernel's settings and cannot set them.
@@ -131,7 +134,7 @@ fn declare(_: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
         (0o400, Owner::new(OWNER.0, OWNER.1)),
         "redis/redis.conf",
         &Nothing {},
-        &Passwords::new(),
+        None,
     )?;
     let archive = match &redis.image_archive {
         None => None,
@@ -151,7 +154,7 @@ fn declare(_: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
 }
 
 fn container(builder: &Builder<'_>) -> Container {
-    let redis = &builder.vars.redis;
+    let redis = builder.vars.get::<Redis>();
     let inside = "/etc/redis/redis.conf";
     let mount =
         |source, target: &str, read_only| Mount { source, target: target.into(), read_only };

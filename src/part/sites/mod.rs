@@ -1,27 +1,30 @@
 //! The static sites: their folders, pages, users and addresses.
 
+mod vars;
+
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use super::build::{Builder, Contributions, HostView, Package, Route, RouteTarget, Upload, folder};
 use super::nginx::{HTTPS, log_files};
-use super::{PartKind, Parts};
-use crate::failure::Failure;
-use crate::inventory::{Role, Site};
+use super::{PartKind, Parts, Role};
 use crate::resource::{Content, Facts, File, Owner};
 use crate::spec::{PartSpec, Question, Wanted};
+
+pub use vars::{Site, Sites};
 
 pub(super) const KIND: PartKind = PartKind {
     name: "sites",
     roles: &[Role::Web],
     parts: Parts::One,
+    vars: vars::VARIABLES,
     takes: &[],
     driver: None,
     contribute: |view, offered| {
-        for (name, site) in &view.vars.sites {
+        for (name, site) in &view.vars.get::<Sites>().0 {
             offered.add_route(route(name, site), view.place(&["sites", name, "path"]));
         }
         // It brings `/var/www`.
@@ -35,7 +38,7 @@ fn route(name: &str, site: &Site) -> Route {
     let target = RouteTarget::Files {
         root: site.root.clone(),
         allow: site.allow.clone(),
-        htpasswd: (!site.users.is_empty()).then(|| htpasswd(name)),
+        htpasswd: (!site.users.is_empty()).then(|| users_file(name, site)),
     };
     Route { name: name.to_owned(), path: site.path.clone(), target }
 }
@@ -56,18 +59,16 @@ struct Frame<'a> {
     path: &'a str,
 }
 
-/// The file with the users of a site. The second site's has the name it has always had.
-fn htpasswd(name: &str) -> PathBuf {
-    match name {
-        "site2" => "/etc/nginx/.htpasswd".into(),
-        name => format!("/etc/nginx/.htpasswd-{name}").into(),
-    }
+/// The file with the users of a site.
+fn users_file(name: &str, site: &Site) -> PathBuf {
+    let file = site.users_file.clone().unwrap_or_else(|| format!(".htpasswd-{name}"));
+    Path::new("/etc/nginx").join(file)
 }
 
 fn describe(view: &HostView<'_>, spec: &mut PartSpec) {
-    spec.questions = view.vars.sites.values().map(|site| question(site, view.facts)).collect();
-    spec.logs =
-        view.vars.sites.keys().flat_map(|name| log_files(name, &format!("{name}_"))).collect();
+    let Sites(sites) = view.vars.get();
+    spec.questions = sites.values().map(|site| question(site, view.facts)).collect();
+    spec.logs = sites.keys().flat_map(|name| log_files(name, &format!("{name}_"))).collect();
 }
 
 /// A closed site answers 403 to those who are not on its list, and asks the others who they are.
@@ -84,21 +85,9 @@ fn question(site: &Site, facts: &Facts) -> Question {
     Question { endpoint: HTTPS.to_owned(), path: site.url_path(), wanted }
 }
 
-/// Refuses a site whose pages would lie among the system's files.
-fn check_root(name: &str, site: &Site) -> Result<()> {
-    let root = &site.root;
-    let is_deep = root.is_absolute() && root.components().count() >= 3;
-    if is_deep && root.to_str().is_some_and(|root| !root.contains("..")) {
-        return Ok(());
-    }
-    Err(Failure::usage(format!("site `{name}` cannot have its pages in `{}`", root.display()))
-        .hint("write an absolute path such as `/var/www/docs`")
-        .into())
-}
-
 fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
-    for (name, site) in &builder.vars.sites {
-        check_root(name, site)?;
+    let Sites(sites) = builder.vars.get();
+    for (name, site) in sites {
         builder.directory(&site.root, 0o755);
         match &site.source {
             Some(source) => upload(builder, site, source)
@@ -132,9 +121,8 @@ fn upload(builder: &mut Builder<'_>, site: &Site, source: &Path) -> Result<()> {
 
 /// hwctl's own pages for the site, for the landing page, or for any site.
 fn pages(builder: &mut Builder<'_>, name: &str, site: &Site, names: &[String]) -> Result<()> {
-    let vars = builder.vars;
-    let mut frames: Vec<Frame<'_>> = vars
-        .sites
+    let Sites(sites) = builder.vars.get();
+    let mut frames: Vec<Frame<'_>> = sites
         .iter()
         .filter(|(_, site)| site.path != "/")
         .map(|(name, site)| Frame { title: name, path: &site.path })
@@ -165,22 +153,12 @@ fn users(builder: &mut Builder<'_>, name: &str, site: &Site) -> Result<()> {
     if site.users.is_empty() {
         return Ok(());
     }
-    for user in site.users.keys() {
-        // In the file a colon ends the name and a line ends the user; `#` begins a comment.
-        let unfit = |c: char| c.is_control() || c == ':';
-        if user.is_empty() || user.len() > 255 || user.starts_with('#') || user.contains(unfit) {
-            bail!(
-                Failure::usage(format!("{user:?} cannot be a user of site `{name}`"))
-                    .hint("use a name without `:`, not beginning with `#`")
-            );
-        }
-    }
     builder.secret_file(
-        htpasswd(name),
+        users_file(name, site),
         (0o640, Owner::new("root", "www-data")),
         "nginx/htpasswd",
-        &Users { users: site.users.keys().map(String::as_str).collect() },
-        &site.users,
+        &Users { users: site.users.names().collect() },
+        Some(&site.users),
     )?;
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The names of the host and the certificate for them.
 
 mod host;
+mod vars;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -9,16 +10,19 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::build::{Builder, CertificateAt, Contributions, Names};
-use super::{PartKind, Parts};
+use super::{PartKind, Parts, Role};
 use crate::failure::Failure;
-use crate::inventory::{Role, TlsMode, Vars};
+use crate::inventory::Vars;
 use crate::resource::{Certificate, Facts, OnChange, Unit};
 use crate::spec::{Group, PartSpec, Probe, ProbeKind};
+
+pub use vars::{ServerNames, Tls, TlsMode};
 
 pub(super) const KIND: PartKind = PartKind {
     name: "tls",
     roles: &[Role::Web],
     parts: Parts::One,
+    vars: vars::VARIABLES,
     takes: &[],
     driver: Some(&host::Tls),
     contribute: |_, offered| {
@@ -36,7 +40,7 @@ const KEY: &str = "/etc/nginx/ssl/homework.key";
 /// An operator who comes by another address than the last one takes no name away.
 pub(super) fn names(vars: &Vars, facts: &Facts, address: &str) -> Result<Names> {
     let mut names = Vec::new();
-    for name in &vars.server_names {
+    for name in &vars.get::<ServerNames>().0 {
         names.push(normal(name).ok_or_else(|| {
             Failure::usage(format!(
                 "`{name}` in `server_names` is neither a host name nor an address"
@@ -100,7 +104,7 @@ fn describe(spec: &mut PartSpec) {
 }
 
 fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
-    let (tls, names) = (&builder.vars.tls, &offered.names);
+    let (tls, names) = (builder.vars.get::<Tls>(), &offered.names);
     if let Some(folder) = Path::new(KEY).parent() {
         builder.directory(folder, 0o700);
     }
@@ -123,7 +127,7 @@ fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
 /// The host renews by itself: nobody may come by for months.
 fn renewal(builder: &mut Builder<'_>) -> Result<()> {
     let hwctl = builder.own_hwctl()?;
-    let tls = &builder.vars.tls;
+    let tls = builder.vars.get::<Tls>();
     let renewal = Renewal { binary: &hwctl, days: tls.days, renew_before: tls.renew_before };
     let mut inputs = Vec::new();
     for name in ["hwctl-renew.service", "hwctl-renew.timer"] {

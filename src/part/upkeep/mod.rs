@@ -1,15 +1,17 @@
 //! What the host needs to be looked after: its own commands and the rotation of its logs.
 
 mod host;
+mod vars;
 
 use anyhow::Result;
 use serde::Serialize;
 
 use super::build::{Builder, Contributions};
 use super::{PartKind, Parts};
-use crate::inventory::Interval;
 use crate::resource::Link;
 use crate::spec::{Group, PartSpec, Probe, ProbeKind};
+
+pub use vars::{Interval, Logrotate};
 
 #[derive(Serialize)]
 struct Rotation {
@@ -21,6 +23,7 @@ pub(super) const KIND: PartKind = PartKind {
     name: "host",
     roles: &[],
     parts: Parts::One,
+    vars: vars::VARIABLES,
     takes: &[],
     driver: Some(&host::Upkeep),
     contribute: |_, _| {},
@@ -52,8 +55,8 @@ fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
         return Ok(());
     }
     // The package's own file: a second one for the same logs would make logrotate skip both.
-    let rotation =
-        Rotation { keep: builder.vars.logrotate.keep, every: builder.vars.logrotate.every };
+    let Logrotate { keep, every } = *builder.vars.get();
+    let rotation = Rotation { keep, every };
     builder.file("/etc/logrotate.d/nginx", "logrotate/nginx", &rotation)?;
     Ok(())
 }

@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use hwctl::inventory::{Sources, load};
+use hwctl::part::Kinds;
 use serde_json::json;
 
 use crate::host::{self, Provisioned};
@@ -143,11 +144,11 @@ fn refusal(path: &Path) -> Option<String> {
     let sets = vec!["sites.site2.users={a: b}".to_owned(), "api.users={a: b}".to_owned()];
     let told =
         |failure: hwctl::failure::Failure| format!("{} {}", failure.what, failure.why.join(" "));
-    let inventory = match load(&Sources { path: Some(path.to_owned()), sets }) {
+    let inventory = match load(&Sources::at(path, sets)) {
         Ok(inventory) => inventory,
         Err(failure) => return Some(told(failure)),
     };
     let hosts = inventory.select(&[], None).map_err(told);
-    let read = hosts.and_then(|hosts| inventory.vars(&hosts[0]).map_err(told));
+    let read = hosts.and_then(|hosts| Kinds::builtin().vars(&inventory, &hosts[0]).map_err(told));
     read.err()
 }

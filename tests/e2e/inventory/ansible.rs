@@ -317,8 +317,7 @@ fn patterns_choose_ansibles_hosts_in_its_order() {
     }
     let theirs = their_choices(folder.path());
     for (file, choices) in theirs.as_object().unwrap() {
-        let inventory =
-            load(&Sources { path: Some(folder.path().join(file)), sets: Vec::new() }).unwrap();
+        let inventory = load(&Sources::at(&folder.path().join(file), Vec::new())).unwrap();
         for pattern in PATTERNS {
             let chosen = match inventory.select(&[], Some(pattern)) {
                 Ok(chosen) => chosen,
@@ -392,7 +391,7 @@ fn endings_in_a_folder_are_ansibles() {
 }
 
 fn ours(path: &Path) -> Map<String, Value> {
-    let sources = Sources { path: Some(path.to_owned()), sets: Vec::new() };
+    let sources = Sources::at(path, Vec::new());
     let inventory = load(&sources).unwrap();
     let hosts = inventory.hosts().unwrap();
     hosts

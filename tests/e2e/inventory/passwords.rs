@@ -1,7 +1,8 @@
 //! Passwords are found where the inventory says, and are in no message.
 
 use super::messages::all_wrong;
-use super::{open, read, told};
+use super::{open, read, told, vars_of};
+use hwctl::part::Api;
 
 crate::tests! {
     Nothing: [values_of_others_never_show, passwords_never_show, passwords_are_found_where_they_are_said_to_be, a_command_runs_once_for_all_hosts_and_not_for_others],
@@ -97,7 +98,8 @@ all:
 ";
     std::fs::write(&path, text).unwrap();
     let (vars, warnings) = read(&path, &[]).unwrap();
-    let found = vars.api.users.iter().map(|(name, secret)| (name.as_str(), secret.expose()));
+    let found = vars.get::<Api>().users.reveal().unwrap();
+    let found = found.iter().map(|(name, secret)| (name.as_str(), secret.expose()));
     assert_eq!(
         found.collect::<Vec<_>>(),
         [
@@ -136,7 +138,7 @@ all:
     let runs = || std::fs::read_to_string(folder.path().join("runs")).unwrap_or_default();
     assert_eq!(runs(), "");
     for host in hosts {
-        inventory.vars(&host).unwrap();
+        vars_of(&inventory, &host).unwrap();
     }
     assert_eq!(runs(), "x\n");
 }

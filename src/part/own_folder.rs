@@ -1,7 +1,12 @@
 //! Which folders of a host hwctl may own: what it puts there belongs to root, is served or is run,
 //! and is taken away again.
 
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
+
+use serde_json::{Value as Json, json};
+
+use crate::inventory::check;
+use crate::inventory::schema::{Field, Reader, Rule, Shape};
 
 /// Folders of the system, with all that is below them.
 const SYSTEM: [&str; 17] = [
@@ -28,8 +33,33 @@ const EXCEPT: [&str; 1] = ["/var/www"];
 /// Folders that belong to many, or to a person. Their own folders may be used.
 const SHARED: [(&str, usize); 2] = [("/home", 2), ("/var/www", 1)];
 
+/// A folder of the host that hwctl has to itself.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnFolder;
+
+impl Shape for OwnFolder {
+    fn expected(&self) -> String {
+        "an absolute path of letters, digits and `._-+@`, without `..`".to_owned()
+    }
+
+    fn json(&self) -> Json {
+        json!({ "type": "string", "pattern": "^/[A-Za-z0-9._+@/-]+$" })
+    }
+}
+
+impl Rule for OwnFolder {
+    type Value = PathBuf;
+
+    fn read(&self, reader: &mut Reader<'_>, field: &Field<'_>) -> Option<PathBuf> {
+        let folder = reader.text(field, &self.expected(), check::host_path)?;
+        let Some(why) = refusal(&folder) else { return Some(folder) };
+        let message = format!("`{}` cannot be `{}`: {why}", field.path(), folder.display());
+        reader.refuse(field, message, "name a folder of its own, such as `/srv/NAME`")
+    }
+}
+
 /// Why hwctl must not own a folder, or None if it may.
-pub(super) fn refusal(path: &Path) -> Option<&'static str> {
+fn refusal(path: &Path) -> Option<&'static str> {
     let hidden = path.components().any(|part| match part {
         Component::Normal(name) => name.to_string_lossy().starts_with('.'),
         _ => false,

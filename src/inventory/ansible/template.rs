@@ -1,0 +1,118 @@
+//! Jinja as Ansible has it: the syntax, and those filters and lookups that need nothing but their input.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use minijinja::value::{Kwargs, Value as Jinja, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
+
+/// How many instructions a template may take.
+const FUEL: u64 = 1_000_000;
+
+/// What evaluates templates.
+pub(super) fn environment() -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_recursion_limit(50);
+    environment.set_fuel(Some(FUEL));
+    environment.set_formatter(write);
+    environment.add_function("lookup", |plugin: &str, name: &str, options: Kwargs| {
+        lookup(plugin, name, &options)
+    });
+    environment.add_filter("bool", bool);
+    environment.add_filter("ternary", ternary);
+    environment.add_filter("mandatory", |value: Jinja| value);
+    environment.add_filter("b64encode", |text: String| BASE64_STANDARD.encode(text));
+    environment.add_filter("b64decode", b64decode);
+    environment.add_filter("basename", |path: String| path.rsplit('/').next().map(str::to_owned));
+    environment.add_filter("dirname", dirname);
+    environment
+}
+
+/// Evaluates a text. One that is a single expression gives the value of it, any other gives text.
+pub(super) fn render(
+    environment: &Environment<'static>,
+    text: &str,
+    context: Jinja,
+) -> Result<Jinja, Error> {
+    if let Some(expression) = single_expression(text)
+        && let Ok(expression) = environment.compile_expression(expression)
+    {
+        let value = expression.eval(context)?;
+        if value.is_undefined() {
+            return Err(Error::new(ErrorKind::UndefinedError, "the expression is undefined"));
+        }
+        return Ok(value);
+    }
+    // Jinja drops a line break at the end of a text, which Ansible puts back.
+    let end = if text.ends_with('\n') { "\n" } else { "" };
+    environment.render_str(text, context).map(|rendered| Jinja::from(rendered + end))
+}
+
+/// What stands in the braces of a text that is nothing else.
+fn single_expression(text: &str) -> Option<&str> {
+    let inner = text.strip_prefix("{{")?.strip_suffix("}}")?;
+    let inner = inner.strip_prefix('-').unwrap_or(inner);
+    let inner = inner.strip_suffix('-').unwrap_or(inner);
+    (!inner.contains("{{") && !inner.contains("{%")).then_some(inner)
+}
+
+/// Writes a value into a text as Python spells it.
+fn write(output: &mut Output, _: &mut State, value: &Jinja) -> Result<(), Error> {
+    let written = match value.kind() {
+        ValueKind::Undefined => {
+            return Err(Error::new(ErrorKind::UndefinedError, "the expression is undefined"));
+        }
+        ValueKind::None => output.write_str("None"),
+        ValueKind::Bool if value.is_true() => output.write_str("True"),
+        ValueKind::Bool => output.write_str("False"),
+        ValueKind::Number | ValueKind::String => output.write_str(&value.to_string()),
+        kind => {
+            let message = format!("a {kind} cannot be part of a text");
+            return Err(Error::new(ErrorKind::InvalidOperation, message));
+        }
+    };
+    written.map_err(|_| Error::new(ErrorKind::WriteFailure, "the text cannot be written"))
+}
+
+/// `lookup('env', NAME)`. Other plugins of Ansible are not here.
+fn lookup(plugin: &str, name: &str, options: &Kwargs) -> Result<Jinja, Error> {
+    if !["env", "ansible.builtin.env"].contains(&plugin) {
+        let message = format!("there is no lookup `{plugin}`");
+        return Err(Error::new(ErrorKind::UnknownFunction, message));
+    }
+    let default: Option<Jinja> = options.get("default")?;
+    options.assert_all_used()?;
+    match (std::env::var(name), default) {
+        (Ok(value), _) => Ok(Jinja::from(value)),
+        (Err(_), Some(default)) => Ok(default),
+        (Err(_), None) => Ok(Jinja::from("")),
+    }
+}
+
+/// Whether a value means yes to Ansible.
+fn bool(value: &Jinja) -> Jinja {
+    match value.kind() {
+        ValueKind::None | ValueKind::Bool => value.clone(),
+        _ => {
+            let text = value.to_string().to_lowercase();
+            Jinja::from(["yes", "on", "1", "true"].contains(&text.as_str()))
+        }
+    }
+}
+
+fn ternary(value: &Jinja, yes: Jinja, no: Jinja) -> Jinja {
+    if value.is_true() { yes } else { no }
+}
+
+fn b64decode(text: &str) -> Result<String, Error> {
+    let decoded = BASE64_STANDARD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    decoded.ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "this is not text in base64"))
+}
+
+fn dirname(path: &str) -> String {
+    match path.rsplit_once('/') {
+        Some(("", _)) => "/".to_owned(),
+        Some((folder, _)) => folder.to_owned(),
+        None => String::new(),
+    }
+}

@@ -1,0 +1,91 @@
+//! The variables of one host, each under its type.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::password::{Passwords, Reference};
+use super::{Declared, Field, Reader, Variable, default_of};
+use crate::failure::Failure;
+use crate::inventory::Warning;
+use crate::inventory::yaml::node::Entry;
+use crate::inventory::yaml::place::{self, Problem};
+
+/// The variables of one host. What they refer to outside of the inventory is not looked up yet.
+#[derive(Clone, Default)]
+pub struct Vars {
+    values: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    /// Passwords and local files, each with the name of the variable that needs it.
+    references: Arc<Vec<(&'static str, Reference)>>,
+}
+
+impl Vars {
+    /// The value of a variable.
+    ///
+    /// # Panics
+    ///
+    /// Where no kind of the table lists the variable, which is a fault of the program.
+    #[must_use]
+    pub fn get<T: Variable>(&self) -> &T {
+        self.find().unwrap_or_else(|| panic!("no part kind lists the variable `{}`", T::NAME))
+    }
+
+    /// The value of a variable. None where it could not be read.
+    #[must_use]
+    pub fn find<T: Variable>(&self) -> Option<&T> {
+        self.values.get(&TypeId::of::<T>())?.downcast_ref()
+    }
+
+    /// Changes the value of a variable.
+    pub fn set<T: Variable>(&mut self, value: T) {
+        self.values.insert(TypeId::of::<T>(), Arc::new(value));
+    }
+
+    /// Reads the variables that are declared, from what the inventory gives a host.
+    pub(in crate::inventory) fn read<'a>(
+        declared: impl Iterator<Item = &'a Declared> + Clone,
+        given: &[Entry],
+        passwords: &Arc<Passwords>,
+        ssh_port: Option<u16>,
+    ) -> Result<Self, Vec<(Option<&'static str>, Problem)>> {
+        let mut reader = Reader::new(passwords, ssh_port);
+        let mut vars = Self::default();
+        for Declared { key, read, over, .. } in declared.clone() {
+            let default = default_of(key.default);
+            let entry = given.iter().find(|entry| entry.key == key.name && !entry.node.is_null());
+            let node = entry.map_or_else(|| default.clone(), |entry| over(&default, &entry.node));
+            reader.begin(key, &node);
+            read(&mut reader, &Field { node: &node, path: key.name.to_owned() }, &mut vars);
+        }
+        for Declared { key, check, .. } in declared {
+            reader.resume(key);
+            check(&mut reader, &vars);
+        }
+        vars.references = Arc::new(reader.references);
+        if reader.problems.is_empty() { Ok(vars) } else { Err(reader.problems) }
+    }
+
+    /// Looks up the passwords and local files that these variables refer to. Returns what in the passwords should
+    /// not stay so.
+    pub fn look_up(&self, variables: &[&str], folder: &Path) -> Result<Vec<Warning>, Failure> {
+        let (mut problems, mut warnings) = (Vec::new(), Vec::new());
+        for (variable, reference) in self.references.iter() {
+            if variables.contains(variable) {
+                match reference.look_up(folder) {
+                    Ok(warning) => warnings.extend(warning),
+                    Err(problem) => problems.push(problem),
+                }
+            }
+        }
+        if problems.is_empty() { Ok(warnings) } else { Err(place::failure(problems)) }
+    }
+}
+
+/// The values are left out: they may hold passwords.
+impl fmt::Debug for Vars {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Vars").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,69 @@
+//! The variable of Redis.
+
+use std::path::PathBuf;
+
+use crate::inventory::check;
+use crate::inventory::schema::{
+    Declared, Fields, Local, Map, Number, Optional, Reader, Text, Variable, Vars,
+};
+use crate::vars;
+
+pub(super) const VARIABLES: &[Declared] = &[Declared::of::<Redis>()];
+
+/// The port that ssh has unless the host says otherwise.
+const SSH_PORT: u16 = 22;
+/// The ports of the web server.
+const WEB_PORTS: [u16; 2] = [80, 443];
+
+vars! {
+    /// The Redis container.
+    pub struct Redis {
+        /// image of the container
+        image: String = "\"redis:7-alpine\"", Text { expected: "an image such as `redis:7-alpine`", check: check::image };
+        /// name of the container
+        container: String = "redis-flask", DOCKER_NAME;
+        /// volume that keeps its data
+        volume: String = "flask-app_redis-data", DOCKER_NAME;
+        /// port on the host's loopback
+        port: u16 = "6379", Number { min: 1, max: u16::MAX };
+        /// local image tar, as `docker save` writes it, for hosts that reach no registry
+        image_archive: Option<PathBuf> = "null", Optional(Local::FILE);
+    }
+}
+
+const DOCKER_NAME: Text<String> = Text {
+    expected: "a name that Docker takes (letters, digits and `_.-`)",
+    check: check::docker_name,
+};
+
+impl Variable for Redis {
+    const NAME: &'static str = "redis";
+    const DOC: &'static str = "the Redis container";
+    const IS_COMMON: bool = true;
+    type Rule = Map<Self>;
+    const RULE: &'static Map<Self> = &Map::checked(has_a_port_of_its_own);
+
+    /// The port by which this session comes in is not for another service.
+    fn check(&self, _: &Vars, reader: &mut Reader<'_>) {
+        if reader.ssh_port() == Some(self.port) && self.port != SSH_PORT {
+            reader.refuse_path(["redis.port"; 2], taken(self.port, "ssh"), FREE);
+        }
+    }
+}
+
+fn has_a_port_of_its_own(redis: &Redis, reader: &mut Reader<'_>, fields: &Fields<'_>) -> bool {
+    let holder = match redis.port {
+        SSH_PORT => "ssh",
+        port if WEB_PORTS.contains(&port) => "nginx",
+        _ => return true,
+    };
+    let field = fields.optional("port");
+    let refused = field.and_then(|field| reader.refuse(&field, taken(redis.port, holder), FREE));
+    refused.unwrap_or(false)
+}
+
+const FREE: &str = "choose a free port, such as 6379";
+
+fn taken(port: u16, holder: &str) -> String {
+    format!("`redis.port` cannot be {port}: that port is {holder}'s")
+}

@@ -1,0 +1,149 @@
+//! What a host is for, and which hosts there are.
+
+use serde::{Deserialize, Serialize};
+
+use super::Kinds;
+use crate::failure::Failure;
+use crate::inventory::schema::{Choice, Field, List, Reader, Rule, Shape, Variable};
+use crate::inventory::{Inventory, InventoryHost};
+
+/// What a host is for in its fleet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// It serves the sites and the API.
+    Web,
+    /// It has the Redis that the API counts in.
+    Redis,
+}
+
+impl Role {
+    /// All roles by their names in the inventory.
+    pub const NAMES: [(&'static str, Self); 2] = [("web", Self::Web), ("redis", Self::Redis)];
+
+    /// Its name in the inventory.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        Self::NAMES.iter().find(|(_, role)| *role == self).map_or("", |(name, _)| name)
+    }
+}
+
+/// The roles of a host. There is at least one, and none is there twice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Roles(pub Vec<Role>);
+
+impl Variable for Roles {
+    const NAME: &'static str = "roles";
+    const DOC: &'static str = "what the host is for: a list of `web` and `redis`, see below";
+    const DEFAULT: &'static str = "[web, redis]";
+    type Rule = RoleList;
+    const RULE: &'static RoleList = &RoleList(List(Choice(&Role::NAMES)));
+}
+
+/// Roles, each once.
+#[derive(Clone, Copy, Debug)]
+pub struct RoleList(List<Choice<Role>>);
+
+impl Shape for RoleList {
+    fn expected(&self) -> String {
+        self.0.expected()
+    }
+
+    fn json(&self) -> serde_json::Value {
+        let mut json = self.0.json();
+        json["minItems"] = 1.into();
+        json["uniqueItems"] = true.into();
+        json
+    }
+
+    fn each(&self) -> Option<&dyn Shape> {
+        self.0.each()
+    }
+}
+
+impl Rule for RoleList {
+    type Value = Roles;
+
+    fn read(&self, reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Roles> {
+        let roles = self.0.read(reader, field)?;
+        let twice = roles.iter().enumerate().find(|(at, role)| roles[..*at].contains(role));
+        if let Some((at, _)) = twice {
+            return reader.refuse(field, format!("`roles[{at}]` is in the list already"), "");
+        }
+        if roles.is_empty() {
+            let message = "`roles` is empty: a host needs at least one";
+            return reader.refuse(field, message, "leave it out for `[web, redis]`");
+        }
+        Some(Roles(roles))
+    }
+}
+
+/// All hosts of an inventory, whichever of them are worked on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fleet {
+    /// In the order of the inventory.
+    pub hosts: Vec<Peer>,
+}
+
+/// A host as its peers see it: without its variables.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// Its name in the inventory.
+    pub name: String,
+    /// Where ssh goes.
+    pub address: String,
+    /// What it is for.
+    pub roles: Vec<Role>,
+}
+
+impl Kinds {
+    /// All hosts of an inventory as their peers see them.
+    pub fn fleet(self, inventory: &Inventory) -> Result<Fleet, Failure> {
+        let peer = |host: InventoryHost| {
+            let Roles(roles) = inventory.value(&host)?;
+            Ok(Peer { name: host.name, address: host.address, roles })
+        };
+        let hosts = inventory.hosts()?.into_iter().map(peer);
+        Ok(Fleet { hosts: hosts.collect::<Result<_, Failure>>()? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::inventory::{Sources, load};
+
+    fn fleet(text: &str) -> Result<Fleet, Failure> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("inventory.yaml");
+        std::fs::write(&path, text).unwrap();
+        let inventory = load(&Sources::at(&path, Vec::new()))?;
+        Kinds::builtin().fleet(&inventory)
+    }
+
+    #[test]
+    fn peers_have_the_roles_of_their_groups_and_their_own() {
+        let text = "all:\n  vars: { roles: [redis] }\n  hosts:\n    a:\n    b: { ansible_host: 192.0.2.7, roles: [web] }\n";
+
+        let fleet = fleet(text).unwrap();
+
+        let peer = |name: &str, address: &str, role| Peer {
+            name: name.to_owned(),
+            address: address.to_owned(),
+            roles: vec![role],
+        };
+        let expected = [peer("a", "a", Role::Redis), peer("b", "192.0.2.7", Role::Web)];
+        assert_eq!(fleet.hosts, expected);
+    }
+
+    #[test]
+    fn roles_of_any_host_have_to_make_sense() {
+        let failure = fleet("all:\n  hosts:\n    a:\n    b: { roles: [wbe] }\n").unwrap_err();
+
+        assert!(
+            failure.what.contains("inventory.yaml:4:") && failure.what.contains("`roles[0]`"),
+            "{failure:?}"
+        );
+        assert_eq!(failure.not_done.as_deref(), Some("no host was contacted"));
+    }
+}
