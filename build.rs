@@ -25,6 +25,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         "app/build.rs",
         "app/assets",
         "app/src",
+        "docs",
         "limits/src",
         "templates",
     ] {
@@ -46,9 +47,32 @@ fn main() -> Result<(), Box<dyn Error>> {
         None => "None".to_owned(),
     };
     fs::write(out.join("bundle.rs"), source)?;
+    pack_pages(&root.join("docs"), &out)?;
     if is_optimized()? && packs_relocations(&target)? {
         println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
     }
+    Ok(())
+}
+
+/// Packs the pages for `hwctl help TOPIC`, each behind a line with its name.
+fn pack_pages(docs: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
+    let mut pages = Vec::new();
+    for entry in fs::read_dir(docs)? {
+        let path = entry?.path();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        let is_page = path.extension().is_some_and(|extension| extension == "md");
+        // `hwctl help` itself says what is in the first, and users need not read the others.
+        if is_page && !["cli", "architecture", "performance"].contains(&name.as_str()) {
+            pages.push((name, path));
+        }
+    }
+    pages.sort();
+    let archive = fs::File::create(out.join("pages.xz"))?;
+    let mut encoder = XzWriter::new(archive, XzOptions::with_preset(9))?;
+    for (name, path) in pages {
+        write!(encoder, "\u{1}{name}\n{}", fs::read_to_string(path)?)?;
+    }
+    encoder.finish()?;
     Ok(())
 }
 

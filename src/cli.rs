@@ -14,13 +14,33 @@ pub use inspect::*;
 pub use lab::*;
 pub use operate::*;
 
+const TOPICS: &str = "\
+Pages to read: `hwctl help topics` lists them, `hwctl help review` shows one.";
+
 /// Turns a fresh Ubuntu or Debian VM into a hardened, serving host, and keeps it that way.
 #[derive(Debug, Parser)]
-#[command(name = "hwctl", version, propagate_version = true)]
+#[command(name = "hwctl", version, propagate_version = true, after_help = TOPICS)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
+    /// How much is printed, and how.
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// How much is printed, and how; for all verbs.
+#[derive(Clone, Copy, Debug, Default, Args)]
+pub struct OutputArgs {
+    /// Print failures and how it ended, nothing else
+    #[arg(short, long, global = true, conflicts_with = "verbose", help_heading = "Output")]
+    pub quiet: bool,
+    /// Print each step with its time: what was read from where, how ssh was called
+    #[arg(short, long, global = true, help_heading = "Output")]
+    pub verbose: bool,
+    /// Print a long plan as it is, without the pager of `HWCTL_PAGER`, else `PAGER`, else less
+    #[arg(hide_short_help = true, long, global = true, help_heading = "Output")]
+    pub no_pager: bool,
 }
 
 /// What to do.
@@ -129,7 +149,14 @@ pub enum Verb {
 pub struct SourceArgs {
     /// Inventory file or folder, or hosts with commas between them; may be given several times
     /// [default: ./inventory.yaml]
-    #[arg(short, long, value_name = "PATH", help_heading = "Hosts")]
+    #[arg(
+        short,
+        long,
+        value_name = "PATH",
+        env = "HWCTL_INVENTORY",
+        hide_env_values = true,
+        help_heading = "Hosts"
+    )]
     pub inventory: Vec<String>,
     /// Set a variable, such as redis.port=6380; beats the inventory
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Hosts")]
@@ -158,7 +185,7 @@ pub struct HostArgs {
     #[arg(long, conflicts_with_all = ["host", "limit"], help_heading = "Hosts")]
     pub lab: bool,
     /// Work on so many hosts at once
-    #[arg(hide_short_help = true, long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..), help_heading = "Hosts")]
+    #[arg(hide_short_help = true, long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..), env = "HWCTL_PARALLEL", hide_env_values = true, help_heading = "Hosts")]
     pub parallel: u16,
     /// Work in batches of so many hosts: the next one begins when all of the last are done
     #[arg(hide_short_help = true, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Hosts")]
@@ -168,16 +195,29 @@ pub struct HostArgs {
     #[arg(hide_short_help = true, long, value_name = "N", help_heading = "Hosts")]
     pub max_failures: Option<usize>,
     /// Login name
-    #[arg(short, long, help_heading = "Connection")]
+    #[arg(short, long, env = "HWCTL_USER", hide_env_values = true, help_heading = "Connection")]
     pub user: Option<String>,
     /// SSH port
-    #[arg(short, long, help_heading = "Connection")]
+    #[arg(short, long, env = "HWCTL_PORT", hide_env_values = true, help_heading = "Connection")]
     pub port: Option<u16>,
     /// Private key file
-    #[arg(long, value_name = "PATH", help_heading = "Connection")]
+    #[arg(
+        long,
+        value_name = "PATH",
+        env = "HWCTL_IDENTITY",
+        hide_env_values = true,
+        help_heading = "Connection"
+    )]
     pub identity: Option<PathBuf>,
     /// File of known host keys [default: ssh's own]
-    #[arg(hide_short_help = true, long, value_name = "PATH", help_heading = "Connection")]
+    #[arg(
+        hide_short_help = true,
+        long,
+        value_name = "PATH",
+        env = "HWCTL_KNOWN_HOSTS",
+        hide_env_values = true,
+        help_heading = "Connection"
+    )]
     pub known_hosts: Option<PathBuf>,
     /// Take the key of a host that was never seen without asking
     #[arg(hide_short_help = true, long, help_heading = "Connection")]
@@ -186,7 +226,14 @@ pub struct HostArgs {
     #[arg(short = 'K', long, help_heading = "Connection")]
     pub ask_become_pass: bool,
     /// The Linux build of hwctl to put on hosts [default: this program]
-    #[arg(hide_short_help = true, long, value_name = "PATH", help_heading = "Connection")]
+    #[arg(
+        hide_short_help = true,
+        long,
+        value_name = "PATH",
+        env = "HWCTL_HOST_BINARY",
+        hide_env_values = true,
+        help_heading = "Connection"
+    )]
     pub host_binary: Option<PathBuf>,
     /// Seconds that a connection may take
     #[arg(
@@ -194,6 +241,8 @@ pub struct HostArgs {
         long,
         value_name = "SECONDS",
         default_value_t = 10,
+        env = "HWCTL_CONNECT_TIMEOUT",
+        hide_env_values = true,
         help_heading = "Connection"
     )]
     pub connect_timeout: u16,
@@ -201,21 +250,23 @@ pub struct HostArgs {
     /// [default without a number: 300]
     #[arg(hide_short_help = true, long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = "300", value_parser = clap::value_parser!(u16).range(1..), env = "HWCTL_PERSIST", hide_env_values = true, help_heading = "Connection")]
     pub persist: Option<u16>,
+    /// Names, addresses, groups and patterns of [`NamedHosts`].
+    #[arg(skip)]
+    pub words: Vec<String>,
 }
 
-/// Hosts without `--host` before them, for verbs that take no other words.
+/// Hosts without an option before them, for verbs that take no other words.
 #[derive(Clone, Debug, Default, Args)]
 pub struct NamedHosts {
-    /// A host by name or address, as with --host
+    /// Hosts by name, address, group or pattern, such as vm1 or 'web*' '!web3'
     #[arg(value_name = "HOST", help_heading = "Hosts", conflicts_with = "lab")]
     pub named: Vec<String>,
 }
 
 impl HostArgs {
-    /// The same with hosts that were named without `--host`.
+    /// The same with hosts that were named without an option.
     #[must_use]
     pub fn and(&self, NamedHosts { named }: &NamedHosts) -> Self {
-        let host = self.host.iter().chain(named).cloned().collect();
-        Self { host, ..self.clone() }
+        Self { words: named.clone(), ..self.clone() }
     }
 }

@@ -44,12 +44,43 @@ pub struct Failure {
     /// One thing to do next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hint: Option<String>,
+    /// The page of `docs/` that says more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<Page>,
+}
+
+/// A page of `docs/` that failures name; `hwctl help` shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+#[serde(rename_all = "snake_case")]
+pub enum Page {
+    /// Hosts that are not empty.
+    Adoption,
+    /// Variables, passwords and patterns.
+    Inventory,
+    /// Reviewed plans.
+    Review,
+    /// The way back.
+    Undo,
+}
+
+impl Page {
+    /// The name of the page, without its ending.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Adoption => "adoption",
+            Self::Inventory => "inventory",
+            Self::Review => "review",
+            Self::Undo => "undo",
+        }
+    }
 }
 
 impl Failure {
     /// A failure with only its headline.
     pub fn new(exit: Exit, what: impl Into<String>) -> Self {
-        Self { exit, what: what.into(), why: Vec::new(), not_done: None, hint: None }
+        Self { exit, what: what.into(), why: Vec::new(), not_done: None, hint: None, page: None }
     }
 
     /// A wrong command line or inventory.
@@ -78,6 +109,12 @@ impl Failure {
         self
     }
 
+    /// Names the page that says more.
+    #[must_use]
+    pub fn page(self, page: Page) -> Self {
+        Self { page: Some(page), ..self }
+    }
+
     /// Makes a failure of an error: its message is the headline, its causes the why, and a
     /// [`Hint`] anywhere in its chain the hint.
     #[must_use]
@@ -95,7 +132,7 @@ impl Failure {
             }
         }
         let what = if lines.is_empty() { String::new() } else { lines.remove(0) };
-        Self { exit, what, why: lines, not_done: None, hint }
+        Self { exit, what, why: lines, not_done: None, hint, page: None }
     }
 }
 

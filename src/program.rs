@@ -6,7 +6,7 @@ use crate::cli::{Cli, Verb};
 use crate::command;
 use crate::failure::{Exit, Failure};
 use crate::part::Kinds;
-use crate::report::{Style, failure_text, print_error};
+use crate::report::{Style, Volume, failure_text, print_error};
 use clap::Parser as _;
 
 /// Runs hwctl with these kinds of parts.
@@ -20,7 +20,8 @@ pub fn run(kinds: Kinds) -> ExitCode {
         let failure = Failure::from(error);
         let color = console::colors_enabled_stderr();
         let width = crate::report::width(&console::Term::stderr());
-        let style = Style { color, live: false, width, diff: false, check: false };
+        let style =
+            Style { color, live: false, width, diff: false, check: false, volume: Volume::Normal };
         print_error(&failure_text(style, "", &failure));
         failure.exit
     });
@@ -29,7 +30,12 @@ pub fn run(kinds: Kinds) -> ExitCode {
 
 fn verb(kinds: Kinds) -> anyhow::Result<Exit> {
     command::reference::answer_shell(kinds);
-    match Cli::parse().verb {
+    if let Some(exit) = command::help::answer(std::env::args().skip(1)) {
+        return Ok(exit);
+    }
+    let Cli { verb, output } = Cli::parse();
+    command::set_output(output);
+    match verb {
         Verb::Provision(args) => command::provision::run(kinds, args),
         Verb::Plan(args) => command::provision::plan(kinds, args),
         Verb::Status(args) => command::status::run(kinds, args),

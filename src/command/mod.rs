@@ -9,6 +9,7 @@ pub mod engine;
 pub mod exec;
 pub mod facts;
 mod fleet;
+pub mod help;
 pub mod history;
 pub mod init;
 pub mod inventory;
@@ -27,3 +28,5 @@ pub mod secret;
 pub mod ssh;
 pub mod status;
 pub mod verify;
+
+pub use fleet::show::set_output;

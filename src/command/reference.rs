@@ -1,10 +1,12 @@
 //! `hwctl completions` and `hwctl man`: what is made of the command line itself.
 
+use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use clap::{Arg, Command, CommandFactory as _};
-use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
+use clap_complete::engine::{ArgValueCandidates, ArgValueCompleter, CompletionCandidate};
 use clap_complete::env::{CompleteEnv, Shells};
 
 use crate::cli::{Cli, CompletionsArgs, ManArgs};
@@ -43,6 +45,9 @@ pub fn completions(args: &CompletionsArgs) -> Result<Exit> {
 /// The command line with the names that the inventory gives a meaning, wherever it takes one.
 fn completable(command: Command, kinds: Kinds) -> Command {
     let complete = |arg: Arg| {
+        if arg.get_id() == "named" || arg.get_id() == "limit" {
+            return arg.add(ArgValueCompleter::new(patterns));
+        }
         let name = arg.get_value_names().and_then(|names| names.first());
         let candidates = match name.map(clap::builder::Str::as_str) {
             Some("HOST") => ArgValueCandidates::new(host_names),
@@ -65,7 +70,20 @@ fn candidates(names: impl IntoIterator<Item = String>) -> Vec<CompletionCandidat
 }
 
 fn with_all(all: &str, names: Vec<String>) -> Vec<CompletionCandidate> {
-    candidates(names.into_iter().chain([all.to_owned()]))
+    candidates(names::each_once(names.into_iter().chain([all.to_owned()])))
+}
+
+/// Hosts and groups for the last part of a pattern, such as `web1,!w`.
+fn patterns(current: &OsStr) -> Vec<CompletionCandidate> {
+    let Some(current) = current.to_str() else { return Vec::new() };
+    let start = current.rfind([',', ':', '!', '&']).map_or(0, |at| at + 1);
+    let (before, part) = current.split_at(start);
+    let inventory = inventory::load(&Sources::default());
+    let hosts = inventory.and_then(|inventory| inventory.hosts()).unwrap_or_default();
+    let groups = hosts.iter().flat_map(|host| host.groups.clone()).collect::<BTreeSet<_>>();
+    let names = hosts.iter().map(|host| host.name.clone()).chain(groups);
+    let fitting = names.filter(|name| name.starts_with(part));
+    candidates(names::each_once(fitting).into_iter().map(|name| format!("{before}{name}")))
 }
 
 /// The hosts of the inventory here. One that cannot be read has none to offer.

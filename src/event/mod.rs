@@ -4,6 +4,7 @@
 
 mod finding;
 mod planned;
+mod run;
 #[cfg(test)]
 mod schema_tests;
 
@@ -17,6 +18,7 @@ pub use crate::resource::{Action, CertificateInfo, Change, Detail, Facts, Id};
 pub(crate) use crate::resource::{decode, encode};
 pub use finding::{Finding, Fix};
 pub use planned::{Differing, Planned};
+pub use run::{Changed, Run, RunOutcome};
 
 /// One thing that happened on one host, or to the whole run when `host` is absent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +54,11 @@ pub enum EventKind {
         /// How far it is, 0 to 1, where that is known.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fraction: Option<f32>,
+    },
+    /// How something was done, such as the command of ssh; told with `--verbose` alone.
+    Trace {
+        /// In one line.
+        message: String,
     },
     /// A program asks the operator on the terminal: nothing may be drawn until the next step.
     Asking,
@@ -285,63 +292,6 @@ pub enum Served {
         /// What is in the way.
         why: String,
     },
-}
-
-/// One run as the host's journal has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Run {
-    /// What `hwctl rollback` knows it by.
-    pub id: String,
-    /// `user@machine` of the operator.
-    pub operator: String,
-    /// The address that the operator's session came from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
-    /// The verb.
-    pub verb: String,
-    /// hwctl's version.
-    pub version: String,
-    /// When it began, as RFC 3339 has it.
-    pub began: String,
-    /// When it ended, if it did.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub ended: Option<String>,
-    /// How it ended.
-    pub outcome: RunOutcome,
-    /// Why, where it did not end well.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub why: Option<String>,
-    /// What it changed, in order.
-    #[serde(default)]
-    pub changes: Vec<Changed>,
-}
-
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum RunOutcome {
-    /// It is under way.
-    Running,
-    /// All is done.
-    Kept,
-    /// It failed and was taken back.
-    Undone,
-    /// It failed and the host was left as the failure left it.
-    Failed,
-    /// It ended in the middle: the session, the engine or the host went away.
-    Interrupted,
-}
-
-/// One change of a run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(test, derive(schemars::JsonSchema))]
-pub struct Changed {
-    /// The resource.
-    pub id: Id,
-    /// What was done to it.
-    pub action: Action,
 }
 
 /// How the work on one host ended.

@@ -19,17 +19,11 @@ use super::transport::{Input, Output, Started, Transport};
 use super::upload;
 use crate::client::Pins;
 use crate::engine::Examination;
-use crate::engine::protocol::{
-    HEARTBEAT, PlanRequest, Reply, Request, RestartRequest, write_frame,
-};
+use crate::engine::protocol::{HEARTBEAT, Reply, Request, RestartRequest, write_frame};
 use crate::event::{self, EventKind, Finding};
 use crate::failure::{Exit, Failure};
-use crate::resource::{Blob, CertificateInfo, Facts, Id};
+use crate::resource::{Blob, CertificateInfo, Facts};
 use crate::spec::LogSource;
-
-/// How many times as long as this session's login the next login may take. The host is busy with
-/// the run by then, and the change itself counts too.
-const LOGINS_ALLOWED: u64 = 4;
 
 /// How long the last words of an engine that is gone are waited for.
 const EXIT_OUTPUT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -73,24 +67,7 @@ pub struct Engine {
     /// Where hwctl's binary is on the host.
     pub binary: PathBuf,
     /// How long it took from the first packet to the engine's hello.
-    login_took: Duration,
-}
-
-/// What the engine answers to a plan request.
-#[derive(Debug)]
-pub struct ProposedPlan {
-    /// The changes, in order.
-    pub changes: Vec<event::Planned>,
-    /// Of the state that it was made from.
-    pub fingerprint: String,
-    /// What stays where hwctl's own is taken away, and why.
-    pub kept: Vec<(Id, String)>,
-    /// Blobs that it wants before it can apply the plan.
-    pub wants: Vec<Blob>,
-    /// The parts that are asked for by name, and that the host neither has nor had.
-    pub lacking: Vec<String>,
-    /// A seal for each change, where they were asked for.
-    pub seals: Vec<String>,
+    pub(super) login_took: Duration,
 }
 
 impl Engine {
@@ -129,33 +106,9 @@ impl Engine {
             other => return Err(engine.nonsense(&other)),
         }
         engine.login_took = began.elapsed();
+        let (path, took) = (engine.binary.display(), engine.login_took.as_millis());
+        emit(EventKind::Trace { message: format!("`{path}` runs on the host after {took} ms") });
         Ok(engine)
-    }
-
-    /// Asks for a plan. It can be stopped, since it changes nothing.
-    ///
-    /// A host that logs in slowly gets more time for the login that confirms a change of its firewall.
-    pub async fn plan(
-        &mut self,
-        mut request: PlanRequest,
-        emit: Emit<'_>,
-    ) -> Result<ProposedPlan, Failure> {
-        let enough = self.login_took.as_secs() * LOGINS_ALLOWED;
-        request.confirm_timeout_s = request.confirm_timeout_s.max(enough);
-        let is_run = request.run.is_some();
-        self.send(&Request::Plan(request)).await?;
-        let answer = interrupt::or_stopped(self.answer(emit)).await;
-        let answer = answer.map_err(|failure| match failure.exit {
-            // Before it plans a run, the host ends one that was cut off.
-            Exit::Interrupted if is_run => failure.not_done("no change of this run was made"),
-            _ => failure,
-        });
-        match answer? {
-            Reply::Plan { changes, kept, fingerprint, wants, lacking, seals } => {
-                Ok(ProposedPlan { changes, fingerprint, kept, wants, lacking, seals })
-            }
-            other => Err(self.nonsense(&other)),
-        }
     }
 
     /// Asks for what the host's journal has, newest first.
@@ -314,7 +267,7 @@ impl Engine {
     }
 
     /// The next answer; events on the way are told.
-    async fn answer(&mut self, emit: Emit<'_>) -> Result<Reply, Failure> {
+    pub(super) async fn answer(&mut self, emit: Emit<'_>) -> Result<Reply, Failure> {
         loop {
             let reply = heard::next(&mut self.stdout, self.answer_by).await;
             if let Some(reply) = self.heard(reply, emit).await? {

@@ -93,7 +93,7 @@ pub(super) async fn log_in(
     let began = Instant::now();
     let mut pause = FIRST_PAUSE;
     loop {
-        let refusal = match start_master(target, folder, idle_seconds).await {
+        let refusal = match start_master(target, folder, idle_seconds, emit).await {
             Ok(made) => return Ok(made),
             Err(refusal) => refusal,
         };
@@ -115,6 +115,7 @@ async fn start_master(
     target: &Target,
     folder: Option<&Path>,
     idle_seconds: Option<usize>,
+    emit: Emit<'_>,
 ) -> Result<TempDir, Refusal> {
     let folder = folder.map_or_else(socket_folder, Path::to_owned);
     let mut made = tempfile::Builder::new();
@@ -132,6 +133,9 @@ async fn start_master(
     ssh.args(target.arguments()?);
     ssh.args(["-o", "StrictHostKeyChecking=yes", "-o", "ServerAliveInterval=15"]);
     ssh.args(["--", &target.address]);
+    let arguments = ssh.as_std().get_args().map(|argument| argument.to_string_lossy());
+    let message = format!("ssh {}", arguments.collect::<Vec<_>>().join(" "));
+    emit(EventKind::Trace { message });
     // ssh goes to the background once it is logged in, which ends the process that is waited for.
     ssh.stdin(Stdio::null()).stdout(Stdio::null()).stderr(errors_file).kill_on_drop(true);
     let status = tokio::select! {

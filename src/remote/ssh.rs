@@ -90,6 +90,8 @@ impl Target {
         if self.persist.is_some()
             && let Some(session) = kept::find(&kept::place(self)?).await
         {
+            let message = "the connection of an earlier command is used".to_owned();
+            emit(EventKind::Trace { message });
             return Ok(SshConnection { is_old: true, ..SshConnection::new(session, true) });
         }
         self.log_in(emit).await

@@ -69,9 +69,17 @@ fn flat(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Volume;
 
     fn shown(host: &str, what: &EventKind) -> String {
-        let style = Style { color: false, live: false, width: 80, diff: false, check: false };
+        let style = Style {
+            color: false,
+            live: false,
+            width: 80,
+            diff: false,
+            check: false,
+            volume: Volume::Normal,
+        };
         answer_text(style, host, what).unwrap_or_default()
     }
 

@@ -10,7 +10,7 @@ use super::harmless::harmless;
 use super::output::{print_error, write_line};
 use super::safe_text::{escape, escape_line, for_json};
 use super::terminal::Terminal;
-use super::text::{Style, failure_text};
+use super::text::{Style, Volume, failure_text};
 use super::wrap::wrapped;
 use crate::event::{Check, Event, EventKind, Exit, Sink};
 
@@ -174,6 +174,9 @@ impl<W: Write + Send> Sink for HealthReport<W> {
                     summaries.iter().position(|summary| summary.host == health.host)
                 };
                 hosts.sort_by_key(place);
+                if self.style.volume == Volume::Quiet && !self.json {
+                    hosts.retain(|host| !host.healthy);
+                }
                 // A reader that went away (`| head`) is no error.
                 let _ = if self.json {
                     writeln!(out, "{}", document(hosts))
@@ -194,7 +197,14 @@ mod tests {
     use super::*;
     use crate::event::{Failure, HostSummary, Outcome};
 
-    const PLAIN: Style = Style { color: false, live: false, width: 80, diff: false, check: false };
+    const PLAIN: Style = Style {
+        color: false,
+        live: false,
+        width: 80,
+        diff: false,
+        check: false,
+        volume: Volume::Normal,
+    };
 
     fn check(name: &str, ok: bool, detail: &str) -> Check {
         Check { name: name.to_owned(), ok, detail: detail.to_owned() }

@@ -5,10 +5,17 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{HealthReport, Style, Terminal};
+use super::{HealthReport, Style, Terminal, Volume};
 use crate::event::{Check, Event, EventKind, HostSummary, Outcome, Sink};
 
-const STYLE: Style = Style { color: false, live: false, width: 80, diff: false, check: false };
+const STYLE: Style = Style {
+    color: false,
+    live: false,
+    width: 80,
+    diff: false,
+    check: false,
+    volume: Volume::Normal,
+};
 
 /// What a person sees of these lines of JSON.
 fn screen(name: &str, json: &str) -> String {

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::io::Write;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -14,13 +14,15 @@ use super::difference::difference_text;
 use super::harmless::harmless;
 use super::history;
 use super::narrow;
-use super::output::write_line;
+use super::output::{print_error, write_line};
 use super::safe_text::indent;
 use super::text::{
-    Style, change_text, count, failure_text, host_line, plan_summary, seconds, tally,
+    Style, Volume, change_text, count, failure_text, host_line, plan_summary, seconds, tally,
 };
 use super::wrap::hanging;
-use crate::event::{Event, EventKind, Failure, Finding, HostSummary, Outcome, Planned, Run, Sink};
+use crate::event::{
+    Action, Event, EventKind, Failure, Finding, HostSummary, Outcome, Planned, Run, Sink,
+};
 
 /// So many hosts that are well are named in a summary.
 const NAMED: usize = 8;
@@ -39,8 +41,11 @@ struct State<W> {
     hosts: HashMap<String, HostState>,
     /// The host about which the operator is asked something on the terminal.
     asked_about: Option<String>,
-    /// Whether a plan with changes was shown.
-    has_plans: bool,
+    /// What the plans of all hosts do.
+    planned: Vec<Action>,
+    began: Instant,
+    /// How the last host ended, where that is told at the end.
+    last_end: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -73,7 +78,15 @@ impl<W: Write + Send> Terminal<W> {
     pub fn new(out: W, style: Style) -> Self {
         let target = if style.live { narrow::target() } else { ProgressDrawTarget::hidden() };
         let bars = MultiProgress::with_draw_target(target);
-        let state = State { out, bars, hosts: HashMap::new(), asked_about: None, has_plans: false };
+        let state = State {
+            out,
+            bars,
+            hosts: HashMap::new(),
+            asked_about: None,
+            planned: Vec::new(),
+            began: Instant::now(),
+            last_end: None,
+        };
         Self { style, state: Mutex::new(state) }
     }
 
@@ -91,6 +104,10 @@ impl<W: Write + Send> Sink for Terminal<W> {
         let host = event.host.unwrap_or_default();
         match event.what {
             EventKind::Version { .. } | EventKind::RunBegan { .. } => {}
+            // What is not worth a word to those who hear of failures alone.
+            EventKind::Warning { .. } | EventKind::Kept { .. } | EventKind::PlanDigest { .. }
+                if style.volume == Volume::Quiet => {}
+            EventKind::Trace { message } => state.note(style, &host, &message),
             EventKind::Warning { message } => {
                 let label = style.paint("warning:", "35;1");
                 state.say(style, &host_line(&host, &format!("{label} {}", indent(&message))));
@@ -103,6 +120,10 @@ impl<W: Write + Send> Sink for Terminal<W> {
             }
             EventKind::Step { message, fraction } => {
                 state.asked_about.take_if(|asked_about| *asked_about == host);
+                // Of what goes on for a while, its end is enough.
+                if fraction.is_none_or(|fraction| fraction >= 1.0) {
+                    state.note(style, &host, &message);
+                }
                 state.progress(style, &host, &message, fraction);
             }
             EventKind::Plan { changes } => state.plan(style, &host, &changes),
@@ -124,7 +145,8 @@ impl<W: Write + Send> Sink for Terminal<W> {
             }
             EventKind::ChangeDone { id, elapsed_ms, .. } => {
                 state.hosts.entry(host.clone()).or_default().made += 1;
-                if elapsed_ms >= 1000 {
+                state.note(style, &host, &format!("{id}: done within {elapsed_ms} ms"));
+                if elapsed_ms >= 1000 && style.volume != Volume::Quiet {
                     let tick = style.paint("✓", "32");
                     let line = format!("{tick} {id}  {}", seconds(elapsed_ms));
                     state.print(&host_line(&host, &line));
@@ -188,6 +210,15 @@ impl<W: Write> State<W> {
         let _ = bars.suspend(|| write_line(out, text).and_then(|()| out.flush()));
     }
 
+    /// Prints beside the results how something is done, with the time since the beginning.
+    fn note(&mut self, style: Style, host: &str, message: &str) {
+        if style.volume == Volume::Verbose {
+            let seconds = self.began.elapsed().as_secs_f64();
+            let text = format!("{seconds:7.2} s  {}", host_line(host, &indent(message)));
+            self.bars.suspend(|| print_error(&text));
+        }
+    }
+
     fn progress(&mut self, style: Style, host: &str, message: &str, fraction: Option<f32>) {
         // What moves would be drawn over the question.
         if !style.live || self.asked_about.is_some() {
@@ -214,8 +245,12 @@ impl<W: Write> State<W> {
     fn plan(&mut self, style: Style, host: &str, changes: &[Planned]) {
         let known = self.hosts.entry(host.to_owned()).or_default();
         known.ids = changes.iter().map(|planned| planned.change.id.to_string()).collect();
-        known.tally = tally(changes);
-        self.has_plans |= !changes.is_empty();
+        let actions: Vec<_> = changes.iter().map(|planned| planned.change.action).collect();
+        known.tally = tally(&actions);
+        self.planned.extend(actions);
+        if style.volume == Volume::Quiet {
+            return;
+        }
         let text = match (changes.is_empty(), style.diff) {
             (true, _) if style.check => host_line(host, "nothing to change"),
             (true, _) => return,
@@ -236,7 +271,7 @@ impl<W: Write> State<W> {
     fn plan_digest(&mut self, style: Style, digest: &str, file: Option<&Path>) {
         let text = match file {
             Some(file) => format!("plan in {}, digest {digest}", file.display()),
-            None if self.has_plans => format!("digest {digest}"),
+            None if !self.planned.is_empty() => format!("digest {digest}"),
             None => return,
         };
         self.say(style, &text);
@@ -309,6 +344,10 @@ impl<W: Write> State<W> {
                 write!(line, "  {} of {} checks from outside pass", known.checks.0, known.checks.1);
         }
         let mut text = host_line(&summary.host, &line);
+        if style.volume == Volume::Quiet {
+            self.last_end = Some(text);
+            return;
+        }
         for url in &summary.urls {
             let _ = write!(text, "\n  {url}");
         }
@@ -318,6 +357,9 @@ impl<W: Write> State<W> {
     fn summary(&mut self, style: Style, hosts: &[HostSummary]) {
         // What still moves belongs to hosts that will say nothing more.
         let _ = self.bars.clear();
+        if let ([_], Some(text)) = (hosts, self.last_end.take()) {
+            self.print(&text);
+        }
         let is_answer = hosts.iter().all(|host| host.outcome == Outcome::Answered);
         if hosts.len() < 2 || is_answer {
             return;
@@ -348,6 +390,10 @@ impl<W: Write> State<W> {
             if !is_well || names.len() <= NAMED {
                 let _ = write!(text, "  {}", names.join(" "));
             }
+        }
+        if style.check && !self.planned.is_empty() {
+            let changes = count(self.planned.len(), "change");
+            let _ = write!(text, "\n  {changes} in all ({})", tally(&self.planned));
         }
         self.say(style, &text);
     }

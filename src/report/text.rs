@@ -20,6 +20,19 @@ pub struct Style {
     pub diff: bool,
     /// Whether nothing is changed.
     pub check: bool,
+    /// How much is told.
+    pub volume: Volume,
+}
+
+/// How much is told of what happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Volume {
+    /// Failures, and how it ended.
+    Quiet,
+    /// Results, warnings and long steps.
+    Normal,
+    /// Each step with its time, too.
+    Verbose,
 }
 
 impl Style {
@@ -64,9 +77,9 @@ pub(super) fn sign(action: Action) -> (&'static str, &'static str) {
 }
 
 /// How many changes there are of each sign: `+40 ~5 -1`.
-pub(super) fn tally(changes: &[Planned]) -> String {
+pub(super) fn tally(actions: &[Action]) -> String {
     let of = |wanted: &str| {
-        let found = changes.iter().filter(|planned| sign(planned.change.action).0 == wanted);
+        let found = actions.iter().filter(|action| sign(**action).0 == wanted);
         Some(found.count()).filter(|count| *count > 0).map(|count| format!("{wanted}{count}"))
     };
     ["+", "~", "-"].into_iter().filter_map(of).collect::<Vec<_>>().join(" ")
@@ -129,6 +142,10 @@ pub fn failure_text(style: Style, host: &str, failure: &Failure) -> String {
     }
     if let Some(hint) = &failure.hint {
         let _ = write!(text, "\n  {} {}", style.paint("hint:", "36"), shown(hint));
+    }
+    if let Some(page) = failure.page {
+        let label = style.paint("more:", "36");
+        let _ = write!(text, "\n  {label} `hwctl help {0}` (docs/{0}.md)", page.name());
     }
     hanging(&text, style.width)
 }

@@ -50,6 +50,7 @@ mod schema;
 mod secrets;
 mod ssh_keys;
 mod takeover;
+mod terminal;
 mod trees;
 mod way_on;
 mod words;
@@ -113,6 +114,7 @@ const TESTS: &[&[harness::Case]] = &[
     inventory::values::TESTS,
     cli::TESTS,
     fleet::TESTS,
+    terminal::TESTS,
     layers::TESTS,
 ];
 

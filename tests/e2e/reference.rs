@@ -69,7 +69,7 @@ fn init_makes_passwords_of_its_own() {
 fn completed(folder: &std::path::Path, words: &[&str]) -> String {
     const COMPLETE: &str = r#"source <(hwctl completions bash)
         COMP_WORDS=(hwctl "$@") COMP_CWORD=$# COMP_TYPE=9
-        $(complete -p hwctl | grep -o '[^ ]*clap[^ ]*') hwctl
+        $(complete -p hwctl | grep -o '[^ ]*clap[^ ]*') hwctl "${!#}"
         printf '%s\n' "${COMPREPLY[@]}""#;
     let programs = std::path::Path::new(env!("CARGO_BIN_EXE_hwctl")).parent().unwrap();
     let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap());
@@ -84,7 +84,11 @@ fn completions_and_man_pages_know_every_verb() {
         let output = hwctl(folder.path(), &["completions", shell]);
         assert!(output.status.success() && output.stdout.len() > 100, "{shell}: {output:?}");
     }
-    std::fs::write(folder.path().join("inventory.yaml"), "all: {hosts: {web1: , web2: }}").unwrap();
+    std::fs::write(
+        folder.path().join("inventory.yaml"),
+        "all: {children: {front: {hosts: {web1: , web2: }}}}",
+    )
+    .unwrap();
     for (words, expected, hidden) in [
         (
             &[""][..],
@@ -95,7 +99,9 @@ fn completions_and_man_pages_know_every_verb() {
         (&["plan", "--only", ""], &["packages", "nginx"], &[]),
         (&["restart", ""], &["api", "nginx", "redis", "all"], &["web1"]),
         (&["logs", ""], &["site1", "flask", "api", "all"], &["web1"]),
-        (&["status", ""], &["web1", "web2"], &[]),
+        (&["status", ""], &["web1", "web2", "front"], &[]),
+        (&["status", "web1,fr"], &["web1,front"], &["web1,web2"]),
+        (&["plan", "--limit", "all:!w"], &["all:!web1"], &[]),
         (&["logs", "--host", "web"], &["web1", "web2"], &["all"]),
         (&["ssh", ""], &["web1", "web2"], &[]),
     ] {

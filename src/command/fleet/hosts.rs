@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
+use super::chosen;
 use crate::cli::{HostArgs, SourceArgs};
-use crate::failure::Failure;
+use crate::failure::{Failure, Page};
 use crate::inventory::{self, Inventory, InventoryHost, Sources, Vars};
 use crate::lab::{self, Lab, Lifetime, UpOptions};
 use crate::part::{Context, Fleet, HostView, Kinds, Stack, Templates};
@@ -29,6 +30,8 @@ pub(in crate::command) struct Work {
     pub(in crate::command) target: Target,
     pub(in crate::command) vars: Vars,
     pub(in crate::command) warnings: Vec<String>,
+    /// What was read for the hosts of the verb, and from where.
+    pub(in crate::command) origins: Arc<[String]>,
     /// What relative paths in the vars are relative to.
     pub(in crate::command) folder: PathBuf,
     /// All hosts of the inventory.
@@ -91,6 +94,7 @@ impl Work {
             Failure::usage(format!("`{}` has no part `{name}`", self.target.name))
                 .not_done("nothing was changed on the host")
                 .hint("`roles` in the inventory says what the host is for")
+                .page(Page::Inventory)
         })
     }
 
@@ -121,6 +125,17 @@ pub(in crate::command) fn require_part(works: &[Work], name: &str) -> Result<(),
     }
 }
 
+/// What was read for the hosts of a verb, and from where.
+fn origins(inventory: &Inventory) -> Vec<String> {
+    let read = match inventory.path() {
+        Some(path) => format!("the inventory is `{}`", path.display()),
+        None => "there is no inventory: hwctl's defaults hold".to_owned(),
+    };
+    let own = Some(template_folder(inventory.folder())).filter(|folder| folder.is_dir());
+    let templates = own.map(|folder| format!("templates are also in `{}`", folder.display()));
+    std::iter::once(read).chain(inventory.notes().iter().cloned()).chain(templates).collect()
+}
+
 /// The hosts that the command line means; `tell` hears what the lab does.
 pub(in crate::command) fn find(
     kinds: Kinds,
@@ -136,13 +151,15 @@ pub(in crate::command) fn find(
         return Ok(vec![lab_host(kinds, args, emit)?.look_up(needs)?]);
     }
     let inventory = Arc::new(load(args, args.sources.set.clone())?);
-    let hosts = inventory.select(&args.host, args.limit.as_deref())?;
+    let hosts = chosen::select(&inventory, args)?;
     if hosts.is_empty() {
         return Err(Failure::usage("there is no host to work on")
             .hint("name one with `--host ADDRESS`, or list hosts in `inventory.yaml`")
+            .page(Page::Inventory)
             .into());
     }
     let fleet = kinds.fleet(&inventory).map(Arc::new);
+    let origins: Arc<[String]> = origins(&inventory).into();
     let mut works = Vec::new();
     for host in hosts {
         host.require_reachable()?;
@@ -175,7 +192,8 @@ pub(in crate::command) fn find(
             false => fleet.clone()?,
         };
         let found = nothing();
-        let work = Work { kinds, target, vars, warnings, folder, fleet, host, found };
+        let origins = Arc::clone(&origins);
+        let work = Work { kinds, target, vars, warnings, origins, folder, fleet, host, found };
         works.push(work.look_up(needs)?);
     }
     Ok(works)
@@ -268,7 +286,8 @@ fn lab_host(
     let folder = inventory.folder().to_owned();
     let fleet = Arc::new(kinds.fleet(&inventory)?);
     let (warnings, found) = (Vec::new(), nothing());
-    Ok(Work { kinds, target, vars, warnings, folder, fleet, host: known, found })
+    let origins = origins(&inventory).into();
+    Ok(Work { kinds, target, vars, warnings, origins, folder, fleet, host: known, found })
 }
 
 /// For how many seconds connections are kept.

@@ -1,10 +1,11 @@
 //! A verb on many hosts at once: each in a task of its own, told as events, summed up in one exit code.
 
+mod chosen;
 pub(super) mod hosts;
 pub(super) mod names;
+pub(super) mod show;
 
 use std::collections::HashSet;
-use std::io::IsTerminal as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -18,20 +19,9 @@ use crate::event::{Event, EventKind, HostSummary, Outcome, Sink};
 use crate::failure::{Exit, Failure};
 use crate::part::Kinds;
 use crate::remote::{Emit, interrupt};
-use crate::report::{HealthReport, Json, Style, Terminal, width};
 use crate::spec::Scope;
 use hosts::Work;
-
-/// How a verb is shown.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Show {
-    /// One JSON event a line.
-    pub(super) json: bool,
-    /// Each change with its before and after.
-    pub(super) diff: bool,
-    /// Nothing is changed: changes that are found are told by the exit code.
-    pub(super) check: bool,
-}
+pub(super) use show::{Show, health_report, sink, style};
 
 /// How a verb ended well on one host.
 #[derive(Debug)]
@@ -139,7 +129,12 @@ impl<J: Job> AnyJob for J {
 
 /// Does `job` on all the hosts that the command line means.
 pub(super) fn run(kinds: Kinds, args: &HostArgs, show: Show, job: impl Job) -> Result<Exit> {
-    run_to(kinds, args, sink(show), show.check, job)
+    let (sink, page) = show::paged_sink(show);
+    let exit = run_to(kinds, args, sink, show.check, job);
+    if let Some(page) = page {
+        page.show(true);
+    }
+    exit
 }
 
 /// The same, told to this sink; with `check`, changes that are found are told by the exit code.
@@ -181,6 +176,9 @@ async fn on_all(
             return Ok(exit);
         }
     };
+    for message in found.first().iter().flat_map(|work| work.origins.iter().cloned()) {
+        sink.event(Event::of_run(EventKind::Trace { message }));
+    }
     if job.warns() {
         warn(&found, &*sink);
     }
@@ -257,31 +255,6 @@ fn listen(sink: &Arc<dyn Sink>, changes: bool) -> Result<()> {
         std::process::exit(Exit::Interrupted as i32);
     };
     Ok(interrupt::listen(first, second)?)
-}
-
-pub(super) fn sink(show: Show) -> Arc<dyn Sink> {
-    if show.json {
-        return Arc::new(Json::new(std::io::stdout()));
-    }
-    let style = Style { diff: show.diff, check: show.check, ..style() };
-    Arc::new(Terminal::new(std::io::stdout(), style))
-}
-
-/// Takes what is told of the health of hosts.
-pub(super) fn health_report(json: bool) -> Arc<dyn Sink> {
-    Arc::new(HealthReport::new(std::io::stdout(), style(), json))
-}
-
-/// How this terminal is written to.
-pub(super) fn style() -> Style {
-    Style {
-        color: console::colors_enabled(),
-        // What another program prints of a pipe would land on the progress lines.
-        live: std::io::stderr().is_terminal() && std::io::stdout().is_terminal(),
-        width: width(&console::Term::stdout()),
-        diff: false,
-        check: false,
-    }
 }
 
 /// The worst outcome decides.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::HostPlan;
 use crate::command::fleet::hosts::Work;
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, Page};
 use crate::report::json_text;
 use crate::resource::sha256;
 use crate::spec::Scope;
@@ -46,7 +46,9 @@ impl ReviewedPlan {
     /// Reads a plan, and refuses what is none or is damaged.
     pub(in crate::command) fn read(path: &Path) -> Result<Self, Failure> {
         let name = path.display();
-        let refused = |what: String| Failure::usage(what).not_done("no host was contacted");
+        let refused = |what: String| {
+            Failure::usage(what).not_done("no host was contacted").page(Page::Review)
+        };
         let bytes = std::fs::read(path).map_err(|error| {
             refused(format!("cannot read the plan `{name}`")).why(error.to_string())
         })?;
@@ -135,7 +137,9 @@ impl ReviewedPlan {
         works: &[Work],
     ) -> Result<(), Failure> {
         let name = path.display();
-        let refused = |what: String| Failure::usage(what).not_done("no host was contacted");
+        let refused = |what: String| {
+            Failure::usage(what).not_done("no host was contacted").page(Page::Review)
+        };
         if in_order(scope.clone()) != self.scope {
             return Err(refused(format!("the plan `{name}` is for {}", words(&self.scope)))
                 .why(format!("this run is for {}", words(scope)))

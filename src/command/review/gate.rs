@@ -10,7 +10,7 @@ use super::compare::difference;
 use super::{HostPlan, ReviewedPlan};
 use crate::command::fleet::hosts::Work;
 use crate::event::EventKind;
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, Page};
 use crate::remote::{Emit, interrupt};
 use crate::spec::Scope;
 
@@ -105,7 +105,8 @@ impl Gate {
             true => "nothing was changed in this batch and after it",
             false => "nothing was changed on any host",
         };
-        Err(failure.not_done(not_done).hint("make the plan anew, and have it reviewed"))
+        let failure = failure.not_done(not_done).hint("make the plan anew, and have it reviewed");
+        Err(failure.page(Page::Review))
     }
 
     /// Counts a host in. Returns the batch that it belongs to.

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::outside::{check_after, check_before};
 use super::{PlannedRun, Settings};
 use crate::command::run::vantage::Vantage;
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, Page};
 use crate::remote::{Emit, Engine};
 use crate::resource::Blob;
 
@@ -82,7 +82,8 @@ impl Settings<'_> {
             let failure = Failure { exit: Exit::Failed, ..failure };
             return Ok(failure
                 .not_done("the run was not undone (`--keep-on-failure`)")
-                .hint("`hwctl rollback` takes it back"));
+                .hint("`hwctl rollback` takes it back")
+                .page(Page::Undo));
         }
         let left = engine.undo(&why, emit).await?;
         Ok(left.into_iter().fold(failure, Failure::why))

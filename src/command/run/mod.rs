@@ -10,7 +10,7 @@ pub(super) mod local;
 mod outside;
 pub(super) mod vantage;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::cli::PlanArgs;
 use crate::client::{Expected, Pins};
@@ -180,7 +180,10 @@ impl<'a> Run<'a> {
             seal: is_sealed,
         };
         emit(EventKind::Step { message: "reading the host".to_owned(), fraction: None });
+        let began = Instant::now();
         let planned = engine.plan(request, emit).await?;
+        let (changes, took) = (planned.changes.len(), began.elapsed().as_millis());
+        emit(EventKind::Trace { message: format!("{changes} changes planned within {took} ms") });
         Ok(PlannedRun { planned, is_check, settings })
     }
 }

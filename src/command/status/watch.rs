@@ -193,10 +193,18 @@ fn put(text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::report::Volume;
 
     #[test]
     fn a_frame_fits_the_screen_whatever_there_is_to_show() {
-        let style = Style { color: true, live: true, width: 80, diff: false, check: false };
+        let style = Style {
+            color: true,
+            live: true,
+            width: 80,
+            diff: false,
+            check: false,
+            volume: Volume::Normal,
+        };
         let check = |number: usize| Check {
             name: format!("check {number}"),
             ok: number.is_multiple_of(2),

@@ -17,7 +17,7 @@ use futures_util::future::join_all;
 use crate::engine::driver::trial::Trial;
 use crate::engine::record::step::Step;
 use crate::event::Planned;
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, Page};
 use crate::resource::{
     Action, Back, Blob, Change, Declared, Hint, Host, Id, MemoEntry, Pace, Place, Profile,
     Resource, Saved, Undo, Weighed, compare, read_units, sha256,
@@ -292,6 +292,9 @@ impl Maker<'_> {
             let hint = "hwctl does not remove what it did not make: move that away and run again";
             let why = anyhow!("something else should be in its place, and {because}");
             self.obstacle(&step.resource, why.context(Hint(hint.to_owned())));
+            if let Some(obstacle) = self.obstacles.last_mut() {
+                obstacle.page = Some(Page::Adoption);
+            }
         }
     }
 

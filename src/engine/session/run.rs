@@ -18,7 +18,7 @@ use crate::engine::run::concurrent::InHand;
 use crate::engine::run::rehearsal::Outside;
 use crate::engine::run::undo::undo;
 use crate::event::{Action, EventKind, Planned, RunOutcome};
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, Page};
 use crate::resource::{Id, keep_for_next_run, reload_systemd_if_owed};
 
 /// How many changes a stopped run names.
@@ -99,9 +99,8 @@ impl Session {
                 self.close(RunOutcome::Failed, Some(failure.what.clone()))?;
                 Err(failure
                     .not_done("the run was not undone: what it has removed cannot be brought back")
-                    .hint(
-                        "run it again to finish it, or `hwctl provision` to have the stack again",
-                    ))
+                    .hint("run it again to finish it, or `hwctl provision` to have the stack again")
+                    .page(Page::Undo))
             }
             Err(failure) => Err(self.undo_after(failure).await),
         }
@@ -133,6 +132,7 @@ impl Session {
         failure
             .not_done(format!("not made: {}", names.join(", ")))
             .hint("run again to go on from there, or `hwctl rollback` to take back what was done")
+            .page(Page::Undo)
     }
 
     /// The law of a run: once applied, a plan of the same is empty.

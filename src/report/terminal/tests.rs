@@ -5,7 +5,8 @@ use crate::event::Id;
 use crate::event::{Action, Change, Detail, Exit};
 
 fn shown(diff: bool, events: Vec<EventKind>) -> String {
-    let style = Style { color: false, live: false, width: 80, diff, check: diff };
+    let style =
+        Style { color: false, live: false, width: 80, diff, check: diff, volume: Volume::Normal };
     let terminal = Terminal::new(Vec::new(), style);
     for what in events {
         terminal.event(Event::on("vm1", what));
@@ -71,7 +72,14 @@ fn a_run_that_fails_and_is_undone() {
 
 #[test]
 fn no_line_of_a_host_looks_like_one_of_ours() {
-    let style = Style { color: false, live: false, width: 80, diff: false, check: false };
+    let style = Style {
+        color: false,
+        live: false,
+        width: 80,
+        diff: false,
+        check: false,
+        volume: Volume::Normal,
+    };
     let terminal = Terminal::new(Vec::new(), style);
     let forged = "low on memory\nweb2: unchanged  0.1 s";
     let failure = Failure::new(Exit::Failed, forged).why(forged).hint(forged);
