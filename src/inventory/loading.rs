@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::ansible::config::Config;
 use super::ansible::groups::Graph;
-use super::ansible::sources::{self, HostSource};
+use super::ansible::sources::{self, HostSource, Rules};
 use super::ansible::vars_files;
 use super::ansible::vault::{PasswordFile, Vault};
 use super::ansible::world::World;
@@ -45,8 +45,9 @@ pub fn load(sources: &Sources) -> Result<Inventory, Failure> {
     let passwords = sources.vault_passwords.iter().map(|text| PasswordFile::parse(text));
     let vault = Vault::new(passwords.chain(config.vault_files()).collect());
     let from = host_sources(sources, &config);
+    let rules = Rules { vault, skipped: config.skipped()? };
     for source in &from {
-        sources::read_into(&mut graph, source, &vault)?;
+        sources::read_into(&mut graph, source, &rules)?;
     }
     graph.complete();
     let folders: Vec<_> = from.iter().filter_map(HostSource::folder).collect();
@@ -67,7 +68,7 @@ pub fn load(sources: &Sources) -> Result<Inventory, Failure> {
             .map(|path| format!("Ansible's settings are read from `{path}`"))
             .into_iter()
             .collect(),
-        world: Arc::new(World { graph, vault, sets }),
+        world: Arc::new(World { graph, vault: rules.vault, sets }),
         settings: config.variables(),
         passwords: Arc::new(Passwords::new(folder.clone())),
         folder,

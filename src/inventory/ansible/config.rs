@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::files::{shown_path, source};
 use super::merge::Merging;
+use super::sources::Skipped;
 use super::vault::PasswordFile;
 use crate::failure::Failure;
 use crate::inventory::Warning;
@@ -28,6 +29,15 @@ const VAULT_FILE: Setting = ("ANSIBLE_VAULT_PASSWORD_FILE", "defaults", "vault_p
 const VAULT_LIST: Setting = ("ANSIBLE_VAULT_IDENTITY_LIST", "defaults", "vault_identity_list");
 const KEY_FILE: Setting = ("ANSIBLE_PRIVATE_KEY_FILE", "defaults", "private_key_file");
 const BECOME_FILE: Setting = ("ANSIBLE_BECOME_PASSWORD_FILE", "defaults", "become_password_file");
+
+const SKIPPED_ENDINGS: [Setting; 2] = [
+    ("ANSIBLE_INVENTORY_IGNORE", "defaults", "inventory_ignore_extensions"),
+    ("ANSIBLE_INVENTORY_IGNORE", "inventory", "ignore_extensions"),
+];
+const SKIPPED_PATTERNS: [Setting; 2] = [
+    ("ANSIBLE_INVENTORY_IGNORE_REGEX", "defaults", "inventory_ignore_patterns"),
+    ("ANSIBLE_INVENTORY_IGNORE_REGEX", "inventory", "ignore_patterns"),
+];
 
 /// Settings that stand below all variables of a host, and the variable that each of them is.
 const VARIABLES: [(Setting, &str); 12] = [
@@ -142,8 +152,7 @@ impl Config {
     /// The same, also those that a file for all of the person's work names.
     pub(in crate::inventory) fn any_inventories(&self) -> Vec<PathBuf> {
         let Some(said) = self.said(INVENTORY) else { return Vec::new() };
-        let names = said.value.split(',').map(str::trim).filter(|name| !name.is_empty());
-        names.map(|name| said.path(name)).collect()
+        said.list().map(|name| said.path(name)).collect()
     }
 
     /// What becomes of a map that is set twice.
@@ -156,11 +165,35 @@ impl Config {
         }
     }
 
+    /// Which files of an inventory folder are skipped.
+    pub(in crate::inventory) fn skipped(&self) -> Result<Skipped, Problem> {
+        let mut skipped = Skipped::default();
+        if let Some(said) = self.first(&SKIPPED_ENDINGS) {
+            skipped.endings = said.list().map(str::to_owned).collect();
+        }
+        if let Some(said) = self.first(&SKIPPED_PATTERNS) {
+            let is_word = |pattern: &str| {
+                pattern.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-')
+            };
+            if !said.list().all(is_word) {
+                let message =
+                    "patterns of files to skip are regular expressions, which hwctl has not";
+                return Err(Problem::at(&said.place, message).hint("use plain words, or endings"));
+            }
+            skipped.words = said.list().map(str::to_owned).collect();
+        }
+        Ok(skipped)
+    }
+
+    fn first(&self, settings: &[Setting]) -> Option<Said> {
+        settings.iter().find_map(|setting| self.said(*setting))
+    }
+
     /// The files with passwords of vaults.
     pub(in crate::inventory) fn vault_files(&self) -> Vec<PasswordFile> {
         let mut files = Vec::new();
         if let Some(said) = self.said(VAULT_LIST) {
-            for name in said.value.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+            for name in said.list() {
                 let file = PasswordFile::parse(name);
                 let path = said.path(&file.path.to_string_lossy());
                 files.push(PasswordFile { path, ..file });
@@ -201,6 +234,11 @@ impl Config {
 }
 
 impl Said {
+    /// The values of a list with commas.
+    fn list(&self) -> impl Iterator<Item = &str> {
+        self.value.split(',').map(str::trim).filter(|value| !value.is_empty())
+    }
+
     /// A path of this value, which begins at the folder of the file.
     fn path(&self, text: &str) -> PathBuf {
         self.folder.join(home(Path::new(text)))

@@ -244,7 +244,7 @@ pub(in crate::inventory) fn is_known(key: &str) -> bool {
 /// Why hwctl cannot reach this host as its variables say, or None if it can.
 fn refusal(settings: Settings, name: &str) -> Option<Problem> {
     REFUSED.iter().find_map(|(key, harmless, hint)| {
-        let entry = settings.written(key)?;
+        let entry = settings.written(key).filter(|entry| !entry.node.is_empty_text())?;
         // Only a value that may be harmless is looked at: any other may be secret.
         let value = match harmless.is_empty() {
             true => None,

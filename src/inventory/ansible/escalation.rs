@@ -81,7 +81,8 @@ pub(super) fn read(settings: Settings, name: &str) -> Result<Escalation, Problem
             None => return refuse(&entry, "hwctl passes `-H` and `-E` to sudo, and no more"),
         },
     };
-    let password = PASSWORD.iter().rev().find_map(|key| settings.written(key)).cloned();
+    let mut passwords = PASSWORD.iter().rev().filter_map(|key| settings.written(key));
+    let password = passwords.find(|entry| !entry.node.is_empty_text()).cloned();
     Ok(Escalation { program, flags, password })
 }
 

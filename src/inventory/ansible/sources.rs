@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::files::{ending, is_passed_over, shown_path, sorted, source};
+use super::files::{ending, shown_path, sorted, source};
 use super::groups::{Graph, UNGROUPED};
 use super::vault::{self, Vault};
 use super::{ini, program_output, range, yaml};
@@ -20,9 +20,9 @@ use crate::inventory::yaml::problem::Problem;
 const YAML: [&str; 4] = ["", "yml", "yaml", "json"];
 /// Folders beside an inventory that are not part of it.
 const ASIDE: [&str; 3] = ["group_vars", "host_vars", "vars_plugins"];
-/// Endings that Ansible ignores in an inventory folder without a word.
-const IGNORED: [&str; 11] =
-    ["pyc", "pyo", "swp", "bak", "rpm", "md", "txt", "rst", "orig", "cfg", "retry"];
+/// How names end that Ansible skips in an inventory folder without a word.
+const SKIPPED: [&str; 12] =
+    ["~", ".bak", ".cfg", ".md", ".orig", ".pyc", ".pyo", ".retry", ".rpm", ".rst", ".swp", ".txt"];
 /// Folders inside each other.
 const DEPTH: usize = 8;
 
@@ -56,6 +56,35 @@ impl HostSource {
     }
 }
 
+/// How inventories are read.
+pub(in crate::inventory) struct Rules {
+    pub(in crate::inventory) vault: Vault,
+    pub(in crate::inventory) skipped: Skipped,
+}
+
+/// Which files of an inventory folder are skipped.
+pub(in crate::inventory) struct Skipped {
+    /// How their names end.
+    pub(in crate::inventory) endings: Vec<String>,
+    /// Words in their names.
+    pub(in crate::inventory) words: Vec<String>,
+}
+
+impl Default for Skipped {
+    fn default() -> Self {
+        Self { endings: SKIPPED.map(str::to_owned).to_vec(), words: Vec::new() }
+    }
+}
+
+impl Skipped {
+    fn has(&self, name: &str) -> bool {
+        name.starts_with('.')
+            || ASIDE.contains(&name)
+            || self.endings.iter().any(|ending| name.ends_with(ending))
+            || self.words.iter().any(|word| name.contains(word))
+    }
+}
+
 /// The inventory that is taken when none is named.
 pub(in crate::inventory) fn default_path() -> Option<PathBuf> {
     ["inventory.yaml", "inventory.yml", "inventory"]
@@ -68,12 +97,12 @@ pub(in crate::inventory) fn default_path() -> Option<PathBuf> {
 pub(in crate::inventory) fn read_into(
     graph: &mut Graph,
     from: &HostSource,
-    vault: &Vault,
+    rules: &Rules,
 ) -> Result<(), Failure> {
     let read = match from {
         HostSource::Hosts(list) => read_list(graph, list).map_err(Failure::from),
-        HostSource::Path(path) if path.is_dir() => read_folder(graph, path, vault),
-        HostSource::Path(path) => read_file(graph, path, vault),
+        HostSource::Path(path) if path.is_dir() => read_folder(graph, path, rules),
+        HostSource::Path(path) => read_file(graph, path, rules),
     };
     graph.file = None;
     read
@@ -94,12 +123,12 @@ fn read_list(graph: &mut Graph, list: &str) -> Result<(), Problem> {
 
 /// Reads all inventories of a folder. As in Ansible, a file that is none is passed over with a
 /// warning if another one is.
-fn read_folder(graph: &mut Graph, folder: &Path, vault: &Vault) -> Result<(), Failure> {
+fn read_folder(graph: &mut Graph, folder: &Path, rules: &Rules) -> Result<(), Failure> {
     require_own(folder)?;
     let (mut failures, mut is_read) = (Vec::new(), false);
-    for path in files_below(folder, 0)? {
+    for path in files_below(folder, &rules.skipped, 0)? {
         require_own(&path)?;
-        match read_file(graph, &path, vault) {
+        match read_file(graph, &path, rules) {
             Ok(()) => is_read = true,
             Err(failure) => failures.push((path, failure)),
         }
@@ -118,16 +147,16 @@ fn read_folder(graph: &mut Graph, folder: &Path, vault: &Vault) -> Result<(), Fa
     Err(Problem::nowhere(message).hint("put an `inventory.yaml` into it").into())
 }
 
-fn files_below(folder: &Path, depth: usize) -> Result<Vec<PathBuf>, Problem> {
+fn files_below(folder: &Path, skipped: &Skipped, depth: usize) -> Result<Vec<PathBuf>, Problem> {
     let mut files = Vec::new();
     for path in sorted(folder)? {
-        let name = path.file_name().and_then(OsStr::to_str).unwrap_or_default();
-        if is_passed_over(&path) || ASIDE.contains(&name) || IGNORED.contains(&ending(&path)) {
+        let name = path.file_name().and_then(OsStr::to_str);
+        if name.is_none_or(|name| skipped.has(name)) {
             continue;
         }
         if path.is_dir() {
             if depth < DEPTH {
-                files.extend(files_below(&path, depth + 1)?);
+                files.extend(files_below(&path, skipped, depth + 1)?);
             }
         } else {
             files.push(path);
@@ -136,7 +165,7 @@ fn files_below(folder: &Path, depth: usize) -> Result<Vec<PathBuf>, Problem> {
     Ok(files)
 }
 
-fn read_file(graph: &mut Graph, path: &Path, vault: &Vault) -> Result<(), Failure> {
+fn read_file(graph: &mut Graph, path: &Path, rules: &Rules) -> Result<(), Failure> {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     graph.file = Some(Arc::from(absolute.as_path()));
     if program_output::is_program(path)? {
@@ -144,9 +173,9 @@ fn read_file(graph: &mut Graph, path: &Path, vault: &Vault) -> Result<(), Failur
     }
     let mut text = source(path)?;
     if vault::is_sealed(text.text()) {
-        text = vault.open_source(&text)?;
+        text = rules.vault.open_source(&text)?;
     }
-    Ok(read_text(graph, path, &text, vault)?)
+    Ok(read_text(graph, path, &text, rules)?)
 }
 
 /// Reads YAML where the ending allows it, else INI.
@@ -154,15 +183,15 @@ fn read_text(
     graph: &mut Graph,
     path: &Path,
     text: &Arc<Source>,
-    vault: &Vault,
+    rules: &Rules,
 ) -> Result<(), Problem> {
     if ending(path) == "toml" {
-        return program_output::read_plugin(graph, path, &text.start(), vault);
+        return program_output::read_plugin(graph, path, &text.start(), &rules.vault);
     }
     if !YAML.contains(&ending(path)) {
         return ini::read_into(graph, text);
     }
-    let in_yaml = match read_yaml(graph, path, text, vault) {
+    let in_yaml = match read_yaml(graph, path, text, rules) {
         Ok(()) => return Ok(()),
         Err(problem) => problem,
     };
@@ -180,7 +209,7 @@ fn read_yaml(
     graph: &mut Graph,
     path: &Path,
     text: &Arc<Source>,
-    vault: &Vault,
+    rules: &Rules,
 ) -> Result<(), Problem> {
     let root = parse_inventory(text)?;
     graph.warnings.extend_from_slice(text.warnings());
@@ -188,7 +217,9 @@ fn read_yaml(
         Some(root) if !root.is_null() => {
             let plugin = root.entries().and_then(|all| all.iter().find(|e| e.key == "plugin"));
             match plugin {
-                Some(plugin) => program_output::read_plugin(graph, path, &plugin.place, vault),
+                Some(plugin) => {
+                    program_output::read_plugin(graph, path, &plugin.place, &rules.vault)
+                }
                 None => yaml::read_into(graph, &root),
             }
         }

@@ -79,6 +79,11 @@ impl Node {
         matches!(self.value, Value::Null)
     }
 
+    /// Whether this is text without a letter, which is no password to Ansible.
+    pub(in crate::inventory) fn is_empty_text(&self) -> bool {
+        matches!(&self.value, Value::Text(text) | Value::Literal(text) if text.is_empty())
+    }
+
     /// Where its words and numbers stand.
     pub(in crate::inventory) fn extents(&self) -> Vec<Extent> {
         match &self.value {

@@ -303,6 +303,7 @@ fn hosts_that_are_not_reached_by_ssh_are_refused() {
 ok ansible_connection=ssh
 full ansible_connection=ansible.builtin.ssh
 smart ansible_connection='{{ how }}' how=smart
+empty ansible_ssh_pass= ansible_become_pass= ansible_password=''
 here ansible_connection=local
 docker ansible_connection=community.docker.docker
 typed ansible_password=hunter2
@@ -310,8 +311,9 @@ vaulted ansible_ssh_pass='{{ nowhere }}'
 ";
     let (_folder, inventory) = inventory(&[("hosts", text)], false);
 
-    for name in ["ok", "full", "smart"] {
-        assert!(host(&inventory, name).is_ok(), "{name}");
+    for name in ["ok", "full", "smart", "empty"] {
+        let host = host(&inventory, name).unwrap();
+        assert!(!host.has_become_password(), "{name}");
     }
     for name in ["here", "docker", "typed", "vaulted"] {
         let message = host(&inventory, name).unwrap_err();
