@@ -1,6 +1,6 @@
 //! `hwctl inventory`: the inventory as hwctl reads it, in the form of `ansible-inventory`.
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 
 use anyhow::Result;
 use serde_json::Value as Json;
@@ -22,8 +22,11 @@ pub fn run(args: &InventoryArgs) -> Result<Exit> {
         (_, Some(group)) => inventory.graph_text(group)?,
         _ => json(&inventory.list_json(args.limit.as_deref())?)?,
     };
-    writeln!(std::io::stdout(), "{text}")?;
-    Ok(Exit::Done)
+    match writeln!(std::io::stdout(), "{text}") {
+        // A reader that went away (`| head`) is no error.
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(Exit::Done),
+    }
 }
 
 /// The text of JSON, indented as Ansible indents it.

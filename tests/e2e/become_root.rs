@@ -8,6 +8,7 @@ use crate::host::{Provisioned, failure};
 crate::tests! {
     Lab: [
         sudo_alone_gets_the_password_and_gets_it_once,
+        the_inventory_says_what_sudo_is_and_where_its_password_is,
         sudo_rs_is_understood,
         noise_of_the_login_shell_is_skipped,
         words_pass_through_tcsh_untouched,
@@ -80,6 +81,48 @@ fn sudo_alone_gets_the_password_and_gets_it_once() {
         let after: u32 = vm.sh(failures).parse().unwrap();
         assert_eq!(after - before, 1, "{verb:?}: so often the password was tried");
     }
+}
+
+/// What finds the password leaves a mark, which shows when it was needed.
+fn the_inventory_says_what_sudo_is_and_where_its_password_is() {
+    let vm = with_password();
+    let (inventory, mark) = (vm.folder().join("inventory.yaml"), vm.folder().join("asked"));
+    let text = std::fs::read_to_string(&inventory).unwrap();
+    let with = |lines: &str, verb: &[&str]| {
+        let lines: String = lines.lines().map(|line| format!("      {line}\n")).collect();
+        std::fs::write(&inventory, text.clone() + &lines).unwrap();
+        vm.hwctl(verb[0], &verb[1..])
+    };
+    let find = format!(
+        "ansible_become_password: {{ command: [sh, -c, 'echo x >> {}; echo {PASSWORD}'] }}\n\
+         ansible_become_exe: /usr/local/bin/my-sudo\nansible_become_flags: -H -S -n",
+        mark.display()
+    );
+    vm.sh("printf '#!/bin/sh\\necho \"$@\" >> /tmp/my-sudo\\nexec sudo \"$@\"\\n' > /usr/local/bin/my-sudo; \
+         chmod +x /usr/local/bin/my-sudo");
+
+    let (code, events) = with(&find, &["facts"]);
+    assert_eq!(code, 0, "{events:#?}");
+    assert!(!mark.exists(), "the password is looked up though sudo asks for none");
+    assert!(vm.sh("cat /tmp/my-sudo").starts_with("-H -S -p "), "another sudo ran");
+
+    vm.sh("sed -i 's/NOPASSWD://' /etc/sudoers.d/*; rm -r /usr/local/lib/hwctl");
+    let (code, events) = with(&find, &["facts"]);
+    assert_eq!(code, 0, "{events:#?}");
+    assert_eq!(std::fs::read_to_string(&mark).unwrap(), "x\n", "it is looked up once for a host");
+    let (code, events) = with(&find, &["exec", "--sudo", "--", "id", "-un"]);
+    assert_eq!(code, 0, "{events:#?}");
+    assert!(!format!("{events:?}").contains(PASSWORD), "{events:#?}");
+
+    let (code, events) = with("ansible_become_pass: wrong-horse", &["facts"]);
+    assert!(code == 1 && failure(&events).contains("does not accept the password"), "{events:#?}");
+    let unset = "ansible_become_pass: { env: HWCTL_IS_NOT_SET }";
+    let (code, events) = with(unset, &["facts"]);
+    let told = failure(&events);
+    assert_eq!(code, 2, "{told}");
+    assert!(told.contains("HWCTL_IS_NOT_SET") && told.contains("inventory.yaml:"), "{told}");
+    let (code, events) = with(unset, &["exec", "--", "true"]);
+    assert_eq!(code, 0, "what needs no sudo needs no password: {events:#?}");
 }
 
 /// Ubuntu's sudo from 25.10 on.

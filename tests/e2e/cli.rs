@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use clap::{Command, CommandFactory as _};
+use clap::{Command, CommandFactory as _, Parser as _};
 use hwctl::cli::Cli;
 
 crate::tests! {
-    Nothing: [the_whole_command_line, the_page_of_the_command_line_is_that_of_this_version, every_verb_has_examples, clap_finds_no_fault_in_it],
+    Nothing: [the_whole_command_line, the_page_of_the_command_line_is_that_of_this_version, every_verb_has_examples, clap_finds_no_fault_in_it, a_certificate_lives_no_longer_than_an_inventory_may_say],
 }
 
 /// The help of a command and of all below it, as `--help` prints it on a terminal of this width.
@@ -55,6 +55,18 @@ fn the_page_of_the_command_line_is_that_of_this_version() {
     }
     let written = std::fs::read_to_string(path).unwrap_or_default();
     assert!(written == text, "docs/cli.md is not of this command line: see its first lines");
+}
+
+fn a_certificate_lives_no_longer_than_an_inventory_may_say() {
+    let renew = |days: u16| {
+        let days = days.to_string();
+        Cli::try_parse_from(["hwctl", "cert", "renew", "--days", &days]).map(|_| ())
+    };
+
+    let longest = *hwctl_limits::CERTIFICATE_DAYS.end();
+    assert!(renew(longest).is_ok());
+    let refused = renew(longest + 1).unwrap_err().to_string();
+    assert!(refused.contains("366 is not in 1..=365"), "{refused}");
 }
 
 fn every_verb_has_examples() {

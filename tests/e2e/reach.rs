@@ -49,6 +49,10 @@ fn a_way_that_hwctl_has_not_is_refused_by_every_verb() {
         ("ansible_connection: local", "ansible_connection"),
         ("ansible_connection: community.docker.docker", "ansible_connection"),
         ("ansible_password: x", "ssh-copy-id"),
+        ("ansible_become: no", "ansible_become"),
+        ("ansible_become_user: bob", "ansible_become_user"),
+        ("ansible_become_method: su", "becomes root with sudo"),
+        ("ansible_become_flags: -u bob", "passes `-H` and `-E` to sudo"),
         ("ansible_ssh_common_args: -L 1:x:1", "does not pass `-L`"),
         ("ansible_ssh_common_args: 'bastion'", "does not pass `bastion`"),
     ] {

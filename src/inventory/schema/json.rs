@@ -11,13 +11,19 @@ const STRICT: &str = "hwctl";
 #[must_use]
 pub fn json_schema(declared: &[Declared]) -> Json {
     let keys: Vec<_> = declared.iter().map(|declared| declared.key).collect();
-    let mut vars = properties(&keys);
-    let own = json!({
+    let refer = |key: &Key| {
+        (key.name.to_owned(), json!({ "$ref": format!("#/definitions/variables/{}", key.name) }))
+    };
+    let own: Object<_, _> = keys.iter().map(refer).collect();
+    let mut vars = own.clone();
+    let strict = json!({
         "description": "hwctl's variables, where their names clash with those of others. What stands here is checked \
                         strictly.",
-        "anyOf": [block(&keys), { "type": "null" }],
+        "type": ["object", "null"],
+        "properties": own,
+        "additionalProperties": false,
     });
-    vars.insert(STRICT.to_owned(), own);
+    vars.insert(STRICT.to_owned(), strict);
     let group = json!({
         "type": ["object", "null"],
         "properties": {
@@ -43,6 +49,7 @@ pub fn json_schema(declared: &[Declared]) -> Json {
         "definitions": {
             "group": group,
             "vars": { "type": ["object", "null"], "properties": vars },
+            "variables": properties(&keys),
             "template": {
                 "description": "A template of Jinja.",
                 "type": "string",

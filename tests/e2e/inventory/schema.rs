@@ -124,7 +124,7 @@ fn a_variable_that_is_declared_is_in_schema_table_and_errors() {
         kinds.vars(&inventory, &host)
     };
 
-    let rings = &json_schema(&kinds.variables())["definitions"]["vars"]["properties"]["bell"];
+    let rings = &json_schema(&kinds.variables())["definitions"]["variables"]["bell"];
     let rings = &rings["anyOf"][0]["properties"]["rings"];
     assert_eq!(rings["anyOf"][0], json!({ "type": "integer", "minimum": 1, "maximum": 12 }));
     assert_eq!(
