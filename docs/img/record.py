@@ -8,18 +8,18 @@ The commands are run as they are shown. The lab host `lab1` is provisioned first
 
 import os
 import re
+import shlex
 import subprocess
 import sys
+import tempfile
 from html import escape
 from pathlib import Path
 
 COLUMNS = 92
+FOLDER = tempfile.TemporaryDirectory()
 CELL, LINE, MARGIN, BAR = 8.4, 20, 20, 36
-SHOWN = [
-    ("plan", "--lab", "--set", "api.workers=4"),
-    ("provision", "--lab", "--set", "api.workers=4"),
-    ("provision", "--lab", "--set", "api.workers=4"),
-]
+CHANGE = ("--lab", "--set", "sites.site2.allow=[192.0.2.0/24]")
+SHOWN = [("plan", *CHANGE), ("provision", *CHANGE), ("provision", *CHANGE)]
 STYLE = """
   svg { --paper: #f6f8fa; --edge: #d0d7de; --ink: #1f2328; --soft: #59636e;
         --red: #b3261e; --green: #116329; --magenta: #8a3ffc; --cyan: #0b6e8f }
@@ -44,7 +44,9 @@ COLORS = {"31": "red", "32": "green", "35": "magenta", "36": "cyan", "1": "bold"
 def run(binary, arguments):
     """What hwctl prints, with its colors."""
     variables = dict(os.environ, CLICOLOR_FORCE="1")
-    done = subprocess.run([binary, *arguments], env=variables, capture_output=True, text=True)
+    done = subprocess.run(
+        [binary, *arguments], cwd=FOLDER.name, env=variables, capture_output=True, text=True
+    )
     if done.returncode not in (0, 3):
         sys.exit(f"hwctl {' '.join(arguments)} fails: {done.stdout}{done.stderr}")
     return done.stdout.rstrip("\n").split("\n")
@@ -95,11 +97,13 @@ def draw(lines):
 def main():
     if len(sys.argv) != 2:
         sys.exit(__doc__)
-    binary = sys.argv[1]
+    binary = str(Path(sys.argv[1]).resolve())
+    # With passwords of its own, of which hwctl does not warn.
+    run(binary, ["init"])
     run(binary, ["provision", "--lab"])
     lines = []
     for arguments in SHOWN:
-        lines += [f"\x1b[36m$\x1b[0m \x1b[1mhwctl {' '.join(arguments)}\x1b[0m"]
+        lines += [f"\x1b[36m$\x1b[0m \x1b[1mhwctl {shlex.join(arguments)}\x1b[0m"]
         lines += run(binary, arguments) + [""]
     target = Path(__file__).with_name("terminal.svg")
     target.write_text(draw(lines[:-1]), encoding="utf-8")
