@@ -27,39 +27,46 @@ pub(super) fn read(
     let others: Vec<_> =
         host.written().iter().filter(|entry| !names.contains(entry.key.as_str())).collect();
     let has_others = others.iter().any(|entry| is_foreign(&entry.key, &names));
-    let (mut problems, mut warnings) = (Vec::new(), Vec::new());
+    let (mut problems, mut warnings, mut noted) = (Vec::new(), Vec::new(), Vec::new());
     for entry in &others {
-        let Some(meant) = near_miss(&entry.key, &names) else { continue };
-        let (name, hint) = (shown(&entry.key), format!("did you mean `{meant}`?"));
-        if entry.place.is_argument() {
-            let message = format!("unknown variable `{name}`");
-            problems.push(Problem::at(&entry.place, message).hint(hint));
-        } else {
-            let message = format!("`{name}` is passed over: {hint}");
-            warnings.push(Warning { place: entry.place.to_string(), message });
+        let meant = near_miss(&entry.key, &names);
+        let name = shown(&entry.key);
+        if entry.place.is_argument() && (meant.is_some() || is_foreign(&entry.key, &names)) {
+            let problem = Problem::at(&entry.place, format!("unknown variable `{name}`"));
+            problems.push(match meant {
+                Some(meant) => problem.hint(format!("did you mean `{meant}`?")),
+                None => problem.hint("name a variable of your own, for templates, `x_…`"),
+            });
+        } else if let Some(meant) = meant {
+            let message = format!("`{name}` is passed over: did you mean `{meant}`?");
+            warnings.push((
+                Problem::at(&entry.place, &message).without_line(),
+                Warning { place: entry.place.to_string(), message },
+            ));
         }
     }
     match strict {
         Some(strict) => {
             problems.extend(unknown(strict, &names));
-            warnings.extend(passed_over(host, declared, passwords));
+            noted = passed_over(host, declared, passwords);
         }
         None if has_others => problems.extend(ambiguous(&given, declared)),
         None => {}
     }
-    match Vars::read(declared.iter(), &given, passwords, host.port) {
-        Ok(vars) if problems.is_empty() => Ok((vars, warnings)),
-        Ok(_) => Err(problems),
-        Err(wrong) => {
-            let is_common = |name| declared.iter().any(|d| d.key.name == name && d.is_common);
-            let doubtful = strict.is_none() && has_others;
-            problems.extend(wrong.into_iter().map(|(variable, problem)| match variable {
-                Some(name) if doubtful && is_common(name) => problem.or_hint(ELSEWHERE),
-                _ => problem,
-            }));
-            Err(problems)
-        }
+    let read = Vars::read(declared.iter(), &given, passwords, host.port);
+    if let (Ok(vars), true) = (&read, problems.is_empty()) {
+        noted.extend(warnings.into_iter().map(|(_, warning)| warning));
+        return Ok((vars.clone(), noted));
     }
+    let doubtful = strict.is_none() && has_others;
+    let wrong = read.err().unwrap_or_default().into_iter();
+    problems.extend(wrong.map(|(_, problem)| match doubtful {
+        true => problem.or_hint(ELSEWHERE),
+        false => problem,
+    }));
+    // A name that is passed over may be why.
+    problems.extend(warnings.into_iter().map(|(problem, _)| problem));
+    Err(problems)
 }
 
 /// Reads one variable of a host.
@@ -194,7 +201,7 @@ fn near_miss<'a>(name: &str, names: &HashSet<&'a str>) -> Option<&'a str> {
     }
     let meant = match name.starts_with("ansible_") {
         true => nearest(name, connection::used()),
-        false => nearest(name, names.iter().copied()),
+        false => nearest(name, names.iter().copied().chain([STRICT])),
     };
     meant.filter(|meant| strsim::damerau_levenshtein(name, meant) <= typos)
 }

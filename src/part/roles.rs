@@ -36,6 +36,7 @@ impl Variable for Roles {
     const NAME: &'static str = "roles";
     const DOC: &'static str = "what the host is for: a list of `web` and `redis`, see below";
     const DEFAULT: &'static str = "[web, redis]";
+    const IS_COMMON: bool = true;
     type Rule = RoleList;
     const RULE: &'static RoleList = &RoleList(List(Choice(&Role::NAMES)));
 }

@@ -25,10 +25,11 @@ impl Engine {
         }
     }
 
-    /// Which ports a client may find open.
+    /// Which ports a client may find open. The operator does not interrupt this: the answer is there at once, and
+    /// an unread one would be taken for that to the next request, such as to keep the run.
     pub async fn exposure(&mut self, emit: Emit<'_>) -> Result<Exposure, Failure> {
         self.send(&Request::Exposure).await?;
-        match self.answer_unless_stopped(emit).await? {
+        match self.answer(emit).await? {
             Reply::Exposure(exposure) => Ok(exposure),
             other => Err(self.nonsense(&other)),
         }

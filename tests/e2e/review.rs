@@ -144,7 +144,19 @@ fn a_plan_for_other_hosts_or_parts_is_refused_before_a_host_is_contacted() {
     let (exit, events) =
         host.hwctl("provision", &["--plan", "plan.json", "--only", "redis", "--only", "host"]);
     assert_eq!((exit, &*outcome(&events)), (0, "changed"), "{events:#?}");
-    for args in [["--plan", "none.json"], ["--plan", "inventory.yaml"], ["--expect", "1f"]] {
+    let twice = fs::read_to_string(&inventory).unwrap().replace("    vm:\n", "    vm2:\n");
+    fs::write(host.folder().join("twice.yaml"), twice).unwrap();
+    let digest = "00".repeat(32);
+    let (exit, events) =
+        host.hwctl("provision", &["-i", "inventory.yaml", "-i", "twice.yaml", "--expect", &digest]);
+    assert_eq!(exit, 2, "{events:#?}");
+    assert!(failure(&events).contains("are one host"), "{events:#?}");
+    for args in [
+        ["--plan", "/dev/zero"],
+        ["--plan", "none.json"],
+        ["--plan", "inventory.yaml"],
+        ["--expect", "1f"],
+    ] {
         let output = host.command("provision", &args).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{output:?}");
     }

@@ -108,7 +108,11 @@ impl Work {
         let facts = Facts::unknown();
         let found = self.kinds.look_up(&self.view(&self.vars, &facts), scope, &self.folder);
         let not_done = || format!("`{}` is not contacted", self.target.name);
-        let warnings = found.map_err(|failure| failure.not_done(not_done()))?;
+        let warnings = found.map_err(|failure| {
+            // A name that is passed over may be why.
+            let warned = self.warnings.iter().fold(failure, Failure::why);
+            warned.not_done(not_done())
+        })?;
         self.warnings.extend(warnings.iter().map(ToString::to_string));
         self.found = scope.clone();
         Ok(self)

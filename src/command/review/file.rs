@@ -1,6 +1,6 @@
 //! The file of a reviewed plan: JSON with the plans of all hosts and one digest over them.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -9,12 +9,15 @@ use serde_json::Value;
 use super::HostPlan;
 use crate::command::fleet::hosts::Work;
 use crate::failure::{Exit, Failure, Page};
+use crate::inventory::require_own;
 use crate::report::json_text;
 use crate::resource::sha256;
 use crate::spec::Scope;
 
 /// The number of the format. A change of what a digest is taken of needs another one, too.
 const FORMAT: u64 = 1;
+/// The most bytes that are read of a file: the plans of thousands of hosts.
+const MAX_BYTES: u64 = 256 << 20;
 /// The field that holds it, and that tells the file from others.
 const FORMAT_FIELD: &str = "hwctl_plan";
 
@@ -49,9 +52,20 @@ impl ReviewedPlan {
         let refused = |what: String| {
             Failure::usage(what).not_done("no host was contacted").page(Page::Review)
         };
-        let bytes = std::fs::read(path).map_err(|error| {
-            refused(format!("cannot read the plan `{name}`")).why(error.to_string())
-        })?;
+        require_own(path)?;
+        let unreadable = |why: String| refused(format!("cannot read the plan `{name}`")).why(why);
+        let mut bytes = Vec::new();
+        let mut read = || {
+            let file = std::fs::File::open(path)?;
+            if !file.metadata()?.is_file() {
+                return Err(std::io::Error::other("it is not a regular file"));
+            }
+            file.take(MAX_BYTES + 1).read_to_end(&mut bytes)
+        };
+        read().map_err(|error| unreadable(error.to_string()))?;
+        if bytes.len() as u64 > MAX_BYTES {
+            return Err(unreadable(format!("it is larger than {} MiB", MAX_BYTES >> 20)));
+        }
         let foreign = || {
             refused(format!("`{name}` is not a plan of hwctl"))
                 .hint("`hwctl plan --out FILE` writes one")

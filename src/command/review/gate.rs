@@ -1,6 +1,7 @@
 //! The gate before a reviewed plan is carried out: hosts wait in front of it until all of them are planned, and
 //! all go through or none does.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
@@ -63,6 +64,7 @@ impl Gate {
     /// Hears of the hosts. Refuses those that the plan is not for.
     pub(in crate::command) fn begins(&self, works: &[Work]) -> Result<(), Failure> {
         let _ = self.hosts.set(works.len());
+        require_apart(works)?;
         match &self.terms {
             Terms::File { path, plan } => plan.require(path, &self.scope, works),
             Terms::Digest(_) => Ok(()),
@@ -85,6 +87,13 @@ impl Gate {
         if state.verdicts.iter().all(|goes| *goes) {
             return Ok(());
         }
+        if state.differing.is_empty() && state.found.is_none() {
+            // What kept them from being planned is told for each, with its own exit code.
+            let what = "not all hosts could be planned, so none was changed";
+            return Err(Failure::new(Exit::Changes, what)
+                .hint("mend what is reported above, or leave those hosts out with `--limit`")
+                .page(Page::Review));
+        }
         let mut failure = Failure::new(Exit::Changes, "the plan is not the one that was reviewed");
         for name in &state.differing {
             failure = failure.why(format!("the plan of `{name}` differs, as shown above"));
@@ -93,7 +102,7 @@ impl Gate {
             failure = failure.why(format!("its digest is {found}, not {expected}"));
         }
         if state.unplanned > 0 {
-            failure = failure.why(format!("{} hosts could not be planned", state.unplanned));
+            failure = failure.why(format!("hosts that could not be planned: {}", state.unplanned));
         }
         if let Terms::File { plan, .. } = &self.terms
             && plan.version() != env!("CARGO_PKG_VERSION")
@@ -202,4 +211,19 @@ impl Drop for Arrival<'_> {
 fn stopped() -> Failure {
     Failure::new(Exit::Interrupted, "stopped, as you wished")
         .not_done("nothing was changed on the host")
+}
+
+/// Refuses two names of one host: each would hold the host's lock and wait for the other at the gate.
+fn require_apart(works: &[Work]) -> Result<(), Failure> {
+    let mut known = HashMap::new();
+    for target in works.iter().map(|work| &work.target) {
+        let place = (&target.address, target.port);
+        let Some(other) = known.insert(place, &target.name) else { continue };
+        let what = format!("`{other}` and `{}` are one host, `{}`", target.name, target.address);
+        return Err(Failure::usage(what)
+            .not_done("no host was contacted")
+            .hint(format!("leave one of them out: `--limit '!{other}'`"))
+            .page(Page::Review));
+    }
+    Ok(())
 }

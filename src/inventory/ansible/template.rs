@@ -28,12 +28,19 @@ pub(super) fn environment() -> Environment<'static> {
     environment
 }
 
+/// The most bytes of a template that is evaluated: deeper nesting than fits would exhaust the stack.
+const MAX_BYTES: usize = 4 << 10;
+
 /// Evaluates a text. One that is a single expression gives the value of it, any other gives text.
 pub(super) fn render(
     environment: &Environment<'static>,
     text: &str,
     context: Jinja,
 ) -> Result<Jinja, Error> {
+    if text.len() > MAX_BYTES {
+        let message = format!("a template of more than {} KiB is not evaluated", MAX_BYTES >> 10);
+        return Err(Error::new(ErrorKind::SyntaxError, message));
+    }
     if let Some(expression) = single_expression(text)
         && let Ok(expression) = environment.compile_expression(expression)
     {

@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Local, Reader, UserList};
@@ -25,6 +26,9 @@ const EXAMPLES: &str =
 const KNOWN_PASSWORDS: [&str; 2] = ["homework", "password"];
 /// The least characters of a password, as NIST SP 800-63B has it.
 const MIN_PASSWORD: usize = 8;
+
+/// The most bytes that are read of a file or a program with a password in it.
+const MAX_SOURCE_BYTES: u64 = 64 << 10;
 
 /// Who may log in, with their passwords.
 #[derive(Clone, Debug, PartialEq)]
@@ -298,30 +302,64 @@ impl Passwords {
             (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
             _ => self.folder.join(path),
         };
-        let bytes = std::fs::read(file)
-            .map_err(|error| format!("cannot read the file `{}`: {error}", shown(path)))?;
-        String::from_utf8(bytes).map_err(|_| format!("the file `{}` is not text", shown(path)))
+        let name = format!("the file `{}`", shown(path));
+        let mut bytes = Vec::new();
+        let read = std::fs::File::open(file)
+            .and_then(|file| file.take(MAX_SOURCE_BYTES + 1).read_to_end(&mut bytes));
+        read.map_err(|error| format!("cannot read {name}: {error}"))?;
+        text_of(bytes, &name)
     }
 
     fn run_command(&self, words: &[String]) -> Result<String, String> {
         let name = shown(words.first().map_or("", String::as_str));
         let mut command = Command::new(words.first().map_or("", String::as_str));
         command.args(words.iter().skip(1)).stdin(Stdio::inherit());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
         if !self.folder.as_os_str().is_empty() {
             command.current_dir(&self.folder);
         }
-        let output = command
-            .output()
+        let (status, printed, said) = run_bounded(&mut command)
             .map_err(|error| format!("cannot run the command `{name}`: {error}"))?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
+        if printed.len() as u64 > MAX_SOURCE_BYTES || said.len() as u64 > MAX_SOURCE_BYTES {
+            return Err(format!("the command `{name}` prints more than a password"));
+        }
+        if !status.success() {
+            let said = String::from_utf8_lossy(&said);
             let last = said.lines().rfind(|line| !line.trim().is_empty()).map(shown);
             let last = last.map(|line| format!(": {line}")).unwrap_or_default();
-            return Err(format!("the command `{name}` fails ({}){last}", output.status));
+            return Err(format!("the command `{name}` fails ({status}){last}"));
         }
-        String::from_utf8(output.stdout)
-            .map_err(|_| format!("the command `{name}` prints something that is not text"))
+        text_of(printed, &format!("the output of the command `{name}`"))
     }
+}
+
+/// The text of a password's source that was read up to the bound.
+fn text_of(bytes: Vec<u8>, what: &str) -> Result<String, String> {
+    if bytes.len() as u64 > MAX_SOURCE_BYTES {
+        return Err(format!("{what} is longer than a password"));
+    }
+    String::from_utf8(bytes).map_err(|_| format!("{what} is not text"))
+}
+
+/// Runs a program and reads what it prints on standard output and standard error, both up to the bound and a byte. A
+/// program that prints more is ended.
+fn run_bounded(command: &mut Command) -> std::io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
+    let mut child = command.spawn()?;
+    let said = child.stderr.take();
+    let said = std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What a failing program says is for the message alone.
+        let _ = said.map(|stream| stream.take(MAX_SOURCE_BYTES + 1).read_to_end(&mut bytes));
+        bytes
+    });
+    let mut printed = Vec::new();
+    if let Some(stream) = child.stdout.take() {
+        stream.take(MAX_SOURCE_BYTES + 1).read_to_end(&mut printed)?;
+    }
+    if printed.len() as u64 > MAX_SOURCE_BYTES {
+        child.kill()?;
+    }
+    Ok((child.wait()?, printed, said.join().unwrap_or_default()))
 }
 
 fn read_env(name: &str) -> Result<String, String> {

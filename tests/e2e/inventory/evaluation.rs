@@ -140,6 +140,10 @@ fn a_template_that_is_not_evaluated_is_refused_with_its_place() {
         let message = address(value).unwrap_err();
         assert!(message.contains("hosts:3:") && message.contains(expected), "{value}: {message}");
     }
+    // Nested as deep as this, a template would exhaust the stack.
+    let deep = format!("'{{{{ {}1 }}}}'", "-".repeat(20_000));
+    let message = address(&deep).unwrap_err();
+    assert!(message.contains("more than 4 KiB"), "{message}");
 }
 
 fn a_vault_is_opened_only_when_something_needs_it() {

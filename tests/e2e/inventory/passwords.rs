@@ -5,7 +5,7 @@ use super::{open, read, told, vars_of};
 use hwctl::part::Api;
 
 crate::tests! {
-    Nothing: [values_of_others_never_show, passwords_never_show, passwords_are_found_where_they_are_said_to_be, a_command_runs_once_for_all_hosts_and_not_for_others],
+    Nothing: [values_of_others_never_show, passwords_never_show, passwords_are_found_where_they_are_said_to_be, a_command_runs_once_for_all_hosts_and_not_for_others, a_source_without_end_is_refused],
 }
 
 fn passwords_never_show() {
@@ -119,6 +119,21 @@ all:
             "`api.users.line` has a password of 3 characters: use at least 8",
         ]
     );
+}
+
+/// What never ends is read up to a bound.
+fn a_source_without_end_is_refused() {
+    for source in ["file: /dev/zero", "command: \"yes\"", "command: [sh, -c, 'yes >&2']"] {
+        let users = format!("api.users={{ admin: {{ {source} }} }}");
+
+        let failure = super::vars_with(b"all: { hosts: { vm1: } }", &[&users]).unwrap_err();
+
+        let told = told(&failure);
+        assert!(
+            told.contains("longer than a password") || told.contains("more than a password"),
+            "{told}"
+        );
+    }
 }
 
 /// Twice asked for, once run: a command may have a person type something.

@@ -182,6 +182,10 @@ fn names_of_others_are_passed_over() {
         "docker_users: []\napp_dir: /opt/shop",
         "docker_users: []\nredis: { port: 7000 }",
         "x_mine: 1\nansible_python_interpreter: auto\nredis: { port: 7000 }",
+        "nginx_version: 1\nroles: [redis]",
+        "docker_users: []\ntls: { cert: /x }\napi: { url: x }",
+        "apis: { users: {} }\nredis: { port: x }",
+        "hwclt: { redis: { port: 7000 } }",
     ];
     let all = cases.map(|case| {
         let said = said(case, &[]);
@@ -189,11 +193,17 @@ fn names_of_others_are_passed_over() {
         format!("{case}\n---\n{said}")
     });
     shows!(all.join("\n\n"));
-    let typo = said("x_a: 1", &["server_nmaes=[a.b]"]);
-    assert!(
-        typo.contains("unknown variable `server_nmaes`") && typo.contains("`server_names`"),
-        "{typo}"
-    );
+    for (set, expected) in [
+        ("server_nmaes=[a.b]", "did you mean `server_names`?"),
+        ("foo=1", "`x_…`"),
+        ("redis_port=6380", "`x_…`"),
+        ("nginx.port=1", "`x_…`"),
+        ("users.admin=x", "`x_…`"),
+    ] {
+        let said = said("x_a: 1", &[set]);
+        assert!(said.contains("unknown variable `") && said.contains(expected), "{set}: {said}");
+    }
+    assert!(said("x_a: 1", &["x_own=1"]).starts_with("taken"));
 }
 
 fn names_that_clash_stand_below_hwctl() {
