@@ -3,6 +3,7 @@
 //! Which variables there are is not known here.
 
 mod json;
+mod origin;
 mod password;
 mod reader;
 mod scalars;
@@ -22,7 +23,7 @@ use super::yaml::node::{Node, Value};
 use super::yaml::place::{Extent, Place, Source};
 
 pub use json::json_schema;
-pub(in crate::inventory) use password::Passwords;
+pub(in crate::inventory) use origin::Passwords;
 pub use password::{Password, Users};
 pub use reader::{Field, Fields, Reader};
 pub use scalars::{Choice, Flag, Local, Number, Text};

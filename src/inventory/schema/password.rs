@@ -1,34 +1,26 @@
 //! Passwords: text, or a reference to the environment, a file or a command of the operator. They are looked up when
 //! something needs them, and each reference once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::io::Read as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
+use super::origin::{EXAMPLES, Origin, Passwords, origin};
 use super::{Local, Reader, UserList};
 use crate::failure::Failure;
 use crate::inventory::Warning;
 use crate::inventory::ansible::connection::no_template;
-use crate::inventory::names::{quoted, shown};
+use crate::inventory::names::shown;
 use crate::inventory::yaml::node::{Entry, Later, Node, Value};
 use crate::inventory::yaml::place::Place;
-use crate::inventory::yaml::problem::{Problem, nearest};
+use crate::inventory::yaml::problem::Problem;
 use crate::resource::Secret;
 
-/// Where a password can be.
-const KINDS: [&str; 3] = ["env", "file", "command"];
-const EXAMPLES: &str =
-    "write text, { env: NAME }, { file: PATH } or { command: [PROGRAM, ARGUMENT] }";
 /// Passwords that everybody knows: those of the example.
 const KNOWN_PASSWORDS: [&str; 2] = ["homework", "password"];
 /// The least characters of a password, as NIST SP 800-63B has it.
 const MIN_PASSWORD: usize = 8;
-
-/// The most bytes that are read of a file or a program with a password in it.
-const MAX_SOURCE_BYTES: u64 = 64 << 10;
 
 /// Who may log in, with their passwords.
 #[derive(Clone, Debug, PartialEq)]
@@ -159,6 +151,15 @@ impl Password {
     }
 }
 
+impl Passwords {
+    /// The password that a variable gives, which is looked up here.
+    pub(in crate::inventory) fn find(this: &Arc<Self>, entry: &Entry) -> Result<Secret, Problem> {
+        let given = given(&entry.node, &entry.key)?;
+        let (path, place) = (entry.key.clone(), entry.node.place.clone());
+        Password { given, path, place, passwords: Arc::clone(this) }.look_up()
+    }
+}
+
 /// Something outside of the inventory that a variable refers to.
 #[derive(Clone, Debug)]
 pub(super) enum Reference {
@@ -247,178 +248,4 @@ fn given(node: &Node, path: &str) -> Result<Given, Problem> {
             Err(problem(message).hint("put it in quotes"))
         }
     }
-}
-
-/// The passwords that were looked up. A reference that was resolved once is not resolved again for the next host: a
-/// command may ask the operator something.
-pub(in crate::inventory) struct Passwords {
-    folder: PathBuf,
-    known: Mutex<HashMap<Origin, Secret>>,
-}
-
-/// Where a password is.
-#[derive(Clone, PartialEq, Eq, Hash)]
-enum Origin {
-    Env(String),
-    File(String),
-    Command(Vec<String>),
-}
-
-impl Passwords {
-    /// Files are relative to this folder, and commands run there.
-    pub(in crate::inventory) fn new(folder: PathBuf) -> Self {
-        Self { folder, known: Mutex::new(HashMap::new()) }
-    }
-
-    /// The password that a variable gives, which is looked up here.
-    pub(in crate::inventory) fn find(this: &Arc<Self>, entry: &Entry) -> Result<Secret, Problem> {
-        let given = given(&entry.node, &entry.key)?;
-        let (path, place) = (entry.key.clone(), entry.node.place.clone());
-        Password { given, path, place, passwords: Arc::clone(this) }.look_up()
-    }
-
-    fn resolve(&self, origin: &Origin) -> Result<Secret, String> {
-        // A lock that a panic left behind still holds what was resolved.
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(password) = known.get(origin) {
-            return Ok(password.clone());
-        }
-        let mut password = match origin {
-            Origin::Env(name) => read_env(name)?,
-            Origin::File(path) => self.read_file(path)?,
-            Origin::Command(words) => self.run_command(words)?,
-        };
-        let end = password.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text));
-        if let Some(end) = end.map(str::len) {
-            password.truncate(end);
-        }
-        let password = Secret::new(password);
-        known.insert(origin.clone(), password.clone());
-        Ok(password)
-    }
-
-    fn read_file(&self, path: &str) -> Result<String, String> {
-        let file = match (path.strip_prefix("~/"), std::env::var_os("HOME")) {
-            (Some(rest), Some(home)) => PathBuf::from(home).join(rest),
-            _ => self.folder.join(path),
-        };
-        let name = format!("the file `{}`", shown(path));
-        let mut bytes = Vec::new();
-        let read = std::fs::File::open(file)
-            .and_then(|file| file.take(MAX_SOURCE_BYTES + 1).read_to_end(&mut bytes));
-        read.map_err(|error| format!("cannot read {name}: {error}"))?;
-        text_of(bytes, &name)
-    }
-
-    fn run_command(&self, words: &[String]) -> Result<String, String> {
-        let name = shown(words.first().map_or("", String::as_str));
-        let mut command = Command::new(words.first().map_or("", String::as_str));
-        command.args(words.iter().skip(1)).stdin(Stdio::inherit());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
-        if !self.folder.as_os_str().is_empty() {
-            command.current_dir(&self.folder);
-        }
-        let (status, printed, said) = run_bounded(&mut command)
-            .map_err(|error| format!("cannot run the command `{name}`: {error}"))?;
-        if printed.len() as u64 > MAX_SOURCE_BYTES || said.len() as u64 > MAX_SOURCE_BYTES {
-            return Err(format!("the command `{name}` prints more than a password"));
-        }
-        if !status.success() {
-            let said = String::from_utf8_lossy(&said);
-            let last = said.lines().rfind(|line| !line.trim().is_empty()).map(shown);
-            let last = last.map(|line| format!(": {line}")).unwrap_or_default();
-            return Err(format!("the command `{name}` fails ({status}){last}"));
-        }
-        text_of(printed, &format!("the output of the command `{name}`"))
-    }
-}
-
-/// The text of a password's source that was read up to the bound.
-fn text_of(bytes: Vec<u8>, what: &str) -> Result<String, String> {
-    if bytes.len() as u64 > MAX_SOURCE_BYTES {
-        return Err(format!("{what} is longer than a password"));
-    }
-    String::from_utf8(bytes).map_err(|_| format!("{what} is not text"))
-}
-
-/// Runs a program and reads what it prints on standard output and standard error, both up to the bound and a byte. A
-/// program that prints more is ended.
-fn run_bounded(command: &mut Command) -> std::io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
-    let mut child = command.spawn()?;
-    let said = child.stderr.take();
-    let said = std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        // What a failing program says is for the message alone.
-        let _ = said.map(|stream| stream.take(MAX_SOURCE_BYTES + 1).read_to_end(&mut bytes));
-        bytes
-    });
-    let mut printed = Vec::new();
-    if let Some(stream) = child.stdout.take() {
-        stream.take(MAX_SOURCE_BYTES + 1).read_to_end(&mut printed)?;
-    }
-    if printed.len() as u64 > MAX_SOURCE_BYTES {
-        child.kill()?;
-    }
-    Ok((child.wait()?, printed, said.join().unwrap_or_default()))
-}
-
-fn read_env(name: &str) -> Result<String, String> {
-    use std::env::VarError;
-    std::env::var(name).map_err(|error| match error {
-        VarError::NotPresent => format!("the environment variable `{}` is not set", shown(name)),
-        VarError::NotUnicode(_) => {
-            format!("the environment variable `{}` is not text", shown(name))
-        }
-    })
-}
-
-/// Reads `{ env: … }`, `{ file: … }` or `{ command: … }`.
-fn origin(node: &Node, path: &str) -> Result<Origin, Problem> {
-    let entries = node.entries().unwrap_or_default();
-    let [entry] = entries else {
-        let message = format!("`{path}` takes one of {}", quoted(&KINDS));
-        return Err(Problem::at(&node.place, message).hint(EXAMPLES));
-    };
-    if !KINDS.contains(&entry.key.as_str()) {
-        let message = format!("unknown key `{}` in `{path}`", shown(&entry.key));
-        let hint = nearest(&entry.key, KINDS).map(|near| format!("did you mean `{near}`?"));
-        let hint = hint.unwrap_or_else(|| EXAMPLES.to_owned());
-        return Err(Problem::at(&entry.place, message).hint(hint));
-    }
-    let wrong = |expected: &str| {
-        let message = format!("`{path}.{}` takes {expected}", entry.key);
-        Err(Problem::at(&entry.node.place, message))
-    };
-    no_template(&entry.node)?;
-    let text = match &entry.node.value {
-        Value::Text(text) | Value::Literal(text) => Some(text.as_str()),
-        _ => None,
-    };
-    match (entry.key.as_str(), text) {
-        ("env", Some(name)) if !name.is_empty() && !name.contains(['=', '\0']) => {
-            Ok(Origin::Env(name.to_owned()))
-        }
-        ("env", _) => wrong("the name of an environment variable"),
-        ("file", Some(file)) if !file.is_empty() => Ok(Origin::File(file.to_owned())),
-        ("file", _) => wrong("the path of a file"),
-        // Split as a shell would, and run without one.
-        (_, Some(line)) => match shlex::split(line) {
-            Some(words) if !words.is_empty() => Ok(Origin::Command(words)),
-            _ => wrong("a command whose quotes are closed"),
-        },
-        (_, None) => match words(&entry.node) {
-            Some(words) if !words.is_empty() => Ok(Origin::Command(words)),
-            _ => wrong("a list of words, such as [pass, show, vm1]"),
-        },
-    }
-}
-
-fn words(node: &Node) -> Option<Vec<String>> {
-    let Value::List(nodes) = &node.value else { return None };
-    let word = |node: &Node| match &node.value {
-        Value::Text(text) | Value::Literal(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    };
-    nodes.iter().map(word).collect()
 }

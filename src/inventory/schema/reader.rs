@@ -3,7 +3,8 @@
 use std::fmt::Display;
 use std::sync::Arc;
 
-use super::password::{Passwords, Reference};
+use super::origin::Passwords;
+use super::password::Reference;
 use super::{Key, Rule, default_of, place_of, visible};
 use crate::inventory::ansible::connection::no_template;
 use crate::inventory::names::{quoted, shown};

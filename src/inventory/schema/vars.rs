@@ -6,7 +6,8 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::password::{Passwords, Reference};
+use super::origin::Passwords;
+use super::password::Reference;
 use super::{Declared, Field, Reader, Variable, default_of};
 use crate::failure::Failure;
 use crate::inventory::Warning;
