@@ -78,7 +78,7 @@ pub struct RenderArgs {
 /// `hwctl inventory`.
 #[derive(Clone, Debug, Args)]
 pub struct InventoryArgs {
-    /// Groups with their hosts, and the variables of all hosts [default]
+    /// Groups with their hosts, and the variables of all hosts (default)
     #[arg(long, conflicts_with_all = ["host", "graph"])]
     pub list: bool,
     /// The variables of one host
