@@ -2,12 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
 
-use super::command::{run, run_locked};
+use super::command::{finish, run, run_locked};
 use super::state::{State, make_dir, read_record};
 use crate::failure::{Exit, Failure};
 use crate::resource::Advise as _;
@@ -109,9 +110,9 @@ fn build(lock: &Path, args: &[String], root: &Path) -> Result<()> {
     run_locked(lock, "mmdebstrap", args)?;
     fs::write(root.join("etc/resolv.conf"), resolv_conf()).context("write `resolv.conf`")?;
     let root = root.display().to_string();
-    let mut finish = vec![root.as_str(), "sh", "-c", FINISH, "base.sh"];
-    finish.extend(FETCHED);
-    run_locked(lock, "chroot", &finish).map(drop)
+    let mut script = vec![root.as_str(), "sh", "-c", FINISH, "base.sh"];
+    script.extend(FETCHED);
+    run_locked(lock, "chroot", &script).map(drop)
 }
 
 /// Arguments without a mirror: mmdebstrap knows the archives of a release by its name, those for
@@ -174,7 +175,23 @@ fn remove_unused(state: &State, release: &str) -> Result<()> {
         name.starts_with(&format!("{release}-")) && !used.contains(&name) && is_spoilt
     };
     for path in entries.flatten().map(|entry| entry.path()).filter(is_unused) {
+        unmount_below(&path)?;
         fs::remove_dir_all(&path).with_context(|| format!("remove `{}`", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Unmounts what is mounted in a base that was cut off while it was made. A removal would reach into it: into this
+/// machine's own `/sys`, for example.
+fn unmount_below(root: &Path) -> Result<()> {
+    let escaped = |path: &str| path.replace(' ', "\\040");
+    let below = format!("{}/", escaped(&root.to_string_lossy()));
+    let mounts = fs::read_to_string("/proc/self/mounts").context("read the mounts")?;
+    let places = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+    // What was mounted last may lie in what was mounted before.
+    let places: Vec<_> = places.filter(|place| place.starts_with(&below)).collect();
+    for place in places.into_iter().rev() {
+        finish(Command::new("umount").arg(place.replace("\\040", " ")))?;
     }
     Ok(())
 }
