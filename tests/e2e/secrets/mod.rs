@@ -151,6 +151,8 @@ fn run(
         .current_dir(host.folder())
         .env("TMPDIR", host.folder().join("tmp"))
         .env(ENV, &passwords.env)
+        // Nobody is there to leave a pager.
+        .env("HWCTL_PAGER", "cat")
         .env("TERM", "xterm")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
