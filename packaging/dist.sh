@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds the release for one target into target/dist: a tar archive, a Debian package, a bill of materials and their
-# checksums. The same commit, toolchain and target give the same bytes wherever they are built
-# (packaging/reproducible.sh compares two builds).
+# checksums. Nothing of the machine or of the time is meant to be in them: packaging/reproducible.sh compares two
+# builds.
 #
 # Usage: packaging/dist.sh [TARGET]   default: this machine's
 # Another target needs its standard library (`rustup target add TARGET`) and a linker
