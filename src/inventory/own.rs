@@ -53,17 +53,17 @@ pub(super) fn read(
         None if has_others => problems.extend(ambiguous(&given, declared)),
         None => {}
     }
-    let read = Vars::read(declared.iter(), &given, passwords, host.port);
-    if let (Ok(vars), true) = (&read, problems.is_empty()) {
-        noted.extend(warnings.into_iter().map(|(_, warning)| warning));
-        return Ok((vars.clone(), noted));
+    match Vars::read(declared.iter(), &given, passwords, host.port) {
+        Ok(vars) if problems.is_empty() => {
+            noted.extend(warnings.into_iter().map(|(_, warning)| warning));
+            return Ok((vars, noted));
+        }
+        Ok(_) => {}
+        Err(wrong) if strict.is_none() && has_others => {
+            problems.extend(wrong.into_iter().map(|problem| problem.or_hint(ELSEWHERE)));
+        }
+        Err(wrong) => problems.extend(wrong),
     }
-    let doubtful = strict.is_none() && has_others;
-    let wrong = read.err().unwrap_or_default().into_iter();
-    problems.extend(wrong.map(|(_, problem)| match doubtful {
-        true => problem.or_hint(ELSEWHERE),
-        false => problem,
-    }));
     // A name that is passed over may be why.
     problems.extend(warnings.into_iter().map(|(problem, _)| problem));
     Err(problems)
@@ -76,8 +76,7 @@ pub(super) fn read_one(
     passwords: &Arc<Passwords>,
 ) -> Result<Vars, Vec<Problem>> {
     let (given, _) = given(host, std::slice::from_ref(declared))?;
-    let vars = Vars::read([declared].into_iter(), &given, passwords, host.port);
-    vars.map_err(|problems| problems.into_iter().map(|(_, problem)| problem).collect())
+    Vars::read([declared].into_iter(), &given, passwords, host.port)
 }
 
 /// Variables, and all that stands below `hwctl` where they do.

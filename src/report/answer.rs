@@ -69,18 +69,9 @@ fn flat(text: &str) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::Volume;
 
     fn shown(host: &str, what: &EventKind) -> String {
-        let style = Style {
-            color: false,
-            live: false,
-            width: 80,
-            diff: false,
-            check: false,
-            volume: Volume::Normal,
-        };
-        answer_text(style, host, what).unwrap_or_default()
+        answer_text(Style::PLAIN, host, what).unwrap_or_default()
     }
 
     fn line(log: &str, text: &str) -> EventKind {

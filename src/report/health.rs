@@ -197,15 +197,6 @@ mod tests {
     use super::*;
     use crate::event::{Failure, HostSummary, Outcome};
 
-    const PLAIN: Style = Style {
-        color: false,
-        live: false,
-        width: 80,
-        diff: false,
-        check: false,
-        volume: Volume::Normal,
-    };
-
     fn check(name: &str, ok: bool, detail: &str) -> Check {
         Check { name: name.to_owned(), ok, detail: detail.to_owned() }
     }
@@ -230,7 +221,7 @@ mod tests {
     }
 
     fn shown(hosts: &[HostHealth]) -> String {
-        let lines = lines(PLAIN, hosts);
+        let lines = lines(Style::PLAIN, hosts);
         assert!(lines.iter().all(|line| line.chars().count() <= 80), "{lines:#?}");
         lines.join("\n")
     }
@@ -266,7 +257,7 @@ mod tests {
 
     #[test]
     fn the_document_has_its_shape_and_the_order_of_the_inventory() {
-        let report = HealthReport::new(Vec::new(), PLAIN, true);
+        let report = HealthReport::new(Vec::new(), Style::PLAIN, true);
         let summary = |host: &str| HostSummary {
             host: host.to_owned(),
             outcome: Outcome::Unchanged,

@@ -5,17 +5,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::{HealthReport, Style, Terminal, Volume};
+use super::{HealthReport, Style, Terminal};
 use crate::event::{Check, Event, EventKind, HostSummary, Outcome, Sink};
-
-const STYLE: Style = Style {
-    color: false,
-    live: false,
-    width: 80,
-    diff: false,
-    check: false,
-    volume: Volume::Normal,
-};
 
 /// What a person sees of these lines of JSON.
 fn screen(name: &str, json: &str) -> String {
@@ -25,7 +16,7 @@ fn screen(name: &str, json: &str) -> String {
         return health(document);
     }
     let check = name.starts_with("plan");
-    let terminal = Terminal::new(Vec::new(), Style { check, diff: check, ..STYLE });
+    let terminal = Terminal::new(Vec::new(), Style { check, diff: check, ..Style::PLAIN });
     for value in values {
         // The summary itself says on which host.
         let host = value["host"].as_str().filter(|_| value["event"] != "done").map(str::to_owned);
@@ -36,7 +27,7 @@ fn screen(name: &str, json: &str) -> String {
 
 /// `status` and `verify` say one document.
 fn health(document: &Value) -> String {
-    let report = HealthReport::new(Vec::new(), STYLE, false);
+    let report = HealthReport::new(Vec::new(), Style::PLAIN, false);
     let mut summaries = Vec::new();
     for host in document["hosts"].as_array().unwrap() {
         let name = host["host"].as_str().unwrap().to_owned();

@@ -24,6 +24,19 @@ pub struct Style {
     pub volume: Volume,
 }
 
+#[cfg(test)]
+impl Style {
+    /// Text for a file, 80 columns wide.
+    pub(super) const PLAIN: Self = Self {
+        color: false,
+        live: false,
+        width: 80,
+        diff: false,
+        check: false,
+        volume: Volume::Normal,
+    };
+}
+
 /// How much is told of what happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Volume {

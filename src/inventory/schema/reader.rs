@@ -14,8 +14,7 @@ use crate::inventory::yaml::problem::{Problem, nearest};
 
 /// What was found wrong so far. A reading that fails adds a problem and gives None, so that the rest is still read.
 pub struct Reader<'a> {
-    /// Each with the variable that it is in.
-    pub(super) problems: Vec<(Option<&'static str>, Problem)>,
+    pub(super) problems: Vec<Problem>,
     /// What is to be looked up, each with the name of the variable that needs it.
     pub(super) references: Vec<(&'static str, Reference)>,
     pub(super) passwords: &'a Arc<Passwords>,
@@ -131,7 +130,7 @@ impl<'a> Reader<'a> {
     pub(super) fn problem(&mut self, problem: Problem) {
         let visible = self.root.iter().flat_map(|(key, node)| visible(node, key.shape));
         let visible: Vec<_> = visible.collect();
-        self.problems.push((self.variable(), problem.showing(&visible)));
+        self.problems.push(problem.showing(&visible));
     }
 
     /// Reports what is wrong with a value. It is written in full, without the value where that is a secret.

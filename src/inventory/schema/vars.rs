@@ -12,8 +12,7 @@ use super::{Declared, Field, Reader, Variable, default_of};
 use crate::failure::Failure;
 use crate::inventory::Warning;
 use crate::inventory::yaml::node::Entry;
-use crate::inventory::yaml::problem;
-use crate::inventory::yaml::problem::Problem;
+use crate::inventory::yaml::problem::{self, Problem};
 
 /// The variables of one host. What they refer to outside of the inventory is not looked up yet.
 #[derive(Clone, Default)]
@@ -51,7 +50,7 @@ impl Vars {
         given: &[Entry],
         passwords: &Arc<Passwords>,
         ssh_port: Option<u16>,
-    ) -> Result<Self, Vec<(Option<&'static str>, Problem)>> {
+    ) -> Result<Self, Vec<Problem>> {
         let mut reader = Reader::new(passwords, ssh_port);
         let mut vars = Self::default();
         for Declared { key, read, over, .. } in declared.clone() {

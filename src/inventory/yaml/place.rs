@@ -43,81 +43,49 @@ pub(in crate::inventory) struct Extent {
 }
 
 impl Source {
+    fn new(name: String, text: String, kind: Kind) -> Arc<Self> {
+        Arc::new(Self { name, text, kind, secrets: OnceLock::new(), warnings: OnceLock::new() })
+    }
+
     /// A file, shown as `name`.
     pub(in crate::inventory) fn file(name: impl Into<String>, text: String) -> Arc<Self> {
-        Arc::new(Self {
-            name: name.into(),
-            text,
-            kind: Kind::File,
-            secrets: OnceLock::new(),
-            warnings: OnceLock::new(),
-        })
+        Self::new(name.into(), text, Kind::File)
     }
 
     /// The value of one `--set KEY=VALUE`. Its text is never shown: it may be a password.
     pub(in crate::inventory) fn argument(key: &str, text: &str) -> Arc<Self> {
         let name = format!("--set {key}");
-        Arc::new(Self {
-            name,
-            text: text.into(),
-            kind: Kind::Argument,
-            secrets: OnceLock::new(),
-            warnings: OnceLock::new(),
-        })
+        Self::new(name, text.into(), Kind::Argument)
     }
 
     /// The value of a variable of the environment. Its text is never shown.
     pub(in crate::inventory) fn variable(name: &str, text: &str) -> Arc<Self> {
         let (name, text) = (name.to_owned(), text.to_owned());
-        Arc::new(Self {
-            name,
-            text,
-            kind: Kind::Output,
-            secrets: OnceLock::new(),
-            warnings: OnceLock::new(),
-        })
+        Self::new(name, text, Kind::Output)
     }
 
     /// What was in an encrypted file, shown as `name`.
     pub(in crate::inventory) fn sealed(name: &str, text: String) -> Arc<Self> {
         let name = name.to_owned();
-        Arc::new(Self {
-            name,
-            text,
-            kind: Kind::Sealed,
-            secrets: OnceLock::new(),
-            warnings: OnceLock::new(),
-        })
+        Self::new(name, text, Kind::Sealed)
     }
 
     /// The same text for another reader, which finds secrets elsewhere in it.
     pub(in crate::inventory) fn again(&self) -> Arc<Self> {
         let (name, text, kind) = (self.name.clone(), self.text.clone(), self.kind);
-        Arc::new(Self { name, text, kind, secrets: OnceLock::new(), warnings: OnceLock::new() })
+        Self::new(name, text, kind)
     }
 
     /// What the program `name` printed. It is never shown.
     pub(in crate::inventory) fn output(name: &str) -> Arc<Self> {
         let (name, text) = (format!("output of {name}"), String::new());
-        Arc::new(Self {
-            name,
-            text,
-            kind: Kind::Output,
-            secrets: OnceLock::new(),
-            warnings: OnceLock::new(),
-        })
+        Self::new(name, text, Kind::Output)
     }
 
     /// A text of hwctl itself.
     pub(in crate::inventory) fn builtin(name: &str, text: &str) -> Arc<Self> {
         let (name, text) = (name.to_owned(), text.to_owned());
-        Arc::new(Self {
-            name,
-            text,
-            kind: Kind::Builtin,
-            secrets: OnceLock::new(),
-            warnings: OnceLock::new(),
-        })
+        Self::new(name, text, Kind::Builtin)
     }
 
     pub(in crate::inventory) fn text(&self) -> &str {

@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::resource::{self, Content, File, FirewallPort, Id, Owner, Transport};
 use crate::spec::{Group, PartSpec, Probe, ProbeKind};
 
+pub(super) use vars::WEB_PORTS;
 pub use vars::{Firewall, OpenPort, Port, Protocol, open_ports};
 
 #[derive(Serialize)]

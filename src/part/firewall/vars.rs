@@ -12,8 +12,8 @@ use crate::vars;
 
 pub(super) const VARIABLES: &[Declared] = &[Declared::of::<Firewall>()];
 
-/// The ports that answer by default on a host that serves the web.
-const WEB_PORTS: [u16; 2] = [80, 443];
+/// The ports of the web server, which answer by default on a host that has one.
+pub(in crate::part) const WEB_PORTS: [u16; 2] = [80, 443];
 
 vars! {
     /// Which ports answer. The SSH port in use always does.

@@ -6,15 +6,13 @@ use crate::inventory::check;
 use crate::inventory::schema::{
     Declared, Fields, Local, Map, Number, Optional, Reader, Text, Variable, Vars,
 };
+use crate::part::firewall::WEB_PORTS;
 use crate::vars;
 
 pub(super) const VARIABLES: &[Declared] = &[Declared::of::<Redis>()];
 
 /// The port that ssh has unless the host says otherwise.
 const SSH_PORT: u16 = 22;
-/// The ports of the web server.
-const WEB_PORTS: [u16; 2] = [80, 443];
-
 vars! {
     /// The Redis container.
     pub struct Redis {

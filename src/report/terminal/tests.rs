@@ -72,14 +72,7 @@ fn a_run_that_fails_and_is_undone() {
 
 #[test]
 fn no_line_of_a_host_looks_like_one_of_ours() {
-    let style = Style {
-        color: false,
-        live: false,
-        width: 80,
-        diff: false,
-        check: false,
-        volume: Volume::Normal,
-    };
+    let style = Style::PLAIN;
     let terminal = Terminal::new(Vec::new(), style);
     let forged = "low on memory\nweb2: unchanged  0.1 s";
     let failure = Failure::new(Exit::Failed, forged).why(forged).hint(forged);
