@@ -52,6 +52,7 @@ pub use kinds::volume::{Volume, VolumeState};
 pub use model::blob::Blob;
 pub use model::change::{Action, Back, Change, Detail};
 pub use model::digest::{hex, sha256};
+pub use model::environment::{parse_environment, quote_variable};
 pub use model::facts::{Facts, Version};
 pub use model::hint::{Advise, Hint};
 pub use model::id::Id;

@@ -3,6 +3,7 @@
 
 pub(crate) mod conflicts;
 mod contributions;
+mod environment;
 pub(crate) mod folder;
 mod quote;
 mod template;
@@ -15,7 +16,7 @@ use serde::Serialize;
 
 use crate::engine::protocol::BINARY_LINK;
 use crate::failure::Failure;
-use crate::inventory::schema::Users;
+use crate::inventory::schema::{Env, Users};
 use crate::inventory::{self, Vars};
 use crate::part::roles::{Fleet, Role, Roles};
 use crate::resource::{
@@ -172,7 +173,9 @@ fn shown(content: &Content) -> Option<String> {
                 .iter()
                 .map(|part| match part {
                     Part::Text(text) => text.clone(),
-                    Part::HostSecret(name) => format!("<secret {name}>"),
+                    Part::HostSecret(name) | Part::Secret { name, .. } => {
+                        format!("<secret {name}>")
+                    }
                     Part::Hash { user, .. } => format!("<hash of {user}'s password>"),
                 })
                 .collect(),
@@ -266,6 +269,22 @@ impl Builder<'_> {
             }
         };
         let content = Content::Parts(self.templates.render(template, values, &passwords)?);
+        Ok(self.add(File { path: path.into(), content, mode, owner }))
+    }
+
+    /// A file with an environment in it, in the form of systemd's `EnvironmentFile=`, which `hwctl launch` reads,
+    /// too. The host makes the secrets that it shall make for itself.
+    pub fn environment_file(
+        &mut self,
+        path: impl Into<PathBuf>,
+        (mode, owner): (u32, Owner),
+        env: &Env,
+    ) -> Result<Id> {
+        for name in env.made_secrets() {
+            self.host_secret(name, 32)?;
+        }
+        let are_known = self.context.passwords.has(&self.part);
+        let content = Content::Parts(environment::parts(env, are_known)?);
         Ok(self.add(File { path: path.into(), content, mode, owner }))
     }
 
