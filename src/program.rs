@@ -14,6 +14,7 @@ use clap::Parser as _;
 pub fn run(kinds: Kinds) -> ExitCode {
     let result = match command::on_host::called_by_name() {
         Some(command) => command::on_host::run(kinds, command),
+        None if command::launch::is_called() => command::launch::run(),
         None => verb(kinds),
     };
     let exit = result.unwrap_or_else(|error| {

@@ -14,6 +14,7 @@ pub mod history;
 pub mod init;
 pub mod inventory;
 pub mod lab;
+pub mod launch;
 pub mod logs;
 pub mod on_host;
 pub mod provision;

@@ -39,9 +39,10 @@ pub use kinds::firewall::{
     firewall_package, is_firewall_loaded, reload_firewall,
 };
 pub use kinds::host_secret::{HostSecret, HostSecretState};
-pub use kinds::image::{Image, ImageState};
+pub use kinds::image::{Image, ImageState, RegistryLogin};
 pub use kinds::kind::{Examined, Reading, Weighed};
 pub use kinds::link::Link;
+pub use kinds::network::{Network, NetworkState};
 pub use kinds::packages::{Packages, PackagesState, installed_version};
 pub use kinds::ssh_keys::{SshKey, SshKeys, SshKeysState};
 pub use kinds::sysctl::Sysctl;

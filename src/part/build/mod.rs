@@ -20,14 +20,14 @@ use crate::inventory::schema::{Env, Users};
 use crate::inventory::{self, Vars};
 use crate::part::roles::{Fleet, Role, Roles};
 use crate::resource::{
-    Blob, Content, Declared, Directory, Facts, File, HostSecret, Id, Link, Owner, Part, Resource,
-    Secret,
+    Blob, Content, Declared, Directory, Facts, File, HostSecret, Id, Image, Link, Owner, Part,
+    Resource, Secret,
 };
 use crate::spec::{PartSpec, Scope};
 
 pub use contributions::{
-    CertificateAt, Contributions, Names, Offer, Package, Refusals, Route, RouteTarget, Slot,
-    Upstream,
+    CertificateAt, Claim, Contributions, Names, Offer, OpenTo, Package, Refusals, Route,
+    RouteTarget, Slot, Upstream,
 };
 pub(crate) use template::Passwords;
 pub use template::{Templates, template_sources};
@@ -270,6 +270,22 @@ impl Builder<'_> {
         };
         let content = Content::Parts(self.templates.render(template, values, &passwords)?);
         Ok(self.add(File { path: path.into(), content, mode, owner }))
+    }
+
+    /// An image that other parts may want as well. Whichever of them says where it comes from says it for all.
+    pub(crate) fn image(&mut self, image: Image) -> Result<Id> {
+        let known =
+            self.made.resources.iter_mut().find_map(|declared| match &mut declared.resource {
+                Resource::Image(known) if known.reference == image.reference => Some(known),
+                _ => None,
+            });
+        let Some(known) = known else { return Ok(self.add(image)) };
+        known.archive = known.archive.take().or(image.archive.clone());
+        known.login = known.login.take().or(image.login.clone());
+        let (archive, login) =
+            (image.archive.or(known.archive.clone()), image.login.or(known.login.clone()));
+        let variable = known.variable.clone();
+        self.ensure(Image { reference: image.reference, archive, login, variable })
     }
 
     /// A file with an environment in it, in the form of systemd's `EnvironmentFile=`, which `hwctl launch` reads,
