@@ -127,7 +127,9 @@ fn a_port_for_a_network_is_opened_in_both_firewalls_and_no_other_is() {
 
 #[test]
 fn containers_come_after_those_that_they_depend_on() {
-    let made = with("{ aa: { image: x, depends: [bb] }, bb: { image: x, depends: [cc] }, cc: { image: x } }");
+    let made = with(
+        "{ aa: { image: x, depends: [bb] }, bb: { image: x, depends: [cc] }, cc: { image: x } }",
+    );
 
     let order: Vec<_> = ids(&made).into_iter().filter(|id| id.starts_with("container ")).collect();
 
@@ -151,10 +153,16 @@ fn an_image_of_two_is_brought_once() {
 fn what_two_would_have_is_refused() {
     for (containers, expected) in [
         ("{ db: { image: x, ports: [6379] } }", "two parts would listen on port 6379"),
-        ("{ aa: { image: x, ports: [1] }, bb: { image: x, ports: [1] } }", "two parts would listen on port 1"),
+        (
+            "{ aa: { image: x, ports: [1] }, bb: { image: x, ports: [1] } }",
+            "two parts would listen on port 1",
+        ),
         ("{ nginx: { image: x } }", "two parts are called `nginx`"),
         ("{ redis-flask: { image: x } }", "two parts would have the container `redis-flask`"),
-        ("{ db: { image: x, volumes: ['flask-app_redis-data:/x'] } }", "two parts would have the volume"),
+        (
+            "{ db: { image: x, volumes: ['flask-app_redis-data:/x'] } }",
+            "two parts would have the volume",
+        ),
     ] {
         let vars = vars_with(&[&format!("containers={containers}")]);
 
@@ -170,25 +178,61 @@ fn mistakes_are_refused_with_the_path_of_the_setting() {
         ("{ db: {} }", "`containers.db` lacks `image`"),
         ("{ db: { image: 'A B' } }", "`containers.db.image` takes an image"),
         ("{ d: { image: x } }", "`d` is not usable as the name of a container"),
-        ("{ db: { image: x, ports: [22] } }", "`containers.db.ports` cannot have 22: that port is ssh's"),
-        ("{ db: { image: x, ports: [{ port: 443, from: 10.0.0.0/8 }] } }", "cannot have 443: that port is nginx's"),
+        (
+            "{ db: { image: x, ports: [22] } }",
+            "`containers.db.ports` cannot have 22: that port is ssh's",
+        ),
+        (
+            "{ db: { image: x, ports: [{ port: 443, from: 10.0.0.0/8 }] } }",
+            "cannot have 443: that port is nginx's",
+        ),
         ("{ db: { image: x, ports: [x] } }", "`containers.db.ports[0]` takes a port such as 5432"),
-        ("{ db: { image: x, ports: [80, { port: 80, to: 8080 }] } }", "`containers.db.ports` has 80 in two ways"),
-        ("{ db: { image: x, volumes: ['/srv/x:/x'] } }", "`containers.db.volumes[0]` takes a volume"),
-        ("{ db: { image: x, volumes: ['data:/x', 'other:/x'] } }", "`containers.db` has two things at `/x`"),
+        (
+            "{ db: { image: x, ports: [80, { port: 80, to: 8080 }] } }",
+            "`containers.db.ports` has 80 in two ways",
+        ),
+        (
+            "{ db: { image: x, volumes: ['/srv/x:/x'] } }",
+            "`containers.db.volumes[0]` takes a volume",
+        ),
+        (
+            "{ db: { image: x, volumes: ['data:/x', 'other:/x'] } }",
+            "`containers.db` has two things at `/x`",
+        ),
         ("{ db: { image: x, volumes: ['data:/.hwctl/x'] } }", "has two things at `/.hwctl/x`"),
         ("{ db: { image: x, volumes: [{ target: /x }] } }", "takes one of `volume` and `path`"),
-        ("{ db: { image: x, volumes: [{ path: /srv/x, volume: data, target: /x }] } }", "takes one of"),
-        ("{ db: { image: x, volumes: [{ path: /etc, target: /x }] } }", "it is a folder of the system"),
-        ("{ db: { image: x, volumes: [{ path: /var/www/main/x, target: /x }] } }", "`sites.main.root` overlap"),
+        (
+            "{ db: { image: x, volumes: [{ path: /srv/x, volume: data, target: /x }] } }",
+            "takes one of",
+        ),
+        (
+            "{ db: { image: x, volumes: [{ path: /etc, target: /x }] } }",
+            "it is a folder of the system",
+        ),
+        (
+            "{ db: { image: x, volumes: [{ path: /var/www/main/x, target: /x }] } }",
+            "`sites.main.root` overlap",
+        ),
         ("{ db: { image: x, user: postgres } }", "`containers.db.user` takes the number of a user"),
         ("{ db: { image: x, memory: 1M } }", "`containers.db.memory` takes an amount of memory"),
         ("{ db: { image: x, depends: [cache] } }", "names `cache`, and there is no such container"),
         ("{ db: { image: x, depends: [db] } }", "`containers.db.depends` leads in a circle"),
-        ("{ aa: { image: x, depends: [bb] }, bb: { image: x, depends: [aa] } }", "leads in a circle"),
-        ("{ db: { image: x, capabilities: [ALL] } }", "`containers.db.capabilities[0]` takes a capability"),
-        ("{ db: { image: x, networks: [host] } }", "`containers.db.networks[0]` takes the name of a network"),
-        ("{ db: { image: x, registry: { user: u } } }", "`containers.db.registry` lacks `password`"),
+        (
+            "{ aa: { image: x, depends: [bb] }, bb: { image: x, depends: [aa] } }",
+            "leads in a circle",
+        ),
+        (
+            "{ db: { image: x, capabilities: [ALL] } }",
+            "`containers.db.capabilities[0]` takes a capability",
+        ),
+        (
+            "{ db: { image: x, networks: [host] } }",
+            "`containers.db.networks[0]` takes the name of a network",
+        ),
+        (
+            "{ db: { image: x, registry: { user: u } } }",
+            "`containers.db.registry` lacks `password`",
+        ),
         ("{ db: { image: x, command: 'sh -c' } }", "`containers.db.command` takes a list"),
         ("{ db: { image: x, prots: [1] } }", "unknown key `prots` in `containers.db`"),
     ] {

@@ -198,7 +198,8 @@ async fn a_long_live_file_is_replaced_and_not_shown() {
 
 #[tokio::test]
 async fn a_secret_of_the_operator_holds_the_law_and_is_never_shown() {
-    for value in ["planted", "planted \\\" $x `y`", "planted=planted:x", "  planted  ", "ü planted"] {
+    for value in ["planted", "planted \\\" $x `y`", "planted=planted:x", "  planted  ", "ü planted"]
+    {
         let root = tempfile::tempdir().unwrap();
         let host = host(root.path());
         let with = |value: &str| -> Resource {
