@@ -11,6 +11,7 @@ pub mod facts;
 mod fleet;
 pub mod help;
 pub mod history;
+mod hooks;
 pub mod init;
 pub mod inventory;
 pub mod lab;
