@@ -144,7 +144,7 @@ pub(super) fn origin(node: &Node, path: &str) -> Result<Origin, Problem> {
         return Err(Problem::at(&node.place, message).hint(EXAMPLES));
     };
     if !KINDS.contains(&entry.key.as_str()) {
-        let message = format!("unknown key `{}` in `{path}`", shown(&entry.key));
+        let message = format!("unknown key `{}` in `{path}`", entry.shown_key());
         let hint = nearest(&entry.key, KINDS).map(|near| format!("did you mean `{near}`?"));
         let hint = hint.unwrap_or_else(|| EXAMPLES.to_owned());
         return Err(Problem::at(&entry.place, message).hint(hint));
