@@ -1,5 +1,6 @@
 //! Inventories in Ansible's INI format: sections of hosts, of variables and of children.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::groups::{Graph, UNGROUPED};
@@ -22,7 +23,6 @@ enum Kind {
 
 /// A group that a section has named before any section declared it.
 struct Pending {
-    name: String,
     place: Place,
     /// The groups that it is a child of; none for a section of variables.
     parents: Vec<usize>,
@@ -34,6 +34,7 @@ pub(super) fn read_into(graph: &mut Graph, source: &Arc<Source>) -> Result<(), P
         graph,
         source,
         pending: Vec::new(),
+        pending_of: HashMap::new(),
         hidden: Vec::new(),
         group: UNGROUPED,
         kind: Kind::Hosts,
@@ -47,7 +48,9 @@ pub(super) fn read_into(graph: &mut Graph, source: &Arc<Source>) -> Result<(), P
 struct Reader<'a> {
     graph: &'a mut Graph,
     source: &'a Arc<Source>,
-    pending: Vec<Pending>,
+    /// In the order in which they were named. None stands for one that was declared since.
+    pending: Vec<Option<Pending>>,
+    pending_of: HashMap<String, usize>,
     /// Where values stand that no message may show.
     hidden: Vec<Extent>,
     group: usize,
@@ -75,8 +78,8 @@ impl Reader<'_> {
                 self.line(Line { text, number: at + 1, column })?;
             }
         }
-        match self.pending.first() {
-            Some(Pending { place, parents, .. }) => {
+        match self.pending.iter().flatten().next() {
+            Some(Pending { place, parents }) => {
                 let message = match parents.is_empty() {
                     true => "this section has the variables of a group that is not declared",
                     false => "this line names a group that is not declared",
@@ -132,10 +135,9 @@ impl Reader<'_> {
             }
         };
         if self.graph.find_group(name).is_none() {
-            let is_pending = self.pending.iter().any(|pending| pending.name == name);
-            if self.kind == Kind::Vars && !is_pending {
+            if self.kind == Kind::Vars && !self.pending_of.contains_key(name) {
                 let place = self.place(line, 0, line.text.chars().count());
-                self.pending.push(Pending { name: name.to_owned(), place, parents: Vec::new() });
+                self.wait_for(name, Pending { place, parents: Vec::new() });
             }
         }
         self.group = self.graph.group(name);
@@ -145,18 +147,25 @@ impl Reader<'_> {
         Ok(())
     }
 
+    fn wait_for(&mut self, name: &str, pending: Pending) {
+        self.pending_of.insert(name.to_owned(), self.pending.len());
+        self.pending.push(Some(pending));
+    }
+
+    fn pending_mut(&mut self, name: &str) -> Option<&mut Pending> {
+        self.pending[*self.pending_of.get(name)?].as_mut()
+    }
+
     /// Puts a group into the parents that have waited for it.
     fn declare(&mut self, name: &str) -> Result<(), Problem> {
-        let Some(at) = self.pending.iter().position(|pending| pending.name == name) else {
-            return Ok(());
-        };
-        let Pending { place, parents, .. } = self.pending.remove(at);
+        let pending = self.pending_of.remove(name).and_then(|at| self.pending[at].take());
+        let Some(Pending { place, parents }) = pending else { return Ok(()) };
         let child = self.graph.group(name);
         for parent in parents {
             self.put_in(child, parent, &place)?;
             // A section of children declares the parent as well.
             let parent = self.graph.groups[parent].name.clone();
-            if self.pending.iter().any(|other| other.name == parent && !other.parents.is_empty()) {
+            if self.pending_mut(&parent).is_some_and(|other| !other.parents.is_empty()) {
                 self.declare(&parent)?;
             }
         }
@@ -237,12 +246,10 @@ impl Reader<'_> {
         if let Some(child) = self.graph.find_group(name) {
             return self.put_in(child, self.group, &place);
         }
-        let mut pending = self.pending.iter_mut();
-        if let Some(pending) = pending.find(|pending| pending.name == name) {
-            pending.parents.push(self.group);
-        } else {
-            let parents = vec![self.group];
-            self.pending.push(Pending { name: name.to_owned(), place, parents });
+        let group = self.group;
+        match self.pending_mut(name) {
+            Some(pending) => pending.parents.push(group),
+            None => self.wait_for(name, Pending { place, parents: vec![group] }),
         }
         Ok(())
     }
@@ -321,7 +328,6 @@ mod tests {
             "password: hunter2\n",
             "hunter2[5:1]\n",
             "hunter2:port\n",
-            "[\"hunter2\"]\n",
             "[hunter2:x]\n",
             "[hunter2:vars]\n",
             "[all:children]\nhunter2\n",
