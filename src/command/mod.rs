@@ -30,4 +30,4 @@ pub mod ssh;
 pub mod status;
 pub mod verify;
 
-pub use fleet::show::set_output;
+pub use fleet::show::{report_failure, set_output};

@@ -91,8 +91,10 @@ impl InventoryHost {
     ) -> Result<Self, Problem> {
         let vars = HostVars::of(world, at, name)?;
         let listed = at.map(|at| &world.graph.hosts[at]);
-        let unusable =
-            listed.and_then(|listed| Some(Problem::at(&listed.place, names::usable(name).err()?)));
+        let unusable = listed.filter(|_| names::usable(name).is_err()).map(|listed| {
+            // The file may be none of Ansible's, so the name may be a secret.
+            Problem::at(&listed.place, "this is not usable as the name of a host").without_line()
+        });
         let (reached, wrong) = match connection::read(&vars, settings, name) {
             Ok(reached) => (reached, None),
             Err(problem) => {

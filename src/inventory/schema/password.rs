@@ -207,7 +207,7 @@ impl Reader<'_> {
         entry: &Entry,
         path: &str,
     ) -> Option<(String, Password)> {
-        let path_of = format!("{path}.{}", entry.key);
+        let path_of = format!("{path}.{}", entry.shown_key());
         let read = named(rule, entry, path).and_then(|()| given(&entry.node, &path_of));
         let given = read.map_err(|problem| self.problem(problem)).ok()?;
         let (place, passwords) = (entry.node.place.clone(), Arc::clone(self.passwords));

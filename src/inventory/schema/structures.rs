@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::password::{Reference, Users};
 use super::{Block, Field, Fields, Key, Reader, Rule, Shape};
-use crate::inventory::names::{quoted, shown};
+use crate::inventory::names::quoted;
 use crate::inventory::yaml::node::{Entry, Node, Value, get, lay, put};
 
 /// A list of what another rule takes.
@@ -245,13 +245,13 @@ impl<R: Rule> Rule for Named<R> {
             return reader.wrong(field, self.expected());
         };
         let mut values = Vec::new();
-        for Entry { key, place, node } in entries.iter().filter(|entry| !entry.node.is_null()) {
+        for entry in entries.iter().filter(|entry| !entry.node.is_null()) {
+            let (Entry { key, place, node }, shown) = (entry, entry.shown_key());
             values.push(if (self.is_name)(key) {
-                let path = format!("{}.{key}", field.path);
+                let path = format!("{}.{shown}", field.path);
                 self.each.read(reader, &Field { node, path }).map(|value| (key.clone(), value))
             } else {
-                let message =
-                    format!("`{}` is not usable as the name of a {}", shown(key), self.what);
+                let message = format!("`{shown}` is not usable as the name of a {}", self.what);
                 reader.refuse_at(place, message, self.hint)
             });
         }
