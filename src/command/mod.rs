@@ -15,6 +15,7 @@ mod hooks;
 pub mod init;
 pub mod inventory;
 pub mod lab;
+pub mod launch;
 pub mod logs;
 pub mod on_host;
 pub mod provision;

@@ -172,6 +172,9 @@ impl InventoryHost {
                     let known = shape.keys().iter().find(|key| key.name == entry.key);
                     let shape = known.map(|key| key.shape).or(shape.each());
                     let node = match shape {
+                        Some(shape) if shape.is_secret() && shape.takes_scalar() => {
+                            self.secret(entry)?.node
+                        }
                         Some(shape) => self.evaluate_as(&entry.node, shape)?,
                         None => entry.node.clone(),
                     };

@@ -6,6 +6,8 @@
 
 mod api;
 mod build;
+mod containers;
+mod docker;
 mod files;
 mod firewall;
 mod hooks;
@@ -37,10 +39,11 @@ use crate::spec::{PartSpec, Restart, Scope};
 pub use api::{API_LINK, Api, AppDir, JWT_KEY, Workers};
 use build::conflicts::{between, first_twice};
 pub use build::{
-    Builder, CertificateAt, Context, Contributions, HostView, Names, Offer, Package, Refusals,
-    RenderedFile, Route, RouteTarget, Slot, Stack, Templates, UnitInput, Upload, Upstream,
-    template_sources,
+    Builder, CertificateAt, Claim, Context, Contributions, HostView, Names, Offer, OpenTo, Package,
+    Refusals, RenderedFile, Route, RouteTarget, Slot, Stack, Templates, UnitInput, Upload,
+    Upstream, template_sources,
 };
+pub use containers::Containers;
 pub use files::{Files, Folders, Links};
 pub use firewall::{Firewall, OpenPort, Port, Protocol, open_ports};
 pub use hooks::Hooks;
@@ -108,7 +111,7 @@ impl PartKind {
 pub struct Kinds(&'static [PartKind]);
 
 /// hwctl's own kinds. The firewall is the last one, since it alone could lock the operator out.
-const BUILTIN: [PartKind; 13] = [
+const BUILTIN: [PartKind; 14] = [
     packages::KIND,
     users::KIND,
     kernel::KIND,
@@ -117,6 +120,7 @@ const BUILTIN: [PartKind; 13] = [
     files::KIND,
     nginx::KIND,
     redis::KIND,
+    containers::KIND,
     api::KIND,
     units::KIND,
     timers::KIND,
@@ -230,8 +234,13 @@ impl Kinds {
         offered.require_apart()?;
         offered.require_apart_from_ssh(&view.facts.ssh_ports)?;
         self.require_takers(view, &offered)?;
-        let kinds =
-            self.parts_of(view).map(|(kind, part)| (part, format!("the kind `{}`", kind.name)));
+        let kinds = self.parts_of(view).map(|(kind, part)| {
+            // A part that has a name of its own has it in the variable of its kind.
+            let variable = kind.vars.first().map(|var| var.key.name).unwrap_or_default();
+            let place = view.place(&[variable, &part]).map(|place| format!(" ({place})"));
+            let owner = format!("the kind `{}`{}", kind.name, place.unwrap_or_default());
+            (part, owner)
+        });
         refuse_namesakes("parts", kinds)?;
         let parts = self.described(view, &offered);
         let restarts = parts.iter().flat_map(|part| {
@@ -297,6 +306,8 @@ fn refuse_namesakes(
     Err(between(problem, &owners).hint("give one of them another name"))
 }
 
+#[cfg(test)]
+mod container_tests;
 #[cfg(test)]
 mod kind_tests;
 #[cfg(test)]

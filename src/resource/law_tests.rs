@@ -195,3 +195,30 @@ async fn a_long_live_file_is_replaced_and_not_shown() {
         law(resource, &host).await;
     }
 }
+
+#[tokio::test]
+async fn a_secret_of_the_operator_holds_the_law_and_is_never_shown() {
+    for value in ["planted", "planted \\\" $x `y`", "planted=planted:x", "  planted  ", "ü planted"]
+    {
+        let root = tempfile::tempdir().unwrap();
+        let host = host(root.path());
+        let with = |value: &str| -> Resource {
+            let secret = Part::Secret { name: "db.env.KEY".to_owned(), value: Secret::new(value) };
+            let (begin, end) = ("A=\"1\"\nKEY=\"".to_owned(), "\"\nB=\"1\"\n".to_owned());
+            let content = Content::Parts(vec![Part::Text(begin), secret, Part::Text(end)]);
+            File { path: "/etc/env".into(), content, mode: 0o400, owner: me() }.into()
+        };
+        let file = with(value);
+
+        law(file.clone(), &host).await;
+        let before = file.examine(&host).await.unwrap();
+        file.apply(&before.before, &host).await.unwrap();
+
+        let written = fs::read_to_string(root.path().join("etc/env")).unwrap();
+        assert_eq!(written, format!("A=\"1\"\nKEY=\"{value}\"\nB=\"1\"\n"));
+        let change = with("another planted").examine(&host).await.unwrap().change.unwrap();
+        let shown = format!("{:?} {change:?} {file:?}", before.change);
+        assert!(shown.contains("<secret db.env.KEY>") && !shown.contains("planted"), "{shown}");
+        assert!(!format!("{:?}", file.for_journal()).contains("planted"));
+    }
+}

@@ -20,6 +20,7 @@ use crate::resource::kinds::kind::{
 };
 use crate::resource::kinds::link::Link;
 use crate::resource::kinds::login::Login;
+use crate::resource::kinds::network::Network;
 use crate::resource::kinds::packages::Packages;
 use crate::resource::kinds::ssh_keys::SshKeys;
 use crate::resource::kinds::sysctl::Sysctl;
@@ -195,6 +196,7 @@ kinds!(
     Image,
     Link,
     Login,
+    Network,
     Packages,
     SshKeys,
     Sysctl,

@@ -16,6 +16,7 @@ mod become_root;
 mod browser;
 mod cert;
 mod cli;
+mod containers;
 mod daily;
 mod deploy;
 mod destroy;
@@ -60,6 +61,7 @@ mod words;
 const TESTS: &[&[harness::Case]] = &[
     faults::TESTS,
     secrets::TESTS,
+    containers::TESTS,
     roles::TESTS,
     bad_changes::TESTS,
     become_root::TESTS,

@@ -228,7 +228,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let host = Host::new(root.path(), Box::new(|_| anyhow::bail!("none")), Box::new(|_| ()));
         let needed = |resource: Resource| package(&resource, DRIVERS, &host);
-        let image = |archive| Image { reference: "redis:7-alpine".to_owned(), archive }.into();
+        let image = |archive| Image::named_in("redis:7-alpine", archive, None).into();
         assert_eq!(needed(image(Some(api().0))), Some("docker.io"));
         assert_eq!(needed(image(None)), None, "a pull needs ca-certificates too");
         assert_eq!(needed(file("/etc/nginx/nginx.conf")), Some("nginx"));

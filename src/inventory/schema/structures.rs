@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 
 use serde_json::{Value as Json, json};
 
-use super::password::{Reference, Users};
+use super::password::{Password, Reference, Users};
 use super::{Block, Field, Fields, Key, Reader, Rule, Shape};
 use crate::inventory::names::quoted;
 use crate::inventory::yaml::node::{Entry, Node, Value, get, lay, put};
@@ -306,6 +306,10 @@ impl Shape for UserList {
         json!({ "type": "object", "additionalProperties": { "$ref": "#/definitions/password" } })
     }
 
+    fn takes_scalar(&self) -> bool {
+        false
+    }
+
     fn is_secret(&self) -> bool {
         true
     }
@@ -330,5 +334,31 @@ impl Rule for UserList {
         }
         reader.refers_to(Reference::Missing(path.clone()));
         Some(Users::missing(&path))
+    }
+}
+
+/// One password, which a program gets.
+#[derive(Clone, Copy, Debug)]
+pub struct OnePassword;
+
+impl Shape for OnePassword {
+    fn expected(&self) -> String {
+        "a password".to_owned()
+    }
+
+    fn json(&self) -> Json {
+        json!({ "$ref": "#/definitions/password" })
+    }
+
+    fn is_secret(&self) -> bool {
+        true
+    }
+}
+
+impl Rule for OnePassword {
+    type Value = Password;
+
+    fn read(&self, reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Password> {
+        reader.secret(field.node, &field.path)
     }
 }

@@ -1,6 +1,6 @@
 //! YAML text as a tree whose values know where they were written.
 
-mod keys;
+pub(in crate::inventory) mod keys;
 pub(in crate::inventory) mod load;
 pub(in crate::inventory) mod node;
 pub(in crate::inventory) mod place;

@@ -38,6 +38,12 @@ pub struct Contributions {
     pub(crate) certificates: Vec<Offer<CertificateAt>>,
     /// TCP ports that the parts listen on.
     pub(crate) ports: Vec<Offer<u16>>,
+    /// TCP ports that the firewall lets in.
+    pub(crate) open_ports: Vec<Offer<OpenTo>>,
+    /// What each part wants for itself alone.
+    pub(crate) claims: Vec<Offer<Claim>>,
+    /// The parts that need Docker, in the order in which they are made.
+    pub(crate) docker_users: Vec<String>,
     /// What the host is called.
     pub(crate) names: Names,
     /// Whether the host has the database of its applications.
@@ -82,6 +88,21 @@ impl Contributions {
         self.ports.push(self.offer(port, place));
     }
 
+    /// Has the firewall let clients in to a TCP port; `place` is where the inventory asks for it.
+    pub fn open_port(&mut self, open: OpenTo, place: Option<String>) {
+        self.open_ports.push(self.offer(open, place));
+    }
+
+    /// Claims something that no other part may have; `place` is where the inventory asks for it.
+    pub fn add_claim(&mut self, claim: Claim, place: Option<String>) {
+        self.claims.push(self.offer(claim, place));
+    }
+
+    /// Says that the part needs Docker.
+    pub fn add_docker_user(&mut self) {
+        self.docker_users.push(self.part.clone());
+    }
+
     /// Offers a certificate for the web server.
     pub fn add_certificate(&mut self, certificate: CertificateAt) {
         self.certificates.push(self.offer(certificate, None));
@@ -95,6 +116,34 @@ impl Contributions {
 
     fn offer<T>(&self, value: T, place: Option<String>) -> Offer<T> {
         Offer { part: self.part.clone(), place, value }
+    }
+}
+
+/// A TCP port and who may reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenTo {
+    /// The port of the host.
+    pub port: u16,
+    /// The network that it is open to.
+    pub from: Network,
+}
+
+/// Something that one part of a host has and no other can have.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Claim {
+    /// A container of Docker, by name.
+    Container(String),
+    /// A volume of Docker, by name.
+    Volume(String),
+}
+
+impl Claim {
+    /// What it is, for messages.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Container(name) => format!("the container `{name}`"),
+            Self::Volume(name) => format!("the volume `{name}`"),
+        }
     }
 }
 

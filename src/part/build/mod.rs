@@ -3,6 +3,7 @@
 
 pub(crate) mod conflicts;
 mod contributions;
+mod environment;
 pub(crate) mod folder;
 mod own_template;
 pub(crate) mod quote;
@@ -16,18 +17,18 @@ use serde::Serialize;
 
 use crate::engine::protocol::BINARY_LINK;
 use crate::failure::Failure;
-use crate::inventory::schema::Users;
+use crate::inventory::schema::{Env, Users};
 use crate::inventory::{self, Vars};
 use crate::part::roles::{Fleet, Role, Roles};
 use crate::resource::{
-    Blob, Content, Declared, Directory, Facts, File, HostSecret, Id, Link, Owner, Part, Resource,
-    Secret, Unit,
+    Blob, Content, Declared, Directory, Facts, File, HostSecret, Id, Image, Link, Owner, Part,
+    Resource, Secret, Unit,
 };
 use crate::spec::{PartSpec, Scope};
 
 pub use contributions::{
-    CertificateAt, Contributions, Names, Offer, Package, Refusals, Route, RouteTarget, Slot,
-    UnitInput, Upstream,
+    CertificateAt, Claim, Contributions, Names, Offer, OpenTo, Package, Refusals, Route,
+    RouteTarget, Slot, UnitInput, Upstream,
 };
 pub(crate) use template::Passwords;
 pub use template::{Templates, template_sources};
@@ -200,7 +201,9 @@ fn shown(content: &Content) -> Option<String> {
                 .iter()
                 .map(|part| match part {
                     Part::Text(text) => text.clone(),
-                    Part::HostSecret(name) => format!("<secret {name}>"),
+                    Part::HostSecret(name) | Part::Secret { name, .. } => {
+                        format!("<secret {name}>")
+                    }
                     Part::Hash { user, .. } => format!("<hash of {user}'s password>"),
                 })
                 .collect(),
@@ -296,6 +299,38 @@ impl Builder<'_> {
             }
         };
         let content = Content::Parts(self.templates.render(template, values, &passwords)?);
+        Ok(self.add(File::new(path, content, mode, owner)))
+    }
+
+    /// An image that other parts may want as well. Whichever of them says where it comes from says it for all.
+    pub(crate) fn image(&mut self, image: Image) -> Result<Id> {
+        let known =
+            self.made.resources.iter_mut().find_map(|declared| match &mut declared.resource {
+                Resource::Image(known) if known.reference == image.reference => Some(known),
+                _ => None,
+            });
+        let Some(known) = known else { return Ok(self.add(image)) };
+        known.archive = known.archive.take().or(image.archive.clone());
+        known.login = known.login.take().or(image.login.clone());
+        let (archive, login) =
+            (image.archive.or(known.archive.clone()), image.login.or(known.login.clone()));
+        let variable = known.variable.clone();
+        self.ensure(Image { reference: image.reference, archive, login, variable })
+    }
+
+    /// A file with an environment in it, in the form of systemd's `EnvironmentFile=`, which `hwctl launch` reads,
+    /// too. The host makes the secrets that it shall make for itself.
+    pub fn environment_file(
+        &mut self,
+        path: impl Into<PathBuf>,
+        (mode, owner): (u32, Owner),
+        env: &Env,
+    ) -> Result<Id> {
+        for name in env.made_secrets() {
+            self.host_secret(name, 32)?;
+        }
+        let are_known = self.context.passwords.has(&self.part);
+        let content = Content::Parts(environment::parts(env, are_known)?);
         Ok(self.add(File::new(path, content, mode, owner)))
     }
 

@@ -61,8 +61,9 @@ fn describe(spec: &mut PartSpec) {
     }];
 }
 
-fn declare(_: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
-    let open = open_ports(builder.vars);
+fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
+    let mut open = open_ports(builder.vars);
+    open.extend(offered.open_ports.iter().map(|offer| OpenPort::of_part(&offer.value)));
     let mut ports: Vec<FirewallPort> = open.iter().map(firewall_port).collect();
     for number in builder.facts.ssh_ports.iter().copied() {
         ports.extend(ssh_port(builder, &open, number)?);
