@@ -7,35 +7,75 @@ use crate::command;
 use crate::failure::{Exit, Failure};
 use crate::part::Kinds;
 use crate::report::{Style, Volume, failure_text, print_error};
-use clap::Parser as _;
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 
 /// Runs hwctl with these kinds of parts.
 #[must_use]
 pub fn run(kinds: Kinds) -> ExitCode {
-    let result = match command::on_host::called_by_name() {
-        Some(command) => command::on_host::run(kinds, command),
-        None if command::launch::is_called() => command::launch::run(),
+    let exit = match command::on_host::called_by_name() {
+        Some(command) => command::on_host::run(kinds, command).unwrap_or_else(|error| fail(&error)),
+        None if command::launch::is_called() => {
+            command::launch::run().unwrap_or_else(|error| fail(&error))
+        }
         None => verb(kinds),
     };
-    let exit = result.unwrap_or_else(|error| {
-        let failure = Failure::from(error);
-        let color = console::colors_enabled_stderr();
-        let width = crate::report::width(&console::Term::stderr());
-        let style =
-            Style { color, live: false, width, diff: false, check: false, volume: Volume::Normal };
-        print_error(&failure_text(style, "", &failure));
-        failure.exit
-    });
     ExitCode::from(exit as u8)
 }
 
-fn verb(kinds: Kinds) -> anyhow::Result<Exit> {
+/// Reports an error on standard error.
+fn fail(error: &anyhow::Error) -> Exit {
+    let failure = Failure::from_error(Exit::Failed, error);
+    let color = console::colors_enabled_stderr();
+    let width = crate::report::width(&console::Term::stderr());
+    let style =
+        Style { color, live: false, width, diff: false, check: false, volume: Volume::Normal };
+    print_error(&failure_text(style, "", &failure));
+    failure.exit
+}
+
+fn verb(kinds: Kinds) -> Exit {
     command::reference::answer_shell(kinds);
     if let Some(exit) = command::help::answer(std::env::args().skip(1)) {
-        return Ok(exit);
+        return exit;
     }
-    let Cli { verb, output } = Cli::parse();
-    command::set_output(output);
+    let parsed = Cli::command().try_get_matches();
+    let parsed = parsed.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = parsed.unwrap_or_else(|error| refuse(&error));
+    command::set_output(cli.output);
+    match run_verb(kinds, cli.verb) {
+        Ok(exit) => exit,
+        // A program that reads events hears of a failure that comes before the first host, too.
+        Err(error) => match matches.subcommand().filter(|(_, verb)| takes_json(verb)) {
+            Some((verb, _)) => {
+                command::report_failure(verb, &Failure::from_error(Exit::Failed, &error))
+            }
+            None => fail(&error),
+        },
+    }
+}
+
+/// Whether the verb was asked for JSON. A verb such as `cert` has verbs of its own.
+fn takes_json(verb: &ArgMatches) -> bool {
+    let is_json = |verb: &ArgMatches| {
+        verb.try_get_one::<bool>("json").ok().flatten().copied().unwrap_or_default()
+    };
+    is_json(verb) || verb.subcommand().is_some_and(|(_, inner)| is_json(inner))
+}
+
+/// Ends the process with what clap has to say: help, a version or a wrong command line.
+fn refuse(error: &clap::Error) -> ! {
+    let words = || std::env::args().skip(1).take_while(|word| word != "--");
+    if error.use_stderr() && words().any(|word| word == "--json") {
+        let message = error.to_string();
+        let what = message.lines().next().unwrap_or_default().trim_start_matches("error: ");
+        let verb = words().find(|word| !word.starts_with('-')).unwrap_or_default();
+        let failure = Failure::usage(what).not_done("no host was contacted");
+        command::report_failure(&verb, &failure);
+    }
+    error.exit()
+}
+
+fn run_verb(kinds: Kinds, verb: Verb) -> anyhow::Result<Exit> {
     match verb {
         Verb::Provision(args) => command::provision::run(kinds, args),
         Verb::Plan(args) => command::provision::plan(kinds, args),

@@ -11,6 +11,7 @@ pub mod facts;
 mod fleet;
 pub mod help;
 pub mod history;
+mod hooks;
 pub mod init;
 pub mod inventory;
 pub mod lab;
@@ -30,4 +31,4 @@ pub mod ssh;
 pub mod status;
 pub mod verify;
 
-pub use fleet::show::set_output;
+pub use fleet::show::{report_failure, set_output};

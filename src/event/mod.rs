@@ -302,7 +302,7 @@ pub struct HostSummary {
     pub host: String,
     /// How it ended.
     pub outcome: Outcome,
-    /// Number of changes made, or found by `plan`.
+    /// Number of changes that were made and stay, or that `plan` found. What was taken back does not count.
     pub changes: usize,
     /// Milliseconds.
     pub elapsed_ms: u64,

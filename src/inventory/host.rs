@@ -91,8 +91,10 @@ impl InventoryHost {
     ) -> Result<Self, Problem> {
         let vars = HostVars::of(world, at, name)?;
         let listed = at.map(|at| &world.graph.hosts[at]);
-        let unusable =
-            listed.and_then(|listed| Some(Problem::at(&listed.place, names::usable(name).err()?)));
+        let unusable = listed.filter(|_| names::usable(name).is_err()).map(|listed| {
+            // The file may be none of Ansible's, so the name may be a secret.
+            Problem::at(&listed.place, "this is not usable as the name of a host").without_line()
+        });
         let (reached, wrong) = match connection::read(&vars, settings, name) {
             Ok(reached) => (reached, None),
             Err(problem) => {
@@ -225,6 +227,36 @@ impl InventoryHost {
     pub fn sudo(&self) -> Vec<String> {
         let program = self.escalation.program.clone().unwrap_or_else(|| "sudo".to_owned());
         std::iter::once(program).chain(self.escalation.flags.iter().cloned()).collect()
+    }
+
+    /// The variables as templates may use them: evaluated, and without what looks like a secret or cannot be
+    /// evaluated.
+    pub(crate) fn for_templates(&self) -> Map<String, Json> {
+        self.plain(self.vars.entries())
+    }
+
+    fn plain(&self, entries: &[Entry]) -> Map<String, Json> {
+        let is_open =
+            |entry: &&Entry| !names::is_secret(&entry.key) && !MAGIC.contains(&entry.key.as_str());
+        let plain = |entry: &Entry| Some((entry.key.clone(), self.plain_value(&entry.node)?));
+        entries.iter().filter(is_open).filter_map(plain).collect()
+    }
+
+    fn plain_value(&self, node: &Node) -> Option<Json> {
+        if node.place.is_sealed() {
+            return None;
+        }
+        match &node.value {
+            Value::Vault(_) | Value::Later(_) => None,
+            Value::Literal(text) => Some(Json::String(text.clone())),
+            Value::Text(_) if node.needs_evaluation() => {
+                let found = self.vars.evaluate(node).ok()?;
+                self.plain_value(&found)
+            }
+            Value::List(nodes) => nodes.iter().map(|node| self.plain_value(node)).collect(),
+            Value::Map(entries) => Some(Json::Object(self.plain(entries))),
+            Value::Null | Value::Flag(_) | Value::Number(_) | Value::Text(_) => Some(node.json()),
+        }
     }
 
     /// The merged variables as the inventory says them, before hwctl's defaults: equal to what

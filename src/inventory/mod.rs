@@ -7,6 +7,7 @@ mod loading;
 mod names;
 mod output;
 mod own;
+mod program;
 pub mod schema;
 mod trust;
 mod yaml;

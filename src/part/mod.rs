@@ -8,16 +8,23 @@ mod api;
 mod build;
 mod containers;
 mod docker;
+mod files;
 mod firewall;
+mod hooks;
+mod kernel;
 mod network;
 mod nginx;
 mod own_folder;
 mod packages;
 mod redis;
 mod roles;
+mod scalars;
 mod sites;
+mod timers;
 mod tls;
+mod units;
 mod upkeep;
+mod users;
 
 use std::path::Path;
 
@@ -33,18 +40,25 @@ pub use api::{API_LINK, Api, AppDir, JWT_KEY, Workers};
 use build::conflicts::{between, first_twice};
 pub use build::{
     Builder, CertificateAt, Claim, Context, Contributions, HostView, Names, Offer, OpenTo, Package,
-    Refusals, RenderedFile, Route, RouteTarget, Slot, Stack, Templates, Upload, Upstream,
-    template_sources,
+    Refusals, RenderedFile, Route, RouteTarget, Slot, Stack, Templates, UnitInput, Upload,
+    Upstream, template_sources,
 };
 pub use containers::Containers;
+pub use files::{Files, Folders, Links};
 pub use firewall::{Firewall, OpenPort, Port, Protocol, open_ports};
+pub use hooks::Hooks;
+pub use kernel::Settings;
 pub use network::Network;
 pub use nginx::{HTTP, HTTPS, log_files, page, question};
+pub use packages::OwnPackages;
 pub use redis::{REDIS_PASSWORD, Redis};
 pub use roles::{Fleet, Peer, Role, Roles};
 pub use sites::{Site, Sites};
+pub use timers::Timers;
 pub use tls::{ServerNames, Tls, TlsMode};
+pub use units::Units;
 pub use upkeep::{Interval, Logrotate};
+pub use users::People;
 
 /// A kind of part: how hwctl sets up such parts and looks after them. The functions of the operator's half are
 /// called once for each part, and know its name from what they are given.
@@ -97,14 +111,19 @@ impl PartKind {
 pub struct Kinds(&'static [PartKind]);
 
 /// hwctl's own kinds. The firewall is the last one, since it alone could lock the operator out.
-const BUILTIN: [PartKind; 9] = [
+const BUILTIN: [PartKind; 14] = [
     packages::KIND,
+    users::KIND,
+    kernel::KIND,
     tls::KIND,
     sites::KIND,
+    files::KIND,
     nginx::KIND,
     redis::KIND,
     containers::KIND,
     api::KIND,
+    units::KIND,
+    timers::KIND,
     upkeep::KIND,
     firewall::KIND,
 ];
@@ -138,11 +157,12 @@ impl Kinds {
         self.0.iter().map(|kind| kind.name)
     }
 
-    /// The variables of the inventory: that of all hosts, and those of the kinds.
+    /// The variables of the inventory: those of all hosts, and those of the kinds.
     #[must_use]
     pub fn variables(self) -> Vec<Declared> {
         let kinds = self.0.iter().flat_map(|kind| kind.vars);
-        std::iter::once(&Declared::of::<Roles>()).chain(kinds).copied().collect()
+        let of_all_hosts = [Declared::of::<Roles>(), Declared::of::<Hooks>()];
+        of_all_hosts.iter().chain(kinds).copied().collect()
     }
 
     /// The variables of a host, and what in them may be a mistake. What they refer to is not looked up.
@@ -191,13 +211,14 @@ impl Kinds {
         let mut offered = self.sound(view)?;
         offered.names = tls::names(view.vars, view.facts, context.address)?;
         let made = Stack::of(self.described(view, &offered), &offered);
-        let HostView { vars, facts, fleet, .. } = *view;
+        let HostView { vars, facts, fleet, entry } = *view;
         let part = String::new();
-        let mut builder = Builder { vars, facts, fleet, context, templates, made, part };
+        let mut builder = Builder { vars, facts, fleet, entry, context, templates, made, part };
         for (kind, name) in self.parts_of(view) {
             builder.part = name;
             (kind.declare)(&offered, &mut builder)?;
         }
+        builder.made.attach(&offered.unit_inputs);
         builder.made.refuse_twins()?;
         Ok(builder.made)
     }

@@ -335,7 +335,7 @@ impl<W: Write> State<W> {
             }
             Outcome::Unreachable => ("unreachable".to_owned(), "31;1"),
             Outcome::Refused => ("refused, nothing was changed".to_owned(), "35"),
-            Outcome::Interrupted => ("stopped".to_owned(), "35"),
+            Outcome::Interrupted => (format!("stopped, {changes} made"), "35"),
             Outcome::Skipped => ("not begun: too many others failed".to_owned(), "35"),
         };
         let mut line = format!("{}  {}", style.paint(&word, color), seconds(summary.elapsed_ms));

@@ -52,7 +52,7 @@ async fn law(resource: Resource, host: &Host) {
 
 fn file(path: &Path, text: &str) -> Resource {
     let content = Content::text(text);
-    File { path: path.to_owned(), content, mode: 0o640, owner: me() }.into()
+    File::new(path, content, 0o640, me()).into()
 }
 
 #[tokio::test]
@@ -153,7 +153,7 @@ async fn a_hosts_secret_is_made_once_kept_and_used_but_never_shown() {
     let parts = vec![Part::Text("KEY=".to_owned()), Part::HostSecret("jwt-key".to_owned())];
     let path = Path::new("/etc/env").to_owned();
     let content = Content::Parts(parts);
-    let uses: Resource = File { path, content, mode: 0o600, owner: me() }.into();
+    let uses: Resource = File::new(path, content, 0o600, me()).into();
     law(uses.clone(), &host).await;
     fs::write(root.path().join("etc/env"), format!("KEY={value} by hand")).unwrap();
     let change = format!("{:?}", uses.examine(&host).await.unwrap().change);

@@ -42,6 +42,7 @@ pub use kinds::host_secret::{HostSecret, HostSecretState};
 pub use kinds::image::{Image, ImageState, RegistryLogin};
 pub use kinds::kind::{Examined, Reading, Weighed};
 pub use kinds::link::Link;
+pub use kinds::login::{Login, LoginState};
 pub use kinds::network::{Network, NetworkState};
 pub use kinds::packages::{Packages, PackagesState, installed_version};
 pub use kinds::ssh_keys::{SshKey, SshKeys, SshKeysState};

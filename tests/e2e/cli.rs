@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use clap::{Command, CommandFactory as _, Parser as _};
 use hwctl::cli::Cli;
+use serde_json::Value;
 
 crate::tests! {
-    Nothing: [the_whole_command_line, the_page_of_the_command_line_is_that_of_this_version, every_verb_has_examples, clap_finds_no_fault_in_it, a_certificate_lives_no_longer_than_an_inventory_may_say],
+    Nothing: [the_whole_command_line, the_page_of_the_command_line_is_that_of_this_version, every_verb_has_examples, clap_finds_no_fault_in_it, a_certificate_lives_no_longer_than_an_inventory_may_say, a_failure_before_the_first_host_is_an_event_too],
 }
 
 /// The help of a command and of all below it, as `--help` prints it on a terminal of this width.
@@ -67,6 +68,43 @@ fn a_certificate_lives_no_longer_than_an_inventory_may_say() {
     assert!(renew(longest).is_ok());
     let refused = renew(longest + 1).unwrap_err().to_string();
     assert!(refused.contains("366 is not in 1..=365"), "{refused}");
+}
+
+/// Whatever is wrong, a program that reads `--json` finds it there.
+fn a_failure_before_the_first_host_is_an_event_too() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("other.json"), "{}").unwrap();
+    std::fs::write(folder.path().join("newer.json"), "{\"hwctl_plan\": 999}").unwrap();
+    let run = |words: &[&str]| {
+        let mut hwctl = std::process::Command::new(env!("CARGO_BIN_EXE_hwctl"));
+        let output = hwctl.args(words).current_dir(folder.path()).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+
+    for (words, expected) in [
+        (&["provision", "--plan", "absent.json"][..], "cannot read the plan `absent.json`"),
+        (&["provision", "--plan", "other.json"], "`other.json` is not a plan of hwctl"),
+        (&["provision", "--plan", "newer.json"], "is a plan of format 999"),
+        (&["provision", "--expect", "1", "--serial", "1"], "`--expect` is for all hosts at once"),
+        (&["plan", "--only", "tls", "--skip", "tls"], "`--skip` leaves nothing of `--only`"),
+        (&["plan", "--no-such-option"], "unexpected argument '--no-such-option'"),
+        (&["cert", "show", "--host"], "a value is required for '--host <HOST>'"),
+        (&["restore", "absent.backup", "--host", "192.0.2.1"], "absent.backup"),
+    ] {
+        let (code, printed) = run(&[words, &["--json"]].concat());
+
+        let events: Vec<Value> =
+            printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let failed = events.iter().find(|event| event["event"] == "failed");
+        let failed = failed.unwrap_or_else(|| panic!("{words:?}: {printed}"));
+        let what = failed["what"].as_str().unwrap();
+        assert!(what.contains(expected), "{words:?}: {what}");
+        assert_eq!((code, &failed["exit"]), (Some(2), &Value::from("usage")), "{words:?}");
+        assert_eq!(events.last().unwrap()["event"], "summary", "{words:?}");
+    }
+
+    let (code, printed) = run(&["status", "--no-such-option", "--json"]);
+    assert_eq!((code, printed.trim()), (Some(2), "{\"hosts\":[]}"));
 }
 
 fn every_verb_has_examples() {

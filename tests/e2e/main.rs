@@ -36,6 +36,7 @@ mod nginx;
 mod nginx_of_others;
 mod obstacles;
 mod outlive;
+mod own;
 mod parts;
 mod persist;
 mod provision;
@@ -70,6 +71,7 @@ const TESTS: &[&[harness::Case]] = &[
     given_back::TESTS,
     greeter::TESTS,
     nginx_of_others::TESTS,
+    own::TESTS,
     history::TESTS,
     schema::TESTS,
     ssh_keys::TESTS,

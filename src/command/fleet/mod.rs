@@ -4,6 +4,7 @@ mod chosen;
 pub(super) mod hosts;
 pub(super) mod names;
 pub(super) mod show;
+mod tally;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ use crate::remote::{Emit, interrupt};
 use crate::spec::Scope;
 use hosts::Work;
 pub(super) use show::{Show, health_report, sink, style};
+use tally::Tally;
 
 /// How a verb ended well on one host.
 #[derive(Debug)]
@@ -292,11 +294,9 @@ impl Fleet {
     async fn one(&self, work: &Work) -> HostSummary {
         let start = Instant::now();
         let name = work.target.name.clone();
-        let changes = AtomicUsize::new(0);
+        let tally = Tally::default();
         let emit = |what| {
-            if let EventKind::Plan { changes: planned } = &what {
-                changes.store(planned.len(), Ordering::Relaxed);
-            }
+            tally.hear(&what);
             self.sink.event(Event::on(name.clone(), what));
         };
         let failures = self.failures.load(Ordering::Relaxed);
@@ -320,7 +320,7 @@ impl Fleet {
         let summary = HostSummary {
             host: name.clone(),
             outcome: ended.outcome,
-            changes: changes.load(Ordering::Relaxed),
+            changes: tally.changes(ended.outcome),
             elapsed_ms: u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX),
             urls: ended.urls,
         };

@@ -4,7 +4,8 @@ use std::io::IsTerminal as _;
 use std::sync::{Arc, OnceLock};
 
 use crate::cli::OutputArgs;
-use crate::event::Sink;
+use crate::event::{Event, EventKind, Sink};
+use crate::failure::{Exit, Failure};
 use crate::report::{HealthReport, Json, Paged, Style, Terminal, Volume, width};
 
 /// How a verb is shown.
@@ -50,6 +51,23 @@ pub(super) fn paged_sink(show: Show) -> (Arc<dyn Sink>, Option<Paged>) {
 /// Takes what is told of the health of hosts.
 pub(in crate::command) fn health_report(json: bool) -> Arc<dyn Sink> {
     Arc::new(HealthReport::new(std::io::stdout(), style(), json))
+}
+
+/// Reports, as JSON, a failure that comes before the work on hosts begins. Returns the exit code.
+pub fn report_failure(verb: &str, failure: &Failure) -> Exit {
+    let sink = match verb {
+        "status" | "verify" => health_report(true),
+        _ => sink(Show { json: true, diff: false, check: false }),
+    };
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    for what in [
+        EventKind::Version { version },
+        EventKind::Failed { failure: failure.clone() },
+        EventKind::Summary { hosts: Vec::new() },
+    ] {
+        sink.event(Event::of_run(what));
+    }
+    failure.exit
 }
 
 /// Prints a page of text, with a pager if it is longer than the screen.

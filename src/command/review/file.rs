@@ -15,7 +15,7 @@ use crate::resource::sha256;
 use crate::spec::Scope;
 
 /// The number of the format. A change of what a digest is taken of needs another one, too.
-const FORMAT: u64 = 1;
+const FORMAT: u64 = 2;
 /// The most bytes that are read of a file: the plans of thousands of hosts.
 const MAX_BYTES: u64 = 256 << 20;
 /// The field that holds it, and that tells the file from others.
@@ -28,7 +28,7 @@ pub(in crate::command) struct ReviewedPlan {
     format: u64,
     /// hwctl's version.
     version: String,
-    /// SHA-256, in hex, of the format, the scope and the hosts.
+    /// SHA-256, in hex, of the format, the version, the scope and the hosts.
     digest: String,
     /// The parts that are meant.
     scope: Scope,
@@ -42,7 +42,7 @@ impl ReviewedPlan {
         let scope = in_order(scope);
         hosts.sort_by(|one, other| one.name.cmp(&other.name));
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let digest = digest(&scope, &hosts);
+        let digest = digest(&version, &scope, &hosts);
         Self { format: FORMAT, version, digest, scope, hosts }
     }
 
@@ -88,7 +88,7 @@ impl ReviewedPlan {
         };
         let plan: Self =
             serde_json::from_value(value).map_err(|error| damaged(error.to_string()))?;
-        if digest(&plan.scope, &plan.hosts) != plan.digest {
+        if digest(&plan.version, &plan.scope, &plan.hosts) != plan.digest {
             return Err(damaged("its digest is not that of its content".to_owned()));
         }
         Ok(plan)
@@ -179,10 +179,10 @@ impl ReviewedPlan {
     }
 }
 
-/// The digest of the plans of all hosts, which are in order.
-fn digest(scope: &Scope, hosts: &[HostPlan]) -> String {
+/// The digest of the plans of all hosts, which are in order, as this version of hwctl made them.
+fn digest(version: &str, scope: &Scope, hosts: &[HostPlan]) -> String {
     // Maps with text for keys and no numbers but sizes: JSON has one text for each value.
-    let text = serde_json::to_string(&(FORMAT, scope, hosts)).unwrap_or_default();
+    let text = serde_json::to_string(&(FORMAT, version, scope, hosts)).unwrap_or_default();
     sha256(text.as_bytes())
 }
 
@@ -254,14 +254,20 @@ mod tests {
     #[test]
     fn foreign_stale_and_damaged_files_are_refused_with_exit_code_2() {
         let text = serde_json::to_string(&plan()).unwrap();
-        let next_format = text.replace("\"hwctl_plan\":1", "\"hwctl_plan\":2");
+        let format_of = |number: u64| {
+            text.replace(&format!("\"hwctl_plan\":{FORMAT}"), &format!("\"hwctl_plan\":{number}"))
+        };
+        let (earlier_format, next_format) = (format_of(FORMAT - 1), format_of(FORMAT + 1));
+        let other_version = text.replace(env!("CARGO_PKG_VERSION"), "9.9.9");
         let edited = text.replace("/etc/motd", "/etc/mots");
         let cut = text.replace("\"changes\"", "\"chances\"");
 
         for (text, message) in [
             ("", "is not a plan of hwctl"),
             ("{\"a\": 1}", "is not a plan of hwctl"),
-            (&next_format, "is a plan of format 2"),
+            (&earlier_format, "is a plan of format 1"),
+            (&next_format, "is a plan of format 3"),
+            (&other_version, "is damaged"),
             (&edited, "is damaged"),
             (&cut, "is damaged"),
         ] {

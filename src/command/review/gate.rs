@@ -99,7 +99,10 @@ impl Gate {
             failure = failure.why(format!("the plan of `{name}` differs, as shown above"));
         }
         if let (Terms::Digest(expected), Some(found)) = (&self.terms, &state.found) {
-            failure = failure.why(format!("its digest is {found}, not {expected}"));
+            let version = env!("CARGO_PKG_VERSION");
+            failure = failure.why(format!(
+                "its digest is {found}, not {expected}; another version than hwctl {version} has another digest"
+            ));
         }
         if state.unplanned > 0 {
             failure = failure.why(format!("hosts that could not be planned: {}", state.unplanned));

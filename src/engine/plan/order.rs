@@ -172,7 +172,7 @@ mod tests {
         let blob = Blob { key: "0".repeat(64), size: 9 };
         let path = "/usr/local/lib/hwctl/api/flask-app-000000000000";
         let content = Content::Blob(blob.clone());
-        let binary = File { path: path.into(), content, mode: 0o755, owner: Owner::root() };
+        let binary = File::new(path, content, 0o755, Owner::root());
         let link = Link { path: "/usr/local/lib/hwctl/api/flask-app".into(), target: path.into() };
         let (link, file) = (link.into(), file("/etc/systemd/system/flask-app.service"));
         let service = unit("flask-app.service", &[&file, &link]);

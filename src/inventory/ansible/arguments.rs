@@ -31,9 +31,9 @@ fn words_of(entry: &Entry) -> Result<Vec<String>, Problem> {
     let mut checked = Vec::new();
     let mut words = words.into_iter();
     while let Some(word) = words.next() {
+        let shown = if entry.node.place.is_sealed() { "***".to_owned() } else { shown(&word) };
         let refused = || {
-            let message =
-                format!("hwctl does not pass `{}` of `{}` to ssh", shown(&word), entry.key);
+            let message = format!("hwctl does not pass `{shown}` of `{}` to ssh", entry.key);
             problem(message).hint("it takes options that say how to connect, such as `-o` and `-J`")
         };
         // A word that is no option would become the host that ssh connects to.
@@ -42,7 +42,7 @@ fn words_of(entry: &Entry) -> Result<Vec<String>, Problem> {
         if WITH_VALUE.contains(letter) {
             let value = if word.len() > 2 { None } else { words.next() };
             if word.len() == 2 && value.is_none() {
-                return Err(problem(format!("`{word}` of `{}` lacks its value", entry.key)));
+                return Err(problem(format!("`{shown}` of `{}` lacks its value", entry.key)));
             }
             checked.push(word);
             checked.extend(value);

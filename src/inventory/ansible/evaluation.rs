@@ -26,8 +26,9 @@ pub(super) struct Evaluation {
 struct Shared {
     environment: Environment<'static>,
     depth: AtomicUsize,
-    /// Whether a vault was opened on the way, so that the result is secret.
-    is_sealed: AtomicBool,
+    /// Whether the result may be secret: a vault was opened on the way, or a variable or the environment was looked
+    /// up, which may hold a secret of another tool.
+    is_sealed: Arc<AtomicBool>,
     /// What went wrong in a variable that a template names.
     wrong: Mutex<Option<Problem>>,
     /// Why the last name that was looked up has no value. A template may do without it.
@@ -69,10 +70,11 @@ impl fmt::Debug for Scope {
 
 impl Evaluation {
     pub(super) fn of(host: &HostVars) -> Self {
+        let is_sealed = Arc::new(AtomicBool::new(false));
         let shared = Shared {
-            environment: template::environment(),
+            environment: template::environment(Arc::clone(&is_sealed)),
             depth: AtomicUsize::new(0),
-            is_sealed: AtomicBool::new(false),
+            is_sealed,
             wrong: Mutex::default(),
             missing: Mutex::default(),
         };
@@ -256,6 +258,7 @@ impl Object for Scope {
             put(&self.shared.missing, self.missing(name));
             return None;
         };
+        self.shared.is_sealed.store(true, Relaxed);
         match self.value(&entry.node) {
             Ok(value) => Some(value),
             Err(Fault::Wrong(problem)) => Some(self.stop(problem)),

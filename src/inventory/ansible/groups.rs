@@ -66,6 +66,9 @@ pub(in crate::inventory) struct Graph {
     pub(super) file: Option<Arc<Path>>,
     /// What Ansible would warn of, too.
     pub(in crate::inventory) warnings: Vec<Warning>,
+    /// The steps of all searches for groups that would lie in themselves.
+    #[cfg(test)]
+    steps: std::sync::atomic::AtomicUsize,
 }
 
 impl Graph {
@@ -78,6 +81,8 @@ impl Graph {
             merging,
             file: None,
             warnings: Vec::new(),
+            #[cfg(test)]
+            steps: std::sync::atomic::AtomicUsize::default(),
         };
         graph.group("all");
         let ungrouped = graph.group("ungrouped");
@@ -174,7 +179,7 @@ impl Graph {
         place: &Place,
     ) -> Result<(), Problem> {
         // Every group lies in `all`, whether or not the inventory has said so yet.
-        if child == ALL || child == parent || self.ancestors(parent).contains(&child) {
+        if child == ALL || self.lies_in(parent, child) {
             let (child, parent) = (&self.groups[child].name, &self.groups[parent].name);
             let message =
                 format!("group `{}` lies in itself, by way of `{}`", shown(child), shown(parent));
@@ -186,23 +191,33 @@ impl Graph {
         Ok(())
     }
 
+    /// Whether a group is another one or lies in it. The search goes up from the one and down from the other, a step
+    /// each in turn, and ends with the side that is done first. So a long chain takes few steps, in whatever order its
+    /// groups are named.
+    fn lies_in(&self, inner: usize, outer: usize) -> bool {
+        if inner == outer {
+            return true;
+        }
+        let (mut up, mut down) = (Search::from(inner), Search::from(outer));
+        loop {
+            #[cfg(test)]
+            self.steps.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            let Some(at) = up.next() else { return false };
+            if at == outer {
+                return true;
+            }
+            up.add(&self.groups[at].parents);
+            let Some(at) = down.next() else { return false };
+            if at == inner {
+                return true;
+            }
+            down.add(&self.groups[at].children);
+        }
+    }
+
     fn link(&mut self, child: usize, parent: usize) {
         self.groups[child].parents.push(parent);
         self.groups[parent].children.push(child);
-    }
-
-    /// Every group that this one lies in, however far up, without itself.
-    pub(in crate::inventory) fn ancestors(&self, group: usize) -> Vec<usize> {
-        let mut reached = HashSet::new();
-        let mut found = Vec::new();
-        let mut open = self.groups[group].parents.clone();
-        while let Some(next) = open.pop() {
-            if reached.insert(next) {
-                found.push(next);
-                open.extend(&self.groups[next].parents);
-            }
-        }
-        found
     }
 
     /// The hosts of a group in Ansible's order: its own first, then those of its children, then
@@ -231,13 +246,13 @@ impl Graph {
                 self.link(at, ALL);
             }
         }
-        for at in 0..self.hosts.len() {
-            let elsewhere = self.hosts[at].groups.iter().any(|group| *group > UNGROUPED);
-            if elsewhere {
-                self.hosts[at].groups.retain(|group| *group != UNGROUPED);
-                self.groups[UNGROUPED].hosts.retain(|host| *host != at);
-            } else if !self.hosts[at].groups.contains(&UNGROUPED) {
-                self.hosts[at].groups.push(UNGROUPED);
+        let is_elsewhere = |host: &Listed| host.groups.iter().any(|group| *group > UNGROUPED);
+        self.groups[UNGROUPED].hosts.retain(|host| !is_elsewhere(&self.hosts[*host]));
+        for (at, host) in self.hosts.iter_mut().enumerate() {
+            if is_elsewhere(host) {
+                host.groups.retain(|group| *group != UNGROUPED);
+            } else if !host.groups.contains(&UNGROUPED) {
+                host.groups.push(UNGROUPED);
                 self.groups[UNGROUPED].hosts.push(at);
             }
         }
@@ -270,18 +285,43 @@ impl Graph {
     /// Every group a host is in, in Ansible's order of merging: by depth, priority, name.
     pub(in crate::inventory) fn groups_of(&self, host: &Listed) -> Vec<usize> {
         let mut groups = vec![ALL];
-        for direct in &host.groups {
-            for group in std::iter::once(*direct).chain(self.ancestors(*direct)) {
-                if !groups.contains(&group) {
-                    groups.push(group);
-                }
+        let mut search = Search::from(ALL);
+        search.add(&host.groups);
+        while let Some(at) = search.next() {
+            if at != ALL {
+                groups.push(at);
             }
+            search.add(&self.groups[at].parents);
         }
-        groups.sort_by_key(|at| {
+        let order = |at: &usize| {
             let group = &self.groups[*at];
-            (*at != ALL, group.depth, group.priority, group.name.clone())
-        });
+            (*at != ALL, group.depth, group.priority, &group.name)
+        };
+        groups.sort_by(|one, other| order(one).cmp(&order(other)));
         groups
+    }
+}
+
+/// A walk from group to group that comes to each once.
+struct Search {
+    reached: HashSet<usize>,
+    open: Vec<usize>,
+}
+
+impl Search {
+    fn from(group: usize) -> Self {
+        Self { reached: HashSet::from([group]), open: vec![group] }
+    }
+
+    /// The next group of the walk.
+    fn next(&mut self) -> Option<usize> {
+        self.open.pop()
+    }
+
+    /// Has the walk come to these groups, too.
+    fn add(&mut self, groups: &[usize]) {
+        let reached = &mut self.reached;
+        self.open.extend(groups.iter().copied().filter(|group| reached.insert(*group)));
     }
 }
 
@@ -327,6 +367,31 @@ mod tests {
 
             let lies = format!("group `{child}` lies in itself, by way of `{parent}`");
             assert_eq!(message, format!("inventory.yaml:{place}: {lies}"), "{text}");
+        }
+    }
+
+    /// Steps are counted rather than seconds, which depend on the machine.
+    #[test]
+    fn a_long_chain_of_groups_takes_few_steps_in_any_order() {
+        const LENGTH: usize = 4_096;
+        let place = Source::file("inventory.yaml", String::new()).start();
+        // An odd factor makes each number come once, far from the one before.
+        let orders: [fn(usize) -> usize; 3] =
+            [|at| at, |at| LENGTH - 1 - at, |at| (at * 2_731) % LENGTH];
+        for (order, number) in orders.into_iter().enumerate() {
+            let mut graph = Graph::new(Merging::Replace);
+            for at in (0..LENGTH).map(number) {
+                let parent = graph.group(&format!("g{at}"));
+                let child = graph.group(&format!("g{}", at + 1));
+                graph.put_in(child, parent, &place).unwrap_or_else(|_| panic!("g{at} is refused"));
+            }
+
+            let most = LENGTH * (LENGTH.ilog2() as usize + 2);
+            let steps = graph.steps.load(std::sync::atomic::Ordering::Relaxed);
+            assert!(steps <= most, "order {order}: {steps} steps");
+            let (first, last) = (graph.find_group("g0"), graph.find_group(&format!("g{LENGTH}")));
+            let closed = graph.put_in(first.unwrap(), last.unwrap(), &place);
+            assert!(closed.is_err(), "order {order}");
         }
     }
 

@@ -1,10 +1,10 @@
 //! Inventories in Ansible's INI format: sections of hosts, of variables and of children.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::groups::{Graph, UNGROUPED};
 use super::{connection, literal, range, words};
-use crate::inventory::names::{shown, shown_long};
 use crate::inventory::yaml::node::Entry;
 use crate::inventory::yaml::place::{Extent, Place, Source};
 use crate::inventory::yaml::problem::Problem;
@@ -23,7 +23,6 @@ enum Kind {
 
 /// A group that a section has named before any section declared it.
 struct Pending {
-    name: String,
     place: Place,
     /// The groups that it is a child of; none for a section of variables.
     parents: Vec<usize>,
@@ -35,6 +34,7 @@ pub(super) fn read_into(graph: &mut Graph, source: &Arc<Source>) -> Result<(), P
         graph,
         source,
         pending: Vec::new(),
+        pending_of: HashMap::new(),
         hidden: Vec::new(),
         group: UNGROUPED,
         kind: Kind::Hosts,
@@ -48,7 +48,9 @@ pub(super) fn read_into(graph: &mut Graph, source: &Arc<Source>) -> Result<(), P
 struct Reader<'a> {
     graph: &'a mut Graph,
     source: &'a Arc<Source>,
-    pending: Vec<Pending>,
+    /// In the order in which they were named. None stands for one that was declared since.
+    pending: Vec<Option<Pending>>,
+    pending_of: HashMap<String, usize>,
     /// Where values stand that no message may show.
     hidden: Vec<Extent>,
     group: usize,
@@ -76,14 +78,13 @@ impl Reader<'_> {
                 self.line(Line { text, number: at + 1, column })?;
             }
         }
-        match self.pending.first() {
-            Some(Pending { name, place, parents }) => {
-                let section = match parents.last() {
-                    Some(parent) => format!("{}:children", self.graph.groups[*parent].name),
-                    None => format!("{name}:vars"),
+        match self.pending.iter().flatten().next() {
+            Some(Pending { place, parents }) => {
+                let message = match parents.is_empty() {
+                    true => "this section has the variables of a group that is not declared",
+                    false => "this line names a group that is not declared",
                 };
-                let message = format!("`[{}]` names a group that is not declared", shown(&section));
-                let hint = format!("add a section `[{}]`", shown(name));
+                let hint = "add a section `[GROUP]` with its name";
                 Err(Problem::at(place, message).without_line().hint(hint))
             }
             None => Ok(()),
@@ -101,7 +102,7 @@ impl Reader<'_> {
         })
     }
 
-    /// A problem of a whole line. What the line holds may be secret, so it is not shown.
+    /// A problem of a whole line. The file may be none of Ansible's, so nothing that the line holds is shown.
     fn wrong(&self, line: Line, message: impl Into<String>) -> Problem {
         Problem::at(&self.place(line, 0, 1), message).without_line()
     }
@@ -128,16 +129,15 @@ impl Reader<'_> {
             None | Some("hosts") => Kind::Hosts,
             Some("vars") => Kind::Vars,
             Some("children") => Kind::Children,
-            Some(other) => {
-                let message = format!("unknown kind of section `{}`", shown(other));
-                return Err(self.wrong(line, message).hint("use `hosts`, `vars` or `children`"));
+            Some(_) => {
+                let problem = self.wrong(line, "this section is of an unknown kind");
+                return Err(problem.hint("use `hosts`, `vars` or `children`"));
             }
         };
         if self.graph.find_group(name).is_none() {
-            let is_pending = self.pending.iter().any(|pending| pending.name == name);
-            if self.kind == Kind::Vars && !is_pending {
+            if self.kind == Kind::Vars && !self.pending_of.contains_key(name) {
                 let place = self.place(line, 0, line.text.chars().count());
-                self.pending.push(Pending { name: name.to_owned(), place, parents: Vec::new() });
+                self.wait_for(name, Pending { place, parents: Vec::new() });
             }
         }
         self.group = self.graph.group(name);
@@ -147,18 +147,25 @@ impl Reader<'_> {
         Ok(())
     }
 
+    fn wait_for(&mut self, name: &str, pending: Pending) {
+        self.pending_of.insert(name.to_owned(), self.pending.len());
+        self.pending.push(Some(pending));
+    }
+
+    fn pending_mut(&mut self, name: &str) -> Option<&mut Pending> {
+        self.pending[*self.pending_of.get(name)?].as_mut()
+    }
+
     /// Puts a group into the parents that have waited for it.
     fn declare(&mut self, name: &str) -> Result<(), Problem> {
-        let Some(at) = self.pending.iter().position(|pending| pending.name == name) else {
-            return Ok(());
-        };
-        let Pending { place, parents, .. } = self.pending.remove(at);
+        let pending = self.pending_of.remove(name).and_then(|at| self.pending[at].take());
+        let Some(Pending { place, parents }) = pending else { return Ok(()) };
         let child = self.graph.group(name);
         for parent in parents {
-            self.graph.put_in(child, parent, &place).map_err(Problem::without_line)?;
+            self.put_in(child, parent, &place)?;
             // A section of children declares the parent as well.
             let parent = self.graph.groups[parent].name.clone();
-            if self.pending.iter().any(|other| other.name == parent && !other.parents.is_empty()) {
+            if self.pending_mut(&parent).is_some_and(|other| !other.parents.is_empty()) {
                 self.declare(&parent)?;
             }
         }
@@ -169,8 +176,14 @@ impl Reader<'_> {
         let words = words::split(line.text)
             .ok_or_else(|| self.wrong(line, "a quote in this line is not closed"))?;
         let Some((first, words)) = words.split_first() else { return Ok(()) };
-        let (names, port) =
-            range::expand(&first.text).map_err(|message| self.wrong(line, shown_long(&message)))?;
+        let is_assignment = first.text.contains('=');
+        let expanded = range::expand(&first.text).ok().filter(|_| !is_assignment);
+        let (names, port) = expanded.ok_or_else(|| {
+            let problem = self.wrong(line, "this line does not begin with the name of a host");
+            problem.hint(
+                "write a name, an address or a range such as `web[01:12]`, with `:PORT` or without",
+            )
+        })?;
         let mut vars = Vec::new();
         for word in words {
             let Some((key, value)) = word.text.split_once('=') else {
@@ -220,20 +233,23 @@ impl Reader<'_> {
         Entry { key: key.to_owned(), place: self.place(line, start, end_of_key), node }
     }
 
+    fn put_in(&mut self, child: usize, parent: usize, place: &Place) -> Result<(), Problem> {
+        let wrong = |_| Problem::at(place, "a group cannot lie in itself").without_line();
+        self.graph.put_in(child, parent, place).map_err(wrong)
+    }
+
     fn child(&mut self, line: Line) -> Result<(), Problem> {
         let Some(name) = group_name(line.text) else {
             return Err(self.wrong(line, "expected the name of a group, one in each line"));
         };
         let place = self.place(line, 0, name.chars().count());
         if let Some(child) = self.graph.find_group(name) {
-            return self.graph.put_in(child, self.group, &place).map_err(Problem::without_line);
+            return self.put_in(child, self.group, &place);
         }
-        let mut pending = self.pending.iter_mut();
-        if let Some(pending) = pending.find(|pending| pending.name == name) {
-            pending.parents.push(self.group);
-        } else {
-            let parents = vec![self.group];
-            self.pending.push(Pending { name: name.to_owned(), place, parents });
+        let group = self.group;
+        match self.pending_mut(name) {
+            Some(pending) => pending.parents.push(group),
+            None => self.wait_for(name, Pending { place, parents: vec![group] }),
         }
         Ok(())
     }
@@ -285,21 +301,49 @@ mod tests {
         for (text, expected) in [
             ("h1 a='x\n", "hosts:1:1: a quote in this line is not closed"),
             ("h1 hunter2\n", "hosts:1:4: a variable of a host is written `KEY=VALUE`"),
-            ("[web:vars]\nx=1\n", "hosts:1:1: `[web:vars]` names a group that is not declared"),
             (
-                "[all:children]\nweb\n",
-                "hosts:2:1: `[all:children]` names a group that is not declared",
+                "[web:vars]\nx=1\n",
+                "hosts:1:1: this section has the variables of a group that is not declared",
             ),
+            ("[all:children]\nweb\n", "hosts:2:1: this line names a group that is not declared"),
             (
                 "[web]\n[web:vars]\nhunter2\n",
                 "hosts:3:1: a variable of a group is written `KEY=VALUE`",
             ),
-            ("[web:more]\n", "hosts:1:1: unknown kind of section `more`"),
+            ("[web:more]\n", "hosts:1:1: this section is of an unknown kind"),
             ("[web one]\n", "hosts:1:1: this is not the name of a section"),
-            ("[a:children]\na\n", "hosts:2:1: group `a` lies in itself, by way of `a`"),
-            ("  h[1:\n", "hosts:1:3: `h[1:` has a `[` without a `]`"),
+            ("[a:children]\na\n", "hosts:2:1: a group cannot lie in itself"),
+            ("  h[1:\n", "hosts:1:3: this line does not begin with the name of a host"),
         ] {
             assert_eq!(problem(text).as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    /// A file of any kind may lie where inventories are looked for.
+    #[test]
+    fn nothing_of_a_file_that_is_no_inventory_is_shown() {
+        for text in [
+            "DB_PASSWORD=hunter2\n",
+            "export DB_PASSWORD='hunter2\n",
+            "password: hunter2\n",
+            "hunter2[5:1]\n",
+            "hunter2:port\n",
+            "[hunter2:x]\n",
+            "[hunter2:vars]\n",
+            "[all:children]\nhunter2\n",
+            "[hunter2:children]\nhunter2\n",
+            "[all:children]\nhunter2 x\n",
+            "[web:vars]\nhunter2\n",
+            "{\"password\": \"hunter2\"}\n",
+            "-----BEGIN hunter2 KEY-----\nhunter2==\n",
+            "user:hunter2:1000\n",
+        ] {
+            let mut graph = Graph::new(Merging::Replace);
+            let source = Source::file("hosts", text.to_owned());
+            let read = read_into(&mut graph, &source);
+
+            let failure = Failure::from(read.expect_err(text));
+            assert!(!format!("{failure:?}").contains("hunter2"), "{text}{failure:?}");
         }
     }
 

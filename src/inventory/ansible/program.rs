@@ -1,32 +1,26 @@
-//! Runs a program of the operator's and takes what it prints, within bounds.
+//! Runs the programs that Ansible lets an inventory or the password of a vault come from.
 
 use std::ffi::OsStr;
-use std::io::Read;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, channel};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
 use crate::inventory::names::shown;
+use crate::inventory::program::{self, Bounds, Fault, Input};
 use crate::inventory::yaml::problem::Problem;
 
-/// How long a program may take. One that asks a cloud for its machines needs a while.
-const TIME_LIMIT: Duration = Duration::from_mins(2);
-/// The time between two looks at a program that still runs.
-const PAUSE: Duration = Duration::from_millis(5);
-/// How long the end of the output is waited for, once the program has ended. A process that it
-/// left behind may keep the pipe open.
-const REST: Duration = Duration::from_secs(1);
-/// A longer output is no inventory.
-const LONGEST: u64 = 64 << 20;
+/// A program that asks a cloud for its machines needs a while. A longer output is no inventory.
+const BOUNDS: Bounds = Bounds { time: Duration::from_mins(2), bytes: 64 << 20 };
 /// How many of the last lines on standard error are shown.
 const LINES: usize = 4;
 
-/// Whether a program may ask the operator something.
+/// What is said of the standard error of a program that fails.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Input {
-    None,
-    Terminal,
+pub(super) enum Messages {
+    /// Its last lines.
+    Shown,
+    /// Nothing: the program deals in passwords, and may print one.
+    Withheld,
 }
 
 /// Runs a program and returns what it prints on standard output.
@@ -34,59 +28,34 @@ pub(super) fn run<A: AsRef<OsStr>>(
     program: &Path,
     arguments: &[A],
     input: Input,
+    messages: Messages,
 ) -> Result<String, Problem> {
     let name = shown(&program.display().to_string());
     let failed = |what: &str| Problem::nowhere(format!("`{name}` {what}"));
-    let stdin = if input == Input::None { Stdio::null() } else { Stdio::inherit() };
-    let spawned = Command::new(program)
-        .args(arguments)
-        .stdin(stdin)
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    let mut child = spawned.map_err(|error| failed(&format!("does not start: {error}")))?;
-    let (stdout, stderr) = (read(child.stdout.take()), read(child.stderr.take()));
-    let status = wait(&mut child).map_err(|error| failed(&format!("is lost: {error}")))?;
-    let said = stderr.recv_timeout(REST).unwrap_or_default();
-    let Some(status) = status else {
-        let _ = child.kill();
-        let _ = child.wait();
-        let message = format!("took longer than {} s and was ended", TIME_LIMIT.as_secs());
-        return Err(with_lines(failed(&message), &said));
+    let with_lines = |problem: Problem, said: &[u8]| {
+        match messages {
+        Messages::Shown => with_lines(problem, said),
+        Messages::Withheld => problem.hint(format!(
+            "what it printed is withheld, because it may be a password: run `{name}` yourself to see it"
+        )),
+    }
     };
-    if !status.success() {
-        return Err(with_lines(failed(&format!("fails ({status})")), &said));
-    }
-    let printed = stdout.recv_timeout(REST).unwrap_or_default();
-    if printed.len() as u64 > LONGEST {
-        return Err(failed(&format!("prints more than {} MiB", LONGEST >> 20)));
-    }
-    String::from_utf8(printed).map_err(|_| failed("prints something that is not text"))
-}
-
-/// Reads a stream in a thread of its own, so that the program never waits for us.
-fn read(stream: Option<impl Read + Send + 'static>) -> Receiver<Vec<u8>> {
-    let (sender, receiver) = channel();
-    std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        if let Some(stream) = stream {
-            let _ = stream.take(LONGEST + 1).read_to_end(&mut bytes);
+    let output = match program::run(Command::new(program).args(arguments), input, BOUNDS) {
+        Ok(output) => output,
+        Err(Fault::Io(error)) => return Err(failed(&format!("does not start: {error}"))),
+        Err(Fault::TooMuch) => {
+            return Err(failed(&format!("prints more than {} MiB", BOUNDS.bytes >> 20)));
         }
-        let _ = sender.send(bytes);
-    });
-    receiver
-}
-
-/// Waits for the end of a program. None if it takes too long.
-fn wait(child: &mut Child) -> std::io::Result<Option<ExitStatus>> {
-    let end = Instant::now() + TIME_LIMIT;
-    while Instant::now() < end {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
+        Err(Fault::TooLong(said)) => {
+            let message = format!("took longer than {} s and was ended", BOUNDS.time.as_secs());
+            return Err(with_lines(failed(&message), &said));
         }
-        std::thread::sleep(PAUSE);
+    };
+    if !output.status.success() {
+        let message = format!("fails ({})", output.status);
+        return Err(with_lines(failed(&message), &output.stderr));
     }
-    Ok(None)
+    String::from_utf8(output.stdout).map_err(|_| failed("prints something that is not text"))
 }
 
 fn with_lines(problem: Problem, said: &[u8]) -> Problem {

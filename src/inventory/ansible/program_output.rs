@@ -9,10 +9,11 @@ use std::path::Path;
 use serde_json::{Map, Value as Json};
 
 use super::groups::{ALL, Graph};
-use super::program::{self, Input};
+use super::program::{self, Messages};
 use super::vault::Vault;
 use crate::failure::Failure;
 use crate::inventory::names::shown;
+use crate::inventory::program::Input;
 use crate::inventory::trust::require_own;
 use crate::inventory::yaml::node::{Entry, Node, Value};
 use crate::inventory::yaml::place::{Place, Source};
@@ -40,7 +41,7 @@ pub(super) fn read_into(graph: &mut Graph, path: &Path) -> Result<(), Problem> {
     let name = path.display().to_string();
     let program = std::path::absolute(path)
         .map_err(|error| Problem::nowhere(format!("cannot run `{}`: {error}", shown(&name))))?;
-    let printed = program::run(&program, &["--list"], Input::None)?;
+    let printed = program::run(&program, &["--list"], Input::None, Messages::Shown)?;
     let mut reader = Reader::new(graph, &name);
     let variables = reader.read(&printed)?;
     for host in std::mem::take(&mut reader.hosts) {
@@ -48,7 +49,7 @@ pub(super) fn read_into(graph: &mut Graph, path: &Path) -> Result<(), Problem> {
             variables.get(&host).cloned()
         } else {
             // The program is of an older kind, which is asked for each host.
-            let printed = program::run(&program, &["--host", &host], Input::None)?;
+            let printed = program::run(&program, &["--host", &host], Input::None, Messages::Shown)?;
             let is_empty = printed.trim().is_empty();
             if is_empty { None } else { Some(Json::Object(reader.parse(&printed)?)) }
         };
@@ -74,7 +75,7 @@ pub(super) fn read_plugin(
     };
     let mut arguments = vec!["--list".into(), "--export".into(), "-i".into(), path.into()];
     arguments.extend(vault.ids().flat_map(|id| [OsString::from("--vault-id"), id.into()]));
-    let printed = program::run(&program, &arguments, Input::Terminal)
+    let printed = program::run(&program, &arguments, Input::Terminal, Messages::Shown)
         .map_err(|problem| problem.or_at(place))?;
     let mut reader = Reader::new(graph, &format!("ansible-inventory for {}", path.display()));
     let variables = reader.read(&printed)?;

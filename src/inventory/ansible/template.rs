@@ -1,5 +1,8 @@
 //! Jinja as Ansible has it: the syntax, and those filters and lookups that need nothing but their input.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use minijinja::value::{Kwargs, Value as Jinja, ValueKind};
@@ -8,14 +11,15 @@ use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior}
 /// How many instructions a template may take.
 const FUEL: u64 = 1_000_000;
 
-/// What evaluates templates.
-pub(super) fn environment() -> Environment<'static> {
+/// What evaluates templates. `is_looked_up` becomes true when one asks for what only the operator's machine knows.
+pub(super) fn environment(is_looked_up: Arc<AtomicBool>) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_recursion_limit(50);
     environment.set_fuel(Some(FUEL));
     environment.set_formatter(write);
-    environment.add_function("lookup", |plugin: &str, name: &str, options: Kwargs| {
+    environment.add_function("lookup", move |plugin: &str, name: &str, options: Kwargs| {
+        is_looked_up.store(true, Relaxed);
         lookup(plugin, name, &options)
     });
     environment.add_filter("bool", bool);

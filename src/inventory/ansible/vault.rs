@@ -9,9 +9,10 @@ use aes::cipher::{KeyIvInit as _, StreamCipher as _};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-use super::program::{self, Input};
+use super::program::{self, Messages};
 use crate::failure::Failure;
 use crate::inventory::names::shown;
+use crate::inventory::program::Input;
 use crate::inventory::trust::require_own;
 use crate::inventory::yaml::place::Source;
 use crate::inventory::yaml::problem::Problem;
@@ -128,7 +129,7 @@ fn password(file: &PasswordFile) -> Result<(String, Secret), Problem> {
     let text = if found.is_file() && found.permissions().mode() & 0o111 != 0 {
         let program = std::path::absolute(path).map_err(unreadable)?;
         let arguments: &[&str] = if is_client(path) { &["--vault-id", label] } else { &[] };
-        program::run(&program, arguments, Input::Terminal)?
+        program::run(&program, arguments, Input::Terminal, Messages::Withheld)?
     } else {
         std::fs::read_to_string(path).map_err(unreadable)?
     };

@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::io::Read as _;
 use std::path::PathBuf;
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::Command;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::inventory::ansible::connection::no_template;
 use crate::inventory::names::{quoted, shown};
+use crate::inventory::program::{self, Bounds, Fault, Input};
 use crate::inventory::yaml::node::{Node, Value};
 use crate::inventory::yaml::problem::{Problem, nearest};
 use crate::resource::Secret;
@@ -18,7 +20,9 @@ const KINDS: [&str; 3] = ["env", "file", "command"];
 pub(super) const EXAMPLES: &str =
     "write text, { env: NAME }, { file: PATH } or { command: [PROGRAM, ARGUMENT] }";
 /// The most bytes that are read of a file or a program with a password in it.
-const MAX_SOURCE_BYTES: u64 = 64 << 10;
+const MAX_SOURCE_BYTES: usize = 64 << 10;
+/// A program may ask the operator for a passphrase or a key that has to be fetched first.
+const BOUNDS: Bounds = Bounds { time: Duration::from_mins(10), bytes: MAX_SOURCE_BYTES };
 
 /// The passwords that were looked up. A reference that was resolved once is not resolved again for the next host: a
 /// command may ask the operator something.
@@ -69,7 +73,7 @@ impl Passwords {
         let name = format!("the file `{}`", shown(path));
         let mut bytes = Vec::new();
         let read = std::fs::File::open(file)
-            .and_then(|file| file.take(MAX_SOURCE_BYTES + 1).read_to_end(&mut bytes));
+            .and_then(|file| file.take(MAX_SOURCE_BYTES as u64 + 1).read_to_end(&mut bytes));
         read.map_err(|error| format!("cannot read {name}: {error}"))?;
         text_of(bytes, &name)
     }
@@ -77,53 +81,36 @@ impl Passwords {
     fn run_command(&self, words: &[String]) -> Result<String, String> {
         let name = shown(words.first().map_or("", String::as_str));
         let mut command = Command::new(words.first().map_or("", String::as_str));
-        command.args(words.iter().skip(1)).stdin(Stdio::inherit());
-        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.args(words.iter().skip(1));
         if !self.folder.as_os_str().is_empty() {
             command.current_dir(&self.folder);
         }
-        let (status, printed, said) = run_bounded(&mut command)
-            .map_err(|error| format!("cannot run the command `{name}`: {error}"))?;
-        if printed.len() as u64 > MAX_SOURCE_BYTES || said.len() as u64 > MAX_SOURCE_BYTES {
-            return Err(format!("the command `{name}` prints more than a password"));
+        let output =
+            program::run(&mut command, Input::Terminal, BOUNDS).map_err(|fault| match fault {
+                Fault::Io(error) => format!("cannot run the command `{name}`: {error}"),
+                Fault::TooMuch => format!("the command `{name}` prints more than a password"),
+                Fault::TooLong(_) => {
+                    let minutes = BOUNDS.time.as_secs() / 60;
+                    format!("the command `{name}` took longer than {minutes} minutes and was ended")
+                }
+            })?;
+        if !output.status.success() {
+            return Err(format!(
+                "the command `{name}` fails ({}); what it printed is withheld, because it may be a \
+                 password: run the command yourself to see it",
+                output.status
+            ));
         }
-        if !status.success() {
-            let said = String::from_utf8_lossy(&said);
-            let last = said.lines().rfind(|line| !line.trim().is_empty()).map(shown);
-            let last = last.map(|line| format!(": {line}")).unwrap_or_default();
-            return Err(format!("the command `{name}` fails ({status}){last}"));
-        }
-        text_of(printed, &format!("the output of the command `{name}`"))
+        text_of(output.stdout, &format!("the output of the command `{name}`"))
     }
 }
 
 /// The text of a password's source that was read up to the bound.
 fn text_of(bytes: Vec<u8>, what: &str) -> Result<String, String> {
-    if bytes.len() as u64 > MAX_SOURCE_BYTES {
+    if bytes.len() > MAX_SOURCE_BYTES {
         return Err(format!("{what} is longer than a password"));
     }
     String::from_utf8(bytes).map_err(|_| format!("{what} is not text"))
-}
-
-/// Runs a program and reads what it prints on standard output and standard error, both up to the bound and a byte. A
-/// program that prints more is ended.
-fn run_bounded(command: &mut Command) -> std::io::Result<(ExitStatus, Vec<u8>, Vec<u8>)> {
-    let mut child = command.spawn()?;
-    let said = child.stderr.take();
-    let said = std::thread::spawn(move || {
-        let mut bytes = Vec::new();
-        // What a failing program says is for the message alone.
-        let _ = said.map(|stream| stream.take(MAX_SOURCE_BYTES + 1).read_to_end(&mut bytes));
-        bytes
-    });
-    let mut printed = Vec::new();
-    if let Some(stream) = child.stdout.take() {
-        stream.take(MAX_SOURCE_BYTES + 1).read_to_end(&mut printed)?;
-    }
-    if printed.len() as u64 > MAX_SOURCE_BYTES {
-        child.kill()?;
-    }
-    Ok((child.wait()?, printed, said.join().unwrap_or_default()))
 }
 
 fn read_env(name: &str) -> Result<String, String> {
@@ -144,7 +131,7 @@ pub(super) fn origin(node: &Node, path: &str) -> Result<Origin, Problem> {
         return Err(Problem::at(&node.place, message).hint(EXAMPLES));
     };
     if !KINDS.contains(&entry.key.as_str()) {
-        let message = format!("unknown key `{}` in `{path}`", shown(&entry.key));
+        let message = format!("unknown key `{}` in `{path}`", entry.shown_key());
         let hint = nearest(&entry.key, KINDS).map(|near| format!("did you mean `{near}`?"));
         let hint = hint.unwrap_or_else(|| EXAMPLES.to_owned());
         return Err(Problem::at(&entry.place, message).hint(hint));

@@ -232,7 +232,7 @@ impl Reader<'_> {
         entry: &Entry,
         path: &str,
     ) -> Option<(String, Password)> {
-        let path_of = format!("{path}.{}", entry.key);
+        let path_of = format!("{path}.{}", entry.shown_key());
         named(rule, entry, path).map_err(|problem| self.problem(problem)).ok()?;
         let password = self.password_at(&entry.node, path_of, Purpose::Login)?;
         Some((entry.key.clone(), password))

@@ -71,6 +71,15 @@ impl Field<'_> {
         self.node.entries().is_some()
     }
 
+    /// The digits of the value, where it is a number.
+    #[must_use]
+    pub fn as_number(&self) -> Option<String> {
+        match &self.node.value {
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        }
+    }
+
     /// Whether the value is a number.
     #[must_use]
     pub fn is_number(&self) -> bool {
@@ -136,11 +145,16 @@ impl<'a> Reader<'a> {
         self.ssh_port
     }
 
-    /// Adds a problem. Its message may show the words and numbers that are surely values of hwctl's variables.
+    /// Adds a problem. Its message may show the words and numbers that are surely values of hwctl's variables, unless
+    /// they came out of a vault or a template.
     pub(super) fn problem(&mut self, problem: Problem) {
         let visible = self.root.iter().flat_map(|(key, node)| visible(node, key.shape));
         let visible: Vec<_> = visible.collect();
-        self.problems.push(problem.showing(&visible));
+        let mut sealed = Vec::new();
+        self.root.iter().for_each(|(_, node)| node.sealed_texts(&mut sealed));
+        // A folder is shown without the slash at its end.
+        let sealed = sealed.into_iter().flat_map(|text| [text, text.trim_end_matches('/')]);
+        self.problems.push(problem.showing(&visible).hiding_texts(sealed));
     }
 
     /// Reports what is wrong with a value. It is written in full, without the value where that is a secret.
@@ -230,7 +244,7 @@ impl<'a> Reader<'a> {
             return self.wrong(field, format!("a map of {}", quoted(&known)));
         };
         for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
-            let message = format!("unknown key `{}` in `{}`", shown(&entry.key), field.path);
+            let message = format!("unknown key `{}` in `{}`", entry.shown_key(), field.path);
             let meant = nearest(&entry.key, known.iter().copied());
             let hint = match meant {
                 Some(meant) => format!("did you mean `{meant}`?"),

@@ -1,5 +1,6 @@
 //! Rules that are made of other rules: lists, maps, what may be missing, users with their passwords.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
@@ -7,7 +8,7 @@ use serde_json::{Value as Json, json};
 
 use super::password::{Password, Reference, Users};
 use super::{Block, Field, Fields, Key, Reader, Rule, Shape};
-use crate::inventory::names::{quoted, shown};
+use crate::inventory::names::quoted;
 use crate::inventory::yaml::node::{Entry, Node, Value, get, lay, put};
 
 /// A list of what another rule takes.
@@ -181,10 +182,27 @@ impl<B: Block> Rule for Map<B> {
     type Value = B;
 
     fn read(&self, reader: &mut Reader<'_>, field: &Field<'_>) -> Option<B> {
-        let fields = reader.fields(field, B::KEYS)?;
+        let node = with_key_on(field.node, B::KEYS);
+        let field = Field { node: &node, path: field.path.clone() };
+        let fields = reader.fields(&field, B::KEYS)?;
         let block = B::read(reader, &fields)?;
         (self.check)(&block, reader, &fields).then_some(block)
     }
+}
+
+/// The map with its key `on` under that name, where there is such a key: to YAML 1.1 it is `true`.
+fn with_key_on<'a>(node: &'a Node, keys: &[Key]) -> Cow<'a, Node> {
+    let is_true = |entry: &Entry| entry.key == "true";
+    let entries = node.entries().filter(|_| keys.iter().any(|key| key.name == "on"));
+    let Some(entries) = entries.filter(|entries| entries.iter().any(is_true)) else {
+        return Cow::Borrowed(node);
+    };
+    let renamed = |entry: &Entry| match is_true(entry) {
+        true => Entry { key: "on".to_owned(), ..entry.clone() },
+        false => entry.clone(),
+    };
+    let entries = entries.iter().map(renamed).collect();
+    Cow::Owned(Node::new(Value::Map(entries), node.place.clone()))
 }
 
 /// A map with free names, over a default with entries of its own: they are joined key by key, and an entry that is
@@ -227,13 +245,13 @@ impl<R: Rule> Rule for Named<R> {
             return reader.wrong(field, self.expected());
         };
         let mut values = Vec::new();
-        for Entry { key, place, node } in entries.iter().filter(|entry| !entry.node.is_null()) {
+        for entry in entries.iter().filter(|entry| !entry.node.is_null()) {
+            let (Entry { key, place, node }, shown) = (entry, entry.shown_key());
             values.push(if (self.is_name)(key) {
-                let path = format!("{}.{key}", field.path);
+                let path = format!("{}.{shown}", field.path);
                 self.each.read(reader, &Field { node, path }).map(|value| (key.clone(), value))
             } else {
-                let message =
-                    format!("`{}` is not usable as the name of a {}", shown(key), self.what);
+                let message = format!("`{shown}` is not usable as the name of a {}", self.what);
                 reader.refuse_at(place, message, self.hint)
             });
         }

@@ -63,6 +63,13 @@ pub(in crate::inventory) struct Entry {
     pub(in crate::inventory) node: Node,
 }
 
+impl Entry {
+    /// The key for a message, unless it came out of a vault or a template.
+    pub(in crate::inventory) fn shown_key(&self) -> String {
+        if self.place.is_sealed() { "***".to_owned() } else { shown(&self.key) }
+    }
+}
+
 impl Node {
     pub(in crate::inventory) fn new(value: Value, place: Place) -> Self {
         Self { value, place }
@@ -105,13 +112,23 @@ impl Node {
         }
     }
 
-    /// The value for a message: text and numbers as they are, unless they came out of a vault.
+    /// The value for a message: text and numbers as they are, unless they came out of a vault or a template.
     pub(in crate::inventory) fn shown(&self) -> String {
         match &self.value {
             _ if self.place.is_sealed() => "***".to_owned(),
             Value::Text(text) | Value::Literal(text) => shown(text),
             Value::Number(number) => number.to_string(),
             _ => self.kind().to_owned(),
+        }
+    }
+
+    /// The texts in it that came out of a vault or a template.
+    pub(in crate::inventory) fn sealed_texts<'a>(&'a self, texts: &mut Vec<&'a str>) {
+        match &self.value {
+            Value::Text(text) | Value::Literal(text) if self.place.is_sealed() => texts.push(text),
+            Value::List(nodes) => nodes.iter().for_each(|node| node.sealed_texts(texts)),
+            Value::Map(entries) => entries.iter().for_each(|entry| entry.node.sealed_texts(texts)),
+            _ => {}
         }
     }
 

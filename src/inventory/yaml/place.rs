@@ -179,12 +179,12 @@ fn covers(extents: &[Extent], line: usize, column: usize) -> bool {
 pub(in crate::inventory) struct Place {
     pub(super) source: Arc<Source>,
     pub(super) extent: Extent,
-    /// Whether what stands here was encrypted.
+    /// Whether the value was encrypted, or a template made it of other values. Either may be secret.
     is_sealed: bool,
 }
 
 impl Place {
-    /// The place of a value that came out of a vault, which no message shows.
+    /// The place of a value that came out of a vault or a template, which no message shows.
     pub(in crate::inventory) fn sealed(self) -> Self {
         Self { is_sealed: true, ..self }
     }

@@ -83,6 +83,17 @@ impl Problem {
         self
     }
 
+    /// Keeps these texts out of the message, where they stand in quotes.
+    pub(in crate::inventory) fn hiding_texts<'a>(
+        mut self,
+        texts: impl IntoIterator<Item = &'a str>,
+    ) -> Self {
+        for text in texts {
+            self.0.message = self.0.message.replace(&format!("`{text}`"), "`***`");
+        }
+        self
+    }
+
     /// Lets the message show the values at these places.
     pub(in crate::inventory) fn showing(mut self, values: &[Place]) -> Self {
         if let Some(Place { source, .. }) = &self.0.place {

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use crate::part::Network;
+use crate::resource::{Id, OnChange};
 
 /// Something that a part offers to others.
 #[derive(Clone, Debug)]
@@ -32,6 +33,7 @@ pub struct Contributions {
     /// The part that is contributing.
     pub(crate) part: String,
     pub(crate) packages: Vec<Offer<Package>>,
+    pub(crate) unit_inputs: Vec<Offer<UnitInput>>,
     pub(crate) routes: Vec<Offer<Route>>,
     pub(crate) certificates: Vec<Offer<CertificateAt>>,
     /// TCP ports that the parts listen on.
@@ -74,6 +76,11 @@ impl Contributions {
     /// Asks for a package.
     pub fn add_package(&mut self, package: Package) {
         self.packages.push(self.offer(package, None));
+    }
+
+    /// Asks for a unit of systemd to take up a resource that it reads, whichever part the unit is of.
+    pub fn add_unit_input(&mut self, input: UnitInput, place: Option<String>) {
+        self.unit_inputs.push(self.offer(input, place));
     }
 
     /// Claims a TCP port of the host; `place` is where the inventory asks for it.
@@ -144,9 +151,28 @@ impl Claim {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Package {
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// Packages of others that do the same and are left in its place.
     pub alternatives: &'static [&'static str],
+}
+
+impl Package {
+    /// A package that no other one can stand in for.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), alternatives: &[] }
+    }
+}
+
+/// A resource that a unit of systemd reads: when it changes, the unit is reloaded or restarted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnitInput {
+    /// The unit's name with suffix, such as `chrony.service`.
+    pub unit: String,
+    /// What it reads.
+    pub input: Id,
+    /// How the unit takes up a change, if no part declares the unit itself.
+    pub on_change: OnChange,
 }
 
 /// Something that the web server serves.

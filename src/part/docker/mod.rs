@@ -84,12 +84,7 @@ pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
     builder.shared_directory("/etc/docker", 0o755)?;
     let settings =
         JsonSettings { settings: SETTINGS.to_owned(), unless_exists: vec![SWARM.into()] };
-    let file = File {
-        path: "/etc/docker/daemon.json".into(),
-        content: Content::Json(settings),
-        mode: 0o644,
-        owner: Owner::root(),
-    };
+    let file = File::new("/etc/docker/daemon.json", Content::Json(settings), 0o644, Owner::root());
     let drop_ins = "/etc/systemd/system/docker.service.d";
     builder.shared_directory(drop_ins, 0o755)?;
     let text = builder.templates.render_text("systemd/docker.service.conf", &Nothing {})?;
@@ -140,8 +135,10 @@ pub(super) fn add_folder(builder: &mut Builder<'_>, path: PathBuf, owner: Owner)
 
 /// The distribution's Docker. Docker's own packages, and Microsoft's of the same engine, do as well.
 fn packages(facts: &Facts) -> Vec<Package> {
-    let engine = Package { name: "docker.io", alternatives: &["docker-ce", "moby-engine"] };
-    let client = Package { name: "docker-cli", alternatives: &["docker-ce-cli", "moby-cli"] };
+    let engine =
+        Package { name: "docker.io".to_owned(), alternatives: &["docker-ce", "moby-engine"] };
+    let client =
+        Package { name: "docker-cli".to_owned(), alternatives: &["docker-ce-cli", "moby-cli"] };
     match client_is_apart(facts) {
         true => vec![engine, client],
         false => vec![engine],

@@ -47,7 +47,7 @@ pub(super) const KIND: PartKind = PartKind {
     takes: &[],
     driver: Some(&host::Firewall),
     contribute: |_, offered| {
-        offered.add_package(Package { name: "ufw", alternatives: &[] });
+        offered.add_package(Package::new("ufw"));
     },
     describe: |_, _, spec| describe(spec),
     declare,
@@ -137,10 +137,10 @@ fn guard(builder: &mut Builder<'_>, open: &[OpenPort], name: &str, family: Famil
     });
     let guard = Guard { interfaces: &builder.facts.interfaces, allow: allow.collect() };
     let text = builder.templates.render_text("ufw/after.rules", &guard)?;
-    Ok(builder.add(File {
-        path: format!("/etc/ufw/{name}").into(),
-        content: Content::Block { marker: "hwctl".to_owned(), text },
-        mode: 0o640,
-        owner: Owner::root(),
-    }))
+    Ok(builder.add(File::new(
+        format!("/etc/ufw/{name}"),
+        Content::Block { marker: "hwctl".to_owned(), text },
+        0o640,
+        Owner::root(),
+    )))
 }

@@ -19,6 +19,7 @@ crate::tests! {
         keys_are_where_ansible_looks_for_them,
         hosts_that_are_not_reached_by_ssh_are_refused,
         values_of_others_never_show_in_ini,
+        values_of_others_never_show_by_way_of_a_template,
     ],
 }
 
@@ -323,6 +324,54 @@ vaulted ansible_ssh_pass='{{ nowhere }}'
         let message = host(&inventory, name).unwrap_err();
         assert!(message.contains("which hwctl does not obey"), "{name}: {message}");
         assert!(!message.contains("hunter2"), "{message}");
+    }
+}
+
+/// A template may carry another tool's secret into a variable of hwctl's.
+fn values_of_others_never_show_by_way_of_a_template() {
+    let vars = [
+        "redis: { port: '{{ token }}' }",
+        "redis: { image: '{{ token }}' }",
+        "redis: { image: 'x {{ token }}' }",
+        "redis: { container: '{{ token[:1] }} {{ token }}' }",
+        "redis: '{{ keys }}'",
+        "tls: { mode: \"{{ token | default('x') }}\" }",
+        "app_dir: '{{ folder }}'",
+        "app_dir: '/etc/{{ token }}'",
+        "server_names: ['{{ token }} ']",
+        "sites: { main: { root: '/etc/{{ token }}/' } }",
+        "sites: { new: { path: '/flask/{{ token }}', root: /srv/new } }",
+        "sites: '{{ sites_of_others }}'",
+        "roles: ['{{ token }}']",
+        "firewall: { allow: ['{{ token }}'] }",
+        "firewall: { allow: [{ port: 1, from: '{{ token }}' }] }",
+        "ansible_host: '-{{ token }}'",
+        "ansible_port: '{{ token }}'",
+        "ansible_user: '-{{ token }}'",
+        "ansible_ssh_common_args: '{{ token }}'",
+        "ansible_ssh_common_args: '-{{ token }}'",
+        "ansible_connection: '{{ token }}'",
+        "ansible_become_flags: '{{ token }}'",
+        "redis: { image: \"{{ lookup('env', 'CARGO_PKG_NAME') }} Hunter\" }",
+        "redis: { image: \"{{ hostvars.other.token }} \" }",
+    ];
+    let token = "Hunter2;x";
+    for var in vars {
+        let text = format!(
+            "all:\n  hosts: {{ h: , other: }}\n  vars:\n    token: {token}\n    folder: /etc/{token}\n    \
+             keys: {{ {token}: 1 }}\n    sites_of_others: {{ {token}: {{ path: x }} }}\n    {var}\n"
+        );
+        let (_folder, inventory) = inventory(&[("inventory.yaml", &text)], false);
+
+        let read = inventory.select(&["h".to_owned()], None).and_then(|hosts| {
+            hosts[0].require_reachable()?;
+            hwctl::part::Kinds::builtin().vars(&inventory, &hosts[0]).map(|_| ())
+        });
+
+        let message = read.err().map(|failure| told(&failure)).unwrap_or_default();
+        assert!(!message.contains("Hunter2"), "{var}\n{message}");
+        assert!(!message.contains("hwctl Hunter"), "{var}\n{message}");
+        assert!(!message.is_empty(), "{var} is taken");
     }
 }
 

@@ -1,11 +1,13 @@
 //! Passwords are found where the inventory says, and are in no message.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use super::messages::all_wrong;
 use super::{open, read, told, vars_of};
 use hwctl::part::Api;
 
 crate::tests! {
-    Nothing: [values_of_others_never_show, passwords_never_show, passwords_are_found_where_they_are_said_to_be, a_command_runs_once_for_all_hosts_and_not_for_others, a_source_without_end_is_refused],
+    Nothing: [values_of_others_never_show, passwords_never_show, passwords_are_found_where_they_are_said_to_be, a_command_runs_once_for_all_hosts_and_not_for_others, a_source_without_end_is_refused, a_program_that_leaves_a_process_behind_is_heard],
 }
 
 fn passwords_never_show() {
@@ -19,7 +21,7 @@ fn passwords_never_show() {
         "sites: { site1: { users: { admin: { evn: hunter2 } } } }",
         "sites: { site1: { users: { admin: { env: HWCTL_IS_NOT_SET } } } }",
         "sites: { site1: { users: { admin: { file: nothing/there } } } }",
-        "sites: { site1: { users: { admin: { command: [sh, -c, 'echo hunter2; echo no >&2; exit 3'] } } } }",
+        "sites: { site1: { users: { admin: { command: [sh, -c, 'echo hunter2; echo hunter2 >&2; exit 3'] } } } }",
         "sites: { site1: { users: { admin: { command: 'not-a-program x' } } } }",
         "sites: { site1: { users: { admin: { command: \"sh 'x\" } } } }",
         "sites: { site1: { users: { admin: '{{ vault_password }}' } } }",
@@ -156,4 +158,23 @@ all:
         vars_of(&inventory, &host).unwrap();
     }
     assert_eq!(runs(), "x\n");
+}
+
+/// The process that stays keeps the pipe open.
+fn a_program_that_leaves_a_process_behind_is_heard() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("hosts");
+    std::fs::write(&program, "#!/bin/sh\nsleep 60 &\necho '{\"web\": [\"h1\"]}'\n").unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let sets = [
+        "sites.site2.users={}",
+        "api.users={ admin: { command: [sh, -c, 'echo long-enough; sleep 60 &'] } }",
+    ];
+    let began = std::time::Instant::now();
+
+    let (vars, _) = read(&program, &sets).unwrap();
+
+    let found = vars.get::<Api>().users.reveal().unwrap();
+    assert_eq!(found["admin"].expose(), "long-enough");
+    assert!(began.elapsed() < std::time::Duration::from_secs(30), "{:?}", began.elapsed());
 }
