@@ -206,7 +206,8 @@ async fn a_secret_of_the_operator_holds_the_law_and_is_never_shown() {
             let secret = Part::Secret { name: "db.env.KEY".to_owned(), value: Secret::new(value) };
             let (begin, end) = ("A=\"1\"\nKEY=\"".to_owned(), "\"\nB=\"1\"\n".to_owned());
             let content = Content::Parts(vec![Part::Text(begin), secret, Part::Text(end)]);
-            File { path: "/etc/env".into(), content, mode: 0o400, owner: me() }.into()
+            let file = File::text("/etc/env", "");
+            File { content, mode: 0o400, owner: me(), ..file }.into()
         };
         let file = with(value);
 

@@ -23,9 +23,10 @@ fn declare(host: &Provisioned, containers: &str) {
     let text = fs::read_to_string(&path).unwrap();
     let begin = text.find("    containers:\n").unwrap_or_else(|| text.find("  hosts:\n").unwrap());
     let end = text.find("  hosts:\n").unwrap();
-    let indented: String = containers.lines().map(|line| format!("      {line}\n")).collect();
-    let block =
-        if indented.is_empty() { String::new() } else { format!("    containers:\n{indented}") };
+    let block = match containers.trim_end() {
+        "" => String::new(),
+        lines => format!("    containers:\n      {}\n", lines.replace('\n', "\n      ")),
+    };
     fs::write(&path, format!("{}{block}{}", &text[..begin], &text[end..])).unwrap();
 }
 
