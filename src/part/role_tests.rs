@@ -56,6 +56,21 @@ fn a_host_for_the_web_alone_has_no_docker_and_looks_at_no_database() {
 }
 
 #[test]
+fn redis_is_left_out_where_it_is_null() {
+    let without = || made(&super::tests::vars_with(&["redis=null"]), &debian_13()).unwrap();
+
+    let made = without();
+
+    assert!(!names(&made).contains(&"redis"), "{:?}", names(&made));
+    assert_eq!(packages(&made), packages(&with_roles(&[Role::Web])));
+    let paths: Vec<_> =
+        made.parts.iter().flat_map(|part| &part.questions).map(|q| q.path.as_str()).collect();
+    assert!(!paths.contains(&"/flask/api/health"), "{paths:?}");
+    let given = super::tests::vars_with(&["redis={}"]);
+    assert!(!given.is_taken_away::<Redis>());
+}
+
+#[test]
 fn both_roles_in_any_order_are_the_whole_stack() {
     assert_eq!(
         with_roles(&[Role::Redis, Role::Web]).resources,

@@ -118,6 +118,8 @@ pub trait Variable: Any + Clone + Debug + PartialEq + Send + Sync {
     const DEFAULT: &'static str = "{}";
     /// Whether other tools' inventories are known to use this name for something of theirs.
     const IS_COMMON: bool = false;
+    /// Whether `null` in the inventory takes away what the variable declares. Elsewhere it stands for the default.
+    const NULL_TAKES_AWAY: bool = false;
     /// The type of [`Self::RULE`].
     type Rule: Rule<Value = Self> + 'static;
     /// What it takes.
@@ -138,6 +140,8 @@ pub struct Declared {
     read: fn(&mut Reader<'_>, &Field<'_>, &mut Vars),
     over: fn(&Node, &Node) -> Node,
     check: fn(&mut Reader<'_>, &Vars),
+    /// Notes that `null` has taken away what the variable declares. None where it cannot.
+    take_away: Option<fn(&mut Vars)>,
 }
 
 impl Declared {
@@ -152,6 +156,7 @@ impl Declared {
                     vars.set(value);
                 }
             },
+            take_away: if T::NULL_TAKES_AWAY { Some(Vars::take_away::<T>) } else { None },
             over: |default, given| T::RULE.over(default, given),
             check: |reader, vars| {
                 if let Some(value) = vars.find::<T>() {

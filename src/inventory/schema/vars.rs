@@ -1,7 +1,7 @@
 //! The variables of one host, each under its type.
 
 use std::any::{Any, TypeId};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -18,6 +18,8 @@ use crate::inventory::yaml::problem::{self, Problem};
 #[derive(Clone, Default)]
 pub struct Vars {
     values: HashMap<TypeId, Arc<dyn Any + Send + Sync>>,
+    /// The variables that are `null` in the inventory, of those where that takes something away.
+    taken_away: HashSet<TypeId>,
     /// Passwords and local files, each with the name of the variable that needs it.
     references: Arc<Vec<(&'static str, Reference)>>,
 }
@@ -39,6 +41,17 @@ impl Vars {
         self.values.get(&TypeId::of::<T>())?.downcast_ref()
     }
 
+    /// Whether the inventory takes away what the variable declares. It has its default all the same.
+    #[must_use]
+    pub fn is_taken_away<T: Variable>(&self) -> bool {
+        self.taken_away.contains(&TypeId::of::<T>())
+    }
+
+    /// Notes that the inventory takes away what the variable declares.
+    pub fn take_away<T: Variable>(&mut self) {
+        self.taken_away.insert(TypeId::of::<T>());
+    }
+
     /// Changes the value of a variable.
     pub fn set<T: Variable>(&mut self, value: T) {
         self.values.insert(TypeId::of::<T>(), Arc::new(value));
@@ -53,9 +66,13 @@ impl Vars {
     ) -> Result<Self, Vec<Problem>> {
         let mut reader = Reader::new(passwords, ssh_port);
         let mut vars = Self::default();
-        for Declared { key, read, over, .. } in declared.clone() {
+        for Declared { key, read, over, take_away, .. } in declared.clone() {
             let default = default_of(key.default);
-            let entry = given.iter().find(|entry| entry.key == key.name && !entry.node.is_null());
+            let given = given.iter().find(|entry| entry.key == key.name);
+            let entry = given.filter(|entry| !entry.node.is_null());
+            if let (Some(take_away), Some(_), None) = (take_away, given, entry) {
+                take_away(&mut vars);
+            }
             let node = entry.map_or_else(|| default.clone(), |entry| over(&default, &entry.node));
             reader.begin(key, &node);
             read(&mut reader, &Field { node: &node, path: key.name.to_owned() }, &mut vars);

@@ -35,7 +35,10 @@ const PORT: u16 = 6379;
 pub(super) const KIND: PartKind = PartKind {
     name: "redis",
     roles: &[Role::Redis],
-    parts: Parts::One,
+    parts: Parts::Named(|view| match view.vars.is_taken_away::<Redis>() {
+        true => Vec::new(),
+        false => vec!["redis".to_owned()],
+    }),
     vars: vars::VARIABLES,
     takes: &[],
     driver: Some(&host::Redis),

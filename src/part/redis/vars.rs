@@ -36,8 +36,9 @@ const DOCKER_NAME: Text<String> = Text {
 
 impl Variable for Redis {
     const NAME: &'static str = "redis";
-    const DOC: &'static str = "the Redis container";
+    const DOC: &'static str = "the Redis container; `null` leaves it out";
     const IS_COMMON: bool = true;
+    const NULL_TAKES_AWAY: bool = true;
     type Rule = Map<Self>;
     const RULE: &'static Map<Self> = &Map::checked(has_a_port_of_its_own);
 
