@@ -210,7 +210,7 @@ fn a_port_is_open_to_its_network_alone() {
     let host = Provisioned::ready("trixie");
     let web = |from: &str| {
         format!(
-            "web:\n  image: redis:7-alpine\n  tmpfs: [/data]\n  command: [busybox, httpd, -f, -p, 8080, -h, /etc]\n  \
+            "web:\n  image: redis:7-alpine\n  tmpfs: [/data]\n  volumes: [{{ path: /srv/web, target: /www }}]\n  command: [busybox, httpd, -f, -p, 8080, -h, /www]\n  \
              ports: [{{ port: 8081, to: 8080, from: {from} }}]\n"
         )
     };
@@ -221,6 +221,10 @@ fn a_port_is_open_to_its_network_alone() {
     declare(&host, &web(&format!("{gateway}/32")));
     provision(&host, 0);
     assert!(host.answers_within(8081, std::time::Duration::from_secs(3)));
+    assert_eq!(host.sh("stat -c '%a %U' /srv/web"), "750 root");
+    host.sh("echo a folder of the host >/srv/web/page && chmod 644 /srv/web/page");
+    let page = Provisioned::curl(&[&format!("http://{}:8081/page", host.host.address)]);
+    assert_eq!(page, "a folder of the host\n");
     let events = provision(&host, 0);
     assert_eq!(outcome(&events), "unchanged", "{events:#?}");
 
@@ -234,6 +238,7 @@ fn a_port_is_open_to_its_network_alone() {
     declare(&host, "");
     provision(&host, 0);
     assert!(!host.sh("iptables -S DOCKER-USER").contains("8081"));
+    assert!(host.sh_ok("test -e /srv/web/page"), "what is in the folder is the operator's");
 }
 
 fn what_cannot_be_is_refused_before_anything_begins() {

@@ -39,6 +39,7 @@ mod outlive;
 mod own;
 mod parts;
 mod persist;
+mod postgres;
 mod provision;
 mod pull;
 mod reach;
@@ -96,6 +97,7 @@ const TESTS: &[&[harness::Case]] = &[
     obstacles::TESTS,
     parts::TESTS,
     persist::TESTS,
+    postgres::TESTS,
     pull::TESTS,
     reach::TESTS,
     browser::TESTS,

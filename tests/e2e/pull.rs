@@ -3,7 +3,7 @@
 use crate::host::{Provisioned, changes, failure};
 
 crate::tests! {
-    Lab: [an_image_is_pulled_layer_by_layer],
+    Lab: [an_image_is_pulled_layer_by_layer, an_image_is_pulled_with_a_login_that_nobody_keeps],
 }
 
 const IMAGE: &str = "redis.image=127.0.0.1:5000/redis:7";
@@ -49,6 +49,48 @@ fn an_image_is_pulled_layer_by_layer() {
     assert!(changes(&events).contains(&"packages apt"), "{events:#?}");
     assert!(changes(&events).contains(&"image 127.0.0.1:5000/redis:7"), "{events:#?}");
     assert!(host.sh_ok("check-flask"));
+}
+
+fn an_image_is_pulled_with_a_login_that_nobody_keeps() {
+    const TOKEN: &str = "marked-secret-of-a-registry";
+    let host = Provisioned::ready("trixie");
+    host.sh("apt-get install -qq --no-install-recommends docker-registry apache2-utils >/dev/null 2>&1 && \
+         cd /etc/docker/registry && sed -i '/^auth:/,$d' config.yml && \
+         printf 'auth:\\n  htpasswd:\\n    realm: lab\\n    path: /etc/docker/registry/users\\n' >>config.yml");
+    let password = host.host.root().join("root/token");
+    std::fs::write(&password, TOKEN).unwrap();
+    host.sh("htpasswd -iBc /etc/docker/registry/users deploy </root/token && chmod 644 /etc/docker/registry/users && \
+         systemctl restart docker-registry && sleep 1 && \
+         docker login -u deploy --password-stdin 127.0.0.1:5000 </root/token && \
+         docker tag redis:7-alpine 127.0.0.1:5000/shop:1 && docker push -q 127.0.0.1:5000/shop:1 && \
+         docker rmi 127.0.0.1:5000/shop:1 && docker logout 127.0.0.1:5000 && \
+         rm -r /root/token /root/.docker");
+    let set = |password: &str| {
+        format!(
+            "containers={{ shop: {{ image: 127.0.0.1:5000/shop:1, tmpfs: [/data], command: [sleep, 1000000], \
+             registry: {{ user: deploy, password: {{ file: {password} }} }} }} }}"
+        )
+        .replace("[sleep", "[busybox, sleep")
+    };
+    std::fs::write(host.folder().join("token"), TOKEN).unwrap();
+    std::fs::write(host.folder().join("wrong"), "marked-secret-that-is-wrong").unwrap();
+
+    let (code, events) = host.hwctl("provision", &["--set", &set("wrong")]);
+    assert_eq!(code, 4, "{events:#?}");
+    let told = failure(&events);
+    assert!(told.contains("pull image `127.0.0.1:5000/shop:1`"), "{told}");
+    assert!(told.contains("containers.shop.image_archive"), "{told}");
+    let (code, events) = host.hwctl("provision", &["--set", &set("token")]);
+    assert_eq!(code, 0, "{events:#?}");
+    assert!(changes(&events).contains(&"image 127.0.0.1:5000/shop:1"), "{events:#?}");
+
+    assert!(!host.sh_ok("test -e /root/.docker"));
+    let found = host.sh(
+        "grep -rls marked-secret /var/lib/hwctl /etc /root /home /var/log /run 2>/dev/null || true",
+    );
+    assert_eq!(found, "");
+    let (code, events) = host.hwctl("plan", &["--set", &set("token")]);
+    assert_eq!((code, changes(&events)), (0, vec![]));
 }
 
 /// The stand-in with a layer more than docker has already.
