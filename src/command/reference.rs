@@ -111,7 +111,8 @@ fn parts(kinds: Kinds) -> Vec<PartSpec> {
     let known = hosts.iter().filter_map(|host| Some((host, kinds.vars(&inventory, host).ok()?.0)));
     known
         .flat_map(|(host, vars)| {
-            let view = HostView { vars: &vars, facts: &facts, fleet: &fleet, entry: Some(host) };
+            let (entry, folder) = (Some(host), inventory.folder());
+            let view = HostView { vars: &vars, facts: &facts, fleet: &fleet, entry, folder };
             kinds.parts(&view)
         })
         .collect()

@@ -11,6 +11,7 @@ mod python;
 mod webdriver;
 
 mod api;
+mod apps;
 mod bad_changes;
 mod become_root;
 mod browser;
@@ -66,6 +67,7 @@ const TESTS: &[&[harness::Case]] = &[
     bad_changes::TESTS,
     become_root::TESTS,
     api::TESTS,
+    apps::TESTS,
     handbook::TESTS,
     trees::TESTS,
     given_back::TESTS,

@@ -62,6 +62,11 @@ impl Work {
         self.kinds.check(&self.view(&self.vars, &Facts::unknown()))
     }
 
+    /// The parts that have to be made together with those of `scope`, so that a change of them is whole.
+    pub(in crate::command) fn with_takers(&self, scope: &Scope) -> Scope {
+        self.kinds.with_takers(&self.view(&self.vars, &Facts::unknown()), scope)
+    }
+
     /// What the host should have with these vars.
     pub(in crate::command) fn stack(
         &self,
@@ -84,7 +89,7 @@ impl Work {
     }
 
     fn view<'a>(&'a self, vars: &'a Vars, facts: &'a Facts) -> HostView<'a> {
-        HostView { vars, facts, fleet: &self.fleet, entry: Some(&self.host) }
+        HostView { vars, facts, fleet: &self.fleet, entry: Some(&self.host), folder: &self.folder }
     }
 
     /// The part of this name, where the host has it.

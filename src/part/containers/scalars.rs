@@ -137,7 +137,7 @@ impl Rule for Word {
 
 /// An amount of memory such as `256M`, in MiB.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Memory;
+pub(in crate::part) struct Memory;
 
 impl Shape for Memory {
     fn expected(&self) -> String {
