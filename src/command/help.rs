@@ -96,6 +96,7 @@ mod tests {
         assert!(names.len() > 5, "{names:?}");
         for page in [
             failure::Page::Adoption,
+            failure::Page::Install,
             failure::Page::Inventory,
             failure::Page::Review,
             failure::Page::Undo,
