@@ -14,6 +14,9 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 pub fn run(kinds: Kinds) -> ExitCode {
     let exit = match command::on_host::called_by_name() {
         Some(command) => command::on_host::run(kinds, command).unwrap_or_else(|error| fail(&error)),
+        None if command::launch::is_called() => {
+            command::launch::run().unwrap_or_else(|error| fail(&error))
+        }
         None => verb(kinds),
     };
     ExitCode::from(exit as u8)

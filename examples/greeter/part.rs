@@ -75,12 +75,12 @@ fn declare(builder: &mut Builder<'_>) {
     let Greeter { greeting } = builder.vars.get();
     let greeting = format!("{greeting} {}\n", builder.facts.hostname);
     builder.add(File::text(format!("{FOLDER}/greeting.txt"), greeting));
-    let program = builder.add(File {
-        path: format!("{FOLDER}/greeter.pl").into(),
-        content: Content::text(include_str!("greeter.pl")),
-        mode: 0o755,
-        owner: Owner::root(),
-    });
+    let program = builder.add(File::new(
+        format!("{FOLDER}/greeter.pl"),
+        Content::text(include_str!("greeter.pl")),
+        0o755,
+        Owner::root(),
+    ));
     let socket = unit_file(builder, SOCKET, include_str!("greeter.socket"));
     let service = unit_file(builder, SERVICE, include_str!("greeter.service"));
     // The socket first: what comes while the service restarts waits in it.

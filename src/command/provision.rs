@@ -11,6 +11,7 @@ use crate::cli::{HostArgs, PartArgs, PlanOnlyArgs, ProvisionArgs};
 use crate::command::fleet::hosts::{Work, template_folder};
 use crate::command::fleet::names;
 use crate::command::fleet::{self, Ended, Job, Show};
+use crate::command::hooks;
 use crate::command::review::{Collection, Gate, Review, ReviewedPlan, Terms};
 use crate::command::run::Run;
 use crate::command::run::expected::{expected, urls};
@@ -162,6 +163,24 @@ impl Job for Provision {
     }
 
     async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
+        if self.args.check || self.verb != "provision" {
+            return self.carry_out(work, emit).await;
+        }
+        hooks::before_provision(work).await?;
+        let ended = self.carry_out(work, emit).await;
+        let outcome = match &ended {
+            Ok(ended) => ended.outcome,
+            Err(failure) => hooks::outcome_of(failure),
+        };
+        let hook = hooks::after_provision(work, outcome).await;
+        // How the run failed matters more than that of the hook.
+        let ended = ended?;
+        hook.map(|()| ended)
+    }
+}
+
+impl Provision {
+    async fn carry_out(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
         let Self { args, scope, verb, .. } = self;
         // A broken template is known before the host is contacted.
         let templates = load_templates(work)?;

@@ -38,6 +38,13 @@ pub(crate) fn site_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= 64 && !text.starts_with('-') && text.chars().all(fits)
 }
 
+/// The name of a Debian package (Debian Policy, 5.6.1).
+pub(crate) fn package(text: &str) -> Option<String> {
+    let starts = text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "+-.".contains(c);
+    (text.len() >= 2 && starts && text.chars().all(fits)).then(|| text.to_owned())
+}
+
 /// The name of a container or volume, as Docker takes it.
 pub(crate) fn docker_name(text: &str) -> Option<String> {
     let starts = text.starts_with(|c: char| c.is_ascii_alphanumeric());

@@ -172,6 +172,9 @@ impl InventoryHost {
                     let known = shape.keys().iter().find(|key| key.name == entry.key);
                     let shape = known.map(|key| key.shape).or(shape.each());
                     let node = match shape {
+                        Some(shape) if shape.is_secret() && shape.takes_scalar() => {
+                            self.secret(entry)?.node
+                        }
                         Some(shape) => self.evaluate_as(&entry.node, shape)?,
                         None => entry.node.clone(),
                     };
@@ -224,6 +227,37 @@ impl InventoryHost {
     pub fn sudo(&self) -> Vec<String> {
         let program = self.escalation.program.clone().unwrap_or_else(|| "sudo".to_owned());
         std::iter::once(program).chain(self.escalation.flags.iter().cloned()).collect()
+    }
+
+    /// The variables as templates may use them: evaluated, and without what looks like a secret or cannot be
+    /// evaluated.
+    pub(crate) fn for_templates(&self) -> Map<String, Json> {
+        self.plain(self.vars.entries())
+    }
+
+    fn plain(&self, entries: &[Entry]) -> Map<String, Json> {
+        let is_open =
+            |entry: &&Entry| !names::is_secret(&entry.key) && !MAGIC.contains(&entry.key.as_str());
+        let plain = |entry: &Entry| Some((entry.key.clone(), self.plain_value(&entry.node)?));
+        entries.iter().filter(is_open).filter_map(plain).collect()
+    }
+
+    fn plain_value(&self, node: &Node) -> Option<Json> {
+        if node.place.is_sealed() {
+            return None;
+        }
+        match &node.value {
+            Value::Vault(_) | Value::Later(_) => None,
+            Value::Literal(text) => Some(Json::String(text.clone())),
+            Value::Text(_) if node.needs_evaluation() => {
+                let found = self.vars.evaluate(node).ok()?;
+                self.plain_value(&found)
+            }
+            Value::List(nodes) => nodes.iter().map(|node| self.plain_value(node)).collect(),
+            Value::Map(entries) => Some(Json::Object(self.plain(entries))),
+            Value::Integer(digits) => Some(Json::String(digits.clone())),
+            Value::Null | Value::Flag(_) | Value::Number(_) | Value::Text(_) => Some(node.json()),
+        }
     }
 
     /// The merged variables as the inventory says them, before hwctl's defaults: equal to what

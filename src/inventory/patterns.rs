@@ -1,6 +1,10 @@
 //! The rules of [`super::check`] as regular expressions of JSON Schema, so that an editor marks what hwctl refuses. Each is
 //! for a whole text. Where a rule is more than a pattern can say, the pattern accepts more than the rule does.
 
+/// Any text, where the rule is more than a pattern can say.
+pub(crate) const ANY: &str = r"[\s\S]*";
+/// What stands in a command.
+pub(crate) const ARGUMENT: &str = r"[^\u0000]+";
 /// A path on a host that needs no quoting.
 pub(crate) const HOST_PATH: &str = r"(/(?!\.\.?(/|$))[A-Za-z0-9._+@-]+)+/*";
 /// A path on the operator's machine.

@@ -6,16 +6,25 @@
 
 mod api;
 mod build;
+mod containers;
+mod docker;
+mod files;
 mod firewall;
+mod hooks;
+mod kernel;
 mod network;
 mod nginx;
 mod own_folder;
 mod packages;
 mod redis;
 mod roles;
+mod scalars;
 mod sites;
+mod timers;
 mod tls;
+mod units;
 mod upkeep;
+mod users;
 
 use std::path::Path;
 
@@ -30,17 +39,26 @@ use crate::spec::{PartSpec, Restart, Scope};
 pub use api::{API_LINK, Api, AppDir, JWT_KEY, Workers};
 use build::conflicts::{between, first_twice};
 pub use build::{
-    Builder, CertificateAt, Context, Contributions, HostView, Names, Offer, Package, Refusals,
-    RenderedFile, Route, RouteTarget, Slot, Stack, Templates, Upload, Upstream, template_sources,
+    Builder, CertificateAt, Claim, Context, Contributions, HostView, Names, Offer, OpenTo, Package,
+    Refusals, RenderedFile, Route, RouteTarget, Slot, Stack, Templates, UnitInput, Upload,
+    Upstream, template_sources,
 };
+pub use containers::Containers;
+pub use files::{Files, Folders, Links};
 pub use firewall::{Firewall, OpenPort, Port, Protocol, open_ports};
+pub use hooks::Hooks;
+pub use kernel::Settings;
 pub use network::Network;
 pub use nginx::{HTTP, HTTPS, log_files, page, question};
+pub use packages::OwnPackages;
 pub use redis::{REDIS_PASSWORD, Redis};
 pub use roles::{Fleet, Peer, Role, Roles};
 pub use sites::{Site, Sites};
+pub use timers::Timers;
 pub use tls::{ServerNames, Tls, TlsMode};
+pub use units::Units;
 pub use upkeep::{Interval, Logrotate};
+pub use users::People;
 
 /// A kind of part: how hwctl sets up such parts and looks after them. The functions of the operator's half are
 /// called once for each part, and know its name from what they are given.
@@ -93,13 +111,19 @@ impl PartKind {
 pub struct Kinds(&'static [PartKind]);
 
 /// hwctl's own kinds. The firewall is the last one, since it alone could lock the operator out.
-const BUILTIN: [PartKind; 8] = [
+const BUILTIN: [PartKind; 14] = [
     packages::KIND,
+    users::KIND,
+    kernel::KIND,
     tls::KIND,
     sites::KIND,
+    files::KIND,
     nginx::KIND,
     redis::KIND,
+    containers::KIND,
     api::KIND,
+    units::KIND,
+    timers::KIND,
     upkeep::KIND,
     firewall::KIND,
 ];
@@ -133,11 +157,12 @@ impl Kinds {
         self.0.iter().map(|kind| kind.name)
     }
 
-    /// The variables of the inventory: that of all hosts, and those of the kinds.
+    /// The variables of the inventory: those of all hosts, and those of the kinds.
     #[must_use]
     pub fn variables(self) -> Vec<Declared> {
         let kinds = self.0.iter().flat_map(|kind| kind.vars);
-        std::iter::once(&Declared::of::<Roles>()).chain(kinds).copied().collect()
+        let of_all_hosts = [Declared::of::<Roles>(), Declared::of::<Hooks>()];
+        of_all_hosts.iter().chain(kinds).copied().collect()
     }
 
     /// The variables of a host, and what in them may be a mistake. What they refer to is not looked up.
@@ -186,13 +211,14 @@ impl Kinds {
         let mut offered = self.sound(view)?;
         offered.names = tls::names(view.vars, view.facts, context.address)?;
         let made = Stack::of(self.described(view, &offered), &offered);
-        let HostView { vars, facts, fleet, .. } = *view;
+        let HostView { vars, facts, fleet, entry } = *view;
         let part = String::new();
-        let mut builder = Builder { vars, facts, fleet, context, templates, made, part };
+        let mut builder = Builder { vars, facts, fleet, entry, context, templates, made, part };
         for (kind, name) in self.parts_of(view) {
             builder.part = name;
             (kind.declare)(&offered, &mut builder)?;
         }
+        builder.made.attach(&offered.unit_inputs);
         builder.made.refuse_twins()?;
         Ok(builder.made)
     }
@@ -208,8 +234,13 @@ impl Kinds {
         offered.require_apart()?;
         offered.require_apart_from_ssh(&view.facts.ssh_ports)?;
         self.require_takers(view, &offered)?;
-        let kinds =
-            self.parts_of(view).map(|(kind, part)| (part, format!("the kind `{}`", kind.name)));
+        let kinds = self.parts_of(view).map(|(kind, part)| {
+            // A part that has a name of its own has it in the variable of its kind.
+            let variable = kind.vars.first().map(|var| var.key.name).unwrap_or_default();
+            let place = view.place(&[variable, &part]).map(|place| format!(" ({place})"));
+            let owner = format!("the kind `{}`{}", kind.name, place.unwrap_or_default());
+            (part, owner)
+        });
         refuse_namesakes("parts", kinds)?;
         let parts = self.described(view, &offered);
         let restarts = parts.iter().flat_map(|part| {
@@ -275,6 +306,8 @@ fn refuse_namesakes(
     Err(between(problem, &owners).hint("give one of them another name"))
 }
 
+#[cfg(test)]
+mod container_tests;
 #[cfg(test)]
 mod kind_tests;
 #[cfg(test)]

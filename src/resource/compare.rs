@@ -108,8 +108,7 @@ mod tests {
             rustix::process::geteuid().as_raw().to_string(),
             rustix::process::getegid().as_raw().to_string(),
         );
-        let environment =
-            File { path: "/env".into(), content: Content::Parts(parts), mode: 0o600, owner };
+        let environment = File::new("/env", Content::Parts(parts), 0o600, owner);
         let link = Link { path: "/link".into(), target: "/new".into() };
         let (environment, link): (Resource, Resource) = (environment.into(), link.into());
         let unit = unit(vec![environment.id(), link.id()]);

@@ -52,7 +52,7 @@ async fn law(resource: Resource, host: &Host) {
 
 fn file(path: &Path, text: &str) -> Resource {
     let content = Content::text(text);
-    File { path: path.to_owned(), content, mode: 0o640, owner: me() }.into()
+    File::new(path, content, 0o640, me()).into()
 }
 
 #[tokio::test]
@@ -153,7 +153,7 @@ async fn a_hosts_secret_is_made_once_kept_and_used_but_never_shown() {
     let parts = vec![Part::Text("KEY=".to_owned()), Part::HostSecret("jwt-key".to_owned())];
     let path = Path::new("/etc/env").to_owned();
     let content = Content::Parts(parts);
-    let uses: Resource = File { path, content, mode: 0o600, owner: me() }.into();
+    let uses: Resource = File::new(path, content, 0o600, me()).into();
     law(uses.clone(), &host).await;
     fs::write(root.path().join("etc/env"), format!("KEY={value} by hand")).unwrap();
     let change = format!("{:?}", uses.examine(&host).await.unwrap().change);
@@ -193,5 +193,32 @@ async fn a_long_live_file_is_replaced_and_not_shown() {
         let change = resource.examine(&host).await.unwrap().change.unwrap();
         assert!(encode(&change).unwrap().len() < 1000);
         law(resource, &host).await;
+    }
+}
+
+#[tokio::test]
+async fn a_secret_of_the_operator_holds_the_law_and_is_never_shown() {
+    for value in ["planted", "planted \\\" $x `y`", "planted=planted:x", "  planted  ", "ü planted"]
+    {
+        let root = tempfile::tempdir().unwrap();
+        let host = host(root.path());
+        let with = |value: &str| -> Resource {
+            let secret = Part::Secret { name: "db.env.KEY".to_owned(), value: Secret::new(value) };
+            let (begin, end) = ("A=\"1\"\nKEY=\"".to_owned(), "\"\nB=\"1\"\n".to_owned());
+            let content = Content::Parts(vec![Part::Text(begin), secret, Part::Text(end)]);
+            File::new("/etc/env", content, 0o400, me()).into()
+        };
+        let file = with(value);
+
+        law(file.clone(), &host).await;
+        let before = file.examine(&host).await.unwrap();
+        file.apply(&before.before, &host).await.unwrap();
+
+        let written = fs::read_to_string(root.path().join("etc/env")).unwrap();
+        assert_eq!(written, format!("A=\"1\"\nKEY=\"{value}\"\nB=\"1\"\n"));
+        let change = with("another planted").examine(&host).await.unwrap().change.unwrap();
+        let shown = format!("{:?} {change:?} {file:?}", before.change);
+        assert!(shown.contains("<secret db.env.KEY>") && !shown.contains("planted"), "{shown}");
+        assert!(!format!("{:?}", file.for_journal()).contains("planted"));
     }
 }

@@ -39,9 +39,11 @@ pub use kinds::firewall::{
     firewall_package, is_firewall_loaded, reload_firewall,
 };
 pub use kinds::host_secret::{HostSecret, HostSecretState};
-pub use kinds::image::{Image, ImageState};
+pub use kinds::image::{Image, ImageState, RegistryLogin};
 pub use kinds::kind::{Examined, Reading, Weighed};
 pub use kinds::link::Link;
+pub use kinds::login::{Login, LoginState};
+pub use kinds::network::{Network, NetworkState};
 pub use kinds::packages::{Packages, PackagesState, installed_version};
 pub use kinds::ssh_keys::{SshKey, SshKeys, SshKeysState};
 pub use kinds::sysctl::Sysctl;
@@ -52,6 +54,7 @@ pub use kinds::volume::{Volume, VolumeState};
 pub use model::blob::Blob;
 pub use model::change::{Action, Back, Change, Detail};
 pub use model::digest::{hex, sha256};
+pub use model::environment::{parse_environment, quote_variable};
 pub use model::facts::{Facts, Version};
 pub use model::hint::{Advise, Hint};
 pub use model::id::Id;

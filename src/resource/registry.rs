@@ -19,6 +19,8 @@ use crate::resource::kinds::kind::{
     Examined, Kind, Reading, examine, examine_back, pass_over, read,
 };
 use crate::resource::kinds::link::Link;
+use crate::resource::kinds::login::Login;
+use crate::resource::kinds::network::Network;
 use crate::resource::kinds::packages::Packages;
 use crate::resource::kinds::ssh_keys::SshKeys;
 use crate::resource::kinds::sysctl::Sysctl;
@@ -193,6 +195,8 @@ kinds!(
     HostSecret,
     Image,
     Link,
+    Login,
+    Network,
     Packages,
     SshKeys,
     Sysctl,

@@ -26,6 +26,9 @@ pub struct PartSpec {
     pub questions: Vec<Question>,
     /// TCP ports that it listens on for the host alone: no client may reach them.
     pub private_ports: Vec<u16>,
+    /// TCP ports that the firewall lets some clients in to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub open_ports: Vec<u16>,
     /// Its logs, in the order in which they are listed.
     pub logs: Vec<Log>,
     /// What of it can be restarted.

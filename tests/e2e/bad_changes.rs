@@ -258,7 +258,7 @@ fn a_disk_that_fills(site: &Site) {
            mount --bind /mnt/disk$folder $folder || exit
          done"
     ));
-    // ufw runs this hook when it reloads. The page, which is written later, has no room.
+    // ufw runs this hook when it reloads. What hwctl notes then has no room.
     let hook = "/etc/ufw/after.init";
     host.sh(&format!(
         "mv {hook} {hook}.before &&

@@ -16,6 +16,7 @@ mod become_root;
 mod browser;
 mod cert;
 mod cli;
+mod containers;
 mod daily;
 mod deploy;
 mod destroy;
@@ -35,6 +36,7 @@ mod nginx;
 mod nginx_of_others;
 mod obstacles;
 mod outlive;
+mod own;
 mod parts;
 mod persist;
 mod provision;
@@ -59,6 +61,7 @@ mod words;
 const TESTS: &[&[harness::Case]] = &[
     faults::TESTS,
     secrets::TESTS,
+    containers::TESTS,
     roles::TESTS,
     bad_changes::TESTS,
     become_root::TESTS,
@@ -68,6 +71,7 @@ const TESTS: &[&[harness::Case]] = &[
     given_back::TESTS,
     greeter::TESTS,
     nginx_of_others::TESTS,
+    own::TESTS,
     history::TESTS,
     schema::TESTS,
     ssh_keys::TESTS,

@@ -57,6 +57,7 @@ fn closed(parts: &[PartSpec], vars: &Vars, facts: &Facts, exposure: &Exposure) -
     let is_declared = |port: &u16| {
         let mut open = open.iter().map(|open| open.port);
         open.any(|open| open.protocol == Protocol::Tcp && open.number == *port)
+            || parts.iter().any(|part| part.open_ports.contains(port))
             || facts.ssh_ports.contains(port)
     };
     let others = PRIVATE_PORTS.iter().chain(&exposure.published);

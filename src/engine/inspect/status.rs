@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, anyhow, bail};
-use bollard::models::ContainerInspectResponse;
+use bollard::models::{ContainerInspectResponse, HealthStatusEnum};
 use bollard::query_parameters::InspectContainerOptions;
 use futures_util::future::join_all;
 use tokio::time::{sleep, timeout};
@@ -166,11 +166,19 @@ async fn container(host: &Host, name: &str) -> Result<String> {
         }
         found => found?,
     };
+    // Docker takes the beginning of an id for a name as well.
+    if found.name.as_deref().is_some_and(|found| found.trim_start_matches('/') != name) {
+        bail!("there is none");
+    }
     let state = found.state.unwrap_or_default();
     if state.running != Some(true) || state.restarting == Some(true) || state.paused == Some(true) {
         let code = state.exit_code.unwrap_or_default();
         let word = state.status.map(|status| status.to_string()).unwrap_or_default();
         bail!("{word} (exit code {code}), {}", restarts(found.restart_count.unwrap_or_default()));
+    }
+    let health = state.health.as_ref().and_then(|health| health.status);
+    if health == Some(HealthStatusEnum::UNHEALTHY) {
+        bail!("unhealthy: its own check fails");
     }
     let mut detail = "up".to_owned();
     let started = state.started_at.and_then(|at| at.parse::<jiff::Timestamp>().ok());

@@ -172,7 +172,7 @@ mod tests {
         let blob = Blob { key: "0".repeat(64), size: 9 };
         let path = "/usr/local/lib/hwctl/api/flask-app-000000000000";
         let content = Content::Blob(blob.clone());
-        let binary = File { path: path.into(), content, mode: 0o755, owner: Owner::root() };
+        let binary = File::new(path, content, 0o755, Owner::root());
         let link = Link { path: "/usr/local/lib/hwctl/api/flask-app".into(), target: path.into() };
         let (link, file) = (link.into(), file("/etc/systemd/system/flask-app.service"));
         let service = unit("flask-app.service", &[&file, &link]);
@@ -228,7 +228,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let host = Host::new(root.path(), Box::new(|_| anyhow::bail!("none")), Box::new(|_| ()));
         let needed = |resource: Resource| package(&resource, DRIVERS, &host);
-        let image = |archive| Image { reference: "redis:7-alpine".to_owned(), archive }.into();
+        let image = |archive| Image::named_in("redis:7-alpine", archive, None).into();
         assert_eq!(needed(image(Some(api().0))), Some("docker.io"));
         assert_eq!(needed(image(None)), None, "a pull needs ca-certificates too");
         assert_eq!(needed(file("/etc/nginx/nginx.conf")), Some("nginx"));

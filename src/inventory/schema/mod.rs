@@ -2,6 +2,7 @@
 //! default, what it takes. Reading, error messages, the JSON Schema and the table in the documentation follow from it.
 //! Which variables there are is not known here.
 
+mod env;
 mod json;
 mod origin;
 mod password;
@@ -22,12 +23,13 @@ use super::yaml::load::parse;
 use super::yaml::node::{Node, Value};
 use super::yaml::place::{Extent, Place, Source};
 
+pub use env::{Env, EnvMap, EnvSecret, EnvValue};
 pub use json::json_schema;
 pub(in crate::inventory) use origin::Passwords;
 pub use password::{Password, Users};
 pub use reader::{Field, Fields, Reader};
 pub use scalars::{Choice, Flag, Local, Number, Text};
-pub use structures::{As, List, Map, Named, Optional, UserList, WhenAbsent};
+pub use structures::{As, List, Map, Named, OnePassword, Optional, UserList, WhenAbsent};
 pub use table::table;
 pub use vars::Vars;
 

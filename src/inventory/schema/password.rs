@@ -78,7 +78,17 @@ pub struct Password {
     /// Where it is in the inventory, such as `api.users.admin`.
     path: String,
     place: Place,
+    purpose: Purpose,
     passwords: Arc<Passwords>,
+}
+
+/// What a password is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// Somebody logs in with it, so a template that gives a number is a mistake, and a short one is weak.
+    Login,
+    /// A program gets it as text, whatever it is.
+    Program,
 }
 
 #[derive(Clone, PartialEq)]
@@ -108,10 +118,24 @@ impl Password {
         Ok(self.look_up()?)
     }
 
+    /// Where it is in the inventory, such as `api.users.admin`.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
     fn look_up(&self) -> Result<Secret, Problem> {
-        let Self { path, place, .. } = self;
+        let Self { path, place, purpose, .. } = self;
         let given = match &self.given {
-            Given::Later(later) => &given(&later.now()?, path)?,
+            Given::Later(later) => &match (later.now()?, purpose) {
+                (Node { value: Value::Number(number), .. }, Purpose::Program) => {
+                    Given::Text(Secret::new(number.to_string()))
+                }
+                (Node { value: Value::Flag(flag), .. }, Purpose::Program) => {
+                    Given::Text(Secret::new(flag.to_string()))
+                }
+                (node, _) => given(&node, path)?,
+            },
             given => given,
         };
         let secret = match given {
@@ -142,7 +166,7 @@ impl Password {
             _ if KNOWN_PASSWORDS.contains(&password) => {
                 format!("`{path}` has the password of the example, which everybody knows")
             }
-            length if length < MIN_PASSWORD => format!(
+            length if length < MIN_PASSWORD && self.purpose == Purpose::Login => format!(
                 "`{path}` has a password of {length} characters: use at least {MIN_PASSWORD}"
             ),
             _ => return None,
@@ -156,7 +180,8 @@ impl Passwords {
     pub(in crate::inventory) fn find(this: &Arc<Self>, entry: &Entry) -> Result<Secret, Problem> {
         let given = given(&entry.node, &entry.key)?;
         let (path, place) = (entry.key.clone(), entry.node.place.clone());
-        Password { given, path, place, passwords: Arc::clone(this) }.look_up()
+        let (purpose, passwords) = (Purpose::Login, Arc::clone(this));
+        Password { given, path, place, purpose, passwords }.look_up()
     }
 }
 
@@ -208,12 +233,22 @@ impl Reader<'_> {
         path: &str,
     ) -> Option<(String, Password)> {
         let path_of = format!("{path}.{}", entry.shown_key());
-        let read = named(rule, entry, path).and_then(|()| given(&entry.node, &path_of));
-        let given = read.map_err(|problem| self.problem(problem)).ok()?;
-        let (place, passwords) = (entry.node.place.clone(), Arc::clone(self.passwords));
-        let password = Password { given, path: path_of, place, passwords };
-        self.refers_to(Reference::Password(password.clone()));
+        named(rule, entry, path).map_err(|problem| self.problem(problem)).ok()?;
+        let password = self.password_at(&entry.node, path_of, Purpose::Login)?;
         Some((entry.key.clone(), password))
+    }
+
+    /// A secret at `path` that a program gets. No problem shows its value.
+    pub(super) fn secret(&mut self, node: &Node, path: &str) -> Option<Password> {
+        self.password_at(node, path.to_owned(), Purpose::Program)
+    }
+
+    fn password_at(&mut self, node: &Node, path: String, purpose: Purpose) -> Option<Password> {
+        let given = given(node, &path).map_err(|problem| self.problem(problem)).ok()?;
+        let (place, passwords) = (node.place.clone(), Arc::clone(self.passwords));
+        let password = Password { given, path, place, purpose, passwords };
+        self.refers_to(Reference::Password(password.clone()));
+        Some(password)
     }
 }
 

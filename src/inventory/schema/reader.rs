@@ -55,10 +55,29 @@ impl Field<'_> {
         }
     }
 
+    /// The value as text, where it is text or a number.
+    #[must_use]
+    pub fn as_plain(&self) -> Option<String> {
+        match &self.node.value {
+            Value::Text(text) | Value::Literal(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        }
+    }
+
     /// Whether the value is a map.
     #[must_use]
     pub fn is_map(&self) -> bool {
         self.node.entries().is_some()
+    }
+
+    /// The digits of the value, where it is a number.
+    #[must_use]
+    pub fn as_number(&self) -> Option<String> {
+        match &self.node.value {
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        }
     }
 
     /// Whether the value is a number.
@@ -156,6 +175,18 @@ impl<'a> Reader<'a> {
         let problem =
             place.map_or_else(|| Problem::nowhere(""), |place| Problem::at(&place, message));
         self.problem(with_hint(problem, hint));
+    }
+
+    /// Reports what is wrong with a map as a whole.
+    pub fn refuse_map(&mut self, fields: &Fields<'_>, message: impl Into<String>, hint: &str) {
+        self.refuse_at::<()>(&fields.node.place.clone(), message, hint);
+    }
+
+    /// Where the variable at a path such as `sites.main.root` is written. None where only the defaults have it.
+    #[must_use]
+    pub fn place(&self, path: &str) -> Option<String> {
+        let place = place_of(&self.root, path).filter(|place| !place.is_builtin());
+        place.map(|place| place.to_string())
     }
 
     /// Whether nobody wrote the variable at this path.

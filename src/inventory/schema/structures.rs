@@ -1,11 +1,12 @@
 //! Rules that are made of other rules: lists, maps, what may be missing, users with their passwords.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
 use serde_json::{Value as Json, json};
 
-use super::password::{Reference, Users};
+use super::password::{Password, Reference, Users};
 use super::{Block, Field, Fields, Key, Reader, Rule, Shape};
 use crate::inventory::names::quoted;
 use crate::inventory::patterns;
@@ -182,10 +183,27 @@ impl<B: Block> Rule for Map<B> {
     type Value = B;
 
     fn read(&self, reader: &mut Reader<'_>, field: &Field<'_>) -> Option<B> {
-        let fields = reader.fields(field, B::KEYS)?;
+        let node = with_key_on(field.node, B::KEYS);
+        let field = Field { node: &node, path: field.path.clone() };
+        let fields = reader.fields(&field, B::KEYS)?;
         let block = B::read(reader, &fields)?;
         (self.check)(&block, reader, &fields).then_some(block)
     }
+}
+
+/// The map with its key `on` under that name, where there is such a key: to YAML 1.1 it is `true`.
+fn with_key_on<'a>(node: &'a Node, keys: &[Key]) -> Cow<'a, Node> {
+    let is_true = |entry: &Entry| entry.key == "true";
+    let entries = node.entries().filter(|_| keys.iter().any(|key| key.name == "on"));
+    let Some(entries) = entries.filter(|entries| entries.iter().any(is_true)) else {
+        return Cow::Borrowed(node);
+    };
+    let renamed = |entry: &Entry| match is_true(entry) {
+        true => Entry { key: "on".to_owned(), ..entry.clone() },
+        false => entry.clone(),
+    };
+    let entries = entries.iter().map(renamed).collect();
+    Cow::Owned(Node::new(Value::Map(entries), node.place.clone()))
 }
 
 /// A map with free names, over a default with entries of its own: they are joined key by key, and an entry that is
@@ -298,6 +316,10 @@ impl Shape for UserList {
         })
     }
 
+    fn takes_scalar(&self) -> bool {
+        false
+    }
+
     fn is_secret(&self) -> bool {
         true
     }
@@ -322,5 +344,31 @@ impl Rule for UserList {
         }
         reader.refers_to(Reference::Missing(path.clone()));
         Some(Users::missing(&path))
+    }
+}
+
+/// One password, which a program gets.
+#[derive(Clone, Copy, Debug)]
+pub struct OnePassword;
+
+impl Shape for OnePassword {
+    fn expected(&self) -> String {
+        "a password".to_owned()
+    }
+
+    fn json(&self) -> Json {
+        json!({ "$ref": "#/definitions/password" })
+    }
+
+    fn is_secret(&self) -> bool {
+        true
+    }
+}
+
+impl Rule for OnePassword {
+    type Value = Password;
+
+    fn read(&self, reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Password> {
+        reader.secret(field.node, &field.path)
     }
 }

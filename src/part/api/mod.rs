@@ -166,12 +166,7 @@ fn binary(builder: &mut Builder<'_>) -> Result<(Id, PathBuf)> {
     builder.directory("/usr/local/lib/hwctl", 0o755);
     builder.directory(FOLDER, 0o755);
     let path = Path::new(FOLDER).join(format!("flask-app-{version}"));
-    builder.add(File {
-        path: path.clone(),
-        content: Content::Blob(blob),
-        mode: 0o755,
-        owner: Owner::root(),
-    });
+    builder.add(File::new(path.clone(), Content::Blob(blob), 0o755, Owner::root()));
     let link = PathBuf::from(API_LINK);
     Ok((builder.add(Link { path: link.clone(), target: path }), link))
 }

@@ -6,7 +6,7 @@ use std::hash::Hash;
 
 use anyhow::Result;
 
-use super::contributions::{Contributions, Offer, Route, RouteTarget, Slot};
+use super::contributions::{Claim, Contributions, Offer, Route, RouteTarget, Slot};
 use crate::failure::Failure;
 
 const CHANGE_ONE: &str = "change one of them in the inventory";
@@ -22,6 +22,10 @@ impl Contributions {
         self.require_applications_whole()?;
         let port = |port: &u16| *port;
         refuse_twice(&self.ports, port, |port| format!("two parts would listen on port {port}"))?;
+        let claim = |claim: &Claim| claim.clone();
+        refuse_twice(&self.claims, claim, |claim| {
+            format!("two parts would have {}", claim.text())
+        })?;
         refuse_twice(
             &self.certificates,
             |_| (),

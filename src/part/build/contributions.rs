@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use crate::part::Network;
+use crate::resource::{Id, OnChange};
 
 /// Something that a part offers to others.
 #[derive(Clone, Debug)]
@@ -32,10 +33,17 @@ pub struct Contributions {
     /// The part that is contributing.
     pub(crate) part: String,
     pub(crate) packages: Vec<Offer<Package>>,
+    pub(crate) unit_inputs: Vec<Offer<UnitInput>>,
     pub(crate) routes: Vec<Offer<Route>>,
     pub(crate) certificates: Vec<Offer<CertificateAt>>,
     /// TCP ports that the parts listen on.
     pub(crate) ports: Vec<Offer<u16>>,
+    /// TCP ports that the firewall lets in.
+    pub(crate) open_ports: Vec<Offer<OpenTo>>,
+    /// What each part wants for itself alone.
+    pub(crate) claims: Vec<Offer<Claim>>,
+    /// The parts that need Docker, in the order in which they are made.
+    pub(crate) docker_users: Vec<String>,
     /// What the host is called.
     pub(crate) names: Names,
     /// Whether the host has the database of its applications.
@@ -70,9 +78,29 @@ impl Contributions {
         self.packages.push(self.offer(package, None));
     }
 
+    /// Asks for a unit of systemd to take up a resource that it reads, whichever part the unit is of.
+    pub fn add_unit_input(&mut self, input: UnitInput, place: Option<String>) {
+        self.unit_inputs.push(self.offer(input, place));
+    }
+
     /// Claims a TCP port of the host; `place` is where the inventory asks for it.
     pub fn add_port(&mut self, port: u16, place: Option<String>) {
         self.ports.push(self.offer(port, place));
+    }
+
+    /// Has the firewall let clients in to a TCP port; `place` is where the inventory asks for it.
+    pub fn open_port(&mut self, open: OpenTo, place: Option<String>) {
+        self.open_ports.push(self.offer(open, place));
+    }
+
+    /// Claims something that no other part may have; `place` is where the inventory asks for it.
+    pub fn add_claim(&mut self, claim: Claim, place: Option<String>) {
+        self.claims.push(self.offer(claim, place));
+    }
+
+    /// Says that the part needs Docker.
+    pub fn add_docker_user(&mut self) {
+        self.docker_users.push(self.part.clone());
     }
 
     /// Offers a certificate for the web server.
@@ -91,13 +119,60 @@ impl Contributions {
     }
 }
 
+/// A TCP port and who may reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenTo {
+    /// The port of the host.
+    pub port: u16,
+    /// The network that it is open to.
+    pub from: Network,
+}
+
+/// Something that one part of a host has and no other can have.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Claim {
+    /// A container of Docker, by name.
+    Container(String),
+    /// A volume of Docker, by name.
+    Volume(String),
+}
+
+impl Claim {
+    /// What it is, for messages.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Container(name) => format!("the container `{name}`"),
+            Self::Volume(name) => format!("the volume `{name}`"),
+        }
+    }
+}
+
 /// A package of the distribution.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Package {
     /// Its name.
-    pub name: &'static str,
+    pub name: String,
     /// Packages of others that do the same and are left in its place.
     pub alternatives: &'static [&'static str],
+}
+
+impl Package {
+    /// A package that no other one can stand in for.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        Self { name: name.into(), alternatives: &[] }
+    }
+}
+
+/// A resource that a unit of systemd reads: when it changes, the unit is reloaded or restarted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnitInput {
+    /// The unit's name with suffix, such as `chrony.service`.
+    pub unit: String,
+    /// What it reads.
+    pub input: Id,
+    /// How the unit takes up a change, if no part declares the unit itself.
+    pub on_change: OnChange,
 }
 
 /// Something that the web server serves.

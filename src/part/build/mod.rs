@@ -3,8 +3,10 @@
 
 pub(crate) mod conflicts;
 mod contributions;
+mod environment;
 pub(crate) mod folder;
-mod quote;
+mod own_template;
+pub(crate) mod quote;
 mod template;
 
 use std::collections::HashMap;
@@ -15,18 +17,18 @@ use serde::Serialize;
 
 use crate::engine::protocol::BINARY_LINK;
 use crate::failure::Failure;
-use crate::inventory::schema::Users;
+use crate::inventory::schema::{Env, Users};
 use crate::inventory::{self, Vars};
 use crate::part::roles::{Fleet, Role, Roles};
 use crate::resource::{
-    Blob, Content, Declared, Directory, Facts, File, HostSecret, Id, Link, Owner, Part, Resource,
-    Secret,
+    Blob, Content, Declared, Directory, Facts, File, HostSecret, Id, Image, Link, Owner, Part,
+    Resource, Secret, Unit,
 };
 use crate::spec::{PartSpec, Scope};
 
 pub use contributions::{
-    CertificateAt, Contributions, Names, Offer, Package, Refusals, Route, RouteTarget, Slot,
-    Upstream,
+    CertificateAt, Claim, Contributions, Names, Offer, OpenTo, Package, Refusals, Route,
+    RouteTarget, Slot, UnitInput, Upstream,
 };
 pub(crate) use template::Passwords;
 pub use template::{Templates, template_sources};
@@ -69,7 +71,7 @@ pub struct Stack {
     /// The local files behind their blobs, save for the API's binary.
     pub uploads: Vec<Upload>,
     /// The packages, each with the part that needs it.
-    packages: Vec<(String, &'static str)>,
+    packages: Vec<(String, String)>,
 }
 
 /// One file as it would be, with secrets replaced by their names.
@@ -110,7 +112,8 @@ impl HostView<'_> {
 
 impl Stack {
     pub(crate) fn of(parts: Vec<PartSpec>, offered: &Contributions) -> Self {
-        let packages = offered.packages.iter().map(|offer| (offer.part.clone(), offer.value.name));
+        let packages =
+            offered.packages.iter().map(|offer| (offer.part.clone(), offer.value.name.clone()));
         let packages = packages.collect();
         Self { resources: Vec::new(), parts, uploads: Vec::new(), packages }
     }
@@ -119,13 +122,14 @@ impl Stack {
     /// the host.
     pub fn skip(&mut self, parts: &[String]) {
         let is_skipped = |part: &str| parts.iter().any(|skipped| skipped == part);
-        let is_needed =
-            |name| self.packages.iter().any(|(part, other)| *other == name && !is_skipped(part));
+        let is_needed = |name: &str| {
+            self.packages.iter().any(|(part, other)| other == name && !is_skipped(part))
+        };
         let spared: Vec<String> = self
             .packages
             .iter()
-            .filter(|(_, name)| !is_needed(*name))
-            .map(|(_, name)| (*name).to_owned())
+            .filter(|(_, name)| !is_needed(name))
+            .map(|(_, name)| name.clone())
             .collect();
         for declared in &mut self.resources {
             if let Resource::Packages(packages) = &mut declared.resource {
@@ -147,6 +151,31 @@ impl Stack {
         files
     }
 
+    /// Hands the units what they read besides the resources of their own parts. A unit that no part declares is
+    /// only watched: it is reloaded or restarted, and runs.
+    pub(crate) fn attach(&mut self, inputs: &[Offer<UnitInput>]) {
+        for Offer { part, value: UnitInput { unit, input, on_change }, .. } in inputs {
+            let is_meant = |declared: &&mut Declared| matches!(&declared.resource, Resource::Unit(found) if found.name == *unit);
+            let found = self.resources.iter_mut().find(is_meant);
+            if let Some(Declared { resource: Resource::Unit(unit), .. }) = found {
+                unit.inputs.push(input.clone());
+                continue;
+            }
+            let watched = Unit {
+                name: unit.clone(),
+                enabled: true,
+                active: true,
+                inputs: vec![input.clone()],
+                on_change: *on_change,
+                ports: Vec::new(),
+                beside: Vec::new(),
+            };
+            let last = self.resources.iter().rposition(|declared| declared.tag == *part);
+            let at = last.map_or(self.resources.len(), |last| last + 1);
+            self.resources.insert(at, Declared::new(part, watched));
+        }
+    }
+
     /// Two resources of one name would undo each other in every run.
     pub(crate) fn refuse_twins(&self) -> Result<()> {
         let mut seen = HashMap::new();
@@ -155,7 +184,7 @@ impl Stack {
             let failure = Failure::usage(format!("`{}` would be made twice", resource.id()));
             return Err(failure
                 .why(format!("the parts `{other}` and `{tag}` both declare it"))
-                .hint("give each site its own `root`, apart from `app_dir` and hwctl's folders")
+                .hint("give each its own path; a path that hwctl makes itself cannot be in `files`")
                 .into());
         }
         Ok(())
@@ -172,7 +201,9 @@ fn shown(content: &Content) -> Option<String> {
                 .iter()
                 .map(|part| match part {
                     Part::Text(text) => text.clone(),
-                    Part::HostSecret(name) => format!("<secret {name}>"),
+                    Part::HostSecret(name) | Part::Secret { name, .. } => {
+                        format!("<secret {name}>")
+                    }
                     Part::Hash { user, .. } => format!("<hash of {user}'s password>"),
                 })
                 .collect(),
@@ -188,6 +219,8 @@ pub struct Builder<'a> {
     pub facts: &'a Facts,
     /// The host and its peers.
     pub fleet: &'a Fleet,
+    /// The host's entry in the inventory, where it has one.
+    pub entry: Option<&'a inventory::InventoryHost>,
     /// What the host is made of besides.
     pub context: Context<'a>,
     pub(crate) templates: &'a Templates,
@@ -266,7 +299,39 @@ impl Builder<'_> {
             }
         };
         let content = Content::Parts(self.templates.render(template, values, &passwords)?);
-        Ok(self.add(File { path: path.into(), content, mode, owner }))
+        Ok(self.add(File::new(path, content, mode, owner)))
+    }
+
+    /// An image that other parts may want as well. Whichever of them says where it comes from says it for all.
+    pub(crate) fn image(&mut self, image: Image) -> Result<Id> {
+        let known =
+            self.made.resources.iter_mut().find_map(|declared| match &mut declared.resource {
+                Resource::Image(known) if known.reference == image.reference => Some(known),
+                _ => None,
+            });
+        let Some(known) = known else { return Ok(self.add(image)) };
+        known.archive = known.archive.take().or(image.archive.clone());
+        known.login = known.login.take().or(image.login.clone());
+        let (archive, login) =
+            (image.archive.or(known.archive.clone()), image.login.or(known.login.clone()));
+        let variable = known.variable.clone();
+        self.ensure(Image { reference: image.reference, archive, login, variable })
+    }
+
+    /// A file with an environment in it, in the form of systemd's `EnvironmentFile=`, which `hwctl launch` reads,
+    /// too. The host makes the secrets that it shall make for itself.
+    pub fn environment_file(
+        &mut self,
+        path: impl Into<PathBuf>,
+        (mode, owner): (u32, Owner),
+        env: &Env,
+    ) -> Result<Id> {
+        for name in env.made_secrets() {
+            self.host_secret(name, 32)?;
+        }
+        let are_known = self.context.passwords.has(&self.part);
+        let content = Content::Parts(environment::parts(env, are_known)?);
+        Ok(self.add(File::new(path, content, mode, owner)))
     }
 
     /// The path of hwctl for the host's own commands and timers. A link leads from there to the version that

@@ -1,5 +1,7 @@
 //! Values put into configuration files so that they stay one value, or are refused.
 
+use crate::resource::hex;
+
 /// A word of nginx's configuration. In quotes nginx still reads `$` as a variable and has no way
 /// to write it, so it is refused.
 pub(crate) fn nginx(value: &str) -> Result<String, String> {
@@ -18,6 +20,38 @@ pub(crate) fn systemd(value: &str) -> Result<String, String> {
         return Err(format!("`{value}` is not an absolute path"));
     }
     Ok(value.replace('%', "%%"))
+}
+
+/// A word of a POSIX shell.
+pub(crate) fn shell(value: &str) -> Result<String, String> {
+    if value.contains('\0') {
+        return Err(format!("{value:?} has a character that no word of a shell can have"));
+    }
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_./:@%+,=-".contains(c);
+    if !value.is_empty() && value.chars().all(plain) {
+        return Ok(value.to_owned());
+    }
+    Ok(format!("'{}'", value.replace('\'', r"'\''")))
+}
+
+/// A word of a command in a unit's `ExecStart`, where `%` begins a specifier and `$` a variable.
+pub(crate) fn systemd_word(value: &str) -> Result<String, String> {
+    if value.contains('\0') {
+        return Err(format!("{value:?} has a character that no word of a command can have"));
+    }
+    let mut word = "\"".to_owned();
+    for c in value.chars() {
+        match c {
+            '"' | '\\' => word.extend(['\\', c]),
+            '%' | '$' => word.extend([c, c]),
+            '\n' => word.push_str("\\n"),
+            '\t' => word.push_str("\\t"),
+            c if c.is_ascii_control() => word.extend(["\\x", &hex(&[c as u8])]),
+            c => word.push(c),
+        }
+    }
+    word.push('"');
+    Ok(word)
 }
 
 fn refuse(value: &str, also: impl Fn(char) -> bool) -> Result<(), String> {
@@ -41,6 +75,14 @@ mod tests {
         for hostile in ["a\nb", "a\0", "$host", "a\rb", "\u{85}"] {
             assert!(nginx(hostile).is_err(), "{hostile:?}");
         }
+        assert_eq!(shell("/srv/a-b.c").unwrap(), "/srv/a-b.c");
+        assert_eq!(shell("a 'b' $(id) `x` \\").unwrap(), r"'a '\''b'\'' $(id) `x` \'");
+        assert_eq!(shell("").unwrap(), "''");
+        assert_eq!(shell("a\nb").unwrap(), "'a\nb'");
+        assert!(shell("a\0").is_err());
+        assert_eq!(systemd_word("a \"b\" 100% $x\n").unwrap(), r#""a \"b\" 100%% $$x\n""#);
+        assert_eq!(systemd_word("").unwrap(), "\"\"");
+        assert!(systemd_word("a\0").is_err());
         assert_eq!(systemd("/home/a b/100%").unwrap(), "/home/a b/100%%");
         for hostile in ["/a\nExecStart=/x", "/a\\", "a", "/a ", "/$HOME", "-/a", "/a\""] {
             assert!(systemd(hostile).is_err(), "{hostile:?}");

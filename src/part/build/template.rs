@@ -17,8 +17,8 @@ use crate::resource::{HashScheme, Part, Secret};
 
 static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
 
-/// Pages may be added to; every other template has a place that only hwctl knows.
-const OPEN_FOLDER: &str = "www/";
+/// Pages may be added to. Every other template of hwctl's folders has a place that only hwctl knows.
+const OPEN_FOLDER: &str = "www";
 
 /// Passwords by user name: they never stand in a template's context.
 pub(crate) type Passwords = BTreeMap<String, Secret>;
@@ -74,12 +74,27 @@ impl Templates {
     ) -> Result<Vec<Part>> {
         let context = tera::Context::from_serialize(context).map_err(|e| broken(name, &e))?;
         let _turn = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);
+        if !self.tera.get_template_names().any(|known| known == name) {
+            return Err(self.unknown(name).into());
+        }
         let text = self.tera.render(name, &context);
         // Taken also when it fails, or the next template would find it.
         let asked = std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner));
         let text = text.map_err(|error| broken(name, &error))?;
         split(&text, &self.nonce, &asked, passwords)
             .map_err(|failure| failure.why(format!("in template `{name}`")).into())
+    }
+
+    /// Says that the operator has no template of this name.
+    fn unknown(&self, name: &str) -> Failure {
+        let own = self.tera.get_template_names().filter(|known| !EMBEDDED.contains(known));
+        let nearest = own.min_by_key(|known| strsim::levenshtein(known, name));
+        let failure = Failure::usage(format!("`templates/{name}` does not exist"))
+            .not_done("nothing was changed");
+        failure.hint(match nearest {
+            Some(nearest) => format!("did you mean `{nearest}`?"),
+            None => "templates of your own lie in `templates/` beside the inventory".to_owned(),
+        })
     }
 
     /// Renders a template that has no place for a secret.
@@ -115,7 +130,7 @@ fn read_overrides(overrides: &Path, sources: &mut BTreeMap<String, String>) -> R
     for file in folder::files(overrides)? {
         require_own(&file.path)?;
         let shown = file.path.display();
-        if !sources.contains_key(&file.name) && !file.name.starts_with(OPEN_FOLDER) {
+        if !sources.contains_key(&file.name) && is_in_own_folder(&file.name) {
             let nearest = sources.keys().min_by_key(|name| strsim::levenshtein(name, &file.name));
             return Err(Failure::usage(format!("`{shown}` overrides no template"))
                 .hint(format!("the nearest is `{}`", nearest.map_or("", String::as_str)))
@@ -129,6 +144,13 @@ fn read_overrides(overrides: &Path, sources: &mut BTreeMap<String, String>) -> R
         sources.insert(file.name, text);
     }
     Ok(())
+}
+
+/// Whether a template lies in a folder of hwctl's own templates, where it can only take the place of another one. The
+/// operator's own lie beside those folders.
+fn is_in_own_folder(name: &str) -> bool {
+    let Some((folder, _)) = name.split_once('/') else { return false };
+    folder != OPEN_FOLDER && EMBEDDED.get_dir(folder).is_some()
 }
 
 fn register(
@@ -172,6 +194,15 @@ fn register(
     tera.register_filter("nginx", |value: &str, _: Kwargs, _: &State| -> TeraResult<String> {
         quote::nginx(value).map_err(tera::Error::message)
     });
+    tera.register_filter("shell", |value: &str, _: Kwargs, _: &State| -> TeraResult<String> {
+        quote::shell(value).map_err(tera::Error::message)
+    });
+    tera.register_filter(
+        "json",
+        |value: tera::Value, _: Kwargs, _: &State| -> TeraResult<String> {
+            serde_json::to_string(&value).map_err(tera::Error::message)
+        },
+    );
     tera.register_filter("systemd", |value: &str, _: Kwargs, _: &State| -> TeraResult<String> {
         quote::systemd(value).map_err(tera::Error::message)
     });

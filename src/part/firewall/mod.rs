@@ -47,7 +47,7 @@ pub(super) const KIND: PartKind = PartKind {
     takes: &[],
     driver: Some(&host::Firewall),
     contribute: |_, offered| {
-        offered.add_package(Package { name: "ufw", alternatives: &[] });
+        offered.add_package(Package::new("ufw"));
     },
     describe: |_, _, spec| describe(spec),
     declare,
@@ -61,8 +61,9 @@ fn describe(spec: &mut PartSpec) {
     }];
 }
 
-fn declare(_: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
-    let open = open_ports(builder.vars);
+fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
+    let mut open = open_ports(builder.vars);
+    open.extend(offered.open_ports.iter().map(|offer| OpenPort::of_part(&offer.value)));
     let mut ports: Vec<FirewallPort> = open.iter().map(firewall_port).collect();
     for number in builder.facts.ssh_ports.iter().copied() {
         ports.extend(ssh_port(builder, &open, number)?);
@@ -136,10 +137,10 @@ fn guard(builder: &mut Builder<'_>, open: &[OpenPort], name: &str, family: Famil
     });
     let guard = Guard { interfaces: &builder.facts.interfaces, allow: allow.collect() };
     let text = builder.templates.render_text("ufw/after.rules", &guard)?;
-    Ok(builder.add(File {
-        path: format!("/etc/ufw/{name}").into(),
-        content: Content::Block { marker: "hwctl".to_owned(), text },
-        mode: 0o640,
-        owner: Owner::root(),
-    }))
+    Ok(builder.add(File::new(
+        format!("/etc/ufw/{name}"),
+        Content::Block { marker: "hwctl".to_owned(), text },
+        0o640,
+        Owner::root(),
+    )))
 }

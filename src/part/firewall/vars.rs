@@ -7,6 +7,7 @@ use crate::inventory::patterns;
 use crate::inventory::schema::{
     Declared, Field, Flag, Key, List, Map, Number, Optional, Reader, Rule, Shape, Variable, Vars,
 };
+use crate::part::build::OpenTo;
 use crate::part::network::{NETWORK, Network};
 use crate::part::roles::{Role, Roles};
 use crate::vars;
@@ -55,6 +56,12 @@ pub struct OpenPort {
 }
 
 impl OpenPort {
+    /// A port that a part has opened to a network.
+    pub(super) fn of_part(open: &OpenTo) -> Self {
+        let port = Port { number: open.port, protocol: Protocol::Tcp };
+        Self { port, from: Some(open.from.clone()) }
+    }
+
     /// A TCP port that answers to everybody.
     fn tcp_to_all(number: u16) -> Self {
         Self { port: Port { number, protocol: Protocol::Tcp }, from: None }

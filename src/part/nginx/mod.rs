@@ -98,7 +98,7 @@ pub(super) const KIND: PartKind = PartKind {
     takes: &[Slot::Routes, Slot::Certificates],
     driver: Some(&host::Nginx),
     contribute: |_, offered| {
-        offered.add_package(Package { name: "nginx", alternatives: &[] });
+        offered.add_package(Package::new("nginx"));
         for port in PORTS {
             offered.add_port(port, None);
         }

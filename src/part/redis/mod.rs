@@ -1,24 +1,22 @@
 //! Redis in its container, reachable from the host's loopback and by a socket for the API.
 
-mod docker;
 mod host;
 mod vars;
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::Result;
 
-use super::build::{Builder, Contributions, Nothing, Upload, folder};
+use super::build::{Builder, Contributions, Nothing};
+use super::docker::{self, Declaration};
 use super::{AppDir, PartKind, Parts, Role};
 use crate::inventory::Vars;
 use crate::resource::container::redis::RedisData;
 use crate::resource::{
-    Container, Directory, File, Image, Mount, MountSource, OnChange, Owner, PublishedPort, Sysctl,
-    Unit, User, Volume,
+    Container, Directory, File, Mount, MountSource, Owner, PublishedPort, Sysctl, User,
 };
-use crate::spec::{
-    Group, Log, LogFormat, LogSource, PartSpec, Probe, ProbeKind, Restart, RestartMethod,
-};
+use crate::spec::{LogFormat, PartSpec};
 
 pub use vars::Redis;
 
@@ -31,8 +29,6 @@ const SOCKET_NAME: &str = "redis.sock";
 pub(super) const SOCKET: &str = "/var/lib/redis-flask/redis.sock";
 /// The user and group `redis` of the image.
 const OWNER: (&str, &str) = ("999", "1000");
-/// How long Redis has to write its data down, in seconds, before it is killed.
-const STOP_S: u16 = 10;
 /// Redis's port inside the container.
 const PORT: u16 = 6379;
 
@@ -44,13 +40,14 @@ pub(super) const KIND: PartKind = PartKind {
     takes: &[],
     driver: Some(&host::Redis),
     contribute: |view, offered| {
-        for package in docker::packages(view.facts) {
-            offered.add_package(package);
-        }
-        offered.add_port(view.vars.get::<Redis>().port, view.place(&["redis", "port"]));
+        let redis = view.vars.get::<Redis>();
+        let container = (redis.container.as_str(), view.place(&["redis", "container"]));
+        let volume = (redis.volume.clone(), view.place(&["redis", "volume"]));
+        docker::contribute(view, offered, container, std::iter::once(volume));
+        offered.add_port(redis.port, view.place(&["redis", "port"]));
         offered.has_database = true;
     },
-    describe: |view, _, spec| describe(spec, view.vars),
+    describe: |view, offered, spec| describe(spec, offered, view.vars),
     declare,
 };
 
@@ -62,36 +59,17 @@ pub(super) fn client(vars: &Vars) -> User {
     User { name: "flask-app".to_owned(), home: vars.get::<AppDir>().0.clone() }
 }
 
-fn describe(spec: &mut PartSpec, vars: &Vars) {
+fn describe(spec: &mut PartSpec, offered: &Contributions, vars: &Vars) {
     let redis = vars.get::<Redis>();
     spec.has_dump = true;
     spec.private_ports = vec![redis.port];
-    spec.restarts = vec![Restart {
-        name: "redis".to_owned(),
-        label: redis.container.clone(),
-        method: RestartMethod::Container { name: redis.container.clone(), stop_s: STOP_S },
-        in_all: true,
-        log: LogSource::Container(redis.container.clone()),
-    }];
+    let format = LogFormat::Driver("redis".to_owned());
+    docker::describe(spec, offered, ("redis", &redis.container), format);
     for (name, value) in
         [("container", redis.container.as_str()), ("socket", SOCKET), ("password", REDIS_PASSWORD)]
     {
         spec.settings.insert(name.to_owned(), value.to_owned());
     }
-    let container = redis.container.clone();
-    spec.probes = vec![
-        Probe::unit("docker.service"),
-        Probe {
-            name: format!("container {container}"),
-            group: Group::Service,
-            kind: ProbeKind::Container(container.clone()),
-        },
-    ];
-    spec.logs = vec![Log {
-        name: "redis".to_owned(),
-        source: LogSource::Container(container),
-        format: LogFormat::Driver("redis".to_owned()),
-    }];
 }
 
 fn declare(_: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
@@ -103,16 +81,7 @@ fn declare(_: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
         builder.add(Sysctl { key: "vm.overcommit_memory".to_owned(), value: "1".to_owned() });
     }
 
-    let inputs = docker::declare(builder)?;
-    builder.add(Unit {
-        name: "docker.service".to_owned(),
-        enabled: true,
-        active: true,
-        inputs,
-        on_change: OnChange::Reload,
-        ports: Vec::new(),
-        beside: Vec::new(),
-    });
+    docker::declare(builder)?;
     builder.host_secret(REDIS_PASSWORD, 32)?;
     builder.shared_directory("/etc/hwctl", 0o755)?;
     builder.directory(FOLDER, 0o700);
@@ -136,21 +105,9 @@ fn declare(_: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
         &Nothing {},
         None,
     )?;
-    let archive = match &redis.image_archive {
-        None => None,
-        Some(path) => {
-            let path = builder.context.folder.join(path);
-            let blob = folder::archive(&path)?;
-            builder.made.uploads.push(Upload { blob: blob.clone(), path });
-            Some(blob)
-        }
-    };
-    builder.add(Volume { name: redis.volume.clone() });
-    let image = builder.add(Image { reference: redis.image.clone(), archive });
-    let mut container = container(builder);
-    container.inputs = vec![configuration, image];
-    builder.add(container);
-    Ok(())
+    let archive = redis.image_archive.clone();
+    let container = Container { inputs: vec![configuration], ..container(builder) };
+    docker::add_container(builder, Declaration { container, archive, login: None })
 }
 
 fn container(builder: &Builder<'_>) -> Container {
@@ -187,5 +144,10 @@ fn container(builder: &Builder<'_>) -> Container {
             folder: "/data".into(),
             password: REDIS_PASSWORD.to_owned(),
         }),
+        env: BTreeMap::new(),
+        is_launched: false,
+        capabilities: Vec::new(),
+        networks: Vec::new(),
+        variable: Some("redis".to_owned()),
     }
 }

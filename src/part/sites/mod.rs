@@ -28,7 +28,7 @@ pub(super) const KIND: PartKind = PartKind {
             offered.add_route(route(name, site), view.place(&["sites", name, "path"]));
         }
         // It brings `/var/www`.
-        offered.add_package(Package { name: "nginx", alternatives: &[] });
+        offered.add_package(Package::new("nginx"));
     },
     describe: |view, _, spec| describe(view, spec),
     declare,
@@ -114,7 +114,7 @@ fn upload(builder: &mut Builder<'_>, site: &Site, source: &Path) -> Result<()> {
             builder.made.uploads.push(Upload { blob: blob.clone(), path: file.path });
         }
         let path = site.root.join(&file.name);
-        builder.add(File { path, content, mode: 0o644, owner: Owner::root() });
+        builder.add(File::new(path, content, 0o644, Owner::root()));
     }
     Ok(())
 }

@@ -9,6 +9,8 @@ pub(in crate::resource) mod host_secret;
 pub(in crate::resource) mod image;
 pub(in crate::resource) mod kind;
 pub(in crate::resource) mod link;
+pub(in crate::resource) mod login;
+pub(in crate::resource) mod network;
 pub(in crate::resource) mod packages;
 pub(in crate::resource) mod path_back;
 pub(in crate::resource) mod ssh_keys;

@@ -4,6 +4,7 @@ pub(in crate::resource) mod as_text;
 pub(in crate::resource) mod blob;
 pub(in crate::resource) mod change;
 pub(in crate::resource) mod digest;
+pub(in crate::resource) mod environment;
 pub(in crate::resource) mod facts;
 pub(in crate::resource) mod hint;
 pub(in crate::resource) mod id;

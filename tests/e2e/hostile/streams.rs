@@ -92,7 +92,7 @@ fn endpoints() -> Vec<Endpoint> {
 /// A file of a blob that has to be sent first.
 fn file_of(blob: &Blob) -> Resource {
     let content = Content::Blob(blob.clone());
-    File { path: "/srv/file".into(), content, mode: 0o644, owner: Owner::root() }.into()
+    File::new("/srv/file", content, 0o644, Owner::root()).into()
 }
 
 fn blob(bytes: &[u8]) -> Blob {
@@ -116,13 +116,7 @@ fn resources() -> Vec<Resource> {
             sockets: vec!["s".to_owned()],
         }
         .into(),
-        File {
-            path: "/srv/d/env".into(),
-            content: Content::Parts(parts),
-            mode: 0o600,
-            owner: Owner::root(),
-        }
-        .into(),
+        File::new("/srv/d/env", Content::Parts(parts), 0o600, Owner::root()).into(),
         Link { path: "/srv/l".into(), target: "d".into() }.into(),
         Unit {
             name: "x.service".to_owned(),
@@ -267,7 +261,7 @@ fn a_stream_that_is_cut_anywhere_ends_with_an_error() {
 }
 
 fn file_fields() -> File {
-    File { path: "/x".into(), content: Content::text("x"), mode: 0o644, owner: Owner::root() }
+    File::text("/x", "x")
 }
 
 /// Serves a stream; whether it ended well, and what was answered as it shows.

@@ -19,8 +19,8 @@ async fn made(resource: impl Into<Resource>, tag: &str, host: &Host) -> Entry {
 
 fn version(key: &str) -> File {
     let blob = Blob { key: key.repeat(32), size: 1 };
-    let path = format!("/lib/app-{}", &blob.key[..12]).into();
-    File { path, content: Content::Blob(blob), mode: 0o755, owner: Owner::root() }
+    let path = format!("/lib/app-{}", &blob.key[..12]);
+    File::new(path, Content::Blob(blob), 0o755, Owner::root())
 }
 
 fn ids(steps: &[Step]) -> Vec<String> {

@@ -1,11 +1,11 @@
 //! Redis on the host.
 
-mod diagnosis;
 mod dump;
 mod place;
 
 use crate::engine::{Case, Driver, Dump, Later, PackageContents, Symptoms};
 use crate::event::Finding;
+use crate::part::docker::host::{self as docker, Subject, diagnose};
 
 /// Messages that Redis 7 logs as warnings at every start and end.
 const ROUTINE: [&str; 6] = [
@@ -28,12 +28,7 @@ impl Driver for Redis {
     }
 
     fn package_contents(&self) -> &'static [PackageContents] {
-        &[PackageContents {
-            name: "docker.io",
-            units: &["docker.service"],
-            configuration: &[],
-            folders: &[],
-        }]
+        &[docker::PACKAGE]
     }
 
     fn private_folders(&self) -> &'static [&'static str] {
@@ -61,7 +56,9 @@ impl Driver for Redis {
         case: &'a Case<'a>,
         symptoms: &'a Symptoms<'a>,
     ) -> Later<'a, Vec<Finding>> {
-        Box::pin(async { Ok(Vec::from_iter(diagnosis::diagnose(case, symptoms).await)) })
+        let subject =
+            Subject { name: "Redis".to_owned(), cause: "redis", port: "redis.port".to_owned() };
+        Box::pin(async move { Ok(Vec::from_iter(diagnose(case, symptoms, &subject).await)) })
     }
 }
 

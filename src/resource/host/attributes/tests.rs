@@ -36,7 +36,7 @@ fn me() -> Owner {
 }
 
 fn page(path: &str) -> Resource {
-    Page { path: path.into(), content: Content::text("new"), mode: 0o644, owner: me() }.into()
+    Page::new(path, Content::text("new"), 0o644, me()).into()
 }
 
 /// What hwctl may put into a page's place.

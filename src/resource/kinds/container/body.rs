@@ -26,6 +26,8 @@ impl Container {
         ContainerCreateBody {
             image: Some(self.image.clone()),
             cmd: (!self.command.is_empty()).then(|| self.command.clone()),
+            env: (!self.env.is_empty())
+                .then(|| self.env.iter().map(|(name, value)| format!("{name}={value}")).collect()),
             user: self.user.clone(),
             labels: Some(labels.into()),
             exposed_ports: Some(self.ports.iter().map(|p| tcp(p.container_port)).collect()),
@@ -111,6 +113,8 @@ impl Container {
                 maximum_retry_count: None,
             }),
             cap_drop: Some(vec!["ALL".to_owned()]),
+            cap_add: (!self.capabilities.is_empty()).then(|| self.capabilities.clone()),
+            network_mode: self.networks.first().cloned(),
             security_opt: Some(vec!["no-new-privileges".to_owned()]),
             log_config: Some(HostConfigLogConfig {
                 typ: Some("json-file".to_owned()),
@@ -161,7 +165,7 @@ pub(super) fn properties(body: &ContainerCreateBody) -> BTreeMap<String, String>
     let policy = config.restart_policy.as_ref().and_then(|policy| policy.name);
     add("restart policy", policy.map(|policy| policy.to_string()));
     add("dropped capabilities", config.cap_drop.as_ref().map(|caps| caps.join(" ").to_uppercase()));
-    add("added capabilities", config.cap_add.as_ref().map(|caps| caps.join(" ").to_uppercase()));
+    add("added capabilities", config.cap_add.as_ref().map(|caps| capabilities(caps)));
     add("security options", config.security_opt.as_ref().map(|options| options.join(" ")));
     add("log", config.log_config.as_ref().map(log_text));
     for (path, options) in config.tmpfs.iter().flatten() {
@@ -174,6 +178,15 @@ pub(super) fn properties(body: &ContainerCreateBody) -> BTreeMap<String, String>
         add(&format!("mount {target}"), Some(source));
     }
     all
+}
+
+/// Capabilities as hwctl writes them: newer Dockers list them with a prefix, and in an order of their own.
+fn capabilities(names: &[String]) -> String {
+    let upper = names.iter().map(|name| name.to_uppercase());
+    let mut names: Vec<_> =
+        upper.map(|name| name.strip_prefix("CAP_").map_or(name.clone(), str::to_owned)).collect();
+    names.sort();
+    names.join(" ")
 }
 
 fn yes(value: bool) -> String {

@@ -5,10 +5,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use bollard::Docker;
 use bollard::exec::{CreateExecOptions, StartExecOptions};
-use bollard::models::ContainerCreateBody;
+use bollard::models::{ContainerCreateBody, ContainerInspectResponse};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, LogsOptionsBuilder, RemoveContainerOptionsBuilder,
-    RenameContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
+    CreateContainerOptionsBuilder, InspectContainerOptions, LogsOptionsBuilder,
+    RemoveContainerOptionsBuilder, RenameContainerOptionsBuilder, StartContainerOptions,
+    StopContainerOptionsBuilder,
 };
 use futures_util::StreamExt;
 use tokio::time::sleep;
@@ -36,7 +37,24 @@ pub(super) async fn start(docker: &Docker, name: &str) -> Result<()> {
         .with_context(|| format!("start container `{name}`"))
 }
 
+/// A container of exactly this name. Docker itself also takes the beginning of an id for one, and so may
+/// answer with another container than `db` or `cafe`.
+pub(super) async fn inspect(
+    docker: &Docker,
+    name: &str,
+) -> Result<Option<ContainerInspectResponse>> {
+    let answer = docker.inspect_container(name, None::<InspectContainerOptions>).await;
+    let inspected = found(answer).with_context(|| format!("look at container `{name}`"))?;
+    let is_it = |found: &ContainerInspectResponse| {
+        found.name.as_deref().is_some_and(|found| found.trim_start_matches('/') == name)
+    };
+    Ok(inspected.filter(is_it))
+}
+
 pub(super) async fn stop(docker: &Docker, name: &str) -> Result<()> {
+    if inspect(docker, name).await?.is_none() {
+        return Ok(());
+    }
     let options = StopContainerOptionsBuilder::new().t(STOP_SECONDS).build();
     found(docker.stop_container(name, Some(options)).await)
         .with_context(|| format!("stop container `{name}`"))?;
@@ -63,6 +81,9 @@ pub(super) async fn remove_trial(docker: &Docker, name: &str) -> Result<()> {
 }
 
 async fn remove_with(docker: &Docker, name: &str, volumes: bool) -> Result<()> {
+    if inspect(docker, name).await?.is_none() {
+        return Ok(());
+    }
     let options = RemoveContainerOptionsBuilder::new().force(true).v(volumes).build();
     found(docker.remove_container(name, Some(options)).await)
         .with_context(|| format!("remove container `{name}`"))?;

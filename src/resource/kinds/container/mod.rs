@@ -2,6 +2,8 @@
 
 mod body;
 mod calls;
+mod launcher;
+mod networks;
 mod ports;
 pub mod redis;
 mod run;
@@ -9,10 +11,11 @@ mod saved;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
 use crate::resource::host::Host;
@@ -21,13 +24,15 @@ use crate::resource::kinds::kind::Kind;
 use crate::resource::kinds::user::user_of_id;
 use crate::resource::model::change::{Action, Back, Change};
 use crate::resource::model::digest::sha256;
+use crate::resource::model::hint::Advise;
 use crate::resource::model::id::Id;
 use crate::resource::model::profile::{Needs, Pace, Place, Profile, Risk, Undo};
 
+pub use launcher::{ENVIRONMENT, LAUNCHER, LAUNCHER_NAME};
 use redis::{OldRedis, RedisData};
 use saved::Found;
 
-/// A container. Always: restarted unless it was stopped, every capability dropped, no new
+/// A container. Always: restarted unless it was stopped, every capability dropped that is not named, no new
 /// privileges, and a log of at most three files of 10 MB.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Container {
@@ -58,6 +63,22 @@ pub struct Container {
     /// The data that is carried over from a container that somebody else made, and given back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub data: Option<RedisData>,
+    /// Variables of its environment. Docker shows them to everybody who may ask it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// Whether its program gets more variables from the file at [`ENVIRONMENT`], which Docker does not show. hwctl
+    /// has to be mounted at [`LAUNCHER`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_launched: bool,
+    /// The capabilities of Linux that it keeps, such as `CHOWN`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub capabilities: Vec<String>,
+    /// The Docker networks that it is in; Docker's default one if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<String>,
+    /// The variable of the inventory that declares it, such as `containers.db`. No part of what it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variable: Option<String>,
 }
 
 /// Something of the host that is seen inside a container.
@@ -154,6 +175,7 @@ impl Kind for Container {
 
     async fn require(&self, state: &ContainerState, host: &Host) -> Result<()> {
         docker::require_usable(host).await?;
+        self.require_own(state)?;
         self.require_ports(state, host).await
     }
 
@@ -267,6 +289,24 @@ impl Kind for Container {
 }
 
 impl Container {
+    /// Refuses a container of the same name that somebody else made, unless its data is carried over.
+    fn require_own(&self, state: &ContainerState) -> Result<()> {
+        let ContainerState::Present(found) = state else { return Ok(()) };
+        if self.data.is_some() || found.digest.is_some() {
+            return Ok(());
+        }
+        Err(anyhow!("there is a container `{}` that hwctl has not made", self.name)).hint(
+            "give yours another name in the inventory, or remove that one with `docker rm` if nothing needs it",
+        )
+    }
+
+    /// What messages call the variable of one of its settings.
+    fn setting(&self, key: &str) -> String {
+        self.variable
+            .as_ref()
+            .map_or_else(|| key.to_owned(), |variable| format!("{variable}.{key}"))
+    }
+
     /// Says whose processes the container's are, as far as the host is concerned: a container has no
     /// user table of its own for the kernel.
     fn namesake(&self, host: &Host) -> Option<String> {
@@ -283,7 +323,8 @@ impl Container {
     fn wanted_digest(&self, host: &Host) -> Option<String> {
         let inputs = host.digest_of(&self.inputs)?;
         // How its data came to it is no part of what it is.
-        let own = serde_json::to_string(&Self { data: None, ..self.clone() }).ok()?;
+        let own = Self { data: None, variable: None, ..self.clone() };
+        let own = serde_json::to_string(&own).ok()?;
         Some(sha256(format!("{own}\n{inputs}").as_bytes()))
     }
 

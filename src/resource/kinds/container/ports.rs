@@ -27,16 +27,23 @@ impl Container {
             Daemon::Absent | Daemon::Down => None,
         };
         let Some((port, holder)) = holder.or_else(|| self.other_program()) else { return Ok(()) };
-        Err(anyhow!("port {port} of container `{}` is taken by {holder}", self.name)).hint(
-            "choose a free port as `redis.port` in the inventory, or free this one if nothing needs \
-             what holds it",
-        )
+        let setting = self.port_setting();
+        Err(anyhow!("port {port} of container `{}` is taken by {holder}", self.name)).hint(format!(
+            "choose a free port as `{setting}` in the inventory, or free this one if nothing needs \
+             what holds it"
+        ))
+    }
+
+    /// The variable of the inventory that has its ports.
+    fn port_setting(&self) -> String {
+        self.setting(if self.data.is_some() { "port" } else { "ports" })
     }
 
     /// Whether the container should get this port at this address of the host.
     fn is_to_get(&self, number: u16, address: IpAddr) -> bool {
         self.ports.iter().any(|port| {
-            port.host_port == number && (address.is_unspecified() || address == port.host_address)
+            let is_wide = address.is_unspecified() || port.host_address.is_unspecified();
+            port.host_port == number && (is_wide || address == port.host_address)
         })
     }
 

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use super::calls::{
     STOP_SECONDS, create, logs, remove, remove_trial, rename, start, stop, succeeds,
 };
-use super::{Container, ContainerState, Found, Host};
+use super::{Container, ContainerState, Found, Host, networks};
 use crate::resource::host::docker::{self, said};
 use crate::resource::host::listeners::listeners;
 use crate::resource::kinds::image;
@@ -142,8 +142,15 @@ impl Container {
         self.wait(docker, STAYS, host).await
     }
 
-    async fn begin(&self, docker: &Docker, body: ContainerCreateBody, host: &Host) -> Result<()> {
+    async fn begin(
+        &self,
+        docker: &Docker,
+        mut body: ContainerCreateBody,
+        host: &Host,
+    ) -> Result<()> {
+        self.launch_by_hwctl(docker, &mut body).await?;
         create(docker, &self.name, body).await?;
+        networks::join_others(docker, &self.name, &self.networks).await?;
         host.progress(None, format!("starting {}", self.name));
         start(docker, &self.name).await.map_err(|error| self.explain(error))
     }
@@ -280,6 +287,7 @@ impl Container {
                 body.image = Some(before.image_id.clone());
             }
             create(docker, &self.name, body).await?;
+            networks::join_others(docker, &self.name, before.joined()).await?;
         }
         let status = Found::read(docker, &self.name, &self.image).await?.map(|now| now.status);
         if status.as_deref() == Some(before.status.as_str()) {
@@ -311,6 +319,10 @@ impl Found {
 
     /// Whether both are the same container, whatever they do now.
     pub(super) fn is_like(&self, other: &Self) -> bool {
-        self.body == other.body && self.image_id == other.image_id
+        let same_networks = match (&self.networks, &other.networks) {
+            (Some(own), Some(others)) => own == others,
+            _ => true,
+        };
+        self.body == other.body && self.image_id == other.image_id && same_networks
     }
 }

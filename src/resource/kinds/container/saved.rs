@@ -6,13 +6,13 @@ use std::fs;
 use anyhow::{Context, Result};
 use bollard::Docker;
 use bollard::models::{ContainerCreateBody, ContainerInspectResponse, HealthStatusEnum};
-use bollard::query_parameters::InspectContainerOptions;
 use serde::{Deserialize, Serialize};
 
 use super::body::{DIGEST, properties};
+use super::calls::inspect;
 use super::redis::OldRedis;
-use super::{Container, short};
-use crate::resource::host::docker::{found, said};
+use super::{Container, networks, short};
+use crate::resource::host::docker::said;
 use crate::resource::kinds::image;
 
 /// A container that docker has.
@@ -31,6 +31,9 @@ pub struct Found {
     /// How it keeps its data, where somebody else made it and its data is taken over.
     #[serde(default)]
     pub(super) redis: Option<OldRedis>,
+    /// The networks that it is in, save for docker's default one. None in records of before hwctl made networks.
+    #[serde(default)]
+    pub(super) networks: Option<Vec<String>>,
     /// What docker is asked for to make it again, as JSON. May hold secrets in its environment.
     pub(super) body: String,
 }
@@ -48,12 +51,7 @@ impl std::fmt::Debug for Found {
 impl Found {
     /// The container by its name, given the name of the image it should run.
     pub(super) async fn read(docker: &Docker, name: &str, reference: &str) -> Result<Option<Self>> {
-        let answer = docker.inspect_container(name, None::<InspectContainerOptions>).await;
-        let Some(inspected) =
-            found(answer).with_context(|| format!("look at container `{name}`"))?
-        else {
-            return Ok(None);
-        };
+        let Some(inspected) = inspect(docker, name).await? else { return Ok(None) };
         let image_id = inspected.image.clone().unwrap_or_default();
         let now = image::id_of(docker, reference).await?;
         let body = creating(&inspected);
@@ -64,6 +62,7 @@ impl Found {
             image_id,
             no_limits: no_limits(docker, &body).await?,
             redis: None,
+            networks: Some(networks::of(&inspected)),
             body: json(&body)?,
         }))
     }
@@ -91,6 +90,20 @@ impl Found {
                 before.remove(name);
             }
         }
+        // The image's entry point is a part of it, so the digest alone can tell.
+        if wanted.is_launched {
+            before.remove("command");
+            after.remove("command");
+        }
+        put(&mut before, "networks", &self.joined().join(" "));
+        put(&mut after, "networks", &wanted.networks.join(" "));
+        if self.digest.is_some() {
+            for (name, value) in &wanted.env {
+                let has = self.variable(name)?;
+                put(&mut before, &format!("env {name}"), &has.unwrap_or_default());
+                put(&mut after, &format!("env {name}"), value);
+            }
+        }
         // A container made by somebody else may have a password on its command line.
         if self.digest.is_none()
             && let Some(command) = before.get_mut("command")
@@ -102,6 +115,18 @@ impl Found {
 }
 
 impl Found {
+    /// The networks that it is in, as far as they are known.
+    pub(super) fn joined(&self) -> &[String] {
+        self.networks.as_deref().unwrap_or_default()
+    }
+
+    /// The value of a variable of its environment.
+    fn variable(&self, name: &str) -> Result<Option<String>> {
+        let env = self.creating()?.env.unwrap_or_default();
+        let named = env.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        Ok(named.map(str::to_owned))
+    }
+
     /// Where two states of a container differ: property, in this state, in the other.
     pub(super) fn differences(&self, other: &Self) -> Result<Vec<Difference>> {
         let (mut now, mut to) = (properties(&self.creating()?), properties(&other.creating()?));
@@ -113,6 +138,7 @@ impl Found {
         for (properties, found) in [(&mut now, self), (&mut to, other)] {
             properties.insert("state".to_owned(), found.status.clone());
             properties.insert("image id".to_owned(), short(&found.image_id));
+            put(properties, "networks", &found.joined().join(" "));
         }
         let names: BTreeSet<_> = now.keys().chain(to.keys()).cloned().collect();
         let mut differences: Vec<_> = names
@@ -126,6 +152,13 @@ impl Found {
             differences.push(("configuration".to_owned(), Some(now), Some(to)));
         }
         Ok(differences)
+    }
+}
+
+/// Adds a property that is not empty.
+fn put(properties: &mut Properties, name: &str, value: &str) {
+    if !value.is_empty() {
+        properties.insert(name.to_owned(), value.to_owned());
     }
 }
 

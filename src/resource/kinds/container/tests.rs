@@ -23,6 +23,11 @@ fn wanted() -> Container {
         healthcheck: None,
         inputs: Vec::new(),
         data: None,
+        env: BTreeMap::new(),
+        is_launched: false,
+        capabilities: Vec::new(),
+        networks: Vec::new(),
+        variable: None,
     }
 }
 
@@ -40,6 +45,7 @@ fn found(made_as: &Container, host: &Host) -> Found {
         image_id: "sha256:1".to_owned(),
         no_limits: Vec::new(),
         redis: None,
+        networks: Some(made_as.networks.clone()),
     }
 }
 
@@ -105,6 +111,9 @@ fn a_container_of_others_shows_nothing_that_may_be_secret() {
     let mut theirs = found(&other, &host);
     theirs.digest = None;
     assert!(!format!("{theirs:?}").contains("planted"));
+    let error = wanted().require_own(&ContainerState::Present(Box::new(theirs.clone())));
+    let error = format!("{:#}", error.unwrap_err());
+    assert!(error.contains("that hwctl has not made") && !error.contains("planted"), "{error}");
     let change = diff(theirs, &host).unwrap();
     assert!(!format!("{change:?}").contains("planted"));
     assert!(change.because.unwrap().contains("not made by hwctl"));
@@ -133,4 +142,37 @@ fn a_user_of_the_host_with_the_containers_number_is_named() {
     assert_eq!(run_as("998:1000").namesake(&host), None);
     let told = run_as("999:1000").namesake(&host).unwrap();
     assert!(told.contains("user 999") && told.contains("`bob`"), "{told}");
+}
+
+#[test]
+fn a_container_like_those_of_before_has_the_digest_of_before() {
+    let json = serde_json::to_string(&wanted()).unwrap();
+
+    for name in ["env", "is_launched", "capabilities", "networks", "variable"] {
+        assert!(!json.contains(name), "{name} is in {json}");
+    }
+    let named = Container { variable: Some("containers.db".to_owned()), ..wanted() };
+    assert_eq!(named.wanted_digest(&host()), wanted().wanted_digest(&host()));
+}
+
+#[test]
+fn an_environment_and_capabilities_are_compared() {
+    let host = host();
+    let mut with_env = wanted();
+    with_env.env = [("A".to_owned(), "1".to_owned()), ("B".to_owned(), "x=y z".to_owned())].into();
+    with_env.capabilities = vec!["CHOWN".to_owned(), "SETUID".to_owned()];
+    with_env.networks = vec!["shop".to_owned()];
+    let diff = |container: &Container, found: Found| {
+        container.diff(&ContainerState::Present(Box::new(found)), &host).unwrap()
+    };
+
+    let mut as_made = found(&with_env, &host);
+    as_made.body = as_made.body.replace(r#"["CHOWN","SETUID"]"#, r#"["CAP_SETUID","CAP_CHOWN"]"#);
+    assert_eq!(diff(&with_env, as_made), None);
+    let before = found(&with_env, &host);
+    with_env.env.insert("A".to_owned(), "2".to_owned());
+    assert_eq!(names(&diff(&with_env, before).unwrap()), ["env A"]);
+    let without = found(&with_env, &host);
+    let change = diff(&wanted(), without).unwrap();
+    assert_eq!(names(&change), ["added capabilities", "networks"]);
 }

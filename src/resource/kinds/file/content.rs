@@ -43,6 +43,13 @@ pub enum Part {
     Text(String),
     /// A secret that the host made for itself, by its name.
     HostSecret(String),
+    /// A secret of the operator.
+    Secret {
+        /// What a plan calls it, such as `containers.db.env.PASSWORD`.
+        name: String,
+        /// The secret, quoted as the file needs it. It has no line break.
+        value: Secret,
+    },
     /// The hash of a password; a hash in the live file that still matches is kept.
     Hash {
         /// Whose password: stands as `user:` before the hash.
@@ -85,6 +92,7 @@ impl Content {
                 .iter()
                 .map(|part| match part {
                     Part::Text(text) => length(text),
+                    Part::Secret { value, .. } => value.expose().len() as u64,
                     // A key or a hash is shorter than this.
                     Part::HostSecret(_) | Part::Hash { .. } => 256,
                 })
@@ -133,7 +141,7 @@ impl Content {
         };
         parts.iter().filter_map(|part| match part {
             Part::HostSecret(name) => Some(name.as_str()),
-            Part::Text(_) | Part::Hash { .. } => None,
+            Part::Text(_) | Part::Secret { .. } | Part::Hash { .. } => None,
         })
     }
 
@@ -195,6 +203,10 @@ fn render_parts(parts: &[Part], live: Option<&[u8]>, host: &Host, make: bool) ->
                     true => None,
                     false => read_host_secret(host, name)?,
                 }
+            }
+            Part::Secret { name, value } => {
+                write!(shown, "<secret {name}>")?;
+                Some(value.expose().to_owned())
             }
             Part::Hash { user, password, scheme } => {
                 write!(shown, "<hash of {user}'s password>")?;

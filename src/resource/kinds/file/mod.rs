@@ -3,6 +3,7 @@
 mod absent;
 pub(in crate::resource) mod content;
 pub(in crate::resource) mod json_settings;
+mod validation;
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
@@ -46,12 +47,21 @@ pub struct File {
     pub mode: u32,
     /// Who owns it.
     pub owner: Owner,
+    /// A command that has to accept a new file before it takes its place, program first; `%s` in it stands for
+    /// the path of the new file. None where it is empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub validate: Vec<String>,
 }
 
 impl File {
+    /// A file that no command checks.
+    pub fn new(path: impl Into<PathBuf>, content: Content, mode: u32, owner: Owner) -> Self {
+        Self { path: path.into(), content, mode, owner, validate: Vec::new() }
+    }
+
     /// A file of plain text, owned by root, mode 0644.
     pub fn text(path: impl Into<PathBuf>, text: impl Into<String>) -> Self {
-        Self { path: path.into(), content: Content::text(text), mode: 0o644, owner: Owner::root() }
+        Self::new(path, Content::text(text), 0o644, Owner::root())
     }
 
     /// The mode and owner that it should have: a file of somebody else keeps its own.
@@ -260,6 +270,7 @@ impl Kind for File {
         let Some(bytes) = rendered.bytes else {
             bail!("`{}` needs a secret that the host has not made", self.path.display());
         };
+        self.require_accepted(&bytes, host).await?;
         let path = host.path(&self.path);
         state.keep(&path, host)?;
         let attributes = match state.attributes() {

@@ -240,6 +240,10 @@ impl Ufw {
         self.rules6.restore(&host.path(rules_path(Family::V6)), host)?;
         let kept = host.kept_path(LOADED_WITH);
         match &self.loaded_with {
+            // A run that a full disk has ended changed nothing here, and this could not be written again.
+            Some(digest) if std::fs::read(&kept).is_ok_and(|kept| kept == digest.as_bytes()) => {
+                Ok(())
+            }
             Some(digest) => write_atomic(&kept, digest.as_bytes(), 0o600, None),
             None => PathState::Absent.restore(&kept, host),
         }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use bollard::Docker;
+use bollard::auth::DockerCredentials;
 use bollard::query_parameters::{
     CreateImageOptionsBuilder, ImportImageOptions, RemoveImageOptions,
 };
@@ -27,6 +28,7 @@ use crate::resource::model::change::{Action, Back, Change};
 use crate::resource::model::hint::Advise;
 use crate::resource::model::id::Id;
 use crate::resource::model::profile::{Needs, Pace, Place, Profile, Risk, Undo};
+use crate::resource::model::secret::Secret;
 
 /// An image.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +37,21 @@ pub struct Image {
     pub reference: String,
     /// Where it comes from, as `docker save` writes it; without one it is pulled.
     pub archive: Option<Blob>,
+    /// Who the registry is told is pulling. Never kept on the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub login: Option<RegistryLogin>,
+    /// The variable of the inventory that names it, such as `containers.db`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variable: Option<String>,
+}
+
+/// A login to a registry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryLogin {
+    /// The user.
+    pub user: String,
+    /// The user's password or token.
+    pub password: Secret,
 }
 
 /// What docker has by the image's name.
@@ -58,7 +75,7 @@ impl Kind for Image {
     }
 
     fn named(name: &str) -> Option<Self> {
-        Some(Self { reference: name.to_owned(), archive: None })
+        Some(Self::named_in(name, None, None))
     }
 
     fn profile(&self) -> Profile<'_> {
@@ -84,7 +101,7 @@ impl Kind for Image {
     }
 
     fn for_journal(&self) -> Self {
-        self.clone()
+        Self { login: None, ..self.clone() }
     }
 
     async fn read(&self, host: &Host) -> Result<ImageState> {
@@ -116,7 +133,11 @@ impl Kind for Image {
 
     async fn require(&self, state: &ImageState, host: &Host) -> Result<()> {
         match (state, &self.archive) {
-            (ImageState::Absent, None) => registry::require_reachable(&self.reference, host).await,
+            (ImageState::Absent, None) => {
+                registry::require_reachable(&self.reference, &self.setting("image_archive"), host)
+                    .await
+                    .with_context(|| format!("`{}` cannot be pulled", self.setting("image")))
+            }
             _ => Ok(()),
         }
     }
@@ -134,8 +155,8 @@ impl Kind for Image {
             return Ok(());
         }
         match &self.archive {
-            Some(archive) => load(docker, &self.reference, archive, host).await,
-            None => pull(docker, &self.reference, host).await,
+            Some(archive) => self.load(docker, archive, host).await,
+            None => self.pull(docker, host).await,
         }
     }
 
@@ -192,6 +213,97 @@ impl Kind for Image {
     }
 }
 
+impl Image {
+    /// An image that is loaded from an archive or pulled, without a login.
+    #[must_use]
+    pub fn named_in(
+        reference: impl Into<String>,
+        archive: Option<Blob>,
+        variable: Option<&str>,
+    ) -> Self {
+        let (reference, variable) = (reference.into(), variable.map(str::to_owned));
+        Self { reference, archive, login: None, variable }
+    }
+
+    /// What messages call the variable of one of its settings.
+    fn setting(&self, key: &str) -> String {
+        self.variable
+            .as_ref()
+            .map_or_else(|| key.to_owned(), |variable| format!("{variable}.{key}"))
+    }
+
+    async fn pull(&self, docker: &Docker, host: &Host) -> Result<()> {
+        let reference = self.reference.as_str();
+        // Without a tag docker would pull every tag there is.
+        let name = reference.rsplit('/').next().unwrap_or_default();
+        let whole = if name.contains([':', '@']) {
+            reference.to_owned()
+        } else {
+            format!("{reference}:latest")
+        };
+        host.progress(None, "asking the registry");
+        let options = CreateImageOptionsBuilder::new().from_image(&whole).build();
+        let login = self.login.as_ref().map(|login| DockerCredentials {
+            username: Some(login.user.clone()),
+            password: Some(login.password.expose().to_owned()),
+            serveraddress: Some(registry::address_of(reference)),
+            ..DockerCredentials::default()
+        });
+        let mut answers = Box::pin(docker.create_image(Some(options), None, login));
+        let mut layers = Layers::default();
+        while let Some(answer) = answers.next().await {
+            let answer = answer.map_err(said).with_context(|| format!("pull image `{whole}`")).hint(format!(
+                "see that the name is right, that the host reaches the registry and may pull, or give the image as a \
+                 file made by `docker save`: `{}` in the inventory",
+                self.setting("image_archive")
+            ))?;
+            if layers.hear(&answer) {
+                let (told, fraction) = layers.told();
+                host.progress(fraction, told);
+            }
+        }
+        match id_of(docker, reference).await? {
+            Some(_) => Ok(()),
+            None => Err(anyhow!("image `{whole}` is not there after it was pulled")),
+        }
+    }
+
+    async fn load(&self, docker: &Docker, archive: &Blob, host: &Host) -> Result<()> {
+        let reference = self.reference.as_str();
+        let sent = Arc::new(AtomicU64::new(0));
+        let body = body_of(host.open_blob(archive)?, Arc::clone(&sent));
+        let answers = docker.import_image_stream(ImportImageOptions::default(), body, None);
+        let mut answers = Box::pin(answers);
+        let mut tick = tokio::time::interval(Duration::from_millis(200));
+        let mut loaded = Vec::new();
+        loop {
+            tokio::select! {
+                answer = answers.next() => match answer {
+                    None => break,
+                    Some(answer) => {
+                        let answer = answer.map_err(said).context("load the image archive").hint(
+                            "make the archive with `docker save -o FILE IMAGE`",
+                        )?;
+                        loaded.extend(answer.stream.as_deref().and_then(loaded_name));
+                    }
+                },
+                _ = tick.tick() => {
+                    let sent = sent.load(Ordering::Relaxed) as f64;
+                    host.progress(fraction(sent, archive.size as f64), "loading its archive");
+                }
+            }
+        }
+        if id_of(docker, reference).await?.is_some() {
+            return Ok(());
+        }
+        let had = if loaded.is_empty() { "no image".to_owned() } else { loaded.join("`, `") };
+        Err(anyhow!("the image archive has `{had}`, and not `{reference}`")).hint(format!(
+            "set `{}` to the name in the archive, or save the right image",
+            self.setting("image")
+        ))
+    }
+}
+
 /// A container that runs an image and was not made by hwctl.
 async fn used_by_others(host: &Host, id: &str) -> Result<Option<String>> {
     let others = docker::foreign_containers(host).await?;
@@ -203,66 +315,6 @@ pub(in crate::resource) async fn id_of(docker: &Docker, reference: &str) -> Resu
     let image = found(docker.inspect_image(reference).await)
         .with_context(|| format!("look at image `{reference}`"))?;
     Ok(image.and_then(|image| image.id))
-}
-
-async fn pull(docker: &Docker, reference: &str, host: &Host) -> Result<()> {
-    // Without a tag docker would pull every tag there is.
-    let name = reference.rsplit('/').next().unwrap_or_default();
-    let whole = if name.contains([':', '@']) {
-        reference.to_owned()
-    } else {
-        format!("{reference}:latest")
-    };
-    host.progress(None, "asking the registry");
-    let options = CreateImageOptionsBuilder::new().from_image(&whole).build();
-    let mut answers = Box::pin(docker.create_image(Some(options), None, None));
-    let mut layers = Layers::default();
-    while let Some(answer) = answers.next().await {
-        let answer = answer.map_err(said).with_context(|| format!("pull image `{whole}`")).hint(
-            "see that the host reaches the registry, or give the image as a file made \
-                     by `docker save`: `redis.image_archive` in the inventory",
-        )?;
-        if layers.hear(&answer) {
-            let (told, fraction) = layers.told();
-            host.progress(fraction, told);
-        }
-    }
-    match id_of(docker, reference).await? {
-        Some(_) => Ok(()),
-        None => Err(anyhow!("image `{whole}` is not there after it was pulled")),
-    }
-}
-
-async fn load(docker: &Docker, reference: &str, archive: &Blob, host: &Host) -> Result<()> {
-    let sent = Arc::new(AtomicU64::new(0));
-    let body = body_of(host.open_blob(archive)?, Arc::clone(&sent));
-    let answers = docker.import_image_stream(ImportImageOptions::default(), body, None);
-    let mut answers = Box::pin(answers);
-    let mut tick = tokio::time::interval(Duration::from_millis(200));
-    let mut loaded = Vec::new();
-    loop {
-        tokio::select! {
-            answer = answers.next() => match answer {
-                None => break,
-                Some(answer) => {
-                    let answer = answer.map_err(said).context("load the image archive").hint(
-                        "make the archive with `docker save -o FILE IMAGE`",
-                    )?;
-                    loaded.extend(answer.stream.as_deref().and_then(loaded_name));
-                }
-            },
-            _ = tick.tick() => {
-                let sent = sent.load(Ordering::Relaxed) as f64;
-                host.progress(fraction(sent, archive.size as f64), "loading its archive");
-            }
-        }
-    }
-    if id_of(docker, reference).await?.is_some() {
-        return Ok(());
-    }
-    let had = if loaded.is_empty() { "no image".to_owned() } else { loaded.join("`, `") };
-    Err(anyhow!("the image archive has `{had}`, and not `{reference}`"))
-        .hint("set `redis.image` to the name in the archive, or save the right image")
 }
 
 /// `Loaded image: redis:7` and `Loaded image ID: sha256:…`, as docker says it.

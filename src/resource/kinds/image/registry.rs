@@ -19,7 +19,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const DOCKER_HUB: &str = "registry-1.docker.io";
 
 /// Fails if the host cannot connect to the registry. Passes if the host's Docker has its own way there.
-pub(super) async fn require_reachable(reference: &str, host: &Host) -> Result<()> {
+/// `archive` is the variable of the inventory that can have the image as a file.
+pub(super) async fn require_reachable(reference: &str, archive: &str, host: &Host) -> Result<()> {
     if has_own_way(host) {
         return Ok(());
     }
@@ -27,10 +28,20 @@ pub(super) async fn require_reachable(reference: &str, host: &Host) -> Result<()
     connect(&name, port, host)
         .await
         .with_context(|| format!("the host does not reach the registry `{name}:{port}`"))
-        .hint(
+        .hint(format!(
             "let the host through to the registry, or give the image as a file made by `docker save`: \
-             `redis.image_archive` in the inventory",
-        )
+             `{archive}` in the inventory"
+        ))
+}
+
+/// What Docker knows the registry of an image by.
+pub(super) fn address_of(reference: &str) -> String {
+    match registry_of(reference) {
+        (name, _) if name == DOCKER_HUB => "https://index.docker.io/v1/".to_owned(),
+        (name, 443) => name,
+        (name, port) if name.contains(':') => format!("[{name}]:{port}"),
+        (name, port) => format!("{name}:{port}"),
+    }
 }
 
 /// Returns the name and port of the registry in an image's name.

@@ -17,6 +17,7 @@ use crate::resource::host::fs::mode_text;
 use crate::resource::host::path_state::{PathState, in_the_way};
 use crate::resource::kinds::directory::DirectoryState;
 use crate::resource::kinds::kind::Kind;
+use crate::resource::kinds::login::Login;
 use crate::resource::kinds::path_back::path_back;
 use crate::resource::model::change::{Action, Back, Change, Detail};
 use crate::resource::model::hint::Advise as _;
@@ -52,6 +53,11 @@ pub struct SshKeysState {
 }
 
 impl SshKeys {
+    /// The account that the keys are for, where hwctl makes it.
+    fn account_id(&self) -> Id {
+        Id::new(Login::WORD, &self.login)
+    }
+
     /// The bytes that the file should have. None where there should be no file.
     fn wanted(&self, state: &SshKeysState) -> Result<Option<Vec<u8>>> {
         self.keys.iter().try_for_each(SshKey::check)?;
@@ -116,7 +122,8 @@ impl Kind for SshKeys {
             bytes: 0,
             blob: None,
             inputs: &[],
-            needs: Needs::Nothing,
+            // As the account, which a package or hwctl may make.
+            needs: Needs::AllPackages,
             pace: Pace::InTurn,
             is_data: false,
             risk: Risk::LockOut,
@@ -143,8 +150,19 @@ impl Kind for SshKeys {
         Ok(SshKeysState { account: Some(account), folder, file })
     }
 
+    fn depends_on(&self) -> Vec<Id> {
+        vec![self.account_id()]
+    }
+
     fn diff(&self, state: &SshKeysState, host: &Host) -> Result<Option<Change>> {
         let Some(account) = &state.account else {
+            if host.first_changed(&[self.account_id()]).is_some() {
+                let new = Change::new(self.id(), Action::Create);
+                let let_in = |change: Change, key: &SshKey| {
+                    change.attribute(&key.to_string(), None, Some("let in".to_owned()))
+                };
+                return Ok(Some(self.keys.iter().fold(new, let_in)));
+            }
             return Err(anyhow!("there is no user `{}` on the host", self.login))
                 .hint(format!("`adduser {}` on the host makes one", self.login));
         };

@@ -283,6 +283,11 @@ impl Kind for Unit {
             reload_systemd(host).await?;
             state = self.read_anew(host).await?;
         }
+        if self.enabled && !state.is_enabled() {
+            // The file that it had before said nothing of the boot.
+            self.systemctl(host, "enable").await?;
+            state = self.read_anew(host).await?;
+        }
         if !self.enabled && state.is_enabled() {
             self.systemctl(host, "disable").await?;
         }

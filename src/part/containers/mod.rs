@@ -1,0 +1,176 @@
+//! Containers of the operator's own that are not behind the web server, such as a database or a worker.
+
+mod checks;
+mod host;
+mod mounts;
+mod ports;
+mod scalars;
+mod vars;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::build::{Builder, Contributions, HostView, OpenTo};
+use super::docker::{self, Declaration};
+use super::{PartKind, Parts};
+use crate::inventory::schema::{Env, EnvValue};
+use crate::resource::container::{ENVIRONMENT, LAUNCHER};
+use crate::resource::{Container, Directory, Mount, MountSource, Owner, RegistryLogin, Secret};
+use crate::spec::{LogFormat, PartSpec};
+
+use vars::ContainerVars;
+pub use vars::Containers;
+
+/// The environments with secrets in them. root alone gets there; Docker shows each container its own.
+const FOLDER: &str = "/etc/hwctl/containers";
+
+pub(super) const KIND: PartKind = PartKind {
+    name: "containers",
+    roles: &[],
+    parts: Parts::Named(|view| {
+        let Containers(containers) = view.vars.get();
+        checks::in_order(containers).into_iter().map(str::to_owned).collect()
+    }),
+    vars: vars::VARIABLES,
+    takes: &[],
+    driver: Some(&host::Containers),
+    contribute,
+    describe: |view, offered, spec| {
+        let name = spec.name.clone();
+        describe(spec, offered, of(view.vars.get(), &name));
+    },
+    declare,
+};
+
+fn of<'a>(Containers(containers): &'a Containers, name: &str) -> &'a ContainerVars {
+    &containers[name]
+}
+
+/// Where a setting of a container is in the inventory.
+fn place(view: &HostView<'_>, name: &str, key: &str) -> Option<String> {
+    view.place(&["containers", name, key]).or_else(|| view.place(&["containers", name]))
+}
+
+fn contribute(view: &HostView<'_>, offered: &mut Contributions) {
+    let name = offered.part().to_owned();
+    let vars = of(view.vars.get(), &name);
+    let volumes = vars.volumes.iter().filter_map(|mount| match &mount.source {
+        MountSource::Volume(volume) => Some((volume.clone(), place(view, &name, "volumes"))),
+        MountSource::Path(_) => None,
+    });
+    docker::contribute(view, offered, (&name, view.place(&["containers", &name])), volumes);
+    for (number, from) in ports::by_number(&vars.ports) {
+        offered.add_port(number, place(view, &name, "ports"));
+        for from in from {
+            let open = OpenTo { port: number, from: from.clone() };
+            offered.open_port(open, place(view, &name, "ports"));
+        }
+    }
+}
+
+fn describe(spec: &mut PartSpec, offered: &Contributions, vars: &ContainerVars) {
+    let name = spec.name.clone();
+    docker::describe(spec, offered, (&name, &name), LogFormat::Plain);
+    spec.requires.clone_from(&vars.depends);
+    for (number, from) in ports::by_number(&vars.ports) {
+        match from.is_empty() {
+            true => spec.private_ports.push(number),
+            false => spec.open_ports.push(number),
+        }
+    }
+}
+
+fn declare(_: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
+    let name = builder.part().to_owned();
+    let vars = of(builder.vars.get(), &name);
+    docker::declare(builder)?;
+    for mount in &vars.volumes {
+        if let MountSource::Path(path) = &mount.source {
+            docker::add_folder(builder, path.clone(), owner(vars));
+        }
+    }
+    let mut container = container(&name, vars);
+    if vars.env.has_secrets() {
+        launch(builder, &name, &vars.env, owner(vars), &mut container)?;
+    }
+    let login = login(builder, vars)?;
+    let archive = vars.image_archive.clone();
+    docker::add_container(builder, Declaration { container, archive, login })
+}
+
+fn container(name: &str, vars: &ContainerVars) -> Container {
+    Container {
+        name: name.to_owned(),
+        image: vars.image.clone(),
+        command: vars.command.clone(),
+        user: vars.user.map(|user| user.text()),
+        mounts: vars.volumes.clone(),
+        tmpfs: vars.tmpfs.clone(),
+        ports: ports::published(&vars.ports),
+        read_only_root: vars.read_only,
+        memory_mib: vars.memory,
+        pids: vars.pids,
+        healthcheck: (!vars.health.is_empty()).then(|| vars.health.clone()),
+        inputs: Vec::new(),
+        data: None,
+        env: plain(&vars.env),
+        is_launched: false,
+        capabilities: vars.capabilities.clone(),
+        networks: vars.networks.clone(),
+        variable: Some(format!("containers.{name}")),
+    }
+}
+
+/// Who owns what the container reads and writes on the host: its user, or root.
+fn owner(vars: &ContainerVars) -> Owner {
+    vars.user.map_or_else(Owner::root, |user| user.owner())
+}
+
+/// The variables that everybody may see.
+fn plain(env: &Env) -> BTreeMap<String, String> {
+    let plain = |(name, value): (&str, &EnvValue)| match value {
+        EnvValue::Plain(text) => Some((name.to_owned(), text.clone())),
+        EnvValue::Secret { .. } => None,
+    };
+    env.variables().filter_map(plain).collect()
+}
+
+/// Has hwctl start the container's program with variables that Docker does not show.
+fn launch(
+    builder: &mut Builder<'_>,
+    name: &str,
+    env: &Env,
+    owner: Owner,
+    container: &mut Container,
+) -> Result<()> {
+    builder.shared_directory("/etc/hwctl", 0o755)?;
+    let owned = Owner::root();
+    builder.ensure(Directory {
+        path: FOLDER.into(),
+        mode: 0o700,
+        owner: owned,
+        sockets: vec![],
+    })?;
+    let path = PathBuf::from(format!("{FOLDER}/{name}.env"));
+    let file = builder.environment_file(&path, (0o400, owner), env)?;
+    let hwctl = builder.own_hwctl()?;
+    for (path, target) in [(hwctl, LAUNCHER), (path, ENVIRONMENT)] {
+        let source = MountSource::Path(path);
+        container.mounts.push(Mount { source, target: target.into(), read_only: true });
+    }
+    container.inputs.push(file);
+    container.env.clear();
+    container.is_launched = true;
+    Ok(())
+}
+
+fn login(builder: &Builder<'_>, vars: &ContainerVars) -> Result<Option<RegistryLogin>> {
+    let Some(registry) = &vars.registry else { return Ok(None) };
+    let password = match builder.context.passwords.has(builder.part()) {
+        true => registry.password.reveal()?,
+        false => Secret::new(String::new()),
+    };
+    Ok(Some(RegistryLogin { user: registry.user.clone(), password }))
+}

@@ -1,0 +1,160 @@
+//! Why a container does not run, and Docker under it.
+
+use bollard::Docker;
+use bollard::models::{ContainerState, HealthStatusEnum};
+
+use crate::engine::{Case, PackageContents, Symptoms, tail};
+use crate::event::{Finding, Fix};
+use crate::resource::{Container, PublishedPort, Resource, listeners};
+use crate::spec::LogSource;
+
+/// What is installed with Docker's package.
+pub(in crate::part) const PACKAGE: PackageContents = PackageContents {
+    name: "docker.io",
+    units: &["docker.service"],
+    configuration: &[],
+    folders: &[],
+};
+
+/// How findings speak of a container.
+pub(in crate::part) struct Subject {
+    /// What runs in it: "Redis".
+    pub(in crate::part) name: String,
+    /// The first word of the causes, such as `redis` of `redis-stopped`.
+    pub(in crate::part) cause: &'static str,
+    /// The variable of the inventory that has its port.
+    pub(in crate::part) port: String,
+}
+
+impl Subject {
+    fn finding(&self, cause: &str, what: impl Into<String>) -> Finding {
+        Finding::new(&format!("{}-{cause}", self.cause), what)
+    }
+}
+
+/// Looks for the reason why the container of a part does not work.
+pub(in crate::part) async fn diagnose(
+    case: &Case<'_>,
+    symptoms: &Symptoms<'_>,
+    subject: &Subject,
+) -> Option<Finding> {
+    let container = symptoms.resources_of(case.part).find_map(|resource| match resource {
+        Resource::Container(container) => Some(container),
+        _ => None,
+    })?;
+    let (what, part) = (&subject.name, &case.part.name);
+    let fix = || Fix::Provision { tags: vec![part.clone()] };
+    if !symptoms.units.is_active("docker.service") {
+        let told = format!("docker does not run, and {what}'s container with it");
+        let finding = Finding::new("docker-stopped", told);
+        let state = symptoms.units.state("docker.service");
+        return Some(finding.evidence([state]).next(starts(part)).fix(fix()));
+    }
+    let docker = match case.host.docker().await {
+        Ok(docker) => docker,
+        Err(error) => {
+            let finding = Finding::new("docker-silent", "docker runs and does not answer");
+            let next = "`systemctl restart docker` on the host; its journal says why";
+            return Some(finding.evidence([format!("{error:#}")]).next(next));
+        }
+    };
+    let name = &container.name;
+    match state_of(docker, name).await {
+        Err(error) => {
+            let finding = subject.finding("absent", format!("{what}'s container `{name}` is gone"));
+            let next = format!(
+                "`hwctl provision --only {part}` makes it again; its data is in the volume"
+            );
+            Some(finding.evidence([error.to_string()]).next(next).fix(fix()))
+        }
+        Ok(state) => explain(case, container, state, subject).await,
+    }
+}
+
+/// The next step where a start alone may help.
+fn starts(part: &str) -> String {
+    format!("`hwctl provision --only {part}` starts it")
+}
+
+/// The state of the container of exactly this name. Docker takes the beginning of an id for a name as well.
+async fn state_of(docker: &Docker, name: &str) -> anyhow::Result<ContainerState> {
+    let found = docker.inspect_container(name, None).await?;
+    anyhow::ensure!(
+        found.name.is_some_and(|found| found.trim_start_matches('/') == name),
+        "docker has no container `{name}`"
+    );
+    Ok(found.state.unwrap_or_default())
+}
+
+async fn explain(
+    case: &Case<'_>,
+    container: &Container,
+    state: ContainerState,
+    subject: &Subject,
+) -> Option<Finding> {
+    let (name, what, part) = (&container.name, &subject.name, &case.part.name);
+    if state.paused == Some(true) {
+        let told = format!("{what} is paused: somebody has stopped it for a while");
+        let next = format!("`sudo docker unpause {name}` on the host, once that is over");
+        let evidence = format!("container `{name}` is paused");
+        return Some(subject.finding("paused", told).evidence([evidence]).next(next));
+    }
+    if state.running == Some(true) && state.restarting != Some(true) {
+        return unhealthy(case, container, &state, subject).await;
+    }
+    let status = state.status.map(|status| status.to_string()).unwrap_or_default();
+    let mut evidence = vec![format!(
+        "container `{name}` is {status}, exit status {}",
+        state.exit_code.unwrap_or_default()
+    )];
+    // Such as "port is already allocated", where another container has it.
+    evidence.extend(state.error.filter(|error| !error.is_empty()));
+    if state.oom_killed == Some(true) {
+        evidence.push("it was killed for using more memory than it may".to_owned());
+    }
+    let taken = listeners().into_iter().find(|listener| {
+        let has_port = |port: &PublishedPort| port.host_port == listener.port;
+        container.ports.iter().any(has_port) && !listener.is_of_docker()
+    });
+    if let Some(taken) = taken {
+        evidence.push(format!("port {} is taken by {}", taken.port, taken.holder()));
+        let next = format!(
+            "choose a free port as `{}` in the inventory, or free this one; then \
+             `hwctl provision --only {part}`",
+            subject.port
+        );
+        let finding = subject.finding("port", format!("another program has {what}'s port"));
+        return Some(finding.evidence(evidence).next(next));
+    }
+    evidence.extend(last_lines(case, name).await);
+    let finding = subject.finding("stopped", format!("{what} does not run"));
+    let fix = Fix::Provision { tags: vec![part.clone()] };
+    Some(finding.evidence(evidence).next(starts(part)).fix(fix))
+}
+
+/// A container that runs, and whose own health check fails.
+async fn unhealthy(
+    case: &Case<'_>,
+    container: &Container,
+    state: &ContainerState,
+    subject: &Subject,
+) -> Option<Finding> {
+    let health = state.health.as_ref()?;
+    if health.status != Some(HealthStatusEnum::UNHEALTHY) {
+        return None;
+    }
+    let checks = container.healthcheck.iter().flatten().cloned().collect::<Vec<_>>().join(" ");
+    let said = health.log.iter().flatten().last().and_then(|last| last.output.as_deref());
+    let said = said.unwrap_or_default().lines().last().unwrap_or_default().trim();
+    let mut evidence = vec![format!("its health check `{checks}` fails: {said}")];
+    evidence.extend(last_lines(case, &container.name).await);
+    let finding = subject.finding("unhealthy", format!("{} runs and is not healthy", subject.name));
+    let next =
+        format!("mend what its log names; `hwctl restart {}` starts it anew", case.part.name);
+    Some(finding.evidence(evidence).next(next))
+}
+
+async fn last_lines(case: &Case<'_>, container: &str) -> Vec<String> {
+    let log = LogSource::Container(container.to_owned());
+    tail(case.host, &log, 3).await.unwrap_or_default()
+}

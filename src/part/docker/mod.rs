@@ -1,0 +1,153 @@
+//! Docker itself, and containers as parts declare them. Docker is no part: each part with a container declares it, and
+//! all of them share one. A host without such a part has no Docker from hwctl.
+
+pub(super) mod host;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::build::{Builder, Claim, Contributions, HostView, Nothing, Package, Upload, folder};
+use crate::resource::{
+    Container, Content, Directory, Facts, File, Image, JsonSettings, MountSource, Network,
+    OnChange, Owner, RegistryLogin, Unit, Version, Volume,
+};
+use crate::spec::{
+    Group, Log, LogFormat, LogSource, PartSpec, Probe, ProbeKind, Restart, RestartMethod,
+};
+
+/// With it containers go on while the daemon is away: after a crash, a restart or an upgrade.
+const SETTINGS: &str = r#"{ "live-restore": true }"#;
+/// A daemon that is part of a swarm does not start with that setting.
+const SWARM: &str = "/var/lib/docker/swarm/docker-state.json";
+const SERVICE: &str = "docker.service";
+/// How long a container has to end by itself, in seconds, before it is killed.
+const STOP_S: u16 = 10;
+
+/// A container that a part declares, with what it is made of.
+pub(super) struct Declaration {
+    /// The container. Its image is added to its inputs.
+    pub(super) container: Container,
+    /// A local file with the image, relative to the inventory's folder.
+    pub(super) archive: Option<PathBuf>,
+    /// Who pulls the image, where the registry asks.
+    pub(super) login: Option<RegistryLogin>,
+}
+
+/// Says that a part has a container and volumes, each with its place in the inventory, and so needs Docker.
+pub(super) fn contribute(
+    view: &HostView<'_>,
+    offered: &mut Contributions,
+    container: (&str, Option<String>),
+    volumes: impl Iterator<Item = (String, Option<String>)>,
+) {
+    for package in packages(view.facts) {
+        offered.add_package(package);
+    }
+    offered.add_docker_user();
+    let (name, place) = container;
+    offered.add_claim(Claim::Container(name.to_owned()), place);
+    for (volume, place) in volumes {
+        offered.add_claim(Claim::Volume(volume), place);
+    }
+}
+
+/// What is known of a part with a container: that it runs, its log, and its restart under `name`.
+pub(super) fn describe(
+    spec: &mut PartSpec,
+    offered: &Contributions,
+    (name, container): (&str, &str),
+    format: LogFormat,
+) {
+    let source = LogSource::Container(container.to_owned());
+    spec.restarts = vec![Restart {
+        name: name.to_owned(),
+        label: container.to_owned(),
+        method: RestartMethod::Container { name: container.to_owned(), stop_s: STOP_S },
+        in_all: true,
+        log: source.clone(),
+    }];
+    // One check of Docker is enough for all that need it.
+    if offered.docker_users.first() == Some(&spec.name) {
+        spec.probes.push(Probe::unit(SERVICE));
+    }
+    spec.probes.push(Probe {
+        name: format!("container {container}"),
+        group: Group::Service,
+        kind: ProbeKind::Container(container.to_owned()),
+    });
+    spec.logs = vec![Log { name: name.to_owned(), source, format }];
+}
+
+/// Declares Docker, as all parts with a container do.
+pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
+    builder.shared_directory("/etc/docker", 0o755)?;
+    let settings =
+        JsonSettings { settings: SETTINGS.to_owned(), unless_exists: vec![SWARM.into()] };
+    let file = File::new("/etc/docker/daemon.json", Content::Json(settings), 0o644, Owner::root());
+    let drop_ins = "/etc/systemd/system/docker.service.d";
+    builder.shared_directory(drop_ins, 0o755)?;
+    let text = builder.templates.render_text("systemd/docker.service.conf", &Nothing {})?;
+    let drop_in = builder.ensure(File::text(format!("{drop_ins}/hwctl.conf"), text))?;
+    let inputs = vec![builder.ensure(file)?, drop_in];
+    builder.ensure(Unit {
+        name: SERVICE.to_owned(),
+        enabled: true,
+        active: true,
+        inputs,
+        on_change: OnChange::Reload,
+        ports: Vec::new(),
+        beside: Vec::new(),
+    })?;
+    Ok(())
+}
+
+/// Declares a container after all that it needs: its volumes, networks and image.
+pub(super) fn add_container(builder: &mut Builder<'_>, declaration: Declaration) -> Result<()> {
+    let Declaration { mut container, archive, login } = declaration;
+    for mount in &container.mounts {
+        if let MountSource::Volume(name) = &mount.source {
+            builder.add(Volume { name: name.clone() });
+        }
+    }
+    for name in &container.networks {
+        builder.ensure(Network { name: name.clone() })?;
+    }
+    let archive = match archive {
+        None => None,
+        Some(path) => {
+            let path = builder.context.folder.join(path);
+            let blob = folder::archive(&path)?;
+            builder.made.uploads.push(Upload { blob: blob.clone(), path });
+            Some(blob)
+        }
+    };
+    let image = Image::named_in(&container.image, archive, container.variable.as_deref());
+    container.inputs.push(builder.image(Image { login, ..image })?);
+    builder.add(container);
+    Ok(())
+}
+
+/// A directory on the disk of the host that a container sees.
+pub(super) fn add_folder(builder: &mut Builder<'_>, path: PathBuf, owner: Owner) {
+    builder.add(Directory { path, mode: 0o750, owner, sockets: Vec::new() });
+}
+
+/// The distribution's Docker. Docker's own packages, and Microsoft's of the same engine, do as well.
+fn packages(facts: &Facts) -> Vec<Package> {
+    let engine =
+        Package { name: "docker.io".to_owned(), alternatives: &["docker-ce", "moby-engine"] };
+    let client =
+        Package { name: "docker-cli".to_owned(), alternatives: &["docker-ce-cli", "moby-cli"] };
+    match client_is_apart(facts) {
+        true => vec![engine, client],
+        false => vec![engine],
+    }
+}
+
+/// Since Debian 13 docker.io only recommends the client: hwctl does not need it, people do.
+/// Elsewhere it is part of docker.io, and apt knows no package of that name.
+fn client_is_apart(facts: &Facts) -> bool {
+    let version = Version::parse(&facts.os_version);
+    facts.os == "debian" && version.is_none_or(|version| version >= Version(13, 0, 0))
+}

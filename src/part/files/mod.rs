@@ -1,0 +1,121 @@
+//! The operator's own folders, files and links, and the units that read them.
+
+mod vars;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::build::{Builder, Contributions, HostView, UnitInput, Upload, folder};
+use super::{PartKind, Parts};
+use crate::failure::Failure;
+use crate::resource::{Content, Directory, File, Id, Link, OnChange};
+
+pub use vars::{Files, Folders, Links};
+use vars::{Folder, OwnFile};
+pub(super) use vars::{TEMPLATE, TEXT, has_one_origin};
+
+const NAME: &str = "files";
+
+pub(super) const KIND: PartKind = PartKind {
+    name: NAME,
+    roles: &[],
+    parts: Parts::Named(|view| {
+        let Folders(folders) = view.vars.get();
+        let (Files(files), Links(links)) = (view.vars.get(), view.vars.get());
+        let is_there = !(folders.is_empty() && files.is_empty() && links.is_empty());
+        is_there.then(|| NAME.to_owned()).into_iter().collect()
+    }),
+    vars: vars::VARIABLES,
+    takes: &[],
+    driver: None,
+    contribute,
+    describe: |_, _, _| {},
+    declare: |_, builder| declare(builder),
+};
+
+fn contribute(view: &HostView<'_>, offered: &mut Contributions) {
+    let Files(files) = view.vars.get();
+    for (path, file) in files {
+        for (units, key, on_change) in [
+            (&file.reloads, "reloads", OnChange::Reload),
+            (&file.restarts, "restarts", OnChange::Restart),
+        ] {
+            for unit in units {
+                let input =
+                    UnitInput { unit: unit.clone(), input: Id::new("file", path), on_change };
+                offered.add_unit_input(input, view.place(&["files", path, key]));
+            }
+        }
+    }
+}
+
+fn declare(builder: &mut Builder<'_>) -> Result<()> {
+    let Folders(folders) = builder.vars.get();
+    for (path, Folder { mode, owner }) in folders {
+        let (path, mode, owner) = (path.into(), *mode, owner.clone());
+        builder.ensure(Directory { path, mode, owner, sockets: Vec::new() })?;
+    }
+    let Files(files) = builder.vars.get();
+    for (path, file) in files {
+        let OwnFile { content, source, template, mode, owner, validate, .. } = file;
+        let origin = Origin { content, source, template };
+        let content = content_of(builder, &["files", path], &origin)?;
+        builder.add(File {
+            path: path.into(),
+            content,
+            mode: *mode,
+            owner: owner.clone(),
+            validate: validate.clone().unwrap_or_default(),
+        });
+    }
+    let Links(links) = builder.vars.get();
+    for (path, target) in links {
+        builder.add(Link { path: path.into(), target: target.clone() });
+    }
+    Ok(())
+}
+
+/// Where the text of a file comes from.
+pub(super) struct Origin<'a> {
+    pub(super) content: &'a Option<String>,
+    pub(super) source: &'a Option<PathBuf>,
+    pub(super) template: &'a Option<String>,
+}
+
+impl Origin<'_> {
+    /// Whether there is a text.
+    pub(super) fn is_given(&self) -> bool {
+        self.content.is_some() || self.source.is_some() || self.template.is_some()
+    }
+}
+
+/// The content that the map at a path of the inventory asks for.
+pub(super) fn content_of(
+    builder: &mut Builder<'_>,
+    path: &[&str],
+    origin: &Origin<'_>,
+) -> Result<Content> {
+    if let Some(text) = origin.content {
+        return Ok(Content::text(text));
+    }
+    if let Some(template) = origin.template {
+        let at = [path, &["template"]].concat();
+        let place = builder.entry.and_then(|entry| entry.place(&at));
+        return builder.own_template(template).map_err(|error| {
+            let failure = Failure::from(error);
+            match place {
+                Some(place) => {
+                    failure.why(format!("`{}` at {place} names it", at.join("."))).into()
+                }
+                None => failure.into(),
+            }
+        });
+    }
+    let source = builder.context.folder.join(origin.source.as_deref().unwrap_or(Path::new("")));
+    let content = folder::content(&source)?;
+    if let Content::Blob(blob) = &content {
+        builder.made.uploads.push(Upload { blob: blob.clone(), path: source });
+    }
+    Ok(content)
+}

@@ -1,0 +1,93 @@
+//! The operator's jobs, which timers of systemd run.
+
+mod host;
+mod vars;
+
+use std::fmt::Write as _;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::build::{Builder, quote};
+use super::{PartKind, Parts};
+use crate::resource::{File, OnChange, Unit};
+use crate::spec::{Group, Log, LogFormat, LogSource, PartSpec, Probe, ProbeKind};
+
+pub use vars::Timers;
+use vars::{Command, Timer};
+
+const NAME: &str = "timers";
+
+pub(super) const KIND: PartKind = PartKind {
+    name: NAME,
+    roles: &[],
+    parts: Parts::Named(|view| {
+        let Timers(timers) = view.vars.get();
+        (!timers.is_empty()).then(|| NAME.to_owned()).into_iter().collect()
+    }),
+    vars: vars::VARIABLES,
+    takes: &[],
+    driver: Some(&host::Timers),
+    contribute: |_, _| {},
+    describe: |view, _, spec| describe(view.vars.get(), spec),
+    declare: |_, builder| declare(builder),
+};
+
+/// What the templates of a job's units are rendered with.
+#[derive(Serialize)]
+struct Job<'a> {
+    name: &'a str,
+    /// As `ExecStart` has it.
+    command: String,
+    user: &'a str,
+    calendar: &'a str,
+    timeout_s: u32,
+}
+
+fn describe(Timers(timers): &Timers, spec: &mut PartSpec) {
+    for name in timers.keys() {
+        spec.probes.push(Probe::unit(&format!("{name}.timer")));
+        let (probe, kind) = (host::probe_of(name), ProbeKind::Driver);
+        spec.probes.push(Probe { name: probe, group: Group::Service, kind });
+        let source = LogSource::Unit(format!("{name}.service"));
+        spec.logs.push(Log { name: name.clone(), source, format: LogFormat::Plain });
+    }
+}
+
+fn declare(builder: &mut Builder<'_>) -> Result<()> {
+    let Timers(timers) = builder.vars.get();
+    for (name, Timer { run, on, user, timeout_s }) in timers {
+        let job =
+            Job { name, command: command_line(run)?, user, calendar: on, timeout_s: *timeout_s };
+        let at = |suffix: &str| format!("/etc/systemd/system/{name}.{suffix}");
+        let service = builder.file(at("service"), "systemd/job.service", &job)?;
+        let text = builder.templates.render_text("systemd/job.timer", &job)?;
+        let validate = ["systemd-analyze", "calendar", on].map(str::to_owned).into();
+        let timer = builder.add(File { validate, ..File::text(at("timer"), text) });
+        builder.add(Unit {
+            name: format!("{name}.timer"),
+            enabled: true,
+            active: true,
+            inputs: vec![service, timer],
+            on_change: OnChange::Restart,
+            ports: Vec::new(),
+            beside: Vec::new(),
+        });
+    }
+    Ok(())
+}
+
+/// A command as the lines of a unit have it.
+fn command_line(command: &Command) -> Result<String> {
+    let shell = ["/bin/sh".to_owned(), "-c".to_owned()];
+    let words: Vec<_> = match command {
+        Command::Line(line) => shell.iter().chain([line]).collect(),
+        Command::Words(words) => words.iter().collect(),
+    };
+    let mut text = String::new();
+    for (at, word) in words.into_iter().enumerate() {
+        let space = if at == 0 { "" } else { " " };
+        write!(text, "{space}{}", quote::systemd_word(word).map_err(anyhow::Error::msg)?)?;
+    }
+    Ok(text)
+}

@@ -1,0 +1,73 @@
+//! The operator's own units of systemd, and units of others that should or should not run.
+
+mod vars;
+
+use anyhow::Result;
+
+use super::build::Builder;
+use super::files::{Origin, content_of};
+use super::{PartKind, Parts};
+use crate::resource::{File, Owner, Unit};
+use crate::spec::{Log, LogFormat, LogSource, PartSpec, Probe, Restart, RestartMethod};
+
+pub use vars::Units;
+use vars::{OwnUnit, full_name};
+
+const NAME: &str = "units";
+
+pub(super) const KIND: PartKind = PartKind {
+    name: NAME,
+    roles: &[],
+    parts: Parts::Named(|view| {
+        let Units(units) = view.vars.get();
+        (!units.is_empty()).then(|| NAME.to_owned()).into_iter().collect()
+    }),
+    vars: vars::VARIABLES,
+    takes: &[],
+    driver: None,
+    contribute: |_, _| {},
+    describe: |view, _, spec| describe(view.vars.get(), spec),
+    declare: |_, builder| declare(builder),
+};
+
+fn describe(Units(units): &Units, spec: &mut PartSpec) {
+    let running = units.iter().filter(|(_, unit)| unit.active).map(|(name, _)| full_name(name));
+    for unit in running {
+        spec.probes.push(Probe::unit(&unit));
+        let Some(stem) = unit.strip_suffix(".service") else { continue };
+        let log = LogSource::Unit(unit.clone());
+        let (name, format) = (stem.to_owned(), LogFormat::Plain);
+        spec.logs.push(Log { name, source: log.clone(), format });
+        spec.restarts.push(Restart {
+            name: stem.to_owned(),
+            label: unit.clone(),
+            method: RestartMethod::Unit(unit.clone()),
+            in_all: false,
+            log,
+        });
+    }
+}
+
+fn declare(builder: &mut Builder<'_>) -> Result<()> {
+    let Units(units) = builder.vars.get();
+    for (key, OwnUnit { content, source, template, enabled, active, on_change }) in units {
+        let name = full_name(key);
+        let path = format!("/etc/systemd/system/{name}");
+        let origin = Origin { content, source, template };
+        let mut inputs = Vec::new();
+        if origin.is_given() {
+            let content = content_of(builder, &["units", key], &origin)?;
+            inputs.push(builder.add(File::new(path, content, 0o644, Owner::root())));
+        }
+        builder.add(Unit {
+            name,
+            enabled: *enabled,
+            active: *active,
+            inputs,
+            on_change: *on_change,
+            ports: Vec::new(),
+            beside: Vec::new(),
+        });
+    }
+    Ok(())
+}

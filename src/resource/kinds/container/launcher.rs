@@ -1,0 +1,80 @@
+//! A program's start with an environment that Docker does not show: hwctl itself is the first program of the
+//! container. It reads the variables from a file that the container's user alone can read, and becomes the program.
+
+use anyhow::{Context, Result, anyhow, bail};
+use bollard::Docker;
+use bollard::models::ContainerCreateBody;
+
+use super::Container;
+use crate::resource::host::docker::said;
+use crate::resource::model::hint::Advise;
+
+/// The name by which hwctl knows that it shall start a container's program.
+pub const LAUNCHER_NAME: &str = "hwctl-launch";
+/// Where hwctl is inside.
+pub const LAUNCHER: &str = "/.hwctl/hwctl-launch";
+/// Where the variables are inside, as a file of systemd's `EnvironmentFile=`.
+pub const ENVIRONMENT: &str = "/.hwctl/env";
+
+impl Container {
+    /// Has hwctl start what the image, or the container's own command, says.
+    pub(super) async fn launch_by_hwctl(
+        &self,
+        docker: &Docker,
+        body: &mut ContainerCreateBody,
+    ) -> Result<()> {
+        if !self.is_launched {
+            return Ok(());
+        }
+        let image = docker.inspect_image(&self.image).await.map_err(said);
+        let image = image.with_context(|| format!("look at image `{}`", self.image))?;
+        let config = image.config.unwrap_or_default();
+        let user = config.user.unwrap_or_default();
+        if self.user.is_none() && !is_root(&user) {
+            return Err(anyhow!(
+                "image `{}` runs as the user `{user}`, who cannot read the secrets in `{}`",
+                self.image,
+                self.setting("env")
+            ))
+            .hint(format!(
+                "set `{}` to the number of that user, such as 999, and the secrets are readable for it",
+                self.setting("user")
+            ));
+        }
+        let mut words = config.entrypoint.unwrap_or_default();
+        match self.command.is_empty() {
+            true => words.extend(config.cmd.unwrap_or_default()),
+            false => words.extend(self.command.iter().cloned()),
+        }
+        if words.is_empty() {
+            bail!(
+                "image `{}` starts no program, and `{}` names none",
+                self.image,
+                self.setting("command")
+            );
+        }
+        body.entrypoint = Some(vec![LAUNCHER.to_owned()]);
+        body.cmd = Some(words);
+        Ok(())
+    }
+}
+
+/// Whether the user of an image is root.
+fn is_root(user: &str) -> bool {
+    matches!(user.split(':').next(), None | Some("" | "0" | "root"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_of_an_image_has_several_names() {
+        for user in ["", "0", "root", "0:0", "root:daemon"] {
+            assert!(is_root(user), "{user}");
+        }
+        for user in ["999", "postgres", "rooter", "1000:0"] {
+            assert!(!is_root(user), "{user}");
+        }
+    }
+}
