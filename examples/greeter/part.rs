@@ -27,7 +27,7 @@ hwctl::vars! {
     /// The greeter.
     pub(crate) struct Greeter {
         /// what the greeter says before the name of the host
-        greeting: String = "Hello from", Text { expected: "one line of text", check: line };
+        greeting: String = "Hello from", Text { expected: "one line of text", pattern: r"[^\u0000-\u001f\u007f-\u009f]+", check: line };
     }
 }
 

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use super::chosen;
 use crate::cli::{HostArgs, SourceArgs};
 use crate::failure::{Failure, Page};
-use crate::inventory::{self, Inventory, InventoryHost, Sources, Vars};
+use crate::inventory::{self, Inventory, InventoryHost, Programs, Sources, Vars};
 use crate::lab::{self, Lab, Lifetime, UpOptions};
 use crate::part::{Context, Fleet, HostView, Kinds, Stack, Templates};
 use crate::remote::{SudoPassword, Target, identity_option};
@@ -249,6 +249,7 @@ pub(in crate::command) fn sources(args: &SourceArgs) -> Sources {
         inventories: args.inventory.clone(),
         sets: args.set.clone(),
         vault_passwords: vault_passwords.collect(),
+        programs: Programs::Run,
     }
 }
 
