@@ -11,7 +11,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use lzma_rust2::{XzOptions, XzWriter};
+use lzma_rust2::{FilterType, XzOptions, XzWriter};
 use sha2::{Digest, Sha256};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -143,7 +143,14 @@ fn bundle(binary: &Path, out: &Path) -> Result<String, Box<dyn Error>> {
     }
     let preset = if is_optimized()? { 9 } else { 0 };
     let archive = fs::File::create(out.join("api.xz"))?;
-    let mut encoder = XzWriter::new(archive, XzOptions::with_preset(preset))?;
+    let mut options = XzOptions::with_preset(preset);
+    // Jumps with absolute targets pack better than relative ones. The reader undoes it.
+    match env::var("CARGO_CFG_TARGET_ARCH")?.as_str() {
+        "x86_64" => options.prepend_pre_filter(FilterType::BcjX86, 0),
+        "aarch64" => options.prepend_pre_filter(FilterType::BcjArm64, 0),
+        _ => {}
+    }
+    let mut encoder = XzWriter::new(archive, options)?;
     encoder.write_all(&bytes)?;
     encoder.finish()?;
     Ok(format!(

@@ -34,7 +34,7 @@ bare:
 lab *ARGS="list":
     cargo run --quiet -- lab {{ ARGS }}
 
-# Run a bench: noop, status, api, pages, faults or peers
+# Run a bench: noop, reviewed, status, api, pages, faults or peers
 bench NAME="noop" *ARGS:
     benches/{{ NAME }}.sh {{ ARGS }}
 

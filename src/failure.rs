@@ -56,6 +56,8 @@ pub struct Failure {
 pub enum Page {
     /// Hosts that are not empty.
     Adoption,
+    /// What the operator's machine and a login on the host need.
+    Install,
     /// Variables, passwords and patterns.
     Inventory,
     /// Reviewed plans.
@@ -70,6 +72,7 @@ impl Page {
     pub fn name(self) -> &'static str {
         match self {
             Self::Adoption => "adoption",
+            Self::Install => "install",
             Self::Inventory => "inventory",
             Self::Review => "review",
             Self::Undo => "undo",

@@ -47,7 +47,9 @@ fn verb(kinds: Kinds) -> Exit {
         // A program that reads events hears of a failure that comes before the first host, too.
         Err(error) => match matches.subcommand().filter(|(_, verb)| takes_json(verb)) {
             Some((verb, _)) => {
-                command::report_failure(verb, &Failure::from_error(Exit::Failed, &error))
+                let failure = Failure::from_error(Exit::Failed, &error);
+                command::report_failure(verb, &failure);
+                failure.exit
             }
             None => fail(&error),
         },

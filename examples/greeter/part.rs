@@ -27,7 +27,7 @@ hwctl::vars! {
     /// The greeter.
     pub(crate) struct Greeter {
         /// what the greeter says before the name of the host
-        greeting: String = "Hello from", Text { expected: "one line of text", check: line };
+        greeting: String = "Hello from", Text { expected: "one line of text", pattern: r"[^\u0000-\u001f\u007f-\u009f]+", check: line };
     }
 }
 
@@ -50,8 +50,7 @@ const FOLDER: &str = "/usr/local/lib/greeter";
 /// nginx gets the route, and needs to know no more of the greeter.
 fn contribute(_: &HostView<'_>, offered: &mut Contributions) {
     let target = RouteTarget::Application(Upstream::at("unix:/run/greeter.sock"));
-    let route = Route { name: "greeter".to_owned(), path: "/greeter".to_owned(), target };
-    offered.add_route(route, None);
+    offered.add_route(Route::new("greeter", "/greeter", target), None);
 }
 
 fn describe(view: &HostView<'_>, _: &Contributions, spec: &mut PartSpec) {
@@ -101,5 +100,6 @@ fn unit(name: &str, inputs: Vec<Id>) -> Unit {
         on_change: OnChange::Restart,
         ports: Vec::new(),
         beside: Vec::new(),
+        health: None,
     }
 }

@@ -51,6 +51,11 @@ pub fn answer(args: impl Iterator<Item = String>) -> Option<Exit> {
     Some(Exit::Done)
 }
 
+/// The names of all pages, and of their list.
+pub fn topics() -> impl Iterator<Item = String> {
+    pages().into_iter().map(|page| page.name).chain([TOPICS.to_owned()])
+}
+
 fn text(page: &Page) -> String {
     let mut text = markdown(style(), &page.text);
     if Cli::command().find_subcommand(&page.name).is_some() {
@@ -91,6 +96,7 @@ mod tests {
         assert!(names.len() > 5, "{names:?}");
         for page in [
             failure::Page::Adoption,
+            failure::Page::Install,
             failure::Page::Inventory,
             failure::Page::Review,
             failure::Page::Undo,

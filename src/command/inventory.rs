@@ -3,7 +3,6 @@
 use std::io::{ErrorKind, Write as _};
 
 use anyhow::Result;
-use serde_json::Value as Json;
 
 use crate::cli::InventoryArgs;
 use crate::command::fleet::hosts::sources;
@@ -28,23 +27,13 @@ pub fn run(args: &InventoryArgs) -> Result<Exit> {
         print_error(&format!("warning: {file}: {CLOSED}"));
     }
     let text = match (&args.host, &args.graph) {
-        (Some(host), _) => json(&inventory.host_json(host)?)?,
+        (Some(host), _) => inventory::json_text(&inventory.host_json(host)?)?,
         (_, Some(group)) => inventory.graph_text(group)?,
-        _ => json(&inventory.list_json(args.limit.as_deref())?)?,
+        _ => inventory::json_text(&inventory.list_json(args.limit.as_deref())?)?,
     };
     match writeln!(std::io::stdout(), "{text}") {
         // A reader that went away (`| head`) is no error.
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(Exit::Done),
     }
-}
-
-/// The text of JSON, indented as Ansible indents it.
-fn json(value: &Json) -> Result<String> {
-    use serde::Serialize as _;
-
-    let mut text = Vec::new();
-    let format = serde_json::ser::PrettyFormatter::with_indent(b"    ");
-    value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, format))?;
-    Ok(String::from_utf8(text)?)
 }

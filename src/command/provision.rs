@@ -181,7 +181,8 @@ impl Job for Provision {
 
 impl Provision {
     async fn carry_out(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
-        let Self { args, scope, verb, .. } = self;
+        let Self { args, verb, .. } = self;
+        let scope = &work.with_takers(&self.scope);
         // A broken template is known before the host is contacted.
         let templates = load_templates(work)?;
         try_templates(work, &templates)?;

@@ -11,10 +11,11 @@ use clap_complete::env::{CompleteEnv, Shells};
 
 use crate::cli::{Cli, CompletionsArgs, ManArgs};
 use crate::command::fleet::names;
+use crate::command::help;
 use crate::command::logs;
 use crate::command::restart;
 use crate::failure::{Exit, Failure};
-use crate::inventory::{self, Sources};
+use crate::inventory::{self, Inventory, Programs, Sources};
 use crate::part::{HostView, Kinds};
 use crate::report::print;
 use crate::resource::Facts;
@@ -25,7 +26,8 @@ const VARIABLE: &str = "HWCTL_COMPLETE";
 
 /// Answers a shell that asks what could come next, and ends the process. Returns if none asks.
 pub fn answer_shell(kinds: Kinds) {
-    CompleteEnv::with_factory(|| completable(Cli::command(), kinds)).var(VARIABLE).complete();
+    let command = || completable(Cli::command(), kinds).subcommand(help_command());
+    CompleteEnv::with_factory(command).var(VARIABLE).complete();
 }
 
 /// Runs `hwctl completions`.
@@ -65,6 +67,18 @@ fn completable(command: Command, kinds: Kinds) -> Command {
     command.mut_args(complete).mut_subcommands(|verb| completable(verb, kinds))
 }
 
+/// `hwctl help`, which clap has complete the verbs alone.
+fn help_command() -> Command {
+    let topics = || {
+        let command = Cli::command();
+        let verbs = command.get_subcommands().filter(|verb| !verb.is_hide_set());
+        let verbs: Vec<_> = verbs.map(|verb| verb.get_name().to_owned()).collect();
+        candidates(names::each_once(verbs.into_iter().chain(help::topics())))
+    };
+    let topic = Arg::new("topic").value_name("TOPIC").add(ArgValueCandidates::new(topics));
+    Command::new("help").about("Print a page to read, or the help of a verb").arg(topic)
+}
+
 fn candidates(names: impl IntoIterator<Item = String>) -> Vec<CompletionCandidate> {
     names.into_iter().map(CompletionCandidate::new).collect()
 }
@@ -78,7 +92,7 @@ fn patterns(current: &OsStr) -> Vec<CompletionCandidate> {
     let Some(current) = current.to_str() else { return Vec::new() };
     let start = current.rfind([',', ':', '!', '&']).map_or(0, |at| at + 1);
     let (before, part) = current.split_at(start);
-    let inventory = inventory::load(&Sources::default());
+    let inventory = readable();
     let hosts = inventory.and_then(|inventory| inventory.hosts()).unwrap_or_default();
     let groups = hosts.iter().flat_map(|host| host.groups.clone()).collect::<BTreeSet<_>>();
     let names = hosts.iter().map(|host| host.name.clone()).chain(groups);
@@ -86,9 +100,14 @@ fn patterns(current: &OsStr) -> Vec<CompletionCandidate> {
     candidates(names::each_once(fitting).into_iter().map(|name| format!("{before}{name}")))
 }
 
+/// The inventory here, as far as it can be read without starting a program.
+fn readable() -> Result<Inventory, Failure> {
+    inventory::load(&Sources { programs: Programs::Skip, ..Sources::default() })
+}
+
 /// The hosts of the inventory here. One that cannot be read has none to offer.
 fn host_names() -> Vec<CompletionCandidate> {
-    let inventory = inventory::load(&Sources::default());
+    let inventory = readable();
     let hosts = inventory.and_then(|inventory| inventory.hosts()).unwrap_or_default();
     candidates(hosts.into_iter().map(|host| host.name))
 }
@@ -101,7 +120,7 @@ fn part_names(kinds: Kinds) -> Vec<CompletionCandidate> {
 /// The parts of all hosts of the inventory here, or of a host that no inventory names. An inventory that cannot be
 /// read has none to offer.
 fn parts(kinds: Kinds) -> Vec<PartSpec> {
-    let Ok(inventory) = inventory::load(&Sources::default()) else { return Vec::new() };
+    let Ok(inventory) = readable() else { return Vec::new() };
     let listed = inventory.hosts().unwrap_or_default();
     let hosts = match listed.is_empty() {
         true => inventory.select(&["localhost".to_owned()], None).unwrap_or_default(),
@@ -111,7 +130,8 @@ fn parts(kinds: Kinds) -> Vec<PartSpec> {
     let known = hosts.iter().filter_map(|host| Some((host, kinds.vars(&inventory, host).ok()?.0)));
     known
         .flat_map(|(host, vars)| {
-            let view = HostView { vars: &vars, facts: &facts, fleet: &fleet, entry: Some(host) };
+            let (entry, folder) = (Some(host), inventory.folder());
+            let view = HostView { vars: &vars, facts: &facts, fleet: &fleet, entry, folder };
             kinds.parts(&view)
         })
         .collect()

@@ -255,6 +255,7 @@ impl InventoryHost {
             }
             Value::List(nodes) => nodes.iter().map(|node| self.plain_value(node)).collect(),
             Value::Map(entries) => Some(Json::Object(self.plain(entries))),
+            Value::Integer(digits) => Some(Json::String(digits.clone())),
             Value::Null | Value::Flag(_) | Value::Number(_) | Value::Text(_) => Some(node.json()),
         }
     }

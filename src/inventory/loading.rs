@@ -27,6 +27,18 @@ pub struct Sources {
     pub sets: Vec<String>,
     /// Files with passwords of vaults, or programs that print them: `PATH` or `LABEL@PATH`.
     pub vault_passwords: Vec<String>,
+    /// Whether programs are run that inventories or passwords of vaults come from.
+    pub programs: Programs,
+}
+
+/// What becomes of programs that inventories or passwords of vaults come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Programs {
+    /// They are run.
+    #[default]
+    Run,
+    /// They are left out, and so is all that is encrypted: a press of the Tab key starts nothing.
+    Skip,
 }
 
 impl Sources {
@@ -43,9 +55,13 @@ pub fn load(sources: &Sources) -> Result<Inventory, Failure> {
     let config = Config::load()?;
     let mut graph = Graph::new(config.merging()?);
     let passwords = sources.vault_passwords.iter().map(|text| PasswordFile::parse(text));
-    let vault = Vault::new(passwords.chain(config.vault_files()).collect());
+    let passwords = passwords.chain(config.vault_files());
+    let vault = Vault::new(match sources.programs {
+        Programs::Run => passwords.collect(),
+        Programs::Skip => Vec::new(),
+    });
     let from = host_sources(sources, &config);
-    let rules = Rules { vault, skipped: config.skipped()? };
+    let rules = Rules { vault, skipped: config.skipped()?, programs: sources.programs };
     for source in &from {
         sources::read_into(&mut graph, source, &rules)?;
     }

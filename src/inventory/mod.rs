@@ -7,6 +7,7 @@ mod loading;
 mod names;
 mod output;
 mod own;
+pub(crate) mod patterns;
 mod program;
 pub mod schema;
 mod trust;
@@ -17,7 +18,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub use host::InventoryHost;
-pub use loading::{Sources, load};
+pub use loading::{Programs, Sources, load};
+pub use output::json_text;
 pub use schema::Vars;
 pub use trust::require_own;
 pub use yaml::problem::nearest;

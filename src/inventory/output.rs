@@ -2,6 +2,8 @@
 
 use std::collections::HashSet;
 
+use anyhow::Result;
+use serde::Serialize as _;
 use serde_json::{Map, Value as Json, json};
 
 use super::Inventory;
@@ -9,6 +11,8 @@ use super::ansible::groups::{ALL, Graph};
 use super::ansible::pattern;
 use super::ansible::world::World;
 use super::names::shown;
+use super::yaml::integer;
+use super::yaml::node::INTEGER_MARK;
 use crate::failure::Failure;
 
 impl Inventory {
@@ -81,6 +85,22 @@ impl Inventory {
         }
         Ok(lines.join("\n"))
     }
+}
+
+/// The text of such JSON, indented as Ansible indents it, with whole numbers of any size.
+pub fn json_text(value: &Json) -> Result<String> {
+    let mut text = Vec::new();
+    let format = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, format))?;
+    let text = String::from_utf8(text)?;
+    let mark = Json::from(INTEGER_MARK).to_string();
+    let mark = mark.trim_end_matches('"');
+    let mut parts = text.split(mark);
+    let first = parts.next().unwrap_or_default().to_owned();
+    Ok(parts.fold(first, |text, part| match part.split_once('"') {
+        Some((digits, rest)) if integer::is_whole(digits) => text + digits + rest,
+        _ => text + mark + part,
+    }))
 }
 
 /// A name for a terminal.

@@ -60,7 +60,9 @@ pub(super) fn run(command: &mut Command, input: Input, bounds: Bounds) -> Result
     let stderr = Stream::read(child.stderr.take(), bounds.bytes);
     let streams = [&stdout, &stderr];
     let status = wait(&mut child, streams, bounds)?;
-    streams.iter().for_each(|stream| stream.wait());
+    for stream in streams {
+        stream.wait();
+    }
     if streams.iter().any(|stream| stream.is_too_long(bounds)) {
         return Err(Fault::TooMuch);
     }
@@ -155,7 +157,7 @@ impl Stream {
 mod tests {
     use super::*;
 
-    const BOUNDS: Bounds = Bounds { time: Duration::from_secs(60), bytes: 1 << 10 };
+    const BOUNDS: Bounds = Bounds { time: Duration::from_mins(1), bytes: 1 << 10 };
 
     fn run_shell(script: &str, bounds: Bounds) -> Result<Output, Fault> {
         run(Command::new("sh").args(["-c", script]), Input::None, bounds)

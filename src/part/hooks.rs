@@ -1,5 +1,6 @@
 //! The variable of the operator's own commands around a run. They run on the operator's machine.
 
+use crate::inventory::patterns;
 use crate::inventory::schema::{List, Map, Text, Variable};
 use crate::vars;
 
@@ -15,6 +16,7 @@ vars! {
 
 const WORD: Text<String> = Text {
     expected: "a word of a command",
+    pattern: patterns::ANY,
     check: |text| (!text.contains('\0')).then(|| text.to_owned()),
 };
 

@@ -18,7 +18,7 @@ const SHOPS: PartKind = PartKind {
     contribute: |_, offered| {
         let (name, path) = (offered.part().to_owned(), format!("/{}", offered.part()));
         let target = RouteTarget::Application(Upstream::at("127.0.0.1:8000"));
-        offered.add_route(Route { name, path, target }, None);
+        offered.add_route(Route::new(&name, &path, target), None);
     },
     describe: |_, _, spec| spec.private_ports = vec![8000],
     declare: |_, builder| {
@@ -51,7 +51,16 @@ fn made_of(kind: PartKind, view: &HostView<'_>) -> Result<Stack> {
 fn made(kind: PartKind, roles: &[Role]) -> Result<Stack> {
     let (vars, facts) = (vars(|vars| vars.set(Roles(roles.to_vec()))), debian_13());
     let fleet = Fleet::default();
-    made_of(kind, &HostView { vars: &vars, facts: &facts, fleet: &fleet, entry: None })
+    made_of(
+        kind,
+        &HostView {
+            vars: &vars,
+            facts: &facts,
+            fleet: &fleet,
+            entry: None,
+            folder: Path::new("/nonexistent"),
+        },
+    )
 }
 
 /// The first host of an inventory with this kind.
@@ -63,7 +72,16 @@ fn made_from(inventory: &str, kind: PartKind) -> Result<Stack> {
     let host = inventory.select(&["a".to_owned()], None).unwrap().remove(0);
     let (vars, _) = Kinds::builtin().vars(&inventory, &host).unwrap();
     let (facts, fleet) = (Facts::unknown(), Kinds::builtin().fleet(&inventory).unwrap());
-    made_of(kind, &HostView { vars: &vars, facts: &facts, fleet: &fleet, entry: Some(&host) })
+    made_of(
+        kind,
+        &HostView {
+            vars: &vars,
+            facts: &facts,
+            fleet: &fleet,
+            entry: Some(&host),
+            folder: Path::new("/nonexistent"),
+        },
+    )
 }
 
 fn ids_of(made: &Stack, part: &str) -> Vec<String> {
@@ -236,8 +254,7 @@ fn what_two_parts_want_differently_is_refused() {
 
 #[test]
 fn what_one_part_has_travels_as_it_always_has() {
-    let directory =
-        Directory { path: "/srv".into(), mode: 0o755, owner: Owner::root(), sockets: Vec::new() };
+    let directory = Directory::new("/srv", 0o755, Owner::root());
     let mut declared = Declared::new("probe", directory);
 
     let alone = encode(&declared).unwrap();

@@ -5,6 +5,7 @@
 //! below `host`, is a driver, which the engine finds by its name.
 
 mod api;
+mod apps;
 mod build;
 mod containers;
 mod docker;
@@ -37,6 +38,7 @@ use crate::inventory::{Inventory, InventoryHost, Vars, Warning};
 use crate::spec::{PartSpec, Restart, Scope};
 
 pub use api::{API_LINK, Api, AppDir, JWT_KEY, Workers};
+pub use apps::Apps;
 use build::conflicts::{between, first_twice};
 pub use build::{
     Builder, CertificateAt, Claim, Context, Contributions, HostView, Names, Offer, OpenTo, Package,
@@ -111,7 +113,7 @@ impl PartKind {
 pub struct Kinds(&'static [PartKind]);
 
 /// hwctl's own kinds. The firewall is the last one, since it alone could lock the operator out.
-const BUILTIN: [PartKind; 14] = [
+const BUILTIN: [PartKind; 15] = [
     packages::KIND,
     users::KIND,
     kernel::KIND,
@@ -122,6 +124,7 @@ const BUILTIN: [PartKind; 14] = [
     redis::KIND,
     containers::KIND,
     api::KIND,
+    apps::KIND,
     units::KIND,
     timers::KIND,
     upkeep::KIND,
@@ -210,11 +213,12 @@ impl Kinds {
     ) -> Result<Stack> {
         let mut offered = self.sound(view)?;
         offered.names = tls::names(view.vars, view.facts, context.address)?;
+        offered.add_names_of_routes();
         let made = Stack::of(self.described(view, &offered), &offered);
-        let HostView { vars, facts, fleet, entry } = *view;
+        let HostView { vars, facts, fleet, entry, .. } = *view;
         let part = String::new();
         let mut builder = Builder { vars, facts, fleet, entry, context, templates, made, part };
-        for (kind, name) in self.parts_of(view) {
+        for (kind, name) in self.in_order(view, &offered) {
             builder.part = name;
             (kind.declare)(&offered, &mut builder)?;
         }
@@ -250,6 +254,55 @@ impl Kinds {
         });
         refuse_namesakes("restarts", restarts)?;
         Ok(offered)
+    }
+
+    /// The parts in the order in which they are made. Where a route leads to a part that has to be there first, those who
+    /// serve routes come after it.
+    fn in_order(
+        self,
+        view: &HostView<'_>,
+        offered: &Contributions,
+    ) -> impl Iterator<Item = (&'static PartKind, String)> {
+        let first: Vec<_> = offered.routes.iter().filter(|offer| offer.value.comes_first).collect();
+        let comes_first = |part: &str| first.iter().any(|offer| offer.part == part);
+        let parts: Vec<_> = self.parts_of(view).collect();
+        let last = parts.iter().rposition(|(_, name)| comes_first(name));
+        let (mut ordered, mut waiting) = (Vec::new(), Vec::new());
+        for (at, (kind, name)) in parts.into_iter().enumerate() {
+            let waits = last.is_some_and(|last| at < last) && kind.takes.contains(&Slot::Routes);
+            if waits { &mut waiting } else { &mut ordered }.push((kind, name));
+            if Some(at) == last {
+                ordered.append(&mut waiting);
+            }
+        }
+        ordered.into_iter()
+    }
+
+    /// The parts that have to be made together with those of `scope`, so that a change of them is whole: who serves their
+    /// routes, where those change with each version.
+    pub fn with_takers(self, view: &HostView<'_>, scope: &Scope) -> Scope {
+        let offered = self.offered(view);
+        let switched: Vec<_> = offered
+            .routes
+            .iter()
+            .filter(|offer| offer.value.comes_first)
+            .map(|offer| &offer.part)
+            .collect();
+        let takers = self.parts_of(view).filter(|(kind, _)| kind.takes.contains(&Slot::Routes));
+        let takers: Vec<String> = takers.map(|(_, name)| name).collect();
+        match scope {
+            Scope::All => Scope::All,
+            Scope::Only(parts) if switched.iter().any(|part| parts.contains(part)) => {
+                let missing = takers.into_iter().filter(|taker| !parts.contains(taker));
+                Scope::Only(parts.iter().cloned().chain(missing).collect())
+            }
+            Scope::Only(parts) => Scope::Only(parts.clone()),
+            Scope::Except(parts) if takers.iter().any(|taker| parts.contains(taker)) => {
+                let missing = switched.into_iter().filter(|part| !parts.contains(part)).cloned();
+                Scope::Except(parts.iter().cloned().chain(missing).collect())
+            }
+            Scope::Except(parts) => Scope::Except(parts.clone()),
+        }
     }
 
     /// The parts of a host by their names, each with its kind.

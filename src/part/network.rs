@@ -2,11 +2,15 @@
 
 use ipnet::IpNet;
 
+use crate::inventory::patterns;
 use crate::inventory::schema::Text;
 
 /// An address or network from which something may be reached.
-pub(crate) const NETWORK: Text<Network> =
-    Text { expected: "an IP address or a network such as `10.0.0.0/8`", check: Network::parse };
+pub(crate) const NETWORK: Text<Network> = Text {
+    expected: "an IP address or a network such as `10.0.0.0/8`",
+    pattern: patterns::NETWORK,
+    check: Network::parse,
+};
 
 /// An address (`10.0.0.5`) or a network (`192.168.1.0/24`), shown as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use std::path::{Component, Path, PathBuf};
 
 use serde_json::{Value as Json, json};
 
-use crate::inventory::check;
 use crate::inventory::schema::{Field, Reader, Rule, Shape};
+use crate::inventory::{check, patterns};
 
 /// Folders of the system, with all that is below them.
 const SYSTEM: [&str; 17] = [
@@ -43,7 +43,7 @@ impl Shape for OwnFolder {
     }
 
     fn json(&self) -> Json {
-        json!({ "type": "string", "pattern": "^/[A-Za-z0-9._+@/-]+$" })
+        json!({ "type": "string", "pattern": patterns::whole(patterns::HOST_PATH) })
     }
 }
 

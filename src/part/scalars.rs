@@ -2,6 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
+use crate::inventory::patterns;
 use crate::inventory::schema::{Field, Reader, Rule, Shape, Text};
 use crate::resource::Owner;
 
@@ -12,12 +13,18 @@ const UNIT_TYPES: [&str; 6] = ["service", "socket", "timer", "path", "mount", "t
 pub(super) const MODE: Mode = Mode;
 
 /// An owner, such as `www-data` or `root:adm`.
-pub(super) const OWNER: Text<Owner> =
-    Text { expected: "an owner such as `www-data` or `root:adm`", check: owner };
+pub(super) const OWNER: Text<Owner> = Text {
+    expected: "an owner such as `www-data` or `root:adm`",
+    pattern: patterns::ANY,
+    check: owner,
+};
 
 /// The name of a unit of systemd. A name without suffix is a service.
-pub(super) const UNIT: Text<String> =
-    Text { expected: "a unit of systemd such as `chrony` or `backup.timer`", check: unit_name };
+pub(super) const UNIT: Text<String> = Text {
+    expected: "a unit of systemd such as `chrony` or `backup.timer`",
+    pattern: patterns::ANY,
+    check: unit_name,
+};
 
 /// Permissions in octal digits.
 #[derive(Clone, Copy, Debug)]

@@ -70,7 +70,7 @@ pub(super) fn debian_13() -> Facts {
 }
 
 fn view<'a>(vars: &'a Vars, facts: &'a Facts, fleet: &'a Fleet) -> HostView<'a> {
-    HostView { vars, facts, fleet, entry: None }
+    HostView { vars, facts, fleet, entry: None, folder: Path::new("/nonexistent") }
 }
 
 fn made_in(vars: &Vars, facts: &Facts, folder: &Path) -> Result<Stack> {

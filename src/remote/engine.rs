@@ -21,7 +21,7 @@ use crate::client::Pins;
 use crate::engine::Examination;
 use crate::engine::protocol::{HEARTBEAT, Reply, Request, RestartRequest, write_frame};
 use crate::event::{self, EventKind, Finding};
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, Page};
 use crate::resource::{Blob, CertificateInfo, Facts};
 use crate::spec::LogSource;
 
@@ -350,6 +350,7 @@ impl Engine {
             .why(last.unwrap_or_else(|| why.to_owned()))
             .not_done("what was under way is unknown; the host's journal has it")
             .hint("run again: a run finishes what an interrupted one has begun")
+            .page(Page::Undo)
     }
 
     pub(super) fn nonsense(&self, reply: &Reply) -> Failure {

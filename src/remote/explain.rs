@@ -2,7 +2,7 @@
 
 use super::login::{Refusal, is_booting, is_missing};
 use super::ssh::Target;
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, Page};
 
 /// How many lines of ssh's are told.
 const MAX_LINES: usize = 6;
@@ -19,6 +19,7 @@ impl Target {
             Refusal::NotStarted(error) if is_missing(&error) => {
                 Failure::usage("this machine has no ssh client")
                     .hint("install it: the package is `openssh-client`, or `openssh-clients`")
+                    .page(Page::Install)
             }
             Refusal::NotStarted(error) => {
                 self.unreachable("ssh could not be started").why(error.to_string())
@@ -49,7 +50,8 @@ impl Target {
         let lines: Vec<_> = lines.collect();
         let first = lines.len().saturating_sub(MAX_LINES);
         let failure = lines[first..].iter().fold(self.unreachable(&why), |f, line| f.why(*line));
-        failure.hint(hint)
+        let failure = failure.hint(hint);
+        if told.contains("Permission denied") { failure.page(Page::Install) } else { failure }
     }
 
     fn meaning(&self, told: &str) -> (String, String) {

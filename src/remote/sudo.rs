@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 
 use super::bootstrap::{MAX_TOLD, Stdin};
 use super::ssh::Target;
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, Page};
 
 /// What sudo is told to ask with.
 const PROMPT: &str = "hwctl-sudo-password:";
@@ -150,7 +150,7 @@ fn refused(target: &Target, told: &str, printed: &str) -> Failure {
     let says = |texts: &[&str]| texts.iter().any(|text| told.contains(text));
     let failure = |why: &str| {
         let what = format!("cannot become root on `{}`: {why}", target.name);
-        because(Failure::new(Exit::Failed, what), told, "")
+        because(Failure::new(Exit::Failed, what), told, "").page(Page::Install)
     };
     // The second of each pair is sudo-rs's.
     let failure = if says(&["incorrect password", "try again", "incorrect authentication attempt"])

@@ -96,6 +96,7 @@ mod tests {
             on_change: OnChange::Restart,
             ports: Vec::new(),
             beside: Vec::new(),
+            health: None,
         }
     }
 

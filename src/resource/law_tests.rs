@@ -62,11 +62,7 @@ async fn files_directories_and_links_of_any_name_hold_the_law() {
         let host = host(root.path());
         let path = Path::new("/etc").join(name);
         law(file(&path, "one\ntwo ${x} {{ y }}\n"), &host).await;
-        law(
-            Directory { path: path.clone(), mode: 0o750, owner: me(), sockets: vec![] }.into(),
-            &host,
-        )
-        .await;
+        law(Directory::new(path.clone(), 0o750, me()).into(), &host).await;
         law(Link { path: path.clone(), target: Path::new("/etc").join(name) }.into(), &host).await;
         // The same over an older file, and over its removal.
         fs::write(host.path(&path), "old").unwrap();
@@ -103,8 +99,7 @@ async fn what_is_in_the_way_is_named_and_left_alone() {
     }
     fs::remove_dir(host.path(path)).unwrap();
     fs::write(host.path(path), "a file").unwrap();
-    let directory: Resource =
-        Directory { path: path.to_owned(), mode: 0o755, owner: me(), sockets: vec![] }.into();
+    let directory: Resource = Directory::new(path.to_owned(), 0o755, me()).into();
     assert!(directory.examine(&host).await.is_err());
     assert_eq!(fs::read_to_string(host.path(path)).unwrap(), "a file");
 }
@@ -118,7 +113,8 @@ async fn a_directory_goes_with_its_own_socket_and_stays_with_anything_else() {
     let path = Path::new("/etc/run");
     let sockets = vec!["own".to_owned()];
     let resource: Resource =
-        Directory { path: path.to_owned(), mode: 0o755, owner: me(), sockets }.into();
+        Directory { path: path.to_owned(), mode: 0o755, owner: me(), sockets, owns_content: false }
+            .into();
     let before = resource.examine(&host).await.unwrap().before;
     let at = |name: &str| host.path(path).join(name);
     let stays = async || {
@@ -206,8 +202,7 @@ async fn a_secret_of_the_operator_holds_the_law_and_is_never_shown() {
             let secret = Part::Secret { name: "db.env.KEY".to_owned(), value: Secret::new(value) };
             let (begin, end) = ("A=\"1\"\nKEY=\"".to_owned(), "\"\nB=\"1\"\n".to_owned());
             let content = Content::Parts(vec![Part::Text(begin), secret, Part::Text(end)]);
-            let file = File::text("/etc/env", "");
-            File { content, mode: 0o400, owner: me(), ..file }.into()
+            File::new("/etc/env", content, 0o400, me()).into()
         };
         let file = with(value);
 

@@ -24,6 +24,7 @@ use crate::resource::kinds::network::Network;
 use crate::resource::kinds::packages::Packages;
 use crate::resource::kinds::ssh_keys::SshKeys;
 use crate::resource::kinds::sysctl::Sysctl;
+use crate::resource::kinds::task::Task;
 use crate::resource::kinds::unit::{Unit, UnitState};
 use crate::resource::kinds::user::User;
 use crate::resource::kinds::volume::Volume;
@@ -200,6 +201,7 @@ kinds!(
     Packages,
     SshKeys,
     Sysctl,
+    Task,
     Unit,
     User,
     Volume,

@@ -81,11 +81,15 @@ fn a_failure_before_the_first_host_is_an_event_too() {
         (output.status.code(), String::from_utf8(output.stdout).unwrap())
     };
 
+    let digest = "0".repeat(64);
     for (words, expected) in [
         (&["provision", "--plan", "absent.json"][..], "cannot read the plan `absent.json`"),
         (&["provision", "--plan", "other.json"], "`other.json` is not a plan of hwctl"),
         (&["provision", "--plan", "newer.json"], "is a plan of format 999"),
-        (&["provision", "--expect", "1", "--serial", "1"], "`--expect` is for all hosts at once"),
+        (
+            &["provision", "--expect", &digest, "--serial", "1"],
+            "`--expect` is for all hosts at once",
+        ),
         (&["plan", "--only", "tls", "--skip", "tls"], "`--skip` leaves nothing of `--only`"),
         (&["plan", "--no-such-option"], "unexpected argument '--no-such-option'"),
         (&["cert", "show", "--host"], "a value is required for '--host <HOST>'"),

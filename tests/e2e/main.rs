@@ -11,6 +11,7 @@ mod python;
 mod webdriver;
 
 mod api;
+mod apps;
 mod bad_changes;
 mod become_root;
 mod browser;
@@ -67,6 +68,7 @@ const TESTS: &[&[harness::Case]] = &[
     bad_changes::TESTS,
     become_root::TESTS,
     api::TESTS,
+    apps::TESTS,
     handbook::TESTS,
     trees::TESTS,
     given_back::TESTS,

@@ -79,6 +79,8 @@ fn completed(folder: &std::path::Path, words: &[&str]) -> String {
 }
 
 fn completions_and_man_pages_know_every_verb() {
+    use std::os::unix::fs::PermissionsExt as _;
+
     let folder = tempfile::tempdir().unwrap();
     for shell in ["bash", "zsh", "fish"] {
         let output = hwctl(folder.path(), &["completions", shell]);
@@ -104,12 +106,25 @@ fn completions_and_man_pages_know_every_verb() {
         (&["plan", "--limit", "all:!w"], &["all:!web1"], &[]),
         (&["logs", "--host", "web"], &["web1", "web2"], &["all"]),
         (&["ssh", ""], &["web1", "web2"], &[]),
+        (&["help", ""], &["plan", "review", "inventory", "topics"], &["engine"]),
+        (&["help", "exit"], &["exit-codes"], &["plan"]),
     ] {
         let offered = completed(folder.path(), words);
         let is_offered = |word: &&str| offered.lines().any(|line| line.trim() == *word);
         assert!(expected.iter().all(is_offered), "{words:?}: {offered}");
         assert!(!hidden.iter().any(is_offered), "{words:?}: {offered}");
     }
+    // A press of the Tab key runs no inventory, though a verb does.
+    let program = folder.path().join("hosts");
+    std::fs::write(&program, "#!/bin/sh\ntouch ran\necho '{\"all\": [\"made1\"]}'\n").unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+    std::fs::write(folder.path().join("ansible.cfg"), "[defaults]\ninventory = hosts\n").unwrap();
+    let offered = completed(folder.path(), &["status", ""]);
+    assert!(!offered.contains("made1") && !folder.path().join("ran").exists(), "{offered}");
+    let listed = hwctl(folder.path(), &["inventory", "--list"]);
+    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    assert!(listed.contains("made1") && folder.path().join("ran").exists(), "{listed}");
+
     assert!(hwctl(folder.path(), &["man", "man1"]).status.success());
     for page in ["hwctl", "hwctl-plan", "hwctl-cert-renew", "hwctl-secret-rotate"] {
         let page = std::fs::read_to_string(folder.path().join(format!("man1/{page}.1"))).unwrap();

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 use super::chosen;
 use crate::cli::{HostArgs, SourceArgs};
 use crate::failure::{Failure, Page};
-use crate::inventory::{self, Inventory, InventoryHost, Sources, Vars};
+use crate::inventory::{self, Inventory, InventoryHost, Programs, Sources, Vars};
 use crate::lab::{self, Lab, Lifetime, UpOptions};
 use crate::part::{Context, Fleet, HostView, Kinds, Stack, Templates};
 use crate::remote::{SudoPassword, Target, identity_option};
@@ -62,6 +62,11 @@ impl Work {
         self.kinds.check(&self.view(&self.vars, &Facts::unknown()))
     }
 
+    /// The parts that have to be made together with those of `scope`, so that a change of them is whole.
+    pub(in crate::command) fn with_takers(&self, scope: &Scope) -> Scope {
+        self.kinds.with_takers(&self.view(&self.vars, &Facts::unknown()), scope)
+    }
+
     /// What the host should have with these vars.
     pub(in crate::command) fn stack(
         &self,
@@ -84,7 +89,7 @@ impl Work {
     }
 
     fn view<'a>(&'a self, vars: &'a Vars, facts: &'a Facts) -> HostView<'a> {
-        HostView { vars, facts, fleet: &self.fleet, entry: Some(&self.host) }
+        HostView { vars, facts, fleet: &self.fleet, entry: Some(&self.host), folder: &self.folder }
     }
 
     /// The part of this name, where the host has it.
@@ -244,6 +249,7 @@ pub(in crate::command) fn sources(args: &SourceArgs) -> Sources {
         inventories: args.inventory.clone(),
         sets: args.set.clone(),
         vault_passwords: vault_passwords.collect(),
+        programs: Programs::Run,
     }
 }
 

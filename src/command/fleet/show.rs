@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use crate::cli::OutputArgs;
 use crate::event::{Event, EventKind, Sink};
-use crate::failure::{Exit, Failure};
+use crate::failure::Failure;
 use crate::report::{HealthReport, Json, Paged, Style, Terminal, Volume, width};
 
 /// How a verb is shown.
@@ -53,8 +53,8 @@ pub(in crate::command) fn health_report(json: bool) -> Arc<dyn Sink> {
     Arc::new(HealthReport::new(std::io::stdout(), style(), json))
 }
 
-/// Reports, as JSON, a failure that comes before the work on hosts begins. Returns the exit code.
-pub fn report_failure(verb: &str, failure: &Failure) -> Exit {
+/// Reports, as JSON, a failure that comes before the work on hosts begins.
+pub fn report_failure(verb: &str, failure: &Failure) {
     let sink = match verb {
         "status" | "verify" => health_report(true),
         _ => sink(Show { json: true, diff: false, check: false }),
@@ -67,7 +67,6 @@ pub fn report_failure(verb: &str, failure: &Failure) -> Exit {
     ] {
         sink.event(Event::of_run(what));
     }
-    failure.exit
 }
 
 /// Prints a page of text, with a pager if it is longer than the screen.

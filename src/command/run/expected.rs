@@ -72,6 +72,8 @@ fn closed(parts: &[PartSpec], vars: &Vars, facts: &Facts, exposure: &Exposure) -
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::inventory::{Sources, load};
     use crate::part::{Fleet, HostView, Kinds};
@@ -103,7 +105,8 @@ mod tests {
         let exposure = Exposure { is_filtered: true, open, published: vec![8085, 9443, 443] };
 
         let fleet = Fleet::default();
-        let view = HostView { vars: &vars, facts: &facts, fleet: &fleet, entry: None };
+        let folder = Path::new("/nonexistent");
+        let view = HostView { vars: &vars, facts: &facts, fleet: &fleet, entry: None, folder };
         let parts = Kinds::builtin().parts(&view);
 
         let closed = closed(&parts, &vars, &facts, &exposure);

@@ -112,7 +112,7 @@ fn with_way(declared: Vec<Declared>, drivers: Drivers, host: &Host) -> Result<Ve
     for declared in declared {
         for path in missing_way(&declared.resource, &known, drivers, host)? {
             known.insert(path.clone());
-            let folder = Directory { path, mode: 0o755, owner: Owner::root(), sockets: Vec::new() };
+            let folder = Directory::new(path, 0o755, Owner::root());
             all.push(Declared::new(&declared.tag, folder));
         }
         all.push(declared);
@@ -251,7 +251,7 @@ mod tests {
 
     fn folder(path: &str) -> Resource {
         let owner = Owner::root();
-        Directory { path: path.into(), mode: 0o755, owner, sockets: Vec::new() }.into()
+        Directory::new(path, 0o755, owner).into()
     }
 
     #[test]

@@ -71,6 +71,7 @@ mod tests {
             on_change: OnChange::Restart,
             ports: Vec::new(),
             beside: Vec::new(),
+            health: None,
         };
         Declared::new("shop", unit)
     }

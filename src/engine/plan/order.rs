@@ -164,6 +164,7 @@ mod tests {
             on_change: OnChange::Restart,
             ports: Vec::new(),
             beside: vec![TRIAL_FOLDER.to_owned()],
+            health: None,
         })
     }
 

@@ -26,7 +26,7 @@ fn page(path: &str) -> Resource {
 }
 
 fn folder(path: &str) -> Resource {
-    Directory { path: path.into(), mode: 0o755, owner: owner(), sockets: Vec::new() }.into()
+    Directory::new(path, 0o755, owner()).into()
 }
 
 /// A page that takes the place of a folder with what is in it, and another tree that goes.

@@ -125,7 +125,7 @@ mod tests {
     use crate::resource::{Directory, File, Owner};
 
     fn folder(path: &str) -> Resource {
-        Directory { path: path.into(), mode: 0o755, owner: Owner::root(), sockets: vec![] }.into()
+        Directory::new(path, 0o755, Owner::root()).into()
     }
 
     fn file(path: &str) -> Resource {

@@ -6,6 +6,7 @@ use super::arguments;
 use super::config::home;
 use super::escalation::{self, Escalation};
 use super::world::HostVars;
+use crate::failure::Page;
 use crate::inventory::Warning;
 use crate::inventory::names::{shown, usable};
 use crate::inventory::yaml::node::{Entry, Node, Value};
@@ -266,7 +267,7 @@ fn refusal(settings: Settings, name: &str) -> Option<Problem> {
 /// The problem of a variable that hwctl does not obey.
 pub(super) fn refused(entry: &Entry, name: &str, hint: &str) -> Problem {
     let message = format!("host `{}` has `{}`, which hwctl does not obey", shown(name), entry.key);
-    Problem::at(&entry.place, message).hint(hint)
+    Problem::at(&entry.place, message).hint(hint).page(Page::Inventory)
 }
 
 /// What counts for Ansible neither.

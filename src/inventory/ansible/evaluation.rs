@@ -9,6 +9,7 @@ use minijinja::{Environment, Error, ErrorKind};
 
 use super::world::HostVars;
 use super::{template, template_value};
+use crate::failure::Page;
 use crate::inventory::names::shown;
 use crate::inventory::yaml::node::{Entry, Node, Value};
 use crate::inventory::yaml::place::Place;
@@ -167,7 +168,8 @@ impl Scope {
                 let message = format!("hwctl does not evaluate this template: {}", shown(detail));
                 Fault::Wrong(
                     Problem::at(place, message)
-                        .hint("write the value itself; tag it `!unsafe` if the braces are meant"),
+                        .hint("write the value itself; tag it `!unsafe` if the braces are meant")
+                        .page(Page::Inventory),
                 )
             }
             kind => Fault::Wrong(Problem::at(place, format!("this template fails: {kind}"))),

@@ -134,11 +134,10 @@ impl Reader<'_> {
                 return Err(problem.hint("use `hosts`, `vars` or `children`"));
             }
         };
-        if self.graph.find_group(name).is_none() {
-            if self.kind == Kind::Vars && !self.pending_of.contains_key(name) {
-                let place = self.place(line, 0, line.text.chars().count());
-                self.wait_for(name, Pending { place, parents: Vec::new() });
-            }
+        let is_new = self.graph.find_group(name).is_none() && !self.pending_of.contains_key(name);
+        if is_new && self.kind == Kind::Vars {
+            let place = self.place(line, 0, line.text.chars().count());
+            self.wait_for(name, Pending { place, parents: Vec::new() });
         }
         self.group = self.graph.group(name);
         if self.kind != Kind::Vars {

@@ -153,7 +153,7 @@ impl Reader<'_> {
         let (digits, rest) = numeral::split(self.rest);
         let number = numeral::read(digits, is_negative)?;
         self.rest = rest;
-        Some(Value::Number(number))
+        Some(number)
     }
 
     /// Strings beside each other are one.
@@ -262,6 +262,7 @@ fn key_name(key: Value) -> Option<String> {
     match key {
         Value::Text(text) => Some(text),
         Value::Number(number) => Some(number.to_string()),
+        Value::Integer(digits) => Some(digits),
         Value::Flag(flag) => Some(flag.to_string()),
         Value::Null => Some("null".to_owned()),
         _ => None,

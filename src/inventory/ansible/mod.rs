@@ -6,6 +6,7 @@ pub(in crate::inventory) mod connection;
 pub(in crate::inventory) mod escalation;
 mod evaluation;
 mod files;
+mod filters;
 pub(in crate::inventory) mod groups;
 mod ini;
 mod literal;

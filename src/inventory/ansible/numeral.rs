@@ -2,6 +2,9 @@
 
 use serde_json::Number;
 
+use crate::inventory::yaml::integer;
+use crate::inventory::yaml::node::Value;
+
 /// Takes what could be a number off the start of a text.
 pub(super) fn split(text: &str) -> (&str, &str) {
     // Only a decimal number has an exponent, whose sign belongs to it.
@@ -16,32 +19,18 @@ pub(super) fn split(text: &str) -> (&str, &str) {
 }
 
 /// The number that these digits are.
-pub(super) fn read(digits: &str, is_negative: bool) -> Option<Number> {
-    let whole = match base(digits) {
-        Some(base) => {
-            // An underscore may stand behind the base, too.
-            let digits = digits[2..].strip_prefix('_').unwrap_or(&digits[2..]);
-            i128::from_str_radix(&without_underscores(digits)?, base).ok()?
-        }
-        None if digits.bytes().all(|b| b.is_ascii_digit() || b == b'_') => {
-            let digits = without_underscores(digits)?;
-            if digits.starts_with('0') && digits.bytes().any(|b| b != b'0') {
-                return None;
-            }
-            match digits.parse() {
-                Ok(whole) => whole,
-                // Python keeps every digit of such a number, which no reader of JSON does.
-                Err(_) => return float(&digits, is_negative),
-            }
-        }
-        None => return float(digits, is_negative),
-    };
-    let whole: i128 = if is_negative { -whole } else { whole };
-    i64::try_from(whole)
-        .map(Number::from)
-        .or_else(|_| u64::try_from(whole).map(Number::from))
-        .ok()
-        .or_else(|| Number::from_f64(whole as f64))
+pub(super) fn read(digits: &str, is_negative: bool) -> Option<Value> {
+    if let Some(base) = base(digits) {
+        // An underscore may stand behind the base, too.
+        let digits = digits[2..].strip_prefix('_').unwrap_or(&digits[2..]);
+        return integer::read(&without_underscores(digits)?, base, is_negative);
+    }
+    if !digits.bytes().all(|b| b.is_ascii_digit() || b == b'_') {
+        return float(digits, is_negative).map(Value::Number);
+    }
+    let digits = without_underscores(digits)?;
+    let is_octal = digits.starts_with('0') && digits.bytes().any(|b| b != b'0');
+    if is_octal { None } else { integer::read(&digits, 10, is_negative) }
 }
 
 fn base(digits: &str) -> Option<u32> {

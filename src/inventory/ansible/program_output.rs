@@ -1,5 +1,6 @@
 //! Inventories that a program prints as JSON: an executable, or `ansible-inventory` for Ansible's plugins.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io::Read as _;
@@ -15,7 +16,8 @@ use crate::failure::Failure;
 use crate::inventory::names::shown;
 use crate::inventory::program::Input;
 use crate::inventory::trust::require_own;
-use crate::inventory::yaml::node::{Entry, Node, Value};
+use crate::inventory::yaml::integer;
+use crate::inventory::yaml::node::{Entry, INTEGER_MARK, Node, Value};
 use crate::inventory::yaml::place::{Place, Source};
 use crate::inventory::yaml::problem::Problem;
 
@@ -105,7 +107,7 @@ impl<'a> Reader<'a> {
     fn parse(&self, printed: &str) -> Result<Map<String, Json>, Problem> {
         // What serde_json says of an error shows nothing of the text.
         let wrong = |error| Problem::at(&self.place, format!("this is not a map in JSON: {error}"));
-        serde_json::from_str(printed).map_err(wrong)
+        serde_json::from_str(&with_marked_integers(printed)).map_err(wrong)
     }
 
     fn wrong(&self, what: &str, expected: &str) -> Problem {
@@ -219,7 +221,12 @@ fn node(value: Json, place: &Place) -> Node {
         Json::Null => Value::Null,
         Json::Bool(flag) => Value::Flag(flag),
         Json::Number(number) => Value::Number(number),
-        Json::String(text) => Value::Text(text),
+        Json::String(text) => {
+            match text.strip_prefix(INTEGER_MARK).filter(|rest| integer::is_whole(rest)) {
+                Some(digits) => Value::Integer(digits.to_owned()),
+                None => Value::Text(text),
+            }
+        }
         Json::Array(values) => {
             Value::List(values.into_iter().map(|value| node(value, place)).collect())
         }
@@ -239,6 +246,42 @@ fn node(value: Json, place: &Place) -> Node {
     Node::new(value, place.clone())
 }
 
+/// The same JSON with texts for the whole numbers that do not fit into 64 bits, which `serde_json` would round.
+fn with_marked_integers(json: &str) -> Cow<'_, str> {
+    let mut marked = String::new();
+    // How much of the text stands in `marked`.
+    let mut copied = 0;
+    let (mut at, mut in_text) = (0, false);
+    let bytes = json.as_bytes();
+    while let Some(byte) = bytes.get(at) {
+        match byte {
+            b'\\' if in_text => at += 1,
+            b'"' => in_text = !in_text,
+            b'-' | b'0'..=b'9' if !in_text => {
+                let in_number = |byte: &u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
+                let length = bytes[at..].iter().take_while(|byte| in_number(byte)).count();
+                let number = &json[at..at + length];
+                if integer::is_whole(number)
+                    && number.parse::<u64>().is_err()
+                    && number.parse::<i64>().is_err()
+                {
+                    marked.push_str(&json[copied..at]);
+                    marked.push_str(&Json::from(format!("{INTEGER_MARK}{number}")).to_string());
+                    copied = at + length;
+                }
+                at += length - 1;
+            }
+            _ => {}
+        }
+        at += 1;
+    }
+    if copied == 0 {
+        return json.into();
+    }
+    marked.push_str(&json[copied..]);
+    marked.into()
+}
+
 fn marked(map: &Map<String, Json>) -> Option<Value> {
     let (mark, Json::String(text)) = map.iter().next().filter(|_| map.len() == 1)? else {
         return None;
@@ -247,5 +290,33 @@ fn marked(map: &Map<String, Json>) -> Option<Value> {
         "__ansible_unsafe" => Some(Value::Literal(text.clone())),
         "__ansible_vault" => Some(Value::Vault(text.clone())),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_numbers_that_do_not_fit_are_marked() {
+        let kept = r#"{"a": [1, -2.5e3, 18446744073709551615, 1e400], "b": "1\"234567890123456789012345", "c": 0}"#;
+        assert_eq!(with_marked_integers(kept), kept);
+
+        let marked = with_marked_integers(
+            r#"{"a": [-99999999999999999999, "x"], "b": 99999999999999999999}"#,
+        );
+        let read: Json = serde_json::from_str(&marked).unwrap();
+        let mark = |digits: &str| Json::from(format!("{INTEGER_MARK}{digits}"));
+        assert_eq!(read["a"][0], mark("-99999999999999999999"));
+        assert_eq!(read["b"], mark("99999999999999999999"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn damaged_json_is_marked_or_left(text in crate::damaged::text(&[
+            r#"{"a": [-99999999999999999999, "x\"y\\"], "b": 1.5e-7, "é": 99999999999999999999}"#,
+        ])) {
+            let _ = with_marked_integers(&text);
+        }
     }
 }

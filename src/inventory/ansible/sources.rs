@@ -9,12 +9,12 @@ use super::groups::{Graph, UNGROUPED};
 use super::vault::{self, Vault};
 use super::{ini, program_output, range, yaml};
 use crate::failure::Failure;
-use crate::inventory::Warning;
 use crate::inventory::names::shown_long;
 use crate::inventory::trust::require_own;
 use crate::inventory::yaml::load::parse_inventory;
 use crate::inventory::yaml::place::Source;
 use crate::inventory::yaml::problem::Problem;
+use crate::inventory::{Programs, Warning};
 
 /// Endings of inventories in YAML.
 const YAML: [&str; 4] = ["", "yml", "yaml", "json"];
@@ -60,6 +60,7 @@ impl HostSource {
 pub(in crate::inventory) struct Rules {
     pub(in crate::inventory) vault: Vault,
     pub(in crate::inventory) skipped: Skipped,
+    pub(in crate::inventory) programs: Programs,
 }
 
 /// Which files of an inventory folder are skipped.
@@ -169,6 +170,9 @@ fn read_file(graph: &mut Graph, path: &Path, rules: &Rules) -> Result<(), Failur
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     graph.file = Some(Arc::from(absolute.as_path()));
     if program_output::is_program(path)? {
+        if rules.programs == Programs::Skip {
+            return Ok(());
+        }
         return Ok(program_output::read_into(graph, path)?);
     }
     let mut text = source(path)?;
@@ -186,6 +190,9 @@ fn read_text(
     rules: &Rules,
 ) -> Result<(), Problem> {
     if ending(path) == "toml" {
+        if rules.programs == Programs::Skip {
+            return Ok(());
+        }
         return program_output::read_plugin(graph, path, &text.start(), &rules.vault);
     }
     if !YAML.contains(&ending(path)) {
@@ -217,6 +224,7 @@ fn read_yaml(
         Some(root) if !root.is_null() => {
             let plugin = root.entries().and_then(|all| all.iter().find(|e| e.key == "plugin"));
             match plugin {
+                Some(_) if rules.programs == Programs::Skip => Ok(()),
                 Some(plugin) => {
                     program_output::read_plugin(graph, path, &plugin.place, &rules.vault)
                 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use base64::Engine as _;
-use base64::prelude::BASE64_STANDARD;
-use minijinja::value::{Kwargs, Value as Jinja, ValueKind};
+use minijinja::value::{Kwargs, Value as Jinja};
 use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
+
+use super::filters;
 
 /// How many instructions a template may take.
 const FUEL: u64 = 1_000_000;
@@ -22,13 +22,7 @@ pub(super) fn environment(is_looked_up: Arc<AtomicBool>) -> Environment<'static>
         is_looked_up.store(true, Relaxed);
         lookup(plugin, name, &options)
     });
-    environment.add_filter("bool", bool);
-    environment.add_filter("ternary", ternary);
-    environment.add_filter("mandatory", |value: Jinja| value);
-    environment.add_filter("b64encode", |text: String| BASE64_STANDARD.encode(text));
-    environment.add_filter("b64decode", b64decode);
-    environment.add_filter("basename", |path: String| path.rsplit('/').next().map(str::to_owned));
-    environment.add_filter("dirname", dirname);
+    filters::add_to(&mut environment);
     environment
 }
 
@@ -69,19 +63,7 @@ fn single_expression(text: &str) -> Option<&str> {
 
 /// Writes a value into a text as Python spells it.
 fn write(output: &mut Output, _: &mut State, value: &Jinja) -> Result<(), Error> {
-    let written = match value.kind() {
-        ValueKind::Undefined => {
-            return Err(Error::new(ErrorKind::UndefinedError, "the expression is undefined"));
-        }
-        ValueKind::None => output.write_str("None"),
-        ValueKind::Bool if value.is_true() => output.write_str("True"),
-        ValueKind::Bool => output.write_str("False"),
-        ValueKind::Number | ValueKind::String => output.write_str(&value.to_string()),
-        kind => {
-            let message = format!("a {kind} cannot be part of a text");
-            return Err(Error::new(ErrorKind::InvalidOperation, message));
-        }
-    };
+    let written = output.write_str(&filters::text_of(value)?);
     written.map_err(|_| Error::new(ErrorKind::WriteFailure, "the text cannot be written"))
 }
 
@@ -97,33 +79,5 @@ fn lookup(plugin: &str, name: &str, options: &Kwargs) -> Result<Jinja, Error> {
         (Ok(value), _) => Ok(Jinja::from(value)),
         (Err(_), Some(default)) => Ok(default),
         (Err(_), None) => Ok(Jinja::from("")),
-    }
-}
-
-/// Whether a value means yes to Ansible.
-fn bool(value: &Jinja) -> Jinja {
-    match value.kind() {
-        ValueKind::None | ValueKind::Bool => value.clone(),
-        _ => {
-            let text = value.to_string().to_lowercase();
-            Jinja::from(["yes", "on", "1", "true"].contains(&text.as_str()))
-        }
-    }
-}
-
-fn ternary(value: &Jinja, yes: Jinja, no: Jinja) -> Jinja {
-    if value.is_true() { yes } else { no }
-}
-
-fn b64decode(text: &str) -> Result<String, Error> {
-    let decoded = BASE64_STANDARD.decode(text).ok().and_then(|bytes| String::from_utf8(bytes).ok());
-    decoded.ok_or_else(|| Error::new(ErrorKind::InvalidOperation, "this is not text in base64"))
-}
-
-fn dirname(path: &str) -> String {
-    match path.rsplit_once('/') {
-        Some(("", _)) => "/".to_owned(),
-        Some((folder, _)) => folder.to_owned(),
-        None => String::new(),
     }
 }

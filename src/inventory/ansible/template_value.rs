@@ -3,6 +3,7 @@
 use minijinja::value::{Value as Jinja, ValueKind};
 use serde_json::Number;
 
+use crate::inventory::yaml::integer;
 use crate::inventory::yaml::node::{Entry, Node, Value};
 use crate::inventory::yaml::place::Place;
 
@@ -16,6 +17,10 @@ pub(super) fn of_scalar(value: &Value) -> Jinja {
             (_, _, Some(number)) => Jinja::from(number),
             _ => Jinja::from(()),
         },
+        Value::Integer(digits) => match digits.parse::<i128>() {
+            Ok(number) => Jinja::from(number),
+            Err(_) => Jinja::from(digits.as_str()),
+        },
         Value::Text(text) | Value::Literal(text) => Jinja::from(text.as_str()),
         Value::Null | Value::Vault(_) | Value::Later(_) | Value::List(_) | Value::Map(_) => {
             Jinja::from(())
@@ -28,7 +33,10 @@ pub(super) fn to_node(value: &Jinja, place: &Place) -> Option<Node> {
     let value = match value.kind() {
         ValueKind::None => Value::Null,
         ValueKind::Bool => Value::Flag(value.is_true()),
-        ValueKind::Number => Value::Number(number(value)?),
+        ValueKind::Number if value.is_integer() => {
+            integer::value(i128::try_from(value.clone()).ok()?)
+        }
+        ValueKind::Number => Value::Number(Number::from_f64(f64::try_from(value.clone()).ok()?)?),
         ValueKind::String => Value::Literal(value.as_str()?.to_owned()),
         ValueKind::Seq | ValueKind::Iterable => Value::List(
             value.try_iter().ok()?.map(|item| to_node(&item, place)).collect::<Option<_>>()?,
@@ -43,12 +51,4 @@ pub(super) fn to_node(value: &Jinja, place: &Place) -> Option<Node> {
         _ => return None,
     };
     Some(Node::new(value, place.clone()))
-}
-
-fn number(value: &Jinja) -> Option<Number> {
-    if value.is_integer() {
-        let signed = value.as_i64().map(Number::from);
-        return signed.or_else(|| u64::try_from(value.clone()).ok().map(Number::from));
-    }
-    Number::from_f64(f64::try_from(value.clone()).ok()?)
 }

@@ -10,7 +10,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
 use super::program::{self, Messages};
-use crate::failure::Failure;
+use crate::failure::{Failure, Page};
 use crate::inventory::names::shown;
 use crate::inventory::program::Input;
 use crate::inventory::trust::require_own;
@@ -91,9 +91,10 @@ impl Vault {
                 .hint("`ansible-vault rekey` writes it anew")
         })?;
         if self.files.is_empty() {
-            return Err(Problem::nowhere("no password of a vault is given").hint(
+            let problem = Problem::nowhere("no password of a vault is given").hint(
                 "name a file with `--vault-password-file`, or in ANSIBLE_VAULT_PASSWORD_FILE",
-            ));
+            );
+            return Err(problem.page(Page::Inventory));
         }
         let passwords = self.passwords.get_or_init(|| self.files.iter().map(password).collect());
         let passwords = passwords.as_ref().map_err(Clone::clone)?;

@@ -149,6 +149,7 @@ fn variable(reader: &mut Reader<'_>, entry: &Entry, path: &str) -> Option<(Strin
 fn value(reader: &mut Reader<'_>, name: &str, node: &Node, path: &str) -> Option<EnvValue> {
     match &node.value {
         Value::Number(number) => Some(EnvValue::Plain(number.to_string())),
+        Value::Integer(digits) => Some(EnvValue::Plain(digits.clone())),
         Value::Flag(flag) => Some(EnvValue::Plain(flag.to_string())),
         Value::Text(_) | Value::Literal(_) if !names_a_secret(name) && !node.place.is_sealed() => {
             plain(reader, node, path).map(EnvValue::Plain)

@@ -3,6 +3,7 @@
 use serde_json::{Map as Object, Value as Json, json};
 
 use super::{Declared, Key, Shape, default_of};
+use crate::inventory::patterns;
 
 /// The key that hwctl's variables may stand below.
 const STRICT: &str = "hwctl";
@@ -58,11 +59,20 @@ pub fn json_schema(declared: &[Declared]) -> Json {
             "password": {
                 "description": "A password as text, or where it is.",
                 "anyOf": [
-                    { "type": "string" },
-                    one_of("env", "A variable of your environment.", &json!({ "type": "string" })),
-                    one_of("file", "A file.", &json!({ "type": "string" })),
+                    {
+                        "type": "string",
+                        "pattern": patterns::whole(r"[^\u0000-\u001f\u007f-\u009f]+"),
+                    },
+                    one_of("env", "A variable of your environment.", &json!({
+                        "type": "string",
+                        "pattern": patterns::whole(r"[^=\u0000]+"),
+                    })),
+                    one_of("file", "A file.", &json!({ "type": "string", "minLength": 1 })),
                     one_of("command", "What a program prints.", &json!({
-                        "anyOf": [{ "type": "string" }, { "type": "array", "items": { "type": ["string", "number"] } }],
+                        "anyOf": [
+                            { "type": "string", "pattern": "\\S" },
+                            { "type": "array", "minItems": 1, "items": { "type": ["string", "number"] } },
+                        ],
                     })),
                 ],
             },

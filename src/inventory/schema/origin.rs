@@ -169,6 +169,7 @@ fn words(node: &Node) -> Option<Vec<String>> {
     let word = |node: &Node| match &node.value {
         Value::Text(text) | Value::Literal(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
+        Value::Integer(digits) => Some(digits.clone()),
         _ => None,
     };
     nodes.iter().map(word).collect()

@@ -278,7 +278,7 @@ fn given(node: &Node, path: &str) -> Result<Given, Problem> {
             let message = format!("`{path}` takes a password, not {}", node.kind());
             Err(problem(message).hint(EXAMPLES))
         }
-        Value::Flag(_) | Value::Number(_) => {
+        Value::Flag(_) | Value::Number(_) | Value::Integer(_) => {
             let message = format!("`{path}` takes a password as text, not {}", node.kind());
             Err(problem(message).hint("put it in quotes"))
         }

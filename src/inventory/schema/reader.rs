@@ -83,7 +83,7 @@ impl Field<'_> {
     /// Whether the value is a number.
     #[must_use]
     pub fn is_number(&self) -> bool {
-        matches!(self.node.value, Value::Number(_))
+        matches!(self.node.value, Value::Number(_) | Value::Integer(_))
     }
 }
 

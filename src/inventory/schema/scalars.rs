@@ -7,9 +7,9 @@ use serde_json::{Value as Json, json};
 
 use super::password::Reference;
 use super::{Field, Reader, Rule, Shape};
-use crate::inventory::check;
 use crate::inventory::names::quoted;
 use crate::inventory::yaml::node::Value;
+use crate::inventory::{check, patterns};
 
 /// A whole number within bounds, both of which are taken.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +38,7 @@ impl<T: Display + Copy + Into<u64> + TryFrom<u64> + PartialOrd + Sync> Rule for 
         let expected = self.expected();
         let number = match &field.node.value {
             Value::Number(number) => number,
+            Value::Integer(_) => return reader.unfit(field, expected, field.node.shown()),
             Value::Text(text) if text.parse::<u64>().is_ok() => {
                 let message = format!("`{}` takes {expected}, not text", field.path);
                 return reader.refuse(field, message, "take the quotes off");
@@ -55,6 +56,8 @@ impl<T: Display + Copy + Into<u64> + TryFrom<u64> + PartialOrd + Sync> Rule for 
 pub struct Text<T> {
     /// What it is: "an absolute path".
     pub expected: &'static str,
+    /// A regular expression that the whole text fits, for the JSON Schema.
+    pub pattern: &'static str,
     /// The value that the text stands for. None where it does not fit.
     pub check: fn(&str) -> Option<T>,
 }
@@ -65,7 +68,7 @@ impl<T> Shape for Text<T> {
     }
 
     fn json(&self) -> Json {
-        json!({ "type": "string" })
+        json!({ "type": "string", "pattern": patterns::whole(self.pattern) })
     }
 }
 
@@ -157,7 +160,7 @@ impl Shape for Local {
     }
 
     fn json(&self) -> Json {
-        json!({ "type": "string" })
+        json!({ "type": "string", "pattern": patterns::whole(patterns::LOCAL_PATH) })
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 use super::password::{Password, Reference, Users};
 use super::{Block, Field, Fields, Key, Reader, Rule, Shape};
 use crate::inventory::names::quoted;
+use crate::inventory::patterns;
 use crate::inventory::yaml::node::{Entry, Node, Value, get, lay, put};
 
 /// A list of what another rule takes.
@@ -212,6 +213,8 @@ pub struct Named<R> {
     pub what: &'static str,
     /// Whether an entry may have this name.
     pub is_name: fn(&str) -> bool,
+    /// A regular expression that a whole name fits, for the JSON Schema.
+    pub pattern: &'static str,
     /// What to write instead of an unusable name.
     pub hint: &'static str,
     /// What an entry takes.
@@ -225,7 +228,8 @@ impl<R: Rule> Shape for Named<R> {
 
     fn json(&self) -> Json {
         let each = super::json::value(&self.each);
-        json!({ "type": "object", "additionalProperties": each })
+        let names = json!({ "pattern": patterns::whole(self.pattern) });
+        json!({ "type": "object", "propertyNames": names, "additionalProperties": each })
     }
 
     fn each(&self) -> Option<&dyn Shape> {
@@ -293,6 +297,8 @@ pub struct UserList {
     pub when_absent: WhenAbsent,
     /// Whether a user may have this name.
     pub is_name: fn(&str) -> bool,
+    /// A regular expression that a whole name fits, for the JSON Schema.
+    pub pattern: &'static str,
     /// What to write instead of an unusable name.
     pub hint: &'static str,
 }
@@ -303,7 +309,11 @@ impl Shape for UserList {
     }
 
     fn json(&self) -> Json {
-        json!({ "type": "object", "additionalProperties": { "$ref": "#/definitions/password" } })
+        json!({
+            "type": "object",
+            "propertyNames": { "pattern": patterns::whole(self.pattern) },
+            "additionalProperties": { "$ref": "#/definitions/password" },
+        })
     }
 
     fn takes_scalar(&self) -> bool {

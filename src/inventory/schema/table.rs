@@ -64,6 +64,7 @@ fn flow(node: &Node) -> String {
         Value::Null | Value::Vault(_) | Value::Later(_) => "null".to_owned(),
         Value::Flag(flag) => flag.to_string(),
         Value::Number(number) => number.to_string(),
+        Value::Integer(digits) => digits.clone(),
         Value::Text(text) | Value::Literal(text) => text.clone(),
         Value::List(nodes) => {
             format!("[{}]", nodes.iter().map(flow).collect::<Vec<_>>().join(", "))

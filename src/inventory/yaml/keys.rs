@@ -43,6 +43,7 @@ pub(super) fn key_name(key: &Node) -> Result<String, Problem> {
     match &key.value {
         Value::Text(text) | Value::Literal(text) => Ok(text.clone()),
         Value::Null | Value::Flag(_) | Value::Number(_) => Ok(key.json().to_string()),
+        Value::Integer(digits) => Ok(digits.clone()),
         _ => Err(Problem::at(&key.place, format!("a key is a word, not {}", key.kind()))),
     }
 }

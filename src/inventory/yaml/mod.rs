@@ -1,5 +1,6 @@
 //! YAML text as a tree whose values know where they were written.
 
+pub(in crate::inventory) mod integer;
 pub(in crate::inventory) mod keys;
 pub(in crate::inventory) mod load;
 pub(in crate::inventory) mod node;

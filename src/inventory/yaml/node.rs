@@ -21,6 +21,8 @@ pub(in crate::inventory) enum Value {
     Null,
     Flag(bool),
     Number(Number),
+    /// A whole number that does not fit into 64 bits, in decimal digits.
+    Integer(String),
     Text(String),
     /// Text tagged `!unsafe`, or the result of an evaluation: never a template.
     Literal(String),
@@ -31,6 +33,9 @@ pub(in crate::inventory) enum Value {
     List(Vec<Node>),
     Map(Vec<Entry>),
 }
+
+/// Begins a text in JSON that stands for a whole number of more than 64 bits.
+pub(in crate::inventory) const INTEGER_MARK: &str = "\u{1}integer:";
 
 /// Evaluates a value when it is needed.
 #[derive(Clone)]
@@ -118,6 +123,7 @@ impl Node {
             _ if self.place.is_sealed() => "***".to_owned(),
             Value::Text(text) | Value::Literal(text) => shown(text),
             Value::Number(number) => number.to_string(),
+            Value::Integer(digits) => shown(digits),
             _ => self.kind().to_owned(),
         }
     }
@@ -137,7 +143,7 @@ impl Node {
         match self.value {
             Value::Null => "nothing",
             Value::Flag(_) => "true or false",
-            Value::Number(_) => "a number",
+            Value::Number(_) | Value::Integer(_) => "a number",
             Value::Text(_) | Value::Literal(_) => "text",
             Value::Vault(_) => "an encrypted value",
             Value::Later(_) => "a template",
@@ -152,6 +158,7 @@ impl Node {
             Value::Null | Value::Later(_) => Json::Null,
             Value::Flag(flag) => Json::Bool(*flag),
             Value::Number(number) => Json::Number(number.clone()),
+            Value::Integer(digits) => Json::String(format!("{INTEGER_MARK}{digits}")),
             Value::Text(text) => Json::String(text.clone()),
             Value::Literal(text) => tagged("__ansible_unsafe", text),
             Value::Vault(text) => tagged("__ansible_vault", text),

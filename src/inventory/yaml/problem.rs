@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::keys::names_a_secret;
 use super::node::Node;
 use super::place::{Extent, Mark, Place};
-use crate::failure::Failure;
+use crate::failure::{Failure, Page};
 
 /// How many problems one failure lists.
 const TOLD: usize = 10;
@@ -22,6 +22,7 @@ struct Details {
     /// What lies behind it, such as what a program said.
     why: Vec<String>,
     hint: Option<String>,
+    page: Option<Page>,
     /// Whether the source line may be shown.
     shown: bool,
     /// What in the line is shown or not, other than the source has it.
@@ -55,6 +56,12 @@ impl Problem {
 
     pub(in crate::inventory) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.0.hint = Some(hint.into());
+        self
+    }
+
+    /// Names the page that says more.
+    pub(in crate::inventory) fn page(mut self, page: Page) -> Self {
+        self.0.page = Some(page);
         self
     }
 
@@ -137,6 +144,7 @@ pub(in crate::inventory) fn failure(mut problems: Vec<Problem>) -> Failure {
         return Failure::usage("the inventory is wrong");
     };
     let mut failure = Failure::usage(first.headline());
+    failure.page = first.0.page;
     let place = first.0.place.as_ref().filter(|_| first.0.shown);
     if let Some(snippet) = place.and_then(|place| place.snippet(&first.0.marks)) {
         failure = failure.why(snippet);

@@ -2,6 +2,7 @@
 
 use serde_json::Number;
 
+use super::integer;
 use super::node::Value;
 
 /// The value of an unquoted word: `yes` is true, `0644` is octal, `22:22` is base 60.
@@ -17,7 +18,7 @@ pub(in crate::inventory) fn resolve(word: &str) -> Value {
         _ => {}
     }
     match number(word) {
-        Some(number) => Value::Number(number),
+        Some(number) => number,
         None => Value::Text(moment(word).unwrap_or_else(|| word.to_owned())),
     }
 }
@@ -33,40 +34,28 @@ fn moment(word: &str) -> Option<String> {
     fits.then(|| format!("{date}T{}", time.trim_start()))
 }
 
-fn number(word: &str) -> Option<Number> {
+fn number(word: &str) -> Option<Value> {
     let (negative, digits) = match word.as_bytes().first()? {
         b'-' => (true, &word[1..]),
         b'+' => (false, &word[1..]),
         b'0'..=b'9' | b'.' => (false, word),
         _ => return None,
     };
-    if let Some(whole) = whole(digits) {
-        let Ok(whole) = whole else {
-            // Larger than any number here: Ansible keeps it exactly, JSON readers do not.
-            return Number::from_f64(digits.replace('_', "").parse().ok()?);
-        };
-        let whole = if negative { -whole } else { whole };
-        return i64::try_from(whole)
-            .map(Number::from)
-            .or_else(|_| u64::try_from(whole).map(Number::from))
-            .ok()
-            .or_else(|| Number::from_f64(whole as f64));
+    if let Some(whole) = whole(digits, negative) {
+        return Some(whole);
     }
     // YAML 1.1 takes no sign before a point: `+.5` is text.
     if digits.len() < word.len() && digits.starts_with('.') {
         return None;
     }
     let float = float(digits)?;
-    Number::from_f64(if negative { -float } else { float })
+    Number::from_f64(if negative { -float } else { float }).map(Value::Number)
 }
 
-/// A whole number without its sign; `Err` when it is one, but too large.
-fn whole(digits: &str) -> Option<Result<i128, ()>> {
-    let in_base = |digits: &str, base: u32| {
-        let plain = digits.replace('_', "");
-        let fits = !plain.is_empty() && plain.chars().all(|c| c.is_digit(base));
-        fits.then(|| i128::from_str_radix(&plain, base).map_err(|_| ()))
-    };
+/// A whole number whose sign was taken off.
+fn whole(digits: &str, is_negative: bool) -> Option<Value> {
+    let in_base =
+        |digits: &str, base: u32| integer::read(&digits.replace('_', ""), base, is_negative);
     if let Some(binary) = digits.strip_prefix("0b") {
         return in_base(binary, 2);
     }
@@ -79,10 +68,10 @@ fn whole(digits: &str) -> Option<Result<i128, ()>> {
         for part in sixties(digits)? {
             value = value.checked_mul(60)?.checked_add(part.replace('_', "").parse().ok()?)?;
         }
-        return Some(Ok(value));
+        return Some(integer::value(if is_negative { -value } else { value }));
     }
     match digits.strip_prefix('0') {
-        Some("") => Some(Ok(0)),
+        Some("") => Some(integer::value(0)),
         Some(octal) => in_base(octal, 8),
         None if digits.starts_with('_') => None,
         None => in_base(digits, 10),

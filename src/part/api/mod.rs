@@ -59,8 +59,8 @@ pub(super) const KIND: PartKind = PartKind {
     takes: &[],
     driver: Some(&host::Api),
     contribute: |_, offered| {
-        let (name, path) = ("flask".to_owned(), "/flask".to_owned());
-        offered.add_route(Route { name, path, target: RouteTarget::Application(upstream()) }, None);
+        let target = RouteTarget::Application(upstream());
+        offered.add_route(Route::new("flask", "/flask", target), None);
     },
     describe: |_, offered, spec| describe(offered, spec),
     declare,
@@ -142,6 +142,7 @@ fn declare(_: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
         on_change: OnChange::Restart,
         ports: Vec::new(),
         beside: Vec::new(),
+        health: None,
     };
     // The socket first: what comes while the service restarts waits in it.
     builder.add(unit("flask-app.socket", vec![socket_file]));

@@ -46,6 +46,7 @@ const TTL: Number<u32> = Number { min: *TOKEN_TTL_S.start(), max: *TOKEN_TTL_S.e
 const USERS: UserList = UserList {
     when_absent: WhenAbsent::MustBeGiven,
     is_name: is_user,
+    pattern: r"[A-Za-z0-9_.@-]{1,64}",
     hint: "use up to 64 letters, digits and `_`, `-`, `.`, `@`",
 };
 

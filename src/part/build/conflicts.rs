@@ -17,8 +17,11 @@ impl Contributions {
         self.routes.iter().try_for_each(require_sound)?;
         let called = |route: &Route| route.name.clone();
         refuse_twice(&self.routes, called, |name| format!("two routes are called `{name}`"))?;
-        let path = |route: &Route| route.path.clone();
-        refuse_twice(&self.routes, path, |path| format!("two routes have the path `{path}`"))?;
+        let place = |route: &Route| (route.host.clone(), route.path.clone());
+        refuse_twice(&self.routes, place, |(host, path)| match host {
+            None => format!("two routes have the path `{path}`"),
+            Some(host) => format!("two routes have the path `{path}` of `{host}`"),
+        })?;
         self.require_applications_whole()?;
         let port = |port: &u16| *port;
         refuse_twice(&self.ports, port, |port| format!("two parts would listen on port {port}"))?;
@@ -66,7 +69,8 @@ impl Contributions {
                 continue;
             }
             let is_below = |inner: &&Offer<Route>| {
-                inner.value.path.strip_prefix(&outer.value.path).is_some_and(|r| r.starts_with('/'))
+                let rest = inner.value.path.strip_prefix(&outer.value.path);
+                inner.value.host == outer.value.host && rest.is_some_and(|r| r.starts_with('/'))
             };
             if let Some(inner) = self.routes.iter().find(is_below) {
                 let (above, below) = (&outer.value.path, &inner.value.path);
@@ -115,7 +119,7 @@ pub(crate) fn between(problem: impl Into<String>, owners: &[String; 2]) -> Failu
 
 /// Refuses a route that no URL leads to, or whose name cannot be that of a log.
 fn require_sound(offer: &Offer<Route>) -> Result<(), Failure> {
-    let Route { name, path, target } = &offer.value;
+    let Route { name, host, path, target, .. } = &offer.value;
     let wrong =
         |problem: String| Failure::usage(problem).why(format!("it is of {}", offer.source()));
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
@@ -124,7 +128,8 @@ fn require_sound(offer: &Offer<Route>) -> Result<(), Failure> {
             .hint("use letters, digits, `_` and `-`"));
     }
     let segments = path.strip_prefix('/').map(|rest| rest.split('/'));
-    let is_root = path == "/" && matches!(target, RouteTarget::Files { .. });
+    let is_whole = host.is_some() || matches!(target, RouteTarget::Files { .. });
+    let is_root = path == "/" && is_whole;
     let is_plain = segments.is_some_and(|mut segments| {
         is_root || segments.all(|s| !s.is_empty() && s != "." && s != "..")
     });

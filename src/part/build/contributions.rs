@@ -114,6 +114,13 @@ impl Contributions {
         self.certificates.first().map(|offer| &offer.value)
     }
 
+    /// Has the certificate hold for the names that routes have of their own.
+    pub(crate) fn add_names_of_routes(&mut self) {
+        let hosts = self.routes.iter().filter_map(|offer| offer.value.host.clone());
+        let new: Vec<_> = hosts.filter(|host| !self.names.certificate.contains(host)).collect();
+        self.names.certificate.extend(new);
+    }
+
     fn offer<T>(&self, value: T, place: Option<String>) -> Offer<T> {
         Offer { part: self.part.clone(), place, value }
     }
@@ -180,10 +187,23 @@ pub struct UnitInput {
 pub struct Route {
     /// The name that its logs have, unique on the host.
     pub name: String,
+    /// The name of a server of its own, such as `shop.example.com`. None for the host's own names.
+    pub host: Option<String>,
     /// The path, such as `/open`; `/` for all that no other route has.
     pub path: String,
     /// What is behind it.
     pub target: RouteTarget,
+    /// Whether the part has to be there before the web server learns of the route.
+    pub comes_first: bool,
+}
+
+impl Route {
+    /// A route of the host's own names to a part that may come after the web server.
+    #[must_use]
+    pub fn new(name: &str, path: &str, target: RouteTarget) -> Self {
+        let (name, path) = (name.to_owned(), path.to_owned());
+        Self { name, host: None, path, target, comes_first: false }
+    }
 }
 
 /// What is behind a route.
@@ -217,6 +237,14 @@ pub struct Upstream {
     pub hidden: Vec<String>,
     /// Folders whose pages set styles in their elements, which the others may not.
     pub inline_styles: Vec<String>,
+    /// How long an answer may take, in seconds.
+    pub read_timeout_s: u16,
+    /// Whether a connection may become a WebSocket.
+    pub is_websocket: bool,
+    /// The networks that are let in; all when empty.
+    pub allow: Vec<Network>,
+    /// Whether the application itself says what its pages may load, in a header of its own.
+    pub has_own_policy: bool,
 }
 
 impl Upstream {
@@ -230,6 +258,10 @@ impl Upstream {
             logins: Vec::new(),
             hidden: Vec::new(),
             inline_styles: Vec::new(),
+            read_timeout_s: 30,
+            is_websocket: false,
+            allow: Vec::new(),
+            has_own_policy: false,
         }
     }
 }

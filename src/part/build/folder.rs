@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
@@ -81,6 +82,11 @@ pub(crate) fn content(path: &Path) -> Result<Content> {
             Content::Blob(Blob { key: sha256(bytes), size: bytes.len() as u64 })
         }
     })
+}
+
+/// Whether the operator may run a local file.
+pub(crate) fn is_executable(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o100 != 0)
 }
 
 /// A local program for hosts: a Linux executable.

@@ -94,6 +94,8 @@ pub struct HostView<'a> {
     pub fleet: &'a Fleet,
     /// Its entry in the inventory, where it has one.
     pub entry: Option<&'a inventory::InventoryHost>,
+    /// The inventory's folder: what relative paths in the vars are relative to.
+    pub folder: &'a Path,
 }
 
 impl HostView<'_> {
@@ -169,6 +171,7 @@ impl Stack {
                 on_change: *on_change,
                 ports: Vec::new(),
                 beside: Vec::new(),
+                health: None,
             };
             let last = self.resources.iter().rposition(|declared| declared.tag == *part);
             let at = last.map_or(self.resources.len(), |last| last + 1);
@@ -267,7 +270,7 @@ impl Builder<'_> {
 
     /// A directory of root's.
     pub fn directory(&mut self, path: impl Into<PathBuf>, mode: u32) -> Id {
-        self.add(Directory { path: path.into(), mode, owner: Owner::root(), sockets: Vec::new() })
+        self.add(Directory::new(path, mode, Owner::root()))
     }
 
     /// A file that all may read, from a template.
@@ -349,11 +352,6 @@ impl Builder<'_> {
 
     /// A directory of root's that other parts may want as well.
     pub fn shared_directory(&mut self, path: &str, mode: u32) -> Result<Id> {
-        self.ensure(Directory {
-            path: path.into(),
-            mode,
-            owner: Owner::root(),
-            sockets: Vec::new(),
-        })
+        self.ensure(Directory::new(path, mode, Owner::root()))
     }
 }

@@ -20,6 +20,7 @@ use crate::resource::container::{ENVIRONMENT, LAUNCHER};
 use crate::resource::{Container, Directory, Mount, MountSource, Owner, RegistryLogin, Secret};
 use crate::spec::{LogFormat, PartSpec};
 
+pub(super) use scalars::Memory;
 use scalars::NumericUser;
 use vars::ContainerVars;
 pub use vars::Containers;
@@ -148,12 +149,7 @@ fn launch(
 ) -> Result<()> {
     builder.shared_directory("/etc/hwctl", 0o755)?;
     let owned = Owner::root();
-    builder.ensure(Directory {
-        path: FOLDER.into(),
-        mode: 0o700,
-        owner: owned,
-        sockets: vec![],
-    })?;
+    builder.ensure(Directory::new(FOLDER, 0o700, owned))?;
     let path = PathBuf::from(format!("{FOLDER}/{name}.env"));
     let file = builder.environment_file(&path, (0o400, owner), env)?;
     let hwctl = builder.own_hwctl()?;

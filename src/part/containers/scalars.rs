@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use serde_json::{Value as Json, json};
 
-use crate::inventory::check;
 use crate::inventory::schema::{Field, Reader, Rule, Shape, Text};
+use crate::inventory::{check, patterns};
 use crate::resource::Owner;
 
 /// The least memory that Docker gives a container, and more than a host has.
@@ -13,18 +13,24 @@ const MEMORY_MIB: std::ops::RangeInclusive<u64> = 6..=1 << 22;
 /// Names that mean something else to Docker.
 const RESERVED_NETWORKS: [&str; 4] = ["bridge", "default", "host", "none"];
 
-pub(super) const IMAGE: Text<String> =
-    Text { expected: "an image such as `postgres:17`", check: check::image };
+pub(super) const IMAGE: Text<String> = Text {
+    expected: "an image such as `postgres:17`",
+    pattern: patterns::IMAGE,
+    check: check::image,
+};
 pub(super) const NAME: Text<String> = Text {
     expected: "the name of a container",
+    pattern: patterns::ANY,
     check: |text| is_name(text).then(|| text.to_owned()),
 };
 pub(super) const DOCKER_NAME: Text<String> = Text {
     expected: "a name that Docker takes (letters, digits and `_.-`)",
+    pattern: patterns::DOCKER_NAME,
     check: check::docker_name,
 };
 pub(super) const NETWORK_NAME: Text<String> = Text {
     expected: "the name of a network, other than Docker's own `bridge`, `host` and `none`",
+    pattern: patterns::ANY,
     check: |text| {
         check::docker_name(text).filter(|name| !RESERVED_NETWORKS.contains(&name.as_str()))
     },
@@ -32,14 +38,18 @@ pub(super) const NETWORK_NAME: Text<String> = Text {
 /// The list is capabilities(7)'s, as Docker spells it.
 pub(super) const CAPABILITY: Text<String> = Text {
     expected: "a capability such as `CHOWN` or `NET_BIND_SERVICE`",
+    pattern: patterns::ANY,
     check: |text| {
         let fits = |c: char| c.is_ascii_uppercase() || c == '_';
         let is_one = text.len() > 2 && text.chars().all(fits) && text != "ALL";
         (is_one && !text.starts_with("CAP_")).then(|| text.to_owned())
     },
 };
-pub(super) const INSIDE: Text<PathBuf> =
-    Text { expected: "an absolute path, without `..`", check: check::host_path };
+pub(super) const INSIDE: Text<PathBuf> = Text {
+    expected: "an absolute path, without `..`",
+    pattern: patterns::HOST_PATH,
+    check: check::host_path,
+};
 pub(super) const USER: UserNumber = UserNumber;
 
 /// The name of a container: it becomes part of file names, and the name of a part.
@@ -137,7 +147,7 @@ impl Rule for Word {
 
 /// An amount of memory such as `256M`, in MiB.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Memory;
+pub(in crate::part) struct Memory;
 
 impl Shape for Memory {
     fn expected(&self) -> String {

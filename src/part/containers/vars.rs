@@ -9,6 +9,7 @@ use super::ports::{PortVar, Ports};
 use super::scalars::{
     CAPABILITY, IMAGE, INSIDE, Memory, NAME, NETWORK_NAME, NumericUser, USER, Word, is_name,
 };
+use crate::inventory::patterns;
 use crate::inventory::schema::{
     As, Declared, Env, EnvMap, Flag, List, Local, Map, Named, Number, OnePassword, Optional,
     Password, Reader, Text, Variable, Vars,
@@ -26,7 +27,7 @@ vars! {
     /// A login to a registry.
     pub struct Registry {
         /// user of the registry
-        user: String = "null", Text { expected: "the name of a user", check: super::scalars::registry_user };
+        user: String = "null", Text { expected: "the name of a user", pattern: patterns::USER_NAME, check: super::scalars::registry_user };
         /// password or token of the user; the host does not keep it
         password: Password = "null", OnePassword;
     }
@@ -79,6 +80,7 @@ impl Variable for Containers {
         rule: Named {
             what: "container",
             is_name,
+            pattern: patterns::ANY,
             hint: "use two or more small letters, digits, `_` and `-`, a letter first",
             each: Map::checked(checks::of_one),
         },

@@ -98,6 +98,7 @@ pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
         on_change: OnChange::Reload,
         ports: Vec::new(),
         beside: Vec::new(),
+        health: None,
     })?;
     Ok(())
 }
@@ -130,7 +131,7 @@ pub(super) fn add_container(builder: &mut Builder<'_>, declaration: Declaration)
 
 /// A directory on the disk of the host that a container sees.
 pub(super) fn add_folder(builder: &mut Builder<'_>, path: PathBuf, owner: Owner) {
-    builder.add(Directory { path, mode: 0o750, owner, sockets: Vec::new() });
+    builder.add(Directory::new(path, 0o750, owner));
 }
 
 /// The distribution's Docker. Docker's own packages, and Microsoft's of the same engine, do as well.

@@ -53,8 +53,8 @@ fn contribute(view: &HostView<'_>, offered: &mut Contributions) {
 fn declare(builder: &mut Builder<'_>) -> Result<()> {
     let Folders(folders) = builder.vars.get();
     for (path, Folder { mode, owner }) in folders {
-        let (path, mode, owner) = (path.into(), *mode, owner.clone());
-        builder.ensure(Directory { path, mode, owner, sockets: Vec::new() })?;
+        let owner = owner.clone();
+        builder.ensure(Directory::new(path, *mode, owner))?;
     }
     let Files(files) = builder.vars.get();
     for (path, file) in files {

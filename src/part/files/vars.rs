@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::inventory::check;
 use crate::inventory::schema::{
     As, Declared, Fields, List, Local, Map, Named, Optional, Reader, Text, Variable,
 };
+use crate::inventory::{check, patterns};
 use crate::part::scalars::{MODE, OWNER, UNIT};
 use crate::resource::Owner;
 use crate::vars;
@@ -80,10 +80,11 @@ vars! {
 }
 
 pub(in crate::part) const TEXT: Text<String> =
-    Text { expected: "text", check: |text| Some(text.to_owned()) };
+    Text { expected: "text", pattern: patterns::ANY, check: |text| Some(text.to_owned()) };
 
 pub(in crate::part) const TEMPLATE: Text<String> = Text {
     expected: "the path of a template below `templates/`",
+    pattern: patterns::LOCAL_PATH,
     check: |text| {
         let is_below = check::local_path(text).is_some()
             && text.split('/').all(|part| !part.is_empty() && part != "." && part != "..");
@@ -93,6 +94,7 @@ pub(in crate::part) const TEMPLATE: Text<String> = Text {
 
 const ARGUMENT: Text<String> = Text {
     expected: "a word of a command",
+    pattern: patterns::ARGUMENT,
     check: |text| (!text.is_empty() && !text.contains('\0')).then(|| text.to_owned()),
 };
 
@@ -109,7 +111,13 @@ impl Variable for Folders {
     const IS_COMMON: bool = true;
     type Rule = As<Named<Map<Folder>>, Self>;
     const RULE: &'static Self::Rule = &As {
-        rule: Named { what: "folder", is_name: is_path, hint: PATH_HINT, each: Map::new() },
+        rule: Named {
+            what: "folder",
+            is_name: is_path,
+            pattern: patterns::HOST_PATH,
+            hint: PATH_HINT,
+            each: Map::new(),
+        },
         make: Self,
     };
 }
@@ -123,6 +131,7 @@ impl Variable for Files {
         rule: Named {
             what: "file",
             is_name: is_path,
+            pattern: patterns::HOST_PATH,
             hint: PATH_HINT,
             each: Map::checked(is_complete),
         },
@@ -150,8 +159,13 @@ impl Variable for Links {
         rule: Named {
             what: "link",
             is_name: is_path,
+            pattern: patterns::HOST_PATH,
             hint: PATH_HINT,
-            each: Text { expected: "the path that the link leads to", check: check::local_path },
+            each: Text {
+                expected: "the path that the link leads to",
+                pattern: patterns::LOCAL_PATH,
+                check: check::local_path,
+            },
         },
         make: Self,
     };

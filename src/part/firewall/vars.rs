@@ -3,6 +3,7 @@
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
+use crate::inventory::patterns;
 use crate::inventory::schema::{
     Declared, Field, Flag, Key, List, Map, Number, Optional, Reader, Rule, Shape, Variable, Vars,
 };
@@ -186,5 +187,5 @@ impl Rule for PortOrNumber {
 }
 
 fn port_text() -> Json {
-    json!({ "type": "string", "pattern": "^[0-9]{1,5}/(tcp|udp)$" })
+    json!({ "type": "string", "pattern": patterns::whole(patterns::PORT) })
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 
+use crate::inventory::patterns;
 use crate::inventory::schema::{As, Declared, Field, Named, Reader, Rule, Shape, Variable};
 
 pub(super) const VARIABLES: &[Declared] = &[Declared::of::<Settings>()];
@@ -21,6 +22,7 @@ impl Variable for Settings {
         rule: Named {
             what: "setting",
             is_name,
+            pattern: patterns::ANY,
             hint: "write a name as `sysctl -a` prints it, such as `net.core.somaxconn`",
             each: SettingValue,
         },

@@ -47,7 +47,11 @@ struct Homework<'a> {
     address_patterns: Vec<String>,
     certificate: &'a str,
     key: &'a str,
+    /// Whether an application speaks WebSocket.
+    websockets: bool,
     apps: Vec<Application<'a>>,
+    /// The applications that have a name of their own.
+    hosts: Vec<Application<'a>>,
     sites: Vec<Location<'a>>,
 }
 
@@ -55,6 +59,7 @@ struct Homework<'a> {
 #[derive(Serialize)]
 struct Application<'a> {
     name: &'a str,
+    host: Option<&'a str>,
     path: &'a str,
     path_with_slash: String,
     /// Regular expressions that match the path, and folders with styles in their pages.
@@ -62,6 +67,10 @@ struct Application<'a> {
     style_patterns: Vec<String>,
     server: &'a str,
     max_body_kib: u32,
+    read_timeout_s: u16,
+    is_websocket: bool,
+    has_own_policy: bool,
+    allow: Vec<&'a str>,
     logins: &'a [String],
     hidden: &'a [String],
     /// Whether what nginx refuses itself is said in JSON, and the location that says it.
@@ -192,6 +201,8 @@ fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
         offered.certificate().context("no part has a certificate for nginx")?;
     let names = &offered.names;
     let addresses = names.certificate.iter().filter(|name| name.parse::<IpAddr>().is_ok());
+    let all = applications(offered).map(|(offer, upstream)| application(&offer.value, upstream));
+    let (apps, hosts): (Vec<_>, Vec<_>) = all.partition(|app| app.host.is_none());
     let homework = Homework {
         ipv6: builder.facts.ipv6,
         http2_directive,
@@ -200,9 +211,9 @@ fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
         address_patterns: addresses.map(|address| address.replace('.', r"\.")).collect(),
         certificate: text_of(certificate)?,
         key: text_of(key)?,
-        apps: applications(offered)
-            .map(|(offer, upstream)| application(&offer.value, upstream))
-            .collect(),
+        websockets: apps.iter().chain(&hosts).any(|app| app.is_websocket),
+        apps,
+        hosts,
         sites: locations(offered)?,
     };
     let available = "/etc/nginx/sites-available/homework";
@@ -242,21 +253,27 @@ fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
         on_change: OnChange::Reload,
         ports: PORTS.into(),
         beside: Vec::new(),
+        health: None,
     });
     Ok(())
 }
 
 fn application<'a>(route: &'a Route, upstream: &'a Upstream) -> Application<'a> {
-    let Route { name, path, .. } = route;
+    let Route { name, host, path, .. } = route;
     let refuses_in_json = upstream.refusals == Refusals::Json;
     Application {
         name,
+        host: host.as_deref(),
         path,
         path_with_slash: format!("{path}/"),
         pattern: pattern(path),
         style_patterns: upstream.inline_styles.iter().map(|path| pattern(path)).collect(),
         server: &upstream.server,
         max_body_kib: upstream.max_body_kib,
+        read_timeout_s: upstream.read_timeout_s,
+        is_websocket: upstream.is_websocket,
+        has_own_policy: upstream.has_own_policy,
+        allow: upstream.allow.iter().map(Network::as_str).collect(),
         logins: &upstream.logins,
         hidden: &upstream.hidden,
         refuses_in_json,

@@ -1,7 +1,7 @@
 //! The variable of the packages that the operator wants besides those of the parts.
 
-use crate::inventory::check;
 use crate::inventory::schema::{As, Declared, List, Text, Variable};
+use crate::inventory::{check, patterns};
 
 pub(super) const VARIABLES: &[Declared] = &[Declared::of::<OwnPackages>()];
 
@@ -18,6 +18,7 @@ impl Variable for OwnPackages {
     const RULE: &'static Self::Rule = &As {
         rule: List(Text {
             expected: "the name of a package, such as `htop`",
+            pattern: patterns::ANY,
             check: check::package,
         }),
         make: Self,

@@ -99,6 +99,7 @@ fn declare(_: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
         mode: 0o2750,
         owner: Owner::new(OWNER.0, &group),
         sockets: vec![SOCKET_NAME.to_owned()],
+        owns_content: false,
     });
     // In the container's command or environment `docker inspect` would show the password.
     let configuration = builder.secret_file(

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::inventory::check;
 use crate::inventory::schema::{
     Declared, Fields, Local, Map, Number, Optional, Reader, Text, Variable, Vars,
 };
+use crate::inventory::{check, patterns};
 use crate::part::firewall::WEB_PORTS;
 use crate::vars;
 
@@ -17,7 +17,7 @@ vars! {
     /// The Redis container.
     pub struct Redis {
         /// image of the container
-        image: String = "\"redis:7-alpine\"", Text { expected: "an image such as `redis:7-alpine`", check: check::image };
+        image: String = "\"redis:7-alpine\"", Text { expected: "an image such as `redis:7-alpine`", pattern: patterns::IMAGE, check: check::image };
         /// name of the container
         container: String = "redis-flask", DOCKER_NAME;
         /// volume that keeps its data
@@ -31,6 +31,7 @@ vars! {
 
 const DOCKER_NAME: Text<String> = Text {
     expected: "a name that Docker takes (letters, digits and `_.-`)",
+    pattern: patterns::DOCKER_NAME,
     check: check::docker_name,
 };
 

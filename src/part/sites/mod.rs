@@ -40,7 +40,7 @@ fn route(name: &str, site: &Site) -> Route {
         allow: site.allow.clone(),
         htpasswd: (!site.users.is_empty()).then(|| users_file(name, site)),
     };
-    Route { name: name.to_owned(), path: site.path.clone(), target }
+    Route::new(name, &site.path, target)
 }
 
 /// What hwctl's own pages are rendered with.

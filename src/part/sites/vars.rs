@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::inventory::check;
 use crate::inventory::schema::{
     As, Declared, List, Local, Map, Named, Optional, Reader, Text, UserList, Users, Variable, Vars,
     WhenAbsent,
 };
+use crate::inventory::{check, patterns};
 use crate::part::api::AppDir;
 use crate::part::network::{NETWORK, Network};
 use crate::part::own_folder::{OwnFolder, overlap};
@@ -26,7 +26,7 @@ vars! {
     /// One static site.
     pub struct Site {
         /// URL path: `/` for `main`, which must be there
-        path: String = "null", Text { expected: "a URL path such as `/open`", check: check::url_path };
+        path: String = "null", Text { expected: "a URL path such as `/open`", pattern: patterns::URL_PATH, check: check::url_path };
         /// folder on the host
         root: PathBuf = "null", OwnFolder;
         /// local folder whose content is uploaded; hwctl's own page where there is none
@@ -43,12 +43,14 @@ vars! {
 const USERS: UserList = UserList {
     when_absent: WhenAbsent::Nobody,
     is_name: check::user_name,
+    pattern: patterns::USER_NAME,
     hint: "no spaces, no colon, no `#` at its start",
 };
 
 /// A name that nginx's own files do not have.
 const USERS_FILE: Text<String> = Text {
     expected: "a file name that begins with `.htpasswd`",
+    pattern: patterns::USERS_FILE,
     check: |text| {
         let rest = text.strip_prefix(".htpasswd")?;
         let fits = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
@@ -82,6 +84,7 @@ site2:
         rule: Named {
             what: "site",
             is_name: check::site_name,
+            pattern: patterns::SITE_NAME,
             hint: "use small letters, digits, `_` and `-`",
             each: Map::new(),
         },

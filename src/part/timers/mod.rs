@@ -72,6 +72,7 @@ fn declare(builder: &mut Builder<'_>) -> Result<()> {
             on_change: OnChange::Restart,
             ports: Vec::new(),
             beside: Vec::new(),
+            health: None,
         });
     }
     Ok(())

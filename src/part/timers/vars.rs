@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value as Json, json};
 
-use crate::inventory::check;
 use crate::inventory::schema::{
     As, Declared, Field, List, Map, Named, Number, Reader, Rule, Shape, Text, Variable,
 };
+use crate::inventory::{check, patterns};
 use crate::part::scalars::is_account;
 use crate::vars;
 
@@ -45,6 +45,7 @@ pub enum Command {
 
 const CALENDAR: Text<String> = Text {
     expected: "a time such as `daily` or `Mon..Fri 03:30`",
+    pattern: patterns::ANY,
     check: |text| {
         let fits = |c: char| c.is_ascii_alphanumeric() || " *-:,./~_+".contains(c);
         (!text.is_empty() && text.chars().all(fits)).then(|| text.to_owned())
@@ -53,10 +54,12 @@ const CALENDAR: Text<String> = Text {
 
 const USER: Text<String> = Text {
     expected: "the name of a user",
+    pattern: patterns::ANY,
     check: |text| is_account(text).then(|| text.to_owned()),
 };
 
-const WORD: Text<String> = Text { expected: "a word of a command", check: command_text };
+const WORD: Text<String> =
+    Text { expected: "a word of a command", pattern: patterns::ARGUMENT, check: command_text };
 
 fn command_text(text: &str) -> Option<String> {
     (!text.is_empty() && !text.contains('\0')).then(|| text.to_owned())
@@ -102,6 +105,7 @@ impl Variable for Timers {
         rule: Named {
             what: "timer",
             is_name: check::site_name,
+            pattern: patterns::SITE_NAME,
             hint: "use small letters, digits, `_` and `-`",
             each: Map::new(),
         },

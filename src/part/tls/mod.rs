@@ -142,6 +142,7 @@ fn renewal(builder: &mut Builder<'_>) -> Result<()> {
         on_change: OnChange::Restart,
         ports: Vec::new(),
         beside: Vec::new(),
+        health: None,
     });
     Ok(())
 }

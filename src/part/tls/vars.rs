@@ -2,10 +2,10 @@
 
 use hwctl_limits::CERTIFICATE_DAYS;
 
-use crate::inventory::check;
 use crate::inventory::schema::{
     As, Choice, Declared, Fields, List, Map, Number, Reader, Text, Variable,
 };
+use crate::inventory::{check, patterns};
 use crate::vars;
 
 pub(super) const VARIABLES: &[Declared] = &[Declared::of::<ServerNames>(), Declared::of::<Tls>()];
@@ -22,8 +22,11 @@ impl Variable for ServerNames {
     const RULE: &'static Self::Rule = &As { rule: List(SERVER_NAME), make: Self };
 }
 
-const SERVER_NAME: Text<String> =
-    Text { expected: "a host name or an IP address", check: check::server_name };
+const SERVER_NAME: Text<String> = Text {
+    expected: "a host name or an IP address",
+    pattern: patterns::SERVER_NAME,
+    check: check::server_name,
+};
 
 vars! {
     /// The certificate of port 443.

@@ -67,6 +67,7 @@ fn declare(builder: &mut Builder<'_>) -> Result<()> {
             on_change: *on_change,
             ports: Vec::new(),
             beside: Vec::new(),
+            health: None,
         });
     }
     Ok(())

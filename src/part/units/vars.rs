@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use crate::inventory::patterns;
 use crate::inventory::schema::{
     As, Choice, Declared, Fields, Flag, Local, Map, Named, Optional, Reader, Variable,
 };
@@ -44,6 +45,7 @@ impl Variable for Units {
         rule: Named {
             what: "unit",
             is_name: |name| unit_name(name).is_some(),
+            pattern: patterns::ANY,
             hint: "write a name such as `worker` or `backup.timer`",
             each: Map::checked(has_text_once),
         },

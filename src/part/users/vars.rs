@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use crate::inventory::check;
 use crate::inventory::schema::{As, Choice, Declared, List, Local, Map, Named, Text, Variable};
+use crate::inventory::{check, patterns};
 use crate::part::scalars::is_account;
 use crate::resource::SshKey;
 use crate::vars;
@@ -53,7 +53,7 @@ vars! {
         /// whether `sudo` works: `none`, `password` (asks for it), `no-password`
         sudo: Sudo = "none", Choice(&Sudo::WORDS);
         /// login shell
-        shell: PathBuf = "/bin/bash", Text { expected: "an absolute path", check: check::host_path };
+        shell: PathBuf = "/bin/bash", Text { expected: "an absolute path", pattern: patterns::HOST_PATH, check: check::host_path };
     }
 }
 
@@ -75,11 +75,13 @@ impl Sudo {
 
 const KEY: Text<SshKey> = Text {
     expected: "a public SSH key as in a `.pub` file, without options before it",
+    pattern: patterns::ANY,
     check: |text| SshKey::parse(text).ok(),
 };
 
 const GROUP: Text<String> = Text {
     expected: "the name of a group",
+    pattern: patterns::ANY,
     check: |text| is_account(text).then(|| text.to_owned()),
 };
 
@@ -98,6 +100,7 @@ impl Variable for People {
         rule: Named {
             what: "user",
             is_name: is_person,
+            pattern: patterns::ANY,
             hint: "use small letters, digits, `_` and `-`, and no account of a program such as `root`",
             each: Map::new(),
         },

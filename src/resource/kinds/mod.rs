@@ -15,6 +15,7 @@ pub(in crate::resource) mod packages;
 pub(in crate::resource) mod path_back;
 pub(in crate::resource) mod ssh_keys;
 pub(in crate::resource) mod sysctl;
+pub(in crate::resource) mod task;
 pub(in crate::resource) mod unit;
 pub(in crate::resource) mod user;
 pub(in crate::resource) mod volume;

@@ -114,6 +114,7 @@ fn resources() -> Vec<Resource> {
             mode: 0o755,
             owner: Owner::new("0", "root"),
             sockets: vec!["s".to_owned()],
+            owns_content: false,
         }
         .into(),
         File::new("/srv/d/env", Content::Parts(parts), 0o600, Owner::root()).into(),
@@ -126,6 +127,7 @@ fn resources() -> Vec<Resource> {
             on_change: OnChange::Restart,
             ports: Vec::new(),
             beside: Vec::new(),
+            health: None,
         }
         .into(),
     ]

@@ -53,7 +53,13 @@ pub(crate) fn vars_of(
     let kinds = Kinds::builtin();
     let (vars, mut warnings) = kinds.vars(inventory, host)?;
     let (facts, fleet) = (Facts::unknown(), Fleet::default());
-    let view = HostView { vars: &vars, facts: &facts, fleet: &fleet, entry: Some(host) };
+    let view = HostView {
+        vars: &vars,
+        facts: &facts,
+        fleet: &fleet,
+        entry: Some(host),
+        folder: Path::new("/nonexistent"),
+    };
     warnings.extend(kinds.look_up(&view, &Scope::All, inventory.folder())?);
     Ok((vars, warnings))
 }

@@ -14,7 +14,7 @@ use crate::python;
 
 crate::tests! {
     Nothing: [the_published_schema_and_table_are_of_this_version, the_example_holds_every_variable, a_variable_that_is_declared_is_in_schema_table_and_errors, names_of_others_are_passed_over, names_that_clash_stand_below_hwctl, several_hosts_are_checked_one_by_one],
-    Python: [editors_accept_the_example_and_refuse_mistakes],
+    Python: [editors_accept_the_example_and_refuse_mistakes, the_schema_refuses_the_texts_that_hwctl_refuses],
 }
 
 /// A file of the repository.
@@ -272,4 +272,182 @@ fn editors_accept_the_example_and_refuse_mistakes() {
         let yaml = format!("all: {{ hosts: {{ h: }}, vars: {vars} }}");
         assert_eq!(is_valid(&yaml), expected, "{yaml}");
     }
+}
+
+/// Where a text of a variable stands, with texts that fit and texts that do not.
+const TEXTS: [(&str, &[&str], &[&str]); 13] = [
+    (
+        "app_dir: TEXT",
+        &["/home/ubuntu/Flask-app", "/srv/a_b-c.d/", "/srv/x@1+2"],
+        &[
+            "",
+            "/",
+            "home/x",
+            "/srv/../x",
+            "/srv//x",
+            "/srv/a b",
+            "/srv/a;b",
+            "/srv/ä",
+            "/srv/x\n",
+            "/srv/.",
+        ],
+    ),
+    ("sites: { n: { path: /n, root: TEXT } }", &["/srv/n"], &["srv/n", "/srv/$n", "/srv/./n"]),
+    (
+        "sites: { n: { path: TEXT, root: /srv/n } }",
+        &["/n", "/a/b.c", "/~x", "/..a"],
+        &["", "n", "/n/", "//", "/a b", "/..", "/a/./b", "/a;", "/é", "/n\n"],
+    ),
+    (
+        "sites: { TEXT: { path: /n, root: /srv/n } }",
+        &["n", "a-b_3"],
+        &[
+            "",
+            "N",
+            "-n",
+            "a b",
+            "n\n",
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        ],
+    ),
+    (
+        "sites: { site1: { users: { TEXT: long-enough } } }",
+        &["admin", "jürgen", "a#"],
+        &["", "a b", "a:b", "#a", "a\tb", "a\n"],
+    ),
+    (
+        "sites: { site1: { users: { admin: TEXT } } }",
+        &["long-enough", " long enough "],
+        &["long\nenough", "a\tb"],
+    ),
+    (
+        "sites: { site1: { users_file: TEXT } }",
+        &[".htpasswd", ".htpasswd-x.1"],
+        &["htpasswd", ".htpasswd/x", ".htpasswd x", "x.htpasswd", ".htpasswd\n"],
+    ),
+    (
+        "sites: { site1: { allow: [TEXT] } }",
+        &[
+            "10.0.0.5",
+            "0.0.0.0/0",
+            "192.168.1.0/24",
+            "255.255.255.255/32",
+            "::1",
+            "2001:db8::/32",
+            "::ffff:10.0.0.1",
+        ],
+        &[
+            "",
+            "10.0.0",
+            "10.0.0.256",
+            "10.0.0.0/33",
+            "10.0.0.0.1",
+            "10.0.0.1.",
+            "10.0.0.0/",
+            "::/129",
+            "x",
+            "10.0.0.5\n",
+        ],
+    ),
+    (
+        "server_names: [TEXT]",
+        &["example.com", "a-b.c", "10.0.0.1", "::1", "host", "1.example"],
+        &[
+            "",
+            "a_b",
+            "-a.b",
+            "a-.b",
+            "a..b",
+            "10.0.0.256",
+            "*.x",
+            "a b",
+            "x;",
+            "a.",
+            "10.0.0",
+            "a.1",
+            "a\n",
+        ],
+    ),
+    (
+        "redis: { image: TEXT }",
+        &[
+            "redis:7-alpine",
+            "redis",
+            "localhost:5000/a/b:T",
+            "ghcr.io/x/y",
+            "a/b",
+            "redis@sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+        ],
+        &[
+            "",
+            "Redis",
+            "redis:",
+            "redis:a b",
+            "-r",
+            "a//b",
+            "redis@sha256:12",
+            "r;x",
+            "r:-x",
+            "r:.x",
+            "a/",
+            "r\n",
+        ],
+    ),
+    (
+        "redis: { container: TEXT }",
+        &["redis-flask", "r2", "R_.-"],
+        &["", "r", "-x", "a b", ".x", "ä2", "r2\n"],
+    ),
+    (
+        "firewall: { allow: [TEXT] }",
+        &["80/tcp", "65535/udp"],
+        &["", "0/tcp", "65536/tcp", "80/icmp", "80", "tcp/80", "080/xyz", "80/tcp\n"],
+    ),
+    (
+        "api: { users: { TEXT: long-enough } }",
+        &["admin", "a.b@c-d_e"],
+        &["", "a b", "ä", "a:b", "a\n"],
+    ),
+];
+
+/// An editor shows a mistake in a text before hwctl does.
+fn the_schema_refuses_the_texts_that_hwctl_refuses() {
+    let folder = tempfile::tempdir().unwrap();
+    let schema = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/schema/inventory.json");
+    let mut validator = Command::new(python::program("jsonschema", "jsonschema"));
+    validator.args(["--output", "pretty"]);
+    let mut cases = Vec::new();
+    for (vars, fitting, unfit) in TEXTS {
+        let fitting = fitting.iter().map(|text| (text, true));
+        for (text, fits) in fitting.chain(unfit.iter().map(|text| (text, false))) {
+            let vars = vars.replace("TEXT", &Value::from(*text).to_string());
+            let yaml = format!("all: {{ hosts: {{ h: }}, vars: {{ {vars} }} }}");
+            let path = folder.path().join(format!("{}.json", cases.len()));
+            let read: Value = serde_yaml::from_str(&yaml).unwrap();
+            fs::write(&path, read.to_string()).unwrap();
+            validator.arg("-i").arg(&path);
+            cases.push((yaml, path, fits));
+        }
+    }
+    let said = validator.arg(schema).output().unwrap();
+    let said = String::from_utf8_lossy(&[said.stdout, said.stderr].concat()).into_owned();
+
+    let mut wrong = Vec::new();
+    for (yaml, path, fits) in &cases {
+        let inventory = folder.path().join("inventory.yaml");
+        fs::write(&inventory, yaml).unwrap();
+        let mut sets = vec!["sites.site2.users={}"];
+        if !yaml.contains("api:") {
+            sets.push("api.users.admin=long-enough");
+        }
+        let inventory = open(&inventory, &sets).unwrap();
+        let host = inventory.select(&[], None).unwrap().remove(0);
+        let read = vars_of(&inventory, &host).map(|_| ()).map_err(|failure| told(&failure));
+        let by_schema = !said.contains(&format!("Error]===({})", path.display()));
+        if (read.is_ok(), by_schema) != (*fits, *fits) {
+            wrong.push(format!("{yaml}: hwctl {read:?}, the schema takes it: {by_schema}"));
+        }
+    }
+    assert!(said.contains("Error]===("), "{said}");
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

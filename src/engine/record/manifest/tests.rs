@@ -57,8 +57,7 @@ async fn the_manifest_follows_what_is_declared_though_nothing_changes() {
 async fn what_is_no_longer_declared_goes_in_its_part_of_the_stack_alone() {
     let root = tempfile::tempdir().unwrap();
     let host = host(root.path());
-    let folder =
-        Directory { path: "/www".into(), mode: 0o755, owner: Owner::root(), sockets: vec![] };
+    let folder = Directory::new("/www", 0o755, Owner::root());
     let page = File::text("/www/page", "x");
     let mut manifest = Manifest::default();
     manifest.take_in(&[made(folder.clone(), "sites", &host).await], true);
@@ -117,7 +116,7 @@ async fn of_a_programs_versions_the_one_before_stays() {
 }
 
 fn folder(path: &str) -> Directory {
-    Directory { path: path.into(), mode: 0o755, owner: Owner::root(), sockets: vec![] }
+    Directory::new(path, 0o755, Owner::root())
 }
 
 /// What a run notes of a resource that it takes away.

@@ -133,12 +133,7 @@ async fn what_a_folder_hands_down_is_no_right_of_what_hwctl_makes() {
     let root = tempfile::tempdir().unwrap();
     let host = host(root.path());
     setxattr(root.path(), DEFAULT_ACL, LIST, XattrFlags::empty()).unwrap();
-    let folder = crate::resource::kinds::directory::Directory {
-        path: "/folder".into(),
-        mode: 0o750,
-        owner: me(),
-        sockets: vec![],
-    };
+    let folder = crate::resource::kinds::directory::Directory::new("/folder", 0o750, me());
     for resource in [page("/page"), folder.into()] {
         let before = resource.examine(&host).await.unwrap().before;
         resource.apply(&before, &host).await.unwrap();

@@ -31,6 +31,16 @@ pub struct Directory {
     /// The names of sockets that a service makes in it: they go with it.
     #[serde(default)]
     pub sockets: Vec<String>,
+    /// Whether all that is in it is hwctl's, such as what a build makes, and goes with it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub owns_content: bool,
+}
+
+impl Directory {
+    /// A directory that may hold anything of others.
+    pub fn new(path: impl Into<PathBuf>, mode: u32, owner: Owner) -> Self {
+        Self { path: path.into(), mode, owner, sockets: Vec::new(), owns_content: false }
+    }
 }
 
 /// What is at the directory's path.
@@ -149,6 +159,12 @@ impl Kind for Directory {
                 Entry::make_way(&path)?.directory(access, attributes, &host.batch)
             }
             // Only an empty directory: what others put into it is theirs.
+            DirectoryState::Absent if self.owns_content => match std::fs::remove_dir_all(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    Err(error).with_context(|| format!("remove `{}`", self.path.display()))
+                }
+                _ => Ok(()),
+            },
             DirectoryState::Absent => {
                 for socket in self.sockets.iter().map(|name| path.join(name)) {
                     let entry = Entry::find(&socket)?;
@@ -187,6 +203,7 @@ impl Kind for Directory {
             }
             (_, DirectoryState::Other(_)) => return Ok(Back::Nothing),
             (DirectoryState::Absent, _) => Action::Create,
+            (_, DirectoryState::Absent) if self.owns_content => Action::Remove,
             (_, DirectoryState::Absent) => match self.others(host)? {
                 Some(name) => return Ok(Back::Kept(format!("`{name}` in it stays"))),
                 None => Action::Remove,

@@ -35,7 +35,7 @@ impl Account {
     /// The folder of the keys, as it should be.
     pub(super) fn folder(&self) -> Directory {
         let path = self.home.join(".ssh");
-        Directory { path, mode: FOLDER_MODE, owner: self.owner(), sockets: Vec::new() }
+        Directory::new(path, FOLDER_MODE, self.owner())
     }
 
     /// The path of the keys.

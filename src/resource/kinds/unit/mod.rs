@@ -1,5 +1,6 @@
 //! A systemd unit: enabled, running, and started with the configuration that is on disk.
 
+mod health;
 pub(in crate::resource) mod nginx_reload;
 mod socket;
 mod state;
@@ -24,6 +25,7 @@ use nginx_reload::reload_nginx;
 
 use state::StartedWith;
 
+pub use health::{Health, Listener as HealthAddress};
 pub use state::UnitState;
 pub use trial::FOLDER as TRIAL_FOLDER;
 
@@ -55,6 +57,10 @@ pub struct Unit {
     /// changed configuration is tried so before the one that serves is stopped.
     #[serde(default)]
     pub beside: Vec<String>,
+    /// What it answers once it is ready. When given, a start that is not followed by such an answer has failed, and
+    /// a stop waits for the requests that a web server has in hand.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
 }
 
 impl Unit {
@@ -298,11 +304,13 @@ impl Kind for Unit {
                 // A unit that failed too often is refused until its count is cleared.
                 host.output("systemctl", &["reset-failed", &self.name]).await?;
                 self.systemctl(host, "start").await?;
+                self.require_health(host).await?;
             }
             (true, true) if state.stale(self, host).is_some() => match self.on_change {
                 OnChange::Restart => {
                     trial::run(self, host).await?;
                     self.restart(host).await?;
+                    self.require_health(host).await?;
                 }
                 OnChange::Reload => self.reload(host).await?,
             },
@@ -330,6 +338,7 @@ impl Kind for Unit {
     async fn release(&self, before: &UnitState, host: &Host) -> Result<()> {
         let now = self.read(host).await?;
         if now.is_active() && !before.was_active() {
+            self.drain(host).await;
             self.systemctl(host, "stop").await?;
         }
         if now.loaded && now.is_enabled() && !before.is_enabled() {
@@ -358,7 +367,10 @@ impl Kind for Unit {
             self.systemctl(host, "enable").await?;
         }
         match (before.was_active(), now.is_active()) {
-            (true, false) => self.systemctl(host, "start").await,
+            (true, false) => {
+                self.systemctl(host, "start").await?;
+                self.require_health(host).await
+            }
             // It has not read anything else meanwhile.
             (true, true) if before.start == now.start => Ok(()),
             // Its files are as before again: it has to read them.

@@ -50,6 +50,23 @@ pub async fn reload_nginx(host: &Host) -> Result<()> {
     Ok(())
 }
 
+/// Waits until the workers of before have finished the requests that they have in hand, or the time is up.
+pub(super) async fn wait_for_old_workers(patience: Duration) {
+    let deadline = Instant::now() + patience;
+    while Instant::now() < deadline && has_old_workers() {
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Whether a worker of nginx is about to end.
+fn has_old_workers() -> bool {
+    let Ok(entries) = fs::read_dir("/proc") else { return false };
+    entries.flatten().any(|entry| {
+        let title = fs::read(entry.path().join("cmdline")).unwrap_or_default();
+        title.starts_with(b"nginx: worker process is shutting down")
+    })
+}
+
 /// The processes that take requests: those of before finish what they have begun under another
 /// title.
 fn workers(main: u32) -> HashSet<u32> {

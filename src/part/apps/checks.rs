@@ -1,0 +1,113 @@
+//! What must hold of one app, and between apps.
+
+use std::collections::BTreeMap;
+
+use super::vars::{App, Apps};
+use crate::inventory::schema::{Fields, Reader, Vars};
+use crate::part::ServerNames;
+
+/// Variables that hwctl sets.
+const OWN_VARIABLES: [&str; 6] =
+    ["PORT", "SOCKET", "LISTEN_FDS", "LISTEN_PID", "STATE_DIRECTORY", "RUNTIME_DIRECTORY"];
+/// Names of parts of the stack, which `--only` and `logs` know.
+const TAKEN: [&str; 16] = [
+    "all",
+    "api",
+    "files",
+    "firewall",
+    "flask",
+    "flask-app",
+    "host",
+    "nginx",
+    "packages",
+    "redis",
+    "sites",
+    "sysctl",
+    "timers",
+    "tls",
+    "units",
+    "users",
+];
+
+/// The name becomes part of the names of a user (32 characters), units and folders.
+pub(super) fn is_name(name: &str) -> bool {
+    let starts = name.starts_with(|c: char| c.is_ascii_lowercase());
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    starts
+        && name.len() <= 20
+        && !name.ends_with('-')
+        && name.chars().all(fits)
+        && !TAKEN.contains(&name)
+}
+
+pub(super) fn of_one(app: &App, reader: &mut Reader<'_>, fields: &Fields<'_>) -> bool {
+    let path = fields.path();
+    let mut is_sound = true;
+    let mut refuse = |key: &str, message: String, hint: &str| {
+        is_sound = false;
+        match fields.optional(key) {
+            Some(field) => reader.refuse::<()>(&field, message, hint),
+            None => reader.lacks(fields, key),
+        };
+    };
+    match (&app.path, &app.host) {
+        (None, None) => refuse("path` or `host", String::new(), ""),
+        (Some(_), Some(_)) => {
+            let message = format!("`{path}` takes one of `path` and `host`");
+            refuse("host", message, "under a name of its own an app has all paths");
+        }
+        _ => {}
+    }
+    match (&app.binary, &app.source) {
+        (None, None) => refuse("binary` or `source", String::new(), ""),
+        (Some(_), Some(_)) => {
+            refuse("source", format!("`{path}` takes one of `binary` and `source`"), "");
+        }
+        (None, Some(_)) if app.run.is_empty() => refuse("run", String::new(), ""),
+        (Some(_), None) if !app.build.is_empty() => {
+            refuse("build", format!("`{path}.build` needs `source`"), "a binary is built already");
+        }
+        _ => {}
+    }
+    let own = app.env.variables().find(|(name, _)| OWN_VARIABLES.contains(name));
+    if let Some((name, _)) = own {
+        let message = format!("`{path}.env` cannot set `{name}`, which hwctl sets");
+        refuse("env", message, "leave it out");
+    }
+    is_sound
+}
+
+pub(super) fn of_all(Apps(apps): &Apps, vars: &Vars, reader: &mut Reader<'_>) {
+    let own = vars.find::<ServerNames>().map(|ServerNames(names)| names.as_slice());
+    let mut hosts: BTreeMap<&str, &str> = BTreeMap::new();
+    for (name, app) in apps {
+        let Some(host) = &app.host else { continue };
+        if own.is_some_and(|names| names.iter().any(|name| name.eq_ignore_ascii_case(host))) {
+            let path = format!("apps.{name}.host");
+            let message = format!("`{path}` is `{host}`, which is one of `server_names`");
+            reader.refuse_path([&path, "server_names"], message, "take it out of one of the two");
+        }
+        if let Some(other) = hosts.insert(host, name) {
+            let paths = [format!("apps.{name}.host"), format!("apps.{other}.host")];
+            let message = format!("`{}` is `{host}`, as `{}` is", paths[0], paths[1]);
+            reader.refuse_path([&paths[0], &paths[1]], message, "");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_fit_users_and_units_and_are_free() {
+        for name in ["shop", "shop-2", "a"] {
+            assert!(is_name(name), "{name}");
+        }
+        for name in
+            ["", "2shop", "Shop", "shop-", "api", "all", "root;", "a_b", "abcdefghijklmnopqrstu"]
+        {
+            assert!(!is_name(name), "{name}");
+        }
+    }
+}

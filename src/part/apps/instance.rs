@@ -1,0 +1,180 @@
+//! One version of an app as it runs: its name, which changes with all that the version is made of, and where it lies
+//! and listens.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::vars::{App, Apps, Listen};
+use super::{ENVIRONMENTS, FOLDER};
+use crate::inventory::Vars;
+use crate::part::build::folder;
+use crate::resource::{Content, HealthAddress, Part, sha256};
+
+/// The ports of the loopback that instances listen on. Below those that Linux gives to connections.
+const FIRST_PORT: u16 = 21_000;
+const PORTS: u16 = 10_000;
+/// Digits of the digest that tell versions apart.
+const VERSION_DIGITS: usize = 8;
+
+/// One version of an app.
+pub(super) struct Instance {
+    app: String,
+    version: String,
+    listen: Listen,
+}
+
+/// What the templates of an instance's units are rendered with.
+#[derive(Serialize)]
+pub(super) struct Service<'a> {
+    pub(super) app: &'a str,
+    pub(super) name: &'a str,
+    pub(super) command: String,
+    pub(super) folder: &'a str,
+    pub(super) environment: &'a str,
+    pub(super) variables: Vec<String>,
+    pub(super) user: &'a str,
+    pub(super) group: &'a str,
+    pub(super) is_socket: bool,
+    pub(super) is_activated: bool,
+    pub(super) socket: &'a str,
+    pub(super) memory_mib: u32,
+}
+
+impl Instance {
+    /// The version of the app that the variables describe. Reads the local files.
+    pub(super) fn of(name: &str, vars: &Vars, inventory: &Path) -> Result<Self> {
+        let app = &vars.get::<Apps>().0[name];
+        let mut made_of = String::new();
+        let mut add = |key: &str, value: &str| {
+            made_of.extend([key, "\0", value, "\0"]);
+        };
+        if let Some(binary) = &app.binary {
+            add("binary", &folder::program(&inventory.join(binary))?.key);
+        }
+        if let Some(source) = &app.source {
+            for file in folder::files(&inventory.join(source))? {
+                add(&file.name, &key_of(&folder::content(&file.path)?));
+                add("executable", &folder::is_executable(&file.path).to_string());
+            }
+        }
+        // Secrets are left out: a name that depends on them would help to guess them.
+        let App { run, build, before, listen, env, memory, packages, .. } = app;
+        add("run", &format!("{run:?} {build:?} {before:?} {listen:?} {memory} {packages:?}"));
+        add("env", &format!("{env:?}"));
+        let version = sha256(made_of.as_bytes())[..VERSION_DIGITS].to_owned();
+        Ok(Self { app: name.to_owned(), version, listen: app.listen })
+    }
+
+    /// The units of all versions of an app, as a pattern of systemd's. What is read at any time is of the one that runs.
+    pub(super) fn services(app: &str) -> String {
+        format!("{app}-{}.service", "[0-9a-f]".repeat(VERSION_DIGITS))
+    }
+
+    pub(super) fn app(&self) -> &str {
+        &self.app
+    }
+
+    /// The name of its unit, without suffix.
+    pub(super) fn name(&self) -> String {
+        format!("{}-{}", self.app, self.version)
+    }
+
+    pub(super) fn service(&self) -> String {
+        format!("{}.service", self.name())
+    }
+
+    pub(super) fn user(&self) -> String {
+        format!("app-{}", self.app)
+    }
+
+    /// Where the app keeps what lasts. All versions share it.
+    pub(super) fn state_folder(&self) -> PathBuf {
+        Path::new("/var/lib").join(self.user())
+    }
+
+    pub(super) fn folder(&self) -> PathBuf {
+        Path::new(FOLDER).join(&self.app).join(&self.version)
+    }
+
+    pub(super) fn binary(&self) -> PathBuf {
+        self.folder().join(&self.app)
+    }
+
+    pub(super) fn environment(&self) -> PathBuf {
+        Path::new(ENVIRONMENTS).join(format!("{}.env", self.name()))
+    }
+
+    pub(super) fn socket(&self) -> PathBuf {
+        match self.listen {
+            Listen::Activated => PathBuf::from(format!("/run/{}.sock", self.name())),
+            Listen::Port | Listen::Socket => Path::new("/run").join(self.name()).join("app.sock"),
+        }
+    }
+
+    /// Another port for each version, so that two of them run side by side.
+    pub(super) fn port(&self) -> Option<u16> {
+        let digest = sha256(self.name().as_bytes());
+        let number = u16::from_str_radix(&digest[..4], 16).unwrap_or_default();
+        (self.listen == Listen::Port).then_some(FIRST_PORT + number % PORTS)
+    }
+
+    pub(super) fn listener(&self) -> HealthAddress {
+        self.port().map_or_else(|| HealthAddress::Socket(self.socket()), HealthAddress::Port)
+    }
+
+    /// Where it listens, in nginx's terms.
+    pub(super) fn server(&self) -> String {
+        match self.port() {
+            Some(port) => format!("127.0.0.1:{port}"),
+            None => format!("unix:{}", self.socket().display()),
+        }
+    }
+
+    /// The variables that hwctl sets, as systemd's `Environment=` has them.
+    pub(super) fn variables(&self) -> Vec<String> {
+        let of_listener = match self.listen {
+            Listen::Port => self.port().map(|port| format!("PORT={port}")),
+            Listen::Socket => Some(format!("SOCKET={}", self.socket().display())),
+            Listen::Activated => None,
+        };
+        of_listener.into_iter().chain([format!("HOME={}", self.state_folder().display())]).collect()
+    }
+
+    /// The program and its arguments, filled in.
+    pub(super) fn command(&self, app: &App) -> Vec<String> {
+        let (folder, binary) = (self.folder(), self.binary());
+        let port = self.port().map(|port| port.to_string()).unwrap_or_default();
+        let filled = |word: &String| {
+            word.replace("{port}", &port)
+                .replace("{socket}", &self.socket().display().to_string())
+                .replace("{folder}", &folder.display().to_string())
+                .replace("{binary}", &binary.display().to_string())
+        };
+        let mut words: Vec<_> = app.run.iter().map(filled).collect();
+        match words.first_mut() {
+            None => words.push(binary.display().to_string()),
+            // systemd takes a path only as a whole.
+            Some(program) if program.contains('/') && !program.starts_with('/') => {
+                *program = folder.join(&*program).display().to_string();
+            }
+            Some(_) => {}
+        }
+        words
+    }
+}
+
+fn key_of(content: &Content) -> String {
+    match content {
+        Content::Blob(blob) => blob.key.clone(),
+        Content::Parts(parts) => {
+            let texts = parts.iter().filter_map(|part| match part {
+                Part::Text(text) => Some(text.as_str()),
+                _ => None,
+            });
+            sha256(texts.collect::<String>().as_bytes())
+        }
+        Content::Block { .. } | Content::Json(_) => String::new(),
+    }
+}

@@ -1,0 +1,123 @@
+//! The variable of the operator's own apps.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::checks;
+use crate::inventory::check;
+use crate::inventory::schema::{
+    As, Choice, Declared, Env, EnvMap, Flag, List, Local, Map, Named, Number, Optional, Reader,
+    Text, Variable, Vars,
+};
+use crate::part::containers::Memory;
+use crate::part::network::{NETWORK, Network};
+use crate::vars;
+
+pub(super) const VARIABLES: &[Declared] = &[Declared::of::<Apps>()];
+
+/// The apps by name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Apps(pub BTreeMap<String, App>);
+
+vars! {
+    /// One app behind nginx. It is a program (`binary`) or a folder (`source`, with `run`), at a `path` or under a `host`
+    /// of its own.
+    pub struct App {
+        /// URL path; the app gets it as the client sent it
+        path: Option<String> = "null", Optional(PATH);
+        /// name of its own, such as `shop.example.com`
+        host: Option<String> = "null", Optional(HOST);
+        /// local program for the host
+        binary: Option<PathBuf> = "null", Optional(Local::FILE);
+        /// local folder that is uploaded
+        source: Option<PathBuf> = "null", Optional(Local::FOLDER);
+        /// lines for the shell that run on the host in the uploaded folder, once a version
+        build: Vec<String> = "[]", List(LINE);
+        /// program and arguments; `{port}`, `{socket}`, `{folder}` and `{binary}` are filled in
+        run: Vec<String> = "[]", List(LINE);
+        /// packages of the distribution that it needs
+        packages: Vec<String> = "[]", List(Text { expected: "the name of a package", check: check::package });
+        /// where it listens: `port` (`PORT`), `socket` (`SOCKET`), or `activated` (a socket that systemd hands over)
+        listen: Listen = "port", Choice(&Listen::WORDS);
+        /// path that answers 200 to 399 once the app is ready
+        health: String = "/", PATH_OR_QUERY;
+        /// seconds until it has to answer
+        start_timeout: u16 = "30", Number { min: 1, max: 600 };
+        /// environment variables, see [containers](containers.md#environment)
+        env: Env = "{}", EnvMap;
+        /// lines for the shell that run once a version before it serves, such as a migration
+        before: Vec<String> = "[]", List(LINE);
+        /// most memory it gets, such as `256M` or `2G`
+        memory: u32 = "512M", Memory;
+        /// largest body of a request, in KiB
+        max_body: u32 = "1024", Number { min: 1, max: 4 << 20 };
+        /// seconds until nginx gives up on an answer
+        timeout: u16 = "60", Number { min: 1, max: 3600 };
+        /// whether it speaks WebSocket
+        websocket: bool = "true", Flag;
+        /// addresses and networks that are let in; `[]` lets everyone in
+        allow: Vec<Network> = "[]", List(NETWORK);
+    }
+}
+
+/// Where an app listens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listen {
+    /// On the port of the loopback that `PORT` names.
+    Port,
+    /// On the Unix socket that `SOCKET` names.
+    Socket,
+    /// On the socket that systemd hands over (`LISTEN_FDS`).
+    Activated,
+}
+
+impl Listen {
+    const WORDS: [(&'static str, Self); 3] =
+        [("port", Self::Port), ("socket", Self::Socket), ("activated", Self::Activated)];
+}
+
+const PATH: Text<String> = Text {
+    expected: "a URL path such as `/shop`",
+    check: |text| check::url_path(text).filter(|path| path != "/"),
+};
+
+const PATH_OR_QUERY: Text<String> = Text {
+    expected: "a URL path such as `/healthz`",
+    check: |text| {
+        let fits = |c: char| c.is_ascii_graphic();
+        (text.starts_with('/') && text.chars().all(fits)).then(|| text.to_owned())
+    },
+};
+
+const HOST: Text<String> = Text {
+    expected: "a host name such as `shop.example.com`",
+    check: |text| {
+        let is_name = |name: &String| name.parse::<std::net::IpAddr>().is_err();
+        check::server_name(text).filter(is_name).map(|name| name.to_ascii_lowercase())
+    },
+};
+
+const LINE: Text<String> = Text {
+    expected: "text",
+    check: |text| (!text.is_empty() && !text.contains('\0')).then(|| text.to_owned()),
+};
+
+impl Variable for Apps {
+    const NAME: &'static str = "apps";
+    const DOC: &'static str = "your own apps behind nginx, by name, see [apps](apps.md)";
+    const IS_COMMON: bool = true;
+    type Rule = As<Named<Map<App>>, Self>;
+    const RULE: &'static Self::Rule = &As {
+        rule: Named {
+            what: "app",
+            is_name: checks::is_name,
+            hint: "use up to 20 small letters, digits and `-`, a letter first",
+            each: Map::checked(checks::of_one),
+        },
+        make: Self,
+    };
+
+    fn check(&self, vars: &Vars, reader: &mut Reader<'_>) {
+        checks::of_all(self, vars, reader);
+    }
+}

@@ -1,0 +1,207 @@
+//! A command that runs once for what it depends on, such as a build or a change of a database for a new version.
+
+use std::path::PathBuf;
+
+use anyhow::{Result, anyhow};
+use serde::{Deserialize, Serialize};
+
+use crate::resource::host::{Host, last_lines};
+use crate::resource::kinds::kind::Kind;
+use crate::resource::model::change::{Action, Back, Change};
+use crate::resource::model::digest::sha256;
+use crate::resource::model::hint::Advise as _;
+use crate::resource::model::id::Id;
+use crate::resource::model::profile::{Needs, Pace, Place, Profile, Risk, Undo};
+
+/// Lines of a command's output that an error shows.
+const SHOWN_LINES: usize = 12;
+
+/// A command that is done once. It runs again when the command or what it depends on changes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Task {
+    /// Its name, unique on the host: letters, digits, `-` and `.`.
+    pub name: String,
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// The user that runs it.
+    pub user: String,
+    /// The folder that it runs in.
+    pub folder: PathBuf,
+    /// A file with its environment, in the form of systemd's `EnvironmentFile=`.
+    pub environment: Option<PathBuf>,
+    /// Folders that it may write to, besides those of the user.
+    pub writable: Vec<PathBuf>,
+    /// The resources that it depends on.
+    pub inputs: Vec<Id>,
+    /// How long it may take, in seconds.
+    pub timeout_s: u32,
+}
+
+/// What the host knows of a task.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskState {
+    /// The digest of what it was done for last. None where it was never done.
+    done_for: Option<String>,
+}
+
+impl Task {
+    /// What the task is done for; None while an input is not known yet.
+    fn wanted(&self, host: &Host) -> Option<String> {
+        let inputs = host.digest_of(&self.inputs)?;
+        let own = serde_json::to_string(self).ok()?;
+        Some(sha256(format!("{own}\n{inputs}").as_bytes()))
+    }
+
+    fn record(&self) -> String {
+        format!("task-{}", self.name)
+    }
+
+    /// The command for a message. The words may hold anything, so they are shown as they are declared.
+    fn line(&self) -> String {
+        self.command.join(" ")
+    }
+
+    /// By systemd, as the user and with no more of the host than that: its processes end with it.
+    fn words(&self) -> Vec<String> {
+        let mut words: Vec<String> =
+            ["--wait", "--pipe", "--quiet", "--collect", "--service-type=exec"]
+                .map(str::to_owned)
+                .into();
+        words.push(format!("--unit=hwctl-task-{}", self.name));
+        words.push(format!("--uid={}", self.user));
+        words.push(format!("--working-directory={}", self.folder.display()));
+        let mut property = |text: String| words.extend(["-p".to_owned(), text]);
+        property(format!("RuntimeMaxSec={}", self.timeout_s));
+        property("NoNewPrivileges=yes".to_owned());
+        property("ProtectSystem=strict".to_owned());
+        property("PrivateTmp=yes".to_owned());
+        for path in &self.writable {
+            property(format!("ReadWritePaths={}", path.display()));
+        }
+        if let Some(file) = &self.environment {
+            property(format!("EnvironmentFile={}", file.display()));
+        }
+        words.push("--".to_owned());
+        words.extend(self.command.iter().cloned());
+        words
+    }
+}
+
+impl Kind for Task {
+    type State = TaskState;
+
+    const WORD: &'static str = "task";
+
+    fn id(&self) -> Id {
+        Id::new(Self::WORD, &self.name)
+    }
+
+    fn named(_: &str) -> Option<Self> {
+        None
+    }
+
+    fn profile(&self) -> Profile<'_> {
+        Profile {
+            place: Place::Nowhere,
+            target: None,
+            written: [None, None],
+            bytes: 0,
+            blob: None,
+            inputs: &self.inputs,
+            needs: Needs::AllPackages,
+            pace: Pace::InTurn,
+            is_data: false,
+            risk: Risk::None,
+            undo: Undo::Setting,
+            series: None,
+        }
+    }
+
+    fn for_journal(&self) -> Self {
+        self.clone()
+    }
+
+    async fn read(&self, host: &Host) -> Result<TaskState> {
+        let done_for = std::fs::read_to_string(host.kept_path(&self.record())).ok();
+        Ok(TaskState { done_for })
+    }
+
+    fn diff(&self, state: &TaskState, host: &Host) -> Result<Option<Change>> {
+        let wanted = self.wanted(host);
+        if wanted.is_some() && state.done_for == wanted {
+            return Ok(None);
+        }
+        let mut change =
+            Change::new(self.id(), Action::Create).attribute("run", None, Some(self.line()));
+        change.not_undone = Some(format!("what `{}` did", self.line()));
+        Ok(Some(match host.first_changed(&self.inputs) {
+            Some(id) if state.done_for.is_some() => change.because(format!("`{id}` changes")),
+            _ => change,
+        }))
+    }
+
+    /// Others that depend on it depend on what it was done for.
+    fn digest(&self, _: &TaskState, host: &Host) -> Option<String> {
+        self.wanted(host)
+    }
+
+    fn digest_now(&self, state: &TaskState, _: &Host) -> Option<String> {
+        state.done_for.clone()
+    }
+
+    async fn apply(&self, _: &TaskState, host: &Host) -> Result<()> {
+        host.progress(None, format!("running {}", self.line()));
+        let output = host.output("systemd-run", &self.words()).await?;
+        if !output.status.success() {
+            let told = last_lines(&output, SHOWN_LINES);
+            return Err(anyhow!("`{}` fails with {}: {told}", self.line(), output.status))
+                .hint("it ran before anything was switched: what served goes on serving");
+        }
+        match self.wanted(host) {
+            Some(digest) => host.keep_between_runs(&self.record(), digest.as_bytes()),
+            None => Ok(()),
+        }
+    }
+
+    async fn wait_for_others(&self, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn launch(&self, _: &TaskState, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    async fn finish(&self, state: &TaskState, host: &Host) -> Result<()> {
+        self.apply(state, host).await
+    }
+
+    async fn sweep(&self, host: &Host) -> Result<()> {
+        let unit = format!("hwctl-task-{}.service", self.name);
+        host.output("systemctl", &["stop", &unit]).await.map(drop)
+    }
+
+    async fn release(&self, _: &TaskState, _: &Host) -> Result<()> {
+        Ok(())
+    }
+
+    /// Only the record goes back: what the command did is for the next run of it.
+    async fn undo(&self, before: &TaskState, host: &Host) -> Result<()> {
+        let path = host.kept_path(&self.record());
+        match &before.done_for {
+            Some(digest) => host.keep_between_runs(&self.record(), digest.as_bytes()),
+            None => match std::fs::remove_file(path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+                _ => Ok(()),
+            },
+        }
+    }
+
+    async fn diff_back(&self, now: &TaskState, to: &TaskState, _: &Host) -> Result<Back> {
+        if now == to {
+            return Ok(Back::Nothing);
+        }
+        let mut change = Change::new(self.id(), Action::Remove);
+        change.not_undone = Some(format!("what `{}` did", self.line()));
+        Ok(Back::Change(change.attribute("run", Some(self.line()), None)))
+    }
+}
