@@ -15,7 +15,7 @@ crate::tests! {
 
 const SECRET: &str = "marked-secret-of-a-container";
 /// Serves what it has on its port, and its environment only by what it does.
-const SERVE: &str = "[sh, -c, 'echo \"$GREETING\" > /data/greeting; test \"$DB_PASSWORD\" = marked-secret-of-a-container || exit 7; exec busybox httpd -f -p 8080 -h /data']";
+const SERVE: &str = "[sh, -c, 'echo \"$GREETING\" > /data/greeting; test \"$(printf %s \"$DB_PASSWORD\" | busybox wc -c)\" = 28 || exit 7; exec busybox httpd -f -p 8080 -h /data']";
 
 /// Puts `containers` into the inventory, in place of those that are there.
 fn declare(host: &Provisioned, containers: &str) {
@@ -23,9 +23,10 @@ fn declare(host: &Provisioned, containers: &str) {
     let text = fs::read_to_string(&path).unwrap();
     let begin = text.find("    containers:\n").unwrap_or_else(|| text.find("  hosts:\n").unwrap());
     let end = text.find("  hosts:\n").unwrap();
-    let indented: String = containers.lines().map(|line| format!("      {line}\n")).collect();
-    let block =
-        if indented.is_empty() { String::new() } else { format!("    containers:\n{indented}") };
+    let block = match containers.trim_end() {
+        "" => String::new(),
+        lines => format!("    containers:\n      {}\n", lines.replace('\n', "\n      ")),
+    };
     fs::write(&path, format!("{}{block}{}", &text[..begin], &text[end..])).unwrap();
 }
 
@@ -62,10 +63,10 @@ fn containers_are_provisioned_changed_undone_and_removed() {
 }
 
 fn they_are_made_and_stay(host: &Provisioned) {
-    let worker = "worker:\n  image: redis:7-alpine\n  command: [sh, -c, 'until busybox nc -w 1 shop-db 8080 </dev/null; do busybox sleep 0.1; done; echo found it; exec busybox sleep 1000000']\n  networks: [shop]\n  depends: [shop-db]\n  memory: 32M\n";
+    let worker = "worker:\n  image: redis:7-alpine\n  command: [sh, -c, 'until busybox nc -w 1 shop-db 8080 </dev/null; do busybox sleep 0.1; done; echo found it; exec busybox sleep 1000000']\n  networks: [shop]\n  depends: [shop-db]\n  tmpfs: [/tmp, /data]\n  memory: 32M\n";
     declare(host, &shop(worker));
 
-    let (code, events) = host.hwctl("plan", &["--diff"]);
+    let (code, events) = host.hwctl("plan", &[]);
     assert_eq!(code, 3, "{events:#?}");
     let planned = changes(&events);
     for id in [
@@ -153,7 +154,8 @@ fn a_change_of_the_environment_restarts_it(host: &Provisioned) {
 
     let events = provision(host, 0);
 
-    assert_eq!(causes(&events), ["file /etc/hwctl/containers/shop-db.env", "container worker"]);
+    assert_eq!(causes(&events), ["file /etc/hwctl/containers/shop-db.env"]);
+    assert_eq!(action(&events, "container worker"), "remove", "{events:#?}");
     assert!(changes(&events).contains(&"container shop-db"), "{events:#?}");
     assert_eq!(greeting(host), "a $b `c` \\ d");
     assert!(!host.sh_ok("docker inspect worker"), "it is no longer in the inventory");
@@ -208,7 +210,7 @@ fn a_port_is_open_to_its_network_alone() {
     let host = Provisioned::ready("trixie");
     let web = |from: &str| {
         format!(
-            "web:\n  image: redis:7-alpine\n  command: [busybox, httpd, -f, -p, 8080, -h, /etc]\n  \
+            "web:\n  image: redis:7-alpine\n  tmpfs: [/data]\n  command: [busybox, httpd, -f, -p, 8080, -h, /etc]\n  \
              ports: [{{ port: 8081, to: 8080, from: {from} }}]\n"
         )
     };
@@ -280,6 +282,14 @@ fn what_cannot_be_is_refused_before_anything_begins() {
     assert!(told.contains("does not reach the registry `127.0.0.1:5999`"), "{told}");
     assert!(told.contains("`containers.db.image` cannot be pulled"), "{told}");
     assert!(told.contains("nothing was changed"), "{told}");
+
+    // What the image keeps would be lost with the next change of it.
+    declare(&host, &format!("db:\n  {base}\n"));
+    let (code, events) = host.hwctl("provision", &[]);
+    assert_eq!(code, 4, "{events:#?}");
+    let told = failure(&events);
+    assert!(told.contains("keeps data at `/data`, and no volume is there"), "{told}");
+    assert!(told.contains("add `db-data:/data` to `containers.db.volumes`"), "{told}");
 
     host.sh("docker run -d --name db redis:7-alpine && ln -s /etc /srv/link");
     declare(&host, &format!("db:\n  {base}\n"));

@@ -152,10 +152,14 @@ pub(super) fn in_order(all: &BTreeMap<String, ContainerVars>) -> Vec<&str> {
         ordered: &mut Vec<&'a str>,
     ) {
         let Some(container) = all.get(name).filter(|_| seen.insert(name)) else { return };
-        container.depends.iter().for_each(|next| place(next, all, seen, ordered));
+        for next in &container.depends {
+            place(next, all, seen, ordered);
+        }
         ordered.push(name);
     }
     let (mut seen, mut ordered) = (BTreeSet::new(), Vec::new());
-    all.keys().for_each(|name| place(name, all, &mut seen, &mut ordered));
+    for name in all.keys() {
+        place(name, all, &mut seen, &mut ordered);
+    }
     ordered
 }

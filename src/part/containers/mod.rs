@@ -21,6 +21,7 @@ use crate::resource::{Container, Directory, Mount, MountSource, Owner, RegistryL
 use crate::spec::{LogFormat, PartSpec};
 
 pub(super) use scalars::Memory;
+use scalars::NumericUser;
 use vars::ContainerVars;
 pub use vars::Containers;
 
@@ -106,7 +107,7 @@ fn container(name: &str, vars: &ContainerVars) -> Container {
         name: name.to_owned(),
         image: vars.image.clone(),
         command: vars.command.clone(),
-        user: vars.user.map(|user| user.text()),
+        user: vars.user.map(NumericUser::text),
         mounts: vars.volumes.clone(),
         tmpfs: vars.tmpfs.clone(),
         ports: ports::published(&vars.ports),
@@ -126,7 +127,7 @@ fn container(name: &str, vars: &ContainerVars) -> Container {
 
 /// Who owns what the container reads and writes on the host: its user, or root.
 fn owner(vars: &ContainerVars) -> Owner {
-    vars.user.map_or_else(Owner::root, |user| user.owner())
+    vars.user.map_or_else(Owner::root, NumericUser::owner)
 }
 
 /// The variables that everybody may see.

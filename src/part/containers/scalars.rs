@@ -88,7 +88,7 @@ impl NumericUser {
 
     /// The owner of files that it reads. Docker gives a user without a group the group 0.
     pub(super) fn owner(self) -> Owner {
-        Owner::new(&self.user.to_string(), &self.group.unwrap_or_default().to_string())
+        Owner::new(self.user.to_string(), self.group.unwrap_or_default().to_string())
     }
 }
 

@@ -140,11 +140,11 @@ fn container(builder: &Builder<'_>) -> Container {
         // arguments of a process, would tell less and show more.
         healthcheck: None,
         inputs: Vec::new(),
-        data: Some(RedisData {
+        data: Some(Box::new(RedisData {
             socket: SOCKET.into(),
             folder: "/data".into(),
             password: REDIS_PASSWORD.to_owned(),
-        }),
+        })),
         env: BTreeMap::new(),
         is_launched: false,
         capabilities: Vec::new(),

@@ -1,9 +1,11 @@
 //! A program's start with an environment that Docker does not show: hwctl itself is the first program of the
 //! container. It reads the variables from a file that the container's user alone can read, and becomes the program.
 
+use std::path::Path;
+
 use anyhow::{Context, Result, anyhow, bail};
 use bollard::Docker;
-use bollard::models::ContainerCreateBody;
+use bollard::models::{ContainerCreateBody, ImageConfig};
 
 use super::Container;
 use crate::resource::host::docker::said;
@@ -17,19 +19,44 @@ pub const LAUNCHER: &str = "/.hwctl/hwctl-launch";
 pub const ENVIRONMENT: &str = "/.hwctl/env";
 
 impl Container {
-    /// Has hwctl start what the image, or the container's own command, says.
-    pub(super) async fn launch_by_hwctl(
+    /// Completes what docker is asked for by what is known of the image alone.
+    pub(super) async fn adapt_to_image(
         &self,
         docker: &Docker,
         body: &mut ContainerCreateBody,
     ) -> Result<()> {
-        if !self.is_launched {
-            return Ok(());
-        }
         let image = docker.inspect_image(&self.image).await.map_err(said);
         let image = image.with_context(|| format!("look at image `{}`", self.image))?;
         let config = image.config.unwrap_or_default();
-        let user = config.user.unwrap_or_default();
+        self.require_volumes(config.volumes.iter().flatten())?;
+        if self.is_launched {
+            self.launch_by_hwctl(config, body)?;
+        }
+        Ok(())
+    }
+
+    /// Refuses an image that keeps data where nothing is mounted: Docker would give each new container a volume without
+    /// a name, and what the one before had in its own would be lost to it.
+    fn require_volumes<'a>(&self, mut volumes: impl Iterator<Item = &'a String>) -> Result<()> {
+        let is_there = |path: &Path| {
+            self.mounts.iter().any(|mount| mount.target == path)
+                || self.tmpfs.iter().any(|target| target == path)
+        };
+        let missing = volumes.find(|path| !is_there(Path::new(path.trim_end_matches('/'))));
+        let Some(path) = missing else { return Ok(()) };
+        Err(anyhow!("image `{}` keeps data at `{path}`, and no volume is there", self.image)).hint(
+            format!(
+                "add `{}-data:{path}` to `{}`, or `{path}` to `{}` if the data need not last",
+                self.name,
+                self.setting("volumes"),
+                self.setting("tmpfs")
+            ),
+        )
+    }
+
+    /// Has hwctl start what the image, or the container's own command, says.
+    fn launch_by_hwctl(&self, image: ImageConfig, body: &mut ContainerCreateBody) -> Result<()> {
+        let user = image.user.unwrap_or_default();
         if self.user.is_none() && !is_root(&user) {
             return Err(anyhow!(
                 "image `{}` runs as the user `{user}`, who cannot read the secrets in `{}`",
@@ -41,9 +68,9 @@ impl Container {
                 self.setting("user")
             ));
         }
-        let mut words = config.entrypoint.unwrap_or_default();
+        let mut words = image.entrypoint.unwrap_or_default();
         match self.command.is_empty() {
-            true => words.extend(config.cmd.unwrap_or_default()),
+            true => words.extend(image.cmd.unwrap_or_default()),
             false => words.extend(self.command.iter().cloned()),
         }
         if words.is_empty() {

@@ -62,7 +62,7 @@ pub struct Container {
     pub inputs: Vec<Id>,
     /// The data that is carried over from a container that somebody else made, and given back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub data: Option<RedisData>,
+    pub data: Option<Box<RedisData>>,
     /// Variables of its environment. Docker shows them to everybody who may ask it.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,

@@ -148,7 +148,7 @@ impl Container {
         mut body: ContainerCreateBody,
         host: &Host,
     ) -> Result<()> {
-        self.launch_by_hwctl(docker, &mut body).await?;
+        self.adapt_to_image(docker, &mut body).await?;
         create(docker, &self.name, body).await?;
         networks::join_others(docker, &self.name, &self.networks).await?;
         host.progress(None, format!("starting {}", self.name));

@@ -155,8 +155,8 @@ impl Kind for Image {
             return Ok(());
         }
         match &self.archive {
-            Some(archive) => self.load(docker, archive, host).await,
-            None => self.pull(docker, host).await,
+            Some(archive) => load(self, docker, archive, host).await,
+            None => pull(self, docker, host).await,
         }
     }
 
@@ -231,77 +231,77 @@ impl Image {
             .as_ref()
             .map_or_else(|| key.to_owned(), |variable| format!("{variable}.{key}"))
     }
+}
 
-    async fn pull(&self, docker: &Docker, host: &Host) -> Result<()> {
-        let reference = self.reference.as_str();
-        // Without a tag docker would pull every tag there is.
-        let name = reference.rsplit('/').next().unwrap_or_default();
-        let whole = if name.contains([':', '@']) {
-            reference.to_owned()
-        } else {
-            format!("{reference}:latest")
-        };
-        host.progress(None, "asking the registry");
-        let options = CreateImageOptionsBuilder::new().from_image(&whole).build();
-        let login = self.login.as_ref().map(|login| DockerCredentials {
-            username: Some(login.user.clone()),
-            password: Some(login.password.expose().to_owned()),
-            serveraddress: Some(registry::address_of(reference)),
-            ..DockerCredentials::default()
-        });
-        let mut answers = Box::pin(docker.create_image(Some(options), None, login));
-        let mut layers = Layers::default();
-        while let Some(answer) = answers.next().await {
-            let answer = answer.map_err(said).with_context(|| format!("pull image `{whole}`")).hint(format!(
-                "see that the name is right, that the host reaches the registry and may pull, or give the image as a \
-                 file made by `docker save`: `{}` in the inventory",
-                self.setting("image_archive")
-            ))?;
-            if layers.hear(&answer) {
-                let (told, fraction) = layers.told();
-                host.progress(fraction, told);
-            }
-        }
-        match id_of(docker, reference).await? {
-            Some(_) => Ok(()),
-            None => Err(anyhow!("image `{whole}` is not there after it was pulled")),
+async fn pull(image: &Image, docker: &Docker, host: &Host) -> Result<()> {
+    let reference = image.reference.as_str();
+    // Without a tag docker would pull every tag there is.
+    let name = reference.rsplit('/').next().unwrap_or_default();
+    let whole = if name.contains([':', '@']) {
+        reference.to_owned()
+    } else {
+        format!("{reference}:latest")
+    };
+    host.progress(None, "asking the registry");
+    let options = CreateImageOptionsBuilder::new().from_image(&whole).build();
+    let login = image.login.as_ref().map(|login| DockerCredentials {
+        username: Some(login.user.clone()),
+        password: Some(login.password.expose().to_owned()),
+        serveraddress: Some(registry::address_of(reference)),
+        ..DockerCredentials::default()
+    });
+    let mut answers = Box::pin(docker.create_image(Some(options), None, login));
+    let mut layers = Layers::default();
+    while let Some(answer) = answers.next().await {
+        let answer = answer.map_err(said).with_context(|| format!("pull image `{whole}`")).hint(format!(
+            "see that the name is right, that the host reaches the registry and may pull, or give the image as a \
+             file made by `docker save`: `{}` in the inventory",
+            image.setting("image_archive")
+        ))?;
+        if layers.hear(&answer) {
+            let (told, fraction) = layers.told();
+            host.progress(fraction, told);
         }
     }
+    match id_of(docker, reference).await? {
+        Some(_) => Ok(()),
+        None => Err(anyhow!("image `{whole}` is not there after it was pulled")),
+    }
+}
 
-    async fn load(&self, docker: &Docker, archive: &Blob, host: &Host) -> Result<()> {
-        let reference = self.reference.as_str();
-        let sent = Arc::new(AtomicU64::new(0));
-        let body = body_of(host.open_blob(archive)?, Arc::clone(&sent));
-        let answers = docker.import_image_stream(ImportImageOptions::default(), body, None);
-        let mut answers = Box::pin(answers);
-        let mut tick = tokio::time::interval(Duration::from_millis(200));
-        let mut loaded = Vec::new();
-        loop {
-            tokio::select! {
-                answer = answers.next() => match answer {
-                    None => break,
-                    Some(answer) => {
-                        let answer = answer.map_err(said).context("load the image archive").hint(
-                            "make the archive with `docker save -o FILE IMAGE`",
-                        )?;
-                        loaded.extend(answer.stream.as_deref().and_then(loaded_name));
-                    }
-                },
-                _ = tick.tick() => {
-                    let sent = sent.load(Ordering::Relaxed) as f64;
-                    host.progress(fraction(sent, archive.size as f64), "loading its archive");
+async fn load(image: &Image, docker: &Docker, archive: &Blob, host: &Host) -> Result<()> {
+    let reference = image.reference.as_str();
+    let sent = Arc::new(AtomicU64::new(0));
+    let body = body_of(host.open_blob(archive)?, Arc::clone(&sent));
+    let answers = docker.import_image_stream(ImportImageOptions::default(), body, None);
+    let mut answers = Box::pin(answers);
+    let mut tick = tokio::time::interval(Duration::from_millis(200));
+    let mut loaded = Vec::new();
+    loop {
+        tokio::select! {
+            answer = answers.next() => match answer {
+                None => break,
+                Some(answer) => {
+                    let answer = answer.map_err(said).context("load the image archive").hint(
+                        "make the archive with `docker save -o FILE IMAGE`",
+                    )?;
+                    loaded.extend(answer.stream.as_deref().and_then(loaded_name));
                 }
+            },
+            _ = tick.tick() => {
+                let sent = sent.load(Ordering::Relaxed) as f64;
+                host.progress(fraction(sent, archive.size as f64), "loading its archive");
             }
         }
-        if id_of(docker, reference).await?.is_some() {
-            return Ok(());
-        }
-        let had = if loaded.is_empty() { "no image".to_owned() } else { loaded.join("`, `") };
-        Err(anyhow!("the image archive has `{had}`, and not `{reference}`")).hint(format!(
-            "set `{}` to the name in the archive, or save the right image",
-            self.setting("image")
-        ))
     }
+    if id_of(docker, reference).await?.is_some() {
+        return Ok(());
+    }
+    let had = if loaded.is_empty() { "no image".to_owned() } else { loaded.join("`, `") };
+    Err(anyhow!("the image archive has `{had}`, and not `{reference}`")).hint(format!(
+        "set `{}` to the name in the archive, or save the right image",
+        image.setting("image")
+    ))
 }
 
 /// A container that runs an image and was not made by hwctl.
