@@ -280,6 +280,7 @@ impl Kinds {
 
     /// The parts that have to be made together with those of `scope`, so that a change of them is whole: who serves their
     /// routes, where those change with each version.
+    #[must_use]
     pub fn with_takers(self, view: &HostView<'_>, scope: &Scope) -> Scope {
         let offered = self.offered(view);
         let switched: Vec<_> = offered

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::checks;
-use crate::inventory::check;
 use crate::inventory::schema::{
     As, Choice, Declared, Env, EnvMap, Flag, List, Local, Map, Named, Number, Optional, Reader,
     Text, Variable, Vars,
 };
+use crate::inventory::{check, patterns};
 use crate::part::containers::Memory;
 use crate::part::network::{NETWORK, Network};
 use crate::vars;
@@ -36,7 +36,7 @@ vars! {
         /// program and arguments; `{port}`, `{socket}`, `{folder}` and `{binary}` are filled in
         run: Vec<String> = "[]", List(LINE);
         /// packages of the distribution that it needs
-        packages: Vec<String> = "[]", List(Text { expected: "the name of a package", check: check::package });
+        packages: Vec<String> = "[]", List(Text { expected: "the name of a package", pattern: patterns::ANY, check: check::package });
         /// where it listens: `port` (`PORT`), `socket` (`SOCKET`), or `activated` (a socket that systemd hands over)
         listen: Listen = "port", Choice(&Listen::WORDS);
         /// path that answers 200 to 399 once the app is ready
@@ -78,11 +78,13 @@ impl Listen {
 
 const PATH: Text<String> = Text {
     expected: "a URL path such as `/shop`",
+    pattern: patterns::URL_PATH,
     check: |text| check::url_path(text).filter(|path| path != "/"),
 };
 
 const PATH_OR_QUERY: Text<String> = Text {
     expected: "a URL path such as `/healthz`",
+    pattern: patterns::ANY,
     check: |text| {
         let fits = |c: char| c.is_ascii_graphic();
         (text.starts_with('/') && text.chars().all(fits)).then(|| text.to_owned())
@@ -91,6 +93,7 @@ const PATH_OR_QUERY: Text<String> = Text {
 
 const HOST: Text<String> = Text {
     expected: "a host name such as `shop.example.com`",
+    pattern: patterns::ANY,
     check: |text| {
         let is_name = |name: &String| name.parse::<std::net::IpAddr>().is_err();
         check::server_name(text).filter(is_name).map(|name| name.to_ascii_lowercase())
@@ -99,6 +102,7 @@ const HOST: Text<String> = Text {
 
 const LINE: Text<String> = Text {
     expected: "text",
+    pattern: patterns::ANY,
     check: |text| (!text.is_empty() && !text.contains('\0')).then(|| text.to_owned()),
 };
 
@@ -111,6 +115,7 @@ impl Variable for Apps {
         rule: Named {
             what: "app",
             is_name: checks::is_name,
+            pattern: r"[a-z][a-z0-9-]{0,19}",
             hint: "use up to 20 small letters, digits and `-`, a letter first",
             each: Map::checked(checks::of_one),
         },
