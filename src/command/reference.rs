@@ -26,7 +26,10 @@ const VARIABLE: &str = "HWCTL_COMPLETE";
 
 /// Answers a shell that asks what could come next, and ends the process. Returns if none asks.
 pub fn answer_shell(kinds: Kinds) {
-    let command = || completable(Cli::command(), kinds).subcommand(help_command());
+    let command = || {
+        let command = Cli::command().disable_help_subcommand(true);
+        completable(command, kinds).subcommand(help_command())
+    };
     CompleteEnv::with_factory(command).var(VARIABLE).complete();
 }
 

@@ -89,7 +89,9 @@ impl Shop {
         let answers = load.end();
         println!("  {during}: {}", told(&answers));
         assert!(answers.len() > 1000, "{during}: {}", told(&answers));
-        assert_none_failed(&answers, during);
+        let order: Vec<_> =
+            done.1.iter().filter(|event| event["event"] == "change_started").collect();
+        assert_none_failed(&answers, &format!("{during}: {order:#?}"));
         done
     }
 }

@@ -215,13 +215,13 @@ fn units(
         beside: Vec::new(),
         health,
     };
+    let path = format!("/etc/systemd/system/{name}.service");
+    inputs.insert(0, builder.file(path, "systemd/app.service", &service)?);
     if app.listen == Listen::Activated {
         let path = format!("/etc/systemd/system/{name}.socket");
         let file = builder.file(path, "systemd/app.socket", &service)?;
         builder.add(unit(format!("{name}.socket"), vec![file], None));
     }
-    let path = format!("/etc/systemd/system/{name}.service");
-    inputs.insert(0, builder.file(path, "systemd/app.service", &service)?);
     let health = Health {
         listener: instance.listener(),
         path: app.health.clone(),
