@@ -7,6 +7,7 @@ use crate::host::{Provisioned, changes, failure, outcome};
 crate::tests! {
     Lab: [
         a_host_is_for_redis_alone_then_for_the_web,
+        redis_is_left_out_where_it_is_null_and_comes_back_with_its_data,
         hosts_that_lack_a_part_are_passed_over,
         a_part_that_goes_is_not_left_without_what_it_needs,
         a_unit_whose_file_is_gone_is_stopped_with_its_part,
@@ -203,4 +204,27 @@ fn roles_are_read_with_their_places() {
         assert!(failure(&events).contains(why), "{roles}: {}", failure(&events));
     }
     assert!(host.is_untouched());
+}
+
+fn redis_is_left_out_where_it_is_null_and_comes_back_with_its_data() {
+    let host = Provisioned::ready("trixie");
+    let visits = host.count_visit();
+    let without = ["--set", "redis=null"];
+
+    let (code, events) = host.hwctl("provision", &without);
+
+    assert_eq!(code, 0, "{events:#?}");
+    assert!(changes(&events).contains(&"container redis-flask"), "{events:#?}");
+    assert!(!host.sh_ok("docker inspect redis-flask"));
+    assert!(host.sh_ok("test -d /var/lib/docker/volumes/flask-app_redis-data/_data/appendonlydir"));
+    for verb in ["status", "verify"] {
+        let (code, events) = host.hwctl(verb, &without);
+        assert_eq!(code, 0, "{verb}: {events:#?}");
+    }
+    let (code, events) = host.hwctl("provision", &without);
+    assert_eq!((code, outcome(&events).as_str()), (0, "unchanged"), "{events:#?}");
+
+    let (code, events) = host.hwctl("provision", &[]);
+    assert_eq!(code, 0, "{events:#?}");
+    assert_eq!(host.count_visit(), visits + 1);
 }
