@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use crate::engine::record::step::Step;
-use crate::resource::{Id, Resource};
+use crate::resource::{Id, Resource, Undo};
 
 /// Puts the services that hand their work over behind all others, and what they read behind them.
 pub(super) fn put_last(removals: &mut [&Step]) {
@@ -22,11 +22,19 @@ pub(super) fn put_last(removals: &mut [&Step]) {
         let folder = step.resource.path().filter(|_| step.resource.profile().place.is_folder());
         folder.is_some_and(|folder| paths.iter().any(|path| path.starts_with(folder)))
     };
+    // A user cannot go before its processes.
+    let tags: HashSet<String> =
+        removals.iter().filter(|step| step.ends_late()).map(|step| step.tag.clone()).collect();
+    let is_user = |step: &Step| {
+        let is_setting = step.resource.profile().undo == Undo::Setting;
+        is_setting && step.resource.path().is_none() && tags.contains(&step.tag)
+    };
     let is_record = |step: &Step| inputs.contains(&step.resource.id());
     removals.sort_by_key(|step| match step {
         step if step.ends_late() => 1,
         step if is_record(step) => 2,
         step if is_above(step) => 3,
+        step if is_user(step) => 4,
         _ => 0,
     });
 }

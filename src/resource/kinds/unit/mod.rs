@@ -365,12 +365,9 @@ impl Kind for Unit {
             self.drain(host).await;
             self.systemctl(host, "stop").await?;
         }
-        if !before.loaded {
-            // systemd remembers a unit that has failed after its file is gone.
-            host.output("systemctl", &["reset-failed", &self.name]).await?;
-        }
         if !now.loaded {
-            return Ok(());
+            // systemd remembers a unit that has failed after its file is gone.
+            return host.output("systemctl", &["reset-failed", &self.name]).await.map(drop);
         }
         if before.is_enabled() && !now.is_enabled() {
             self.systemctl(host, "enable").await?;
