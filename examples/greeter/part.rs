@@ -101,5 +101,6 @@ fn unit(name: &str, inputs: Vec<Id>) -> Unit {
         ports: Vec::new(),
         beside: Vec::new(),
         health: None,
+        hands_over: false,
     }
 }

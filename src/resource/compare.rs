@@ -97,6 +97,7 @@ mod tests {
             ports: Vec::new(),
             beside: Vec::new(),
             health: None,
+            hands_over: false,
         }
     }
 

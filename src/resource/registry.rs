@@ -280,6 +280,12 @@ impl Resource {
         self.profile().undo.is_of_service()
     }
 
+    /// Whether another one takes over the work of this service before it ends.
+    #[must_use]
+    pub fn hands_over(&self) -> bool {
+        self.profile().hands_over
+    }
+
     /// Whether this is a unit that does not run in an earlier state.
     #[must_use]
     pub fn is_stopped_in(&self, state: &Saved) -> bool {

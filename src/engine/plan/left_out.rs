@@ -72,6 +72,7 @@ mod tests {
             ports: Vec::new(),
             beside: Vec::new(),
             health: None,
+            hands_over: false,
         };
         Declared::new("shop", unit)
     }

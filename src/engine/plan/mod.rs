@@ -2,6 +2,7 @@
 
 pub(super) mod disk_space;
 pub(super) mod goal;
+mod handover;
 pub(super) mod left_out;
 pub(super) mod order;
 pub(super) mod renewal;
@@ -117,6 +118,7 @@ impl Plan {
         // Units come after what they read, and packages after what others might use of them.
         let mut removals: Vec<&Step> = wanted.removals.iter().collect();
         removals.sort_by_key(|step| rank(step));
+        handover::put_last(&mut removals);
         let first = maker.plan.steps.len();
         let compared = maker.compare_back(&removals).await;
         for (step, compared) in removals.into_iter().zip(compared) {

@@ -165,6 +165,7 @@ mod tests {
             ports: Vec::new(),
             beside: vec![TRIAL_FOLDER.to_owned()],
             health: None,
+            hands_over: false,
         })
     }
 

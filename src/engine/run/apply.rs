@@ -65,7 +65,8 @@ impl Carrier<'_> {
         let all = plan.steps.len();
         // What goes is stopped first: what comes may need its place, and its files are in use.
         let goes = |step: &&Step| step.to.is_some() && step.resource.is_service();
-        for step in plan.steps.iter().filter(goes).filter(|step| !step.stops_docker()) {
+        let at_once = |step: &&Step| !step.stops_docker() && !step.ends_late();
+        for step in plan.steps.iter().filter(goes).filter(at_once) {
             if self.is_stopped(0, all)? {
                 return Ok(Carried::Stopped((0..all).collect()));
             }
@@ -107,7 +108,7 @@ impl Carrier<'_> {
             None => self.declared(step, journal).await,
             // Noted when it was released.
             Some(to) if step.resource.is_service() => {
-                if step.stops_docker() {
+                if step.stops_docker() || step.ends_late() {
                     self.release(step, journal).await?;
                 }
                 self.restore_unit(step, to, journal).await

@@ -34,7 +34,10 @@ pub(in crate::engine) async fn undo(
         }
         host.forget();
     }
-    for entry in journal.entries().iter().filter(|entry| entry.resource.is_service()) {
+    let services = journal.entries().iter().filter(|entry| entry.resource.is_service());
+    // Whoever sends work to a service that hands it over learns of the one of before first.
+    let (last, first): (Vec<_>, Vec<_>) = services.partition(|entry| entry.resource.hands_over());
+    for entry in first.into_iter().chain(last) {
         let id = entry.resource.id();
         match entry.resource.undo(&entry.before, host).await {
             Ok(()) => events.emit(EventKind::ChangeUndone { id }),
@@ -56,6 +59,7 @@ pub(in crate::engine) async fn undo(
 async fn undo_one(entry: &Entry, host: &Host, events: &EventSender) -> Option<String> {
     let id = entry.resource.id();
     let result = match entry.resource.is_service() {
+        true if entry.resource.hands_over() => Ok(()),
         true => entry.resource.release(&entry.before, host).await,
         false => entry.resource.undo(&entry.before, host).await,
     };

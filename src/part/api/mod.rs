@@ -143,6 +143,7 @@ fn declare(_: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
         ports: Vec::new(),
         beside: Vec::new(),
         health: None,
+        hands_over: false,
     };
     // The socket first: what comes while the service restarts waits in it.
     builder.add(unit("flask-app.socket", vec![socket_file]));

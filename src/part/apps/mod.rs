@@ -214,6 +214,7 @@ fn units(
         ports: Vec::new(),
         beside: Vec::new(),
         health,
+        hands_over: true,
     };
     let path = format!("/etc/systemd/system/{name}.service");
     inputs.insert(0, builder.file(path, "systemd/app.service", &service)?);

@@ -172,6 +172,7 @@ impl Stack {
                 ports: Vec::new(),
                 beside: Vec::new(),
                 health: None,
+                hands_over: false,
             };
             let last = self.resources.iter().rposition(|declared| declared.tag == *part);
             let at = last.map_or(self.resources.len(), |last| last + 1);

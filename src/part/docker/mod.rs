@@ -99,6 +99,7 @@ pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
         ports: Vec::new(),
         beside: Vec::new(),
         health: None,
+        hands_over: false,
     })?;
     Ok(())
 }

@@ -254,6 +254,7 @@ fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
         ports: PORTS.into(),
         beside: Vec::new(),
         health: None,
+        hands_over: false,
     });
     Ok(())
 }

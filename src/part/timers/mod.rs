@@ -73,6 +73,7 @@ fn declare(builder: &mut Builder<'_>) -> Result<()> {
             ports: Vec::new(),
             beside: Vec::new(),
             health: None,
+            hands_over: false,
         });
     }
     Ok(())

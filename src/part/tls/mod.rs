@@ -143,6 +143,7 @@ fn renewal(builder: &mut Builder<'_>) -> Result<()> {
         ports: Vec::new(),
         beside: Vec::new(),
         health: None,
+        hands_over: false,
     });
     Ok(())
 }

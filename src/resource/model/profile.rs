@@ -36,6 +36,8 @@ pub struct Profile<'a> {
     pub undo: Undo,
     /// What the versions of one program have in common: their path without the version.
     pub series: Option<&'a str>,
+    /// Whether another one takes over the work of this service before it ends. Such a service goes last.
+    pub hands_over: bool,
 }
 
 /// Where a resource lies in the file system.
@@ -185,6 +187,7 @@ mod tests {
             ports: Vec::new(),
             beside: Vec::new(),
             health: None,
+            hands_over: false,
         })
     }
 

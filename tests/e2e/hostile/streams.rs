@@ -128,6 +128,7 @@ fn resources() -> Vec<Resource> {
             ports: Vec::new(),
             beside: Vec::new(),
             health: None,
+            hands_over: false,
         }
         .into(),
     ]

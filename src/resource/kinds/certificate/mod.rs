@@ -135,6 +135,7 @@ impl Kind for Certificate {
             risk: Risk::at(&self.certificate),
             undo: undo_of_file(&self.certificate),
             series: None,
+            hands_over: false,
         }
     }
 

@@ -151,6 +151,7 @@ impl Kind for Container {
             risk: Risk::None,
             undo: Undo::Container,
             series: None,
+            hands_over: false,
         }
     }
 

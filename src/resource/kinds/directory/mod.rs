@@ -81,6 +81,7 @@ impl Kind for Directory {
             risk: Risk::at(&self.path),
             undo: undo_of_file(&self.path),
             series: None,
+            hands_over: false,
         }
     }
 

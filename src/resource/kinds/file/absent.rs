@@ -53,6 +53,7 @@ impl Kind for Absent {
             risk: Risk::at(&self.path),
             undo: undo_of_file(&self.path),
             series: None,
+            hands_over: false,
         }
     }
 

@@ -154,6 +154,7 @@ impl Kind for File {
             risk: Risk::at(&self.path),
             undo: undo_of_file(&self.path),
             series: self.series(),
+            hands_over: false,
         }
     }
 

@@ -141,6 +141,7 @@ impl Kind for Firewall {
             risk: Risk::LockOut,
             undo: Undo::Firewall,
             series: None,
+            hands_over: false,
         }
     }
 

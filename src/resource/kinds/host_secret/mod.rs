@@ -66,6 +66,7 @@ impl Kind for HostSecret {
             risk: Risk::None,
             undo: Undo::Stored,
             series: None,
+            hands_over: false,
         }
     }
 

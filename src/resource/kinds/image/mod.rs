@@ -97,6 +97,7 @@ impl Kind for Image {
             risk: Risk::None,
             undo: Undo::Stored,
             series: None,
+            hands_over: false,
         }
     }
 

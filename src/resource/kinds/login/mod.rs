@@ -160,6 +160,7 @@ impl Kind for Login {
             risk: Risk::LockOut,
             undo: Undo::Setting,
             series: None,
+            hands_over: false,
         }
     }
 

@@ -83,6 +83,7 @@ impl Kind for Network {
             risk: Risk::None,
             undo: Undo::Stored,
             series: None,
+            hands_over: false,
         }
     }
 

@@ -87,6 +87,7 @@ impl Kind for Packages {
             risk: Risk::None,
             undo: Undo::Packages,
             series: None,
+            hands_over: false,
         }
     }
 

@@ -129,6 +129,7 @@ impl Kind for SshKeys {
             risk: Risk::LockOut,
             undo: Undo::Setting,
             series: None,
+            hands_over: false,
         }
     }
 

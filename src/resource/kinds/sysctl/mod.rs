@@ -83,6 +83,7 @@ impl Kind for Sysctl {
             risk: Risk::None,
             undo: Undo::Setting,
             series: None,
+            hands_over: false,
         }
     }
 

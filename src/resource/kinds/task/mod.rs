@@ -114,6 +114,7 @@ impl Kind for Task {
             risk: Risk::None,
             undo: Undo::Setting,
             series: None,
+            hands_over: false,
         }
     }
 

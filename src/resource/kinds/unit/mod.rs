@@ -61,6 +61,9 @@ pub struct Unit {
     /// a stop waits for the requests that a web server has in hand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<Health>,
+    /// Whether another unit takes over its work before it ends.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hands_over: bool,
 }
 
 impl Unit {
@@ -200,6 +203,7 @@ impl Kind for Unit {
             risk,
             undo,
             series: None,
+            hands_over: self.hands_over,
         }
     }
 
@@ -358,10 +362,12 @@ impl Kind for Unit {
         }
         if now.is_active() && !before.was_active() {
             // It could not be stopped before its files were taken away.
+            self.drain(host).await;
             self.systemctl(host, "stop").await?;
         }
         if !now.loaded {
-            return Ok(());
+            // systemd remembers a unit that has failed after its file is gone.
+            return host.output("systemctl", &["reset-failed", &self.name]).await.map(drop);
         }
         if before.is_enabled() && !now.is_enabled() {
             self.systemctl(host, "enable").await?;

@@ -101,6 +101,7 @@ impl Kind for User {
             risk: Risk::None,
             undo: Undo::Setting,
             series: None,
+            hands_over: false,
         }
     }
 

@@ -88,6 +88,7 @@ impl Kind for Volume {
             risk: Risk::None,
             undo: Undo::Stored,
             series: None,
+            hands_over: false,
         }
     }
 

@@ -1,0 +1,48 @@
+//! Services that hand their work over to others before they end: whoever sends them work has to learn of their successors
+//! first.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+
+use crate::engine::record::step::Step;
+use crate::resource::{Id, Resource, Undo};
+
+/// Puts the services that hand their work over behind all others, and what they read behind them.
+pub(super) fn put_last(removals: &mut [&Step]) {
+    let ending: Vec<&Resource> =
+        removals.iter().filter(|step| step.ends_late()).map(|step| &step.resource).collect();
+    if ending.is_empty() {
+        return;
+    }
+    let inputs: HashSet<Id> = ending.iter().flat_map(|unit| unit.inputs()).cloned().collect();
+    let read = removals.iter().filter(|step| inputs.contains(&step.resource.id()));
+    let paths: Vec<PathBuf> =
+        read.filter_map(|step| step.resource.path()).map(Path::to_owned).collect();
+    let is_above = |step: &Step| {
+        let folder = step.resource.path().filter(|_| step.resource.profile().place.is_folder());
+        folder.is_some_and(|folder| paths.iter().any(|path| path.starts_with(folder)))
+    };
+    // A user cannot go before its processes.
+    let tags: HashSet<String> =
+        removals.iter().filter(|step| step.ends_late()).map(|step| step.tag.clone()).collect();
+    let is_user = |step: &Step| {
+        let is_setting = step.resource.profile().undo == Undo::Setting;
+        is_setting && step.resource.path().is_none() && tags.contains(&step.tag)
+    };
+    let is_record = |step: &Step| inputs.contains(&step.resource.id());
+    removals.sort_by_key(|step| match step {
+        step if step.ends_late() => 1,
+        step if is_record(step) => 2,
+        step if is_above(step) => 3,
+        step if is_user(step) => 4,
+        _ => 0,
+    });
+}
+
+impl Step {
+    /// Whether it is a service that hands its work over and then ends.
+    pub(in crate::engine) fn ends_late(&self) -> bool {
+        let to = self.to.as_ref().filter(|_| self.resource.hands_over());
+        to.is_some_and(|to| self.resource.is_stopped_in(to))
+    }
+}
