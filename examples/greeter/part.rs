@@ -92,15 +92,5 @@ fn unit_file(builder: &mut Builder<'_>, name: &str, text: &str) -> Id {
 }
 
 fn unit(name: &str, inputs: Vec<Id>) -> Unit {
-    Unit {
-        name: name.to_owned(),
-        enabled: true,
-        active: true,
-        inputs,
-        on_change: OnChange::Restart,
-        ports: Vec::new(),
-        beside: Vec::new(),
-        health: None,
-        hands_over: false,
-    }
+    Unit::new(name, inputs, OnChange::Restart)
 }

@@ -200,7 +200,12 @@ fn near_miss<'a>(name: &str, names: &HashSet<&'a str>) -> Option<&'a str> {
     }
     let meant = match name.starts_with("ansible_") {
         true => nearest(name, connection::used()),
-        false => nearest(name, names.iter().copied().chain([STRICT])),
+        // In alphabetical order, so that of two that are as near it is always the same one.
+        false => {
+            let mut known: Vec<_> = names.iter().copied().chain([STRICT]).collect();
+            known.sort_unstable();
+            nearest(name, known)
+        }
     };
     meant.filter(|meant| strsim::damerau_levenshtein(name, meant) <= typos)
 }

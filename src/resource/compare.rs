@@ -88,17 +88,7 @@ mod tests {
     use crate::resource::kinds::unit::{OnChange, Unit, UnitState};
 
     fn unit(inputs: Vec<Id>) -> Unit {
-        Unit {
-            name: "app.service".to_owned(),
-            enabled: true,
-            active: true,
-            inputs,
-            on_change: OnChange::Restart,
-            ports: Vec::new(),
-            beside: Vec::new(),
-            health: None,
-            hands_over: false,
-        }
+        Unit::new("app.service", inputs, OnChange::Restart)
     }
 
     /// A secret that gets another value, a file that has it in it, a link that changes, and a unit that is

@@ -260,7 +260,7 @@ fn what_cannot_be_is_refused_with_its_place() {
         (at("path: /shop", "path: /flask/x"), "which is an application's"),
         (at("path: /shop", "path: /"), "`apps.shop.path` takes a URL path"),
         (at("path: /shop", "x: 1"), "unknown key `x`"),
-        (at("      shop:", "      redis:"), "not usable as the name of a app"),
+        (at("      shop:", "      redis:"), "not usable as the name of an app"),
         (at("source: shop", "source: absent"), "is not a folder"),
         (at("run: [python3, app.py]", ""), "lacks `run`"),
         (at("GREETING:", "PORT: 1, GREETING:"), "cannot set `PORT`"),

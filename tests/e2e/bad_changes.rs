@@ -262,7 +262,7 @@ fn a_disk_that_fills(site: &Site) {
     let hook = "/etc/ufw/after.init";
     host.sh(&format!(
         "mv {hook} {hook}.before &&
-         printf '#!/bin/sh\ncat /dev/zero >/mnt/disk/filler\nexit 0\n' >{hook} &&
+         printf '#!/bin/sh\ntest -e /mnt/disk/filler || cat /dev/zero >/mnt/disk/filler\nexit 0\n' >{hook} &&
          chmod 755 {hook}"
     ));
     site.template("www/site1/index.html", "<head>", &format!("<head>{}", " ".repeat(9000)));

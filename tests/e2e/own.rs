@@ -74,6 +74,7 @@ fn own_things_are_made_followed_and_taken_away() {
     what_changes_is_taken_up(&host);
     what_is_refused_changes_nothing(&host);
     jobs_are_looked_at(&host);
+    hooks_run_around_a_run(&host);
     they_go_with_the_inventory(&host);
 }
 
@@ -99,6 +100,15 @@ fn they_are_made(host: &Provisioned) {
     assert!(host.sh("cat /home/anna/.ssh/authorized_keys").contains(KEY));
     let (code, events) = with_own(host, "provision", &[]);
     assert_eq!((code, outcome(&events).as_str()), (0, "unchanged"), "{events:#?}");
+    let closed = OWN.replace("\"one\\n\", mode", "\"planted\\n\", mode");
+    write_inventory(host, &closed);
+    let (_, events) = with_own(host, "plan", &[]);
+    assert_eq!(changes(&events), ["file /srv/data/note.txt"], "{events:#?}");
+    assert!(
+        !format!("{events:?}").contains("planted"),
+        "what others may not read shows: {events:#?}"
+    );
+    write_inventory(host, OWN);
     let (code, events) = with_own(host, "logs", &["ticker", "--lines", "5"]);
     assert!(code == 0 && format!("{events:?}").contains("tick"), "{events:#?}");
     let (code, events) = with_own(host, "restart", &["ticker"]);
@@ -179,6 +189,26 @@ fn jobs_are_looked_at(host: &Provisioned) {
     let (code, events) = with_own(host, "logs", &["broken"]);
     assert!(code == 0 && format!("{events:?}").contains("told"), "{events:#?}");
     host.sh("systemctl reset-failed broken.service");
+}
+
+fn hooks_run_around_a_run(host: &Provisioned) {
+    let hook = |name: &str, script: &str| format!("hooks.{name}_provision=[sh, -c, '{script}']");
+    let fails = hook("before", "echo told by $HWCTL_HOST; exit 3");
+    let (code, events) = with_own(host, "provision", &["--set", &fails]);
+    let told = failure(&events);
+    assert_eq!(code, 1, "{events:#?}");
+    assert!(told.contains("told by vm") && told.contains("`vm` was not contacted"), "{told}");
+
+    let notes = hook("after", "echo $HWCTL_HOST $HWCTL_OUTCOME >hooked");
+    let (code, events) = with_own(host, "provision", &["--set", &notes]);
+    assert_eq!(code, 0, "{events:#?}");
+    let noted = || fs::read_to_string(host.folder().join("hooked")).unwrap();
+    assert_eq!(noted(), "vm unchanged\n");
+    let bad = ["--set", &notes, "--set", "timers.nightly.on=Funday"];
+    let (code, events) = with_own(host, "provision", &bad);
+    assert_eq!((code, noted().as_str()), (4, "vm undone\n"), "{events:#?}");
+    let (code, _) = with_own(host, "plan", &["--set", &fails]);
+    assert_eq!(code, 0, "a plan runs no hooks");
 }
 
 fn they_go_with_the_inventory(host: &Provisioned) {

@@ -7,6 +7,7 @@ use crate::host::{Provisioned, changes, failure, outcome};
 crate::tests! {
     Lab: [
         a_host_is_for_redis_alone_then_for_the_web,
+        the_api_is_left_out_where_it_is_null_and_comes_back,
         redis_is_left_out_where_it_is_null_and_comes_back_with_its_data,
         hosts_that_lack_a_part_are_passed_over,
         a_part_that_goes_is_not_left_without_what_it_needs,
@@ -204,6 +205,31 @@ fn roles_are_read_with_their_places() {
         assert!(failure(&events).contains(why), "{roles}: {}", failure(&events));
     }
     assert!(host.is_untouched());
+}
+
+fn the_api_is_left_out_where_it_is_null_and_comes_back() {
+    let host = Provisioned::ready("trixie");
+    let visits = host.count_visit();
+    let without = ["--set", "api=null"];
+
+    let (code, events) = host.hwctl("provision", &without);
+
+    assert_eq!(code, 0, "{events:#?}");
+    assert!(!host.sh_ok("test -e /etc/systemd/system/flask-app.service"));
+    let status =
+        |path: &str| Provisioned::curl(&["-o", "/dev/null", "-w", "%{http_code}", &host.url(path)]);
+    assert_eq!([status("/flask/api/ping"), status("/open/")], ["404", "200"]);
+    assert!(!Provisioned::curl(&[&host.url("/")]).contains("swagger"));
+    for verb in ["status", "verify", "doctor"] {
+        let (code, events) = host.hwctl(verb, &without);
+        assert_eq!(code, 0, "{verb}: {events:#?}");
+    }
+    let (code, events) = host.hwctl("provision", &without);
+    assert_eq!((code, outcome(&events).as_str()), (0, "unchanged"), "{events:#?}");
+
+    let (code, events) = host.hwctl("provision", &[]);
+    assert_eq!(code, 0, "{events:#?}");
+    assert_eq!(host.count_visit(), visits + 1);
 }
 
 fn redis_is_left_out_where_it_is_null_and_comes_back_with_its_data() {

@@ -3,7 +3,7 @@
 use crate::client::{Expected, Pins, url_host};
 use crate::command::fleet::hosts::Work;
 use crate::inventory::Vars;
-use crate::part::{Protocol, Site, Sites, open_ports};
+use crate::part::{Api, Apps, Protocol, Site, Sites, open_ports};
 use crate::resource::{Exposure, Facts};
 use crate::spec::{PartSpec, endpoints_of};
 
@@ -12,7 +12,7 @@ use crate::spec::{PartSpec, endpoints_of};
 const PRIVATE_PORTS: [u16; 16] =
     [21, 25, 111, 2375, 2376, 3000, 3306, 5000, 5432, 6379, 8000, 8080, 8443, 9090, 9100, 11211];
 
-/// Where the host serves: its sites, and the API's description.
+/// Where the host serves: its sites, the API's description and the apps.
 pub(in crate::command) fn urls(address: &str, work: &Work) -> Vec<String> {
     match endpoints_of(&work.parts()).is_empty() {
         true => Vec::new(),
@@ -21,9 +21,15 @@ pub(in crate::command) fn urls(address: &str, work: &Work) -> Vec<String> {
 }
 
 fn urls_of(address: &str, vars: &Vars) -> Vec<String> {
-    let paths = vars.get::<Sites>().0.values().map(Site::url_path);
     let host = url_host(address);
-    paths.chain(["/flask/swagger/".to_owned()]).map(|p| format!("https://{host}{p}")).collect()
+    let sites = vars.get::<Sites>().0.values().map(Site::url_path);
+    let api = (!vars.is_taken_away::<Api>()).then(|| "/flask/swagger/".to_owned());
+    let own = sites.chain(api).map(|path| format!("https://{host}{path}"));
+    let apps = vars.get::<Apps>().0.values().map(|app| match (&app.host, &app.path) {
+        (Some(name), _) => format!("https://{name}/"),
+        (None, path) => format!("https://{host}{}/", path.as_deref().unwrap_or_default()),
+    });
+    own.chain(apps).collect()
 }
 
 /// What a client sees of such a host.

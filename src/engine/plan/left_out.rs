@@ -63,18 +63,8 @@ mod tests {
     }
 
     fn unit(inputs: &[&Resource]) -> Declared {
-        let unit = Unit {
-            name: "shop.service".to_owned(),
-            enabled: true,
-            active: true,
-            inputs: inputs.iter().map(|input| input.id()).collect(),
-            on_change: OnChange::Restart,
-            ports: Vec::new(),
-            beside: Vec::new(),
-            health: None,
-            hands_over: false,
-        };
-        Declared::new("shop", unit)
+        let inputs = inputs.iter().map(|input| input.id()).collect();
+        Declared::new("shop", Unit::new("shop.service", inputs, OnChange::Restart))
     }
 
     fn plan(changes: &[(&Resource, Action)]) -> Plan {

@@ -156,17 +156,9 @@ mod tests {
     }
 
     fn unit(name: &str, inputs: &[&Resource]) -> Resource {
-        Resource::Unit(Unit {
-            name: name.to_owned(),
-            enabled: true,
-            active: true,
-            inputs: inputs.iter().map(|input| input.id()).collect(),
-            on_change: OnChange::Restart,
-            ports: Vec::new(),
-            beside: vec![TRIAL_FOLDER.to_owned()],
-            health: None,
-            hands_over: false,
-        })
+        let inputs = inputs.iter().map(|input| input.id()).collect();
+        let unit = Unit::new(name, inputs, OnChange::Restart);
+        Unit { beside: vec![TRIAL_FOLDER.to_owned()], ..unit }.into()
     }
 
     /// The API with its binary, as the stack has it.

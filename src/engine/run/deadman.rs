@@ -18,6 +18,10 @@ use crate::resource::{
 };
 
 const SERVICE: &str = "hwctl-revert.service";
+/// How often the timer is started before that counts as failed.
+const ARM_TRIES: u8 = 5;
+/// How long is waited between two tries.
+const ARM_PAUSE: Duration = Duration::from_millis(200);
 const TIMER: &str = "hwctl-revert.timer";
 const UNITS: &str = "/etc/systemd/system";
 /// What starts the timer after a reboot.
@@ -75,8 +79,17 @@ pub(in crate::engine) async fn arm(host: &Host, id: &str, timeout: Duration) -> 
     // New files systemd finds by itself.
     reload_systemd_if_stale(host, &[TIMER, SERVICE]).await?;
     // One that has fired before is still there for systemd: starting it again does nothing.
-    host.run("systemctl", &["restart", TIMER]).await.context("arm the timer that takes it back")?;
-    Ok(())
+    // Whoever has disarmed it for the change before may still be stopping it, which cancels a start.
+    let mut tries = 0;
+    loop {
+        let started = host.run("systemctl", &["restart", TIMER]).await;
+        tries += 1;
+        match started {
+            Ok(_) => return Ok(()),
+            Err(_) if tries < ARM_TRIES => tokio::time::sleep(ARM_PAUSE).await,
+            Err(error) => return Err(error.context("arm the timer that takes it back")),
+        }
+    }
 }
 
 /// Whether a timer is armed.

@@ -255,7 +255,9 @@ impl<R: Rule> Rule for Named<R> {
                 let path = format!("{}.{shown}", field.path);
                 self.each.read(reader, &Field { node, path }).map(|value| (key.clone(), value))
             } else {
-                let message = format!("`{shown}` is not usable as the name of a {}", self.what);
+                let article = if self.what.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" };
+                let message =
+                    format!("`{shown}` is not usable as the name of {article} {}", self.what);
                 reader.refuse_at(place, message, self.hint)
             });
         }

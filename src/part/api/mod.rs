@@ -54,7 +54,10 @@ struct Service<'a> {
 pub(super) const KIND: PartKind = PartKind {
     name: "api",
     roles: &[Role::Web],
-    parts: Parts::One,
+    parts: Parts::Named(|view| match view.vars.is_taken_away::<Api>() {
+        true => Vec::new(),
+        false => vec!["api".to_owned()],
+    }),
     vars: vars::VARIABLES,
     takes: &[],
     driver: Some(&host::Api),
@@ -134,17 +137,7 @@ fn declare(_: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
         "systemd/flask-app.service",
         &Service { user: USER, binary: &link, environment: &environment },
     )?;
-    let unit = |name: &str, inputs| Unit {
-        name: name.to_owned(),
-        enabled: true,
-        active: true,
-        inputs,
-        on_change: OnChange::Restart,
-        ports: Vec::new(),
-        beside: Vec::new(),
-        health: None,
-        hands_over: false,
-    };
+    let unit = |name: &str, inputs| Unit::new(name, inputs, OnChange::Restart);
     // The socket first: what comes while the service restarts waits in it.
     builder.add(unit("flask-app.socket", vec![socket_file]));
     let service = unit("flask-app.service", vec![service_file, settings, binary]);

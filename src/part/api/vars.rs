@@ -52,7 +52,8 @@ const USERS: UserList = UserList {
 
 impl Variable for Api {
     const NAME: &'static str = "api";
-    const DOC: &'static str = "the API behind `/flask/`";
+    const DOC: &'static str = "the API behind `/flask/`; `null` leaves it out";
+    const NULL_TAKES_AWAY: bool = true;
     type Rule = Map<Self>;
     const RULE: &'static Map<Self> = &Map::new();
 }

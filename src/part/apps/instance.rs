@@ -56,7 +56,7 @@ impl Instance {
         if let Some(source) = &app.source {
             for file in folder::files(&inventory.join(source))? {
                 add(&file.name, &key_of(&folder::content(&file.path)?));
-                add("executable", &folder::is_executable(&file.path).to_string());
+                add("executable", &file.is_executable.to_string());
             }
         }
         // Secrets are left out: a name that depends on them would help to guess them.
@@ -120,7 +120,7 @@ impl Instance {
         (self.listen == Listen::Port).then_some(FIRST_PORT + number % PORTS)
     }
 
-    pub(super) fn listener(&self) -> HealthAddress {
+    pub(super) fn address(&self) -> HealthAddress {
         self.port().map_or_else(|| HealthAddress::Socket(self.socket()), HealthAddress::Port)
     }
 

@@ -5,7 +5,6 @@ mod checks;
 mod instance;
 mod vars;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -69,6 +68,9 @@ fn contribute(view: &HostView<'_>, offered: &mut Contributions) {
         comes_first: true,
     };
     offered.add_route(route, view.place(&["apps", &name, key]));
+    if let Some(port) = instance.port() {
+        offered.add_port(port, view.place(&["apps", &name]));
+    }
 }
 
 fn describe(view: &HostView<'_>, _: &Contributions, spec: &mut PartSpec) {
@@ -77,10 +79,12 @@ fn describe(view: &HostView<'_>, _: &Contributions, spec: &mut PartSpec) {
     // Without its files no version is known. The host has kept what it was provisioned with.
     if let Ok(instance) = Instance::of(&name, view.vars, view.folder) {
         spec.probes = vec![Probe::unit(&instance.service())];
+        spec.private_ports.extend(instance.port());
     }
-    let is_seen = |path: &String| app.health.starts_with(&format!("{path}/"));
+    let health = app.health();
+    let is_seen = |path: &String| health.starts_with(&format!("{path}/"));
     if app.path.as_ref().is_some_and(is_seen) && app.allow.is_empty() {
-        spec.questions = vec![question(&app.health, 200, None)];
+        spec.questions = vec![question(&health, 200, None)];
     }
     let services = Instance::services(&name);
     let log = LogSource::Unit(services.clone());
@@ -135,23 +139,7 @@ fn release(builder: &mut Builder<'_>, app: &App, instance: &Instance) -> Result<
         return Ok(vec![program(builder, instance, blob)]);
     }
     let source = builder.context.folder.join(app.source.as_deref().unwrap_or(Path::new("")));
-    let mut ids = Vec::new();
-    let mut made = BTreeSet::new();
-    for file in folder::files(&source)? {
-        let below: Vec<_> = Path::new(&file.name).ancestors().skip(1).collect();
-        for parent in below.iter().rev().filter(|parent| !parent.as_os_str().is_empty()) {
-            if made.insert(parent.to_path_buf()) {
-                builder.directory(folder.join(parent), 0o755);
-            }
-        }
-        let content = folder::content(&file.path)?;
-        let mode = if folder::is_executable(&file.path) { 0o755 } else { 0o644 };
-        if let Content::Blob(blob) = &content {
-            builder.made.uploads.push(Upload { blob: blob.clone(), path: file.path });
-        }
-        ids.push(builder.add(File::new(folder.join(&file.name), content, mode, Owner::root())));
-    }
-    Ok(ids)
+    builder.upload_folder(&source, &folder, |file| if file.is_executable { 0o755 } else { 0o644 })
 }
 
 fn program(builder: &mut Builder<'_>, instance: &Instance, blob: Blob) -> Id {
@@ -205,30 +193,20 @@ fn units(
         socket: &instance.socket().display().to_string(),
         memory_mib: app.memory,
     };
-    let unit = |name: String, inputs: Vec<Id>, health: Option<Health>| Unit {
-        name,
-        enabled: true,
-        active: true,
-        inputs,
-        on_change: OnChange::Restart,
-        ports: Vec::new(),
-        beside: Vec::new(),
-        health,
+    let unit = |name: String, inputs: Vec<Id>| Unit {
         hands_over: true,
+        ..Unit::new(name, inputs, OnChange::Restart)
     };
     let path = format!("/etc/systemd/system/{name}.service");
     inputs.insert(0, builder.file(path, "systemd/app.service", &service)?);
     if app.listen == Listen::Activated {
         let path = format!("/etc/systemd/system/{name}.socket");
         let file = builder.file(path, "systemd/app.socket", &service)?;
-        builder.add(unit(format!("{name}.socket"), vec![file], None));
+        builder.add(unit(format!("{name}.socket"), vec![file]));
     }
-    let health = Health {
-        listener: instance.listener(),
-        path: app.health.clone(),
-        timeout_s: app.start_timeout,
-    };
+    let health =
+        Health { address: instance.address(), path: app.health(), timeout_s: app.start_timeout };
     let ports = instance.port().into_iter().collect();
-    builder.add(Unit { ports, ..unit(instance.service(), inputs, Some(health)) });
+    builder.add(Unit { ports, health: Some(health), ..unit(instance.service(), inputs) });
     Ok(())
 }

@@ -39,8 +39,8 @@ vars! {
         packages: Vec<String> = "[]", List(Text { expected: "the name of a package", pattern: patterns::ANY, check: check::package });
         /// where it listens: `port` (`PORT`), `socket` (`SOCKET`), or `activated` (a socket that systemd hands over)
         listen: Listen = "port", Choice(&Listen::WORDS);
-        /// path that answers 200 to 399 once the app is ready
-        health: String = "/", PATH_OR_QUERY;
+        /// path that answers 200 to 399 once the app is ready; `/`, or the app's own path with a slash, where none is given
+        health: Option<String> = "null", Optional(PATH_OR_QUERY);
         /// seconds until it has to answer
         start_timeout: u16 = "30", Number { min: 1, max: 600 };
         /// environment variables, see [containers](containers.md#environment)
@@ -57,6 +57,14 @@ vars! {
         websocket: bool = "true", Flag;
         /// addresses and networks that are let in; `[]` lets everyone in
         allow: Vec<Network> = "[]", List(NETWORK);
+    }
+}
+
+impl App {
+    /// The path that answers once the app is ready.
+    pub(super) fn health(&self) -> String {
+        let own = || format!("{}/", self.path.as_deref().unwrap_or_default());
+        self.health.clone().unwrap_or_else(own)
     }
 }
 

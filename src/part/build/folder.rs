@@ -20,6 +20,8 @@ pub(crate) struct LocalFile {
     pub(crate) name: String,
     /// Where it is.
     pub(crate) path: PathBuf,
+    /// Whether the operator may run it.
+    pub(crate) is_executable: bool,
 }
 
 /// The files below `folder`, sorted by name. Hidden ones (`.git`, editors' leavings) are passed
@@ -56,10 +58,12 @@ fn walk(root: &Path, folder: &Path, prefix: &str, files: &mut Vec<LocalFile>) ->
             let problem = format!("points to `{}`, outside of its folder", target.display());
             return Err(wrong(&path, &problem).hint("put a copy in its place").into());
         }
-        if !target.is_file() {
+        let found = fs::metadata(&target).map_err(unreadable)?;
+        if !found.is_file() {
             return Err(wrong(&path, "is not a regular file").hint("take it away").into());
         }
-        files.push(LocalFile { name, path: target });
+        let is_executable = found.permissions().mode() & 0o100 != 0;
+        files.push(LocalFile { name, path: target, is_executable });
     }
     Ok(())
 }
@@ -82,11 +86,6 @@ pub(crate) fn content(path: &Path) -> Result<Content> {
             Content::Blob(Blob { key: sha256(bytes), size: bytes.len() as u64 })
         }
     })
-}
-
-/// Whether the operator may run a local file.
-pub(crate) fn is_executable(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|found| found.permissions().mode() & 0o100 != 0)
 }
 
 /// A local program for hosts: a Linux executable.

@@ -9,7 +9,7 @@ mod own_template;
 pub(crate) mod quote;
 mod template;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -25,6 +25,8 @@ use crate::resource::{
     Resource, Secret, Unit,
 };
 use crate::spec::{PartSpec, Scope};
+
+use folder::LocalFile;
 
 pub use contributions::{
     CertificateAt, Claim, Contributions, Names, Offer, OpenTo, Package, Refusals, Route,
@@ -163,17 +165,7 @@ impl Stack {
                 unit.inputs.push(input.clone());
                 continue;
             }
-            let watched = Unit {
-                name: unit.clone(),
-                enabled: true,
-                active: true,
-                inputs: vec![input.clone()],
-                on_change: *on_change,
-                ports: Vec::new(),
-                beside: Vec::new(),
-                health: None,
-                hands_over: false,
-            };
+            let watched = Unit::new(unit.clone(), vec![input.clone()], *on_change);
             let last = self.resources.iter().rposition(|declared| declared.tag == *part);
             let at = last.map_or(self.resources.len(), |last| last + 1);
             self.resources.insert(at, Declared::new(part, watched));
@@ -272,6 +264,31 @@ impl Builder<'_> {
     /// A directory of root's.
     pub fn directory(&mut self, path: impl Into<PathBuf>, mode: u32) -> Id {
         self.add(Directory::new(path, mode, Owner::root()))
+    }
+
+    /// The files of a local folder, below a folder of the host that is there. Each has the mode that `mode` gives it.
+    pub(crate) fn upload_folder(
+        &mut self,
+        source: &Path,
+        root: &Path,
+        mode: impl Fn(&LocalFile) -> u32,
+    ) -> Result<Vec<Id>> {
+        let (mut ids, mut made) = (Vec::new(), BTreeSet::new());
+        for file in folder::files(source)? {
+            let below: Vec<&Path> = Path::new(&file.name).ancestors().skip(1).collect();
+            for parent in below.iter().rev().filter(|parent| !parent.as_os_str().is_empty()) {
+                if made.insert(parent.to_path_buf()) {
+                    self.directory(root.join(parent), 0o755);
+                }
+            }
+            let content = folder::content(&file.path)?;
+            let (path, mode) = (root.join(&file.name), mode(&file));
+            if let Content::Blob(blob) = &content {
+                self.made.uploads.push(Upload { blob: blob.clone(), path: file.path });
+            }
+            ids.push(self.add(File::new(path, content, mode, Owner::root())));
+        }
+        Ok(ids)
     }
 
     /// A file that all may read, from a template.

@@ -90,17 +90,7 @@ pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
     let text = builder.templates.render_text("systemd/docker.service.conf", &Nothing {})?;
     let drop_in = builder.ensure(File::text(format!("{drop_ins}/hwctl.conf"), text))?;
     let inputs = vec![builder.ensure(file)?, drop_in];
-    builder.ensure(Unit {
-        name: SERVICE.to_owned(),
-        enabled: true,
-        active: true,
-        inputs,
-        on_change: OnChange::Reload,
-        ports: Vec::new(),
-        beside: Vec::new(),
-        health: None,
-        hands_over: false,
-    })?;
+    builder.ensure(Unit::new(SERVICE, inputs, OnChange::Reload))?;
     Ok(())
 }
 

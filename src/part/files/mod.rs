@@ -9,13 +9,15 @@ use anyhow::Result;
 use super::build::{Builder, Contributions, HostView, UnitInput, Upload, folder};
 use super::{PartKind, Parts};
 use crate::failure::Failure;
-use crate::resource::{Content, Directory, File, Id, Link, OnChange};
+use crate::resource::{Content, Directory, File, Id, Link, OnChange, Part, Secret};
 
 pub use vars::{Files, Folders, Links};
 use vars::{Folder, OwnFile};
 pub(super) use vars::{TEMPLATE, TEXT, has_one_origin};
 
 const NAME: &str = "files";
+/// The bit of a file's permissions that lets everybody read it.
+const READ_BY_OTHERS: u32 = 0o004;
 
 pub(super) const KIND: PartKind = PartKind {
     name: NAME,
@@ -61,6 +63,7 @@ fn declare(builder: &mut Builder<'_>) -> Result<()> {
         let OwnFile { content, source, template, mode, owner, validate, .. } = file;
         let origin = Origin { content, source, template };
         let content = content_of(builder, &["files", path], &origin)?;
+        let content = if mode & READ_BY_OTHERS == 0 { hidden(content, path) } else { content };
         builder.add(File {
             path: path.into(),
             content,
@@ -74,6 +77,16 @@ fn declare(builder: &mut Builder<'_>) -> Result<()> {
         builder.add(Link { path: path.into(), target: target.clone() });
     }
     Ok(())
+}
+
+/// A text that no plan shows.
+fn hidden(content: Content, path: &str) -> Content {
+    let Content::Parts(parts) = content else { return content };
+    let hide = |part| match part {
+        Part::Text(text) => Part::Secret { name: path.to_owned(), value: Secret::new(text) },
+        other => other,
+    };
+    Content::Parts(parts.into_iter().map(hide).collect())
 }
 
 /// Where the text of a file comes from.

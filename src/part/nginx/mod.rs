@@ -245,17 +245,8 @@ fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
             brought_by: Some("nginx".to_owned()),
         }),
     ];
-    builder.add(Unit {
-        name: "nginx.service".to_owned(),
-        enabled: true,
-        active: true,
-        inputs,
-        on_change: OnChange::Reload,
-        ports: PORTS.into(),
-        beside: Vec::new(),
-        health: None,
-        hands_over: false,
-    });
+    let unit = Unit::new("nginx.service", inputs, OnChange::Reload);
+    builder.add(Unit { ports: PORTS.into(), ..unit });
     Ok(())
 }
 

@@ -2,16 +2,15 @@
 
 mod vars;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use super::build::{Builder, Contributions, HostView, Package, Route, RouteTarget, Upload, folder};
+use super::build::{Builder, Contributions, HostView, Package, Route, RouteTarget};
 use super::nginx::{HTTPS, log_files};
-use super::{PartKind, Parts, Role};
-use crate::resource::{Content, Facts, File, Owner};
+use super::{Api, PartKind, Parts, Role};
+use crate::resource::{Facts, Owner};
 use crate::spec::{PartSpec, Question, Wanted};
 
 pub use vars::{Site, Sites};
@@ -90,45 +89,35 @@ fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
     for (name, site) in sites {
         builder.directory(&site.root, 0o755);
         match &site.source {
-            Some(source) => upload(builder, site, source)
-                .with_context(|| format!("the pages of site `{name}`"))?,
-            None => pages(builder, name, site, &offered.names.certificate)?,
+            Some(source) => {
+                let source = builder.context.folder.join(source);
+                let uploaded = builder.upload_folder(&source, &site.root, |_| 0o644);
+                uploaded.with_context(|| format!("the pages of site `{name}`"))?;
+            }
+            None => pages(builder, name, site, offered)?,
         }
         users(builder, name, site)?;
     }
     Ok(())
 }
 
-/// The files of a local folder.
-fn upload(builder: &mut Builder<'_>, site: &Site, source: &Path) -> Result<()> {
-    let mut made = BTreeSet::new();
-    for file in folder::files(&builder.context.folder.join(source))? {
-        let below: Vec<&Path> = Path::new(&file.name).ancestors().skip(1).collect();
-        for parent in below.iter().rev().filter(|parent| !parent.as_os_str().is_empty()) {
-            if made.insert(parent.to_path_buf()) {
-                builder.directory(site.root.join(parent), 0o755);
-            }
-        }
-        let content = folder::content(&file.path)?;
-        if let Content::Blob(blob) = &content {
-            builder.made.uploads.push(Upload { blob: blob.clone(), path: file.path });
-        }
-        let path = site.root.join(&file.name);
-        builder.add(File::new(path, content, 0o644, Owner::root()));
-    }
-    Ok(())
-}
-
 /// hwctl's own pages for the site, for the landing page, or for any site.
-fn pages(builder: &mut Builder<'_>, name: &str, site: &Site, names: &[String]) -> Result<()> {
+fn pages(
+    builder: &mut Builder<'_>,
+    name: &str,
+    site: &Site,
+    offered: &Contributions,
+) -> Result<()> {
     let Sites(sites) = builder.vars.get();
     let mut frames: Vec<Frame<'_>> = sites
         .iter()
         .filter(|(_, site)| site.path != "/")
         .map(|(name, site)| Frame { title: name, path: &site.path })
         .collect();
-    frames.push(Frame { title: "API", path: "/flask/swagger/" });
-    let host = names.first().map_or("homework", String::as_str);
+    if !builder.vars.is_taken_away::<Api>() {
+        frames.push(Frame { title: "API", path: "/flask/swagger/" });
+    }
+    let host = offered.names.certificate.first().map_or("homework", String::as_str);
     let page = Page { name: host, site: name, path: &site.path, frames };
 
     let own = format!("www/{name}/");

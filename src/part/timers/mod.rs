@@ -64,17 +64,7 @@ fn declare(builder: &mut Builder<'_>) -> Result<()> {
         let text = builder.templates.render_text("systemd/job.timer", &job)?;
         let validate = ["systemd-analyze", "calendar", on].map(str::to_owned).into();
         let timer = builder.add(File { validate, ..File::text(at("timer"), text) });
-        builder.add(Unit {
-            name: format!("{name}.timer"),
-            enabled: true,
-            active: true,
-            inputs: vec![service, timer],
-            on_change: OnChange::Restart,
-            ports: Vec::new(),
-            beside: Vec::new(),
-            health: None,
-            hands_over: false,
-        });
+        builder.add(Unit::new(format!("{name}.timer"), vec![service, timer], OnChange::Restart));
     }
     Ok(())
 }

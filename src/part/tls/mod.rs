@@ -134,17 +134,7 @@ fn renewal(builder: &mut Builder<'_>) -> Result<()> {
         let path = format!("/etc/systemd/system/{name}");
         inputs.push(builder.file(path, &format!("systemd/{name}"), &renewal)?);
     }
-    builder.add(Unit {
-        name: "hwctl-renew.timer".to_owned(),
-        enabled: true,
-        active: true,
-        inputs,
-        on_change: OnChange::Restart,
-        ports: Vec::new(),
-        beside: Vec::new(),
-        health: None,
-        hands_over: false,
-    });
+    builder.add(Unit::new("hwctl-renew.timer", inputs, OnChange::Restart));
     Ok(())
 }
 

@@ -59,17 +59,8 @@ fn declare(builder: &mut Builder<'_>) -> Result<()> {
             let content = content_of(builder, &["units", key], &origin)?;
             inputs.push(builder.add(File::new(path, content, 0o644, Owner::root())));
         }
-        builder.add(Unit {
-            name,
-            enabled: *enabled,
-            active: *active,
-            inputs,
-            on_change: *on_change,
-            ports: Vec::new(),
-            beside: Vec::new(),
-            health: None,
-            hands_over: false,
-        });
+        let (enabled, active) = (*enabled, *active);
+        builder.add(Unit { enabled, active, ..Unit::new(name, inputs, *on_change) });
     }
     Ok(())
 }

@@ -178,17 +178,7 @@ mod tests {
     use crate::resource::registry::{Declared, Resource};
 
     fn unit(name: &str) -> Resource {
-        Resource::Unit(Unit {
-            name: name.to_owned(),
-            enabled: true,
-            active: true,
-            inputs: Vec::new(),
-            on_change: OnChange::Restart,
-            ports: Vec::new(),
-            beside: Vec::new(),
-            health: None,
-            hands_over: false,
-        })
+        Resource::Unit(Unit::new(name, Vec::new(), OnChange::Restart))
     }
 
     #[test]

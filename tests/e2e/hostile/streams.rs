@@ -119,18 +119,7 @@ fn resources() -> Vec<Resource> {
         .into(),
         File::new("/srv/d/env", Content::Parts(parts), 0o600, Owner::root()).into(),
         Link { path: "/srv/l".into(), target: "d".into() }.into(),
-        Unit {
-            name: "x.service".to_owned(),
-            enabled: true,
-            active: true,
-            inputs: vec![Id::new("file", "/srv/d/env")],
-            on_change: OnChange::Restart,
-            ports: Vec::new(),
-            beside: Vec::new(),
-            health: None,
-            hands_over: false,
-        }
-        .into(),
+        Unit::new("x.service", vec![Id::new("file", "/srv/d/env")], OnChange::Restart).into(),
     ]
 }
 

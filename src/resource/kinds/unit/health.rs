@@ -28,7 +28,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
     /// Where it listens.
-    pub listener: Listener,
+    pub address: HealthAddress,
     /// The path that is asked for.
     pub path: String,
     /// How long it may take to be ready, in seconds.
@@ -37,7 +37,7 @@ pub struct Health {
 
 /// Where a service listens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Listener {
+pub enum HealthAddress {
     /// A TCP port of the loopback.
     Port(u16),
     /// A Unix socket.
@@ -104,12 +104,12 @@ impl Unit {
 
 impl Health {
     async fn ask(&self, host: &Host) -> Result<()> {
-        match &self.listener {
-            Listener::Port(port) => {
+        match &self.address {
+            HealthAddress::Port(port) => {
                 let stream = TcpStream::connect(("127.0.0.1", *port)).await;
                 ask(stream.with_context(|| format!("connect to port {port}"))?, &self.path).await
             }
-            Listener::Socket(path) => {
+            HealthAddress::Socket(path) => {
                 let stream = UnixStream::connect(host.path(path)).await;
                 let stream = stream.with_context(|| format!("connect to `{}`", path.display()))?;
                 ask(stream, &self.path).await

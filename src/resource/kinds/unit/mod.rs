@@ -7,9 +7,11 @@ mod state;
 mod trial;
 
 use std::process::Output;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
+use tokio::time::sleep;
 
 use crate::resource::host::docker;
 use crate::resource::host::listeners::{Listener, listeners};
@@ -25,9 +27,16 @@ use nginx_reload::reload_nginx;
 
 use state::StartedWith;
 
-pub use health::{Health, Listener as HealthAddress};
+pub use health::{Health, HealthAddress};
 pub use state::UnitState;
 pub use trial::FOLDER as TRIAL_FOLDER;
+
+/// How long a unit that was reloaded has to stay in one state.
+const SETTLED: Duration = Duration::from_millis(500);
+/// How long that may take.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long is waited between two looks.
+const SETTLE_PAUSE: Duration = Duration::from_millis(50);
 
 /// How a running unit takes up a changed configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,6 +76,21 @@ pub struct Unit {
 }
 
 impl Unit {
+    /// A unit that starts at boot and runs, and is as soon ready as systemd says so.
+    pub fn new(name: impl Into<String>, inputs: Vec<Id>, on_change: OnChange) -> Self {
+        Self {
+            name: name.into(),
+            enabled: true,
+            active: true,
+            inputs,
+            on_change,
+            ports: Vec::new(),
+            beside: Vec::new(),
+            health: None,
+            hands_over: false,
+        }
+    }
+
     fn read_start(&self, host: &Host) -> Option<StartedWith> {
         serde_json::from_slice(&std::fs::read(host.kept_path(&self.name)).ok()?).ok()
     }
@@ -158,8 +182,26 @@ impl Unit {
     async fn reload(&self, host: &Host) -> Result<()> {
         match self.name.as_str() {
             "nginx.service" => reload_nginx(host).await,
-            _ => self.systemctl(host, "reload").await,
+            _ => {
+                self.systemctl(host, "reload").await?;
+                self.settle(host).await
+            }
         }
+    }
+
+    /// Waits until the unit no longer changes its state. sshd, for one, reports its reload to systemd some time after
+    /// `systemctl reload` has returned.
+    async fn settle(&self, host: &Host) -> Result<()> {
+        let deadline = Instant::now() + SETTLE_TIMEOUT;
+        let (mut last, mut since) = (self.read_anew(host).await?.start, Instant::now());
+        while since.elapsed() < SETTLED && Instant::now() < deadline {
+            sleep(SETTLE_PAUSE).await;
+            let now = self.read_anew(host).await?.start;
+            if now != last {
+                (last, since) = (now, Instant::now());
+            }
+        }
+        Ok(())
     }
 
     /// Masks it again, as somebody had done. A unit file in the place of the mask is gone by now, or

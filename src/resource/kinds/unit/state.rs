@@ -57,9 +57,6 @@ impl UnitState {
         if wanted.is_some() && started_with.map(|found| &found.digest) == wanted.as_ref() {
             return None;
         }
-        if wanted.is_some() && wanted.as_ref() == self.reloaded_since(unit, host) {
-            return None;
-        }
         if let Some(changed) = host.first_changed(&unit.inputs) {
             return Some(format!("{changed} changes"));
         }
@@ -72,23 +69,11 @@ impl UnitState {
         self.started_with.as_ref().filter(|found| found.start == self.start)
     }
 
-    /// The noted digest, where the unit has only reloaded since, and no input changed after that
-    /// reload. sshd, for one, reports its reload to systemd once `systemctl reload` has returned.
-    fn reloaded_since(&self, unit: &Unit, host: &Host) -> Option<&String> {
-        let noted = self.started_with.as_ref()?;
-        let reloaded = noted.start.0 == self.start.0 && noted.start.1 < self.start.1;
-        (reloaded && self.started_after_changes(unit, host)).then_some(&noted.digest)
-    }
-
     /// Whether somebody else, or a boot, started it after the last change on disk: it has read what is
     /// there.
     fn has_read_all(&self, unit: &Unit, host: &Host) -> bool {
-        self.started_with().is_none() && self.started_after_changes(unit, host)
-    }
-
-    fn started_after_changes(&self, unit: &Unit, host: &Host) -> bool {
         let changed = host.last_change_of(&unit.inputs).zip(since_boot(self.start.1));
-        changed.is_some_and(|(changed, started)| changed < started)
+        self.started_with().is_none() && changed.is_some_and(|(changed, started)| changed < started)
     }
 
     /// What it was started with then.
