@@ -147,7 +147,8 @@ impl Client {
             .0
             .values()
             .filter(|site| site.path != "/" && site.users.is_empty() && site.allow.is_empty());
-        for path in open.map(|site| site.path.as_str()).chain(["/flask"]) {
+        let api = work.part("api").is_ok().then_some("/flask");
+        for path in open.map(|site| site.path.as_str()).chain(api) {
             let answer = self.ask(Request::get(path), Bytes::new()).await;
             let seen = answer.and_then(|answer| leads_to(&answer, &format!("{path}/")));
             checks.push(Check::of(format!("{path} leads to {path}/"), seen));
