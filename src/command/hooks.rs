@@ -1,5 +1,6 @@
 //! The operator's own commands before and after a run. They run on this machine, in the inventory's folder.
 
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -48,10 +49,12 @@ async fn run(
         let place = place.map(|place| format!(" ({place})")).unwrap_or_default();
         Failure::new(Exit::Failed, format!("`{key}`{place} failed")).why(why)
     };
+    // The folder of `inventory.yaml` has no name.
+    let folder = Some(work.folder.as_path()).filter(|folder| !folder.as_os_str().is_empty());
     let mut command = tokio::process::Command::new(program);
     command
         .args(arguments)
-        .current_dir(&work.folder)
+        .current_dir(folder.unwrap_or(Path::new(".")))
         .env("HWCTL_HOST", &work.target.name)
         .env("HWCTL_ADDRESS", &work.target.address)
         .stdin(Stdio::null())
