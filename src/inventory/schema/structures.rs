@@ -202,7 +202,10 @@ fn with_key_on<'a>(node: &'a Node, keys: &[Key]) -> Cow<'a, Node> {
         true => Entry { key: "on".to_owned(), ..entry.clone() },
         false => entry.clone(),
     };
-    let entries = entries.iter().map(renamed).collect();
+    // `--set` says `on` as it is.
+    let is_given = entries.iter().any(|entry| entry.key == "on");
+    let counts = |entry: &&Entry| !(is_given && is_true(entry));
+    let entries = entries.iter().filter(counts).map(renamed).collect();
     Cow::Owned(Node::new(Value::Map(entries), node.place.clone()))
 }
 
