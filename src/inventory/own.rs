@@ -198,14 +198,13 @@ fn near_miss<'a>(name: &str, names: &HashSet<&'a str>) -> Option<&'a str> {
     if name == STRICT || is_private(name) || connection::is_known(name) {
         return None;
     }
-    let meant = match name.starts_with("ansible_") {
-        true => nearest(name, connection::used()),
+    let meant = if name.starts_with("ansible_") {
+        nearest(name, connection::used())
+    } else {
         // In alphabetical order, so that of two that are as near it is always the same one.
-        false => {
-            let mut known: Vec<_> = names.iter().copied().chain([STRICT]).collect();
-            known.sort_unstable();
-            nearest(name, known)
-        }
+        let mut known: Vec<_> = names.iter().copied().chain([STRICT]).collect();
+        known.sort_unstable();
+        nearest(name, known)
     };
     meant.filter(|meant| strsim::damerau_levenshtein(name, meant) <= typos)
 }

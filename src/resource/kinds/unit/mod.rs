@@ -180,13 +180,11 @@ impl Unit {
     }
 
     async fn reload(&self, host: &Host) -> Result<()> {
-        match self.name.as_str() {
-            "nginx.service" => reload_nginx(host).await,
-            _ => {
-                self.systemctl(host, "reload").await?;
-                self.settle(host).await
-            }
+        if self.name == "nginx.service" {
+            return reload_nginx(host).await;
         }
+        self.systemctl(host, "reload").await?;
+        self.settle(host).await
     }
 
     /// Waits until the unit no longer changes its state. sshd, for one, reports its reload to systemd some time after
