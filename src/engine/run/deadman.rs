@@ -18,10 +18,6 @@ use crate::resource::{
 };
 
 const SERVICE: &str = "hwctl-revert.service";
-/// How often the timer is started before that counts as failed.
-const ARM_TRIES: u8 = 5;
-/// How long is waited between two tries.
-const ARM_PAUSE: Duration = Duration::from_millis(200);
 const TIMER: &str = "hwctl-revert.timer";
 const UNITS: &str = "/etc/systemd/system";
 /// What starts the timer after a reboot.
@@ -79,17 +75,8 @@ pub(in crate::engine) async fn arm(host: &Host, id: &str, timeout: Duration) -> 
     // New files systemd finds by itself.
     reload_systemd_if_stale(host, &[TIMER, SERVICE]).await?;
     // One that has fired before is still there for systemd: starting it again does nothing.
-    // Whoever has disarmed it for the change before may still be stopping it, which cancels a start.
-    let mut tries = 0;
-    loop {
-        let started = host.run("systemctl", &["restart", TIMER]).await;
-        tries += 1;
-        match started {
-            Ok(_) => return Ok(()),
-            Err(_) if tries < ARM_TRIES => tokio::time::sleep(ARM_PAUSE).await,
-            Err(error) => return Err(error.context("arm the timer that takes it back")),
-        }
-    }
+    host.run("systemctl", &["restart", TIMER]).await.context("arm the timer that takes it back")?;
+    Ok(())
 }
 
 /// Whether a timer is armed.
@@ -184,7 +171,8 @@ fn mark(host: &Host) -> PathBuf {
 
 async fn remove(host: &Host) -> Result<()> {
     host.run("systemctl", &["stop", TIMER]).await?;
-    for path in [host.path(Path::new(AT_BOOT)), unit(host, TIMER), unit(host, SERVICE)] {
+    // The timer's file is the last to go: without it the run goes on, and may arm the timer again.
+    for path in [host.path(Path::new(AT_BOOT)), unit(host, SERVICE), unit(host, TIMER)] {
         remove_file(&path)?;
     }
     // What a reload meanwhile has made `timers.target` want would else be started again, to find that
