@@ -10,6 +10,7 @@ use super::ansible::connection;
 use super::ansible::escalation::Escalation;
 use super::ansible::world::{HostVars, World};
 use super::schema::Shape;
+use super::yaml::keys::names_a_secret;
 use super::yaml::node::{self, Entry, Later, Node, Value};
 use super::yaml::problem::Problem;
 use super::{Set, names};
@@ -237,7 +238,7 @@ impl InventoryHost {
 
     fn plain(&self, entries: &[Entry]) -> Map<String, Json> {
         let is_open =
-            |entry: &&Entry| !names::is_secret(&entry.key) && !MAGIC.contains(&entry.key.as_str());
+            |entry: &&Entry| !names_a_secret(&entry.key) && !MAGIC.contains(&entry.key.as_str());
         let plain = |entry: &Entry| Some((entry.key.clone(), self.plain_value(&entry.node)?));
         entries.iter().filter(is_open).filter_map(plain).collect()
     }
@@ -281,5 +282,29 @@ impl fmt::Debug for InventoryHost {
             .field("identity", &self.identity)
             .field("groups", &self.groups)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::inventory::{Sources, load};
+
+    #[test]
+    fn templates_get_no_variable_that_looks_like_a_secret() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("inventory.yaml");
+        let text = "all:\n  hosts:\n    a:\n      x_name: shop\n      x_url: '{{ inventory_hostname }}.example'\n      x_carried: '{{ db_password }}@x'\n      \
+                    db_password: planted\n      x_pw: planted\n      vault_x: planted\n      \
+                    api: { workers: 2, users: { admin: planted } }\n";
+        std::fs::write(&path, text).unwrap();
+        let inventory = load(&Sources::at(&path, Vec::new())).unwrap();
+        let host = inventory.select(&["a".to_owned()], None).unwrap().remove(0);
+
+        let vars = serde_json::Value::Object(host.for_templates());
+
+        let expected = json!({ "x_name": "shop", "x_url": "a.example", "api": { "workers": 2 } });
+        assert_eq!(vars, expected);
     }
 }

@@ -13,24 +13,6 @@ pub(super) fn usable(name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether a variable of this name likely holds a secret.
-pub(super) fn is_secret(name: &str) -> bool {
-    const ENDINGS: [&str; 10] = [
-        "password",
-        "passwd",
-        "passphrase",
-        "pass",
-        "pwd",
-        "secret",
-        "secrets",
-        "token",
-        "_key",
-        "credentials",
-    ];
-    let name = name.to_ascii_lowercase();
-    ENDINGS.iter().any(|ending| name.ends_with(ending)) || name.starts_with("secret")
-}
-
 /// A name for a message: short, and without control characters.
 pub(super) fn shown(name: &str) -> String {
     let mut shown: String =
