@@ -91,6 +91,8 @@ pub struct PartKind {
 pub enum Parts {
     /// One, with the name of its kind.
     One,
+    /// The same, on a host of which this holds.
+    If(fn(&HostView<'_>) -> bool),
     /// One for each of these names.
     Named(fn(&HostView<'_>) -> Vec<String>),
 }
@@ -102,7 +104,8 @@ impl PartKind {
             self.roles.is_empty() || self.roles.iter().any(|role| view.roles().contains(role));
         match self.parts {
             _ if !is_brought => Vec::new(),
-            Parts::One => vec![self.name.to_owned()],
+            Parts::If(is_there) if !is_there(view) => Vec::new(),
+            Parts::One | Parts::If(_) => vec![self.name.to_owned()],
             Parts::Named(names) => names(view),
         }
     }

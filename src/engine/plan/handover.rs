@@ -2,37 +2,38 @@
 //! first.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::engine::record::step::Step;
-use crate::resource::{Id, Resource, Undo};
+use crate::resource::{Id, Undo};
 
 /// Puts the services that hand their work over behind all others, and what they read behind them.
 pub(super) fn put_last(removals: &mut [&Step]) {
-    let ending: Vec<&Resource> =
-        removals.iter().filter(|step| step.ends_late()).map(|step| &step.resource).collect();
+    let ending: Vec<&Step> = removals.iter().copied().filter(|step| step.ends_late()).collect();
     if ending.is_empty() {
         return;
     }
-    let inputs: HashSet<Id> = ending.iter().flat_map(|unit| unit.inputs()).cloned().collect();
-    let read = removals.iter().filter(|step| inputs.contains(&step.resource.id()));
-    let paths: Vec<PathBuf> =
-        read.filter_map(|step| step.resource.path()).map(Path::to_owned).collect();
+    let inputs: HashSet<Id> =
+        ending.iter().flat_map(|step| step.resource.inputs()).cloned().collect();
+    let tags: HashSet<&str> = ending.iter().map(|step| step.tag.as_str()).collect();
+    let is_read = |step: &Step| inputs.contains(&step.resource.id());
+    let paths: Vec<&Path> = removals
+        .iter()
+        .filter(|step| is_read(step))
+        .filter_map(|step| step.resource.path())
+        .collect();
     let is_above = |step: &Step| {
         let folder = step.resource.path().filter(|_| step.resource.profile().place.is_folder());
         folder.is_some_and(|folder| paths.iter().any(|path| path.starts_with(folder)))
     };
     // A user cannot go before its processes.
-    let tags: HashSet<String> =
-        removals.iter().filter(|step| step.ends_late()).map(|step| step.tag.clone()).collect();
     let is_user = |step: &Step| {
         let is_setting = step.resource.profile().undo == Undo::Setting;
-        is_setting && step.resource.path().is_none() && tags.contains(&step.tag)
+        is_setting && step.resource.path().is_none() && tags.contains(step.tag.as_str())
     };
-    let is_record = |step: &Step| inputs.contains(&step.resource.id());
     removals.sort_by_key(|step| match step {
         step if step.ends_late() => 1,
-        step if is_record(step) => 2,
+        step if is_read(step) => 2,
         step if is_above(step) => 3,
         step if is_user(step) => 4,
         _ => 0,

@@ -71,15 +71,6 @@ impl Field<'_> {
         self.node.entries().is_some()
     }
 
-    /// The digits of the value, where it is a number.
-    #[must_use]
-    pub fn as_number(&self) -> Option<String> {
-        match &self.node.value {
-            Value::Number(number) => Some(number.to_string()),
-            _ => None,
-        }
-    }
-
     /// Whether the value is a number.
     #[must_use]
     pub fn is_number(&self) -> bool {

@@ -54,10 +54,7 @@ struct Service<'a> {
 pub(super) const KIND: PartKind = PartKind {
     name: "api",
     roles: &[Role::Web],
-    parts: Parts::Named(|view| match view.vars.is_taken_away::<Api>() {
-        true => Vec::new(),
-        false => vec!["api".to_owned()],
-    }),
+    parts: Parts::If(|view| !view.vars.is_taken_away::<Api>()),
     vars: vars::VARIABLES,
     takes: &[],
     driver: Some(&host::Api),

@@ -46,12 +46,14 @@ pub(super) fn of_one(app: &App, reader: &mut Reader<'_>, fields: &Fields<'_>) ->
     let mut refuse = |key: &str, message: String, hint: &str| {
         is_sound = false;
         match fields.optional(key) {
-            Some(field) => reader.refuse::<()>(&field, message, hint),
-            None => reader.lacks(fields, key),
-        };
+            Some(field) => {
+                reader.refuse::<()>(&field, message, hint);
+            }
+            None => reader.refuse_map(fields, message, hint),
+        }
     };
     match (&app.path, &app.host) {
-        (None, None) => refuse("path` or `host", String::new(), ""),
+        (None, None) => refuse("path", format!("`{path}` lacks `path` or `host`"), ""),
         (Some(_), Some(_)) => {
             let message = format!("`{path}` takes one of `path` and `host`");
             refuse("host", message, "under a name of its own an app has all paths");
@@ -59,11 +61,11 @@ pub(super) fn of_one(app: &App, reader: &mut Reader<'_>, fields: &Fields<'_>) ->
         _ => {}
     }
     match (&app.binary, &app.source) {
-        (None, None) => refuse("binary` or `source", String::new(), ""),
+        (None, None) => refuse("source", format!("`{path}` lacks `binary` or `source`"), ""),
         (Some(_), Some(_)) => {
             refuse("source", format!("`{path}` takes one of `binary` and `source`"), "");
         }
-        (None, Some(_)) if app.run.is_empty() => refuse("run", String::new(), ""),
+        (None, Some(_)) if app.run.is_empty() => refuse("run", format!("`{path}` lacks `run`"), ""),
         (Some(_), None) if !app.build.is_empty() => {
             refuse("build", format!("`{path}.build` needs `source`"), "a binary is built already");
         }

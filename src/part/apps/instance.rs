@@ -10,7 +10,7 @@ use super::vars::{App, Apps, Listen};
 use super::{ENVIRONMENTS, FOLDER};
 use crate::inventory::Vars;
 use crate::part::build::folder;
-use crate::resource::{Content, HealthAddress, Part, sha256};
+use crate::resource::{HealthAddress, sha256};
 
 /// The ports of the loopback that instances listen on. Below those that Linux gives to connections.
 const FIRST_PORT: u16 = 21_000;
@@ -55,7 +55,7 @@ impl Instance {
         }
         if let Some(source) = &app.source {
             for file in folder::files(&inventory.join(source))? {
-                add(&file.name, &key_of(&folder::content(&file.path)?));
+                add(&file.name, &folder::digest(&file.path)?);
                 add("executable", &file.is_executable.to_string());
             }
         }
@@ -162,19 +162,5 @@ impl Instance {
             Some(_) => {}
         }
         words
-    }
-}
-
-fn key_of(content: &Content) -> String {
-    match content {
-        Content::Blob(blob) => blob.key.clone(),
-        Content::Parts(parts) => {
-            let texts = parts.iter().filter_map(|part| match part {
-                Part::Text(text) => Some(text.as_str()),
-                _ => None,
-            });
-            sha256(texts.collect::<String>().as_bytes())
-        }
-        Content::Block { .. } | Content::Json(_) => String::new(),
     }
 }

@@ -113,7 +113,8 @@ pub(crate) fn archive(path: &Path) -> Result<Blob> {
     Ok(Blob { key: format!("file-{}", sha256(known_by.as_bytes())), size: found.len() })
 }
 
-fn digest(path: &Path) -> Result<String> {
+/// The digest of a local file's content.
+pub(crate) fn digest(path: &Path) -> Result<String> {
     let digest = File::open(path).and_then(|file| file_digest(&file));
     digest.with_context(|| format!("read `{}`", path.display()))
 }

@@ -6,13 +6,11 @@ use std::path::Path;
 use super::ports::by_number;
 use super::vars::{ContainerVars, Containers};
 use crate::inventory::schema::{Fields, Reader, Vars};
-use crate::part::firewall::WEB_PORTS;
+use crate::part::firewall::{SSH_PORT, holder_of};
 use crate::part::own_folder::overlap;
 use crate::part::sites::Sites;
 use crate::resource::MountSource;
 
-/// The port that ssh has unless the host says otherwise.
-const SSH_PORT: u16 = 22;
 /// Where hwctl starts a container's program from.
 const OWN_FOLDER: &str = "/.hwctl";
 
@@ -31,11 +29,7 @@ pub(super) fn of_one(
         }
     };
     for (number, _) in by_number(&container.ports) {
-        let holder = match number {
-            SSH_PORT => "ssh",
-            port if WEB_PORTS.contains(&port) => "nginx",
-            _ => continue,
-        };
+        let Some(holder) = holder_of(number) else { continue };
         let message = format!("`{path}.ports` cannot have {number}: that port is {holder}'s");
         refuse(reader, "ports", message, "choose a free port, such as 5432");
     }

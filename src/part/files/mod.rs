@@ -15,18 +15,16 @@ pub use vars::{Files, Folders, Links};
 use vars::{Folder, OwnFile};
 pub(super) use vars::{TEMPLATE, TEXT, has_one_origin};
 
-const NAME: &str = "files";
 /// The bit of a file's permissions that lets everybody read it.
 const READ_BY_OTHERS: u32 = 0o004;
 
 pub(super) const KIND: PartKind = PartKind {
-    name: NAME,
+    name: "files",
     roles: &[],
-    parts: Parts::Named(|view| {
-        let Folders(folders) = view.vars.get();
-        let (Files(files), Links(links)) = (view.vars.get(), view.vars.get());
-        let is_there = !(folders.is_empty() && files.is_empty() && links.is_empty());
-        is_there.then(|| NAME.to_owned()).into_iter().collect()
+    parts: Parts::If(|view| {
+        let (Folders(folders), Files(files)) = (view.vars.get(), view.vars.get());
+        let Links(links) = view.vars.get();
+        !(folders.is_empty() && files.is_empty() && links.is_empty())
     }),
     vars: vars::VARIABLES,
     takes: &[],

@@ -195,7 +195,9 @@ pub(in crate::part) fn has_one_origin(
     let given: Vec<_> = origins.iter().filter_map(|key| fields.optional(key)).collect();
     match given.as_slice() {
         [] if is_required => {
-            reader.lacks(fields, "content`, `source` or `template").unwrap_or(false)
+            let message = format!("`{}` lacks `content`, `source` or `template`", fields.path());
+            reader.refuse_map(fields, message, "");
+            false
         }
         [] | [_] => true,
         [_, second, ..] => {

@@ -15,8 +15,8 @@ use crate::failure::Failure;
 use crate::resource::{self, Content, File, FirewallPort, Id, Owner, Transport};
 use crate::spec::{Group, PartSpec, Probe, ProbeKind};
 
-pub(super) use vars::WEB_PORTS;
 pub use vars::{Firewall, OpenPort, Port, Protocol, open_ports};
+pub(super) use vars::{SSH_PORT, holder_of};
 
 #[derive(Serialize)]
 struct Guard<'a> {

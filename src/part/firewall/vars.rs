@@ -16,6 +16,17 @@ pub(super) const VARIABLES: &[Declared] = &[Declared::of::<Firewall>()];
 
 /// The ports of the web server, which answer by default on a host that has one.
 pub(in crate::part) const WEB_PORTS: [u16; 2] = [80, 443];
+/// The port that ssh has unless the host says otherwise.
+pub(in crate::part) const SSH_PORT: u16 = 22;
+
+/// Who has a port that no other service can have.
+pub(in crate::part) fn holder_of(port: u16) -> Option<&'static str> {
+    match port {
+        SSH_PORT => Some("ssh"),
+        port if WEB_PORTS.contains(&port) => Some("nginx"),
+        _ => None,
+    }
+}
 
 vars! {
     /// Which ports answer. The SSH port in use always does.

@@ -12,17 +12,13 @@ use crate::resource::{File, Sysctl};
 
 pub use vars::Settings;
 
-const NAME: &str = "sysctl";
 /// After hwctl's own file and most others. `99-sysctl.conf` leads to the operator's `/etc/sysctl.conf`.
 const FILE: &str = "/etc/sysctl.d/70-hwctl-own.conf";
 
 pub(super) const KIND: PartKind = PartKind {
-    name: NAME,
+    name: "sysctl",
     roles: &[],
-    parts: Parts::Named(|view| {
-        let Settings(settings) = view.vars.get();
-        (!settings.is_empty()).then(|| NAME.to_owned()).into_iter().collect()
-    }),
+    parts: Parts::If(|view| !view.vars.get::<Settings>().0.is_empty()),
     vars: vars::VARIABLES,
     takes: &[],
     driver: None,

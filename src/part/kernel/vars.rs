@@ -56,8 +56,8 @@ impl Rule for SettingValue {
     type Value = String;
 
     fn read(&self, reader: &mut Reader<'_>, field: &Field<'_>) -> Option<String> {
-        if let Some(number) = field.as_number() {
-            return Some(number);
+        if field.is_number() {
+            return field.as_plain();
         }
         reader.text(field, &self.expected(), words)
     }

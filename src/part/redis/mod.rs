@@ -35,10 +35,7 @@ const PORT: u16 = 6379;
 pub(super) const KIND: PartKind = PartKind {
     name: "redis",
     roles: &[Role::Redis],
-    parts: Parts::Named(|view| match view.vars.is_taken_away::<Redis>() {
-        true => Vec::new(),
-        false => vec!["redis".to_owned()],
-    }),
+    parts: Parts::If(|view| !view.vars.is_taken_away::<Redis>()),
     vars: vars::VARIABLES,
     takes: &[],
     driver: Some(&host::Redis),

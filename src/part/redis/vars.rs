@@ -6,13 +6,11 @@ use crate::inventory::schema::{
     Declared, Fields, Local, Map, Number, Optional, Reader, Text, Variable, Vars,
 };
 use crate::inventory::{check, patterns};
-use crate::part::firewall::WEB_PORTS;
+use crate::part::firewall::{SSH_PORT, holder_of};
 use crate::vars;
 
 pub(super) const VARIABLES: &[Declared] = &[Declared::of::<Redis>()];
 
-/// The port that ssh has unless the host says otherwise.
-const SSH_PORT: u16 = 22;
 vars! {
     /// The Redis container.
     pub struct Redis {
@@ -52,11 +50,7 @@ impl Variable for Redis {
 }
 
 fn has_a_port_of_its_own(redis: &Redis, reader: &mut Reader<'_>, fields: &Fields<'_>) -> bool {
-    let holder = match redis.port {
-        SSH_PORT => "ssh",
-        port if WEB_PORTS.contains(&port) => "nginx",
-        _ => return true,
-    };
+    let Some(holder) = holder_of(redis.port) else { return true };
     let field = fields.optional("port");
     let refused = field.and_then(|field| reader.refuse(&field, taken(redis.port, holder), FREE));
     refused.unwrap_or(false)

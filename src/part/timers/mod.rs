@@ -16,15 +16,10 @@ use crate::spec::{Group, Log, LogFormat, LogSource, PartSpec, Probe, ProbeKind};
 pub use vars::Timers;
 use vars::{Command, Timer};
 
-const NAME: &str = "timers";
-
 pub(super) const KIND: PartKind = PartKind {
-    name: NAME,
+    name: "timers",
     roles: &[],
-    parts: Parts::Named(|view| {
-        let Timers(timers) = view.vars.get();
-        (!timers.is_empty()).then(|| NAME.to_owned()).into_iter().collect()
-    }),
+    parts: Parts::If(|view| !view.vars.get::<Timers>().0.is_empty()),
     vars: vars::VARIABLES,
     takes: &[],
     driver: Some(&host::Timers),

@@ -13,15 +13,10 @@ use crate::spec::{Log, LogFormat, LogSource, PartSpec, Probe, Restart, RestartMe
 pub use vars::Units;
 use vars::{OwnUnit, full_name};
 
-const NAME: &str = "units";
-
 pub(super) const KIND: PartKind = PartKind {
-    name: NAME,
+    name: "units",
     roles: &[],
-    parts: Parts::Named(|view| {
-        let Units(units) = view.vars.get();
-        (!units.is_empty()).then(|| NAME.to_owned()).into_iter().collect()
-    }),
+    parts: Parts::If(|view| !view.vars.get::<Units>().0.is_empty()),
     vars: vars::VARIABLES,
     takes: &[],
     driver: None,

@@ -14,15 +14,10 @@ use crate::resource::{Content, File, Login, Owner, SshKey, SshKeys};
 pub use vars::People;
 use vars::Sudo;
 
-const NAME: &str = "users";
-
 pub(super) const KIND: PartKind = PartKind {
-    name: NAME,
+    name: "users",
     roles: &[],
-    parts: Parts::Named(|view| {
-        let People(people) = view.vars.get();
-        (!people.is_empty()).then(|| NAME.to_owned()).into_iter().collect()
-    }),
+    parts: Parts::If(|view| !view.vars.get::<People>().0.is_empty()),
     vars: vars::VARIABLES,
     takes: &[],
     driver: None,

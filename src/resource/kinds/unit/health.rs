@@ -13,7 +13,6 @@ use super::Unit;
 use super::nginx_reload::wait_for_old_workers;
 use crate::resource::host::Host;
 use crate::resource::host::units::{block, field};
-use crate::resource::model::hint::Advise as _;
 
 /// How many answers in a row count: one alone may come from a program that is about to end.
 const ANSWERS: u8 = 3;
@@ -79,9 +78,6 @@ impl Unit {
         has_ended: bool,
         host: &Host,
     ) -> Result<()> {
-        let args = ["-u", &self.name, "-n", "8", "-o", "cat", "--no-pager"];
-        let journal = host.output("journalctl", &args).await?;
-        let journal = String::from_utf8_lossy(&journal.stdout).trim().replace('\n', "\n    ");
         let what = match has_ended {
             true => format!("`{}` ended before it answered {}", self.name, health.path),
             false => format!(
@@ -89,8 +85,7 @@ impl Unit {
                 self.name, health.path, health.timeout_s
             ),
         };
-        Err(anyhow!("{what}\n    {journal}"))
-            .hint(format!("`journalctl -u {}` on the host has the rest", self.name))
+        self.failed(what, host).await
     }
 
     /// Waits for the requests that a web server has in hand, for a service that answers such.

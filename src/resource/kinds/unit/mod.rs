@@ -2,41 +2,31 @@
 
 mod health;
 pub(in crate::resource) mod nginx_reload;
+mod ports;
+mod reload;
 mod socket;
 mod state;
 mod trial;
 
 use std::process::Output;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
-use tokio::time::sleep;
 
 use crate::resource::host::docker;
-use crate::resource::host::listeners::{Listener, listeners};
 use crate::resource::host::systemd::{reload_systemd, reload_systemd_if_stale};
 use crate::resource::host::units::{block, field};
-use crate::resource::host::{Host, StartRecord};
+use crate::resource::host::{Host, StartRecord, last_lines};
 use crate::resource::kinds::kind::Kind;
 use crate::resource::model::change::{Action, Back, Change};
 use crate::resource::model::hint::Advise;
 use crate::resource::model::id::Id;
 use crate::resource::model::profile::{Needs, Pace, Place, Profile, Risk, Undo};
-use nginx_reload::reload_nginx;
-
 use state::StartedWith;
 
 pub use health::{Health, HealthAddress};
 pub use state::UnitState;
 pub use trial::FOLDER as TRIAL_FOLDER;
-
-/// How long a unit that was reloaded has to stay in one state.
-const SETTLED: Duration = Duration::from_millis(500);
-/// How long that may take.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long is waited between two looks.
-const SETTLE_PAUSE: Duration = Duration::from_millis(50);
 
 /// How a running unit takes up a changed configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,33 +100,6 @@ impl Unit {
         }
     }
 
-    /// Another program on a port of this unit is refused before anything is changed.
-    fn require_ports(&self) -> Result<()> {
-        if self.ports.is_empty() {
-            return Ok(());
-        }
-        // One that is just being started by somebody else, such as an apt that outlived its run, holds
-        // its own port.
-        let is_foreign = |listener: &Listener| {
-            self.ports.contains(&listener.port)
-                && !listener.processes.iter().any(|(pid, _)| self.has_process(*pid))
-        };
-        let Some(taken) = listeners().into_iter().find(is_foreign) else { return Ok(()) };
-        let holder = taken.holder();
-        Err(anyhow!("port {} of `{}` is taken by {holder}", taken.port, self.name)).hint(format!(
-            "`{}` needs that port to itself, and hwctl stops no program that is not its own: \
-                 decide which of the two is to serve on this host",
-            self.name
-        ))
-    }
-
-    /// Whether a process is one of the unit's.
-    fn has_process(&self, pid: u32) -> bool {
-        let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default();
-        let own = format!("/{}", self.name);
-        groups.lines().any(|group| group.ends_with(&own))
-    }
-
     /// Its name, and that of the service behind a socket or a timer.
     fn with_service(&self) -> Vec<String> {
         let behind = match self.name.rsplit_once('.') {
@@ -171,35 +134,17 @@ impl Unit {
         if output.status.success() {
             return Ok(());
         }
+        let told = last_lines(output, 2);
+        self.failed(format!("`systemctl {verb} {}` fails: {told}", self.name), host).await
+    }
+
+    /// A failure of the unit, with the last lines of its journal.
+    async fn failed(&self, what: String, host: &Host) -> Result<()> {
         let args = ["-u", &self.name, "-n", "8", "-o", "cat", "--no-pager"];
         let journal = host.output("journalctl", &args).await?;
         let journal = String::from_utf8_lossy(&journal.stdout).trim().replace('\n', "\n    ");
-        let told = crate::resource::host::last_lines(output, 2);
-        Err(anyhow!("`systemctl {verb} {}` fails: {told}\n    {journal}", self.name))
+        Err(anyhow!("{what}\n    {journal}"))
             .hint(format!("`journalctl -u {}` on the host has the rest", self.name))
-    }
-
-    async fn reload(&self, host: &Host) -> Result<()> {
-        if self.name == "nginx.service" {
-            return reload_nginx(host).await;
-        }
-        self.systemctl(host, "reload").await?;
-        self.settle(host).await
-    }
-
-    /// Waits until the unit no longer changes its state. sshd, for one, reports its reload to systemd some time after
-    /// `systemctl reload` has returned.
-    async fn settle(&self, host: &Host) -> Result<()> {
-        let deadline = Instant::now() + SETTLE_TIMEOUT;
-        let (mut last, mut since) = (self.read_anew(host).await?.start, Instant::now());
-        while since.elapsed() < SETTLED && Instant::now() < deadline {
-            sleep(SETTLE_PAUSE).await;
-            let now = self.read_anew(host).await?.start;
-            if now != last {
-                (last, since) = (now, Instant::now());
-            }
-        }
-        Ok(())
     }
 
     /// Masks it again, as somebody had done. A unit file in the place of the mask is gone by now, or
