@@ -19,12 +19,12 @@ const KEY: &str =
 /// otherwise.
 const HOSTILE: &str = r#"
     folders:
-      "/srv/-rf 'q' \"d\" $HOME `id` {{ x }} ü": { mode: "1777" }
+      /srv/-rf@-+_.: { mode: "1777" }
     files:
-      "/srv/-rf 'q' \"d\" $HOME `id` {{ x }} ü/%i;*": { content: "{{ y }} %h $(id) 'q'\n\ttab\r\n", mode: "0600" }
+      /srv/-rf@-+_./--help: { content: "{{ '{{ y }}' }} %h $(id) 'q'\n\ttab\r\n", mode: "0600" }
       "/srv/empty": { content: "" }
     links:
-      "/srv/a link 'of' ü": "/srv/nowhere; rm -rf $HOME"
+      /srv/-link@: /srv/nowhere-.@+
     units:
       a-b_c.d:
         content: |
@@ -45,7 +45,7 @@ const HOSTILE: &str = r#"
         image: redis:7-alpine
         image_archive: ARCHIVE
         command: [busybox, sleep, "1000000"]
-        env: { A: "it's \"100%\" $HOME `id` \\ {{ x }}" }
+        env: { A: "it's \"100%\" $HOME `id` \\ {{ '{{ x }}' }}" }
         volumes: ["v-0.x_y:/data"]
         networks: [n-0.x_y]
 "#;
@@ -123,32 +123,65 @@ fn own_things_over_those_of_others_hold_the_law() {
     assert_eq!(host.sh("cat /home/mallory/file"), "theirs");
 }
 
-fn with_own(host: &Provisioned, verb: &str) -> (i32, Vec<serde_json::Value>) {
-    host.hwctl(verb, &["-i", "inventory.yaml", "-i", "own.yaml"])
+fn with_own(host: &Provisioned, verb: &str, args: &[&str]) -> (i32, Vec<serde_json::Value>) {
+    host.hwctl(verb, &[&["-i", "inventory.yaml", "-i", "own.yaml"], args].concat())
 }
 
-/// Applies twice, goes back, and comes back.
+/// A run that fails leaves nothing. One that succeeds is done, goes back, and comes back.
 fn law(host: &Provisioned, own: &str) {
     let archive = lab().redis_archive().unwrap().display().to_string();
     let own = format!("all:\n  vars:{}", own.replace("KEY", KEY).replace("ARCHIVE", &archive));
-    fs::write(host.folder().join("own.yaml"), own).unwrap();
+    fs::write(host.folder().join("own.yaml"), &own).unwrap();
     let before = host.sh(STATE);
 
-    let (code, events) = with_own(host, "provision");
+    // Of the units the last one is started last, and a container later still.
+    let fails = r#"{zz: {content: "[Service]\nExecStart=/bin/false\nType=oneshot\n[Install]\nWantedBy=multi-user.target"}}"#;
+    let (code, events) = with_own(host, "provision", &["--set", &format!("units={fails}")]);
+    assert_eq!(code, 4, "{events:#?}");
+    assert_same(&host.sh(STATE), &before, "a failed run has left something");
+
+    let (code, events) = with_own(host, "provision", &[]);
     assert_eq!(code, 0, "{events:#?}");
     let made = host.sh(STATE);
-    let (code, events) = with_own(host, "provision");
+    let (code, events) = with_own(host, "provision", &[]);
     assert_eq!((code, outcome(&events).as_str()), (0, "unchanged"), "{events:#?}");
 
     let (code, events) = host.hwctl("rollback", &["--yes"]);
     assert_eq!(code, 0, "{events:#?}");
-    assert_same(&host.sh(STATE), &before, "it is not as before");
+    let now = host.sh(STATE);
+    let accounts = new_accounts(&now, &before);
+    let without = |state: &str| without_what_stays(state, &accounts);
+    assert_same(&without(&now), &without(&before), "it is not as before");
+    for account in accounts {
+        assert!(host.sh(&format!("getent shadow {account}")).contains(":1:"), "{account} is open");
+    }
     let (code, events) = host.hwctl("plan", &[]);
     assert_eq!((code, changes(&events)), (0, vec![]), "{events:#?}");
 
-    let (code, events) = with_own(host, "provision");
+    let (code, events) = with_own(host, "provision", &[]);
     assert_eq!(code, 0, "{events:#?}");
     assert_same(&host.sh(STATE), &made, "it does not come back");
+}
+
+/// The accounts that were not there before: they are locked and stay, with their homes.
+fn new_accounts(now: &str, before: &str) -> Vec<String> {
+    let names = |state: &str| -> Vec<String> {
+        let homes = state.lines().filter(|line| line.contains(":x:") && line.contains(":/home/"));
+        homes.filter_map(|line| Some(line.split_once(':')?.0.to_owned())).collect()
+    };
+    let known = names(before);
+    names(now).into_iter().filter(|name| !known.contains(name)).collect()
+}
+
+/// A state without accounts, and without the volume of the test, whose data stays until somebody purges it.
+fn without_what_stays(state: &str, accounts: &[String]) -> String {
+    let is_theirs = |line: &&str| {
+        *line == "v-0.x_y"
+            || accounts.iter().any(|name| {
+                line.starts_with(&format!("{name}:")) || line.starts_with(&format!("/home/{name}"))
+            })
+    };
+    state.lines().filter(|line| !is_theirs(line)).collect::<Vec<_>>().join("\n")
 }
 
 /// Compares two states by their lines, so that a failure shows what differs alone.
