@@ -22,6 +22,7 @@ mod daily;
 mod deploy;
 mod destroy;
 mod doctor;
+mod examples;
 mod faults;
 mod firewall;
 mod fleet;
@@ -67,6 +68,7 @@ const TESTS: &[&[harness::Case]] = &[
     faults::TESTS,
     secrets::TESTS,
     containers::TESTS,
+    examples::TESTS,
     roles::TESTS,
     bad_changes::TESTS,
     become_root::TESTS,

@@ -19,10 +19,10 @@ set -e
 data=/var/lib/postgresql/data
 if [ ! -s $data/PG_VERSION ]; then
   echo "$POSTGRES_PASSWORD" >/tmp/password
-  initdb -D $data -U "$POSTGRES_USER" --pwfile=/tmp/password --auth=scram-sha-256 --locale=C >/dev/null
+  initdb -D $data -U "$POSTGRES_USER" --pwfile=/tmp/password --auth-local=trust --auth-host=scram-sha-256 --locale=C >/dev/null
   rm /tmp/password
   echo "host all all all scram-sha-256" >>$data/pg_hba.conf
-  echo "CREATE DATABASE shop" | postgres --single -D $data postgres >/dev/null
+  echo "CREATE DATABASE ${POSTGRES_DB:-shop}" | postgres --single -D $data postgres >/dev/null
 fi
 exec postgres -D $data -c "listen_addresses=*" -c unix_socket_directories=/run/postgresql
 "#;
@@ -82,12 +82,17 @@ fn starts(host: &Provisioned) -> String {
     host.sh(&format!("url=$(sed -n 's/^DATABASE_URL=\"\\(.*\\)\"/\\1/p' {file}); {count}"))
 }
 
-fn the_example_of_the_page_about_containers_works() {
-    let host = Provisioned::ready("trixie");
+/// Makes the images of Postgres and of the worker on a host that has Docker.
+pub(crate) fn make_images(host: &Provisioned) {
     for (name, text) in [("database", DATABASE), ("worker", WORKER)] {
         fs::write(host.host.root().join("root").join(name), text).unwrap();
     }
     host.sh(IMAGES);
+}
+
+fn the_example_of_the_page_about_containers_works() {
+    let host = Provisioned::ready("trixie");
+    make_images(&host);
 
     declare(&host, |example| example);
     let (code, events) = hwctl(&host, "provision", &[]);
