@@ -19,10 +19,10 @@ set -e
 data=/var/lib/postgresql/data
 if [ ! -s $data/PG_VERSION ]; then
   echo "$POSTGRES_PASSWORD" >/tmp/password
-  initdb -D $data -U "$POSTGRES_USER" --pwfile=/tmp/password --auth-local=trust --auth-host=scram-sha-256 --locale=C >/dev/null
+  initdb -D $data -U "$POSTGRES_USER" --pwfile=/tmp/password --auth-local=trust --auth-host=scram-sha-256 --locale=C --encoding=UTF8 >/dev/null
   rm /tmp/password
   echo "host all all all scram-sha-256" >>$data/pg_hba.conf
-  echo "CREATE DATABASE ${POSTGRES_DB:-shop}" | postgres --single -D $data postgres >/dev/null
+  echo "CREATE DATABASE shop" | postgres --single -D $data postgres >/dev/null
 fi
 exec postgres -D $data -c "listen_addresses=*" -c unix_socket_directories=/run/postgresql
 "#;

@@ -22,7 +22,7 @@ const server = http.createServer((request, answer) => {
     const [type, body] = files[request.url] ?? [];
     answer.writeHead(type ? 200 : 404, {
         "Content-Type": type ?? "text/plain",
-        "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'",
+        "Content-Security-Policy": "default-src 'self'; img-src data:; frame-ancestors 'none'",
     });
     answer.end(body ?? "There is no such page.\n");
 });
