@@ -1,10 +1,8 @@
 //! What must hold of one app, and between apps.
 
-use std::collections::BTreeMap;
-
 use super::vars::{App, Apps};
 use crate::inventory::schema::{Fields, Reader, Vars};
-use crate::part::ServerNames;
+use crate::part::own_host;
 
 /// Variables that hwctl sets.
 const OWN_VARIABLES: [&str; 6] =
@@ -80,21 +78,8 @@ pub(super) fn of_one(app: &App, reader: &mut Reader<'_>, fields: &Fields<'_>) ->
 }
 
 pub(super) fn of_all(Apps(apps): &Apps, vars: &Vars, reader: &mut Reader<'_>) {
-    let own = vars.find::<ServerNames>().map(|ServerNames(names)| names.as_slice());
-    let mut hosts: BTreeMap<&str, &str> = BTreeMap::new();
-    for (name, app) in apps {
-        let Some(host) = &app.host else { continue };
-        if own.is_some_and(|names| names.iter().any(|name| name.eq_ignore_ascii_case(host))) {
-            let path = format!("apps.{name}.host");
-            let message = format!("`{path}` is `{host}`, which is one of `server_names`");
-            reader.refuse_path([&path, "server_names"], message, "take it out of one of the two");
-        }
-        if let Some(other) = hosts.insert(host, name) {
-            let paths = [format!("apps.{name}.host"), format!("apps.{other}.host")];
-            let message = format!("`{}` is `{host}`, as `{}` is", paths[0], paths[1]);
-            reader.refuse_path([&paths[0], &paths[1]], message, "");
-        }
-    }
+    let hosts = apps.iter().filter_map(|(name, app)| Some((name.as_str(), app.host.as_deref()?)));
+    own_host::require_apart("apps", hosts, vars, reader);
 }
 
 #[cfg(test)]

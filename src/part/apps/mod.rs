@@ -9,8 +9,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use super::build::folder::LocalFile;
 use super::build::{
-    Builder, Contributions, HostView, Package, Route, RouteTarget, Upload, Upstream, folder, quote,
+    Builder, Card, Contributions, HostView, Package, Route, RouteTarget, Upload, Upstream, folder,
+    quote,
 };
 use super::nginx::question;
 use super::{PartKind, Parts, Role};
@@ -66,6 +68,7 @@ fn contribute(view: &HostView<'_>, offered: &mut Contributions) {
         path: app.path.clone().unwrap_or_else(|| "/".to_owned()),
         target: RouteTarget::Application(upstream),
         comes_first: true,
+        card: Some(Card::new(app.title.as_ref().unwrap_or(&name), app.description.clone())),
     };
     offered.add_route(route, view.place(&["apps", &name, key]));
     if let Some(port) = instance.port() {
@@ -139,7 +142,8 @@ fn release(builder: &mut Builder<'_>, app: &App, instance: &Instance) -> Result<
         return Ok(vec![program(builder, instance, blob)]);
     }
     let source = builder.context.folder.join(app.source.as_deref().unwrap_or(Path::new("")));
-    builder.upload_folder(&source, &folder, |file| if file.is_executable { 0o755 } else { 0o644 })
+    let mode = |file: &LocalFile| if file.is_executable { 0o755 } else { 0o644 };
+    builder.upload_files(folder::files(&source)?, &folder, mode)
 }
 
 fn program(builder: &mut Builder<'_>, instance: &Instance, blob: Blob) -> Id {

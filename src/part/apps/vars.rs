@@ -11,6 +11,8 @@ use crate::inventory::schema::{
 use crate::inventory::{check, patterns};
 use crate::part::containers::Memory;
 use crate::part::network::{NETWORK, Network};
+use crate::part::own_host::HOST;
+use crate::part::scalars::SENTENCE;
 use crate::vars;
 
 pub(super) const VARIABLES: &[Declared] = &[Declared::of::<Apps>()];
@@ -27,6 +29,10 @@ vars! {
         path: Option<String> = "null", Optional(PATH);
         /// name of its own, such as `shop.example.com`
         host: Option<String> = "null", Optional(HOST);
+        /// what people call it; its name where none is given
+        title: Option<String> = "null", Optional(SENTENCE);
+        /// what it is for, as the landing page says it
+        description: Option<String> = "null", Optional(SENTENCE);
         /// local program for the host
         binary: Option<PathBuf> = "null", Optional(Local::FILE);
         /// local folder that is uploaded
@@ -96,15 +102,6 @@ const PATH_OR_QUERY: Text<String> = Text {
     check: |text| {
         let fits = |c: char| c.is_ascii_graphic();
         (text.starts_with('/') && text.chars().all(fits)).then(|| text.to_owned())
-    },
-};
-
-const HOST: Text<String> = Text {
-    expected: "a host name such as `shop.example.com`",
-    pattern: patterns::ANY,
-    check: |text| {
-        let is_name = |name: &String| name.parse::<std::net::IpAddr>().is_err();
-        check::server_name(text).filter(is_name).map(|name| name.to_ascii_lowercase())
     },
 };
 
