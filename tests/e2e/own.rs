@@ -163,7 +163,7 @@ fn what_is_refused_changes_nothing(host: &Provisioned) {
         (OWN.replace("on: \"03:30\"", "on: \"33:30\""), 4, "systemd-analyze calendar 33:30"),
         (OWN.replace("{ template: motd }", "{ template: modt }"), 2, "did you mean `motd`?"),
         (
-            OWN.replace("mail-key }, mode: \"0600\" }", "mail-key } }"),
+            OWN.replace("mail-key } }, mode: \"0600\" }", "mail-key } } }"),
             2,
             "everybody on the host may read it",
         ),
