@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::vars::{App, Apps};
+use super::version::DIGITS;
 use crate::inventory::schema::{Fields, Reader, Vars};
 use crate::part::ServerNames;
+use crate::part::containers::{Containers, folders_are_apart, shared_target};
 
 /// Variables that hwctl sets.
 const OWN_VARIABLES: [&str; 6] =
@@ -29,11 +31,31 @@ const TAKEN: [&str; 16] = [
     "users",
 ];
 
+/// What only an app on the host has.
+const OF_NATIVE: [&str; 4] = ["run", "build", "packages", "listen"];
+/// What only an app in a container has.
+const OF_CONTAINER: [&str; 10] = [
+    "image_archive",
+    "registry",
+    "command",
+    "container_port",
+    "volumes",
+    "networks",
+    "user",
+    "capabilities",
+    "read_only",
+    "tmpfs",
+];
+
 /// The name becomes part of the names of a user (32 characters), units and folders.
 pub(super) fn is_name(name: &str) -> bool {
     let starts = name.starts_with(|c: char| c.is_ascii_lowercase());
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    // A name that ends like that of a version would be taken for one.
+    let is_digits = |end: &str| end.len() == DIGITS && end.chars().all(|c| c.is_ascii_hexdigit());
+    let is_version = name.rsplit_once('-').is_some_and(|(_, end)| is_digits(end));
     starts
+        && !is_version
         && name.len() <= 20
         && !name.ends_with('-')
         && name.chars().all(fits)
@@ -60,16 +82,36 @@ pub(super) fn of_one(app: &App, reader: &mut Reader<'_>, fields: &Fields<'_>) ->
         }
         _ => {}
     }
-    match (&app.binary, &app.source) {
-        (None, None) => refuse("source", format!("`{path}` lacks `binary` or `source`"), ""),
-        (Some(_), Some(_)) => {
-            refuse("source", format!("`{path}` takes one of `binary` and `source`"), "");
+    let made_of = [("binary", app.binary.is_some()), ("source", app.source.is_some())];
+    let made_of = [made_of.as_slice(), &[("image", app.image.is_some())]].concat();
+    let given: Vec<_> = made_of.iter().filter(|(_, is_given)| *is_given).collect();
+    match given.as_slice() {
+        [] => refuse("source", format!("`{path}` lacks `binary`, `source` or `image`"), ""),
+        [_] => {}
+        [_, (second, _), ..] => {
+            let message = format!("`{path}` takes one of `binary`, `source` and `image`");
+            refuse(second, message, "");
         }
-        (None, Some(_)) if app.run.is_empty() => refuse("run", format!("`{path}` lacks `run`"), ""),
-        (Some(_), None) if !app.build.is_empty() => {
-            refuse("build", format!("`{path}.build` needs `source`"), "a binary is built already");
-        }
-        _ => {}
+    }
+    let (needed, others) = match app.image {
+        Some(_) => ("a program on the host", OF_NATIVE.as_slice()),
+        None => ("`image`", OF_CONTAINER.as_slice()),
+    };
+    for key in others.iter().filter(|key| fields.optional(key).is_some()) {
+        refuse(key, format!("`{path}.{key}` needs {needed}"), "leave it out");
+    }
+    if app.source.is_some() && app.run.is_empty() {
+        refuse("run", format!("`{path}` lacks `run`"), "");
+    }
+    if app.binary.is_some() && !app.build.is_empty() {
+        refuse("build", format!("`{path}.build` needs `source`"), "a binary is built already");
+    }
+    if let Some(target) = shared_target(&app.volumes, &app.tmpfs) {
+        let message = format!("`{path}` has two things at `{}`", target.display());
+        refuse("volumes", message, "give each volume and each `tmpfs` a path of its own");
+    }
+    if app.redirect_www && app.host.is_none() {
+        refuse("redirect_www", format!("`{path}.redirect_www` needs `host`"), "leave it out");
     }
     let own = app.env.variables().find(|(name, _)| OWN_VARIABLES.contains(name));
     if let Some((name, _)) = own {
@@ -81,18 +123,34 @@ pub(super) fn of_one(app: &App, reader: &mut Reader<'_>, fields: &Fields<'_>) ->
 
 pub(super) fn of_all(Apps(apps): &Apps, vars: &Vars, reader: &mut Reader<'_>) {
     let own = vars.find::<ServerNames>().map(|ServerNames(names)| names.as_slice());
-    let mut hosts: BTreeMap<&str, &str> = BTreeMap::new();
+    let containers = vars.find::<Containers>().into_iter().flat_map(|Containers(all)| all);
+    let others: Vec<_> = containers
+        .map(|(name, other)| (format!("containers.{name}.volumes"), other.volumes.as_slice()))
+        .collect();
+    let own_volumes =
+        apps.iter().map(|(name, app)| (format!("apps.{name}.volumes"), app.volumes.as_slice()));
+    folders_are_apart(&others, own_volumes, vars, reader);
+    let mut hosts: BTreeMap<String, String> = BTreeMap::new();
     for (name, app) in apps {
-        let Some(host) = &app.host else { continue };
-        if own.is_some_and(|names| names.iter().any(|name| name.eq_ignore_ascii_case(host))) {
-            let path = format!("apps.{name}.host");
-            let message = format!("`{path}` is `{host}`, which is one of `server_names`");
-            reader.refuse_path([&path, "server_names"], message, "take it out of one of the two");
-        }
-        if let Some(other) = hosts.insert(host, name) {
-            let paths = [format!("apps.{name}.host"), format!("apps.{other}.host")];
-            let message = format!("`{}` is `{host}`, as `{}` is", paths[0], paths[1]);
-            reader.refuse_path([&paths[0], &paths[1]], message, "");
+        let key = format!("apps.{name}.host");
+        let other = app.other_host().map(|host| (format!("apps.{name}.redirect_www"), host));
+        for (path, host) in app.host.clone().map(|host| (key, host)).into_iter().chain(other) {
+            if own.is_some_and(|names| names.iter().any(|name| name.eq_ignore_ascii_case(&host))) {
+                let message = format!("`{path}` takes `{host}`, which is one of `server_names`");
+                reader.refuse_path(
+                    [&path, "server_names"],
+                    message,
+                    "take it out of one of the two",
+                );
+            }
+            if let Some(other) = hosts.insert(host.clone(), path.clone()) {
+                let place = reader.place(&other).map(|place| format!(" ({place})"));
+                let message = format!(
+                    "`{path}` takes `{host}`, as `{other}`{} does",
+                    place.unwrap_or_default()
+                );
+                reader.refuse_path([&path, &other], message, "");
+            }
         }
     }
 }
@@ -106,9 +164,18 @@ mod tests {
         for name in ["shop", "shop-2", "a"] {
             assert!(is_name(name), "{name}");
         }
-        for name in
-            ["", "2shop", "Shop", "shop-", "api", "all", "root;", "a_b", "abcdefghijklmnopqrstu"]
-        {
+        for name in [
+            "",
+            "2shop",
+            "Shop",
+            "shop-",
+            "api",
+            "all",
+            "root;",
+            "a_b",
+            "abcdefghijklmnopqrstu",
+            "a-1f9a03c7",
+        ] {
             assert!(!is_name(name), "{name}");
         }
     }

@@ -9,10 +9,12 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use super::build::{
-    Builder, CertificateAt, Contributions, Nothing, Offer, Package, Refusals, Route, RouteTarget,
-    Slot, Upstream,
+    Builder, CertificateAt, Contributions, Maintenance, Nothing, Offer, Package, Refusals, Route,
+    RouteTarget, Slot, Upstream,
 };
 use super::{Network, PartKind, Parts, Role};
+use crate::engine::protocol::MAINTENANCE_FOLDER;
+use crate::inventory::schema::Users;
 use crate::resource::{Absent, Facts, Id, Link, OnChange, Unit, Version};
 use crate::spec::{
     Endpoint, Group, Log, LogFormat, LogSource, PartSpec, Pin, Probe, ProbeKind, Question, Restart,
@@ -49,6 +51,9 @@ struct Homework<'a> {
     key: &'a str,
     /// Whether an application speaks WebSocket.
     websockets: bool,
+    /// The applications whose upstreams are here, and the files of the others.
+    inline: Vec<Application<'a>>,
+    upstreams: Vec<String>,
     apps: Vec<Application<'a>>,
     /// The applications that have a name of their own.
     hosts: Vec<Application<'a>>,
@@ -60,17 +65,23 @@ struct Homework<'a> {
 struct Application<'a> {
     name: &'a str,
     host: Option<&'a str>,
+    /// A name that leads clients to that one.
+    other_host: Option<&'a str>,
     path: &'a str,
     path_with_slash: String,
     /// Regular expressions that match the path, and folders with styles in their pages.
     pattern: String,
     style_patterns: Vec<String>,
-    server: &'a str,
+    servers: &'a [String],
     max_body_kib: u32,
     read_timeout_s: u16,
     is_websocket: bool,
     has_own_policy: bool,
     allow: Vec<&'a str>,
+    htpasswd: Option<String>,
+    maintenance: Option<Closable<'a>>,
+    /// What a client is told that it is asked a password for.
+    realm: &'a str,
     logins: &'a [String],
     hidden: &'a [String],
     /// Whether what nginx refuses itself is said in JSON, and the location that says it.
@@ -78,6 +89,15 @@ struct Application<'a> {
     refusal: String,
     access_log: String,
     error_log: String,
+}
+
+/// How an application is taken out of service.
+#[derive(Serialize)]
+struct Closable<'a> {
+    /// The file that is there while it is.
+    flag: String,
+    /// The page that clients see then; nginx's own where there is none.
+    page: Option<&'a str>,
 }
 
 /// A site as nginx serves it.
@@ -93,6 +113,9 @@ struct Location<'a> {
     htpasswd: Option<String>,
     realm: &'a str,
 }
+
+/// The upstreams that change with each version of an application.
+const UPSTREAMS: &str = "/etc/nginx/upstreams";
 
 /// The name of the endpoint that leads clients to the other one.
 pub const HTTP: &str = "http";
@@ -142,6 +165,7 @@ fn describe(offered: &Contributions, spec: &mut PartSpec) {
     spec.questions = vec![Question {
         endpoint: HTTP.to_owned(),
         path: "/".to_owned(),
+        host: None,
         wanted: Wanted::RedirectTo(HTTPS.to_owned()),
     }];
     // A route of files has its logs with them.
@@ -175,7 +199,27 @@ pub fn page(path: &str) -> Probe {
 pub fn question(path: &str, status: u16, holds: Option<&str>) -> Question {
     let (statuses, holds) = (vec![status], holds.map(str::to_owned));
     let wanted = Wanted::Page { statuses, holds, is_listed: false };
-    Question { endpoint: HTTPS.to_owned(), path: path.to_owned(), wanted }
+    Question { endpoint: HTTPS.to_owned(), path: path.to_owned(), host: None, wanted }
+}
+
+/// A question to a page that some addresses are let in to, or users. One of the `right` statuses is for those who
+/// get in, 403 for those who are not on its list, and 401 for the others where users have to log in.
+pub(super) fn guarded_question(
+    path: &str,
+    right: &[u16],
+    (allow, users): (&[Network], &Users),
+    facts: &Facts,
+) -> Question {
+    let listed = facts.ssh_client.map(|us| allow.iter().any(|network| network.contains(us)));
+    let let_in = if users.is_empty() { right } else { &[401] };
+    let statuses = match listed {
+        _ if allow.is_empty() => let_in.to_vec(),
+        Some(true) => let_in.to_vec(),
+        Some(false) => vec![403],
+        None => [let_in, &[403]].concat(),
+    };
+    let wanted = Wanted::Page { statuses, holds: None, is_listed: !allow.is_empty() };
+    Question { endpoint: HTTPS.to_owned(), path: path.to_owned(), host: None, wanted }
 }
 
 /// An access log and an error log, which have one name.
@@ -203,6 +247,8 @@ fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
     let addresses = names.certificate.iter().filter(|name| name.parse::<IpAddr>().is_ok());
     let all = applications(offered).map(|(offer, upstream)| application(&offer.value, upstream));
     let (apps, hosts): (Vec<_>, Vec<_>) = all.partition(|app| app.host.is_none());
+    let (switched, inline): (Vec<_>, Vec<_>) =
+        applications(offered).partition(|(offer, _)| offer.value.comes_first);
     let homework = Homework {
         ipv6: builder.facts.ipv6,
         http2_directive,
@@ -212,6 +258,11 @@ fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
         certificate: text_of(certificate)?,
         key: text_of(key)?,
         websockets: apps.iter().chain(&hosts).any(|app| app.is_websocket),
+        inline: inline
+            .into_iter()
+            .map(|(offer, upstream)| application(&offer.value, upstream))
+            .collect(),
+        upstreams: switched.iter().map(|(offer, _)| upstream_file(&offer.value)).collect(),
         apps,
         hosts,
         sites: locations(offered)?,
@@ -222,7 +273,8 @@ fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
     // Debian's package brings these, nginx.org's does not.
     builder.directory("/etc/nginx/sites-available", 0o755);
     builder.directory("/etc/nginx/sites-enabled", 0o755);
-    let inputs = vec![
+    let upstreams = upstreams(builder, &switched)?;
+    let mut inputs = vec![
         Id::new("certificate", text_of(certificate)?),
         builder.file(
             format!("{drop_ins}/hwctl.conf"),
@@ -245,27 +297,65 @@ fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
             brought_by: Some("nginx".to_owned()),
         }),
     ];
+    inputs.extend(upstreams);
     let unit = Unit::new("nginx.service", inputs, OnChange::Reload);
     builder.add(Unit { ports: PORTS.into(), ..unit });
     Ok(())
 }
 
+/// Where the upstream of an application is that changes with each version.
+fn upstream_file(route: &Route) -> String {
+    format!("{UPSTREAMS}/{}.conf", route.name)
+}
+
+/// Declares the upstreams that change with each version. Each is a file of the part that it leads to, so that a version is
+/// switched, and switched back, without a change of other routes.
+fn upstreams(
+    builder: &mut Builder<'_>,
+    switched: &[(&Offer<Route>, &Upstream)],
+) -> Result<Vec<Id>> {
+    #[derive(Serialize)]
+    struct Switched<'a> {
+        app: Application<'a>,
+    }
+    if !switched.is_empty() {
+        builder.directory(UPSTREAMS, 0o755);
+    }
+    let own = builder.part.clone();
+    let mut ids = Vec::new();
+    for (offer, upstream) in switched {
+        builder.part.clone_from(&offer.part);
+        let app = application(&offer.value, upstream);
+        let made = builder.file(upstream_file(&offer.value), "nginx/switched", &Switched { app });
+        builder.part.clone_from(&own);
+        ids.push(made?);
+    }
+    Ok(ids)
+}
+
 fn application<'a>(route: &'a Route, upstream: &'a Upstream) -> Application<'a> {
-    let Route { name, host, path, .. } = route;
+    let Route { name, host, other_host, path, .. } = route;
     let refuses_in_json = upstream.refusals == Refusals::Json;
     Application {
         name,
         host: host.as_deref(),
+        other_host: other_host.as_deref(),
         path,
         path_with_slash: format!("{path}/"),
         pattern: pattern(path),
         style_patterns: upstream.inline_styles.iter().map(|path| pattern(path)).collect(),
-        server: &upstream.server,
+        servers: &upstream.servers,
         max_body_kib: upstream.max_body_kib,
         read_timeout_s: upstream.read_timeout_s,
         is_websocket: upstream.is_websocket,
         has_own_policy: upstream.has_own_policy,
         allow: upstream.allow.iter().map(Network::as_str).collect(),
+        htpasswd: upstream.htpasswd.as_ref().map(|path| path.display().to_string()),
+        maintenance: upstream.maintenance.as_ref().map(|Maintenance { page }| Closable {
+            flag: format!("{MAINTENANCE_FOLDER}/{name}"),
+            page: page.as_ref().and_then(|page| page.to_str()),
+        }),
+        realm: name,
         logins: &upstream.logins,
         hidden: &upstream.hidden,
         refuses_in_json,

@@ -8,11 +8,13 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use super::build::{Builder, Contributions, HostView, Package, Route, RouteTarget};
-use super::nginx::{HTTPS, log_files};
+use super::nginx::{guarded_question, log_files};
 use super::{Api, PartKind, Parts, Role};
-use crate::resource::{Facts, Owner};
-use crate::spec::{PartSpec, Question, Wanted};
+use crate::inventory::schema;
+use crate::resource::Owner;
+use crate::spec::PartSpec;
 
+pub(super) use vars::USERS;
 pub use vars::{Site, Sites};
 
 pub(super) const KIND: PartKind = PartKind {
@@ -66,22 +68,11 @@ fn users_file(name: &str, site: &Site) -> PathBuf {
 
 fn describe(view: &HostView<'_>, spec: &mut PartSpec) {
     let Sites(sites) = view.vars.get();
-    spec.questions = sites.values().map(|site| question(site, view.facts)).collect();
-    spec.logs = sites.keys().flat_map(|name| log_files(name, &format!("{name}_"))).collect();
-}
-
-/// A closed site answers 403 to those who are not on its list, and asks the others who they are.
-fn question(site: &Site, facts: &Facts) -> Question {
-    let listed = facts.ssh_client.map(|us| site.allow.iter().any(|network| network.contains(us)));
-    let let_in = if site.users.is_empty() { 200 } else { 401 };
-    let statuses = match listed {
-        _ if site.allow.is_empty() => vec![let_in],
-        Some(true) => vec![let_in],
-        Some(false) => vec![403],
-        None => vec![let_in, 403],
+    let question = |site: &Site| {
+        guarded_question(&site.url_path(), &[200], (&site.allow, &site.users), view.facts)
     };
-    let wanted = Wanted::Page { statuses, holds: None, is_listed: !site.allow.is_empty() };
-    Question { endpoint: HTTPS.to_owned(), path: site.url_path(), wanted }
+    spec.questions = sites.values().map(question).collect();
+    spec.logs = sites.keys().flat_map(|name| log_files(name, &format!("{name}_"))).collect();
 }
 
 fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
@@ -96,7 +87,7 @@ fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
             }
             None => pages(builder, name, site, offered)?,
         }
-        users(builder, name, site)?;
+        users(builder, users_file(name, site), &site.users)?;
     }
     Ok(())
 }
@@ -134,20 +125,21 @@ fn pages(
     Ok(())
 }
 
-fn users(builder: &mut Builder<'_>, name: &str, site: &Site) -> Result<()> {
+/// Declares the file with the users who may log in, if any.
+pub(super) fn users(builder: &mut Builder<'_>, path: PathBuf, all: &schema::Users) -> Result<()> {
     #[derive(Serialize)]
     struct Users<'a> {
         users: Vec<&'a str>,
     }
-    if site.users.is_empty() {
+    if all.is_empty() {
         return Ok(());
     }
     builder.secret_file(
-        users_file(name, site),
+        path,
         (0o640, Owner::new("root", "www-data")),
         "nginx/htpasswd",
-        &Users { users: site.users.names().collect() },
-        Some(&site.users),
+        &Users { users: all.names().collect() },
+        Some(all),
     )?;
     Ok(())
 }

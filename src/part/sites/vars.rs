@@ -40,7 +40,7 @@ vars! {
     }
 }
 
-const USERS: UserList = UserList {
+pub(in crate::part) const USERS: UserList = UserList {
     when_absent: WhenAbsent::Nobody,
     is_name: check::user_name,
     pattern: patterns::USER_NAME,
