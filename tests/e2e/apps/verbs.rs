@@ -54,7 +54,7 @@ fn a_version_comes_and_goes(shop: &Shop, apps: &str) {
 
     // What else has changed since stays.
     let more = format!(
-        "{apps}    sites:\n      docs: {{ path: /docs, root: /var/www/docs }}\n    sysctl: {{ net.core.somaxconn: 4096 }}\n"
+        "{apps}    files: {{ /etc/shop-note: {{ content: kept }} }}\n    folders: {{ /srv/shop-notes: {{}} }}\n"
     );
     shop.write("two", &more);
     let (code, events) = shop.hwctl("provision", &[]);
@@ -63,9 +63,9 @@ fn a_version_comes_and_goes(shop: &Shop, apps: &str) {
         shop.under_load("the way back", || shop.hwctl("deploy", &["shop", "--rollback"]));
     assert_eq!((code, outcome(&events).as_str()), (0, "changed"), "{events:#?}");
     assert!(shop.body("/shop/").starts_with("one "), "{events:#?}");
-    assert!(shop.body("/docs/").contains("docs"), "{events:#?}");
+    assert_eq!(shop.host.sh("cat /etc/shop-note && ls -d /srv/shop-notes"), "kept\n/srv/shop-notes");
     let ids = changes(&events);
-    assert!(!ids.iter().any(|id| id.contains("docs") || id.contains("sysctl")), "{ids:?}");
+    assert!(!ids.iter().any(|id| id.contains("notes")), "{ids:?}");
     shop.write("one", &more);
     let (code, events) = shop.hwctl("plan", &[]);
     assert_eq!((code, changes(&events)), (0, vec![]), "{events:#?}");
