@@ -51,6 +51,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     if is_optimized()? && packs_relocations(&target)? {
         println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
     }
+    if is_optimized()? && target.contains("linux") {
+        leave_out_unwind_tables(&out)?;
+    }
+    Ok(())
+}
+
+/// Has the linker drop the tables for unwinding, which are a twelfth of the program. A panic of the release aborts and
+/// needs none. Errors would use them for backtraces, and `program::run` keeps them from it.
+fn leave_out_unwind_tables(out: &Path) -> Result<(), Box<dyn Error>> {
+    let script = out.join("no-unwind-tables.ld");
+    let sections = "*(.eh_frame) *(.eh_frame_hdr) *(.gcc_except_table .gcc_except_table.*)";
+    fs::write(
+        &script,
+        format!("SECTIONS {{ /DISCARD/ : {{ {sections} }} }}\nINSERT AFTER .text;\n"),
+    )?;
+    println!("cargo::rustc-link-arg-bins=-Wl,-T,{}", script.display());
     Ok(())
 }
 

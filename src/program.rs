@@ -12,6 +12,7 @@ use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
 /// Runs hwctl with these kinds of parts.
 #[must_use]
 pub fn run(kinds: Kinds) -> ExitCode {
+    take_no_backtraces();
     let exit = match command::on_host::called_by_name() {
         Some(command) => command::on_host::run(kinds, command).unwrap_or_else(|error| fail(&error)),
         None if command::launch::is_called() => {
@@ -20,6 +21,22 @@ pub fn run(kinds: Kinds) -> ExitCode {
         None => verb(kinds),
     };
     ExitCode::from(exit as u8)
+}
+
+/// Keeps errors from taking backtraces, which nobody is shown and for which a release has no tables (`build.rs`).
+/// The standard library decides once in a process, so the variable gets its value back for the programs that are run.
+#[expect(unsafe_code, reason = "no other thread is there yet that could read the environment")]
+fn take_no_backtraces() {
+    const SWITCH: &str = "RUST_LIB_BACKTRACE";
+    let before = std::env::var_os(SWITCH);
+    // SAFETY: the process has one thread.
+    unsafe { std::env::set_var(SWITCH, "0") };
+    drop(std::backtrace::Backtrace::capture());
+    // SAFETY: as above.
+    match before {
+        Some(value) => unsafe { std::env::set_var(SWITCH, value) },
+        None => unsafe { std::env::remove_var(SWITCH) },
+    }
 }
 
 /// Reports an error on standard error.

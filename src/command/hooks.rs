@@ -1,5 +1,7 @@
 //! The operator's own commands before and after a run. They run on this machine, in the inventory's folder.
 
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,8 +13,9 @@ use crate::part::Hooks;
 
 /// How long a command may take.
 const TIMEOUT: Duration = Duration::from_mins(10);
-/// As much of its output as a message shows, in lines.
+/// As much of its output as a message shows, in lines and in bytes.
 const SHOWN_LINES: usize = 5;
+const SHOWN_BYTES: u64 = 4096;
 
 /// Runs the command before a run. One that fails stops it.
 pub(super) async fn before_provision(work: &Work) -> Result<(), Failure> {
@@ -51,6 +54,8 @@ async fn run(
     };
     // The folder of `inventory.yaml` has no name.
     let folder = Some(work.folder.as_path()).filter(|folder| !folder.as_os_str().is_empty());
+    // A file, since a process that the command leaves behind, such as a tunnel, would hold a pipe open.
+    let (mut output, both) = output_file().map_err(|error| wrong(format!("{error}")))?;
     let mut command = tokio::process::Command::new(program);
     command
         .args(arguments)
@@ -58,21 +63,40 @@ async fn run(
         .env("HWCTL_HOST", &work.target.name)
         .env("HWCTL_ADDRESS", &work.target.address)
         .stdin(Stdio::null())
+        .stdout(both.0)
+        .stderr(both.1)
         .kill_on_drop(true);
     if let Some(outcome) = outcome {
         let word = serde_json::to_value(outcome).unwrap_or_default();
         command.env("HWCTL_OUTCOME", word.as_str().unwrap_or_default());
     }
-    let output = tokio::time::timeout(TIMEOUT, command.output()).await;
-    let output = output
+    let status = tokio::time::timeout(TIMEOUT, command.status()).await;
+    let status = status
         .map_err(|_| wrong(format!("`{program}` took more than {} s", TIMEOUT.as_secs())))?
         .map_err(|error| wrong(format!("run `{program}`: {error}")))?;
-    if output.status.success() {
+    if status.success() {
         return Ok(());
     }
-    let told = [output.stdout, output.stderr].concat();
-    let told = String::from_utf8_lossy(&told);
-    let lines: Vec<_> = told.lines().collect();
-    let last = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
-    Err(wrong(format!("`{program}`: {}\n{}", output.status, last.join("\n"))))
+    Err(wrong(format!("`{program}`: {status}\n{}", last_lines(&mut output))))
+}
+
+/// A file without a name for what a command prints, and the two ends that the command writes to.
+fn output_file() -> std::io::Result<(File, (File, File))> {
+    let file = tempfile::tempfile()?;
+    let ends = (file.try_clone()?, file.try_clone()?);
+    Ok((file, ends))
+}
+
+fn last_lines(output: &mut File) -> String {
+    let length = output.metadata().map_or(0, |metadata| metadata.len());
+    let mut bytes = Vec::new();
+    let read = output
+        .seek(SeekFrom::Start(length.saturating_sub(SHOWN_BYTES)))
+        .and_then(|_| output.take(SHOWN_BYTES).read_to_end(&mut bytes));
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<_> = text.lines().collect();
+    match read {
+        Ok(_) => lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n"),
+        Err(error) => format!("its output cannot be read: {error}"),
+    }
 }

@@ -31,6 +31,7 @@ mod history;
 mod hostile;
 mod inventory;
 mod lab;
+mod laws;
 mod layers;
 mod neighbors;
 mod nginx;
@@ -127,6 +128,7 @@ const TESTS: &[&[harness::Case]] = &[
     cli::TESTS,
     fleet::TESTS,
     terminal::TESTS,
+    laws::TESTS,
     layers::TESTS,
 ];
 

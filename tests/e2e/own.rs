@@ -209,6 +209,23 @@ fn hooks_run_around_a_run(host: &Provisioned) {
     assert_eq!((code, noted().as_str()), (4, "vm undone\n"), "{events:#?}");
     let (code, _) = with_own(host, "plan", &["--set", &fails]);
     assert_eq!(code, 0, "a plan runs no hooks");
+    a_process_that_a_hook_leaves_behind_holds_nothing_up(host);
+}
+
+/// Such as a tunnel to the host.
+fn a_process_that_a_hook_leaves_behind_holds_nothing_up(host: &Provisioned) {
+    let leaves =
+        "hooks.before_provision=[sh, -c, 'echo begins; sleep 300 & echo $! >left-behind; exit 4']";
+
+    let began = std::time::Instant::now();
+    let (code, events) = with_own(host, "provision", &["--set", leaves]);
+
+    let process = fs::read_to_string(host.folder().join("left-behind")).unwrap();
+    let ended = std::process::Command::new("kill").arg(process.trim()).status().unwrap();
+    assert!(ended.success(), "it has ended before");
+    assert_eq!(code, 1, "{events:#?}");
+    assert!(failure(&events).contains("begins"), "{events:#?}");
+    assert!(began.elapsed().as_secs() < 120, "hwctl has waited for it");
 }
 
 fn they_go_with_the_inventory(host: &Provisioned) {

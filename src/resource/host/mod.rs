@@ -142,6 +142,17 @@ impl Host {
         write_atomic(&path, bytes, 0o600, None)
     }
 
+    /// Keeps that no longer.
+    pub(in crate::resource) fn keep_no_longer(&self, name: &str) -> Result<()> {
+        let path = self.kept_path(name);
+        match std::fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("remove `{}`", path.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Opens a blob for reading.
     pub fn open_blob(&self, blob: &Blob) -> Result<Box<dyn Read + Send>> {
         (self.blobs)(blob)

@@ -212,13 +212,9 @@ impl Kind for Task {
 
     /// Only the record goes back: what the command did is for the next run of it.
     async fn undo(&self, before: &TaskState, host: &Host) -> Result<()> {
-        let path = host.kept_path(&self.record());
         match &before.done_for {
             Some(digest) => host.keep_between_runs(&self.record(), digest.as_bytes()),
-            None => match std::fs::remove_file(path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
-                _ => Ok(()),
-            },
+            None => host.keep_no_longer(&self.record()),
         }
     }
 

@@ -328,6 +328,7 @@ impl Kind for Unit {
         if now.is_active() && !before.was_active() {
             self.drain(host).await;
             self.systemctl(host, "stop").await?;
+            host.keep_no_longer(&self.name)?;
         }
         if now.loaded && now.is_enabled() && !before.is_enabled() {
             self.systemctl(host, "disable").await?;
