@@ -105,7 +105,7 @@ pub(super) fn declare(builder: &mut Builder<'_>, app: &App, version: &Version) -
         if place == 0 && !app.after.is_empty() {
             builder.add_last(task(version, "after", &app.after, &container));
         }
-        let health = Some(instance.health(app));
+        let health = Some(Box::new(instance.health(app)));
         builder.add(Container { health, hands_over: true, ..container });
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! What nginx does for apps: several instances, users, names, WebSockets, and a page while an app is out of service.
+//! What nginx does for apps: several instances, users, names, web sockets, and a page while an app is out of service.
 
 use std::fs;
 use std::process::{Command, Stdio};

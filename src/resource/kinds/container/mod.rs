@@ -85,7 +85,7 @@ pub struct Container {
     /// What it answers once it is ready. When given, a start that is not followed by such an answer has failed, and
     /// before it ends it waits for the requests that a web server has in hand. No part of what it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub health: Option<Health>,
+    pub health: Option<Box<Health>>,
     /// Whether another one takes over its work before it ends. No part of what it is.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hands_over: bool,
