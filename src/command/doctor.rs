@@ -173,7 +173,8 @@ async fn at_url(
         Ok(way) => status(&way, &endpoint, &route.host, path).await,
         Err(error) => Err(error),
     };
-    let site = work.vars.get::<Sites>().0.iter().filter(|(_, site)| below(path, &site.path));
+    let sites = work.vars.get::<Sites>().0.iter().filter(|(_, site)| site.host.is_none());
+    let site = sites.filter(|(_, site)| below(path, &site.path));
     let site = site.max_by_key(|(_, site)| site.path.len());
     match (seen, site) {
         (Ok(403), Some((name, site))) if is_kept_out(site, client) => {

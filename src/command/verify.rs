@@ -114,7 +114,9 @@ impl Client {
         for (name, site) in &work.vars.get::<Sites>().0 {
             let listed = us.map(|us| site.allow.iter().any(|network| network.contains(us)));
             let is_let_in = if site.allow.is_empty() { Some(true) } else { listed };
-            if let (Some(is_let_in), false) = (is_let_in, site.users.is_empty()) {
+            // A client asks by the host's own names.
+            let asks = site.host.is_none() && !site.users.is_empty();
+            if let (Some(is_let_in), true) = (is_let_in, asks) {
                 seen.extend(self.users(name, site, is_let_in).await);
             }
         }
@@ -141,14 +143,19 @@ impl Client {
             leads_to(&answer, &format!("https://{}{path}", self.host))
         };
         checks.push(Check::of("http:// leads to https://", seen.await));
-        let open = work
-            .vars
-            .get::<Sites>()
-            .0
-            .values()
-            .filter(|site| site.path != "/" && site.users.is_empty() && site.allow.is_empty());
+        let sites = work.vars.get::<Sites>().0.values();
+        let (moved, sites): (Vec<_>, Vec<_>) = sites
+            .filter(|site| site.is_open_at_path() && site.path != "/")
+            .partition(|site| site.redirect.is_some());
         let api = work.part("api").is_ok().then_some("/flask");
-        for path in open.map(|site| site.path.as_str()).chain(api) {
+        for (path, to) in
+            moved.iter().filter_map(|site| Some((&site.path, site.redirect.as_ref()?)))
+        {
+            let answer = self.ask(Request::get(path), Bytes::new()).await;
+            let seen = answer.and_then(|answer| leads_to(&answer, to));
+            checks.push(Check::of(format!("{path} leads to {to}"), seen));
+        }
+        for path in sites.iter().map(|site| site.path.as_str()).chain(api) {
             let answer = self.ask(Request::get(path), Bytes::new()).await;
             let seen = answer.and_then(|answer| leads_to(&answer, &format!("{path}/")));
             checks.push(Check::of(format!("{path} leads to {path}/"), seen));

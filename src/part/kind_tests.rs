@@ -115,7 +115,7 @@ fn an_application_is_led_to_where_its_route_says() {
         "    location ^~ /wine/ {\n        access_log /var/log/nginx/wine_access.log api;\n",
         "        client_max_body_size 1024k;\n",
         "        proxy_pass http://wine;\n",
-        "error_page 400 413 429 502 504 @refused;\n",
+        "error_page 400 403 413 429 500 502 503 504 @refused;\n",
     ] {
         assert!(site.contains(line), "{line:?} is not in {site}");
     }

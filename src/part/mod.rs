@@ -16,6 +16,7 @@ mod kernel;
 mod network;
 mod nginx;
 mod own_folder;
+mod own_host;
 mod packages;
 mod redis;
 mod roles;
@@ -41,9 +42,9 @@ pub use api::{API_LINK, Api, AppDir, JWT_KEY, Workers};
 pub use apps::Apps;
 use build::conflicts::{between, first_twice};
 pub use build::{
-    Builder, CertificateAt, Claim, Context, Contributions, HostView, Maintenance, Names, Offer,
-    OpenTo, Package, Refusals, RenderedFile, Route, RouteTarget, Slot, Stack, Templates, UnitInput,
-    Upload, Upstream, template_sources,
+    Builder, Card, CertificateAt, Claim, Context, Contributions, HostView, Maintenance, Names,
+    Offer, OpenTo, Package, Refusals, RenderedFile, Route, RouteTarget, Slot, Stack, StaticFiles,
+    Templates, UnitInput, Upload, Upstream, template_sources,
 };
 pub use containers::Containers;
 pub use files::{Files, Folders, Links};
@@ -373,5 +374,7 @@ mod container_tests;
 mod kind_tests;
 #[cfg(test)]
 mod role_tests;
+#[cfg(test)]
+mod site_tests;
 #[cfg(test)]
 mod tests;

@@ -26,6 +26,17 @@ pub(super) const UNIT: Text<String> = Text {
     check: unit_name,
 };
 
+/// A line of text for people, such as a title.
+pub(super) const SENTENCE: Text<String> = Text {
+    expected: "a line of up to 200 characters",
+    pattern: r"[^\u0000-\u001f\u007f-\u009f]{1,200}",
+    check: |text| {
+        let fits = (1..=200).contains(&text.chars().count());
+        (fits && !text.trim().is_empty() && !text.chars().any(char::is_control))
+            .then(|| text.to_owned())
+    },
+};
+
 /// Permissions in octal digits.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mode;

@@ -23,6 +23,7 @@ mod deploy;
 mod destroy;
 mod doctor;
 mod faults;
+mod firewall;
 mod fleet;
 mod given_back;
 mod greeter;
@@ -53,6 +54,7 @@ mod roles;
 mod safety;
 mod schema;
 mod secrets;
+mod sites;
 mod ssh_keys;
 mod takeover;
 mod terminal;
@@ -75,6 +77,7 @@ const TESTS: &[&[harness::Case]] = &[
     apps::verbs::TESTS,
     apps::doctor::TESTS,
     handbook::TESTS,
+    sites::TESTS,
     trees::TESTS,
     given_back::TESTS,
     greeter::TESTS,
@@ -89,6 +92,7 @@ const TESTS: &[&[harness::Case]] = &[
     destroy::TESTS,
     doctor::TESTS,
     deploy::TESTS,
+    firewall::TESTS,
     safety::TESTS,
     refusals::TESTS,
     review::TESTS,

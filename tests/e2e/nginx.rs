@@ -22,8 +22,9 @@ fn on_debian_13() {
 fn is_as_it_should(release: &str) {
     let host = &Provisioned::ready(release);
     logs_are_not_for_everybody(host);
-    gixy_finds_nothing(host);
+    gixy_finds_nothing(host, &[]);
     error_pages_are_pages_whatever_the_url_ends_with(host);
+    error_pages_are_in_the_form_that_was_asked_for(host);
     refusals_under_flask_are_json(host);
     garbage_is_a_bad_request(host);
     only_own_addresses_are_redirected_to(host);
@@ -48,12 +49,16 @@ fn logs_are_not_for_everybody(host: &Provisioned) {
 }
 
 /// Two analyzers of nginx's configuration, which find different things.
-fn gixy_finds_nothing(host: &Provisioned) {
+pub(crate) fn gixy_finds_nothing(host: &Provisioned, skipped: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     let dump = folder.path().join("nginx.conf");
     std::fs::write(&dump, host.sh("nginx -T 2>/dev/null")).unwrap();
     for (program, package) in [("gixy", "gixy-ng"), ("gixy-next", "gixy-next")] {
-        let output = Command::new(python::program(program, package)).arg(&dump).output().unwrap();
+        let output = Command::new(python::program(program, package))
+            .args(skipped)
+            .arg(&dump)
+            .output()
+            .unwrap();
         let found = String::from_utf8_lossy(&output.stdout);
         assert!(found.contains("No issues found"), "{package}: {found}");
     }
@@ -67,6 +72,69 @@ fn error_pages_are_pages_whatever_the_url_ends_with(host: &Provisioned) {
     }
     let (seen, _) = ask(&["-H", "Host: not-ours.invalid", &host.url("/x.pdf")]);
     assert!(seen.starts_with("421 text/plain"), "{seen}");
+}
+
+fn error_pages_are_in_the_form_that_was_asked_for(host: &Provisioned) {
+    for (accept, kind) in [
+        ("text/html,application/xhtml+xml,*/*;q=0.8", "text/html; charset=utf-8"),
+        ("image/avif,*/*;q=0.8", "text/html; charset=utf-8"),
+        ("application/json, text/plain, */*", "application/json"),
+        ("application/problem+json", "application/json"),
+        ("text/plain", "text/plain; charset=utf-8"),
+        ("image/png", "text/plain; charset=utf-8"),
+    ] {
+        for (path, status) in [("/missing.html", "404"), ("/close/x.json", "403")] {
+            let answer =
+                Provisioned::curl(&["-i", "-H", &format!("Accept: {accept}"), &host.url(path)]);
+            let (head, body) = answer.split_once("\r\n\r\n").expect("a head");
+            let header = |name: &str| {
+                let lines = head.lines().filter_map(|line| line.split_once(": "));
+                let found = lines.filter(|(own, _)| own.eq_ignore_ascii_case(name));
+                found.map(|(_, value)| value.to_owned()).collect::<Vec<_>>().join(" and ")
+            };
+            assert!(head.contains(&format!(" {status}")), "{path}: {head}");
+            assert_eq!(header("content-type"), kind, "{accept}");
+            let id = header("x-request-id");
+            assert!(
+                id.len() == 32 && body.contains(&id) && body.contains(status),
+                "{head}\n{body}"
+            );
+            if kind == "application/json" {
+                let body: serde_json::Value = serde_json::from_str(body).expect(body);
+                assert_eq!(body["error"]["request_id"], id);
+            } else if kind.starts_with("text/html") {
+                assert!(body.contains("href=\"/\""), "it leads nowhere: {body}");
+                the_policy_allows_its_style(&header("content-security-policy"), body);
+            }
+        }
+    }
+}
+
+/// A page that nginx makes itself has its style in itself, which the policy names by its hash.
+fn the_policy_allows_its_style(policy: &str, page: &str) {
+    let (_, style) = page.split_once("<style>").expect("a style");
+    let (style, _) = style.split_once("</style>").expect("its end");
+    let mut openssl = Command::new("openssl")
+        .args(["dgst", "-sha256", "-binary"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    openssl.stdin.take().unwrap().write_all(style.as_bytes()).unwrap();
+    let digest = openssl.wait_with_output().unwrap().stdout;
+    let hash = format!("'sha256-{}'", base64(&digest));
+    assert!(policy.contains(&hash), "{hash} is not in {policy}");
+}
+
+fn base64(bytes: &[u8]) -> String {
+    let mut encode = Command::new("base64")
+        .arg("-w0")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    encode.stdin.take().unwrap().write_all(bytes).unwrap();
+    String::from_utf8(encode.wait_with_output().unwrap().stdout).unwrap()
 }
 
 /// HTTP/2 lets a client open streams and cancel them at once, so that none counts as open

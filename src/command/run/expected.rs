@@ -3,7 +3,7 @@
 use crate::client::{Expected, Pins, url_host};
 use crate::command::fleet::hosts::Work;
 use crate::inventory::Vars;
-use crate::part::{Api, Apps, Protocol, Site, Sites, open_ports};
+use crate::part::{Api, Apps, Protocol, Sites, open_ports};
 use crate::resource::{Exposure, Facts};
 use crate::spec::{PartSpec, endpoints_of};
 
@@ -22,9 +22,12 @@ pub(in crate::command) fn urls(address: &str, work: &Work) -> Vec<String> {
 
 fn urls_of(address: &str, vars: &Vars) -> Vec<String> {
     let host = url_host(address);
-    let sites = vars.get::<Sites>().0.values().map(Site::url_path);
-    let api = (!vars.is_taken_away::<Api>()).then(|| "/flask/swagger/".to_owned());
-    let own = sites.chain(api).map(|path| format!("https://{host}{path}"));
+    let sites = vars.get::<Sites>().0.values().map(|site| {
+        let name = site.host.as_ref().unwrap_or(&host);
+        format!("https://{name}{}", site.url_path())
+    });
+    let api = (!vars.is_taken_away::<Api>()).then(|| format!("https://{host}/flask/swagger/"));
+    let own = sites.chain(api);
     let apps = vars.get::<Apps>().0.values().map(|app| match (&app.host, &app.path) {
         (Some(name), _) => format!("https://{name}/"),
         (None, path) => format!("https://{host}{}/", path.as_deref().unwrap_or_default()),

@@ -128,7 +128,7 @@ fn pick(hosts: &[usize], first: i64, last: Option<i64>) -> Option<Vec<usize>> {
 }
 
 /// Whether a name fits a wildcard: `*`, `?`, `[abc]`, `[a-c]`, `[!abc]`.
-fn glob(pattern: &str, name: &str) -> bool {
+pub(crate) fn glob(pattern: &str, name: &str) -> bool {
     let (pattern, name): (Vec<_>, Vec<_>) = (pattern.chars().collect(), name.chars().collect());
     // Each star remembers where it stood, so that no pattern takes more than quadratic time.
     let (mut p, mut n, mut star) = (0, 0, None);

@@ -9,7 +9,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::build::{
-    Builder, Contributions, Refusals, Route, RouteTarget, Upload, Upstream, folder,
+    Builder, Card, Contributions, Refusals, Route, RouteTarget, Upload, Upstream, folder,
 };
 use super::nginx::{page, question};
 use super::redis::{self, REDIS_PASSWORD, Redis, SOCKET as REDIS_SOCKET};
@@ -60,7 +60,10 @@ pub(super) const KIND: PartKind = PartKind {
     driver: Some(&host::Api),
     contribute: |_, offered| {
         let target = RouteTarget::Application(upstream());
-        offered.add_route(Route::new("flask", "/flask", target), None);
+        let page = Some("/flask/swagger/".to_owned());
+        let card = Card { page, is_framed: true, ..Card::new("API", None) };
+        let route = Route { card: Some(card), ..Route::new("flask", "/flask", target) };
+        offered.add_route(route, None);
     },
     describe: |_, offered, spec| describe(offered, spec),
     declare,

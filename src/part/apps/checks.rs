@@ -1,12 +1,10 @@
 //! What must hold of one app, and between apps.
 
-use std::collections::BTreeMap;
-
 use super::vars::{App, Apps};
 use super::version::DIGITS;
 use crate::inventory::schema::{Fields, Reader, Vars};
-use crate::part::ServerNames;
 use crate::part::containers::{Containers, folders_are_apart, shared_target};
+use crate::part::own_host;
 
 /// Variables that hwctl sets.
 const OWN_VARIABLES: [&str; 6] =
@@ -122,7 +120,6 @@ pub(super) fn of_one(app: &App, reader: &mut Reader<'_>, fields: &Fields<'_>) ->
 }
 
 pub(super) fn of_all(Apps(apps): &Apps, vars: &Vars, reader: &mut Reader<'_>) {
-    let own = vars.find::<ServerNames>().map(|ServerNames(names)| names.as_slice());
     let containers = vars.find::<Containers>().into_iter().flat_map(|Containers(all)| all);
     let others: Vec<_> = containers
         .map(|(name, other)| (format!("containers.{name}.volumes"), other.volumes.as_slice()))
@@ -130,29 +127,12 @@ pub(super) fn of_all(Apps(apps): &Apps, vars: &Vars, reader: &mut Reader<'_>) {
     let own_volumes =
         apps.iter().map(|(name, app)| (format!("apps.{name}.volumes"), app.volumes.as_slice()));
     folders_are_apart(&others, own_volumes, vars, reader);
-    let mut hosts: BTreeMap<String, String> = BTreeMap::new();
-    for (name, app) in apps {
-        let key = format!("apps.{name}.host");
+    let hosts = apps.iter().flat_map(|(name, app)| {
+        let own = app.host.clone().map(|host| (format!("apps.{name}.host"), host));
         let other = app.other_host().map(|host| (format!("apps.{name}.redirect_www"), host));
-        for (path, host) in app.host.clone().map(|host| (key, host)).into_iter().chain(other) {
-            if own.is_some_and(|names| names.iter().any(|name| name.eq_ignore_ascii_case(&host))) {
-                let message = format!("`{path}` takes `{host}`, which is one of `server_names`");
-                reader.refuse_path(
-                    [&path, "server_names"],
-                    message,
-                    "take it out of one of the two",
-                );
-            }
-            if let Some(other) = hosts.insert(host.clone(), path.clone()) {
-                let place = reader.place(&other).map(|place| format!(" ({place})"));
-                let message = format!(
-                    "`{path}` takes `{host}`, as `{other}`{} does",
-                    place.unwrap_or_default()
-                );
-                reader.refuse_path([&path, &other], message, "");
-            }
-        }
-    }
+        own.into_iter().chain(other)
+    });
+    own_host::require_apart(hosts, vars, reader);
 }
 
 #[cfg(test)]

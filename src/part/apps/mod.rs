@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::build::{
-    Builder, Claim, Contributions, HostView, Maintenance, Package, Route, RouteTarget, Upload,
-    Upstream, folder,
+    Builder, Card, Claim, Contributions, HostView, Maintenance, Package, Route, RouteTarget,
+    Upload, Upstream, folder,
 };
 use super::nginx::guarded_question;
 use super::{PartKind, Parts, Role};
@@ -85,6 +85,7 @@ fn contribute(view: &HostView<'_>, offered: &mut Contributions) {
         path: app.path.clone().unwrap_or_else(|| "/".to_owned()),
         target: RouteTarget::Application(upstream),
         comes_first: true,
+        card: Some(Card::new(app.title.as_ref().unwrap_or(&name), app.description.clone())),
     };
     offered.add_route(route, view.place(&["apps", &name, key]));
     if app.image.is_some() {
@@ -112,12 +113,11 @@ fn describe(view: &HostView<'_>, offered: &Contributions, spec: &mut PartSpec) {
 fn questions(app: &App, facts: &Facts) -> Vec<Question> {
     let (health, guard) = (app.health(), (app.allow.as_slice(), &app.users));
     let is_seen = app.path.as_ref().is_none_or(|path| health.starts_with(&format!("{path}/")));
-    let page = match is_seen {
-        true => guarded_question(&health, &HEALTHY, guard, facts),
-        false => {
-            let path = format!("{}/", app.path.as_deref().unwrap_or_default());
-            guarded_question(&path, &[HEALTHY.as_slice(), &CLOSED].concat(), guard, facts)
-        }
+    let page = if is_seen {
+        guarded_question(&health, &HEALTHY, guard, facts)
+    } else {
+        let path = format!("{}/", app.path.as_deref().unwrap_or_default());
+        guarded_question(&path, &[HEALTHY.as_slice(), &CLOSED].concat(), guard, facts)
     };
     let redirect = app.host.as_ref().zip(app.other_host()).map(|(host, other)| Question {
         host: Some(other),

@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::vars::{App, Listen};
 use super::version::{Instance, Version, services};
 use super::{ENVIRONMENTS, FOLDER, TASK_TIMEOUT_S};
+use crate::part::build::folder::LocalFile;
 use crate::part::build::{Builder, Upload, folder, quote};
 use crate::resource::{Blob, Content, Directory, File, Id, OnChange, Owner, Task, Unit, User};
 use crate::spec::{Log, LogFormat, LogSource, PartSpec, Probe, Restart, RestartMethod};
@@ -91,7 +92,8 @@ fn release(builder: &mut Builder<'_>, app: &App, version: &Version) -> Result<Ve
         return Ok(vec![program(builder, version, blob)]);
     }
     let source = builder.context.folder.join(app.source.as_deref().unwrap_or(Path::new("")));
-    builder.upload_folder(&source, &folder, |file| if file.is_executable { 0o755 } else { 0o644 })
+    let mode = |file: &LocalFile| if file.is_executable { 0o755 } else { 0o644 };
+    builder.upload_files(folder::files(&source)?, &folder, mode)
 }
 
 fn program(builder: &mut Builder<'_>, version: &Version, blob: Blob) -> Id {

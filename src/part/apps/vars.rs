@@ -13,6 +13,8 @@ use crate::part::containers::{
     CAPABILITY, IMAGE, INSIDE, Memory, NETWORK_NAME, NumericUser, Registry, USER, Volumes, Word,
 };
 use crate::part::network::{NETWORK, Network};
+use crate::part::own_host::HOST;
+use crate::part::scalars::SENTENCE;
 use crate::part::sites::USERS;
 use crate::resource::Mount;
 use crate::vars;
@@ -31,6 +33,10 @@ vars! {
         path: Option<String> = "null", Optional(PATH);
         /// name of its own, such as `shop.example.com`
         host: Option<String> = "null", Optional(HOST);
+        /// what people call it; its name where none is given
+        title: Option<String> = "null", Optional(SENTENCE);
+        /// what it is for, as the landing page says it
+        description: Option<String> = "null", Optional(SENTENCE);
         /// local program for the host
         binary: Option<PathBuf> = "null", Optional(Local::FILE);
         /// local folder that is uploaded
@@ -138,15 +144,6 @@ const PATH_OR_QUERY: Text<String> = Text {
     check: |text| {
         let fits = |c: char| c.is_ascii_graphic();
         (text.starts_with('/') && text.chars().all(fits)).then(|| text.to_owned())
-    },
-};
-
-const HOST: Text<String> = Text {
-    expected: "a host name such as `shop.example.com`",
-    pattern: patterns::ANY,
-    check: |text| {
-        let is_name = |name: &String| name.parse::<std::net::IpAddr>().is_err();
-        check::server_name(text).filter(is_name).map(|name| name.to_ascii_lowercase())
     },
 };
 

@@ -128,7 +128,7 @@ fn require_sound(offer: &Offer<Route>) -> Result<(), Failure> {
             .hint("use letters, digits, `_` and `-`"));
     }
     let segments = path.strip_prefix('/').map(|rest| rest.split('/'));
-    let is_whole = host.is_some() || matches!(target, RouteTarget::Files { .. });
+    let is_whole = host.is_some() || !matches!(target, RouteTarget::Application(_));
     let is_root = path == "/" && is_whole;
     let is_plain = segments.is_some_and(|mut segments| {
         is_root || segments.all(|s| !s.is_empty() && s != "." && s != "..")

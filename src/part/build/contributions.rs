@@ -207,6 +207,8 @@ pub struct Route {
     pub target: RouteTarget,
     /// Whether the part has to be there before the web server learns of the route.
     pub comes_first: bool,
+    /// How the landing page shows it. None where it does not.
+    pub card: Option<Card>,
 }
 
 impl Route {
@@ -214,7 +216,39 @@ impl Route {
     #[must_use]
     pub fn new(name: &str, path: &str, target: RouteTarget) -> Self {
         let (name, path) = (name.to_owned(), path.to_owned());
-        Self { name, host: None, other_host: None, path, target, comes_first: false }
+        let card = Some(Card::new(&name, None));
+        Self { name, host: None, other_host: None, path, target, comes_first: false, card }
+    }
+
+    /// The URL that people open, from the landing page: a path, or that of another name.
+    #[must_use]
+    pub fn url(&self) -> String {
+        let page = self.card.as_ref().and_then(|card| card.page.as_ref()).unwrap_or(&self.path);
+        match &self.host {
+            Some(host) => format!("https://{host}{page}"),
+            None => page.clone(),
+        }
+    }
+}
+
+/// How the landing page shows a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Card {
+    /// What people call it.
+    pub title: String,
+    /// What it is for.
+    pub description: Option<String>,
+    /// The page that people open, where that is not the route's path.
+    pub page: Option<String>,
+    /// Whether the page itself is shown, in a frame. Its headers have to allow that.
+    pub is_framed: bool,
+}
+
+impl Card {
+    /// A card without a frame, for the route's own path.
+    #[must_use]
+    pub fn new(title: &str, description: Option<String>) -> Self {
+        Self { title: title.to_owned(), description, page: None, is_framed: false }
     }
 }
 
@@ -222,16 +256,50 @@ impl Route {
 #[derive(Clone, Debug)]
 pub enum RouteTarget {
     /// The files of a folder.
-    Files {
-        /// The folder.
-        root: PathBuf,
-        /// The networks that are let in; all when empty.
-        allow: Vec<Network>,
-        /// The file with the users who may log in, where a login is asked for.
-        htpasswd: Option<PathBuf>,
-    },
+    Files(StaticFiles),
+    /// Another URL, which clients are sent on to.
+    Redirect(String),
     /// An application, which gets the whole path as the client sent it.
     Application(Upstream),
+}
+
+impl RouteTarget {
+    /// Whether a login is asked for.
+    #[must_use]
+    pub fn asks_for_login(&self) -> bool {
+        match self {
+            Self::Files(files) => files.htpasswd.is_some(),
+            Self::Redirect(_) => false,
+            Self::Application(upstream) => upstream.htpasswd.is_some(),
+        }
+    }
+
+    /// Whether only some networks are let in.
+    #[must_use]
+    pub fn is_limited(&self) -> bool {
+        match self {
+            Self::Files(files) => !files.allow.is_empty(),
+            Self::Redirect(_) => false,
+            Self::Application(upstream) => !upstream.allow.is_empty(),
+        }
+    }
+}
+
+/// The files of a folder, as the web server serves them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StaticFiles {
+    /// The folder.
+    pub root: PathBuf,
+    /// The networks that are let in; all when empty.
+    pub allow: Vec<Network>,
+    /// The file with the users who may log in, where a login is asked for.
+    pub htpasswd: Option<PathBuf>,
+    /// Whether a path without a file gets the folder's `index.html`.
+    pub falls_back: bool,
+    /// Headers of its answers, in the place of the web server's own of these names.
+    pub headers: Vec<(String, String)>,
+    /// How long clients may keep files other than pages, in nginx's terms. None for what is usual for each type.
+    pub cache: Option<String>,
 }
 
 /// An application as the web server sees it.

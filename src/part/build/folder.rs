@@ -10,6 +10,7 @@ use std::time::UNIX_EPOCH;
 
 use anyhow::{Context as _, Result};
 
+use super::path_pattern::PathPattern;
 use crate::failure::Failure;
 use crate::resource::{Blob, Content, MAX_FILE, file_digest, identity, sha256};
 
@@ -29,19 +30,29 @@ pub(crate) struct LocalFile {
 /// The files below `folder`, sorted by name. Hidden ones (`.git`, editors' leavings) are passed
 /// over, save for `.well-known`.
 pub(crate) fn files(folder: &Path) -> Result<Vec<LocalFile>> {
+    files_except(folder, &[])
+}
+
+/// The same without what one of the patterns names.
+pub(crate) fn files_except(folder: &Path, ignored: &[PathPattern]) -> Result<Vec<LocalFile>> {
     let root = fs::canonicalize(folder)
         .map_err(|error| wrong(folder, "cannot be read").why(error.to_string()))?;
     let mut files = Vec::new();
-    walk(&root, &root, "", &mut files)?;
+    walk(&root, &root, ("", ignored), &mut files)?;
     files.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(files)
 }
 
-fn walk(root: &Path, folder: &Path, prefix: &str, files: &mut Vec<LocalFile>) -> Result<()> {
+fn walk(
+    root: &Path,
+    folder: &Path,
+    (prefix, ignored): (&str, &[PathPattern]),
+    files: &mut Vec<LocalFile>,
+) -> Result<()> {
     let unreadable = |error: std::io::Error| wrong(folder, "cannot be read").why(error.to_string());
     for entry in fs::read_dir(folder).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
-        let name = path.file_name().unwrap_or_default();
+        let entry = entry.map_err(unreadable)?;
+        let (path, name) = (entry.path(), entry.file_name());
         let Some(name) = name.to_str().filter(|name| !name.chars().any(char::is_control)) else {
             return Err(wrong(&path, "has a name that no URL can have").into());
         };
@@ -49,18 +60,21 @@ fn walk(root: &Path, folder: &Path, prefix: &str, files: &mut Vec<LocalFile>) ->
             continue;
         }
         let name = format!("{prefix}{name}");
-        let kind = fs::symlink_metadata(&path).map_err(unreadable)?.file_type();
-        if kind.is_dir() {
-            walk(root, &path, &format!("{name}/"), files)?;
+        let kind = entry.file_type().map_err(unreadable)?;
+        if ignored.iter().any(|pattern| pattern.has(&name, kind.is_dir())) {
             continue;
         }
-        let target = fs::canonicalize(&path)
-            .map_err(|error| wrong(&path, "cannot be followed").why(error.to_string()))?;
-        if !target.starts_with(root) {
-            let problem = format!("points to `{}`, outside of its folder", target.display());
-            return Err(wrong(&path, &problem).hint("put a copy in its place").into());
+        if kind.is_dir() {
+            walk(root, &path, (&format!("{name}/"), ignored), files)?;
+            continue;
         }
+        let target = if kind.is_symlink() { target_of(&path, root)? } else { path.clone() };
         let found = fs::metadata(&target).map_err(unreadable)?;
+        if found.is_dir() {
+            return Err(wrong(&path, "is a link to a folder")
+                .hint("put a copy in its place")
+                .into());
+        }
         if !found.is_file() {
             return Err(wrong(&path, "is not a regular file").hint("take it away").into());
         }
@@ -68,6 +82,17 @@ fn walk(root: &Path, folder: &Path, prefix: &str, files: &mut Vec<LocalFile>) ->
         files.push(LocalFile { name, path: target, is_executable });
     }
     Ok(())
+}
+
+/// Where a link of the folder leads, if that is in the folder as well.
+fn target_of(link: &Path, root: &Path) -> Result<PathBuf> {
+    let target = fs::canonicalize(link)
+        .map_err(|error| wrong(link, "cannot be followed").why(error.to_string()))?;
+    if !target.starts_with(root) {
+        let problem = format!("points to `{}`, outside of its folder", target.display());
+        return Err(wrong(link, &problem).hint("put a copy in its place").into());
+    }
+    Ok(target)
 }
 
 /// The content of a local file: text that a plan can show, or a blob.
@@ -191,6 +216,25 @@ mod tests {
         let error = files(folder.path()).err().unwrap().to_string();
         assert!(error.contains("cannot be followed"), "{error}");
         assert!(files(&folder.path().join("absent")).is_err());
+    }
+
+    #[test]
+    fn ignored_files_and_folders_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["app.js", "app.js.map", "drafts/a.html", "docs/drafts/b.html", "docs/c.psd"] {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, name).unwrap();
+        }
+        let left = |patterns: &[&str]| {
+            let patterns: Vec<_> =
+                patterns.iter().map(|p| PathPattern::parse(p).unwrap()).collect();
+            let files = files_except(folder.path(), &patterns).unwrap();
+            files.into_iter().map(|file| file.name).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(left(&["*.map", "*.psd"]), "app.js docs/drafts/b.html drafts/a.html");
+        assert_eq!(left(&["drafts/", "*.psd"]), "app.js app.js.map");
+        assert_eq!(left(&["/drafts", "docs/**"]), "app.js app.js.map");
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod contributions;
 mod environment;
 pub(crate) mod folder;
 mod own_template;
+pub(crate) mod path_pattern;
 pub(crate) mod quote;
 mod template;
 
@@ -29,8 +30,8 @@ use crate::spec::{PartSpec, Scope};
 use folder::LocalFile;
 
 pub use contributions::{
-    CertificateAt, Claim, Contributions, Maintenance, Names, Offer, OpenTo, Package, Refusals,
-    Route, RouteTarget, Slot, UnitInput, Upstream,
+    Card, CertificateAt, Claim, Contributions, Maintenance, Names, Offer, OpenTo, Package,
+    Refusals, Route, RouteTarget, Slot, StaticFiles, UnitInput, Upstream,
 };
 pub(crate) use template::Passwords;
 pub use template::{Templates, template_sources};
@@ -273,15 +274,15 @@ impl Builder<'_> {
         self.add(Directory::new(path, mode, Owner::root()))
     }
 
-    /// The files of a local folder, below a folder of the host that is there. Each has the mode that `mode` gives it.
-    pub(crate) fn upload_folder(
+    /// Local files, below a folder of the host that is there. Each has the mode that `mode` gives it.
+    pub(crate) fn upload_files(
         &mut self,
-        source: &Path,
+        files: Vec<LocalFile>,
         root: &Path,
         mode: impl Fn(&LocalFile) -> u32,
     ) -> Result<Vec<Id>> {
         let (mut ids, mut made) = (Vec::new(), BTreeSet::new());
-        for file in folder::files(source)? {
+        for file in files {
             let below: Vec<&Path> = Path::new(&file.name).ancestors().skip(1).collect();
             for parent in below.iter().rev().filter(|parent| !parent.as_os_str().is_empty()) {
                 if made.insert(parent.to_path_buf()) {

@@ -123,7 +123,8 @@ pub(in crate::part) fn folders_are_apart<'a>(
 ) {
     let mut known: Vec<(String, &Path)> = Vec::new();
     if let Some(Sites(sites)) = vars.find() {
-        let roots = sites.iter().map(|(name, site)| (format!("sites.{name}.root"), &*site.root));
+        let with_files = sites.iter().filter(|(_, site)| site.redirect.is_none());
+        let roots = with_files.map(|(name, site)| (format!("sites.{name}.root"), &*site.root));
         known.extend(roots);
     }
     for (path, mounts) in others {

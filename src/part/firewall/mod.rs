@@ -85,7 +85,8 @@ fn firewall_port(open: &OpenPort) -> FirewallPort {
         Protocol::Udp => Transport::Udp,
     };
     let from = open.from.as_ref().map(|from| from.net().trunc());
-    FirewallPort { number: open.port.number, protocol, from, enough_for: None }
+    let comment = open.comment.clone();
+    FirewallPort { number: open.port.number, protocol, from, enough_for: None, comment }
 }
 
 /// The port of ssh, unless the inventory itself says from where it may be reached. That has to let this

@@ -5,11 +5,13 @@ use serde_json::{Value as Json, json};
 
 use crate::inventory::patterns;
 use crate::inventory::schema::{
-    Declared, Field, Flag, Key, List, Map, Number, Optional, Reader, Rule, Shape, Variable, Vars,
+    Declared, Field, Flag, Key, List, Map, Number, Optional, Reader, Rule, Shape, Text, Variable,
+    Vars,
 };
 use crate::part::build::OpenTo;
 use crate::part::network::{NETWORK, Network};
 use crate::part::roles::{Role, Roles};
+use crate::part::scalars::SENTENCE;
 use crate::vars;
 
 pub(super) const VARIABLES: &[Declared] = &[Declared::of::<Firewall>()];
@@ -64,18 +66,21 @@ pub struct OpenPort {
     pub port: Port,
     /// From where it may be reached; from everywhere when absent.
     pub from: Option<Network>,
+    /// What it is open for. ufw keeps it with the rule.
+    pub comment: Option<String>,
 }
 
 impl OpenPort {
     /// A port that a part has opened to a network.
     pub(super) fn of_part(open: &OpenTo) -> Self {
         let port = Port { number: open.port, protocol: Protocol::Tcp };
-        Self { port, from: Some(open.from.clone()) }
+        Self { port, from: Some(open.from.clone()), comment: None }
     }
 
     /// A TCP port that answers to everybody.
     fn tcp_to_all(number: u16) -> Self {
-        Self { port: Port { number, protocol: Protocol::Tcp }, from: None }
+        let port = Port { number, protocol: Protocol::Tcp };
+        Self { port, from: None, comment: None }
     }
 }
 
@@ -123,23 +128,35 @@ impl Port {
     }
 }
 
+/// ufw itself takes no single quote.
+const COMMENT: Text<String> = Text {
+    expected: "a line of up to 100 characters without `'`",
+    pattern: r"[^'\u0000-\u001f\u007f-\u009f]{1,100}",
+    check: |text| {
+        let fits = text.chars().count() <= 100 && !text.contains('\'');
+        (SENTENCE.check)(text).filter(|_| fits)
+    },
+};
+
 /// A port that is open to all (`80/tcp`), or to one network (`{ port: 80, from: 10.0.0.0/8 }`).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct OpenPorts;
 
 vars! {
-    /// A port with a network.
+    /// A port with who may reach it and what it is for.
     struct FromNetwork {
         /// port, such as `53/udp`; a number alone is one of TCP
         port: Port = "null", PortOrNumber;
         /// network that may reach it
         from: Option<Network> = "null", Optional(NETWORK);
+        /// what it is open for, which `ufw status` shows as well
+        comment: Option<String> = "null", Optional(COMMENT);
     }
 }
 
 impl Shape for OpenPorts {
     fn expected(&self) -> String {
-        "a port such as `80/tcp` or `53/udp`, or a map such as `{ port: 80, from: 10.0.0.0/8 }`"
+        "a port such as `80/tcp` or `53/udp`, or a map such as `{ port: 80, from: 10.0.0.0/8, comment: shop }`"
             .to_owned()
     }
 
@@ -161,11 +178,11 @@ impl Rule for OpenPorts {
 
     fn read(&self, reader: &mut Reader<'_>, field: &Field<'_>) -> Option<OpenPort> {
         if field.is_map() {
-            let FromNetwork { port, from } = Map::new().read(reader, field)?;
-            return Some(OpenPort { port, from });
+            let FromNetwork { port, from, comment } = Map::new().read(reader, field)?;
+            return Some(OpenPort { port, from, comment });
         }
         let port = reader.text(field, &self.expected(), Port::parse)?;
-        Some(OpenPort { port, from: None })
+        Some(OpenPort { port, from: None, comment: None })
     }
 }
 

@@ -1,19 +1,20 @@
 //! nginx: the site `homework` in front of everything.
 
+mod context;
 mod host;
 
-use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
+use context::{Application, Homework, application};
+
 use super::build::{
-    Builder, CertificateAt, Contributions, Maintenance, Nothing, Offer, Package, Refusals, Route,
-    RouteTarget, Slot, Upstream,
+    Builder, CertificateAt, Contributions, Nothing, Offer, Package, Route, RouteTarget, Slot,
+    Upstream,
 };
 use super::{Network, PartKind, Parts, Role};
-use crate::engine::protocol::MAINTENANCE_FOLDER;
 use crate::inventory::schema::Users;
 use crate::resource::{Absent, Facts, Id, Link, OnChange, Unit, Version};
 use crate::spec::{
@@ -37,82 +38,6 @@ const RELEASES: [(&str, &str, Version); 6] = [
     ("ubuntu", "25.04", Version(1, 26, 3)),
     ("ubuntu", "25.10", Version(1, 28, 0)),
 ];
-
-#[derive(Serialize)]
-struct Homework<'a> {
-    ipv6: bool,
-    http2_directive: bool,
-    /// With a space before it, as it stands in `listen`.
-    http2_option: &'static str,
-    server_names: &'a [String],
-    /// Regular expressions of the addresses that the host is known by.
-    address_patterns: Vec<String>,
-    certificate: &'a str,
-    key: &'a str,
-    /// Whether an application speaks WebSocket.
-    websockets: bool,
-    /// The applications whose upstreams are here, and the files of the others.
-    inline: Vec<Application<'a>>,
-    upstreams: Vec<String>,
-    apps: Vec<Application<'a>>,
-    /// The applications that have a name of their own.
-    hosts: Vec<Application<'a>>,
-    sites: Vec<Location<'a>>,
-}
-
-/// An application as nginx leads to it.
-#[derive(Serialize)]
-struct Application<'a> {
-    name: &'a str,
-    host: Option<&'a str>,
-    /// A name that leads clients to that one.
-    other_host: Option<&'a str>,
-    path: &'a str,
-    path_with_slash: String,
-    /// Regular expressions that match the path, and folders with styles in their pages.
-    pattern: String,
-    style_patterns: Vec<String>,
-    servers: &'a [String],
-    max_body_kib: u32,
-    read_timeout_s: u16,
-    is_websocket: bool,
-    has_own_policy: bool,
-    allow: Vec<&'a str>,
-    htpasswd: Option<String>,
-    maintenance: Option<Closable<'a>>,
-    /// What a client is told that it is asked a password for.
-    realm: &'a str,
-    logins: &'a [String],
-    hidden: &'a [String],
-    /// Whether what nginx refuses itself is said in JSON, and the location that says it.
-    refuses_in_json: bool,
-    refusal: String,
-    access_log: String,
-    error_log: String,
-}
-
-/// How an application is taken out of service.
-#[derive(Serialize)]
-struct Closable<'a> {
-    /// The file that is there while it is.
-    flag: String,
-    /// The page that clients see then; nginx's own where there is none.
-    page: Option<&'a str>,
-}
-
-/// A site as nginx serves it.
-#[derive(Serialize)]
-struct Location<'a> {
-    path: &'a str,
-    path_with_slash: String,
-    root: &'a str,
-    root_with_slash: String,
-    access_log: String,
-    error_log: String,
-    allow: Vec<&'a str>,
-    htpasswd: Option<String>,
-    realm: &'a str,
-}
 
 /// The upstreams that change with each version of an application.
 const UPSTREAMS: &str = "/etc/nginx/upstreams";
@@ -160,8 +85,8 @@ fn describe(offered: &Contributions, spec: &mut PartSpec) {
             group: Group::Configuration,
             kind: ProbeKind::Driver,
         },
-        page("/"),
     ];
+    spec.probes.extend(has_open_page(offered).then(|| page("/")));
     spec.questions = vec![Question {
         endpoint: HTTP.to_owned(),
         path: "/".to_owned(),
@@ -176,11 +101,21 @@ fn describe(offered: &Contributions, spec: &mut PartSpec) {
     spec.logs = of_applications.chain(log_files("nginx", "")).collect();
 }
 
+/// Whether everybody gets a page at the top of the host.
+fn has_open_page(offered: &Contributions) -> bool {
+    let is_one = |route: &Route| {
+        let is_file = matches!(route.target, RouteTarget::Files(_));
+        let is_open = !route.target.asks_for_login() && !route.target.is_limited();
+        is_file && is_open && route.host.is_none() && route.path == "/"
+    };
+    offered.routes.iter().any(|offer| is_one(&offer.value))
+}
+
 /// The routes that lead to applications.
 fn applications(offered: &Contributions) -> impl Iterator<Item = (&Offer<Route>, &Upstream)> {
     offered.routes.iter().filter_map(|offer| match &offer.value.target {
         RouteTarget::Application(upstream) => Some((offer, upstream)),
-        RouteTarget::Files { .. } => None,
+        RouteTarget::Files(_) | RouteTarget::Redirect(_) => None,
     })
 }
 
@@ -243,29 +178,14 @@ fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
     let keepalive_min_timeout = version.is_some_and(|version| version >= KEEPALIVE_MIN_TIMEOUT);
     let CertificateAt { certificate, key } =
         offered.certificate().context("no part has a certificate for nginx")?;
-    let names = &offered.names;
-    let addresses = names.certificate.iter().filter(|name| name.parse::<IpAddr>().is_ok());
-    let all = applications(offered).map(|(offer, upstream)| application(&offer.value, upstream));
-    let (apps, hosts): (Vec<_>, Vec<_>) = all.partition(|app| app.host.is_none());
-    let (switched, inline): (Vec<_>, Vec<_>) =
-        applications(offered).partition(|(offer, _)| offer.value.comes_first);
+    let style = builder.templates.render_text("nginx/refusal.css", &Nothing {})?;
     let homework = Homework {
         ipv6: builder.facts.ipv6,
         http2_directive,
         http2_option: if http2_directive { "" } else { " http2" },
-        server_names: &names.server,
-        address_patterns: addresses.map(|address| address.replace('.', r"\.")).collect(),
         certificate: text_of(certificate)?,
         key: text_of(key)?,
-        websockets: apps.iter().chain(&hosts).any(|app| app.is_websocket),
-        inline: inline
-            .into_iter()
-            .map(|(offer, upstream)| application(&offer.value, upstream))
-            .collect(),
-        upstreams: switched.iter().map(|(offer, _)| upstream_file(&offer.value)).collect(),
-        apps,
-        hosts,
-        sites: locations(offered)?,
+        ..Homework::of(offered, &style)?
     };
     let available = "/etc/nginx/sites-available/homework";
     let drop_ins = "/etc/systemd/system/nginx.service.d";
@@ -273,7 +193,7 @@ fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
     // Debian's package brings these, nginx.org's does not.
     builder.directory("/etc/nginx/sites-available", 0o755);
     builder.directory("/etc/nginx/sites-enabled", 0o755);
-    let upstreams = upstreams(builder, &switched)?;
+    let upstreams = upstreams(builder, offered)?;
     let mut inputs = vec![
         Id::new("certificate", text_of(certificate)?),
         builder.file(
@@ -310,14 +230,13 @@ fn upstream_file(route: &Route) -> String {
 
 /// Declares the upstreams that change with each version. Each is a file of the part that it leads to, so that a version is
 /// switched, and switched back, without a change of other routes.
-fn upstreams(
-    builder: &mut Builder<'_>,
-    switched: &[(&Offer<Route>, &Upstream)],
-) -> Result<Vec<Id>> {
+fn upstreams(builder: &mut Builder<'_>, offered: &Contributions) -> Result<Vec<Id>> {
     #[derive(Serialize)]
     struct Switched<'a> {
         app: Application<'a>,
     }
+    let switched = applications(offered).filter(|(offer, _)| offer.value.comes_first);
+    let switched: Vec<_> = switched.collect();
     if !switched.is_empty() {
         builder.directory(UPSTREAMS, 0o755);
     }
@@ -331,67 +250,6 @@ fn upstreams(
         ids.push(made?);
     }
     Ok(ids)
-}
-
-fn application<'a>(route: &'a Route, upstream: &'a Upstream) -> Application<'a> {
-    let Route { name, host, other_host, path, .. } = route;
-    let refuses_in_json = upstream.refusals == Refusals::Json;
-    Application {
-        name,
-        host: host.as_deref(),
-        other_host: other_host.as_deref(),
-        path,
-        path_with_slash: format!("{path}/"),
-        pattern: pattern(path),
-        style_patterns: upstream.inline_styles.iter().map(|path| pattern(path)).collect(),
-        servers: &upstream.servers,
-        max_body_kib: upstream.max_body_kib,
-        read_timeout_s: upstream.read_timeout_s,
-        is_websocket: upstream.is_websocket,
-        has_own_policy: upstream.has_own_policy,
-        allow: upstream.allow.iter().map(Network::as_str).collect(),
-        htpasswd: upstream.htpasswd.as_ref().map(|path| path.display().to_string()),
-        maintenance: upstream.maintenance.as_ref().map(|Maintenance { page }| Closable {
-            flag: format!("{MAINTENANCE_FOLDER}/{name}"),
-            page: page.as_ref().and_then(|page| page.to_str()),
-        }),
-        realm: name,
-        logins: &upstream.logins,
-        hidden: &upstream.hidden,
-        refuses_in_json,
-        refusal: if refuses_in_json { format!("@{name}") } else { "@refused".to_owned() },
-        access_log: format!("/var/log/nginx/{name}_access.log"),
-        error_log: format!("/var/log/nginx/{name}_error.log"),
-    }
-}
-
-/// A regular expression, for a place between double quotes, that matches the path itself.
-fn pattern(path: &str) -> String {
-    let is_plain = |c: char| c.is_alphanumeric() || "/_-".contains(c);
-    let escaped = |c: char| if is_plain(c) { c.to_string() } else { format!("\\{c}") };
-    path.chars().map(escaped).collect()
-}
-
-fn locations(offered: &Contributions) -> Result<Vec<Location<'_>>> {
-    let mut locations = Vec::new();
-    for route in offered.routes.iter().map(|offer| &offer.value) {
-        let RouteTarget::Files { root, allow, htpasswd } = &route.target else { continue };
-        let name = route.name.as_str();
-        let root = root.to_str().with_context(|| format!("the root of site `{name}`"))?;
-        let root = root.trim_end_matches('/');
-        locations.push(Location {
-            path: &route.path,
-            path_with_slash: format!("{}/", route.path),
-            root,
-            root_with_slash: format!("{root}/"),
-            access_log: format!("/var/log/nginx/{name}_access.log"),
-            error_log: format!("/var/log/nginx/{name}_error.log"),
-            allow: allow.iter().map(Network::as_str).collect(),
-            htpasswd: htpasswd.as_ref().map(|path| path.display().to_string()),
-            realm: name,
-        });
-    }
-    Ok(locations)
 }
 
 fn text_of(path: &Path) -> Result<&str> {

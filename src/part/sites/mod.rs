@@ -1,5 +1,8 @@
 //! The static sites: their folders, pages, users and addresses.
 
+mod checks;
+mod landing;
+mod scalars;
 mod vars;
 
 use std::path::{Path, PathBuf};
@@ -7,15 +10,21 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use super::build::{Builder, Contributions, HostView, Package, Route, RouteTarget};
-use super::nginx::{guarded_question, log_files};
-use super::{Api, PartKind, Parts, Role};
+use super::build::{
+    Builder, Card, Contributions, HostView, Package, Route, RouteTarget, StaticFiles, folder,
+};
+use super::nginx::{guarded_question, log_files, question as one_answer};
+use super::{PartKind, Parts, Role};
 use crate::inventory::schema;
-use crate::resource::Owner;
-use crate::spec::PartSpec;
+use crate::resource::{Facts, Owner};
+use crate::spec::{PartSpec, Question};
 
-pub(super) use vars::USERS;
+use landing::Page;
+pub(super) use scalars::USERS;
 pub use vars::{Site, Sites};
+
+/// The site at the top of the host, which shows all others.
+const MAIN: &str = "main";
 
 pub(super) const KIND: PartKind = PartKind {
     name: "sites",
@@ -26,7 +35,8 @@ pub(super) const KIND: PartKind = PartKind {
     driver: None,
     contribute: |view, offered| {
         for (name, site) in &view.vars.get::<Sites>().0 {
-            offered.add_route(route(name, site), view.place(&["sites", name, "path"]));
+            let key = if site.host.is_some() { "host" } else { "path" };
+            offered.add_route(route(name, site), view.place(&["sites", name, key]));
         }
         // It brings `/var/www`.
         offered.add_package(Package::new("nginx"));
@@ -36,28 +46,21 @@ pub(super) const KIND: PartKind = PartKind {
 };
 
 fn route(name: &str, site: &Site) -> Route {
-    let target = RouteTarget::Files {
-        root: site.root.clone(),
-        allow: site.allow.clone(),
-        htpasswd: (!site.users.is_empty()).then(|| users_file(name, site)),
+    let target = match &site.redirect {
+        Some(url) => RouteTarget::Redirect(url.clone()),
+        None => RouteTarget::Files(StaticFiles {
+            root: site.root.clone(),
+            allow: site.allow.clone(),
+            htpasswd: (!site.users.is_empty()).then(|| users_file(name, site)),
+            falls_back: site.spa,
+            headers: site.headers.clone().into_iter().collect(),
+            cache: site.cache.clone(),
+        }),
     };
-    Route::new(name, &site.path, target)
-}
-
-/// What hwctl's own pages are rendered with.
-#[derive(Serialize)]
-struct Page<'a> {
-    /// What people know the host by.
-    name: &'a str,
-    site: &'a str,
-    path: &'a str,
-    frames: Vec<Frame<'a>>,
-}
-
-#[derive(Serialize)]
-struct Frame<'a> {
-    title: &'a str,
-    path: &'a str,
+    let card = Card::new(site.title.as_deref().unwrap_or(name), site.description.clone());
+    let is_framed = site.redirect.is_none();
+    let card = (name != MAIN).then_some(Card { is_framed, ..card });
+    Route { host: site.host.clone(), card, ..Route::new(name, &site.path, target) }
 }
 
 /// The file with the users of a site.
@@ -68,21 +71,27 @@ fn users_file(name: &str, site: &Site) -> PathBuf {
 
 fn describe(view: &HostView<'_>, spec: &mut PartSpec) {
     let Sites(sites) = view.vars.get();
-    let question = |site: &Site| {
-        guarded_question(&site.url_path(), &[200], (&site.allow, &site.users), view.facts)
-    };
-    spec.questions = sites.values().map(question).collect();
+    spec.questions = sites.values().map(|site| question(site, view.facts)).collect();
     spec.logs = sites.keys().flat_map(|name| log_files(name, &format!("{name}_"))).collect();
+}
+
+fn question(site: &Site, facts: &Facts) -> Question {
+    let question = match site.redirect {
+        Some(_) => one_answer(&site.url_path(), 301, None),
+        None => guarded_question(&site.url_path(), &[200], (&site.allow, &site.users), facts),
+    };
+    Question { host: site.host.clone(), ..question }
 }
 
 fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
     let Sites(sites) = builder.vars.get();
-    for (name, site) in sites {
+    for (name, site) in sites.iter().filter(|(_, site)| site.redirect.is_none()) {
         builder.directory(&site.root, 0o755);
         match &site.source {
             Some(source) => {
                 let source = builder.context.folder.join(source);
-                let uploaded = builder.upload_folder(&source, &site.root, |_| 0o644);
+                let uploaded = folder::files_except(&source, &site.ignore)
+                    .and_then(|files| builder.upload_files(files, &site.root, |_| 0o644));
                 uploaded.with_context(|| format!("the pages of site `{name}`"))?;
             }
             None => pages(builder, name, site, offered)?,
@@ -99,24 +108,10 @@ fn pages(
     site: &Site,
     offered: &Contributions,
 ) -> Result<()> {
-    let Sites(sites) = builder.vars.get();
-    let mut frames: Vec<Frame<'_>> = sites
-        .iter()
-        .filter(|(_, site)| site.path != "/")
-        .map(|(name, site)| Frame { title: name, path: &site.path })
-        .collect();
-    if !builder.vars.is_taken_away::<Api>() {
-        frames.push(Frame { title: "API", path: "/flask/swagger/" });
-    }
-    let host = offered.names.certificate.first().map_or("homework", String::as_str);
-    let page = Page { name: host, site: name, path: &site.path, frames };
-
+    let page = Page::of(name, site, offered);
     let own = format!("www/{name}/");
-    let folder = match &site.path {
-        _ if builder.templates.names_below(&own).iter().any(|n| n.ends_with("index.html")) => own,
-        path if path == "/" => "www/main/".to_owned(),
-        _ => "www/site/".to_owned(),
-    };
+    let has_own = builder.templates.names_below(&own).iter().any(|n| n.ends_with("index.html"));
+    let folder = if has_own { own } else { "www/site/".to_owned() };
     for template in builder.templates.names_below(&folder) {
         let path = site.root.join(template.strip_prefix(&folder).unwrap_or(&template));
         builder.file(path, &template, &page)?;

@@ -20,23 +20,41 @@ pub(crate) fn program(program: &str, package: &str) -> PathBuf {
     if let Some(found) = found.into_iter().find(|path| path.is_file()) {
         return found;
     }
+    let is_there = |venv: &Path| venv.join("bin").join(program).is_file();
+    installed(package, &[], is_there).join("bin").join(program)
+}
+
+/// The path of a file that the package `package` brings, below the folder of its modules. What the package needs is left
+/// out.
+pub(crate) fn file(name: &str, package: &str) -> PathBuf {
+    let find = |venv: &Path| {
+        let modules =
+            fs::read_dir(venv.join("lib")).ok()?.next()?.ok()?.path().join("site-packages");
+        Some(modules.join(name)).filter(|path| path.is_file())
+    };
+    let venv = installed(package, &["--no-deps"], |venv| find(venv).is_some());
+    find(&venv).unwrap_or_else(|| panic!("`{package}` has no `{name}`"))
+}
+
+/// The environment of a package, which is made once.
+fn installed(package: &str, options: &[&str], is_there: impl Fn(&Path) -> bool) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let venv = folder.join(package);
-    let installed = venv.join("bin").join(program);
-    // Another test, perhaps in another process, may want the same program.
+    // Another test, perhaps in another process, may want the same one.
     fs::create_dir_all(folder).unwrap();
     let lock = File::create(folder.join(format!("{package}.lock"))).unwrap();
     lock.lock().unwrap();
-    if !installed.is_file() {
+    if !is_there(&venv) {
         ensure(PYTHON);
         if !makes_environments() {
             ensure(VENV);
         }
         say(&format!("installing `{package}` from PyPI"));
         run(Command::new("python3").args(["-m", "venv"]).arg(&venv));
-        run(Command::new(venv.join("bin/pip")).args(["install", "--quiet", package]));
+        let pip = venv.join("bin/pip");
+        run(Command::new(pip).args(["install", "--quiet"]).args(options).arg(package));
     }
-    installed
+    venv
 }
 
 fn ensure(tool: Tool) {

@@ -67,8 +67,9 @@ impl Browser {
 
     fn call(&self, path: &str, body: &Value) -> Value {
         let url = format!("{}{path}", self.session);
-        let sent = ["-H", "Content-Type: application/json", "-d", &body.to_string()];
-        let answer = curl(&[&sent[..], &[&url]].concat());
+        // A script may be longer than what a command line takes.
+        let sent = ["-H", "Content-Type: application/json", "--data-binary", "@-", &url];
+        let answer = curl_with(&sent, &body.to_string());
         let answer: Value =
             serde_json::from_str(&answer).unwrap_or_else(|_| panic!("{path}: {answer}"));
         answer["value"].clone()
@@ -97,6 +98,25 @@ impl Browser {
     /// What a script returns.
     pub(crate) fn run(&self, script: &str) -> Value {
         self.call("/execute/sync", &json!({ "script": script, "args": [] }))
+    }
+
+    /// Shows pages as to a person who prefers a scheme, `light` or `dark`, in a window of this width.
+    pub(crate) fn look_like(&self, scheme: &str, width: u32) {
+        let feature = json!({ "name": "prefers-color-scheme", "value": scheme });
+        self.devtools("Emulation.setEmulatedMedia", &json!({ "features": [feature] }));
+        let size =
+            json!({ "width": width, "height": 1080, "deviceScaleFactor": 1, "mobile": false });
+        self.devtools("Emulation.setDeviceMetricsOverride", &size);
+    }
+
+    fn devtools(&self, command: &str, params: &Value) {
+        let answer = self.call("/goog/cdp/execute", &json!({ "cmd": command, "params": params }));
+        assert!(answer.get("error").is_none(), "{command}: {answer}");
+    }
+
+    /// What a script hands to its last argument, a function, in the end.
+    pub(crate) fn wait_for(&self, script: &str) -> Value {
+        self.call("/execute/async", &json!({ "script": script, "args": [] }))
     }
 
     /// Looks into a frame of the page, by its number, or at the page itself.
@@ -145,7 +165,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        curl(&["-X", "DELETE", &self.session]);
+        curl(&["-m", "5", "-X", "DELETE", &self.session]);
         // It may have ended already.
         let _ = self.driver.kill();
         let _ = self.driver.wait();
@@ -172,6 +192,13 @@ impl Element<'_> {
         }
     }
 
+    /// Clicks on it, where the browser then waits for a person, such as at a dialog that asks for a password. No other
+    /// call is answered after that.
+    pub(crate) fn click_at_last(&self) {
+        let url = format!("{}/element/{}/click", self.browser.session, self.id);
+        curl(&["-m", "3", "-H", "Content-Type: application/json", "-d", "{}", &url]);
+    }
+
     /// Types into it.
     pub(crate) fn type_in(&self, text: &str) {
         let answer = self.call("value", &json!({ "text": text }));
@@ -191,6 +218,14 @@ impl Element<'_> {
 }
 
 fn curl(args: &[&str]) -> String {
-    let output = Command::new("curl").args(["-s", "-m", "60"]).args(args).output().unwrap();
+    curl_with(args, "")
+}
+
+fn curl_with(args: &[&str], input: &str) -> String {
+    let mut command = Command::new("curl");
+    command.args(["-s", "-m", "60"]).args(args).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut curl = command.spawn().unwrap();
+    curl.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    let output = curl.wait_with_output().unwrap();
     String::from_utf8_lossy(&output.stdout).into_owned()
 }

@@ -5,18 +5,16 @@ mod exposure;
 mod foreign;
 mod guard;
 mod kernel;
+mod port;
 mod rules;
 #[cfg(test)]
 mod tests;
 mod ufw;
 
 use std::cell::RefCell;
-use std::fmt;
-use std::net::IpAddr;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::resource::host::Host;
@@ -30,6 +28,7 @@ use exposure::Closing;
 pub use exposure::{Exposure, Opening, exposure};
 pub use kernel::firewall_package;
 pub(in crate::resource) use kernel::keep_listing;
+pub use port::{FirewallPort, Transport};
 use rules::{Family, RuleChange, RuleFile};
 pub use ufw::reload_firewall;
 pub(in crate::resource) use ufw::undo_of_file;
@@ -44,65 +43,6 @@ pub struct Firewall {
     pub exclusive: bool,
     /// The files it is loaded with: when their content changes, it is loaded anew.
     pub inputs: Vec<Id>,
-}
-
-/// A port that is open.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct FirewallPort {
-    /// 1 to 65535.
-    pub number: u16,
-    /// `tcp` or `udp`.
-    pub protocol: Transport,
-    /// The network that it is open to. None: every address, of IPv4 and IPv6.
-    #[serde(default, with = "crate::resource::model::as_text")]
-    pub from: Option<IpNet>,
-    /// The client that has to be let in. A rule of others that does makes this port unnecessary.
-    #[serde(default, with = "crate::resource::model::as_text")]
-    pub enough_for: Option<IpAddr>,
-}
-
-/// What a port's number is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Transport {
-    /// TCP.
-    Tcp,
-    /// UDP, which HTTP/3 uses too.
-    Udp,
-}
-
-impl FirewallPort {
-    /// A port that every address may reach.
-    #[must_use]
-    pub fn open_to_all(number: u16, protocol: Transport) -> Self {
-        Self { number, protocol, from: None, enough_for: None }
-    }
-
-    /// The network as ufw writes it: a single address has no length, and all addresses are none.
-    fn source(self) -> Option<String> {
-        let from = self.from.filter(|from| from.prefix_len() > 0)?.trunc();
-        let is_single = from.prefix_len() == from.max_prefix_len();
-        Some(if is_single { from.addr().to_string() } else { from.to_string() })
-    }
-}
-
-impl fmt::Display for FirewallPort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.number, self.protocol.name())?;
-        match self.source() {
-            Some(from) => write!(f, " from {from}"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Transport {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-        }
-    }
 }
 
 /// What the host has of ufw.
@@ -230,12 +170,21 @@ impl Kind for Firewall {
             bail!("`ufw` is not installed on the host");
         };
         let allow = self.wanted(&ufw)?;
+        let mut changed = Vec::new();
         for family in [Family::V4, Family::V6] {
             let mut file = ufw.rules(family)?;
             let changes = file.bring_to(&allow, self.exclusive, family);
             if !changes.is_empty() || !ufw.has_rules(family) {
                 ufw.write_rules(family, &file, host)?;
             }
+            changed.extend(changes);
+        }
+        // The kernel knows no comments, and ufw takes the rules out for a moment when it loads them.
+        if is_only_about_comments(&changed)
+            && ufw.is_as_declared()
+            && self.stale(&ufw, host).is_none()
+        {
+            return Ok(());
         }
         ufw.write_defaults(host)?;
         ufw.load(host).await?;
@@ -327,11 +276,11 @@ impl Firewall {
         let is_needed = |port: &&FirewallPort| {
             let Some(client) = port.enough_for.filter(|_| !self.exclusive) else { return true };
             let file = if client.is_ipv4() { &v4 } else { &v6 };
-            v4.has_own(**port, Family::V4)
-                || v6.has_own(**port, Family::V6)
-                || !file.lets_in(client, **port, ufw.loaded)
+            v4.has_own(port, Family::V4)
+                || v6.has_own(port, Family::V6)
+                || !file.lets_in(client, port, ufw.loaded)
         };
-        Ok(self.allow.iter().filter(is_needed).copied().collect())
+        Ok(self.allow.iter().filter(is_needed).cloned().collect())
     }
 
     fn rule_attributes(
@@ -384,6 +333,10 @@ fn with_closing(change: Change, host: &Host) -> Change {
             Some(format!("closed (`{port}` in `firewall.allow` keeps it open)")),
         )
     })
+}
+
+fn is_only_about_comments(changes: &[RuleChange]) -> bool {
+    !changes.is_empty() && changes.iter().all(|change| change.is_comment)
 }
 
 fn with_rule(change: Change, rule: RuleChange, suffix: &str) -> Change {

@@ -6,12 +6,13 @@ use anyhow::{Result, anyhow};
 use ipnet::IpNet;
 
 use super::{Advise, FirewallPort};
+use crate::resource::model::digest::hex;
 
 const BEGIN: &str = "### RULES ###\n";
 const END: &str = "### END RULES ###\n";
 const TUPLE: &str = "### tuple ### ";
-/// `hwctl` in hex, as ufw keeps a rule's comment.
-const COMMENT: &str = "687763746c";
+/// How the comment of a rule of hwctl's begins. What the operator says of the port comes after a colon.
+const OWNER: &str = "hwctl";
 
 /// IPv4 or IPv6.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +37,7 @@ impl Family {
     }
 
     /// Whether the port is open to addresses of this family.
-    fn has(self, port: FirewallPort) -> bool {
+    fn has(self, port: &FirewallPort) -> bool {
         port.from.is_none_or(|from| matches!(from, IpNet::V4(_)) == (self == Self::V4))
     }
 }
@@ -64,6 +65,8 @@ pub(super) struct RuleChange {
     pub(super) name: String,
     pub(super) before: Option<String>,
     pub(super) after: Option<String>,
+    /// Whether what it lets in stays the same.
+    pub(super) is_comment: bool,
 }
 
 impl RuleFile {
@@ -108,20 +111,20 @@ impl RuleFile {
     /// The rules that others made and that are not declared, such as `deny from 192.0.2.7`.
     pub(super) fn others(&self, allow: &[FirewallPort], family: Family) -> Vec<String> {
         let is_other = |rule: &&Rule| {
-            !rule.is_own() && !allow.iter().any(|port| rule.is_exactly(*port, family))
+            !rule.is_own() && !allow.iter().any(|port| rule.is_exactly(port, family))
         };
         let rules = self.rules.iter().filter(is_other);
         rules.map(|rule| format!("{} {}", rule.action(), rule.name(family))).collect()
     }
 
     /// Whether hwctl has made a rule for this port.
-    pub(super) fn has_own(&self, port: FirewallPort, family: Family) -> bool {
+    pub(super) fn has_own(&self, port: &FirewallPort, family: Family) -> bool {
         self.rules.iter().any(|rule| rule.is_own() && rule.is_exactly(port, family))
     }
 
     /// Whether a rule of others lets a client in to this port. While ufw filters, the client's session
     /// proves that a rule for one interface or address of the host does.
-    pub(super) fn lets_in(&self, client: IpAddr, port: FirewallPort, filters: bool) -> bool {
+    pub(super) fn lets_in(&self, client: IpAddr, port: &FirewallPort, filters: bool) -> bool {
         let about =
             |rule: &&Rule| !rule.is_own() && rule.has_port(port) && rule.is_about(client, filters);
         // The first rule decides.
@@ -143,35 +146,39 @@ impl RuleFile {
         exclusive: bool,
         family: Family,
     ) -> Vec<RuleChange> {
-        let allow = allow.iter().filter(|port| family.has(**port));
+        let allow = allow.iter().filter(|port| family.has(port));
         let mut changes = Vec::new();
         let mut kept = Vec::new();
         for rule in std::mem::take(&mut self.rules) {
-            let declared = allow.clone().find(|port| rule.is_exactly(**port, family));
-            let before = match declared {
+            let declared = allow.clone().find(|port| rule.is_exactly(port, family));
+            let own = declared.map(|port| Rule::own(port, family));
+            let mut is_comment = false;
+            let before = match &own {
                 // As ufw does it: the same rule with another action is replaced.
-                Some(_) if !rule.lets_in() => rule.action().to_owned(),
-                Some(port) if rule.is_own() && rule.lines != Rule::own(*port, family).lines => {
-                    "damaged".to_owned()
+                Some(_) if !rule.lets_in() => rule.shown(),
+                Some(own) if rule.is_own() && rule.lines != own.lines => "damaged".to_owned(),
+                Some(own) if rule.is_own() && rule.comment() != own.comment() => {
+                    is_comment = true;
+                    rule.shown()
                 }
-                None if rule.is_own() || exclusive => rule.action().to_owned(),
+                None if rule.is_own() || exclusive => rule.shown(),
                 _ => {
                     kept.push(rule);
                     continue;
                 }
             };
-            let after = declared.map(|_| "allow".to_owned());
-            changes.push(RuleChange { name: rule.name(family), before: Some(before), after });
-            kept.extend(declared.map(|port| Rule::own(*port, family)));
+            let (name, after) = (rule.name(family), own.as_ref().map(Rule::shown));
+            changes.push(RuleChange { name, before: Some(before), after, is_comment });
+            kept.extend(own);
         }
         for port in allow {
             let is_there = |rule: &Rule| {
-                if exclusive { rule.is_exactly(*port, family) } else { rule.covers(*port, family) }
+                if exclusive { rule.is_exactly(port, family) } else { rule.covers(port, family) }
             };
             if !kept.iter().any(|rule| rule.lets_in() && is_there(rule)) {
-                let rule = Rule::own(*port, family);
-                let name = rule.name(family);
-                changes.push(RuleChange { name, before: None, after: Some("allow".to_owned()) });
+                let rule = Rule::own(port, family);
+                let (name, after) = (rule.name(family), Some(rule.shown()));
+                changes.push(RuleChange { name, before: None, after, is_comment: false });
                 kept.push(rule);
             }
         }
@@ -196,14 +203,21 @@ impl RuleFile {
 
     /// The rules in which this file and another differ.
     pub(super) fn differences(&self, other: &Self, family: Family) -> Vec<RuleChange> {
-        let change = |rule: &Rule, before: bool| RuleChange {
-            name: rule.name(family),
-            before: before.then(|| rule.action().to_owned()),
-            after: (!before).then(|| rule.action().to_owned()),
-        };
         let gone = self.rules.iter().filter(|rule| !other.rules.contains(rule));
         let new = other.rules.iter().filter(|rule| !self.rules.contains(rule));
-        gone.map(|rule| change(rule, true)).chain(new.map(|rule| change(rule, false))).collect()
+        let is_same = |a: &Rule, b: &Rule| a.name(family) == b.name(family);
+        let changed = gone.clone().map(|rule| {
+            let after = new.clone().find(|new| is_same(new, rule));
+            let is_comment = after.is_some_and(|after| after.lines == rule.lines);
+            let (name, after) = (rule.name(family), after.map(Rule::shown));
+            RuleChange { name, before: Some(rule.shown()), after, is_comment }
+        });
+        let added = new.clone().filter(|new| !gone.clone().any(|rule| is_same(new, rule)));
+        let added = added.map(|rule| {
+            let (name, after) = (rule.name(family), Some(rule.shown()));
+            RuleChange { name, before: None, after, is_comment: false }
+        });
+        changed.chain(added).collect()
     }
 
     /// Takes out the rules that hwctl made.
@@ -215,20 +229,43 @@ impl RuleFile {
 
 impl Rule {
     /// The rule as ufw itself writes it for `ufw allow 80/tcp comment hwctl`, or for
-    /// `ufw allow proto tcp from 10.0.0.0/8 to any port 80 comment hwctl`.
-    fn own(port: FirewallPort, family: Family) -> Self {
+    /// `ufw allow proto tcp from 10.0.0.0/8 to any port 80 comment 'hwctl: shop'`.
+    fn own(port: &FirewallPort, family: Family) -> Self {
         let (number, protocol) = (port.number, port.protocol.name());
         let (anywhere, chain) = (family.anywhere(), family.input_chain());
         let from = port.source().unwrap_or_else(|| anywhere.to_owned());
         let source = port.source().map(|from| format!(" -s {from}")).unwrap_or_default();
+        let comment = match &port.comment {
+            Some(comment) => format!("{OWNER}: {comment}"),
+            None => OWNER.to_owned(),
+        };
+        let comment = hex(comment.as_bytes());
         Self {
-            tuple: format!("allow {protocol} {number} {anywhere} any {from} in comment={COMMENT}"),
+            tuple: format!("allow {protocol} {number} {anywhere} any {from} in comment={comment}"),
             lines: vec![format!("-A {chain} -p {protocol} --dport {number}{source} -j ACCEPT")],
         }
     }
 
     fn is_own(&self) -> bool {
-        self.tuple.split_once(" comment=").is_some_and(|(_, comment)| comment.trim() == COMMENT)
+        let comment = self.comment().unwrap_or_default();
+        comment == OWNER || comment.split_once(": ").is_some_and(|(owner, _)| owner == OWNER)
+    }
+
+    /// Its comment, which ufw keeps in hex.
+    fn comment(&self) -> Option<String> {
+        let (_, digits) = self.tuple.split_once(" comment=")?;
+        let pairs = digits.trim().as_bytes().chunks(2).map(std::str::from_utf8);
+        let byte = |pair: Result<&str, _>| u8::from_str_radix(pair.ok()?, 16).ok();
+        String::from_utf8(pairs.map(byte).collect::<Option<Vec<_>>>()?).ok()
+    }
+
+    /// What it does, with what the operator says of it.
+    fn shown(&self) -> String {
+        let comment = self.comment().filter(|_| self.is_own());
+        match comment.as_ref().and_then(|comment| comment.split_once(": ")) {
+            Some((_, comment)) => format!("{} ({comment})", self.action()),
+            None => self.action().to_owned(),
+        }
     }
 
     /// Action, protocol, port, destination, source port, source, perhaps two names of
@@ -279,7 +316,7 @@ impl Rule {
     }
 
     /// Whether it is about this port and network, and nothing else.
-    fn is_exactly(&self, port: FirewallPort, family: Family) -> bool {
+    fn is_exactly(&self, port: &FirewallPort, family: Family) -> bool {
         let fields = self.fields();
         self.is_for_all_of_host()
             && fields.len() < 8
@@ -289,7 +326,7 @@ impl Rule {
     }
 
     /// Whether it is about this port and network, perhaps among others.
-    fn covers(&self, port: FirewallPort, family: Family) -> bool {
+    fn covers(&self, port: &FirewallPort, family: Family) -> bool {
         let source = self.source();
         let has_source = match port.from {
             Some(from) => source.is_some_and(|source| source.contains(&from)),
@@ -306,7 +343,7 @@ impl Rule {
     }
 
     /// Whether this port is one of its ports.
-    fn has_port(&self, port: FirewallPort) -> bool {
+    fn has_port(&self, port: &FirewallPort) -> bool {
         let fields = self.fields();
         fields.get(1).is_some_and(|name| [port.protocol.name(), "any"].contains(name))
             && self.ports().iter().any(|(a, b)| (*a..=*b).contains(&port.number))

@@ -23,6 +23,10 @@ fn changes(text: &str, allow: &[FirewallPort], exclusive: bool, family: Family) 
     let mut file = RuleFile::parse(text).unwrap();
     let changes = file.bring_to(allow, exclusive, family);
     assert!(file.bring_to(allow, exclusive, family).is_empty(), "the second time is quiet");
+    changes_shown(&changes)
+}
+
+fn changes_shown(changes: &[RuleChange]) -> Vec<String> {
     let shown = |side: &Option<String>| side.clone().unwrap_or_else(|| "-".to_owned());
     changes
         .iter()
@@ -89,7 +93,7 @@ fn a_rule_of_others_that_lets_the_session_in_is_enough() {
         RuleFile::parse(&text).unwrap()
     };
     let client = "10.9.8.7".parse().unwrap();
-    let lets_in = |tuple: &str, filters| rule(tuple).lets_in(client, tcp(22), filters);
+    let lets_in = |tuple: &str, filters| rule(tuple).lets_in(client, &tcp(22), filters);
 
     for enough in [
         "allow tcp 22 0.0.0.0/0 any 10.0.0.0/8 in",
@@ -197,4 +201,34 @@ proptest::proptest! {
         let (v4, v6, nft) = (text.clone(), text.clone(), text);
         guard::Guard::of(&kernel::Listing { v4, v6, nft });
     }
+}
+
+#[test]
+fn a_comment_is_kept_as_ufw_keeps_it_and_changes_alone() {
+    let with = |comment: &str| FirewallPort { comment: Some(comment.to_owned()), ..tcp(8080) };
+    let mut file = RuleFile::parse(PACKAGED).unwrap();
+    file.bring_to(&[with("shop, täglich")], false, Family::V4);
+    // As `ufw allow 8080/tcp comment 'hwctl: shop, täglich'` writes it.
+    let tuple = "### tuple ### allow tcp 8080 0.0.0.0/0 any 0.0.0.0/0 in \
+                 comment=687763746c3a2073686f702c2074c3a4676c696368\n";
+    assert!(file.text().contains(tuple), "{}", file.text());
+    assert!(file.has_own(&tcp(8080), Family::V4));
+
+    let before = file.clone();
+    let changes = file.bring_to(&[with("other")], false, Family::V4);
+    let back = file.differences(&before, Family::V4);
+    for (changes, from, to) in
+        [(changes, "shop, täglich", "other"), (back, "other", "shop, täglich")]
+    {
+        let shown = |text: &str| Some(format!("allow ({text})"));
+        assert_eq!(changes.len(), 1);
+        assert_eq!((&changes[0].before, &changes[0].after), (&shown(from), &shown(to)));
+        assert!(changes[0].is_comment);
+    }
+    assert_eq!(changes_of(&mut file, &[tcp(8080)]), ["8080/tcp: allow (other) allow"]);
+    assert_eq!(changes_of(&mut file, &[]), ["8080/tcp: allow -"]);
+}
+
+fn changes_of(file: &mut RuleFile, allow: &[FirewallPort]) -> Vec<String> {
+    changes_shown(&file.bring_to(allow, false, Family::V4))
 }

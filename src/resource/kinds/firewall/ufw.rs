@@ -147,6 +147,11 @@ impl Ufw {
         *self.file(family) != PathState::Absent
     }
 
+    /// Whether it filters, for both families, and its rules are in the kernel.
+    pub(super) fn is_as_declared(&self) -> bool {
+        self.loaded && self.is_enabled() && self.has_ipv6() && self.incoming() == "deny"
+    }
+
     pub(super) fn rules(&self, family: Family) -> Result<RuleFile> {
         let path = rules_path(family).display();
         RuleFile::parse(&text(self.file(family))).with_context(|| format!("read `{path}`"))
