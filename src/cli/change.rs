@@ -63,7 +63,7 @@ Examples:
 
 pub(super) const DEPLOY_EXAMPLES: &str = "\
 Examples:
-  hwctl deploy --host vm1 --binary ./flask-app   this build of the API, if it is healthy
+  hwctl deploy --host vm1 --binary ./flask-app   this build of the API
   hwctl deploy shop --limit web                  the declared version of an app
   hwctl deploy shop --host vm1 --rollback        the version before again";
 

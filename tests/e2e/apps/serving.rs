@@ -34,7 +34,7 @@ fn several_instances_share_the_requests_of_an_app() {
     // One that is away loses no request: nginx asks another.
     shop.under_load("one instance ends", || {
         shop.host.sh("systemctl kill -s KILL $(systemctl list-units --plain --no-legend 'shop-*-2.service' | cut -d' ' -f1)");
-        sleep(Duration::from_secs(1));
+        sleep(Duration::from_secs(3));
         (0, Vec::new())
     });
 
@@ -106,6 +106,11 @@ fn an_app_of_its_own_name_has_users_and_a_second_name() {
     assert_eq!(code, 0, "{told}");
     assert!(told.contains("https://shop.example.com/shop/healthz"), "{told}");
     assert!(told.contains("https://www.shop.example.com/"), "{told}");
+    let open = apps.replace("        users: { anna: { file: password } }\n", "");
+    shop.write("one", &open);
+    let (code, events) = shop.hwctl("provision", &[]);
+    assert_eq!(code, 0, "{events:#?}");
+    assert!(ask("https://shop.example.com/", &[]).contains("one it's 100%"));
     shop.host.sh("systemctl stop 'shop-*'");
     let (code, documents) = shop.hwctl("verify", &[]);
     assert_eq!(code, 1, "{documents:#?}");
