@@ -1,5 +1,7 @@
 //! Takes a run back.
 
+use std::collections::HashSet;
+
 use anyhow::{Result, bail};
 
 use crate::engine::record::journal::{Entry, Journal};
@@ -68,30 +70,40 @@ pub(in crate::engine) async fn undo(
 }
 
 /// The services that end only after whoever sends them work has learned of those of before.
-struct Ending {
+struct Ending<'a> {
     has_containers: bool,
+    /// Their parts.
+    tags: HashSet<&'a str>,
     /// Whether Docker does not run any more once all is taken back. Its containers have to go before it.
     stops_docker: bool,
 }
 
-impl Ending {
-    fn of(entries: &[Entry]) -> Self {
+impl<'a> Ending<'a> {
+    fn of(entries: &'a [Entry]) -> Self {
         let stops_docker = entries.iter().any(|entry| {
             let is_docker = entry.resource.profile().undo == Undo::ContainerRuntime;
             is_docker && entry.resource.is_stopped_in(&entry.before)
         });
-        let all = Self { has_containers: false, stops_docker };
-        let has_containers = entries.iter().any(|entry| all.has(entry) && is_container(entry));
-        Self { has_containers, stops_docker }
+        let mut all = Self { has_containers: false, tags: HashSet::new(), stops_docker };
+        let ending: Vec<_> = entries.iter().filter(|entry| all.has(entry)).collect();
+        all.has_containers = ending.iter().any(|entry| is_container(entry));
+        all.tags = ending.iter().map(|entry| entry.tag.as_str()).collect();
+        all
     }
 
     fn has(&self, entry: &Entry) -> bool {
         entry.resource.hands_over() && !(self.stops_docker && is_container(entry))
     }
 
-    /// Whether they may need it until they have ended: an image or a network.
+    /// Whether they may need it until they have ended: an image, a network, or their user.
     fn needs(&self, entry: &Entry) -> bool {
-        self.has_containers && entry.resource.profile().undo == Undo::Stored
+        match entry.resource.profile().undo {
+            Undo::Stored => self.has_containers,
+            Undo::Setting => {
+                entry.resource.path().is_none() && self.tags.contains(entry.tag.as_str())
+            }
+            _ => false,
+        }
     }
 }
 

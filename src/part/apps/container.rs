@@ -125,6 +125,7 @@ fn task(version: &Version, what: &str, lines: &[String], container: &Container) 
         writable: Vec::new(),
         inputs,
         timeout_s: TASK_TIMEOUT_S,
+        state: None,
         container: Some(Box::new(container)),
     }
 }

@@ -76,7 +76,12 @@ async fn of_unit(case: &Case<'_>, symptoms: &Symptoms<'_>, unit: &Unit) -> Optio
     if symptoms.units.get(name, "Result") == "oom-kill" {
         evidence.push("it was killed for using more memory than it may".to_owned());
     }
-    if symptoms.units.is_failing(name) || symptoms.units.get(name, "ActiveState") == "failed" {
+    let health = unit.health.as_ref()?;
+    // It may run for a moment between two starts.
+    let has_restarted = !matches!(symptoms.units.get(name, "NRestarts"), "" | "0");
+    let is_between = has_restarted && is_absent(&health.ask(case.host).await);
+    let has_failed = symptoms.units.get(name, "ActiveState") == "failed";
+    if is_between || has_failed || symptoms.units.is_failing(name) {
         evidence.extend(tail(case.host, &log, LOG_LINES).await.unwrap_or_default());
         let finding = Finding::new("app-failing", format!("`{app}` ends as soon as it is started"));
         return Some(finding.evidence(evidence).next(back(app)));
@@ -92,7 +97,7 @@ async fn of_unit(case: &Case<'_>, symptoms: &Symptoms<'_>, unit: &Unit) -> Optio
             ports => format!("it listens on port {}", ports.join(", ")),
         }
     };
-    of_health(case, unit.health.as_ref()?, &log, listening).await
+    of_health(case, health, &log, listening).await
 }
 
 async fn of_container(
@@ -116,6 +121,14 @@ async fn of_container(
     of_health(case, container.health.as_ref()?, &log, listening).await
 }
 
+/// Whether nothing listens where an instance should.
+fn is_absent(answer: &Result<()>) -> bool {
+    answer.as_ref().is_err_and(|error| {
+        let why = format!("{error:#}");
+        why.contains("connect to") || why.contains("without an answer")
+    })
+}
+
 /// An instance that runs and does not answer, or not as it should. `listening` says where it listens.
 async fn of_health(
     case: &Case<'_>,
@@ -123,7 +136,9 @@ async fn of_health(
     log: &LogSource,
     listening: impl FnOnce() -> String,
 ) -> Option<Finding> {
-    let Err(error) = health.ask(case.host).await else { return None };
+    let answer = health.ask(case.host).await;
+    let is_absent = is_absent(&answer);
+    let error = answer.err()?;
     let (app, why) = (&case.part.name, format!("{error:#}"));
     let at = match &health.address {
         HealthAddress::Port(port) => format!("port {port}"),
@@ -133,7 +148,7 @@ async fn of_health(
     let (finding, evidence) = if why.contains("it answers ") {
         let what = format!("`{app}` runs and is not healthy");
         (Finding::new("app-unhealthy", what), format!("{} on {at}: {why}", health.path))
-    } else if why.contains("connect to") || why.contains("without an answer") {
+    } else if is_absent {
         let finding =
             Finding::new("app-elsewhere", format!("`{app}` runs and does not listen on {at}"));
         (finding, listening())

@@ -118,6 +118,7 @@ fn task(
         writable,
         inputs: inputs.to_vec(),
         timeout_s: TASK_TIMEOUT_S,
+        state: Some(version.user()),
         container: None,
     }
 }

@@ -106,7 +106,7 @@ fn the_cause_of_a_container_that_does_not_serve_is_found() {
     shop.host.sh(&format!("docker stop -t 1 {container}"));
     assert_cause(&shop, "app-stopped", "does not run", "hwctl provision --only shop");
     shop.host.sh(&format!("docker start {container}; sleep 1"));
-    shop.host.sh(&format!("docker exec {container} rm /www/shop/healthz"));
+    shop.host.sh(&format!("docker exec {container} busybox rm /www/shop/healthz"));
     assert_cause(&shop, "app-unhealthy", "it answers 404", "hwctl restart shop");
     shop.host.sh(&format!("docker exec {container} sh -c 'echo fine >/www/shop/healthz'"));
     let (code, events) = shop.hwctl("doctor", &[]);

@@ -37,6 +37,9 @@ pub struct Task {
     pub inputs: Vec<Id>,
     /// How long it may take, in seconds.
     pub timeout_s: u32,
+    /// The folder below `/var/lib` where its user keeps what lasts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
     /// The container that runs it, by a command of its own, in the place of a user on the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<Box<Container>>,
@@ -80,6 +83,11 @@ impl Task {
         property("NoNewPrivileges=yes".to_owned());
         property("ProtectSystem=strict".to_owned());
         property("PrivateTmp=yes".to_owned());
+        if let Some(state) = &self.state {
+            property(format!("StateDirectory={state}"));
+            property("StateDirectoryMode=0700".to_owned());
+            property(format!("Environment=HOME=/var/lib/{state}"));
+        }
         for path in &self.writable {
             property(format!("ReadWritePaths={}", path.display()));
         }
