@@ -15,6 +15,8 @@ crate::tests! {
 const KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB anna";
 
+const SECRET: &str = "planted {{ x }} \"$SMTP\"";
+
 /// The own things of the test, below `all.vars`.
 const OWN: &str = r#"
     x_motto: "a 'quoted' motto"
@@ -25,6 +27,7 @@ const OWN: &str = r#"
       /srv/data/note.txt: { content: "one\n", mode: "0640", owner: root:www-data }
       /srv/data/page.html: { source: page.html }
       /etc/motd: { template: motd }
+      /etc/mail.conf: { template: mail.conf, secrets: { SMTP: { env: SMTP_PASSWORD }, KEY: { made: mail-key } }, mode: "0600" }
       /etc/default/cron: { content: "READ_ENV=no\n", restarts: [cron] }
       /etc/nginx/conf.d/own.conf:
         content: "map $uri $own_map { default 1; }\n"
@@ -58,12 +61,18 @@ fn write_inventory(host: &Provisioned, own: &str) {
     let motd = "{{ host.name }}: {{ vars.x_motto }}, {{ vars.x_motto | shell }}, {{ facts.os }}, \
                 {% for peer in peers %}{{ peer.name }}{% endfor %}\n";
     fs::write(folder.join("templates/motd"), motd).unwrap();
-    let own = format!("all:\n  vars:{}", own.replace("KEY", KEY));
+    let mail = "password = {{ secret(name='SMTP') }}\nkey = {{ secret(name='KEY') }}\n";
+    fs::write(folder.join("templates/mail.conf"), mail).unwrap();
+    let own = format!("all:\n  vars:{}", own.replace("\"KEY\"", &format!("{KEY:?}")));
     fs::write(folder.join("own.yaml"), own).unwrap();
 }
 
 fn with_own(host: &Provisioned, verb: &str, args: &[&str]) -> (i32, Vec<serde_json::Value>) {
-    host.hwctl(verb, &[&["-i", "inventory.yaml", "-i", "own.yaml"], args].concat())
+    let args = [&["-i", "inventory.yaml", "-i", "own.yaml"], args].concat();
+    let output = host.command(verb, &args).env("SMTP_PASSWORD", SECRET).output().unwrap();
+    let (code, events) = Provisioned::read(&output);
+    assert!(!format!("{events:?}").contains(SECRET), "{verb} shows a secret: {events:#?}");
+    (code, events)
 }
 
 fn own_things_are_made_followed_and_taken_away() {
@@ -91,6 +100,9 @@ fn they_are_made(host: &Provisioned) {
     assert_eq!(host.sh("cat /usr/local/bin/note /srv/data/page.html"), "one\n<p>page</p>");
     let motd = "vm: a 'quoted' motto, 'a '\\''quoted'\\'' motto', debian, vm";
     assert_eq!(host.sh("cat /etc/motd"), motd);
+    let mail = host.sh("cat /etc/mail.conf; stat -c %a /etc/mail.conf");
+    let key = host.sh("cat /var/lib/hwctl/secrets/mail-key");
+    assert_eq!(mail, format!("password = {SECRET}\nkey = {key}\n600"));
     assert_ne!(cron(), before, "cron has read its file");
     assert!(host.sh("nginx -T 2>/dev/null").contains("$own_map"));
     assert_eq!(host.sh("systemctl is-active ticker.service nightly.timer"), "active\nactive");
@@ -150,6 +162,12 @@ fn what_is_refused_changes_nothing(host: &Provisioned) {
         (OWN.replace("fine\\n\"", "wrong\\n\""), 4, "refuses the new `/etc/checked.conf`"),
         (OWN.replace("on: \"03:30\"", "on: \"33:30\""), 4, "systemd-analyze calendar 33:30"),
         (OWN.replace("{ template: motd }", "{ template: modt }"), 2, "did you mean `motd`?"),
+        (
+            OWN.replace("mail-key } }, mode: \"0600\" }", "mail-key } } }"),
+            2,
+            "everybody on the host may read it",
+        ),
+        (OWN.replace("KEY: { made", "OTHER: { made"), 2, "there is no secret `KEY`"),
         (OWN.replace("default 1; }", "default 1;"), 4, "nginx does not accept"),
         (
             OWN.replace("/etc/motd:", "/etc/nginx/nginx.conf:"),

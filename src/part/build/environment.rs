@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use super::template::Given;
 use crate::failure::Failure;
 use crate::inventory::schema::{Env, EnvSecret, EnvValue};
 use crate::resource::{Part, Secret, quote_variable};
@@ -19,7 +20,7 @@ pub(super) fn parts(env: &Env, are_known: bool) -> Result<Vec<Part>, Failure> {
             EnvValue::Secret { before, secret, after } => {
                 text.push_str(&quote_variable(before));
                 parts.push(Part::Text(std::mem::take(&mut text)));
-                parts.push(part(secret, are_known)?);
+                parts.push(part(secret, are_known, quote_variable)?);
                 text.push_str(&quote_variable(after));
             }
         }
@@ -29,12 +30,34 @@ pub(super) fn parts(env: &Env, are_known: bool) -> Result<Vec<Part>, Failure> {
     Ok(parts)
 }
 
-fn part(secret: &EnvSecret, is_known: bool) -> Result<Part, Failure> {
+/// The values by their names, as the pieces of a text. None of them is shown.
+pub(super) fn secrets(env: &Env, are_known: bool) -> Result<Given, Failure> {
+    let hidden = |name: &str, text: &str| Part::Secret {
+        name: name.to_owned(),
+        value: Secret::new(text.to_owned()),
+    };
+    let pieces = |name: &str, value: &EnvValue| -> Result<Vec<Part>, Failure> {
+        match value {
+            EnvValue::Plain(text) => Ok(vec![hidden(name, text)]),
+            EnvValue::Secret { before, secret, after } => {
+                let secret = part(secret, are_known, str::to_owned)?;
+                Ok(vec![Part::Text(before.clone()), secret, Part::Text(after.clone())])
+            }
+        }
+    };
+    env.variables().map(|(name, value)| Ok((name.to_owned(), pieces(name, value)?))).collect()
+}
+
+fn part(
+    secret: &EnvSecret,
+    is_known: bool,
+    quoted: impl Fn(&str) -> String,
+) -> Result<Part, Failure> {
     Ok(match secret {
         EnvSecret::Made(name) => Part::HostSecret(name.clone()),
         EnvSecret::Given(password) => {
             let value = match is_known {
-                true => Secret::new(quote_variable(password.reveal()?.expose())),
+                true => Secret::new(quoted(password.reveal()?.expose())),
                 false => Secret::new(String::new()),
             };
             Part::Secret { name: password.path().to_owned(), value }

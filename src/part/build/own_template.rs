@@ -4,9 +4,10 @@ use anyhow::Result;
 use serde::Serialize;
 use serde_json::{Map, Value as Json};
 
-use super::Builder;
 use super::template::Passwords;
+use super::{Builder, environment};
 use crate::inventory::InventoryHost;
+use crate::inventory::schema::Env;
 use crate::part::roles::Peer;
 use crate::resource::{Content, Facts};
 
@@ -42,8 +43,12 @@ fn named_peer(peer: &Peer) -> NamedPeer<'_> {
 }
 
 impl Builder<'_> {
-    /// A template of the operator's, as the content of a file.
-    pub(crate) fn own_template(&self, name: &str) -> Result<Content> {
+    /// A template of the operator's, as the content of a file. It may ask for `secrets` by their names.
+    pub(crate) fn own_template(&mut self, name: &str, secrets: &Env) -> Result<Content> {
+        for made in secrets.made_secrets() {
+            self.host_secret(made, 32)?;
+        }
+        let given = environment::secrets(secrets, self.context.passwords.has(&self.part))?;
         let address = self.context.address;
         let names = Names {
             vars: self.entry.map(InventoryHost::for_templates).unwrap_or_default(),
@@ -51,7 +56,7 @@ impl Builder<'_> {
             peers: self.fleet.hosts.iter().map(named_peer).collect(),
             host: Named { name: self.entry.map_or(address, |entry| &entry.name), address },
         };
-        let parts = self.templates.render(name, &names, &Passwords::new())?;
+        let parts = self.templates.render_with(name, &names, (&Passwords::new(), &given))?;
         Ok(Content::Parts(parts))
     }
 }

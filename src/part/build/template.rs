@@ -23,10 +23,22 @@ const OPEN_FOLDER: &str = "www";
 /// Passwords by user name: they never stand in a template's context.
 pub(crate) type Passwords = BTreeMap<String, Secret>;
 
+/// Secrets that the operator gives to one template, by name, each as pieces of its text.
+pub(crate) type Given = BTreeMap<String, Vec<Part>>;
+
 /// What a template's call of `secret` or `password_hash` asks for.
 enum Asked {
     HostSecret(String),
+    Given(String),
     Hash { user: String, scheme: HashScheme },
+}
+
+/// The calls of the template that is being rendered.
+#[derive(Default)]
+struct Calls {
+    asked: Vec<Asked>,
+    /// The names of the secrets that it is given.
+    given: Vec<String>,
 }
 
 /// All templates of one operator.
@@ -34,7 +46,7 @@ pub struct Templates {
     tera: Tera,
     /// Random, so that no value of the inventory can pass for a place of a secret.
     nonce: String,
-    asked: Arc<Mutex<Vec<Asked>>>,
+    asked: Arc<Mutex<Calls>>,
     /// Held while a template is rendered, so that what it asks for is told from what others do.
     rendering: Mutex<()>,
 }
@@ -72,16 +84,28 @@ impl Templates {
         context: &impl Serialize,
         passwords: &Passwords,
     ) -> Result<Vec<Part>> {
+        self.render_with(name, context, (passwords, &Given::new()))
+    }
+
+    /// Renders a template that is given secrets of the operator's.
+    pub(crate) fn render_with(
+        &self,
+        name: &str,
+        context: &impl Serialize,
+        (passwords, given): (&Passwords, &Given),
+    ) -> Result<Vec<Part>> {
         let context = tera::Context::from_serialize(context).map_err(|e| broken(name, &e))?;
         let _turn = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.tera.get_template_names().any(|known| known == name) {
             return Err(self.unknown(name).into());
         }
+        let calls = || self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        calls().given = given.keys().cloned().collect();
         let text = self.tera.render(name, &context);
         // Taken also when it fails, or the next template would find it.
-        let asked = std::mem::take(&mut *self.asked.lock().unwrap_or_else(PoisonError::into_inner));
+        let Calls { asked, .. } = std::mem::take(&mut *calls());
         let text = text.map_err(|error| broken(name, &error))?;
-        split(&text, &self.nonce, &asked, passwords)
+        split(&text, &self.nonce, &asked, (passwords, given))
             .map_err(|failure| failure.why(format!("in template `{name}`")).into())
     }
 
@@ -156,20 +180,29 @@ fn is_in_own_folder(name: &str) -> bool {
 fn register(
     tera: &mut Tera,
     nonce: &str,
-    asked: &Arc<Mutex<Vec<Asked>>>,
+    calls: &Arc<Mutex<Calls>>,
     secrets: &'static [&'static str],
 ) {
     let place = {
-        let (nonce, asked) = (nonce.to_owned(), Arc::clone(asked));
+        let (nonce, calls) = (nonce.to_owned(), Arc::clone(calls));
         move |what: Asked| {
-            let mut asked = asked.lock().unwrap_or_else(PoisonError::into_inner);
-            asked.push(what);
-            format!("{nonce}x{}x", asked.len() - 1)
+            let mut calls = calls.lock().unwrap_or_else(PoisonError::into_inner);
+            calls.asked.push(what);
+            format!("{nonce}x{}x", calls.asked.len() - 1)
         }
     };
     let place_of_hash = place.clone();
+    let is_given = {
+        let calls = Arc::clone(calls);
+        move |name: &String| {
+            calls.lock().unwrap_or_else(PoisonError::into_inner).given.contains(name)
+        }
+    };
     tera.register_function("secret", move |named: Kwargs, _: &State| -> TeraResult<String> {
         let name = named.must_get::<String>("name")?;
+        if is_given(&name) {
+            return Ok(place(Asked::Given(name)));
+        }
         if !secrets.contains(&name.as_str()) {
             return Err(tera::Error::message(format!("there is no secret `{name}`")));
         }
@@ -213,7 +246,7 @@ fn split(
     text: &str,
     nonce: &str,
     asked: &[Asked],
-    passwords: &Passwords,
+    (passwords, given): (&Passwords, &Given),
 ) -> Result<Vec<Part>, Failure> {
     let mut pieces = text.split(nonce);
     let mut parts = vec![Part::Text(pieces.next().unwrap_or_default().to_owned())];
@@ -221,15 +254,17 @@ fn split(
         let mut fields = piece.strip_prefix('x').unwrap_or_default().splitn(2, 'x');
         let asked = fields.next().and_then(|index| asked.get(index.parse::<usize>().ok()?));
         let (Some(asked), Some(rest)) = (asked, fields.next()) else { return Err(mangled()) };
-        parts.push(match asked {
-            Asked::HostSecret(name) => Part::HostSecret(name.clone()),
+        match asked {
+            Asked::HostSecret(name) => parts.push(Part::HostSecret(name.clone())),
+            Asked::Given(name) => parts.extend(given.get(name).into_iter().flatten().cloned()),
             Asked::Hash { user, scheme } => {
                 let password = passwords.get(user).ok_or_else(|| {
                     Failure::usage(format!("there is no password of `{user}` here"))
                 })?;
-                Part::Hash { user: user.clone(), password: password.clone(), scheme: *scheme }
+                let password = password.clone();
+                parts.push(Part::Hash { user: user.clone(), password, scheme: *scheme });
             }
-        });
+        }
         parts.push(Part::Text(rest.to_owned()));
     }
     parts.retain(|part| *part != Part::Text(String::new()));

@@ -9,14 +9,12 @@ use anyhow::Result;
 use super::build::{Builder, Contributions, HostView, UnitInput, Upload, folder};
 use super::{PartKind, Parts};
 use crate::failure::Failure;
+use crate::inventory::schema::Env;
 use crate::resource::{Content, Directory, File, Id, Link, OnChange, Part, Secret};
 
 pub use vars::{Files, Folders, Links};
-use vars::{Folder, OwnFile};
+use vars::{Folder, OwnFile, READ_BY_OTHERS};
 pub(super) use vars::{TEMPLATE, TEXT, has_one_origin};
-
-/// The bit of a file's permissions that lets everybody read it.
-const READ_BY_OTHERS: u32 = 0o004;
 
 pub(super) const KIND: PartKind = PartKind {
     name: "files",
@@ -58,8 +56,8 @@ fn declare(builder: &mut Builder<'_>) -> Result<()> {
     }
     let Files(files) = builder.vars.get();
     for (path, file) in files {
-        let OwnFile { content, source, template, mode, owner, validate, .. } = file;
-        let origin = Origin { content, source, template };
+        let OwnFile { content, source, template, secrets, mode, owner, validate, .. } = file;
+        let origin = Origin { content, source, template, secrets: Some(secrets) };
         let content = content_of(builder, &["files", path], &origin)?;
         let content = if mode & READ_BY_OTHERS == 0 { hidden(content, path) } else { content };
         builder.add(File {
@@ -92,6 +90,8 @@ pub(super) struct Origin<'a> {
     pub(super) content: &'a Option<String>,
     pub(super) source: &'a Option<PathBuf>,
     pub(super) template: &'a Option<String>,
+    /// What the template gets by `secret`.
+    pub(super) secrets: Option<&'a Env>,
 }
 
 impl Origin<'_> {
@@ -113,7 +113,8 @@ pub(super) fn content_of(
     if let Some(template) = origin.template {
         let at = [path, &["template"]].concat();
         let place = builder.entry.and_then(|entry| entry.place(&at));
-        return builder.own_template(template).map_err(|error| {
+        let none = Env::default();
+        return builder.own_template(template, origin.secrets.unwrap_or(&none)).map_err(|error| {
             let failure = Failure::from(error);
             match place {
                 Some(place) => {

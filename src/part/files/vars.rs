@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use crate::inventory::schema::{
-    As, Declared, Fields, List, Local, Map, Named, Optional, Reader, Text, Variable,
+    As, Declared, Env, EnvMap, Fields, List, Local, Map, Named, Optional, Reader, Text, Variable,
 };
 use crate::inventory::{check, patterns};
 use crate::part::scalars::{MODE, OWNER, UNIT};
@@ -13,6 +13,9 @@ use crate::vars;
 
 pub(super) const VARIABLES: &[Declared] =
     &[Declared::of::<Folders>(), Declared::of::<Files>(), Declared::of::<Links>()];
+
+/// The bit of a file's permissions that lets everybody read it.
+pub(super) const READ_BY_OTHERS: u32 = 0o004;
 
 /// Folders whose files are hwctl's own records, or no files at all.
 const CLOSED: [&str; 8] = [
@@ -66,6 +69,8 @@ vars! {
         source: Option<PathBuf> = "null", Optional(Local::FILE);
         /// template of your own in `templates/`, see below
         template: Option<String> = "null", Optional(TEMPLATE);
+        /// values that the template gets by `secret(name="NAME")` and that nothing shows, as for an [environment](containers.md#environment)
+        secrets: Env = "{}", EnvMap;
         /// permissions; a file that others may not read is not shown in plans
         mode: u32 = "\"0644\"", MODE;
         /// owner: `USER`, with the group of that name, or `USER:GROUP`
@@ -173,7 +178,7 @@ impl Variable for Links {
 
 /// A file has one origin, and a command that checks it sees it.
 fn is_complete(file: &OwnFile, reader: &mut Reader<'_>, fields: &Fields<'_>) -> bool {
-    let has_origin = has_one_origin(reader, fields, true);
+    let has_origin = has_one_origin(reader, fields, true) && keeps_secrets(file, reader, fields);
     let sees_file = |words: &Vec<String>| words.iter().any(|word| word.contains("%s"));
     match (&file.validate, fields.optional("validate")) {
         (Some(words), Some(field)) if !sees_file(words) => {
@@ -183,6 +188,21 @@ fn is_complete(file: &OwnFile, reader: &mut Reader<'_>, fields: &Fields<'_>) -> 
         }
         _ => has_origin,
     }
+}
+
+/// Secrets are for a template, and for those who may read its file.
+fn keeps_secrets(file: &OwnFile, reader: &mut Reader<'_>, fields: &Fields<'_>) -> bool {
+    let Some(field) = fields.optional("secrets") else { return true };
+    let path = fields.path();
+    let (message, hint) = if file.template.is_none() {
+        (format!("`{path}.secrets` is for a template"), "name the `template` that puts them in")
+    } else if file.mode & READ_BY_OTHERS != 0 {
+        let message = format!("`{path}` has secrets, and everybody on the host may read it");
+        (message, "set `mode: \"0600\"`, or `\"0640\"` for a group")
+    } else {
+        return true;
+    };
+    reader.refuse(&field, message, hint).unwrap_or(false)
 }
 
 /// Reports a map that says more than once where a text comes from, or not at all where that `is_required`.

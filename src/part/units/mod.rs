@@ -55,7 +55,7 @@ fn declare(builder: &mut Builder<'_>) -> Result<()> {
     for (key, OwnUnit { content, source, template, enabled, active, on_change }) in units {
         let name = full_name(key);
         let path = format!("/etc/systemd/system/{name}");
-        let origin = Origin { content, source, template };
+        let origin = Origin { content, source, template, secrets: None };
         let mut inputs = Vec::new();
         if origin.is_given() {
             let content = content_of(builder, &["units", key], &origin)?;
