@@ -67,6 +67,9 @@ pub enum Verb {
     /// Run a command on hosts, all at once
     #[command(after_help = operate::EXEC_EXAMPLES)]
     Exec(ExecArgs),
+    /// On the host: a program in the place of an app
+    #[command(hide = true)]
+    InApp(InAppArgs),
     /// redis-cli in the container: a session, or one command
     #[command(after_help = operate::REDIS_EXAMPLES)]
     Redis(RedisArgs),
@@ -82,6 +85,9 @@ pub enum Verb {
     /// Restart a service without losing a request, and wait until it is healthy
     #[command(after_help = change::RESTART_EXAMPLES)]
     Restart(RestartArgs),
+    /// Take apps out of service, with a page that says so, or put them back
+    #[command(after_help = change::MAINTENANCE_EXAMPLES)]
+    Maintenance(MaintenanceArgs),
     /// Show the runs in a host's journal: when, who, what changed, how it ended
     #[command(after_help = change::HISTORY_EXAMPLES)]
     History(HistoryArgs),
@@ -93,7 +99,7 @@ pub enum Verb {
     Destroy(DestroyArgs),
     /// The secrets that hosts make for themselves
     Secret(SecretArgs),
-    /// Put a new version of the API beside the old one and switch to it once it is healthy
+    /// Put a new version of the API or an app beside the old one and switch to it once it is healthy
     #[command(after_help = change::DEPLOY_EXAMPLES)]
     Deploy(DeployArgs),
     /// Find why a host does not serve as it should: the cause, the evidence, the next step

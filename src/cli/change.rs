@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use hwctl_limits::CERTIFICATE_DAYS;
 
 use super::{HostArgs, NamedHosts};
@@ -36,6 +36,14 @@ Requests to the API wait in its socket while it restarts. A new process of
 nginx takes over, and the old one finishes its requests. While Redis restarts,
 counts fail for a moment.";
 
+pub(super) const MAINTENANCE_EXAMPLES: &str = "\
+Examples:
+  hwctl maintenance on shop --host vm1  clients of the app get 503 and a page
+  hwctl maintenance off                 all apps are back, on all hosts
+
+The app goes on running, and so do its health checks. It stays out of service
+over runs and reboots, until `off`. Other paths of the host do not notice.";
+
 pub(super) const HISTORY_EXAMPLES: &str = "\
 Examples:
   hwctl history --host vm1                   all runs, newest first
@@ -55,9 +63,9 @@ Examples:
 
 pub(super) const DEPLOY_EXAMPLES: &str = "\
 Examples:
-  hwctl deploy --host vm1 --binary ./flask-app   this build, if it is healthy
-  hwctl deploy --limit web                       the declared version
-  hwctl deploy --host vm1 --rollback             the version before again";
+  hwctl deploy --host vm1 --binary ./flask-app   this build of the API
+  hwctl deploy shop --limit web                  the declared version of an app
+  hwctl deploy shop --host vm1 --rollback        the version before again";
 
 const SHOW_CERT_EXAMPLES: &str = "\
 Examples:
@@ -176,6 +184,34 @@ pub struct RestartArgs {
     pub json: bool,
 }
 
+/// `hwctl maintenance`.
+#[derive(Clone, Debug, Args)]
+pub struct MaintenanceArgs {
+    /// Whether the apps are out of service from now on
+    pub state: Switch,
+    /// Which apps [default: all]
+    #[arg(value_name = "APP")]
+    pub apps: Vec<String>,
+    /// Which hosts.
+    #[command(flatten)]
+    pub hosts: HostArgs,
+    /// Seconds to wait for what is in the way: another run
+    #[arg(hide_short_help = true, long, value_name = "SECONDS", default_value_t = 600)]
+    pub wait: u32,
+    /// One JSON event per line on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// On or off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Switch {
+    /// Out of service
+    On,
+    /// Back in service
+    Off,
+}
+
 /// `hwctl history`.
 #[derive(Clone, Debug, Args)]
 pub struct HistoryArgs {
@@ -260,13 +296,13 @@ pub struct RotateArgs {
 /// `hwctl deploy`.
 #[derive(Clone, Debug, Args)]
 pub struct DeployArgs {
-    /// Hosts that are named without `--host`.
-    #[command(flatten)]
-    pub named: NamedHosts,
+    /// What to deploy: the API, or an app of yours
+    #[arg(value_name = "APP", default_value = "api")]
+    pub app: String,
     /// A static Linux build of the API [default: `api.binary`, else the one that hwctl carries]
     #[arg(long, value_name = "PATH")]
     pub binary: Option<PathBuf>,
-    /// Switch to the version before the present one, which is still on the host
+    /// Switch to the version before the present one
     #[arg(long, conflicts_with = "binary")]
     pub rollback: bool,
     /// What to plan.

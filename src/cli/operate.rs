@@ -47,6 +47,7 @@ Examples:
   hwctl exec -- uptime                       on all hosts of the inventory
   hwctl exec --limit web --sudo -- systemctl is-active nginx
   hwctl exec -- sh -c 'df -h / | tail -n 1'  pipes need a shell: name it
+  hwctl exec --app shop --host vm1 -- ./manage.py check
 
 The command runs as the login user, with its words as you give them: no shell
 of the host's looks at them. It gets no input. Exit code 1: it fails
@@ -157,11 +158,24 @@ pub struct ExecArgs {
     /// Run it as root
     #[arg(long)]
     pub sudo: bool,
+    /// Run it as this app does: as its user, with its environment, in its folder or container
+    #[arg(long, value_name = "APP", conflicts_with = "sudo")]
+    pub app: Option<String>,
     /// One JSON event per line on standard output
     #[arg(long)]
     pub json: bool,
     /// The program and its arguments
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub command: Vec<String>,
+}
+
+/// A program in the place of an app on the host itself.
+#[derive(Clone, Debug, Args)]
+pub struct InAppArgs {
+    /// The app
+    pub app: String,
+    /// The program and its arguments
+    #[arg(required = true, last = true)]
     pub command: Vec<String>,
 }
 

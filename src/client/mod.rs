@@ -10,5 +10,5 @@ mod way;
 
 pub use endpoint::{Pins, url, url_host};
 pub use https::{Answer, HttpsConnection, served_certificate};
-pub use probe::{Expected, Seen, probe, served, status};
+pub use probe::{Expected, Seen, is_maintained, probe, served, status};
 pub use way::{Program, Way};

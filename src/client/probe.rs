@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::endpoint::{Pins, url, url_host};
-use super::https::{self, HttpsConnection};
+use super::https::{self, Answer, HttpsConnection};
 use super::way::Way;
 use crate::event::Check;
 use crate::spec::{Endpoint, Pin, Question, Wanted};
@@ -100,30 +100,43 @@ impl Expected {
 
     fn name(&self, question: &Question, host: &str) -> String {
         match self.endpoint(&question.endpoint) {
-            Ok(endpoint) => url(endpoint, host, &question.path),
+            Ok(endpoint) => url(endpoint, question.host.as_deref().unwrap_or(host), &question.path),
             Err(_) => format!("{} {}", question.endpoint, question.path),
         }
     }
 
     async fn ask(&self, question: &Question, way: &Way, host: &str) -> Result<String> {
         let endpoint = self.endpoint(&question.endpoint)?;
+        let host = question.host.as_deref().unwrap_or(host);
         let mut connection = connect(way, endpoint, host, self.pins.as_ref()).await?;
         let answer = connection.get(&question.path).await?;
         match &question.wanted {
             Wanted::RedirectTo(other) => {
                 let to = url(self.endpoint(other)?, host, &question.path);
-                let location = answer.header("location");
-                if !(300..400).contains(&answer.status) || location != to {
-                    bail!("{}, to `{location}` instead of HTTPS", status_text(answer.status));
-                }
-                Ok(format!("{} to {location}", answer.status))
+                leads_to(&answer, &to, "HTTPS")
             }
+            Wanted::Location(to) => leads_to(&answer, to, to),
+            Wanted::Page { .. } if is_maintained(&answer) => Ok("503, in maintenance".to_owned()),
             Wanted::Certificate => Ok(status_text(answer.status)),
             Wanted::Page { statuses, holds, .. } => {
                 is_page(answer.status, &answer.body, statuses, holds.as_deref())
             }
         }
     }
+}
+
+/// Whether the operator has taken what was asked for out of service.
+#[must_use]
+pub fn is_maintained(answer: &Answer) -> bool {
+    answer.status == 503 && answer.header("x-maintenance") == "on"
+}
+
+fn leads_to(answer: &Answer, to: &str, what: &str) -> Result<String> {
+    let location = answer.header("location");
+    if !(300..400).contains(&answer.status) || location != to {
+        bail!("{}, to `{location}` instead of {what}", status_text(answer.status));
+    }
+    Ok(format!("{} to {location}", answer.status))
 }
 
 /// Connects to an endpoint, which has to be recognized by its pin where `pins` are known.
@@ -247,7 +260,7 @@ mod tests {
     fn page(endpoint: &str, statuses: &[u16], is_listed: bool) -> Question {
         let statuses = statuses.to_vec();
         let wanted = Wanted::Page { statuses, holds: None, is_listed };
-        Question { endpoint: endpoint.to_owned(), path: "/x".to_owned(), wanted }
+        Question { endpoint: endpoint.to_owned(), path: "/x".to_owned(), host: None, wanted }
     }
 
     /// A way to a server that gives one answer to everybody.
@@ -261,7 +274,7 @@ mod tests {
     async fn a_redirect_leads_to_the_same_path_of_the_other_endpoint() {
         let to_https = Wanted::RedirectTo("https".to_owned());
         let redirect =
-            Question { endpoint: "http".to_owned(), path: "/y".to_owned(), wanted: to_https };
+            Question { path: "/y".to_owned(), wanted: to_https, ..page("http", &[], false) };
         let expected = expected(vec![redirect]);
         let answer = |to: &str| {
             format!("HTTP/1.1 301 X\\r\\nlocation: {to}\\r\\ncontent-length: 0\\r\\n\\r\\n")

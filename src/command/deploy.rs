@@ -1,4 +1,4 @@
-//! `hwctl deploy`: a new version of the API beside the old one, switched to once it is healthy.
+//! `hwctl deploy`: a new version of the API or of an app beside the old one, switched to once it is healthy.
 
 use std::path::PathBuf;
 
@@ -7,6 +7,7 @@ use anyhow::Result;
 use crate::cli::{DeployArgs, NamedHosts, PartArgs, ProvisionArgs};
 use crate::command::fleet::hosts;
 use crate::command::fleet::hosts::{Work, require_part};
+use crate::command::fleet::names::{of_apps, require_known};
 use crate::command::fleet::{self, Ended, Job, Show};
 use crate::command::provision::Provision;
 use crate::command::run::Run;
@@ -19,13 +20,19 @@ use crate::part::{API_LINK, Kinds};
 use crate::remote::{Emit, Engine};
 use crate::spec::Scope;
 
-/// The part of the stack that is deployed.
-const TAG: &str = "api";
+/// The part with the API.
+const API: &str = "api";
 
 /// Runs `hwctl deploy`.
 pub fn run(kinds: Kinds, args: DeployArgs) -> Result<Exit> {
     let show = Show { json: args.plan.json, diff: args.check, check: args.check };
-    let hosts = args.plan.hosts.and(&args.named);
+    let hosts = args.plan.hosts.clone();
+    if args.binary.is_some() && args.app != API {
+        return Err(Failure::usage("`--binary` is for the API")
+            .not_done("no host was contacted")
+            .hint(format!("`apps.{}` in the inventory says what the app is made of", args.app))
+            .into());
+    }
     let binary = args.binary.as_ref().map(std::path::absolute).transpose()?;
     if let Some(path) = binary.as_ref().filter(|path| !path.is_file()) {
         return Err(Failure::usage(format!("`{}` is not a file", path.display())).into());
@@ -42,17 +49,24 @@ impl Job for Deploy {
     fn needs(&self) -> Scope {
         match self.args.rollback {
             true => hosts::nothing(),
-            false => Scope::Only(vec![TAG.to_owned()]),
+            false => Scope::Only(vec![self.args.app.clone()]),
         }
     }
 
     fn begins(&self, works: &[Work]) -> Result<(), Failure> {
-        require_part(works, TAG)
+        let app = &self.args.app;
+        let mut known = of_apps(works.iter().flat_map(Work::parts));
+        known.insert(0, API.to_owned());
+        require_known("there is no app", [app], &known)?;
+        require_part(works, app)?;
+        works.iter().try_for_each(|work| {
+            work.check_parts().map_err(|failure| failure.not_done("no host was contacted"))
+        })
     }
 
     async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
         let Self { args, binary } = self;
-        if work.part(TAG).is_err() {
+        if work.part(&args.app).is_err() {
             return Ok(Outcome::Unchanged.into());
         }
         let declared = work.vars.get::<Api>().binary.as_ref().map(|path| work.folder.join(path));
@@ -65,10 +79,11 @@ impl Job for Deploy {
             false => self.forth(work, emit).await?,
         };
         if !lasts && ended.outcome == Outcome::Changed {
-            let message =
-                "the next `provision` goes back to the declared version: name the one to \
-                           keep as `api.binary` in the inventory"
-                    .to_owned();
+            let keep = match args.app.as_str() {
+                API => "name the one to keep as `api.binary` in the inventory".to_owned(),
+                app => format!("declare the one to keep as `apps.{app}` in the inventory"),
+            };
+            let message = format!("the next `provision` goes back to the declared version: {keep}");
             emit(EventKind::Warning { message });
         }
         Ok(ended)
@@ -82,6 +97,7 @@ impl Deploy {
             let api = work.vars.get::<Api>().clone();
             work.vars.set(Api { binary: Some(path.clone()), ..api });
         }
+        let scope = Scope::Only(vec![self.args.app.clone()]);
         let args = ProvisionArgs {
             named: NamedHosts::default(),
             plan: self.args.plan.clone(),
@@ -92,11 +108,11 @@ impl Deploy {
             expect: None,
             keep_on_failure: false,
         };
-        let provision = Provision::new(args, Scope::Only(vec![TAG.to_owned()]), "deploy");
+        let provision = Provision::new(args, scope, "deploy");
         provision.on_host(&work, emit).await
     }
 
-    /// To the version before, which is still on the host.
+    /// To the version before.
     async fn back(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
         let mut engine = Engine::start(&work.target, emit).await?;
         let host = engine.route.host.clone();
@@ -105,7 +121,10 @@ impl Deploy {
             expected.closed.clear();
             expected
         };
-        let goal = Goal::PreviousVersion { link: API_LINK.into() };
+        let goal = match self.args.app.as_str() {
+            API => Goal::PreviousVersion { link: API_LINK.into() },
+            app => Goal::VersionBefore { part: app.to_owned() },
+        };
         let run = Run::with("deploy --rollback", goal, &self.args.plan)
             .only_planned(self.args.check)
             .checked_from_outside(&outside, true);

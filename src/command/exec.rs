@@ -6,11 +6,12 @@ use anyhow::Result;
 
 use crate::cli::ExecArgs;
 use crate::command::fleet::hosts::Work;
+use crate::command::fleet::names::{of_apps, require_known};
 use crate::command::fleet::{self, Ended, Job, Show};
 use crate::event::{EventKind, Outcome};
 use crate::failure::{Exit, Failure};
 use crate::part::Kinds;
-use crate::remote::{Emit, exec};
+use crate::remote::{Emit, Engine, exec};
 use crate::report::{print, print_error};
 
 /// Runs `hwctl exec`.
@@ -30,11 +31,21 @@ impl Job for ExecJob {
 
     fn begins(&self, works: &[Work]) -> Result<(), Failure> {
         self.exec.begins(works);
-        Ok(())
+        let known = of_apps(works.iter().flat_map(Work::parts));
+        require_known("there is no app", &self.args.app, &known)
     }
 
     async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
-        self.exec.command(work, &self.args.command, self.args.sudo, emit).await
+        let ExecArgs { app, command, sudo, .. } = &self.args;
+        let Some(app) = app else { return self.exec.command(work, command, *sudo, emit).await };
+        if work.part(app).is_err() {
+            return Ok(Outcome::Unchanged.into());
+        }
+        let engine = Engine::start(&work.target, emit).await?;
+        let head = [&engine.binary.display().to_string(), "in-app", app, "--"].map(str::to_owned);
+        engine.hang_up().await;
+        let words: Vec<_> = head.into_iter().chain(command.iter().cloned()).collect();
+        self.exec.command(work, &words, true, emit).await
     }
 }
 

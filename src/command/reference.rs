@@ -63,6 +63,9 @@ fn completable(command: Command, kinds: Kinds) -> Command {
             Some("SERVICE") => ArgValueCandidates::new(move || {
                 with_all(restart::ALL, names::of_restarts(parts(kinds)))
             }),
+            Some("APP") => {
+                ArgValueCandidates::new(move || candidates(names::of_apps(parts(kinds))))
+            }
             _ => return arg,
         };
         arg.add(candidates)

@@ -42,9 +42,9 @@ pub use api::{API_LINK, Api, AppDir, JWT_KEY, Workers};
 pub use apps::Apps;
 use build::conflicts::{between, first_twice};
 pub use build::{
-    Builder, Card, CertificateAt, Claim, Context, Contributions, HostView, Names, Offer, OpenTo,
-    Package, Refusals, RenderedFile, Route, RouteTarget, Slot, Stack, StaticFiles, Templates,
-    UnitInput, Upload, Upstream, template_sources,
+    Builder, Card, CertificateAt, Claim, Context, Contributions, HostView, Maintenance, Names,
+    Offer, OpenTo, Package, Refusals, RenderedFile, Route, RouteTarget, Slot, Stack, StaticFiles,
+    Templates, UnitInput, Upload, Upstream, template_sources,
 };
 pub use containers::Containers;
 pub use files::{Files, Folders, Links};
@@ -220,12 +220,14 @@ impl Kinds {
         offered.add_names_of_routes();
         let made = Stack::of(self.described(view, &offered), &offered);
         let HostView { vars, facts, fleet, entry, .. } = *view;
-        let part = String::new();
-        let mut builder = Builder { vars, facts, fleet, entry, context, templates, made, part };
+        let (last, part) = (Vec::new(), String::new());
+        let mut builder =
+            Builder { vars, facts, fleet, entry, context, templates, made, last, part };
         for (kind, name) in self.in_order(view, &offered) {
             builder.part = name;
             (kind.declare)(&offered, &mut builder)?;
         }
+        builder.made.resources.append(&mut builder.last);
         builder.made.attach(&offered.unit_inputs);
         builder.made.refuse_twins()?;
         Ok(builder.made)
@@ -364,6 +366,8 @@ fn refuse_namesakes(
     Err(between(problem, &owners).hint("give one of them another name"))
 }
 
+#[cfg(test)]
+mod app_tests;
 #[cfg(test)]
 mod container_tests;
 #[cfg(test)]

@@ -17,25 +17,23 @@ pub(super) const HOST: Text<String> = Text {
     },
 };
 
-/// Refuses a name that the host itself has, or that two entries of one variable have. Each entry comes with its name and
-/// its host.
-pub(super) fn require_apart<'a>(
-    variable: &str,
-    hosts: impl Iterator<Item = (&'a str, &'a str)>,
+/// Refuses a name that the host itself has, or that two settings have. Each name comes after the path of its setting.
+pub(super) fn require_apart(
+    hosts: impl Iterator<Item = (String, String)>,
     vars: &Vars,
     reader: &mut Reader<'_>,
 ) {
     let own = vars.find::<ServerNames>().map(|ServerNames(names)| names.as_slice());
-    let mut taken: BTreeMap<&str, &str> = BTreeMap::new();
-    for (name, host) in hosts {
-        let path = format!("{variable}.{name}.host");
-        if own.is_some_and(|names| names.iter().any(|name| name.eq_ignore_ascii_case(host))) {
-            let message = format!("`{path}` is `{host}`, which is one of `server_names`");
+    let mut taken: BTreeMap<String, String> = BTreeMap::new();
+    for (path, host) in hosts {
+        if own.is_some_and(|names| names.iter().any(|name| name.eq_ignore_ascii_case(&host))) {
+            let message = format!("`{path}` takes `{host}`, which is one of `server_names`");
             reader.refuse_path([&path, "server_names"], message, "take it out of one of the two");
         }
-        if let Some(other) = taken.insert(host, name) {
-            let other = format!("{variable}.{other}.host");
-            let message = format!("`{path}` is `{host}`, as `{other}` is");
+        if let Some(other) = taken.insert(host.clone(), path.clone()) {
+            let place = reader.place(&other).map(|place| format!(" ({place})"));
+            let place = place.unwrap_or_default();
+            let message = format!("`{path}` takes `{host}`, as `{other}`{place} does");
             reader.refuse_path([&path, &other], message, "");
         }
     }

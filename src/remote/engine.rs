@@ -19,7 +19,9 @@ use super::transport::{Input, Output, Started, Transport};
 use super::upload;
 use crate::client::Pins;
 use crate::engine::Examination;
-use crate::engine::protocol::{HEARTBEAT, Reply, Request, RestartRequest, write_frame};
+use crate::engine::protocol::{
+    HEARTBEAT, Reply, Request, RestartRequest, SwitchRequest, write_frame,
+};
 use crate::event::{self, EventKind, Finding};
 use crate::failure::{Exit, Failure, Page};
 use crate::resource::{Blob, CertificateInfo, Facts};
@@ -198,6 +200,19 @@ impl Engine {
         self.send(&Request::Restart(asked)).await?;
         match self.answer(emit).await? {
             Reply::Restarted { pins } => Ok(pins),
+            other => Err(self.nonsense(&other)),
+        }
+    }
+
+    /// Takes parts out of service or back; the names of those that were not so before are given.
+    pub async fn switch(
+        &mut self,
+        asked: SwitchRequest,
+        emit: Emit<'_>,
+    ) -> Result<Vec<String>, Failure> {
+        self.send(&Request::Switch(asked)).await?;
+        match self.answer(emit).await? {
+            Reply::Switched(parts) => Ok(parts),
             other => Err(self.nonsense(&other)),
         }
     }

@@ -16,7 +16,7 @@ mod registry;
 
 pub use cache::digest_cache::{file_digest, identity};
 pub use compare::compare;
-pub use host::docker::require as require_docker;
+pub use host::docker::{containers_named, require as require_docker};
 pub use host::entry::{MAX_FILE, sweep};
 pub use host::fs::{Owner, user_name, write_atomic};
 pub use host::interfaces::outer_interfaces;
@@ -38,18 +38,19 @@ pub use kinds::firewall::{
     Exposure, Firewall, FirewallPort, FirewallState, Opening, Transport, exposure,
     firewall_package, is_firewall_loaded, reload_firewall,
 };
+pub use kinds::health::{Health, HealthAddress};
 pub use kinds::host_secret::{HostSecret, HostSecretState};
 pub use kinds::image::{Image, ImageState, RegistryLogin};
 pub use kinds::kind::{Examined, Reading, Weighed};
 pub use kinds::link::Link;
 pub use kinds::login::{Login, LoginState};
 pub use kinds::network::{Network, NetworkState};
+pub use kinds::nginx_reload::{reload_nginx, test_nginx};
 pub use kinds::packages::{Packages, PackagesState, installed_version};
 pub use kinds::ssh_keys::{SshKey, SshKeys, SshKeysState};
 pub use kinds::sysctl::Sysctl;
 pub use kinds::task::{Task, TaskState};
-pub use kinds::unit::nginx_reload::{reload_nginx, test_nginx};
-pub use kinds::unit::{Health, HealthAddress, OnChange, TRIAL_FOLDER, Unit, UnitState};
+pub use kinds::unit::{OnChange, TRIAL_FOLDER, Unit, UnitState};
 pub use kinds::user::{User, UserState};
 pub use kinds::volume::{Volume, VolumeState};
 pub use model::blob::Blob;

@@ -9,7 +9,7 @@ use crate::resource::host::fs;
 use crate::resource::host::path_state::PathState;
 use crate::resource::host::{Host, MemoEntry};
 use crate::resource::kinds::certificate::Certificate;
-use crate::resource::kinds::container::Container;
+use crate::resource::kinds::container::{Container, ContainerState};
 use crate::resource::kinds::directory::{Directory, DirectoryState};
 use crate::resource::kinds::file::{Absent, File};
 use crate::resource::kinds::firewall::{self, Firewall};
@@ -31,7 +31,7 @@ use crate::resource::kinds::volume::Volume;
 use crate::resource::model::blob::Blob;
 use crate::resource::model::change::Back;
 use crate::resource::model::id::Id;
-use crate::resource::model::profile::{Needs, Place, Profile};
+use crate::resource::model::profile::{Place, Profile, Undo};
 use crate::resource::model::saved::Saved;
 
 /// The kinds as one enum, and each operation handed on to the kind; boxed, since the largest kind's
@@ -286,11 +286,18 @@ impl Resource {
         self.profile().hands_over
     }
 
-    /// Whether this is a unit that does not run in an earlier state.
+    /// Whether this is a unit or a container that does not run in an earlier state.
     #[must_use]
     pub fn is_stopped_in(&self, state: &Saved) -> bool {
-        let Needs::Unit(_) = self.profile().needs else { return false };
-        state.state().is_ok_and(|state: UnitState| !state.was_active())
+        match self.profile().undo {
+            Undo::Unit | Undo::ContainerRuntime => {
+                state.state().is_ok_and(|state: UnitState| !state.was_active())
+            }
+            Undo::Container => state.state().is_ok_and(|state: ContainerState| !state.is_up()),
+            Undo::Setting | Undo::FirewallFile | Undo::Firewall | Undo::Stored | Undo::Packages => {
+                false
+            }
+        }
     }
 }
 

@@ -33,6 +33,9 @@ pub struct PartSpec {
     pub logs: Vec<Log>,
     /// What of it can be restarted.
     pub restarts: Vec<Restart>,
+    /// Whether it is an app of the operator's: it has versions, and clients can be told that it is out of service.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub is_app: bool,
     /// Whether its driver can copy its data, which backups then hold.
     pub has_dump: bool,
     /// What its driver has to know, in the driver's words. Never a secret.
@@ -141,6 +144,9 @@ pub struct Question {
     pub endpoint: String,
     /// The path that is asked for, such as `/open/`.
     pub path: String,
+    /// The name of a server of its own that is asked for, at the host's address. None for the host itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
     /// What is right.
     pub wanted: Wanted,
 }
@@ -159,6 +165,8 @@ pub enum Wanted {
     },
     /// A redirect to the same path of another endpoint, which this names.
     RedirectTo(String),
+    /// A redirect to this URL.
+    Location(String),
     /// Any answer, as long as the endpoint serves its certificate.
     Certificate,
 }

@@ -38,6 +38,11 @@ pub(in crate::command) fn of_restarts(parts: impl IntoIterator<Item = PartSpec>)
     each_once(restarts.map(|restart| restart.name))
 }
 
+/// The operator's apps among these parts.
+pub(in crate::command) fn of_apps(parts: impl IntoIterator<Item = PartSpec>) -> Vec<String> {
+    each_once(parts.into_iter().filter(|part| part.is_app).map(|part| part.name))
+}
+
 /// The logs of these parts.
 pub(in crate::command) fn of_logs(parts: impl IntoIterator<Item = PartSpec>) -> Vec<String> {
     each_once(parts.into_iter().flat_map(|part| part.logs).map(|log| log.name))

@@ -64,6 +64,7 @@ fn served(endpoints: &[Endpoint], pins: Option<Pins>) -> Expected {
     let question = |endpoint: &Endpoint| Question {
         endpoint: endpoint.name.clone(),
         path: "/".to_owned(),
+        host: None,
         wanted: Wanted::Certificate,
     };
     Expected {

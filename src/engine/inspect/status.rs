@@ -18,6 +18,7 @@ use crate::engine::inspect::drift;
 use crate::engine::protocol::Status;
 use crate::engine::record::journal;
 use crate::engine::record::lock::Lock;
+use crate::engine::record::maintenance;
 use crate::engine::record::specs;
 use crate::event::{Check, RunOutcome};
 use crate::resource::{Host, expiry, require_docker, show_units};
@@ -58,6 +59,10 @@ pub async fn status(host: &Host, declared: &[PartSpec], drivers: Drivers) -> Sta
     let endpoints: Vec<_> = parts.iter().flat_map(|part| part.endpoints.clone()).collect();
     let pins = Pins::read(&endpoints, host);
     let mut checks = run_probes(host, &parts, (&endpoints, &pins), drivers).await;
+    let closed = maintenance::under_way(host);
+    if !closed.is_empty() {
+        checks.push(Check::of("maintenance", Ok(closed.join(", "))));
+    }
     checks.push(Check::of("disk", disk(host)));
     checks.push(Check::of("last run", last_run(host)));
     checks.extend(drift::manual_changes(host).await.map(|seen| Check::of("manual changes", seen)));

@@ -61,6 +61,11 @@ pub(in crate::engine) fn wanted(goal: &Goal, drivers: Drivers, host: &Host) -> R
             back_to = Some(back.run);
             (Vec::new(), back.steps, None)
         }
+        Goal::VersionBefore { part } => {
+            let back = WayBack::to_version_before(part, host)?;
+            back_to = Some(back.run);
+            (Vec::new(), back.steps, None)
+        }
         Goal::Original { .. } => (Vec::new(), manifest.originals(), None),
     };
     Ok(Wanted {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use crate::engine::record::step::Step;
-use crate::resource::{Id, Undo};
+use crate::resource::{Id, Pace, Undo};
 
 /// Puts the services that hand their work over behind all others, and what they read behind them.
 pub(super) fn put_last(removals: &mut [&Step]) {
@@ -36,11 +36,18 @@ pub(super) fn put_last(removals: &mut [&Step]) {
         step if is_read(step) => 2,
         step if is_above(step) => 3,
         step if is_user(step) => 4,
+        // What a container needs until it ends: networks, Docker itself, and its package.
+        step if super::rank(step) >= super::LATE_RANK => 5,
         _ => 0,
     });
 }
 
 impl Step {
+    /// Whether it is made once all that was begun before it is done.
+    pub(in crate::engine) fn waits_for_others(&self) -> bool {
+        self.to.is_none() && self.resource.profile().pace == Pace::AfterOthers
+    }
+
     /// Whether it is a service that hands its work over and then ends.
     pub(in crate::engine) fn ends_late(&self) -> bool {
         let to = self.to.as_ref().filter(|_| self.resource.hands_over());

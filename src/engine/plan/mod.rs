@@ -278,7 +278,13 @@ impl Maker<'_> {
                 }
                 if step.is_surplus {
                     change.because = Some("an older version than the last".to_owned());
-                    change.not_undone = Some("the file".to_owned());
+                    let is_file = resource.path().is_some();
+                    let what = if is_file {
+                        "the file".to_owned()
+                    } else {
+                        format!("`{}`", resource.id())
+                    };
+                    change.not_undone = Some(what);
                 }
                 self.plan.push(step, change);
             }
@@ -324,6 +330,9 @@ impl Maker<'_> {
         self.obstacles.push(Failure::from_error(Exit::Failed, &error));
     }
 }
+
+/// From this rank on: what services need until they have ended.
+const LATE_RANK: u8 = 6;
 
 /// When a resource is brought back: what a unit reads before the unit, what may not come again last.
 /// What the firewall is loaded with comes right before it, since the host reverts both unless a new

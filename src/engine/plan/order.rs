@@ -96,7 +96,7 @@ fn is_install(step: &Step) -> bool {
 
 /// Whether a change needs no package, and nothing of what `waits` for one.
 fn needs_no_package(step: &Step, drivers: Drivers, waits: &[Id]) -> bool {
-    if step.to.is_some() {
+    if step.to.is_some() || step.waits_for_others() {
         return false;
     }
     let is_apart = |path: &Path| {

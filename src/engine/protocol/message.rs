@@ -56,6 +56,8 @@ pub enum Request {
     },
     /// Restart something of a part; answered by [`Reply::Restarted`] once it says that it is ready.
     Restart(RestartRequest),
+    /// Take parts out of service or back; answered by [`Reply::Switched`].
+    Switch(SwitchRequest),
     /// The last lines of a log; answered by [`Reply::Lines`].
     Tail {
         /// The log.
@@ -118,6 +120,19 @@ pub struct PlanRequest {
     pub outside: Option<Expected>,
     /// Whether the changes are sealed, to be compared with those of another plan.
     pub seal: bool,
+}
+
+/// Which parts are taken out of service or back.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct SwitchRequest {
+    /// The names of the parts.
+    pub parts: Vec<String>,
+    /// Whether they are in maintenance from now on.
+    pub is_on: bool,
+    /// Who asks, for the lock.
+    pub run: RunInfo,
+    /// See [`PlanRequest::patience_s`].
+    pub patience_s: u64,
 }
 
 /// What a restart is asked for.
@@ -195,6 +210,11 @@ pub enum Goal {
     Before {
         /// The run; when it is not named, the last one whose changes are still there.
         run: Option<String>,
+    },
+    /// With the version of a part that ran before the present one.
+    VersionBefore {
+        /// The part.
+        part: String,
     },
     /// As it was before hwctl first came.
     Original {
@@ -279,6 +299,8 @@ pub enum Reply {
         /// The certificates that the endpoints of the request serve.
         pins: Pins,
     },
+    /// The names of the parts that were not so before.
+    Switched(Vec<String>),
     /// Lines of a log, oldest first.
     Lines(Vec<String>),
     /// Answers [`Request::Certificates`].

@@ -12,7 +12,7 @@ use std::time::Duration;
 pub use frame::{MAX_FRAME, read_frame, skip_to_greeting, write_frame, write_frames};
 pub use message::{
     Copied, Examination, Goal, LogsRequest, PlanRequest, Reply, Request, RestartRequest, Restore,
-    RunInfo, Status,
+    RunInfo, Status, SwitchRequest,
 };
 
 /// The line that the operator's side begins with. What comes before it (a password that sudo did
@@ -25,6 +25,8 @@ pub const ENGINE_GREETING: &str = "hwctl engine";
 pub const BINARY_FOLDER: &str = "/usr/local/lib/hwctl";
 /// The link to the version that provisioned the host last, which the host's own commands and timers run.
 pub const BINARY_LINK: &str = "/usr/local/lib/hwctl/hwctl";
+/// The folder on the host with a file for each part that is out of service. The web server looks for it.
+pub const MAINTENANCE_FOLDER: &str = "/etc/hwctl/maintenance";
 /// The size of a blob's chunks, in bytes.
 pub const CHUNK: usize = 256 << 10;
 

@@ -5,6 +5,7 @@ pub(super) mod format;
 pub(super) mod host_secret;
 pub(super) mod journal;
 pub(super) mod lock;
+pub(super) mod maintenance;
 pub(super) mod manifest;
 pub(super) mod specs;
 pub(super) mod step;

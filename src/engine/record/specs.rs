@@ -162,6 +162,11 @@ pub(in crate::engine) fn keep(host: &Host, goal: &Goal, back_to: Option<&str>) -
         (Goal::Before { .. }, Some(run)) => {
             written_in(&journal::folder_of(host, run).join(NAME)).unwrap_or_default()
         }
+        (Goal::VersionBefore { part }, Some(run)) => {
+            let before = written_in(&journal::folder_of(host, run).join(NAME)).unwrap_or_default();
+            let scope = Scope::Only(vec![part.clone()]);
+            before.map(|before| merged(kept.clone().unwrap_or_default(), &before, &scope))
+        }
         _ => None,
     };
     match next {

@@ -5,7 +5,7 @@ use bollard::query_parameters::RestartContainerOptionsBuilder;
 
 use crate::engine::driver::{Case, Drivers};
 use crate::engine::inspect::logs::tail;
-use crate::resource::{Advise, Host, last_lines};
+use crate::resource::{Advise, Host, containers_named, last_lines};
 use crate::spec::{PartSpec, Restart, RestartMethod};
 
 /// How many lines of a log a failure has.
@@ -57,7 +57,10 @@ async fn restart_socket(host: &Host, socket: &str, service: &str) -> Result<()> 
 
 async fn restart_container(host: &Host, name: &str, stop_s: u16) -> Result<()> {
     let docker = host.docker().await?;
-    let options = RestartContainerOptionsBuilder::new().t(stop_s.into()).build();
-    let restarted = docker.restart_container(name, Some(options)).await;
-    restarted.with_context(|| format!("restart the container `{name}`"))
+    for name in containers_named(name, host).await? {
+        let options = RestartContainerOptionsBuilder::new().t(stop_s.into()).build();
+        let restarted = docker.restart_container(&name, Some(options)).await;
+        restarted.with_context(|| format!("restart the container `{name}`"))?;
+    }
+    Ok(())
 }

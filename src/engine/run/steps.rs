@@ -81,12 +81,17 @@ impl Carrier<'_> {
                 self.finish(plan, index, concurrent).await?;
                 continue;
             }
+            if step.waits_for_others() {
+                while let Some(other) = concurrent.first() {
+                    self.finish(plan, other, concurrent).await?;
+                }
+            }
             let read_now = self.drivers.trials().find(|trial| trial.is_unit(&step.resource));
             if let Some((trial, outside)) = read_now.zip(self.outside) {
                 concurrent.beside(rehearsal::rehearse(trial, wanted, outside, self.host)).await?;
             }
             let may_wait = match step.resource.profile().pace {
-                Pace::InTurn | Pace::Fetch => false,
+                Pace::InTurn | Pace::Fetch | Pace::AfterOthers => false,
                 Pace::Install => order.packages == Some(index),
                 Pace::LaunchThenFinish => true,
             };

@@ -1,5 +1,7 @@
 //! Takes a run back.
 
+use std::collections::HashSet;
+
 use anyhow::{Result, bail};
 
 use crate::engine::record::journal::{Entry, Journal};
@@ -7,7 +9,7 @@ use crate::engine::run::apply::EventSender;
 use crate::engine::run::deadman;
 use crate::engine::run::together;
 use crate::event::EventKind;
-use crate::resource::{Host, reload_systemd_if_owed};
+use crate::resource::{Host, Undo, reload_systemd_if_owed};
 
 /// Takes a run back, newest change first. Units that ran before are started again only when all
 /// the files are back.
@@ -21,7 +23,10 @@ pub(in crate::engine) async fn undo(
     if let Err(error) = journal.free_reserve() {
         failed.push(format!("{error:#}"));
     }
-    let newest_first: Vec<&Entry> = journal.entries().iter().rev().collect();
+    let entries = journal.entries();
+    let ending = Ending::of(entries);
+    let now = entries.iter().rev().filter(|entry| !ending.has(entry) && !ending.needs(entry));
+    let newest_first: Vec<&Entry> = now.collect();
     let mut left = newest_first.as_slice();
     while !left.is_empty() {
         let count = together::count(left.iter().map(|entry| &entry.resource), |_| false);
@@ -34,15 +39,24 @@ pub(in crate::engine) async fn undo(
         }
         host.forget();
     }
-    let services = journal.entries().iter().filter(|entry| entry.resource.is_service());
-    // Whoever sends work to a service that hands it over learns of the one of before first.
-    let (last, first): (Vec<_>, Vec<_>) = services.partition(|entry| entry.resource.hands_over());
-    for entry in first.into_iter().chain(last) {
+    let mut services: Vec<&Entry> =
+        entries.iter().filter(|entry| entry.resource.is_service()).collect();
+    // Of the services that hand their work over, those of before come back first. The others end after whoever sends
+    // them work has learned of that.
+    services.sort_by_key(|entry| match entry.resource.hands_over() {
+        true if entry.resource.is_stopped_in(&entry.before) => 2,
+        true => 0,
+        false => 1,
+    });
+    for entry in services {
         let id = entry.resource.id();
         match entry.resource.undo(&entry.before, host).await {
             Ok(()) => events.emit(EventKind::ChangeUndone { id }),
             Err(error) => failed.push(format!("`{id}`: {error:#}")),
         }
+    }
+    for entry in entries.iter().rev().filter(|entry| ending.needs(entry)) {
+        failed.extend(undo_one(entry, host, events).await);
     }
     reload_systemd_if_owed(host).await;
     // Nothing is left to take back.
@@ -55,11 +69,52 @@ pub(in crate::engine) async fn undo(
     Ok(())
 }
 
+/// The services that end only after whoever sends them work has learned of those of before.
+struct Ending<'a> {
+    has_containers: bool,
+    /// Their parts.
+    tags: HashSet<&'a str>,
+    /// Whether Docker does not run any more once all is taken back. Its containers have to go before it.
+    stops_docker: bool,
+}
+
+impl<'a> Ending<'a> {
+    fn of(entries: &'a [Entry]) -> Self {
+        let stops_docker = entries.iter().any(|entry| {
+            let is_docker = entry.resource.profile().undo == Undo::ContainerRuntime;
+            is_docker && entry.resource.is_stopped_in(&entry.before)
+        });
+        let mut all = Self { has_containers: false, tags: HashSet::new(), stops_docker };
+        let ending: Vec<_> = entries.iter().filter(|entry| all.has(entry)).collect();
+        all.has_containers = ending.iter().any(|entry| is_container(entry));
+        all.tags = ending.iter().map(|entry| entry.tag.as_str()).collect();
+        all
+    }
+
+    fn has(&self, entry: &Entry) -> bool {
+        entry.resource.hands_over() && !(self.stops_docker && is_container(entry))
+    }
+
+    /// Whether they may need it until they have ended: an image, a network, or their user.
+    fn needs(&self, entry: &Entry) -> bool {
+        match entry.resource.profile().undo {
+            Undo::Stored => self.has_containers,
+            Undo::Setting => {
+                entry.resource.path().is_none() && self.tags.contains(entry.tag.as_str())
+            }
+            _ => false,
+        }
+    }
+}
+
+fn is_container(entry: &Entry) -> bool {
+    entry.resource.profile().undo == Undo::Container
+}
+
 /// Takes one change back; says what failed. Of a unit, this is the first step.
 async fn undo_one(entry: &Entry, host: &Host, events: &EventSender) -> Option<String> {
     let id = entry.resource.id();
     let result = match entry.resource.is_service() {
-        true if entry.resource.hands_over() => Ok(()),
         true => entry.resource.release(&entry.before, host).await,
         false => entry.resource.undo(&entry.before, host).await,
     };

@@ -14,10 +14,11 @@ use crate::engine::inspect::logs::{Logs, tail};
 use crate::engine::inspect::status::status;
 use crate::engine::plan::renewal;
 use crate::engine::protocol::{
-    CHUNK, Goal, LogsRequest, Reply, Request, RestartRequest, Restore, Status,
+    CHUNK, Goal, LogsRequest, Reply, Request, RestartRequest, Restore, Status, SwitchRequest,
 };
 use crate::engine::record::journal::{self, Journal};
 use crate::engine::record::lock::Lock;
+use crate::engine::record::maintenance;
 use crate::engine::record::manifest::Manifest;
 use crate::engine::run::restart::restart;
 use crate::event::{Check, EventKind, RunOutcome};
@@ -37,6 +38,7 @@ impl Session {
         match request {
             Request::History => Ok(Some(self.history()?)),
             Request::Restart(asked) => self.restart(&asked).await.map(Some),
+            Request::Switch(asked) => self.switch(&asked).await.map(Some),
             Request::Tail { source, lines } => {
                 Ok(Some(Reply::Lines(tail(&self.host, &source, lines).await?)))
             }
@@ -71,6 +73,14 @@ impl Session {
         Ok(Reply::Restarted { pins: Pins::read(&asked.endpoints, &self.host) })
     }
 
+    /// No run: nothing of the stack changes.
+    async fn switch(&mut self, asked: &SwitchRequest) -> Result<Reply, Failure> {
+        self.lock(&asked.run, Duration::from_secs(asked.patience_s)).await?;
+        let switched = maintenance::switch(&self.host, &asked.parts, asked.is_on);
+        self.lock = None;
+        Ok(Reply::Switched(switched?))
+    }
+
     /// Who holds the host does not matter to those who only look at its journal.
     fn history(&self) -> Result<Reply> {
         let mut runs = journal::runs(&self.host, Lock::is_held(&self.host))?;
@@ -79,7 +89,7 @@ impl Session {
     }
 
     async fn logs(&self, request: &LogsRequest) -> Result<Option<Reply>, Failure> {
-        let mut logs = Logs::open(&self.host, request, self.drivers);
+        let mut logs = Logs::open(&self.host, request, self.drivers).await;
         let lines = logs.newest().await?;
         for message in std::mem::take(&mut logs.unread) {
             self.events.emit(EventKind::Warning { message });

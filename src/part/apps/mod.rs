@@ -1,35 +1,43 @@
-//! The operator's own apps behind nginx. Each version of an app is an instance of its own: a new one starts and answers
-//! before nginx learns of it, and the one of before ends once nginx is done with it.
+//! The operator's own apps behind nginx. Each version of an app has instances of its own, on the host or in containers: new
+//! ones start and answer before nginx learns of them, and those of before end once nginx is done with them.
 
 mod checks;
-mod instance;
+mod container;
+mod host;
+mod native;
 mod vars;
+mod version;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::build::folder::LocalFile;
 use super::build::{
-    Builder, Card, Contributions, HostView, Package, Route, RouteTarget, Upload, Upstream, folder,
-    quote,
+    Builder, Card, Claim, Contributions, HostView, Maintenance, Package, Route, RouteTarget,
+    Upload, Upstream, folder,
 };
-use super::nginx::question;
+use super::nginx::guarded_question;
 use super::{PartKind, Parts, Role};
-use crate::resource::{
-    Blob, Content, Directory, File, Health, Id, OnChange, Owner, Task, Unit, User,
-};
-use crate::spec::{Log, LogFormat, LogSource, PartSpec, Probe, Restart, RestartMethod};
+use crate::engine::protocol::MAINTENANCE_FOLDER;
+use crate::resource::{Content, Directory, Facts, File, Owner};
+use crate::spec::{PartSpec, Question, Wanted};
 
-use instance::{Instance, Service};
+use vars::App;
 pub use vars::Apps;
-use vars::{App, Listen};
+use version::Version;
 
 const FOLDER: &str = "/usr/local/lib/hwctl/apps";
 /// The environments. root alone gets there: systemd reads them as root.
 const ENVIRONMENTS: &str = "/etc/hwctl/apps";
+/// The pages of apps that are out of service.
+const PAGES: &str = "/etc/hwctl/pages";
 /// How long a build, or what comes before a new version, may take, in seconds.
 const TASK_TIMEOUT_S: u32 = 1800;
+
+/// The answers of an app that is ready.
+const HEALTHY: [u16; 7] = [200, 204, 301, 302, 303, 307, 308];
+/// The answers of a page that a client cannot have just so, and that is no fault of the app.
+const CLOSED: [u16; 4] = [401, 403, 404, 405];
 
 pub(super) const KIND: PartKind = PartKind {
     name: "apps",
@@ -37,7 +45,7 @@ pub(super) const KIND: PartKind = PartKind {
     parts: Parts::Named(|view| view.vars.get::<Apps>().0.keys().cloned().collect()),
     vars: vars::VARIABLES,
     takes: &[],
-    driver: None,
+    driver: Some(&host::Apps),
     contribute,
     describe,
     declare: |_, builder| declare(builder),
@@ -46,171 +54,119 @@ pub(super) const KIND: PartKind = PartKind {
 fn contribute(view: &HostView<'_>, offered: &mut Contributions) {
     let name = offered.part().to_owned();
     let app = &view.vars.get::<Apps>().0[&name];
+    let place = || view.place(&["apps", &name]);
+    offered.add_claim(Claim::Name(name.clone()), place());
+    if app.image.is_none() {
+        offered.add_claim(Claim::User(version::user(&name)), place());
+    }
     for package in &app.packages {
         offered.add_package(Package::new(package));
     }
-    let Ok(instance) = Instance::of(&name, view.vars, view.folder) else {
+    let Ok(version) = Version::of(&name, view.vars, view.folder) else {
         // What cannot be read is an error once it is declared.
         return;
     };
     let key = if app.host.is_some() { "host" } else { "path" };
     let upstream = Upstream {
+        servers: version.instances().map(|instance| instance.server()).collect(),
         max_body_kib: app.max_body,
         read_timeout_s: app.timeout,
         is_websocket: app.websocket,
         allow: app.allow.clone(),
+        maintenance: Some(Maintenance { page: app.maintenance.as_ref().map(|_| page(&name)) }),
+        htpasswd: (!app.users.is_empty()).then(|| users_file(&name)),
         has_own_policy: true,
-        ..Upstream::at(instance.server())
+        ..Upstream::at("")
     };
     let route = Route {
         name: name.clone(),
         host: app.host.clone(),
+        other_host: app.other_host(),
         path: app.path.clone().unwrap_or_else(|| "/".to_owned()),
         target: RouteTarget::Application(upstream),
         comes_first: true,
         card: Some(Card::new(app.title.as_ref().unwrap_or(&name), app.description.clone())),
     };
     offered.add_route(route, view.place(&["apps", &name, key]));
-    if let Some(port) = instance.port() {
-        offered.add_port(port, view.place(&["apps", &name]));
+    if app.image.is_some() {
+        return container::contribute(view, offered, app, &version);
+    }
+    for port in version.instances().filter_map(|instance| instance.port()) {
+        offered.add_port(port, place());
     }
 }
 
-fn describe(view: &HostView<'_>, _: &Contributions, spec: &mut PartSpec) {
-    let name = spec.name.clone();
-    let app = &view.vars.get::<Apps>().0[&name];
-    // Without its files no version is known. The host has kept what it was provisioned with.
-    if let Ok(instance) = Instance::of(&name, view.vars, view.folder) {
-        spec.probes = vec![Probe::unit(&instance.service())];
-        spec.private_ports.extend(instance.port());
+fn describe(view: &HostView<'_>, offered: &Contributions, spec: &mut PartSpec) {
+    let app = &view.vars.get::<Apps>().0[&spec.name];
+    spec.is_app = true;
+    let version = Version::of(&spec.name, view.vars, view.folder).ok();
+    match app.image {
+        Some(_) => container::describe(spec, offered, app, version.as_ref()),
+        None => native::describe(spec, version.as_ref()),
     }
-    let health = app.health();
-    let is_seen = |path: &String| health.starts_with(&format!("{path}/"));
-    if app.path.as_ref().is_some_and(is_seen) && app.allow.is_empty() {
-        spec.questions = vec![question(&health, 200, None)];
-    }
-    let services = Instance::services(&name);
-    let log = LogSource::Unit(services.clone());
-    spec.logs = vec![Log { name: name.clone(), source: log.clone(), format: LogFormat::Plain }];
-    spec.restarts = vec![Restart {
-        label: name.clone(),
-        method: RestartMethod::Unit(services),
-        in_all: true,
-        log,
-        name,
-    }];
+    let instances = version.iter().flat_map(Version::instances);
+    spec.private_ports.extend(instances.filter_map(|instance| instance.port()));
+    spec.questions = questions(app, view.facts);
+}
+
+/// What a client asks: the app's health where nginx leads to it, or else its first page, and the redirect of its other name.
+fn questions(app: &App, facts: &Facts) -> Vec<Question> {
+    let (health, guard) = (app.health(), (app.allow.as_slice(), &app.users));
+    let is_seen = app.path.as_ref().is_none_or(|path| health.starts_with(&format!("{path}/")));
+    let page = if is_seen {
+        guarded_question(&health, &HEALTHY, guard, facts)
+    } else {
+        let path = format!("{}/", app.path.as_deref().unwrap_or_default());
+        guarded_question(&path, &[HEALTHY.as_slice(), &CLOSED].concat(), guard, facts)
+    };
+    let redirect = app.host.as_ref().zip(app.other_host()).map(|(host, other)| Question {
+        host: Some(other),
+        path: "/".to_owned(),
+        wanted: Wanted::Location(format!("https://{host}/")),
+        ..page.clone()
+    });
+    std::iter::once(Question { host: app.host.clone(), ..page }).chain(redirect).collect()
 }
 
 fn declare(builder: &mut Builder<'_>) -> Result<()> {
     let name = builder.part().to_owned();
-    let instance = Instance::of(&name, builder.vars, builder.context.folder)?;
+    let version = Version::of(&name, builder.vars, builder.context.folder)?;
     let app = builder.vars.get::<Apps>().0[&name].clone();
+    super::sites::users(builder, users_file(&name), &app.users)?;
+    maintenance(builder, &name, &app)?;
+    match app.image {
+        Some(_) => container::declare(builder, &app, &version),
+        None => native::declare(builder, &app, &version),
+    }
+}
 
-    builder.ensure(User { name: instance.user(), home: instance.state_folder() })?;
+/// Where it is noted that the app is out of service, and the page that says so.
+fn maintenance(builder: &mut Builder<'_>, name: &str, app: &App) -> Result<()> {
     builder.shared_directory("/etc/hwctl", 0o755)?;
-    builder.shared_directory(ENVIRONMENTS, 0o700)?;
-    builder.shared_directory("/usr/local/lib/hwctl", 0o755)?;
-    builder.shared_directory(FOLDER, 0o755)?;
-    builder.directory(Path::new(FOLDER).join(&name), 0o755);
-    let mut inputs = release(builder, &app, &instance)?;
-    let environment = instance.environment();
-    inputs.push(builder.environment_file(&environment, (0o600, Owner::root()), &app.env)?);
-
-    if !app.build.is_empty() {
-        let task = task(&instance, "build", &app.build, &inputs, vec![instance.folder()]);
-        inputs.push(builder.add(task));
+    let noted = Directory::new(MAINTENANCE_FOLDER, 0o755, Owner::root());
+    builder.ensure(Directory { owns_content: true, ..noted })?;
+    let Some(local) = &app.maintenance else { return Ok(()) };
+    builder.shared_directory(PAGES, 0o755)?;
+    let local = builder.context.folder.join(local);
+    let content = folder::content(&local)?;
+    if let Content::Blob(blob) = &content {
+        builder.made.uploads.push(Upload { blob: blob.clone(), path: local });
     }
-    if !app.before.is_empty() {
-        let task = task(&instance, "before", &app.before, &inputs, Vec::new());
-        inputs.push(builder.add(task));
-    }
-    units(builder, &app, &instance, inputs)
-}
-
-/// The program or the folder of a version. Returns what the service is started with.
-fn release(builder: &mut Builder<'_>, app: &App, instance: &Instance) -> Result<Vec<Id>> {
-    let folder = instance.folder();
-    // A build makes files that nobody declares, and they are the user's.
-    let builds = !app.build.is_empty();
-    let owner = if builds { Owner::new(instance.user(), instance.user()) } else { Owner::root() };
-    let release = Directory { owns_content: builds, ..Directory::new(&folder, 0o755, owner) };
-    builder.add(release);
-    if let Some(binary) = &app.binary {
-        let path = builder.context.folder.join(binary);
-        let blob = folder::program(&path)?;
-        builder.made.uploads.push(Upload { blob: blob.clone(), path });
-        return Ok(vec![program(builder, instance, blob)]);
-    }
-    let source = builder.context.folder.join(app.source.as_deref().unwrap_or(Path::new("")));
-    let mode = |file: &LocalFile| if file.is_executable { 0o755 } else { 0o644 };
-    builder.upload_files(folder::files(&source)?, &folder, mode)
-}
-
-fn program(builder: &mut Builder<'_>, instance: &Instance, blob: Blob) -> Id {
-    let content = Content::Blob(blob);
-    builder.add(File::new(instance.binary(), content, 0o755, Owner::root()))
-}
-
-/// Lines for the shell that run once for this version.
-fn task(
-    instance: &Instance,
-    what: &str,
-    lines: &[String],
-    inputs: &[Id],
-    writable: Vec<PathBuf>,
-) -> Task {
-    let script = lines.join("\n");
-    Task {
-        name: format!("{}-{what}", instance.name()),
-        command: ["/bin/sh", "-ec", &script].map(str::to_owned).into(),
-        user: instance.user(),
-        folder: instance.folder(),
-        environment: Some(instance.environment()),
-        writable,
-        inputs: inputs.to_vec(),
-        timeout_s: TASK_TIMEOUT_S,
-    }
-}
-
-fn units(
-    builder: &mut Builder<'_>,
-    app: &App,
-    instance: &Instance,
-    mut inputs: Vec<Id>,
-) -> Result<()> {
-    let words: Result<Vec<_>, _> =
-        instance.command(app).iter().map(|word| quote::systemd_word(word)).collect();
-    let (user, name) = (instance.user(), instance.name());
-    let is_socket = app.listen != Listen::Port;
-    let service = Service {
-        app: instance.app(),
-        name: &name,
-        command: words.map_err(anyhow::Error::msg)?.join(" "),
-        folder: &instance.folder().display().to_string(),
-        environment: &instance.environment().display().to_string(),
-        variables: instance.variables(),
-        user: &user,
-        // nginx connects to a socket of the app's.
-        group: if is_socket { "www-data" } else { &user },
-        is_socket,
-        is_activated: app.listen == Listen::Activated,
-        socket: &instance.socket().display().to_string(),
-        memory_mib: app.memory,
-    };
-    let unit = |name: String, inputs: Vec<Id>| Unit {
-        hands_over: true,
-        ..Unit::new(name, inputs, OnChange::Restart)
-    };
-    let path = format!("/etc/systemd/system/{name}.service");
-    inputs.insert(0, builder.file(path, "systemd/app.service", &service)?);
-    if app.listen == Listen::Activated {
-        let path = format!("/etc/systemd/system/{name}.socket");
-        let file = builder.file(path, "systemd/app.socket", &service)?;
-        builder.add(unit(format!("{name}.socket"), vec![file]));
-    }
-    let health =
-        Health { address: instance.address(), path: app.health(), timeout_s: app.start_timeout };
-    let ports = instance.port().into_iter().collect();
-    builder.add(Unit { ports, health: Some(health), ..unit(instance.service(), inputs) });
+    builder.add(File::new(page(name), content, 0o644, Owner::root()));
     Ok(())
+}
+
+/// The page on the host that says that an app is out of service.
+fn page(app: &str) -> PathBuf {
+    PathBuf::from(format!("{PAGES}/{app}.html"))
+}
+
+/// The file with the users whom nginx lets in to an app.
+fn users_file(app: &str) -> PathBuf {
+    PathBuf::from(format!("/etc/nginx/.htpasswd-app-{app}"))
+}
+
+/// The command that runs lines by the shell, up to the first that fails.
+fn shell(lines: &[String]) -> Vec<String> {
+    ["/bin/sh", "-ec", &lines.join("\n")].map(str::to_owned).into()
 }

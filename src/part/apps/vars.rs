@@ -6,13 +6,17 @@ use std::path::PathBuf;
 use super::checks;
 use crate::inventory::schema::{
     As, Choice, Declared, Env, EnvMap, Flag, List, Local, Map, Named, Number, Optional, Reader,
-    Text, Variable, Vars,
+    Text, Users, Variable, Vars,
 };
 use crate::inventory::{check, patterns};
-use crate::part::containers::Memory;
+use crate::part::containers::{
+    CAPABILITY, IMAGE, INSIDE, Memory, NETWORK_NAME, NumericUser, Registry, USER, Volumes, Word,
+};
 use crate::part::network::{NETWORK, Network};
 use crate::part::own_host::HOST;
 use crate::part::scalars::SENTENCE;
+use crate::part::sites::USERS;
+use crate::resource::Mount;
 use crate::vars;
 
 pub(super) const VARIABLES: &[Declared] = &[Declared::of::<Apps>()];
@@ -22,8 +26,8 @@ pub(super) const VARIABLES: &[Declared] = &[Declared::of::<Apps>()];
 pub struct Apps(pub BTreeMap<String, App>);
 
 vars! {
-    /// One app behind nginx. It is a program (`binary`) or a folder (`source`, with `run`), at a `path` or under a `host`
-    /// of its own.
+    /// One app behind nginx. It is a program (`binary`), a folder (`source`, with `run`) or an `image`, at a `path` or
+    /// under a `host` of its own.
     pub struct App {
         /// URL path; the app gets it as the client sent it
         path: Option<String> = "null", Optional(PATH);
@@ -43,6 +47,30 @@ vars! {
         run: Vec<String> = "[]", List(LINE);
         /// packages of the distribution that it needs
         packages: Vec<String> = "[]", List(Text { expected: "the name of a package", pattern: patterns::ANY, check: check::package });
+        /// image of its container, such as `registry.example.com/shop:4`
+        image: Option<String> = "null", Optional(IMAGE);
+        /// local image tar, as `docker save` writes it, for hosts that reach no registry
+        image_archive: Option<PathBuf> = "null", Optional(Local::FILE);
+        /// login for the pull: `user` and `password`
+        registry: Option<Registry> = "null", Optional(Map::new());
+        /// program in the container and its arguments; the image's own where there are none
+        command: Vec<String> = "[]", List(Word);
+        /// port that it listens on in its container; `PORT` has it, too
+        container_port: u16 = "8080", Number { min: 1, max: u16::MAX };
+        /// what of its container lasts, see [containers](containers.md#what-lasts)
+        volumes: Vec<Mount> = "[]", List(Volumes);
+        /// Docker networks of its container, in which it finds others by name
+        networks: Vec<String> = "[]", List(NETWORK_NAME);
+        /// user of its container by number, such as `999` or `999:1000`; the image's own where none is given
+        user: Option<NumericUser> = "null", Optional(USER);
+        /// capabilities that its container keeps, such as `CHOWN`; all others are dropped
+        capabilities: Vec<String> = "[]", List(CAPABILITY);
+        /// whether its container can write nowhere but to its volumes and its `tmpfs`
+        read_only: bool = "true", Flag;
+        /// paths in its container that are kept in memory, up to 64 MB each
+        tmpfs: Vec<PathBuf> = "[/tmp, /run]", List(INSIDE);
+        /// how many processes or containers share its requests
+        instances: u8 = "1", Number { min: 1, max: 32 };
         /// where it listens: `port` (`PORT`), `socket` (`SOCKET`), or `activated` (a socket that systemd hands over)
         listen: Listen = "port", Choice(&Listen::WORDS);
         /// path that answers 200 to 399 once the app is ready; `/`, or the app's own path with a slash, where none is given
@@ -53,7 +81,7 @@ vars! {
         env: Env = "{}", EnvMap;
         /// lines for the shell that run once a version before it serves, such as a migration
         before: Vec<String> = "[]", List(LINE);
-        /// most memory it gets, such as `256M` or `2G`
+        /// most memory that each instance gets, such as `256M` or `2G`
         memory: u32 = "512M", Memory;
         /// largest body of a request, in KiB
         max_body: u32 = "1024", Number { min: 1, max: 4 << 20 };
@@ -61,6 +89,14 @@ vars! {
         timeout: u16 = "60", Number { min: 1, max: 3600 };
         /// whether it speaks WebSocket
         websocket: bool = "true", Flag;
+        /// lines for the shell that run once a version after it has taken over
+        after: Vec<String> = "[]", List(LINE);
+        /// who may log in, name to password; `{}` asks nobody
+        users: Users = "{}", USERS;
+        /// whether the other one of `www.NAME` and `NAME` leads to `host`
+        redirect_www: bool = "false", Flag;
+        /// local page (HTML) that clients get from `hwctl maintenance on`; hwctl's own where there is none
+        maintenance: Option<PathBuf> = "null", Optional(Local::FILE);
         /// addresses and networks that are let in; `[]` lets everyone in
         allow: Vec<Network> = "[]", List(NETWORK);
     }
@@ -71,6 +107,12 @@ impl App {
     pub(super) fn health(&self) -> String {
         let own = || format!("{}/", self.path.as_deref().unwrap_or_default());
         self.health.clone().unwrap_or_else(own)
+    }
+
+    /// The name that leads clients to the app's own: with `www.` before it, or without.
+    pub(super) fn other_host(&self) -> Option<String> {
+        let host = self.host.as_ref().filter(|_| self.redirect_www)?;
+        Some(host.strip_prefix("www.").map_or_else(|| format!("www.{host}"), str::to_owned))
     }
 }
 

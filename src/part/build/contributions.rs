@@ -116,7 +116,9 @@ impl Contributions {
 
     /// Has the certificate hold for the names that routes have of their own.
     pub(crate) fn add_names_of_routes(&mut self) {
-        let hosts = self.routes.iter().filter_map(|offer| offer.value.host.clone());
+        let hosts = self.routes.iter().flat_map(|offer| {
+            [&offer.value.host, &offer.value.other_host].into_iter().flatten().cloned()
+        });
         let new: Vec<_> = hosts.filter(|host| !self.names.certificate.contains(host)).collect();
         self.names.certificate.extend(new);
     }
@@ -142,6 +144,10 @@ pub enum Claim {
     Container(String),
     /// A volume of Docker, by name.
     Volume(String),
+    /// A user of the host, by name.
+    User(String),
+    /// What `logs` and `restart` know by this name.
+    Name(String),
 }
 
 impl Claim {
@@ -150,6 +156,10 @@ impl Claim {
         match self {
             Self::Container(name) => format!("the container `{name}`"),
             Self::Volume(name) => format!("the volume `{name}`"),
+            Self::User(name) => format!("the user `{name}`"),
+            Self::Name(name) => {
+                format!("the name `{name}`, by which `logs` and `restart` know them")
+            }
         }
     }
 }
@@ -189,6 +199,8 @@ pub struct Route {
     pub name: String,
     /// The name of a server of its own, such as `shop.example.com`. None for the host's own names.
     pub host: Option<String>,
+    /// A second name, which leads clients to that one.
+    pub other_host: Option<String>,
     /// The path, such as `/open`; `/` for all that no other route has.
     pub path: String,
     /// What is behind it.
@@ -205,7 +217,7 @@ impl Route {
     pub fn new(name: &str, path: &str, target: RouteTarget) -> Self {
         let (name, path) = (name.to_owned(), path.to_owned());
         let card = Some(Card::new(&name, None));
-        Self { name, host: None, path, target, comes_first: false, card }
+        Self { name, host: None, other_host: None, path, target, comes_first: false, card }
     }
 
     /// The URL that people open, from the landing page: a path, or that of another name.
@@ -255,7 +267,11 @@ impl RouteTarget {
     /// Whether a login is asked for.
     #[must_use]
     pub fn asks_for_login(&self) -> bool {
-        matches!(self, Self::Files(StaticFiles { htpasswd: Some(_), .. }))
+        match self {
+            Self::Files(files) => files.htpasswd.is_some(),
+            Self::Redirect(_) => false,
+            Self::Application(upstream) => upstream.htpasswd.is_some(),
+        }
     }
 
     /// Whether only some networks are let in.
@@ -289,8 +305,8 @@ pub struct StaticFiles {
 /// An application as the web server sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
-    /// Where it listens, in nginx's terms: `unix:/run/shop/shop.sock` or `127.0.0.1:8000`.
-    pub server: String,
+    /// Where its instances listen, in nginx's terms: `unix:/run/shop/shop.sock` or `127.0.0.1:8000`.
+    pub servers: Vec<String>,
     /// The largest body of a request, in KiB.
     pub max_body_kib: u32,
     /// How the web server says what it answers itself, such as 502.
@@ -307,6 +323,10 @@ pub struct Upstream {
     pub is_websocket: bool,
     /// The networks that are let in; all when empty.
     pub allow: Vec<Network>,
+    /// The file with the users who may log in, where the web server asks for a login.
+    pub htpasswd: Option<PathBuf>,
+    /// How it is taken out of service, if it can be. Its part makes the folder where that is noted.
+    pub maintenance: Option<Maintenance>,
     /// Whether the application itself says what its pages may load, in a header of its own.
     pub has_own_policy: bool,
 }
@@ -316,7 +336,7 @@ impl Upstream {
     #[must_use]
     pub fn at(server: impl Into<String>) -> Self {
         Self {
-            server: server.into(),
+            servers: vec![server.into()],
             max_body_kib: 1024,
             refusals: Refusals::Page,
             logins: Vec::new(),
@@ -325,9 +345,18 @@ impl Upstream {
             read_timeout_s: 30,
             is_websocket: false,
             allow: Vec::new(),
+            htpasswd: None,
+            maintenance: None,
             has_own_policy: false,
         }
     }
+}
+
+/// How clients learn that an application is out of service.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Maintenance {
+    /// The page on the host that they see; the web server's own where there is none.
+    pub page: Option<PathBuf>,
 }
 
 /// How a refusal is said.

@@ -1,16 +1,18 @@
 //! A local folder whose files go to a host: sorted, and nothing from outside of it.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::UNIX_EPOCH;
 
 use anyhow::{Context as _, Result};
 
 use super::path_pattern::PathPattern;
 use crate::failure::Failure;
-use crate::resource::{Blob, Content, MAX_FILE, file_digest, sha256};
+use crate::resource::{Blob, Content, MAX_FILE, file_digest, identity, sha256};
 
 /// Longer files are not shown as a diff and travel apart, so that they travel once.
 const MAX_TEXT: u64 = 64 * 1024;
@@ -126,6 +128,30 @@ pub(crate) fn program(path: &Path) -> Result<Blob> {
     Ok(Blob { key: digest(path)?, size })
 }
 
+/// Refuses a program for another architecture than the host's, as Rust names it. `setting` is what names the program in
+/// the inventory.
+pub(crate) fn require_for(arch: &str, path: &Path, setting: &str) -> Result<()> {
+    let mut head = [0; 20];
+    let opened = File::open(path).and_then(|mut file| file.read_exact(&mut head));
+    opened.with_context(|| format!("read `{}`", path.display()))?;
+    // `e_machine` of the ELF header; both have their lower byte first.
+    let machine = match head[18] {
+        62 => "x86_64",
+        183 => "aarch64",
+        _ => "another architecture",
+    };
+    if arch.is_empty() || machine == arch {
+        return Ok(());
+    }
+    Err(wrong(path, &format!("is a program for {machine}, and the host is {arch}"))
+        .why(format!("{setting} names it"))
+        .not_done("nothing was changed on the host")
+        .hint(format!(
+            "build it for {arch}, for example with `cargo build --target {arch}-unknown-linux-musl`"
+        ))
+        .into())
+}
+
 /// A large local file that only has to travel: known by name, size and time, not read.
 pub(crate) fn archive(path: &Path) -> Result<Blob> {
     let found =
@@ -138,10 +164,22 @@ pub(crate) fn archive(path: &Path) -> Result<Blob> {
     Ok(Blob { key: format!("file-{}", sha256(known_by.as_bytes())), size: found.len() })
 }
 
-/// The digest of a local file's content.
+/// The digest of a local file's content. A run asks for it several times: before it contacts the host, and after. A file
+/// that nobody has written to since is read once.
 pub(crate) fn digest(path: &Path) -> Result<String> {
-    let digest = File::open(path).and_then(|file| file_digest(&file));
-    digest.with_context(|| format!("read `{}`", path.display()))
+    static KNOWN: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
+    let read = || -> std::io::Result<String> {
+        let file = File::open(path)?;
+        let Some(identity) = identity(&file.metadata()?) else { return file_digest(&file) };
+        let known = || KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(digest) = known().get(&identity) {
+            return Ok(digest.clone());
+        }
+        let digest = file_digest(&file)?;
+        known().insert(identity, digest.clone());
+        Ok(digest)
+    };
+    read().with_context(|| format!("read `{}`", path.display()))
 }
 
 fn wrong(path: &Path, problem: &str) -> Failure {

@@ -30,8 +30,8 @@ use crate::spec::{PartSpec, Scope};
 use folder::LocalFile;
 
 pub use contributions::{
-    Card, CertificateAt, Claim, Contributions, Names, Offer, OpenTo, Package, Refusals, Route,
-    RouteTarget, Slot, StaticFiles, UnitInput, Upstream,
+    Card, CertificateAt, Claim, Contributions, Maintenance, Names, Offer, OpenTo, Package,
+    Refusals, Route, RouteTarget, Slot, StaticFiles, UnitInput, Upstream,
 };
 pub(crate) use template::Passwords;
 pub use template::{Templates, template_sources};
@@ -222,6 +222,8 @@ pub struct Builder<'a> {
     pub context: Context<'a>,
     pub(crate) templates: &'a Templates,
     pub(crate) made: Stack,
+    /// What is made after the resources of all parts.
+    pub(crate) last: Vec<Declared>,
     /// The part that is being declared.
     pub(crate) part: String,
 }
@@ -260,6 +262,11 @@ impl Builder<'_> {
         let id = resource.id();
         self.made.resources.push(Declared::new(&self.part, resource));
         id
+    }
+
+    /// A resource of this part alone that is made after those of all parts.
+    pub(crate) fn add_last(&mut self, resource: impl Into<Resource>) {
+        self.last.push(Declared::new(&self.part, resource));
     }
 
     /// A directory of root's.
@@ -334,10 +341,11 @@ impl Builder<'_> {
         let Some(known) = known else { return Ok(self.add(image)) };
         known.archive = known.archive.take().or(image.archive.clone());
         known.login = known.login.take().or(image.login.clone());
+        known.series = known.series.take().or(image.series);
         let (archive, login) =
             (image.archive.or(known.archive.clone()), image.login.or(known.login.clone()));
-        let variable = known.variable.clone();
-        self.ensure(Image { reference: image.reference, archive, login, variable })
+        let (variable, series) = (known.variable.clone(), known.series.clone());
+        self.ensure(Image { reference: image.reference, archive, login, variable, series })
     }
 
     /// A file with an environment in it, in the form of systemd's `EnvironmentFile=`, which `hwctl launch` reads,

@@ -1,7 +1,7 @@
 //! What must hold within a container's settings, and between containers.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::ports::by_number;
 use super::vars::{ContainerVars, Containers};
@@ -9,7 +9,7 @@ use crate::inventory::schema::{Fields, Reader, Vars};
 use crate::part::firewall::{SSH_PORT, holder_of};
 use crate::part::own_folder::overlap;
 use crate::part::sites::Sites;
-use crate::resource::MountSource;
+use crate::resource::{Mount, MountSource};
 
 /// Where hwctl starts a container's program from.
 const OWN_FOLDER: &str = "/.hwctl";
@@ -44,22 +44,23 @@ pub(super) fn of_one(
             break;
         }
     }
-    if let Some(target) = container.shared_target() {
+    if let Some(target) = shared_target(&container.volumes, &container.tmpfs) {
         let message = format!("`{path}` has two things at `{}`", target.display());
         refuse(reader, "volumes", message, "give each volume and each `tmpfs` a path of its own");
     }
     is_sound
 }
 
-impl ContainerVars {
-    /// A path inside that two mounts have, or that is hwctl's.
-    fn shared_target(&self) -> Option<&Path> {
-        let targets = self.volumes.iter().map(|mount| mount.target.as_path());
-        let mut seen = BTreeSet::new();
-        targets
-            .chain(self.tmpfs.iter().map(std::path::PathBuf::as_path))
-            .find(|target| target.starts_with(OWN_FOLDER) || !seen.insert(*target))
-    }
+/// A path inside that two mounts have, or that is hwctl's.
+pub(in crate::part) fn shared_target<'a>(
+    volumes: &'a [Mount],
+    tmpfs: &'a [PathBuf],
+) -> Option<&'a Path> {
+    let targets = volumes.iter().map(|mount| mount.target.as_path());
+    let mut seen = BTreeSet::new();
+    targets
+        .chain(tmpfs.iter().map(PathBuf::as_path))
+        .find(|target| target.starts_with(OWN_FOLDER) || !seen.insert(*target))
 }
 
 /// Checks the containers against each other and other variables.
@@ -74,7 +75,10 @@ pub(super) fn of_all(containers: &Containers, vars: &Vars, reader: &mut Reader<'
             reader.refuse_path([&path, &path], message, "choose a free port, such as 5432");
         }
     }
-    folders_are_apart(&containers.0, vars, reader);
+    let all = containers.0.iter().map(|(name, container)| {
+        (format!("containers.{name}.volumes"), container.volumes.as_slice())
+    });
+    folders_are_apart(&[], all, vars, reader);
 }
 
 fn depends_on_others(
@@ -109,10 +113,12 @@ fn reaches<'a>(
     container.depends.iter().any(|next| reaches(next, to, all, seen))
 }
 
-/// What lies in a folder of the host is seen by one container, and served by no site.
-fn folders_are_apart(
-    containers: &BTreeMap<String, ContainerVars>,
-    vars: &Vars,
+/// What lies in a folder of the host is seen by one container, and served by no site. Each of the `checked` volumes comes
+/// with the path of its setting, as the `others` do.
+pub(in crate::part) fn folders_are_apart<'a>(
+    others: &[(String, &'a [Mount])],
+    checked: impl Iterator<Item = (String, &'a [Mount])>,
+    vars: &'a Vars,
     reader: &mut Reader<'_>,
 ) {
     let mut known: Vec<(String, &Path)> = Vec::new();
@@ -121,9 +127,15 @@ fn folders_are_apart(
         let roots = with_files.map(|(name, site)| (format!("sites.{name}.root"), &*site.root));
         known.extend(roots);
     }
-    for (name, container) in containers {
-        let path = format!("containers.{name}.volumes");
-        for mount in &container.volumes {
+    for (path, mounts) in others {
+        for mount in *mounts {
+            if let MountSource::Path(folder) = &mount.source {
+                known.push((path.clone(), folder));
+            }
+        }
+    }
+    for (path, mounts) in checked {
+        for mount in mounts {
             let MountSource::Path(folder) = &mount.source else { continue };
             if let Some((other, _)) = known.iter().find(|(_, other)| overlap(folder, other)) {
                 let place = reader.place(other).map(|place| format!(" ({place})"));

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::build::{Builder, Contributions, HostView, OpenTo};
+use super::build::{Builder, Claim, Contributions, HostView, OpenTo};
 use super::docker::{self, Declaration};
 use super::{PartKind, Parts};
 use crate::inventory::schema::{Env, EnvValue};
@@ -20,10 +20,14 @@ use crate::resource::container::{ENVIRONMENT, LAUNCHER};
 use crate::resource::{Container, Directory, Mount, MountSource, Owner, RegistryLogin, Secret};
 use crate::spec::{LogFormat, PartSpec};
 
-pub(super) use scalars::Memory;
-use scalars::NumericUser;
-use vars::ContainerVars;
+pub(super) use checks::{folders_are_apart, shared_target};
+pub(super) use mounts::Volumes;
+pub(super) use ports::PortVar;
+pub(super) use scalars::{
+    CAPABILITY, IMAGE, INSIDE, Memory, NETWORK_NAME, NumericUser, USER, Word,
+};
 pub use vars::Containers;
+pub(super) use vars::{ContainerVars, Registry};
 
 /// The environments with secrets in them. root alone gets there; Docker shows each container its own.
 const FOLDER: &str = "/etc/hwctl/containers";
@@ -50,24 +54,39 @@ fn of<'a>(Containers(containers): &'a Containers, name: &str) -> &'a ContainerVa
     &containers[name]
 }
 
-/// Where a setting of a container is in the inventory.
-fn place(view: &HostView<'_>, name: &str, key: &str) -> Option<String> {
-    view.place(&["containers", name, key]).or_else(|| view.place(&["containers", name]))
+/// A container of the operator's, whichever variable of the inventory declares it.
+#[derive(Clone, Copy)]
+pub(in crate::part) struct Entry<'a> {
+    /// The variable and the name there, such as `containers` and `db`.
+    pub(in crate::part) variable: [&'a str; 2],
+    /// The name that Docker has for it.
+    pub(in crate::part) container: &'a str,
+    /// Its settings.
+    pub(in crate::part) vars: &'a ContainerVars,
 }
 
 fn contribute(view: &HostView<'_>, offered: &mut Contributions) {
     let name = offered.part().to_owned();
     let vars = of(view.vars.get(), &name);
+    offered.add_claim(Claim::Name(name.clone()), view.place(&["containers", &name]));
+    offer(view, offered, Entry { variable: ["containers", &name], container: &name, vars });
+}
+
+/// Says what a container has that no other part can have.
+pub(in crate::part) fn offer(view: &HostView<'_>, offered: &mut Contributions, entry: Entry<'_>) {
+    let Entry { variable: [variable, name], container, vars } = entry;
+    let whole = || view.place(&[variable, name]);
+    let place = |key: &str| view.place(&[variable, name, key]).or_else(whole);
     let volumes = vars.volumes.iter().filter_map(|mount| match &mount.source {
-        MountSource::Volume(volume) => Some((volume.clone(), place(view, &name, "volumes"))),
+        MountSource::Volume(volume) => Some((volume.clone(), place("volumes"))),
         MountSource::Path(_) => None,
     });
-    docker::contribute(view, offered, (&name, view.place(&["containers", &name])), volumes);
+    docker::contribute(view, offered, (container, whole()), volumes);
     for (number, from) in ports::by_number(&vars.ports) {
-        offered.add_port(number, place(view, &name, "ports"));
+        offered.add_port(number, place("ports"));
         for from in from {
             let open = OpenTo { port: number, from: from.clone() };
-            offered.open_port(open, place(view, &name, "ports"));
+            offered.open_port(open, place("ports"));
         }
     }
 }
@@ -75,6 +94,7 @@ fn contribute(view: &HostView<'_>, offered: &mut Contributions) {
 fn describe(spec: &mut PartSpec, offered: &Contributions, vars: &ContainerVars) {
     let name = spec.name.clone();
     docker::describe(spec, offered, (&name, &name), LogFormat::Plain);
+    spec.probes.push(docker::probe(&name));
     spec.requires.clone_from(&vars.depends);
     for (number, from) in ports::by_number(&vars.ports) {
         match from.is_empty() {
@@ -87,24 +107,37 @@ fn describe(spec: &mut PartSpec, offered: &Contributions, vars: &ContainerVars) 
 fn declare(_: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
     let name = builder.part().to_owned();
     let vars = of(builder.vars.get(), &name);
+    let entry = Entry { variable: ["containers", &name], container: &name, vars };
+    let container = add_needs(builder, entry, None)?;
+    builder.add(container);
+    Ok(())
+}
+
+/// Declares what a container needs. Returns the container, which is still to be declared.
+pub(in crate::part) fn add_needs(
+    builder: &mut Builder<'_>,
+    entry: Entry<'_>,
+    series: Option<String>,
+) -> Result<Container> {
+    let vars = entry.vars;
     docker::declare(builder)?;
     for mount in &vars.volumes {
         if let MountSource::Path(path) = &mount.source {
-            docker::add_folder(builder, path.clone(), owner(vars));
+            docker::add_folder(builder, path.clone(), owner(vars))?;
         }
     }
-    let mut container = container(&name, vars);
+    let mut container = container(entry);
     if vars.env.has_secrets() {
-        launch(builder, &name, &vars.env, owner(vars), &mut container)?;
+        launch(builder, &vars.env, owner(vars), &mut container)?;
     }
     let login = login(builder, vars)?;
     let archive = vars.image_archive.clone();
-    docker::add_container(builder, Declaration { container, archive, login })
+    docker::add_needs(builder, Declaration { container, archive, login, series })
 }
 
-fn container(name: &str, vars: &ContainerVars) -> Container {
+fn container(Entry { variable: [variable, name], container, vars }: Entry<'_>) -> Container {
     Container {
-        name: name.to_owned(),
+        name: container.to_owned(),
         image: vars.image.clone(),
         command: vars.command.clone(),
         user: vars.user.map(NumericUser::text),
@@ -121,7 +154,9 @@ fn container(name: &str, vars: &ContainerVars) -> Container {
         is_launched: false,
         capabilities: vars.capabilities.clone(),
         networks: vars.networks.clone(),
-        variable: Some(format!("containers.{name}")),
+        variable: Some(format!("{variable}.{name}")),
+        health: None,
+        hands_over: false,
     }
 }
 
@@ -142,7 +177,6 @@ fn plain(env: &Env) -> BTreeMap<String, String> {
 /// Has hwctl start the container's program with variables that Docker does not show.
 fn launch(
     builder: &mut Builder<'_>,
-    name: &str,
     env: &Env,
     owner: Owner,
     container: &mut Container,
@@ -150,7 +184,7 @@ fn launch(
     builder.shared_directory("/etc/hwctl", 0o755)?;
     let owned = Owner::root();
     builder.ensure(Directory::new(FOLDER, 0o700, owned))?;
-    let path = PathBuf::from(format!("{FOLDER}/{name}.env"));
+    let path = PathBuf::from(format!("{FOLDER}/{}.env", container.name));
     let file = builder.environment_file(&path, (0o400, owner), env)?;
     let hwctl = builder.own_hwctl()?;
     for (path, target) in [(hwctl, LAUNCHER), (path, ENVIRONMENT)] {

@@ -13,7 +13,7 @@ use crate::vars;
 
 /// `NAME:/path`, or a map with a volume or a folder of the host.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Volumes;
+pub(in crate::part) struct Volumes;
 
 vars! {
     /// A mount as a map.

@@ -13,7 +13,7 @@ use crate::vars;
 
 /// `5432`, or a map with the port inside and a network.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Ports;
+pub(in crate::part) struct Ports;
 
 const NUMBER: Number<u16> = Number { min: 1, max: u16::MAX };
 

@@ -13,7 +13,7 @@ const MEMORY_MIB: std::ops::RangeInclusive<u64> = 6..=1 << 22;
 /// Names that mean something else to Docker.
 const RESERVED_NETWORKS: [&str; 4] = ["bridge", "default", "host", "none"];
 
-pub(super) const IMAGE: Text<String> = Text {
+pub(in crate::part) const IMAGE: Text<String> = Text {
     expected: "an image such as `postgres:17`",
     pattern: patterns::IMAGE,
     check: check::image,
@@ -28,7 +28,7 @@ pub(super) const DOCKER_NAME: Text<String> = Text {
     pattern: patterns::DOCKER_NAME,
     check: check::docker_name,
 };
-pub(super) const NETWORK_NAME: Text<String> = Text {
+pub(in crate::part) const NETWORK_NAME: Text<String> = Text {
     expected: "the name of a network, other than Docker's own `bridge`, `host` and `none`",
     pattern: patterns::ANY,
     check: |text| {
@@ -36,7 +36,7 @@ pub(super) const NETWORK_NAME: Text<String> = Text {
     },
 };
 /// The list is capabilities(7)'s, as Docker spells it.
-pub(super) const CAPABILITY: Text<String> = Text {
+pub(in crate::part) const CAPABILITY: Text<String> = Text {
     expected: "a capability such as `CHOWN` or `NET_BIND_SERVICE`",
     pattern: patterns::ANY,
     check: |text| {
@@ -45,12 +45,12 @@ pub(super) const CAPABILITY: Text<String> = Text {
         (is_one && !text.starts_with("CAP_")).then(|| text.to_owned())
     },
 };
-pub(super) const INSIDE: Text<PathBuf> = Text {
+pub(in crate::part) const INSIDE: Text<PathBuf> = Text {
     expected: "an absolute path, without `..`",
     pattern: patterns::HOST_PATH,
     check: check::host_path,
 };
-pub(super) const USER: UserNumber = UserNumber;
+pub(in crate::part) const USER: UserNumber = UserNumber;
 
 /// The name of a container: it becomes part of file names, and the name of a part.
 pub(super) fn is_name(text: &str) -> bool {
@@ -94,7 +94,7 @@ impl NumericUser {
 
 /// `999` or `999:1000`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct UserNumber;
+pub(in crate::part) struct UserNumber;
 
 impl Shape for UserNumber {
     fn expected(&self) -> String {
@@ -120,7 +120,7 @@ impl Rule for UserNumber {
 
 /// A word of a command line: text, or a number.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Word;
+pub(in crate::part) struct Word;
 
 impl Shape for Word {
     fn expected(&self) -> String {

@@ -42,6 +42,16 @@ pub(in crate::part) async fn diagnose(
         Resource::Container(container) => Some(container),
         _ => None,
     })?;
+    diagnose_one(case, symptoms, container, subject).await
+}
+
+/// The same for one container of several that a part has.
+pub(in crate::part) async fn diagnose_one(
+    case: &Case<'_>,
+    symptoms: &Symptoms<'_>,
+    container: &Container,
+    subject: &Subject,
+) -> Option<Finding> {
     let (what, part) = (&subject.name, &case.part.name);
     let fix = || Fix::Provision { tags: vec![part.clone()] };
     if !symptoms.units.is_active("docker.service") {
@@ -60,6 +70,15 @@ pub(in crate::part) async fn diagnose(
     };
     let name = &container.name;
     match state_of(docker, name).await {
+        Err(_) if docker.inspect_image(&container.image).await.is_err() => {
+            let told = format!("the image of {what} is not on the host");
+            let finding = subject.finding("image", told);
+            let next = format!(
+                "`hwctl provision --only {part}` brings it, or says why it cannot be pulled"
+            );
+            let evidence = format!("docker has no image `{}`", container.image);
+            Some(finding.evidence([evidence]).next(next).fix(fix()))
+        }
         Err(error) => {
             let finding = subject.finding("absent", format!("{what}'s container `{name}` is gone"));
             let next = format!(

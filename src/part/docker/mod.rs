@@ -32,6 +32,8 @@ pub(super) struct Declaration {
     pub(super) archive: Option<PathBuf>,
     /// Who pulls the image, where the registry asks.
     pub(super) login: Option<RegistryLogin>,
+    /// What has a new image with each of its versions: the image of the version before stays then.
+    pub(super) series: Option<String>,
 }
 
 /// Says that a part has a container and volumes, each with its place in the inventory, and so needs Docker.
@@ -52,7 +54,7 @@ pub(super) fn contribute(
     }
 }
 
-/// What is known of a part with a container: that it runs, its log, and its restart under `name`.
+/// What is known of a part with a container: that Docker runs, its log, and its restart under `name`.
 pub(super) fn describe(
     spec: &mut PartSpec,
     offered: &Contributions,
@@ -71,12 +73,16 @@ pub(super) fn describe(
     if offered.docker_users.first() == Some(&spec.name) {
         spec.probes.push(Probe::unit(SERVICE));
     }
-    spec.probes.push(Probe {
+    spec.logs = vec![Log { name: name.to_owned(), source, format }];
+}
+
+/// Whether a container runs.
+pub(super) fn probe(container: &str) -> Probe {
+    Probe {
         name: format!("container {container}"),
         group: Group::Service,
         kind: ProbeKind::Container(container.to_owned()),
-    });
-    spec.logs = vec![Log { name: name.to_owned(), source, format }];
+    }
 }
 
 /// Declares Docker, as all parts with a container do.
@@ -94,12 +100,20 @@ pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Declares a container after all that it needs: its volumes, networks and image.
+/// Declares a container after all that it needs.
 pub(super) fn add_container(builder: &mut Builder<'_>, declaration: Declaration) -> Result<()> {
-    let Declaration { mut container, archive, login } = declaration;
+    let container = add_needs(builder, declaration)?;
+    builder.add(container);
+    Ok(())
+}
+
+/// Declares what a container needs: its volumes, networks and image. Returns the container, which is still to be
+/// declared.
+pub(super) fn add_needs(builder: &mut Builder<'_>, declaration: Declaration) -> Result<Container> {
+    let Declaration { mut container, archive, login, series } = declaration;
     for mount in &container.mounts {
         if let MountSource::Volume(name) = &mount.source {
-            builder.add(Volume { name: name.clone() });
+            builder.ensure(Volume { name: name.clone() })?;
         }
     }
     for name in &container.networks {
@@ -115,14 +129,13 @@ pub(super) fn add_container(builder: &mut Builder<'_>, declaration: Declaration)
         }
     };
     let image = Image::named_in(&container.image, archive, container.variable.as_deref());
-    container.inputs.push(builder.image(Image { login, ..image })?);
-    builder.add(container);
-    Ok(())
+    container.inputs.push(builder.image(Image { login, series, ..image })?);
+    Ok(container)
 }
 
 /// A directory on the disk of the host that a container sees.
-pub(super) fn add_folder(builder: &mut Builder<'_>, path: PathBuf, owner: Owner) {
-    builder.add(Directory::new(path, 0o750, owner));
+pub(super) fn add_folder(builder: &mut Builder<'_>, path: PathBuf, owner: Owner) -> Result<()> {
+    builder.ensure(Directory::new(path, 0o750, owner)).map(drop)
 }
 
 /// The distribution's Docker. Docker's own packages, and Microsoft's of the same engine, do as well.

@@ -8,9 +8,12 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::applications;
+use super::{applications, upstream_file};
+use crate::engine::protocol::MAINTENANCE_FOLDER;
 use crate::part::Network;
-use crate::part::build::{Contributions, Refusals, Route, RouteTarget, StaticFiles, Upstream};
+use crate::part::build::{
+    Contributions, Maintenance, Refusals, Route, RouteTarget, StaticFiles, Upstream,
+};
 
 #[derive(Default, Serialize)]
 pub(super) struct Homework<'a> {
@@ -30,6 +33,9 @@ pub(super) struct Homework<'a> {
     pub(super) websockets: bool,
     /// Whether a route has all paths that no other has.
     pub(super) has_root: bool,
+    /// The applications whose upstreams are here, and the files of the others.
+    pub(super) inline: Vec<Application<'a>>,
+    pub(super) upstreams: Vec<String>,
     pub(super) apps: Vec<Application<'a>>,
     pub(super) sites: Vec<Location<'a>>,
     /// Routes that have a name of their own.
@@ -42,17 +48,21 @@ pub(super) struct Homework<'a> {
 pub(super) struct Application<'a> {
     name: &'a str,
     host: Option<&'a str>,
+    /// A name that leads clients to that one.
+    other_host: Option<&'a str>,
     path: &'a str,
     path_with_slash: String,
     /// Regular expressions that match the path, and folders with styles in their pages.
     pattern: String,
     style_patterns: Vec<String>,
-    server: &'a str,
+    servers: &'a [String],
     max_body_kib: u32,
     read_timeout_s: u16,
     is_websocket: bool,
     has_own_policy: bool,
     allow: Vec<&'a str>,
+    htpasswd: Option<String>,
+    maintenance: Option<Closable<'a>>,
     logins: &'a [String],
     hidden: &'a [String],
     /// Whether what nginx refuses itself is said in JSON, and the location that says it.
@@ -60,6 +70,15 @@ pub(super) struct Application<'a> {
     refusal: String,
     access_log: String,
     error_log: String,
+}
+
+/// How an application is taken out of service.
+#[derive(Serialize)]
+struct Closable<'a> {
+    /// The file that is there while it is.
+    flag: String,
+    /// The page that clients see then; nginx's own where there is none.
+    page: Option<&'a str>,
 }
 
 /// A site as nginx serves it.
@@ -101,6 +120,9 @@ impl<'a> Homework<'a> {
         let addresses = names.certificate.iter().filter(|name| name.parse::<IpAddr>().is_ok());
         let apps =
             applications(offered).map(|(offer, upstream)| application(&offer.value, upstream));
+        let (switched, inline): (Vec<_>, Vec<_>) =
+            applications(offered).partition(|(offer, _)| offer.value.comes_first);
+        let inline = inline.into_iter();
         let (app_hosts, apps): (Vec<_>, Vec<_>) = apps.partition(|app| app.host.is_some());
         let routes = offered.routes.iter().enumerate();
         let sites = routes.filter_map(|(number, offer)| location(number, &offer.value).transpose());
@@ -113,6 +135,8 @@ impl<'a> Homework<'a> {
             style_hash: STANDARD.encode(Sha256::digest(style)),
             websockets: apps.iter().chain(&app_hosts).any(|app| app.is_websocket),
             has_root: sites.iter().any(|site| site.path == "/"),
+            inline: inline.map(|(offer, upstream)| application(&offer.value, upstream)).collect(),
+            upstreams: switched.iter().map(|(offer, _)| upstream_file(&offer.value)).collect(),
             apps,
             sites,
             app_hosts,
@@ -122,22 +146,28 @@ impl<'a> Homework<'a> {
     }
 }
 
-fn application<'a>(route: &'a Route, upstream: &'a Upstream) -> Application<'a> {
-    let Route { name, host, path, .. } = route;
+pub(super) fn application<'a>(route: &'a Route, upstream: &'a Upstream) -> Application<'a> {
+    let Route { name, host, other_host, path, .. } = route;
     let refuses_in_json = upstream.refusals == Refusals::Json;
     Application {
         name,
         host: host.as_deref(),
+        other_host: other_host.as_deref(),
         path,
         path_with_slash: format!("{path}/"),
         pattern: pattern(path),
         style_patterns: upstream.inline_styles.iter().map(|path| pattern(path)).collect(),
-        server: &upstream.server,
+        servers: &upstream.servers,
         max_body_kib: upstream.max_body_kib,
         read_timeout_s: upstream.read_timeout_s,
         is_websocket: upstream.is_websocket,
         has_own_policy: upstream.has_own_policy,
         allow: upstream.allow.iter().map(Network::as_str).collect(),
+        htpasswd: upstream.htpasswd.as_ref().map(|path| path.display().to_string()),
+        maintenance: upstream.maintenance.as_ref().map(|Maintenance { page }| Closable {
+            flag: format!("{MAINTENANCE_FOLDER}/{name}"),
+            page: page.as_ref().and_then(|page| page.to_str()),
+        }),
         logins: &upstream.logins,
         hidden: &upstream.hidden,
         refuses_in_json,

@@ -8,13 +8,14 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use context::Homework;
+use context::{Application, Homework, application};
 
 use super::build::{
     Builder, CertificateAt, Contributions, Nothing, Offer, Package, Route, RouteTarget, Slot,
     Upstream,
 };
-use super::{PartKind, Parts, Role};
+use super::{Network, PartKind, Parts, Role};
+use crate::inventory::schema::Users;
 use crate::resource::{Absent, Facts, Id, Link, OnChange, Unit, Version};
 use crate::spec::{
     Endpoint, Group, Log, LogFormat, LogSource, PartSpec, Pin, Probe, ProbeKind, Question, Restart,
@@ -37,6 +38,9 @@ const RELEASES: [(&str, &str, Version); 6] = [
     ("ubuntu", "25.04", Version(1, 26, 3)),
     ("ubuntu", "25.10", Version(1, 28, 0)),
 ];
+
+/// The upstreams that change with each version of an application.
+const UPSTREAMS: &str = "/etc/nginx/upstreams";
 
 /// The name of the endpoint that leads clients to the other one.
 pub const HTTP: &str = "http";
@@ -86,6 +90,7 @@ fn describe(offered: &Contributions, spec: &mut PartSpec) {
     spec.questions = vec![Question {
         endpoint: HTTP.to_owned(),
         path: "/".to_owned(),
+        host: None,
         wanted: Wanted::RedirectTo(HTTPS.to_owned()),
     }];
     // A route of files has its logs with them.
@@ -129,7 +134,27 @@ pub fn page(path: &str) -> Probe {
 pub fn question(path: &str, status: u16, holds: Option<&str>) -> Question {
     let (statuses, holds) = (vec![status], holds.map(str::to_owned));
     let wanted = Wanted::Page { statuses, holds, is_listed: false };
-    Question { endpoint: HTTPS.to_owned(), path: path.to_owned(), wanted }
+    Question { endpoint: HTTPS.to_owned(), path: path.to_owned(), host: None, wanted }
+}
+
+/// A question to a page that some addresses are let in to, or users. One of the `right` statuses is for those who
+/// get in, 403 for those who are not on its list, and 401 for the others where users have to log in.
+pub(super) fn guarded_question(
+    path: &str,
+    right: &[u16],
+    (allow, users): (&[Network], &Users),
+    facts: &Facts,
+) -> Question {
+    let listed = facts.ssh_client.map(|us| allow.iter().any(|network| network.contains(us)));
+    let let_in = if users.is_empty() { right } else { &[401] };
+    let statuses = match listed {
+        _ if allow.is_empty() => let_in.to_vec(),
+        Some(true) => let_in.to_vec(),
+        Some(false) => vec![403],
+        None => [let_in, &[403]].concat(),
+    };
+    let wanted = Wanted::Page { statuses, holds: None, is_listed: !allow.is_empty() };
+    Question { endpoint: HTTPS.to_owned(), path: path.to_owned(), host: None, wanted }
 }
 
 /// An access log and an error log, which have one name.
@@ -168,7 +193,8 @@ fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
     // Debian's package brings these, nginx.org's does not.
     builder.directory("/etc/nginx/sites-available", 0o755);
     builder.directory("/etc/nginx/sites-enabled", 0o755);
-    let inputs = vec![
+    let upstreams = upstreams(builder, offered)?;
+    let mut inputs = vec![
         Id::new("certificate", text_of(certificate)?),
         builder.file(
             format!("{drop_ins}/hwctl.conf"),
@@ -191,9 +217,39 @@ fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
             brought_by: Some("nginx".to_owned()),
         }),
     ];
+    inputs.extend(upstreams);
     let unit = Unit::new("nginx.service", inputs, OnChange::Reload);
     builder.add(Unit { ports: PORTS.into(), ..unit });
     Ok(())
+}
+
+/// Where the upstream of an application is that changes with each version.
+fn upstream_file(route: &Route) -> String {
+    format!("{UPSTREAMS}/{}.conf", route.name)
+}
+
+/// Declares the upstreams that change with each version. Each is a file of the part that it leads to, so that a version is
+/// switched, and switched back, without a change of other routes.
+fn upstreams(builder: &mut Builder<'_>, offered: &Contributions) -> Result<Vec<Id>> {
+    #[derive(Serialize)]
+    struct Switched<'a> {
+        app: Application<'a>,
+    }
+    let switched = applications(offered).filter(|(offer, _)| offer.value.comes_first);
+    let switched: Vec<_> = switched.collect();
+    if !switched.is_empty() {
+        builder.directory(UPSTREAMS, 0o755);
+    }
+    let own = builder.part.clone();
+    let mut ids = Vec::new();
+    for (offer, upstream) in switched {
+        builder.part.clone_from(&offer.part);
+        let app = application(&offer.value, upstream);
+        let made = builder.file(upstream_file(&offer.value), "nginx/switched", &Switched { app });
+        builder.part.clone_from(&own);
+        ids.push(made?);
+    }
+    Ok(ids)
 }
 
 fn text_of(path: &Path) -> Result<&str> {

@@ -65,6 +65,7 @@ fn describe(spec: &mut PartSpec, offered: &Contributions, vars: &Vars) {
     spec.private_ports = vec![redis.port];
     let format = LogFormat::Driver("redis".to_owned());
     docker::describe(spec, offered, ("redis", &redis.container), format);
+    spec.probes.push(docker::probe(&redis.container));
     for (name, value) in
         [("container", redis.container.as_str()), ("socket", SOCKET), ("password", REDIS_PASSWORD)]
     {
@@ -108,7 +109,7 @@ fn declare(_: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
     )?;
     let archive = redis.image_archive.clone();
     let container = Container { inputs: vec![configuration], ..container(builder) };
-    docker::add_container(builder, Declaration { container, archive, login: None })
+    docker::add_container(builder, Declaration { container, archive, login: None, series: None })
 }
 
 fn container(builder: &Builder<'_>) -> Container {
@@ -150,5 +151,7 @@ fn container(builder: &Builder<'_>) -> Container {
         capabilities: Vec::new(),
         networks: Vec::new(),
         variable: Some("redis".to_owned()),
+        health: None,
+        hands_over: false,
     }
 }

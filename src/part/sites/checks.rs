@@ -49,9 +49,10 @@ pub(super) fn of_all(sites: &Sites, vars: &Vars, reader: &mut Reader<'_>) {
     main_is_at_the_top(sites, reader);
     paths_are_apart(sites, vars, reader);
     folders_are_apart(sites, vars, reader);
-    let hosts =
-        sites.0.iter().filter_map(|(name, site)| Some((name.as_str(), site.host.as_deref()?)));
-    own_host::require_apart("sites", hosts, vars, reader);
+    let hosts = sites.0.iter().filter_map(|(name, site)| {
+        site.host.clone().map(|host| (format!("sites.{name}.host"), host))
+    });
+    own_host::require_apart(hosts, vars, reader);
 }
 
 fn main_is_at_the_top(Sites(sites): &Sites, reader: &mut Reader<'_>) {

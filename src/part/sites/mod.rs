@@ -13,12 +13,14 @@ use serde::Serialize;
 use super::build::{
     Builder, Card, Contributions, HostView, Package, Route, RouteTarget, StaticFiles, folder,
 };
-use super::nginx::{HTTPS, log_files, question as one_answer};
+use super::nginx::{guarded_question, log_files, question as one_answer};
 use super::{PartKind, Parts, Role};
+use crate::inventory::schema;
 use crate::resource::{Facts, Owner};
-use crate::spec::{PartSpec, Question, Wanted};
+use crate::spec::{PartSpec, Question};
 
 use landing::Page;
+pub(super) use scalars::USERS;
 pub use vars::{Site, Sites};
 
 /// The site at the top of the host, which shows all others.
@@ -69,27 +71,16 @@ fn users_file(name: &str, site: &Site) -> PathBuf {
 
 fn describe(view: &HostView<'_>, spec: &mut PartSpec) {
     let Sites(sites) = view.vars.get();
-    // A client asks by the host's own names.
-    let at_paths = sites.values().filter(|site| site.host.is_none());
-    spec.questions = at_paths.map(|site| question(site, view.facts)).collect();
+    spec.questions = sites.values().map(|site| question(site, view.facts)).collect();
     spec.logs = sites.keys().flat_map(|name| log_files(name, &format!("{name}_"))).collect();
 }
 
-/// A closed site answers 403 to those who are not on its list, and asks the others who they are.
 fn question(site: &Site, facts: &Facts) -> Question {
-    if site.redirect.is_some() {
-        return one_answer(&site.url_path(), 301, None);
-    }
-    let listed = facts.ssh_client.map(|us| site.allow.iter().any(|network| network.contains(us)));
-    let let_in = if site.users.is_empty() { 200 } else { 401 };
-    let statuses = match listed {
-        _ if site.allow.is_empty() => vec![let_in],
-        Some(true) => vec![let_in],
-        Some(false) => vec![403],
-        None => vec![let_in, 403],
+    let question = match site.redirect {
+        Some(_) => one_answer(&site.url_path(), 301, None),
+        None => guarded_question(&site.url_path(), &[200], (&site.allow, &site.users), facts),
     };
-    let wanted = Wanted::Page { statuses, holds: None, is_listed: !site.allow.is_empty() };
-    Question { endpoint: HTTPS.to_owned(), path: site.url_path(), wanted }
+    Question { host: site.host.clone(), ..question }
 }
 
 fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
@@ -105,7 +96,7 @@ fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
             }
             None => pages(builder, name, site, offered)?,
         }
-        users(builder, name, site)?;
+        users(builder, users_file(name, site), &site.users)?;
     }
     Ok(())
 }
@@ -129,20 +120,21 @@ fn pages(
     Ok(())
 }
 
-fn users(builder: &mut Builder<'_>, name: &str, site: &Site) -> Result<()> {
+/// Declares the file with the users who may log in, if any.
+pub(super) fn users(builder: &mut Builder<'_>, path: PathBuf, all: &schema::Users) -> Result<()> {
     #[derive(Serialize)]
     struct Users<'a> {
         users: Vec<&'a str>,
     }
-    if site.users.is_empty() {
+    if all.is_empty() {
         return Ok(());
     }
     builder.secret_file(
-        users_file(name, site),
+        path,
         (0o640, Owner::new("root", "www-data")),
         "nginx/htpasswd",
-        &Users { users: site.users.names().collect() },
-        Some(&site.users),
+        &Users { users: all.names().collect() },
+        Some(all),
     )?;
     Ok(())
 }

@@ -37,7 +37,7 @@ const MAX_HEADER: usize = 4000;
 /// The longest time that clients may keep a file, in seconds: a year, the most that HTTP/1.1 recommended.
 const MAX_CACHE_S: u32 = 31_536_000;
 
-pub(super) const USERS: UserList = UserList {
+pub(in crate::part) const USERS: UserList = UserList {
     when_absent: WhenAbsent::Nobody,
     is_name: check::user_name,
     pattern: patterns::USER_NAME,

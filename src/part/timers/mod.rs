@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::build::{Builder, quote};
+use super::build::{Builder, Claim, quote};
 use super::{PartKind, Parts};
 use crate::resource::{File, OnChange, Unit};
 use crate::spec::{Group, Log, LogFormat, LogSource, PartSpec, Probe, ProbeKind};
@@ -23,7 +23,11 @@ pub(super) const KIND: PartKind = PartKind {
     vars: vars::VARIABLES,
     takes: &[],
     driver: Some(&host::Timers),
-    contribute: |_, _| {},
+    contribute: |view, offered| {
+        for name in view.vars.get::<Timers>().0.keys() {
+            offered.add_claim(Claim::Name(name.clone()), view.place(&["timers", name]));
+        }
+    },
     describe: |view, _, spec| describe(view.vars.get(), spec),
     declare: |_, builder| declare(builder),
 };

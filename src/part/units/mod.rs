@@ -4,7 +4,7 @@ mod vars;
 
 use anyhow::Result;
 
-use super::build::Builder;
+use super::build::{Builder, Claim};
 use super::files::{Origin, content_of};
 use super::{PartKind, Parts};
 use crate::resource::{File, Owner, Unit};
@@ -20,7 +20,14 @@ pub(super) const KIND: PartKind = PartKind {
     vars: vars::VARIABLES,
     takes: &[],
     driver: None,
-    contribute: |_, _| {},
+    contribute: |view, offered| {
+        for key in view.vars.get::<Units>().0.keys() {
+            let unit = full_name(key);
+            if let Some(stem) = unit.strip_suffix(".service") {
+                offered.add_claim(Claim::Name(stem.to_owned()), view.place(&["units", key]));
+            }
+        }
+    },
     describe: |view, _, spec| describe(view.vars.get(), spec),
     declare: |_, builder| declare(builder),
 };

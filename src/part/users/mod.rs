@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::build::{Builder, HostView, Package};
+use super::build::{Builder, Claim, HostView, Package};
 use super::{PartKind, Parts};
 use crate::failure::Failure;
 use crate::resource::{Content, File, Login, Owner, SshKey, SshKeys};
@@ -24,6 +24,9 @@ pub(super) const KIND: PartKind = PartKind {
     contribute: |view, offered| {
         if has_sudo(view) {
             offered.add_package(Package::new("sudo"));
+        }
+        for name in view.vars.get::<People>().0.keys() {
+            offered.add_claim(Claim::User(name.clone()), view.place(&["users", name]));
         }
     },
     describe: |_, _, _| {},

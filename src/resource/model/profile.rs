@@ -115,6 +115,8 @@ pub enum Pace {
     Fetch,
     /// The change is made in its turn. Whether the result stays up is judged at the end of the run.
     LaunchThenFinish,
+    /// The change is made in its turn, once all that was begun before it is done: it relies on what other parts run.
+    AfterOthers,
 }
 
 /// Whether a change can lock the operator out.

@@ -18,7 +18,7 @@ use crate::engine::driver::Drivers;
 use crate::engine::protocol::LogsRequest;
 use crate::engine::protocol::input::Halted;
 use crate::event::LogLine;
-use crate::resource::{Host, require_docker};
+use crate::resource::{Host, containers_named, require_docker};
 use crate::spec::{Log, LogSource};
 
 use faults::Faults;
@@ -52,16 +52,16 @@ struct OpenLog {
 }
 
 impl<'a> Logs<'a> {
-    pub(in crate::engine) fn open(
+    pub(in crate::engine) async fn open(
         host: &'a Host,
         request: &'a LogsRequest,
         drivers: Drivers,
     ) -> Self {
-        let open: Vec<OpenLog> = request
-            .logs
-            .iter()
-            .map(|log| OpenLog { log: log.clone(), faults: Faults::of(&log.format, drivers) })
-            .collect();
+        let mut open = Vec::new();
+        for log in &request.logs {
+            let faults = Faults::of(&log.format, drivers);
+            open.push(OpenLog { log: found(log, host).await, faults });
+        }
         let files = open.iter().filter_map(|open| match &open.log.source {
             LogSource::File(path) => Some(Followed::at_end(host.path(path), open)),
             _ => None,
@@ -183,4 +183,16 @@ impl LogsRequest {
         (!self.errors || line.is_error)
             && self.since.is_none_or(|since| line.time >= line::text_of(since))
     }
+}
+
+/// A log with the name of the container that is there, if a pattern stands for it.
+async fn found(log: &Log, host: &Host) -> Log {
+    let mut log = log.clone();
+    if let LogSource::Container(name) = &mut log.source
+        && let Ok(found) = containers_named(name, host).await
+        && let Some(newest) = found.into_iter().next()
+    {
+        *name = newest;
+    }
+    log
 }

@@ -7,7 +7,7 @@ use bollard::query_parameters::LogsOptionsBuilder;
 use futures_util::TryStreamExt as _;
 
 use super::files::open_file;
-use crate::resource::{Host, require_docker};
+use crate::resource::{Host, containers_named, require_docker};
 use crate::spec::LogSource;
 
 /// How much of a file's end is read.
@@ -33,6 +33,8 @@ pub async fn tail(host: &Host, source: &LogSource, lines: usize) -> Result<Vec<S
         LogSource::Container(name) => {
             let count = lines.to_string();
             let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail(&count).build();
+            let found = containers_named(name, host).await?;
+            let name = found.first().unwrap_or(name);
             let logs = require_docker(host).await?.logs(name, Some(options));
             let chunks: Vec<_> = logs
                 .try_collect()

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 
 use bollard::models::{
     ContainerCreateBody, HealthConfig, HostConfig, HostConfigLogConfig, Mount as DockerMount,
@@ -97,10 +98,7 @@ impl Container {
                 .push(binding);
         }
         let log = [("max-size", "10m"), ("max-file", "3")];
-        let tmpfs = self
-            .tmpfs
-            .iter()
-            .map(|path| (path.display().to_string(), "rw,noexec,nosuid,nodev,size=64m".to_owned()));
+        let tmpfs = self.tmpfs.iter().map(|path| (path.display().to_string(), tmpfs_options(path)));
         HostConfig {
             mounts: Some(self.mounts.iter().map(docker_mount).collect()),
             tmpfs: Some(tmpfs.collect()),
@@ -123,6 +121,14 @@ impl Container {
             ..Default::default()
         }
     }
+}
+
+/// How a path inside is kept in memory. Docker gives a folder that the image lacks to root alone from the second start on,
+/// unless its mode is said. Images bring the folders of the system.
+fn tmpfs_options(path: &Path) -> String {
+    let is_of_system = ["/tmp", "/run"].iter().any(|of_system| path == Path::new(of_system));
+    let mode = if is_of_system { "" } else { ",mode=1777" };
+    format!("rw,noexec,nosuid,nodev,size=64m{mode}")
 }
 
 fn tcp(port: u16) -> String {

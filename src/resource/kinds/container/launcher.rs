@@ -47,11 +47,17 @@ impl Container {
         Err(anyhow!("image `{}` keeps data at `{path}`, and no volume is there", self.image)).hint(
             format!(
                 "add `{}-data:{path}` to `{}`, or `{path}` to `{}` if the data need not last",
-                self.name,
+                self.declared_name(),
                 self.setting("volumes"),
                 self.setting("tmpfs")
             ),
         )
+    }
+
+    /// The name that the inventory has for it.
+    fn declared_name(&self) -> &str {
+        let variable = self.variable.as_deref().and_then(|variable| variable.rsplit_once('.'));
+        variable.map_or(&self.name, |(_, name)| name)
     }
 
     /// Has hwctl start what the image, or the container's own command, says.
@@ -68,11 +74,8 @@ impl Container {
                 self.setting("user")
             ));
         }
-        let mut words = image.entrypoint.unwrap_or_default();
-        match self.command.is_empty() {
-            true => words.extend(image.cmd.unwrap_or_default()),
-            false => words.extend(self.command.iter().cloned()),
-        }
+        let mut words = body.entrypoint.take().or(image.entrypoint).unwrap_or_default();
+        words.extend(body.cmd.take().or(image.cmd).unwrap_or_default());
         if words.is_empty() {
             bail!(
                 "image `{}` starts no program, and `{}` names none",

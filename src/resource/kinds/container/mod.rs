@@ -4,7 +4,9 @@ mod body;
 mod calls;
 mod launcher;
 mod networks;
+mod once;
 mod ports;
+mod readiness;
 pub mod redis;
 mod run;
 mod saved;
@@ -20,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::resource::host::Host;
 use crate::resource::host::docker::{self, Daemon, NOT_KNOWN_BEFORE, NOT_RUNNING};
+use crate::resource::kinds::health::Health;
 use crate::resource::kinds::kind::Kind;
 use crate::resource::kinds::user::user_of_id;
 use crate::resource::model::change::{Action, Back, Change};
@@ -79,6 +82,13 @@ pub struct Container {
     /// The variable of the inventory that declares it, such as `containers.db`. No part of what it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variable: Option<String>,
+    /// What it answers once it is ready. When given, a start that is not followed by such an answer has failed, and
+    /// before it ends it waits for the requests that a web server has in hand. No part of what it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Box<Health>>,
+    /// Whether another one takes over its work before it ends. No part of what it is.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub hands_over: bool,
 }
 
 /// Something of the host that is seen inside a container.
@@ -146,12 +156,12 @@ impl Kind for Container {
             blob: None,
             inputs: &self.inputs,
             needs: Needs::Package(docker::PACKAGE),
-            pace: Pace::LaunchThenFinish,
+            pace: if self.hands_over { Pace::AfterOthers } else { Pace::LaunchThenFinish },
             is_data: false,
             risk: Risk::None,
             undo: Undo::Container,
             series: None,
-            hands_over: false,
+            hands_over: self.hands_over,
         }
     }
 
@@ -241,9 +251,15 @@ impl Kind for Container {
     async fn undo(&self, before: &ContainerState, host: &Host) -> Result<()> {
         let Daemon::Up(docker) = docker::daemon(host).await? else { return Ok(()) };
         match before {
-            ContainerState::Absent => self.remove_own(docker, host).await,
+            ContainerState::Absent => {
+                self.end_in_order(docker, host).await?;
+                self.remove_own(docker, host).await
+            }
             ContainerState::Down => Ok(()),
-            ContainerState::Present(found) => self.bring_back(docker, found, host).await,
+            ContainerState::Present(found) => {
+                self.bring_back(docker, found, host).await?;
+                if found.is_up() { self.require_health(docker, host).await } else { Ok(()) }
+            }
         }
     }
 
@@ -324,7 +340,8 @@ impl Container {
     fn wanted_digest(&self, host: &Host) -> Option<String> {
         let inputs = host.digest_of(&self.inputs)?;
         // How its data came to it is no part of what it is.
-        let own = Self { data: None, variable: None, ..self.clone() };
+        let own =
+            Self { data: None, variable: None, health: None, hands_over: false, ..self.clone() };
         let own = serde_json::to_string(&own).ok()?;
         Some(sha256(format!("{own}\n{inputs}").as_bytes()))
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail};
 use bollard::Docker;
-use bollard::models::{ContainerCreateBody, HealthStatusEnum};
+use bollard::models::{ContainerCreateBody, ContainerState as ContainerStatus, HealthStatusEnum};
 use bollard::query_parameters::{
     InspectContainerOptions, RestartContainerOptionsBuilder, StartContainerOptions,
 };
@@ -18,7 +18,7 @@ use super::{Container, ContainerState, Found, Host, networks};
 use crate::resource::host::docker::{self, said};
 use crate::resource::host::listeners::listeners;
 use crate::resource::kinds::image;
-use crate::resource::model::hint::Advise;
+use crate::resource::model::hint::{Advise, Hint};
 
 /// How long a container without a health check has to stay up to count as started.
 const STAYS: Duration = Duration::from_secs(1);
@@ -79,7 +79,7 @@ impl Container {
         let Some(digest) = self.wanted_digest(host) else { bail!(self.unknown()) };
         remove(docker, &self.old_name()).await?;
         let old = matches!(state, ContainerState::Present(_));
-        let ran = matches!(state, ContainerState::Present(found) if found.is_up());
+        let ran = state.is_up();
         if ran {
             self.try_beside(docker, &digest, host).await?;
         }
@@ -126,7 +126,8 @@ impl Container {
     /// Starts the new container beside the one that runs, without its ports and with nothing to write
     /// to but its own: one that cannot live is known before the other is stopped.
     async fn try_beside(&self, docker: &Docker, digest: &str, host: &Host) -> Result<()> {
-        let trial = Self { name: self.trial_name(), ports: Vec::new(), ..self.clone() };
+        let name = self.trial_name();
+        let trial = Self { name, ports: Vec::new(), health: None, ..self.clone() };
         let body = trial.trial_body(digest, host);
         remove_trial(docker, &trial.name).await?;
         let lived = trial.make(docker, body, host).await;
@@ -178,6 +179,9 @@ impl Container {
 
     /// Waits until the container runs and is healthy, or `stays` up without a health check.
     async fn wait(&self, docker: &Docker, stays: Duration, host: &Host) -> Result<()> {
+        if self.health.is_some() {
+            return self.require_health(docker, host).await;
+        }
         let begin = Instant::now();
         loop {
             let inspected = docker
@@ -189,20 +193,7 @@ impl Container {
             let is_sick = health == Some(HealthStatusEnum::UNHEALTHY);
             let up = state.running == Some(true) && state.restarting != Some(true);
             if !up || inspected.restart_count.unwrap_or(0) > 0 && begin.elapsed() < stays {
-                let how = match state.exit_code.unwrap_or_default() {
-                    _ if state.oom_killed == Some(true) => {
-                        "is killed for want of memory".to_owned()
-                    }
-                    _ if up => "ends and is started again".to_owned(),
-                    code => format!("stops with exit code {code}"),
-                };
-                let lines = logs(docker, &self.name).await;
-                let name = &self.name;
-                return Err(anyhow!("container `{name}` {how} right after its start: {lines}"))
-                    .hint(
-                        "mend what its log names; where it says nothing, `free -m` and `dmesg` on \
-                         the host tell of memory",
-                    );
+                return Err(self.ended(docker, &state).await);
             }
             match &self.healthcheck {
                 None if begin.elapsed() >= stays => return Ok(()),
@@ -220,6 +211,21 @@ impl Container {
             }
             sleep(LOOKS).await;
         }
+    }
+
+    /// Why a container has ended that was just started, with the last lines of its log.
+    pub(super) async fn ended(&self, docker: &Docker, state: &ContainerStatus) -> anyhow::Error {
+        let how = match state.exit_code.unwrap_or_default() {
+            _ if state.oom_killed == Some(true) => "is killed for want of memory".to_owned(),
+            _ if state.running == Some(true) => "ends and is started again".to_owned(),
+            code => format!("stops with exit code {code}"),
+        };
+        let (name, lines) = (&self.name, logs(docker, &self.name).await);
+        let error = anyhow!("container `{name}` {how} right after its start: {lines}");
+        error.context(Hint(
+            "mend what its log names; where it says nothing, `free -m` and `dmesg` on the host tell of memory"
+                .to_owned(),
+        ))
     }
 
     /// Says who has a port that the container should get.
@@ -311,9 +317,16 @@ impl Container {
     }
 }
 
+impl ContainerState {
+    /// Whether the container runs, or tries to.
+    pub(in crate::resource) fn is_up(&self) -> bool {
+        matches!(self, Self::Present(found) if found.is_up())
+    }
+}
+
 impl Found {
     /// Whether it runs, or tries to.
-    fn is_up(&self) -> bool {
+    pub(super) fn is_up(&self) -> bool {
         matches!(self.status.as_str(), "running" | "unhealthy" | "restarting" | "paused")
     }
 

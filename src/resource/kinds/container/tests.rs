@@ -28,6 +28,8 @@ fn wanted() -> Container {
         capabilities: Vec::new(),
         networks: Vec::new(),
         variable: None,
+        health: None,
+        hands_over: false,
     }
 }
 

@@ -11,7 +11,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use bollard::Docker;
-use bollard::auth::DockerCredentials;
 use bollard::query_parameters::{
     CreateImageOptionsBuilder, ImportImageOptions, RemoveImageOptions,
 };
@@ -43,6 +42,10 @@ pub struct Image {
     /// The variable of the inventory that names it, such as `containers.db`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub variable: Option<String>,
+    /// What has a new image with each of its versions, such as `apps.shop`. The image of the version before stays on the
+    /// host then, for the way back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub series: Option<String>,
 }
 
 /// A login to a registry.
@@ -96,7 +99,7 @@ impl Kind for Image {
             is_data: false,
             risk: Risk::None,
             undo: Undo::Stored,
-            series: None,
+            series: self.series.as_deref(),
             hands_over: false,
         }
     }
@@ -135,9 +138,11 @@ impl Kind for Image {
     async fn require(&self, state: &ImageState, host: &Host) -> Result<()> {
         match (state, &self.archive) {
             (ImageState::Absent, None) => {
+                let cannot = || format!("`{}` cannot be pulled", self.setting("image"));
                 registry::require_reachable(&self.reference, &self.setting("image_archive"), host)
                     .await
-                    .with_context(|| format!("`{}` cannot be pulled", self.setting("image")))
+                    .with_context(cannot)?;
+                self.require_known(host).await.with_context(cannot)
             }
             _ => Ok(()),
         }
@@ -201,6 +206,9 @@ impl Kind for Image {
                 change.not_undone = Some("the image: `hwctl provision` brings it".to_owned());
                 Back::Change(change)
             }
+            (ImageState::Absent, ImageState::Present(_)) if self.series.is_some() => {
+                Back::Kept("it is of an older version, and is no longer on the host".to_owned())
+            }
             (ImageState::Absent, ImageState::Present(_)) => {
                 return Err(anyhow!(
                     "image `{}` is gone and cannot be brought back",
@@ -223,7 +231,7 @@ impl Image {
         variable: Option<&str>,
     ) -> Self {
         let (reference, variable) = (reference.into(), variable.map(str::to_owned));
-        Self { reference, archive, login: None, variable }
+        Self { reference, archive, login: None, variable, series: None }
     }
 
     /// What messages call the variable of one of its settings.
@@ -245,13 +253,7 @@ async fn pull(image: &Image, docker: &Docker, host: &Host) -> Result<()> {
     };
     host.progress(None, "asking the registry");
     let options = CreateImageOptionsBuilder::new().from_image(&whole).build();
-    let login = image.login.as_ref().map(|login| DockerCredentials {
-        username: Some(login.user.clone()),
-        password: Some(login.password.expose().to_owned()),
-        serveraddress: Some(registry::address_of(reference)),
-        ..DockerCredentials::default()
-    });
-    let mut answers = Box::pin(docker.create_image(Some(options), None, login));
+    let mut answers = Box::pin(docker.create_image(Some(options), None, image.credentials()));
     let mut layers = Layers::default();
     while let Some(answer) = answers.next().await {
         let answer = answer.map_err(said).with_context(|| format!("pull image `{whole}`")).hint(format!(

@@ -1,4 +1,4 @@
-//! Whether a host reaches the registry of an image. It is asked in the plan, before apt and everything
+//! Whether a host reaches the registry of an image, and that has the image. It is asked in the plan, before apt and everything
 //! else takes its time.
 
 use std::fs;
@@ -7,14 +7,20 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use bollard::auth::DockerCredentials;
+use bollard::errors::Error;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use super::Image;
 use crate::resource::host::Host;
+use crate::resource::host::docker::{self, Daemon};
 use crate::resource::model::hint::Advise;
 
 /// How long a registry may take to accept a connection. Over a slow network that takes a second.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a registry may take to say whether it has an image.
+const REGISTRY_TIMEOUT: Duration = Duration::from_secs(10);
 /// Where Docker looks for an image whose name begins with no registry.
 const DOCKER_HUB: &str = "registry-1.docker.io";
 
@@ -34,8 +40,42 @@ pub(super) async fn require_reachable(reference: &str, archive: &str, host: &Hos
         ))
 }
 
+impl Image {
+    /// Fails if the registry says that it has no such image, or none for this login. Whether it can be pulled shows
+    /// only once Docker runs; and what else is wrong with the registry, Docker tells when it pulls.
+    pub(super) async fn require_known(&self, host: &Host) -> Result<()> {
+        let Daemon::Up(docker) = docker::daemon(host).await? else { return Ok(()) };
+        // A verb that needs no passwords has looked none up.
+        if self.login.as_ref().is_some_and(|login| login.password.expose().is_empty()) {
+            return Ok(());
+        }
+        let asked = docker.inspect_registry_image(&self.reference, self.credentials());
+        match timeout(REGISTRY_TIMEOUT, asked).await {
+            Ok(Err(Error::DockerResponseServerError {
+                status_code: 401 | 403 | 404,
+                message,
+                ..
+            })) => Err(anyhow!("docker says: {}", message.trim())).hint(format!(
+                "see that `{}` is the right name and tag, and that `{}` may pull it",
+                self.setting("image"),
+                self.setting("registry")
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) fn credentials(&self) -> Option<DockerCredentials> {
+        self.login.as_ref().map(|login| DockerCredentials {
+            username: Some(login.user.clone()),
+            password: Some(login.password.expose().to_owned()),
+            serveraddress: Some(address_of(&self.reference)),
+            ..DockerCredentials::default()
+        })
+    }
+}
+
 /// What Docker knows the registry of an image by.
-pub(super) fn address_of(reference: &str) -> String {
+fn address_of(reference: &str) -> String {
     match registry_of(reference) {
         (name, _) if name == DOCKER_HUB => "https://index.docker.io/v1/".to_owned(),
         (name, 443) => name,

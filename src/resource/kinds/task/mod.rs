@@ -1,11 +1,13 @@
 //! A command that runs once for what it depends on, such as a build or a change of a database for a new version.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use serde::{Deserialize, Serialize};
 
 use crate::resource::host::{Host, last_lines};
+use crate::resource::kinds::container::Container;
 use crate::resource::kinds::kind::Kind;
 use crate::resource::model::change::{Action, Back, Change};
 use crate::resource::model::digest::sha256;
@@ -35,6 +37,12 @@ pub struct Task {
     pub inputs: Vec<Id>,
     /// How long it may take, in seconds.
     pub timeout_s: u32,
+    /// The folder below `/var/lib` where its user keeps what lasts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// The container that runs it, by a command of its own, in the place of a user on the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<Box<Container>>,
 }
 
 /// What the host knows of a task.
@@ -75,6 +83,11 @@ impl Task {
         property("NoNewPrivileges=yes".to_owned());
         property("ProtectSystem=strict".to_owned());
         property("PrivateTmp=yes".to_owned());
+        if let Some(state) = &self.state {
+            property(format!("StateDirectory={state}"));
+            property("StateDirectoryMode=0700".to_owned());
+            property(format!("Environment=HOME=/var/lib/{state}"));
+        }
         for path in &self.writable {
             property(format!("ReadWritePaths={}", path.display()));
         }
@@ -84,6 +97,24 @@ impl Task {
         words.push("--".to_owned());
         words.extend(self.command.iter().cloned());
         words
+    }
+
+    async fn on_host(&self, host: &Host) -> Result<()> {
+        let output = host.output("systemd-run", &self.words()).await?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let told = last_lines(&output, SHOWN_LINES);
+        Err(anyhow!("`{}` fails with {}: {told}", self.line(), output.status))
+    }
+
+    async fn in_container(&self, container: &Container, host: &Host) -> Result<()> {
+        let container = Container { command: self.command.clone(), ..container.clone() };
+        let patience = Duration::from_secs(self.timeout_s.into());
+        let ran = container.run_once(host, patience).await;
+        ran.with_context(|| {
+            format!("`{}` fails in a container of `{}`", self.line(), container.image)
+        })
     }
 }
 
@@ -109,7 +140,7 @@ impl Kind for Task {
             blob: None,
             inputs: &self.inputs,
             needs: Needs::AllPackages,
-            pace: Pace::InTurn,
+            pace: Pace::AfterOthers,
             is_data: false,
             risk: Risk::None,
             undo: Undo::Setting,
@@ -152,12 +183,11 @@ impl Kind for Task {
 
     async fn apply(&self, _: &TaskState, host: &Host) -> Result<()> {
         host.progress(None, format!("running {}", self.line()));
-        let output = host.output("systemd-run", &self.words()).await?;
-        if !output.status.success() {
-            let told = last_lines(&output, SHOWN_LINES);
-            return Err(anyhow!("`{}` fails with {}: {told}", self.line(), output.status))
-                .hint("it ran before anything was switched: what served goes on serving");
-        }
+        let done = match &self.container {
+            Some(container) => self.in_container(container, host).await,
+            None => self.on_host(host).await,
+        };
+        done.hint("what served before goes on serving; `hwctl provision` runs it again")?;
         match self.wanted(host) {
             Some(digest) => host.keep_between_runs(&self.record(), digest.as_bytes()),
             None => Ok(()),
@@ -177,6 +207,9 @@ impl Kind for Task {
     }
 
     async fn sweep(&self, host: &Host) -> Result<()> {
+        if let Some(container) = &self.container {
+            return container.sweep_once(host).await;
+        }
         let unit = format!("hwctl-task-{}.service", self.name);
         host.output("systemctl", &["stop", &unit]).await.map(drop)
     }

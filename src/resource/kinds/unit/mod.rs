@@ -1,8 +1,7 @@
 //! A systemd unit: enabled, running, and started with the configuration that is on disk.
 
-mod health;
-pub(in crate::resource) mod nginx_reload;
 mod ports;
+mod readiness;
 mod reload;
 mod socket;
 mod state;
@@ -17,6 +16,7 @@ use crate::resource::host::docker;
 use crate::resource::host::systemd::{reload_systemd, reload_systemd_if_stale};
 use crate::resource::host::units::{block, field};
 use crate::resource::host::{Host, StartRecord, last_lines};
+use crate::resource::kinds::health::Health;
 use crate::resource::kinds::kind::Kind;
 use crate::resource::model::change::{Action, Back, Change};
 use crate::resource::model::hint::Advise;
@@ -24,7 +24,6 @@ use crate::resource::model::id::Id;
 use crate::resource::model::profile::{Needs, Pace, Place, Profile, Risk, Undo};
 use state::StartedWith;
 
-pub use health::{Health, HealthAddress};
 pub use state::UnitState;
 pub use trial::FOLDER as TRIAL_FOLDER;
 
@@ -183,7 +182,7 @@ impl Kind for Unit {
             blob: None,
             inputs: &self.inputs,
             needs: Needs::Unit(&self.name),
-            pace: Pace::InTurn,
+            pace: if self.hands_over { Pace::AfterOthers } else { Pace::InTurn },
             is_data: false,
             risk,
             undo,

@@ -6,8 +6,8 @@ use anyhow::Result;
 use tokio::time::sleep;
 
 use super::Unit;
-use super::nginx_reload::reload_nginx;
 use crate::resource::host::Host;
+use crate::resource::kinds::nginx_reload::reload_nginx;
 
 /// How long a unit that was reloaded has to stay in one state.
 const SETTLED: Duration = Duration::from_millis(500);

@@ -9,10 +9,8 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{sleep, timeout};
 
-use super::Unit;
 use super::nginx_reload::wait_for_old_workers;
 use crate::resource::host::Host;
-use crate::resource::host::units::{block, field};
 
 /// How many answers in a row count: one alone may come from a program that is about to end.
 const ANSWERS: u8 = 3;
@@ -43,62 +41,71 @@ pub enum HealthAddress {
     Socket(PathBuf),
 }
 
-impl Unit {
-    /// Waits until the unit answers. Fails early if it ends.
-    pub(super) async fn require_health(&self, host: &Host) -> Result<()> {
-        let Some(health) = &self.health else { return Ok(()) };
-        host.progress(None, format!("waiting for {} to answer", self.name));
-        let deadline = Instant::now() + Duration::from_secs(health.timeout_s.into());
+/// What became of a wait for a service.
+pub(in crate::resource::kinds) enum Readiness {
+    /// It has answered as often as it has to.
+    Ready,
+    /// It has ended before.
+    Ended,
+    /// The time is up. Says what its last answer was.
+    Late(anyhow::Error),
+}
+
+impl Health {
+    /// Waits until the service answers. `has_ended` says whether there is nothing left to wait for.
+    pub(in crate::resource::kinds) async fn wait(
+        &self,
+        host: &Host,
+        has_ended: impl AsyncFn() -> Result<bool>,
+    ) -> Result<Readiness> {
+        let deadline = Instant::now() + Duration::from_secs(self.timeout_s.into());
         let mut answers = 0;
         loop {
-            let answered = match timeout(ANSWER_TIMEOUT, health.ask(host)).await {
+            let answered = match timeout(ANSWER_TIMEOUT, self.ask(host)).await {
                 Ok(answered) => answered,
                 Err(_) => Err(anyhow!("no answer within {} s", ANSWER_TIMEOUT.as_secs())),
             };
             answers = if answered.is_ok() { answers + 1 } else { 0 };
             if answers == ANSWERS {
-                return Ok(());
+                return Ok(Readiness::Ready);
             }
-            host.forget();
-            let state = field(&block(host, &self.name).await?, "ActiveState").to_owned();
-            let has_ended = matches!(state.as_str(), "failed" | "inactive");
-            if let Err(error) = answered
-                && (has_ended || Instant::now() > deadline)
-            {
-                return self.unhealthy(health, &error, has_ended, host).await;
+            if let Err(error) = answered {
+                if has_ended().await? {
+                    return Ok(Readiness::Ended);
+                }
+                if Instant::now() > deadline {
+                    return Ok(Readiness::Late(error));
+                }
             }
             sleep(PAUSE).await;
         }
     }
 
-    async fn unhealthy(
+    /// What failed, for a message about the service of this name.
+    pub(in crate::resource::kinds) fn failure(
         &self,
-        health: &Health,
-        error: &anyhow::Error,
-        has_ended: bool,
-        host: &Host,
-    ) -> Result<()> {
-        let what = match has_ended {
-            true => format!("`{}` ended before it answered {}", self.name, health.path),
-            false => format!(
-                "`{}` does not answer {} within {} s: {error:#}",
-                self.name, health.path, health.timeout_s
+        name: &str,
+        late: Option<&anyhow::Error>,
+    ) -> String {
+        match late {
+            None => format!("`{name}` ended before it answered {}", self.path),
+            Some(error) => format!(
+                "`{name}` does not answer {} within {} s: {error:#}",
+                self.path, self.timeout_s
             ),
-        };
-        self.failed(what, host).await
-    }
-
-    /// Waits for the requests that a web server has in hand, for a service that answers such.
-    pub(super) async fn drain(&self, host: &Host) {
-        if self.health.is_some() {
-            host.progress(None, format!("waiting for the last requests to {}", self.name));
-            wait_for_old_workers(DRAIN_TIMEOUT).await;
         }
     }
 }
 
+/// Waits for the requests to a service that a web server has in hand.
+pub(in crate::resource::kinds) async fn drain(name: &str, host: &Host) {
+    host.progress(None, format!("waiting for the last requests to {name}"));
+    wait_for_old_workers(DRAIN_TIMEOUT).await;
+}
+
 impl Health {
-    async fn ask(&self, host: &Host) -> Result<()> {
+    /// Asks once. The error says what came instead of a right answer.
+    pub async fn ask(&self, host: &Host) -> Result<()> {
         match &self.address {
             HealthAddress::Port(port) => {
                 let stream = TcpStream::connect(("127.0.0.1", *port)).await;

@@ -1,14 +1,10 @@
-//! The operator's own apps: each kind is provisioned, and a new version takes the place of the old one while somebody uses
-//! it, without a request lost.
+//! Apps that run on the host itself.
 
 use std::fs;
-use std::thread::sleep;
-use std::time::Duration;
+use std::process::Command;
 
-use serde_json::Value;
-
+use super::{Shop, a_new_version_takes_over};
 use crate::host::{Provisioned, changes, failure, outcome};
-use crate::load::{Load, Target, assert_none_failed, told};
 
 crate::tests! {
     Lab: [
@@ -16,87 +12,11 @@ crate::tests! {
         an_app_with_a_socket_of_systemd_is_deployed_without_a_lost_request,
         an_app_of_its_own_name_is_built_on_the_host,
         what_cannot_be_is_refused_with_its_place,
+        a_program_that_cannot_run_is_named_before_the_switch,
     ],
 }
 
-/// An app of Python's standard library alone, which listens where its variables say.
-const APP: &str = r#"
-import os, socket, sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    def do_GET(self):
-        broken = os.environ.get("BROKEN") and self.path.endswith("/healthz")
-        body = ("VERSION %s %s\n" % (os.environ.get("GREETING"), bool(os.environ.get("TOKEN")))).encode()
-        self.send_response(500 if broken else 200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-    def address_string(self):
-        return "nginx"
-
-class Server(ThreadingHTTPServer):
-    request_queue_size = 1024
-
-if os.environ.get("LISTEN_FDS"):
-    server = Server(("", 0), Handler, bind_and_activate=False)
-    server.socket = socket.socket(fileno=3)
-    server.server_name, server.server_port = "shop", 0
-else:
-    server = Server(("127.0.0.1", int(os.environ["PORT"])), Handler)
-server.serve_forever()
-"#;
-
-/// A host with an inventory beside its own that has apps.
-struct Shop {
-    host: Provisioned,
-}
-
-impl Shop {
-    fn new() -> Self {
-        Self { host: Provisioned::ready("trixie") }
-    }
-
-    fn write(&self, version: &str, apps: &str) {
-        let folder = self.host.folder();
-        fs::create_dir_all(folder.join("shop")).unwrap();
-        fs::write(folder.join("shop/app.py"), APP.replace("VERSION", version)).unwrap();
-        fs::write(folder.join("apps.yaml"), format!("all:\n  vars:\n    apps:\n{apps}")).unwrap();
-    }
-
-    fn hwctl(&self, verb: &str, args: &[&str]) -> (i32, Vec<Value>) {
-        self.host.hwctl(verb, &[&["-i", "inventory.yaml", "-i", "apps.yaml"], args].concat())
-    }
-
-    fn body(&self, path: &str) -> String {
-        Provisioned::curl(&[&self.host.url(path)])
-    }
-
-    fn units(&self) -> String {
-        let list = "systemctl list-units --plain --no-legend 'shop-*' | cut -d' ' -f1";
-        self.host.sh(list)
-    }
-
-    /// Provisions while somebody uses the app with all connections, who has to notice nothing.
-    fn provision_under_load(&self, during: &str, args: &[&str]) -> (i32, Vec<Value>) {
-        let certificate = self.host.sh("cat /etc/nginx/ssl/homework.crt");
-        let target = Target::new(self.host.host.address, &certificate, "");
-        let load = Load::start(&target, &["/shop/", "/shop/other"], Duration::from_millis(5));
-        sleep(Duration::from_millis(500));
-        let done = self.hwctl("provision", args);
-        sleep(Duration::from_millis(500));
-        let answers = load.end();
-        println!("  {during}: {}", told(&answers));
-        assert!(answers.len() > 1000, "{during}: {}", told(&answers));
-        let order: Vec<_> =
-            done.1.iter().filter(|event| event["event"] == "change_started").collect();
-        assert_none_failed(&answers, &format!("{during}: {order:#?}"));
-        done
-    }
-}
-
-const BY_PORT: &str = r#"
+pub(super) const BY_PORT: &str = r#"
       shop:
         path: /shop
         source: shop
@@ -118,6 +38,7 @@ fn an_app_with_a_port_is_deployed_without_a_lost_request() {
     the_verbs_know_it(&shop);
 
     a_new_version_takes_over(&shop, BY_PORT);
+    assert_eq!(shop.host.sh("ls /usr/local/lib/hwctl/apps/shop | wc -l"), "1");
     a_bad_version_changes_nothing(&shop, BY_PORT);
     the_way_back_loses_nothing(&shop, BY_PORT);
     it_leaves_with_the_inventory(&shop);
@@ -139,26 +60,8 @@ fn the_verbs_know_it(shop: &Shop) {
     assert_eq!(found, "", "the secret shows");
 }
 
-fn a_new_version_takes_over(shop: &Shop, apps: &str) {
-    let before = shop.units();
-    shop.write("two", apps);
-
-    let (code, events) = shop.provision_under_load("a new version", &["--only", "shop"]);
-
-    assert_eq!(code, 0, "{events:#?}");
-    assert!(shop.body("/shop/").starts_with("two "), "{events:#?}");
-    let after = shop.units();
-    assert!(
-        after != before && after.lines().count() == before.lines().count(),
-        "{before}\n{after}"
-    );
-    assert_eq!(shop.host.sh("ls /usr/local/lib/hwctl/apps/shop | wc -l"), "1");
-    let (code, events) = shop.hwctl("plan", &[]);
-    assert_eq!((code, changes(&events)), (0, vec![]), "{events:#?}");
-}
-
 fn a_bad_version_changes_nothing(shop: &Shop, apps: &str) {
-    let before = shop.units();
+    let before = shop.instances();
     let bad = [
         ("ends at once", apps.replace("app.py", "absent.py"), "absent.py"),
         ("is not healthy", apps.replace("GREETING:", "BROKEN: 1, GREETING:"), "it answers 500"),
@@ -174,7 +77,7 @@ fn a_bad_version_changes_nothing(shop: &Shop, apps: &str) {
         assert_eq!(code, 4, "{what}: {events:#?}");
         assert!(failure(&events).contains(says), "{what}: {}", failure(&events));
         assert!(shop.body("/shop/").starts_with("two "), "{what}");
-        assert_eq!(shop.units(), before, "{what}");
+        assert_eq!(shop.instances(), before, "{what}");
     }
     shop.write("two", apps);
     let (code, events) = shop.hwctl("plan", &[]);
@@ -193,7 +96,7 @@ fn the_way_back_loses_nothing(shop: &Shop, apps: &str) {
 fn it_leaves_with_the_inventory(shop: &Shop) {
     let (code, events) = shop.host.hwctl("provision", &[]);
     assert_eq!(code, 0, "{events:#?}");
-    assert_eq!(shop.units(), "");
+    assert_eq!(shop.instances(), "");
     let left = "ls -d /usr/local/lib/hwctl/apps /etc/hwctl/apps /etc/systemd/system/shop-* 2>/dev/null; \
                 getent passwd app-shop; true";
     assert_eq!(shop.host.sh(left), "");
@@ -264,6 +167,41 @@ fn what_cannot_be_is_refused_with_its_place() {
         (at("source: shop", "source: absent"), "is not a folder"),
         (at("run: [python3, app.py]", ""), "lacks `run`"),
         (at("GREETING:", "PORT: 1, GREETING:"), "cannot set `PORT`"),
+        (at("source: shop", "source: shop\n        instances: 0"), "`apps.shop.instances` takes"),
+        (
+            at("source: shop", "source: shop\n        redirect_www: true"),
+            "`apps.shop.redirect_www` needs `host`",
+        ),
+        (at("source: shop", "source: shop\n        maintenance: absent.html"), "is not a file"),
+        (at("      shop:", "      shop-1f9a03c7:"), "not usable as the name of an app"),
+        (
+            format!("{BY_PORT}    users: {{ app-shop: {{}} }}\n"),
+            "two parts would have the user `app-shop`",
+        ),
+        (
+            format!("{BY_PORT}    timers: {{ shop: {{ run: \"true\", on: daily }} }}\n"),
+            "two parts would have the name `shop`",
+        ),
+        (
+            format!("{BY_PORT}    units: {{ shop: {{ content: \"[Service]\" }} }}\n"),
+            "two parts would have the name `shop`",
+        ),
+        (
+            format!("{BY_PORT}    containers: {{ shop: {{ image: redis }} }}\n"),
+            "two parts would have the name `shop`",
+        ),
+        (
+            format!("{BY_PORT}    sites: {{ shop: {{ path: /x, root: /srv/x }} }}\n"),
+            "two routes are called `shop`",
+        ),
+        (
+            format!(
+                "{}{}",
+                at("path: /shop", "host: www.a.example\n        redirect_www: true"),
+                at("path: /shop", "host: a.example").replace("shop:\n", "other:\n")
+            ),
+            "`apps.shop.redirect_www` takes `a.example`, as `apps.other.host`",
+        ),
         (at("health: /shop/healthz", "health: shop"), "`apps.shop.health` takes a URL path"),
         (at("start_timeout: 5", "memory: lots"), "`apps.shop.memory` takes"),
     ];
@@ -284,4 +222,60 @@ fn what_cannot_be_is_refused_with_its_place() {
     let (code, events) = shop.hwctl("provision", &[]);
     assert!(failure(&events).contains("is no Linux program"), "{events:#?}");
     assert_eq!(code, 2);
+}
+
+/// A program that loads a library of its own, as the compiler of this machine makes them.
+fn build_with_library(shop: &Shop, machine: u8) {
+    let folder = shop.host.folder();
+    fs::write(folder.join("lib.c"), "int answer(void) { return 42; }").unwrap();
+    fs::write(folder.join("main.c"), "int answer(void); int main(void) { return answer(); }")
+        .unwrap();
+    for args in [
+        &["-shared", "-o", "libshop-answer.so", "lib.c"][..],
+        &["-o", "shop.bin", "main.c", "-L.", "-lshop-answer"],
+    ] {
+        let compiled = Command::new("cc").current_dir(folder).args(args).status().unwrap();
+        assert!(compiled.success());
+    }
+    let path = folder.join("shop.bin");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[18] = machine;
+    fs::write(path, bytes).unwrap();
+}
+
+fn a_program_that_cannot_run_is_named_before_the_switch() {
+    let shop = Shop::new();
+    shop.write("one", BY_PORT);
+    let (code, events) = shop.hwctl("provision", &[]);
+    assert_eq!(code, 0, "{events:#?}");
+    let native = BY_PORT
+        .replace("source: shop", "binary: shop.bin")
+        .replace("        run: [python3, app.py]\n", "");
+
+    build_with_library(&shop, 62);
+    shop.write("two", &native);
+    let (code, events) = shop.provision_under_load("a missing library", &[]);
+    assert_eq!(code, 4, "{events:#?}");
+    assert!(failure(&events).contains("libshop-answer.so"), "{}", failure(&events));
+    assert!(shop.body("/shop/").starts_with("one "));
+
+    build_with_library(&shop, 183);
+    let (code, events) = shop.hwctl("provision", &[]);
+    assert_eq!(code, 2, "{events:#?}");
+    let told = failure(&events);
+    assert!(told.contains("is a program for aarch64, and the host is x86_64"), "{told}");
+    assert!(told.contains("`apps.shop.binary` (apps.yaml:"), "{told}");
+
+    // Well twice and then not, again and again: it never counts as ready.
+    shop.write("two", BY_PORT);
+    let path = shop.host.folder().join("shop/app.py");
+    let flaps = fs::read_to_string(&path).unwrap().replace(
+        "broken = ",
+        "Handler.count = getattr(Handler, \"count\", 0) + 1; broken = Handler.count % 3 == 0 or ",
+    );
+    fs::write(path, flaps).unwrap();
+    let (code, events) = shop.provision_under_load("a health that flaps", &[]);
+    assert_eq!(code, 4, "{events:#?}");
+    assert!(failure(&events).contains("does not answer /shop/healthz within 5 s"), "{events:#?}");
+    assert!(shop.body("/shop/").starts_with("one "));
 }

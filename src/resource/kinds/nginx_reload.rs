@@ -51,7 +51,7 @@ pub async fn reload_nginx(host: &Host) -> Result<()> {
 }
 
 /// Waits until the workers of before have finished the requests that they have in hand, or the time is up.
-pub(super) async fn wait_for_old_workers(patience: Duration) {
+pub(in crate::resource::kinds) async fn wait_for_old_workers(patience: Duration) {
     let deadline = Instant::now() + patience;
     while Instant::now() < deadline && has_old_workers() {
         sleep(Duration::from_millis(50)).await;
