@@ -11,8 +11,8 @@ use crate::part::docker::host::{self as docker, PACKAGE, Subject};
 use crate::resource::{Container, Health, HealthAddress, Resource, Unit, listeners};
 use crate::spec::LogSource;
 
-/// Lines of a log that findings show.
-const LOG_LINES: usize = 5;
+/// Lines of a log that findings show: systemd writes five about each new start, and what the app wrote comes before them.
+const LOG_LINES: usize = 12;
 /// What programs write when they cannot start, with the cause and what it is about.
 const REASONS: [(&str, &str, &str); 5] = [
     (

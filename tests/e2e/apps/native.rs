@@ -190,10 +190,7 @@ fn what_cannot_be_is_refused_with_its_place() {
             format!("{BY_PORT}    containers: {{ shop: {{ image: redis }} }}\n"),
             "two parts would have the name `shop`",
         ),
-        (
-            format!("{BY_PORT}    sites: {{ shop: {{ path: /x, root: /srv/x }} }}\n"),
-            "two routes are called `shop`",
-        ),
+        (at("      shop:", "      site1:"), "two routes are called `site1`"),
         (
             format!(
                 "{}{}",
