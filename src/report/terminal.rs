@@ -326,6 +326,7 @@ impl<W: Write> State<W> {
             Outcome::Changed if style.check => {
                 (format!("{changes} planned ({}), none made", known.tally), "35")
             }
+            Outcome::Changed if summary.changes == 0 => ("changed".to_owned(), "35"),
             Outcome::Changed => (format!("changed, {changes}"), "35"),
             Outcome::Restarted => ("restarted and healthy".to_owned(), "32"),
             Outcome::Answered => return,
