@@ -266,16 +266,17 @@ fn visible(node: &Node, shape: &dyn Shape) -> Vec<Place> {
     }
 }
 
-/// Where the value at a path such as `sites.main.root` is written, or else what it would be in.
-fn place_of(root: &[(Key, Node)], path: &str) -> Option<Place> {
+/// Where the value at a path such as `sites.main.root` is written, or else what it would be in. Also tells which of the
+/// two it is.
+fn place_of(root: &[(Key, Node)], path: &str) -> Option<(Place, bool)> {
     let (first, rest) = path.split_once('.').unwrap_or((path, ""));
     let mut node = &root.iter().find(|(key, _)| key.name == first)?.1;
-    for key in rest.split('.') {
+    for key in rest.split('.').filter(|key| !key.is_empty()) {
         let Some(found) = node.entries().and_then(|entries| super::yaml::node::get(entries, key))
         else {
-            break;
+            return Some((node.place.clone(), false));
         };
         node = found;
     }
-    Some(node.place.clone())
+    Some((node.place.clone(), true))
 }

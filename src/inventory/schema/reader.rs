@@ -161,7 +161,7 @@ impl<'a> Reader<'a> {
     /// Reports what is wrong with the variables at these paths, such as `sites.main.root`, at the one that somebody
     /// wrote rather than at a default.
     pub fn refuse_path(&mut self, paths: [&str; 2], message: impl Into<String>, hint: &str) {
-        let mut places = paths.into_iter().filter_map(|path| place_of(&self.root, path));
+        let mut places = paths.into_iter().filter_map(|path| Some(place_of(&self.root, path)?.0));
         let place = places.clone().find(|place| !place.is_builtin()).or_else(|| places.next());
         let problem =
             place.map_or_else(|| Problem::nowhere(""), |place| Problem::at(&place, message));
@@ -176,14 +176,14 @@ impl<'a> Reader<'a> {
     /// Where the variable at a path such as `sites.main.root` is written. None where only the defaults have it.
     #[must_use]
     pub fn place(&self, path: &str) -> Option<String> {
-        let place = place_of(&self.root, path).filter(|place| !place.is_builtin());
-        place.map(|place| place.to_string())
+        let (place, _) = place_of(&self.root, path).filter(|(place, _)| !place.is_builtin())?;
+        Some(place.to_string())
     }
 
     /// Whether nobody wrote the variable at this path.
     #[must_use]
     pub fn is_default(&self, path: &str) -> bool {
-        place_of(&self.root, path).is_none_or(|place| place.is_builtin())
+        place_of(&self.root, path).is_none_or(|(place, is_there)| !is_there || place.is_builtin())
     }
 
     pub(super) fn refuse_at<T>(
