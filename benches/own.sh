@@ -28,12 +28,12 @@ printf '%s\n' 'import os' 'from http.server import HTTPServer, SimpleHTTPRequest
     for ((i = 1; i <= files; i++)); do echo "        /srv/own/file$i: { content: 'This is file $i.' }"; done
     echo '      folders: { /srv/own: {} }'
 } >"$folder/own.yaml"
-run() { hwctl provision -i inventory.yaml -i own.yaml "$@"; }
-run >"$folder/said" 2>&1 || { cat "$folder/said" >&2 && fail "the hosts cannot be provisioned"; }
+inventories=(-i inventory.yaml -i own.yaml)
+hwctl provision "${inventories[@]}" >"$folder/said" 2>&1 || { cat "$folder/said" >&2 && fail "the hosts cannot be provisioned"; }
 
 # A no-op on one host; $1 is its name in the figures.
 one() {
-    measure "$1" run "$2"
+    measure "$1" hwctl provision "${inventories[@]}" "$2"
     grep -q unchanged "$folder/said" || fail "the no-op is none"
 }
 # Which comes first alternates.

@@ -106,7 +106,7 @@ async fn of_container(
     container: &Container,
 ) -> Option<Finding> {
     let app = &case.part.name;
-    let subject = Subject { name: format!("`{app}`"), cause: "app", port: format!("apps.{app}") };
+    let subject = Subject { name: format!("`{app}`"), cause: "app", port: None };
     if let Some(finding) = docker::diagnose_one(case, symptoms, container, &subject).await {
         return Some(finding);
     }

@@ -26,7 +26,7 @@ impl Driver for Containers {
         let subject = Subject {
             name: format!("`{name}`"),
             cause: "container",
-            port: format!("containers.{name}.ports"),
+            port: Some(format!("containers.{name}.ports")),
         };
         Box::pin(async move { Ok(Vec::from_iter(diagnose(case, symptoms, &subject).await)) })
     }

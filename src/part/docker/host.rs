@@ -22,8 +22,8 @@ pub(in crate::part) struct Subject {
     pub(in crate::part) name: String,
     /// The first word of the causes, such as `redis` of `redis-stopped`.
     pub(in crate::part) cause: &'static str,
-    /// The variable of the inventory that has its port.
-    pub(in crate::part) port: String,
+    /// The variable of the inventory that has its port; None where hwctl chooses it.
+    pub(in crate::part) port: Option<String>,
 }
 
 impl Subject {
@@ -137,11 +137,13 @@ async fn explain(
     });
     if let Some(taken) = taken {
         evidence.push(format!("port {} is taken by {}", taken.port, taken.holder()));
-        let next = format!(
-            "choose a free port as `{}` in the inventory, or free this one; then \
-             `hwctl provision --only {part}`",
-            subject.port
-        );
+        let free = match &subject.port {
+            Some(port) => {
+                format!("choose a free port as `{port}` in the inventory, or free this one")
+            }
+            None => "free the port".to_owned(),
+        };
+        let next = format!("{free}; then `hwctl provision --only {part}`");
         let finding = subject.finding("port", format!("another program has {what}'s port"));
         return Some(finding.evidence(evidence).next(next));
     }

@@ -56,8 +56,11 @@ impl Driver for Redis {
         case: &'a Case<'a>,
         symptoms: &'a Symptoms<'a>,
     ) -> Later<'a, Vec<Finding>> {
-        let subject =
-            Subject { name: "Redis".to_owned(), cause: "redis", port: "redis.port".to_owned() };
+        let subject = Subject {
+            name: "Redis".to_owned(),
+            cause: "redis",
+            port: Some("redis.port".to_owned()),
+        };
         Box::pin(async move { Ok(Vec::from_iter(diagnose(case, symptoms, &subject).await)) })
     }
 }
