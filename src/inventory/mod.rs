@@ -17,7 +17,6 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-pub(crate) use ansible::pattern::glob;
 pub use host::InventoryHost;
 pub use loading::{Programs, Sources, load};
 pub use output::json_text;

@@ -109,9 +109,7 @@ fn needs_no_package(step: &Step, drivers: Drivers, waits: &[Id]) -> bool {
         Needs::Package(_) | Needs::AllPackages | Needs::Firewall => false,
         Needs::Unit(name) => {
             let file = Id::new("file", format_args!("/etc/systemd/system/{name}"));
-            // An app may run a program of a package of the operator's.
-            let is_apart = !profile.hands_over;
-            is_apart && profile.inputs.contains(&file) && !profile.inputs.iter().any(waits_for)
+            profile.inputs.contains(&file) && !profile.inputs.iter().any(waits_for)
         }
         Needs::Place => {
             let target = profile.target.map(|target| Id::new("file", target.display()));

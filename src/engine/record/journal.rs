@@ -15,7 +15,9 @@ use crate::engine::record::format::{self, Format};
 use crate::engine::record::specs;
 use crate::engine::record::step::Step;
 use crate::event::{Changed, Run, RunOutcome};
-use crate::resource::{Advise, Change, Host, Resource, Saved, decode, encode, write_atomic};
+use crate::resource::{
+    Advise, Change, Host, Resource, Saved, decode, encode, remove_file, write_atomic,
+};
 
 /// How many runs are kept.
 const KEPT_RUNS: usize = 50;
@@ -280,16 +282,6 @@ fn close(host: &Host) -> Result<()> {
 
 fn remove_reserve(run: &Path) -> Result<()> {
     remove_file(&run.join(RESERVE_NAME))
-}
-
-/// Removes a file that may be gone already.
-pub(in crate::engine) fn remove_file(path: &Path) -> Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(error).with_context(|| format!("remove `{}`", path.display()))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn text(time: Timestamp) -> String {

@@ -2,13 +2,12 @@
 //! No run puts a part into service again.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::engine::protocol::MAINTENANCE_FOLDER;
-use crate::resource::{Advise as _, Host, write_atomic};
+use crate::resource::{Advise as _, Host, remove_file, write_atomic};
 
 /// Takes parts out of service, or back. Returns those that were not so before.
 pub(in crate::engine) fn switch(host: &Host, parts: &[String], is_on: bool) -> Result<Vec<String>> {
@@ -26,7 +25,7 @@ pub(in crate::engine) fn switch(host: &Host, parts: &[String], is_on: bool) -> R
         let path = folder.join(part);
         let done = match is_on {
             true => write_atomic(&path, b"", 0o644, None),
-            false => fs::remove_file(&path).or_else(absent).map_err(Into::into),
+            false => remove_file(&path),
         };
         done.with_context(|| format!("switch the maintenance of `{part}`"))?;
         switched.push(part.clone());
@@ -41,8 +40,4 @@ pub(in crate::engine) fn under_way(host: &Host) -> Vec<String> {
     let mut names: Vec<_> = names.filter(|name| !name.starts_with('.')).collect();
     names.sort();
     names
-}
-
-fn absent(error: std::io::Error) -> std::io::Result<()> {
-    if error.kind() == ErrorKind::NotFound { Ok(()) } else { Err(error) }
 }

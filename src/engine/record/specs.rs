@@ -13,7 +13,7 @@ use crate::engine::protocol::{DESTROY, Goal};
 use crate::engine::record::format::{self, Format, NEWER_HINT};
 use crate::engine::record::journal;
 use crate::failure::{Exit, Failure};
-use crate::resource::{Advise, Host, write_atomic};
+use crate::resource::{Advise, Host, remove_file, write_atomic};
 use crate::spec::{PartSpec, Scope};
 
 /// The file, below hwctl's own folder and below the folder of a run.
@@ -198,7 +198,7 @@ fn merged(kept: Vec<Value>, declared: &[Value], scope: &Scope) -> Vec<Value> {
 
 /// Removes the specs: hwctl leaves the host.
 pub(in crate::engine) fn forget(host: &Host) -> Result<()> {
-    journal::remove_file(&path(host))
+    remove_file(&path(host))
 }
 
 fn path(host: &Host) -> PathBuf {

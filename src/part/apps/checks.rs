@@ -80,8 +80,11 @@ pub(super) fn of_one(app: &App, reader: &mut Reader<'_>, fields: &Fields<'_>) ->
         }
         _ => {}
     }
-    let made_of = [("binary", app.binary.is_some()), ("source", app.source.is_some())];
-    let made_of = [made_of.as_slice(), &[("image", app.image.is_some())]].concat();
+    let made_of = [
+        ("binary", app.binary.is_some()),
+        ("source", app.source.is_some()),
+        ("image", app.image.is_some()),
+    ];
     let given: Vec<_> = made_of.iter().filter(|(_, is_given)| *is_given).collect();
     match given.as_slice() {
         [] => refuse("source", format!("`{path}` lacks `binary`, `source` or `image`"), ""),

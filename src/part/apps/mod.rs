@@ -14,12 +14,12 @@ use anyhow::Result;
 
 use super::build::{
     Builder, Card, Claim, Contributions, HostView, Maintenance, Package, Route, RouteTarget,
-    Upload, Upstream, folder,
+    Upstream,
 };
 use super::nginx::guarded_question;
 use super::{PartKind, Parts, Role};
 use crate::engine::protocol::MAINTENANCE_FOLDER;
-use crate::resource::{Content, Directory, Facts, File, Owner};
+use crate::resource::{Directory, Facts, File, Owner};
 use crate::spec::{PartSpec, Question, Wanted};
 
 use vars::App;
@@ -148,10 +148,7 @@ fn maintenance(builder: &mut Builder<'_>, name: &str, app: &App) -> Result<()> {
     let Some(local) = &app.maintenance else { return Ok(()) };
     builder.shared_directory(PAGES, 0o755)?;
     let local = builder.context.folder.join(local);
-    let content = folder::content(&local)?;
-    if let Content::Blob(blob) = &content {
-        builder.made.uploads.push(Upload { blob: blob.clone(), path: local });
-    }
+    let content = builder.local_content(local)?;
     builder.add(File::new(page(name), content, 0o644, Owner::root()));
     Ok(())
 }

@@ -32,13 +32,12 @@ pub(super) fn parts(env: &Env, are_known: bool) -> Result<Vec<Part>, Failure> {
 
 /// The values by their names, as the pieces of a text. None of them is shown.
 pub(super) fn secrets(env: &Env, are_known: bool) -> Result<Given, Failure> {
-    let hidden = |name: &str, text: &str| Part::Secret {
-        name: name.to_owned(),
-        value: Secret::new(text.to_owned()),
-    };
     let pieces = |name: &str, value: &EnvValue| -> Result<Vec<Part>, Failure> {
         match value {
-            EnvValue::Plain(text) => Ok(vec![hidden(name, text)]),
+            EnvValue::Plain(text) => {
+                let value = Secret::new(text.to_owned());
+                Ok(vec![Part::Secret { name: name.to_owned(), value }])
+            }
             EnvValue::Secret { before, secret, after } => {
                 let secret = part(secret, are_known, str::to_owned)?;
                 Ok(vec![Part::Text(before.clone()), secret, Part::Text(after.clone())])

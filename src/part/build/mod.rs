@@ -289,11 +289,8 @@ impl Builder<'_> {
                     self.directory(root.join(parent), 0o755);
                 }
             }
-            let content = folder::content(&file.path)?;
             let (path, mode) = (root.join(&file.name), mode(&file));
-            if let Content::Blob(blob) = &content {
-                self.made.uploads.push(Upload { blob: blob.clone(), path: file.path });
-            }
+            let content = self.local_content(file.path)?;
             ids.push(self.add(File::new(path, content, mode, Owner::root())));
         }
         Ok(ids)
@@ -356,12 +353,26 @@ impl Builder<'_> {
         (mode, owner): (u32, Owner),
         env: &Env,
     ) -> Result<Id> {
+        let are_known = self.prepare_secrets(env)?;
+        let content = Content::Parts(environment::parts(env, are_known)?);
+        Ok(self.add(File::new(path, content, mode, owner)))
+    }
+
+    /// Has the host make the secrets of an environment that it shall make. Returns whether the operator's are looked up.
+    fn prepare_secrets(&mut self, env: &Env) -> Result<bool> {
         for name in env.made_secrets() {
             self.host_secret(name, 32)?;
         }
-        let are_known = self.context.passwords.has(&self.part);
-        let content = Content::Parts(environment::parts(env, are_known)?);
-        Ok(self.add(File::new(path, content, mode, owner)))
+        Ok(self.context.passwords.has(&self.part))
+    }
+
+    /// The content of a local file, which is uploaded unless it is short.
+    pub(crate) fn local_content(&mut self, path: PathBuf) -> Result<Content> {
+        let content = folder::content(&path)?;
+        if let Content::Blob(blob) = &content {
+            self.made.uploads.push(Upload { blob: blob.clone(), path });
+        }
+        Ok(content)
     }
 
     /// The path of hwctl for the host's own commands and timers. A link leads from there to the version that

@@ -45,10 +45,8 @@ fn named_peer(peer: &Peer) -> NamedPeer<'_> {
 impl Builder<'_> {
     /// A template of the operator's, as the content of a file. It may ask for `secrets` by their names.
     pub(crate) fn own_template(&mut self, name: &str, secrets: &Env) -> Result<Content> {
-        for made in secrets.made_secrets() {
-            self.host_secret(made, 32)?;
-        }
-        let given = environment::secrets(secrets, self.context.passwords.has(&self.part))?;
+        let are_known = self.prepare_secrets(secrets)?;
+        let given = environment::secrets(secrets, are_known)?;
         let address = self.context.address;
         let names = Names {
             vars: self.entry.map(InventoryHost::for_templates).unwrap_or_default(),

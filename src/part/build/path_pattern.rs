@@ -1,6 +1,6 @@
 //! Patterns of files below a folder, written as in `.gitignore`.
 
-use crate::inventory::glob;
+use crate::resource::glob;
 
 /// One pattern. `*.map` and `drafts/` mean names at any depth, `/drafts` and `docs/*.psd` paths from the top of the
 /// folder. `**` stands for any number of folders, and a slash at the end for folders alone.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::build::{Builder, Contributions, HostView, UnitInput, Upload, folder};
+use super::build::{Builder, Contributions, HostView, UnitInput};
 use super::{PartKind, Parts};
 use crate::failure::Failure;
 use crate::inventory::schema::Env;
@@ -125,9 +125,5 @@ pub(super) fn content_of(
         });
     }
     let source = builder.context.folder.join(origin.source.as_deref().unwrap_or(Path::new("")));
-    let content = folder::content(&source)?;
-    if let Content::Blob(blob) = &content {
-        builder.made.uploads.push(Upload { blob: blob.clone(), path: source });
-    }
-    Ok(content)
+    builder.local_content(source)
 }

@@ -178,6 +178,16 @@ pub(in crate::resource) fn changed(path: &Path) -> Option<SystemTime> {
     Some(UNIX_EPOCH + Duration::new(seconds, u32::try_from(nanos).ok()?))
 }
 
+/// Removes a file that may be gone already.
+pub fn remove_file(path: &Path) -> Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("remove `{}`", path.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Writes a file beside its place, syncs it and renames it there: the path has the old content or
 /// the new, never a part. Links that others than root could have planted are not followed.
 pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32, owner: Option<(u32, u32)>) -> Result<()> {

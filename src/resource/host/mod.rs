@@ -25,7 +25,7 @@ use anyhow::{Context, Result, bail};
 use tokio::sync::OnceCell;
 
 use crate::resource::host::batch::Batch;
-use crate::resource::host::fs::write_atomic;
+use crate::resource::host::fs::{remove_file, write_atomic};
 use crate::resource::model::blob::Blob;
 use cache::Cache;
 use memo::PlanMemo;
@@ -144,13 +144,7 @@ impl Host {
 
     /// Keeps that no longer.
     pub(in crate::resource) fn keep_no_longer(&self, name: &str) -> Result<()> {
-        let path = self.kept_path(name);
-        match std::fs::remove_file(&path) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                Err(error).with_context(|| format!("remove `{}`", path.display()))
-            }
-            _ => Ok(()),
-        }
+        remove_file(&self.kept_path(name))
     }
 
     /// Opens a blob for reading.

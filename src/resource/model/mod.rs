@@ -6,6 +6,7 @@ pub(in crate::resource) mod change;
 pub(in crate::resource) mod digest;
 pub(in crate::resource) mod environment;
 pub(in crate::resource) mod facts;
+pub(in crate::resource) mod glob;
 pub(in crate::resource) mod hint;
 pub(in crate::resource) mod id;
 pub(in crate::resource) mod password_hash;

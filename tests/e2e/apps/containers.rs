@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::{Shop, a_new_version_takes_over};
+use super::{Shop, a_bad_version_is_undone, a_new_version_takes_over};
 use crate::host::{changes, failure, outcome};
 
 crate::tests! {
@@ -72,10 +72,7 @@ fn an_app_in_a_container_is_deployed_without_a_lost_request() {
 }
 
 fn the_verbs_know_it(shop: &Shop) {
-    for verb in ["status", "verify", "doctor"] {
-        let (code, events) = shop.hwctl(verb, &[]);
-        assert_eq!(code, 0, "{verb}: {events:#?}");
-    }
+    shop.is_well();
     let (code, events) = shop.hwctl("logs", &["shop"]);
     assert!(code == 0 && format!("{events:?}").contains("started one"), "{events:#?}");
     let started = "docker inspect -f '{{.State.StartedAt}}' $(docker ps -q --filter name='^shop-')";
@@ -103,12 +100,7 @@ fn a_bad_version_changes_nothing(shop: &Shop) {
         ),
     ];
     for (what, apps, says) in bad {
-        shop.write("three", &apps);
-        let (code, events) = shop.provision_under_load(what, &[]);
-        assert_eq!(code, 4, "{what}: {events:#?}");
-        assert!(failure(&events).contains(says), "{what}: {}", failure(&events));
-        assert!(shop.body("/shop/").starts_with("two "), "{what}");
-        assert_eq!(shop.instances(), before, "{what}");
+        a_bad_version_is_undone(shop, (what, &apps, says), &before);
         let left = shop.host.sh("docker ps -a --format '{{.Names}}' --filter name='^shop-'");
         assert_eq!(left, before, "{what}");
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::host::{Provisioned, changes};
+use crate::host::{Provisioned, changes, failure};
 use crate::load::{Load, Target, assert_none_failed, told};
 
 /// An app of Python's standard library alone, which listens where its variables say.
@@ -84,6 +84,14 @@ impl Shop {
         self.under_load(during, || self.hwctl("provision", args))
     }
 
+    /// Every verb that looks at the host finds nothing wrong.
+    pub(super) fn is_well(&self) {
+        for verb in ["status", "verify", "doctor"] {
+            let (code, events) = self.hwctl(verb, &[]);
+            assert_eq!(code, 0, "{verb}: {events:#?}");
+        }
+    }
+
     /// Does something while somebody uses the app with all connections, who has to notice nothing.
     pub(super) fn under_load(
         &self,
@@ -105,6 +113,20 @@ impl Shop {
         assert_none_failed(&answers, &format!("{during}: {order:#?}"));
         done
     }
+}
+
+/// A version that cannot serve is undone while somebody uses the app, and the second version serves on.
+pub(super) fn a_bad_version_is_undone(
+    shop: &Shop,
+    (what, apps, says): (&str, &str, &str),
+    before: &str,
+) {
+    shop.write("three", apps);
+    let (code, events) = shop.provision_under_load(what, &[]);
+    assert_eq!(code, 4, "{what}: {events:#?}");
+    assert!(failure(&events).contains(says), "{what}: {}", failure(&events));
+    assert!(shop.body("/shop/").starts_with("two "), "{what}");
+    assert_eq!(shop.instances(), before, "{what}");
 }
 
 pub(super) fn a_new_version_takes_over(shop: &Shop, apps: &str) {

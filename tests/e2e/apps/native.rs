@@ -3,7 +3,7 @@
 use std::fs;
 use std::process::Command;
 
-use super::{Shop, a_new_version_takes_over};
+use super::{Shop, a_bad_version_is_undone, a_new_version_takes_over};
 use crate::host::{Provisioned, changes, failure, outcome};
 
 crate::tests! {
@@ -45,10 +45,7 @@ fn an_app_with_a_port_is_deployed_without_a_lost_request() {
 }
 
 fn the_verbs_know_it(shop: &Shop) {
-    for verb in ["status", "verify", "doctor"] {
-        let (code, events) = shop.hwctl(verb, &[]);
-        assert_eq!(code, 0, "{verb}: {events:#?}");
-    }
+    shop.is_well();
     let (code, events) = shop.hwctl("logs", &["shop"]);
     assert!(code == 0 && format!("{events:?}").contains("GET /shop/"), "{events:#?}");
     let (code, events) = shop.hwctl("restart", &["shop"]);
@@ -72,12 +69,7 @@ fn a_bad_version_changes_nothing(shop: &Shop, apps: &str) {
         ),
     ];
     for (what, apps, says) in bad {
-        shop.write("three", &apps);
-        let (code, events) = shop.provision_under_load(what, &[]);
-        assert_eq!(code, 4, "{what}: {events:#?}");
-        assert!(failure(&events).contains(says), "{what}: {}", failure(&events));
-        assert!(shop.body("/shop/").starts_with("two "), "{what}");
-        assert_eq!(shop.instances(), before, "{what}");
+        a_bad_version_is_undone(shop, (what, &apps, says), &before);
     }
     shop.write("two", apps);
     let (code, events) = shop.hwctl("plan", &[]);

@@ -15,6 +15,7 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use crate::resource::host::Host;
+use crate::resource::model::glob::glob;
 use crate::resource::model::hint::Advise;
 
 pub(in crate::resource) use installation::{concern, require_usable};
@@ -155,8 +156,7 @@ pub(in crate::resource) async fn foreign_containers(host: &Host) -> Result<Vec<(
     Ok(named.collect())
 }
 
-/// The containers of a name, the newest first. A `?` in it stands for any one character, and a `*` at its end for any
-/// number of them: the container of an app has its version in its name.
+/// The containers of a name, the newest first. It may have wildcards: the container of an app has its version in its name.
 pub async fn containers_named(name: &str, host: &Host) -> Result<Vec<String>> {
     if !name.contains(['?', '*']) {
         return Ok(vec![name.to_owned()]);
@@ -166,20 +166,11 @@ pub async fn containers_named(name: &str, host: &Host) -> Result<Vec<String>> {
     // Docker lists the newest first.
     let names = all.into_iter().flat_map(|container| container.names.unwrap_or_default());
     let names = names.map(|found| found.trim_start_matches('/').to_owned());
-    let found: Vec<_> = names.filter(|found| matches(name, found)).collect();
+    let found: Vec<_> = names.filter(|found| glob(name, found)).collect();
     if found.is_empty() {
         bail!("there is no container `{name}`");
     }
     Ok(found)
-}
-
-fn matches(pattern: &str, name: &str) -> bool {
-    let fits = |(expected, c): (char, char)| expected == '?' || expected == c;
-    let start = pattern.strip_suffix('*');
-    let (expected, found) = (start.unwrap_or(pattern), name.chars().count());
-    let length = expected.chars().count();
-    (found == length || start.is_some() && found > length)
-        && expected.chars().zip(name.chars()).all(fits)
 }
 
 /// Docker's answer, with "no such thing" as `None`.
@@ -209,20 +200,3 @@ pub(in crate::resource) const NOT_RUNNING: &str =
 /// What such a change cannot bring back.
 pub(in crate::resource) const NOT_KNOWN_BEFORE: &str =
     "what was there before, since docker did not run";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_pattern_stands_for_the_containers_of_all_versions() {
-        assert!(matches("shop-????????", "shop-1f9a03c7"));
-        assert!(
-            matches("shop-????????*", "shop-1f9a03c7")
-                && matches("shop-????????*", "shop-1f9a03c7-2")
-        );
-        for other in ["shop-1f9a03c7-2", "shop-1f9a03", "shap-1f9a03c7", "shop"] {
-            assert!(!matches("shop-????????", other), "{other}");
-        }
-    }
-}
