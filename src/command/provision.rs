@@ -21,7 +21,7 @@ use crate::event::{EventKind, Outcome};
 use crate::failure::{Exit, Failure};
 use crate::inventory::Vars;
 use crate::part;
-use crate::part::{Context, Kinds, Redis, Sites, Stack, Templates};
+use crate::part::{Context, Kinds, Monitoring, Redis, Sites, Stack, Templates};
 use crate::remote::{Emit, Engine};
 use crate::resource::{Blob, Facts};
 use crate::spec::Scope;
@@ -264,6 +264,7 @@ fn try_templates(work: &Work, templates: &Templates) -> Result<(), Failure> {
     sites.0.values_mut().for_each(|site| site.source = None);
     vars.set(sites);
     vars.set(Redis { image_archive: None, ..redis });
+    vars.set(vars.get::<Monitoring>().without_archives());
     let address = &work.target.address;
     let made = stack_of(work, &vars, &Facts::unknown(), (address, Path::new("/")), templates);
     made.map(|_| ()).map_err(|failure| failure.not_done("no host was contacted"))

@@ -10,7 +10,7 @@ use crate::command::fleet::{self, Ended, Job, Show};
 use crate::command::provision::{load_templates, make_stack};
 use crate::event::{EventKind, Outcome};
 use crate::failure::{Exit, Failure};
-use crate::part::{Kinds, Redis};
+use crate::part::{Kinds, Monitoring, Redis};
 use crate::remote::{Emit, Engine};
 
 /// Runs `hwctl render`.
@@ -27,6 +27,8 @@ impl Job for RenderArgs {
         let mut work = work.clone();
         let redis = work.vars.get::<Redis>().clone();
         work.vars.set(Redis { image_archive: None, ..redis });
+        let monitoring = work.vars.get::<Monitoring>().without_archives();
+        work.vars.set(monitoring);
         let made = make_stack(&work, &engine, &templates)?;
         engine.hang_up().await;
         let mut files = made.render();

@@ -4,10 +4,11 @@ mod base;
 mod boot;
 mod command;
 mod host;
+mod images;
 mod network;
-mod redis_image;
 mod root;
 mod snapshot;
+mod stand_in;
 mod state;
 mod tools;
 
@@ -229,7 +230,12 @@ impl Lab {
     /// An archive, as `docker save` writes it, of a stand-in for `redis:7-alpine` made of Debian's
     /// redis 7.0: for `redis.image_archive` where no registry is reached. Made once and kept.
     pub fn redis_archive(&self) -> Result<PathBuf> {
-        redis_image::archive(&self.state, &self.notify)
+        stand_in::archive(&images::REDIS, &self.state, &self.notify)
+    }
+
+    /// The same for `prom/prometheus`, made of Debian's Prometheus, for `monitoring.image_archive`.
+    pub fn prometheus_archive(&self) -> Result<PathBuf> {
+        stand_in::archive(&images::PROMETHEUS, &self.state, &self.notify)
     }
 
     /// Takes down the temporary hosts whose process is gone, and what a crash left half made.

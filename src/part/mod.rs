@@ -13,6 +13,7 @@ mod files;
 mod firewall;
 mod hooks;
 mod kernel;
+mod monitoring;
 mod network;
 mod nginx;
 mod own_folder;
@@ -42,15 +43,16 @@ pub use api::{API_LINK, Api, AppDir, JWT_KEY, Workers};
 pub use apps::Apps;
 use build::conflicts::{between, first_twice};
 pub use build::{
-    Builder, Card, CertificateAt, Claim, Context, Contributions, HostView, Maintenance, Names,
-    Offer, OpenTo, Package, Refusals, RenderedFile, Route, RouteTarget, Slot, Stack, StaticFiles,
-    Templates, UnitInput, Upload, Upstream, template_sources,
+    Builder, Card, CertificateAt, Claim, Context, Contributions, HostView, Maintenance, Metrics,
+    Names, Offer, OpenTo, Package, Refusals, RenderedFile, Route, RouteTarget, Slot, Stack,
+    StaticFiles, Templates, UnitInput, Upload, Upstream, template_sources,
 };
 pub use containers::Containers;
 pub use files::{Files, Folders, Links};
 pub use firewall::{Firewall, OpenPort, Port, Protocol, open_ports};
 pub use hooks::Hooks;
 pub use kernel::Settings;
+pub use monitoring::{GRAFANA_PASSWORD, Grafana, Monitoring, Source};
 pub use network::Network;
 pub use nginx::{HTTP, HTTPS, log_files, page, question};
 pub use packages::OwnPackages;
@@ -117,7 +119,7 @@ impl PartKind {
 pub struct Kinds(&'static [PartKind]);
 
 /// hwctl's own kinds. The firewall is the last one, since it alone could lock the operator out.
-const BUILTIN: [PartKind; 15] = [
+const BUILTIN: [PartKind; 16] = [
     packages::KIND,
     users::KIND,
     kernel::KIND,
@@ -129,6 +131,7 @@ const BUILTIN: [PartKind; 15] = [
     containers::KIND,
     api::KIND,
     apps::KIND,
+    monitoring::KIND,
     units::KIND,
     timers::KIND,
     upkeep::KIND,
@@ -136,7 +139,7 @@ const BUILTIN: [PartKind; 15] = [
 ];
 
 /// The secrets that hosts make for themselves, by the names that templates ask for them.
-const HOST_SECRETS: &[&str] = &[JWT_KEY, REDIS_PASSWORD];
+const HOST_SECRETS: &[&str] = &[JWT_KEY, REDIS_PASSWORD, GRAFANA_PASSWORD];
 
 /// The templates: hwctl's own, and those of a folder in the place of their namesakes.
 pub fn load_templates(overrides: &Path) -> Result<Templates> {
@@ -372,6 +375,8 @@ mod app_tests;
 mod container_tests;
 #[cfg(test)]
 mod kind_tests;
+#[cfg(test)]
+mod monitoring_tests;
 #[cfg(test)]
 mod role_tests;
 #[cfg(test)]

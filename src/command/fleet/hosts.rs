@@ -12,7 +12,7 @@ use crate::cli::{HostArgs, SourceArgs};
 use crate::failure::{Failure, Page};
 use crate::inventory::{self, Inventory, InventoryHost, Programs, Sources, Vars};
 use crate::lab::{self, Lab, Lifetime, UpOptions};
-use crate::part::{Context, Fleet, HostView, Kinds, Stack, Templates};
+use crate::part::{Context, Fleet, HostView, Kinds, Monitoring, Stack, Templates};
 use crate::remote::{SudoPassword, Target, identity_option};
 use crate::resource::{Facts, Secret};
 use crate::spec::{PartSpec, Scope};
@@ -253,7 +253,7 @@ pub(in crate::command) fn sources(args: &SourceArgs) -> Sources {
     }
 }
 
-/// Boots the lab host. Its image of Redis is a stand-in: lab hosts reach no registry.
+/// Boots the lab host. Its images of Redis and Prometheus are stand-ins: lab hosts reach no registry.
 fn lab_host(
     kinds: Kinds,
     args: &HostArgs,
@@ -277,7 +277,11 @@ fn lab_host(
     let address = host.address.to_string();
     let selected = inventory.select(std::slice::from_ref(&address), None)?;
     let known = selected.into_iter().next().context("the lab host is selected")?;
-    let (vars, _) = kinds.vars(&inventory, &known)?;
+    let (mut vars, _) = kinds.vars(&inventory, &known)?;
+    if vars.get::<Monitoring>().lacks_archive() {
+        let image_archive = Some(lab.prometheus_archive()?);
+        vars.set(Monitoring { image_archive, ..vars.get::<Monitoring>().clone() });
+    }
     let target = Target {
         name: host.name.clone(),
         address,

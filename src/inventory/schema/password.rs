@@ -32,6 +32,12 @@ pub struct Users {
 }
 
 impl Users {
+    /// Of what asks nobody for a login.
+    #[must_use]
+    pub fn nobody() -> Self {
+        Self::given("", BTreeMap::new())
+    }
+
     pub(super) fn given(path: &str, users: BTreeMap<String, Password>) -> Self {
         Self { path: path.to_owned(), users: Some(users) }
     }

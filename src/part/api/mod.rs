@@ -9,7 +9,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::build::{
-    Builder, Card, Contributions, Refusals, Route, RouteTarget, Upload, Upstream, folder,
+    Builder, Card, Contributions, Metrics, Refusals, Route, RouteTarget, Upload, Upstream, folder,
 };
 use super::nginx::{page, question};
 use super::redis::{self, REDIS_PASSWORD, Redis, SOCKET as REDIS_SOCKET};
@@ -32,6 +32,8 @@ pub const API_LINK: &str = "/usr/local/lib/hwctl/api/flask-app";
 
 const SOCKET: &str = "flask-app.socket";
 const SERVICE: &str = "flask-app.service";
+/// Its metrics, which are for the host itself.
+const METRICS: &str = "/flask/metrics";
 /// Where nginx reaches the API.
 const API_SOCKET: &str = "/run/gunicorn/flask.sock";
 
@@ -64,6 +66,8 @@ pub(super) const KIND: PartKind = PartKind {
         let card = Card { page, is_framed: true, ..Card::new("API", None) };
         let route = Route { card: Some(card), ..Route::new("flask", "/flask", target) };
         offered.add_route(route, None);
+        let (name, servers) = ("flask".to_owned(), upstream().servers);
+        offered.add_metrics(Metrics { name, servers, path: METRICS.to_owned() }, None);
     },
     describe: |_, offered, spec| describe(offered, spec),
     declare,
@@ -78,8 +82,7 @@ fn upstream() -> Upstream {
         max_body_kib: 16,
         refusals: Refusals::Json,
         logins: vec!["/flask/auth/login".to_owned()],
-        // For the host itself, over the socket.
-        hidden: vec!["/flask/metrics".to_owned()],
+        hidden: vec![METRICS.to_owned()],
         inline_styles: vec!["/flask/swagger".to_owned()],
         ..Upstream::at(format!("unix:{API_SOCKET}"))
     }

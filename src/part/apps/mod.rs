@@ -13,8 +13,8 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::build::{
-    Builder, Card, Claim, Contributions, HostView, Maintenance, Package, Route, RouteTarget,
-    Upstream,
+    Builder, Card, Claim, Contributions, HostView, Maintenance, Metrics, Package, Route,
+    RouteTarget, Upstream,
 };
 use super::nginx::guarded_question;
 use super::{PartKind, Parts, Role};
@@ -76,8 +76,14 @@ fn contribute(view: &HostView<'_>, offered: &mut Contributions) {
         maintenance: Some(Maintenance { page: app.maintenance.as_ref().map(|_| page(&name)) }),
         htpasswd: (!app.users.is_empty()).then(|| users_file(&name)),
         has_own_policy: true,
+        hidden: hidden(app),
         ..Upstream::at("")
     };
+    if let Some(path) = &app.metrics {
+        let place = view.place(&["apps", &name, "metrics"]);
+        let (name, servers, path) = (name.clone(), upstream.servers.clone(), path.clone());
+        offered.add_metrics(Metrics { name, servers, path }, place);
+    }
     let route = Route {
         name: name.clone(),
         host: app.host.clone(),
@@ -94,6 +100,13 @@ fn contribute(view: &HostView<'_>, offered: &mut Contributions) {
     for port in version.instances().filter_map(|instance| instance.port()) {
         offered.add_port(port, place());
     }
+}
+
+/// The paths of its metrics that clients would reach through the web server.
+fn hidden(app: &App) -> Vec<String> {
+    let own = app.path.as_ref().map(|path| format!("{path}/")).unwrap_or_default();
+    let seen = app.metrics.iter().filter(|path| path.starts_with(&own));
+    seen.flat_map(|path| [path.clone(), format!("{path}/")]).collect()
 }
 
 fn describe(view: &HostView<'_>, offered: &Contributions, spec: &mut PartSpec) {

@@ -75,6 +75,8 @@ vars! {
         listen: Listen = "port", Choice(&Listen::WORDS);
         /// path that answers 200 to 399 once the app is ready; `/`, or the app's own path with a slash, where none is given
         health: Option<String> = "null", Optional(PATH_OR_QUERY);
+        /// path of its metrics in Prometheus's format, which clients do not get, see [monitoring](monitoring.md)
+        metrics: Option<String> = "null", Optional(METRICS);
         /// seconds until it has to answer
         start_timeout: u16 = "30", Number { min: 1, max: 600 };
         /// environment variables, see [containers](containers.md#environment)
@@ -134,6 +136,12 @@ impl Listen {
 
 const PATH: Text<String> = Text {
     expected: "a URL path such as `/shop`",
+    pattern: patterns::URL_PATH,
+    check: |text| check::url_path(text).filter(|path| path != "/"),
+};
+
+const METRICS: Text<String> = Text {
+    expected: "a URL path such as `/metrics`",
     pattern: patterns::URL_PATH,
     check: |text| check::url_path(text).filter(|path| path != "/"),
 };

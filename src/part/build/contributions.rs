@@ -35,6 +35,10 @@ pub struct Contributions {
     pub(crate) packages: Vec<Offer<Package>>,
     pub(crate) unit_inputs: Vec<Offer<UnitInput>>,
     pub(crate) routes: Vec<Offer<Route>>,
+    /// Metrics that applications show.
+    pub(crate) metrics: Vec<Offer<Metrics>>,
+    /// The port of the loopback on which the web server shows them, where somebody collects them.
+    pub(crate) metrics_port: Option<u16>,
     pub(crate) certificates: Vec<Offer<CertificateAt>>,
     /// TCP ports that the parts listen on.
     pub(crate) ports: Vec<Offer<u16>>,
@@ -71,6 +75,11 @@ impl Contributions {
     /// Offers a path that the web server shall serve; `place` is where the inventory asks for it.
     pub fn add_route(&mut self, route: Route, place: Option<String>) {
         self.routes.push(self.offer(route, place));
+    }
+
+    /// Offers metrics to whoever collects them. On a host where nobody does, nothing shows them.
+    pub fn add_metrics(&mut self, metrics: Metrics, place: Option<String>) {
+        self.metrics.push(self.offer(metrics, place));
     }
 
     /// Asks for a package.
@@ -366,6 +375,25 @@ pub enum Refusals {
     Page,
     /// As JSON, for programs.
     Json,
+}
+
+/// Metrics that an application shows in Prometheus's text format.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Metrics {
+    /// The name of the application's route.
+    pub name: String,
+    /// Where its instances listen, in nginx's terms. Each counts for itself.
+    pub servers: Vec<String>,
+    /// The path at which each of them shows its metrics.
+    pub path: String,
+}
+
+impl Metrics {
+    /// The path at which the web server shows the metrics of an instance, which are counted from 1.
+    #[must_use]
+    pub fn location(&self, instance: usize) -> String {
+        format!("/{}/{instance}", self.name)
+    }
 }
 
 /// Where a certificate and its key are on the host.

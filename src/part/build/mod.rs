@@ -30,7 +30,7 @@ use crate::spec::{PartSpec, Scope};
 use folder::LocalFile;
 
 pub use contributions::{
-    Card, CertificateAt, Claim, Contributions, Maintenance, Names, Offer, OpenTo, Package,
+    Card, CertificateAt, Claim, Contributions, Maintenance, Metrics, Names, Offer, OpenTo, Package,
     Refusals, Route, RouteTarget, Slot, StaticFiles, UnitInput, Upstream,
 };
 pub(crate) use template::Passwords;

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use super::build::{Builder, Claim, Contributions, HostView, Nothing, Package, Upload, folder};
+use crate::resource::container::OWN_NETWORKS;
 use crate::resource::{
     Container, Content, Directory, Facts, File, Image, JsonSettings, MountSource, Network,
     OnChange, Owner, RegistryLogin, Unit, Version, Volume,
@@ -116,7 +117,7 @@ pub(super) fn add_needs(builder: &mut Builder<'_>, declaration: Declaration) -> 
             builder.ensure(Volume { name: name.clone() })?;
         }
     }
-    for name in &container.networks {
+    for name in container.networks.iter().filter(|name| !OWN_NETWORKS.contains(&name.as_str())) {
         builder.ensure(Network { name: name.clone() })?;
     }
     let archive = match archive {

@@ -24,6 +24,8 @@ pub(super) struct Homework<'a> {
     pub(super) certificate: &'a str,
     pub(super) key: &'a str,
     pub(super) server_names: &'a [String],
+    /// The port of the loopback for metrics, where somebody collects them.
+    pub(super) metrics_port: Option<u16>,
     /// Regular expressions of the addresses that the host is known by.
     pub(super) address_patterns: Vec<String>,
     /// The style of nginx's own pages, and its hash for the policy of what pages may load.

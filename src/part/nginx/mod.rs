@@ -42,6 +42,9 @@ const RELEASES: [(&str, &str, Version); 6] = [
 /// The upstreams that change with each version of an application.
 const UPSTREAMS: &str = "/etc/nginx/upstreams";
 
+/// Where applications show their metrics on the loopback.
+const METRICS: &str = "/etc/nginx/metrics";
+
 /// The name of the endpoint that leads clients to the other one.
 pub const HTTP: &str = "http";
 /// The name of the endpoint of all sites and of the API.
@@ -180,6 +183,7 @@ fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
         offered.certificate().context("no part has a certificate for nginx")?;
     let style = builder.templates.render_text("nginx/refusal.css", &Nothing {})?;
     let homework = Homework {
+        metrics_port: offered.metrics_port,
         ipv6: builder.facts.ipv6,
         http2_directive,
         http2_option: if http2_directive { "" } else { " http2" },
@@ -194,6 +198,7 @@ fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
     builder.directory("/etc/nginx/sites-available", 0o755);
     builder.directory("/etc/nginx/sites-enabled", 0o755);
     let upstreams = upstreams(builder, offered)?;
+    let metrics = metrics(builder, offered)?;
     let mut inputs = vec![
         Id::new("certificate", text_of(certificate)?),
         builder.file(
@@ -217,7 +222,7 @@ fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
             brought_by: Some("nginx".to_owned()),
         }),
     ];
-    inputs.extend(upstreams);
+    inputs.extend(upstreams.into_iter().chain(metrics));
     let unit = Unit::new("nginx.service", inputs, OnChange::Reload);
     builder.add(Unit { ports: PORTS.into(), ..unit });
     Ok(())
@@ -246,6 +251,39 @@ fn upstreams(builder: &mut Builder<'_>, offered: &Contributions) -> Result<Vec<I
         builder.part.clone_from(&offer.part);
         let app = application(&offer.value, upstream);
         let made = builder.file(upstream_file(&offer.value), "nginx/switched", &Switched { app });
+        builder.part.clone_from(&own);
+        ids.push(made?);
+    }
+    Ok(ids)
+}
+
+/// Declares where the metrics of applications are shown on the loopback, where somebody collects them. Each is a file of
+/// the application's part, as its upstream is.
+fn metrics(builder: &mut Builder<'_>, offered: &Contributions) -> Result<Vec<Id>> {
+    #[derive(Serialize)]
+    struct Shown {
+        /// Each with the URL behind it.
+        locations: Vec<[String; 2]>,
+    }
+    if offered.metrics_port.is_none() {
+        return Ok(Vec::new());
+    }
+    builder.directory(METRICS, 0o755);
+    let own = builder.part.clone();
+    let mut ids = Vec::new();
+    for Offer { part, value: shown, .. } in &offered.metrics {
+        let location = |(at, server): (usize, &String)| {
+            // A socket's path ends where that of the request begins.
+            let end = if server.starts_with("unix:") { ":" } else { "" };
+            [shown.location(at + 1), format!("http://{server}{end}{}", shown.path)]
+        };
+        let locations = shown.servers.iter().enumerate().map(location).collect();
+        builder.part.clone_from(part);
+        let made = builder.file(
+            format!("{METRICS}/{}.conf", shown.name),
+            "nginx/metrics_of",
+            &Shown { locations },
+        );
         builder.part.clone_from(&own);
         ids.push(made?);
     }

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use super::calls::{
     STOP_SECONDS, create, logs, remove, remove_trial, rename, start, stop, succeeds,
 };
-use super::{Container, ContainerState, Found, Host, networks};
+use super::{Container, ContainerState, Found, HOST_NETWORK, Host, NO_NETWORK, networks};
 use crate::resource::host::docker::{self, said};
 use crate::resource::host::listeners::listeners;
 use crate::resource::kinds::image;
@@ -127,7 +127,12 @@ impl Container {
     /// to but its own: one that cannot live is known before the other is stopped.
     async fn try_beside(&self, docker: &Docker, digest: &str, host: &Host) -> Result<()> {
         let name = self.trial_name();
-        let trial = Self { name, ports: Vec::new(), health: None, ..self.clone() };
+        // The ports of the host's own network are those of the one that runs.
+        let networks = match self.networks.first().map(String::as_str) {
+            Some(HOST_NETWORK) => vec![NO_NETWORK.to_owned()],
+            _ => self.networks.clone(),
+        };
+        let trial = Self { name, ports: Vec::new(), health: None, networks, ..self.clone() };
         let body = trial.trial_body(digest, host);
         remove_trial(docker, &trial.name).await?;
         let lived = trial.make(docker, body, host).await;

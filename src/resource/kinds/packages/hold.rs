@@ -1,63 +1,91 @@
-//! Keeps apt from starting nginx before it is configured: Debian's own page is not what was asked for, and
-//! starting it, as its package does, twice costs a second.
+//! Keeps apt from starting services before they are configured. Debian's own page of nginx is not what was asked for, and
+//! starting it, as its package does, twice costs a second. Exporters and Prometheus would listen on all addresses.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::Host;
 use crate::resource::host::systemd::show as show_units;
 
-const PACKAGE: &str = "nginx";
-/// What that package starts.
-pub(super) const UNIT: &str = "nginx.service";
-/// Gone with the next boot, whatever happens.
-const FOLDER: &str = "/run/systemd/system/nginx.service.d";
+/// The packages whose services wait, each with the unit that it starts.
+const HELD: [(&str, &str); 6] = [
+    ("nginx", "nginx.service"),
+    ("prometheus", "prometheus.service"),
+    ("prometheus-blackbox-exporter", "prometheus-blackbox-exporter.service"),
+    ("prometheus-nginx-exporter", "prometheus-nginx-exporter.service"),
+    ("prometheus-node-exporter", "prometheus-node-exporter.service"),
+    ("prometheus-redis-exporter", "prometheus-redis-exporter.service"),
+];
+/// The unit that is started all the same where a run is undone, as its package would have. The others stay off.
+const STARTED_BY_UNDO: &str = "nginx.service";
 const FILE: &str = "hwctl-hold.conf";
 
-/// nginx is not started while this is there, and no longer than this process lives.
-pub(super) struct Hold<'h>(&'h Host);
+/// Services that are not started while this is there, and no longer than this process lives.
+pub(super) struct Hold<'h> {
+    packages: Vec<&'static str>,
+    host: &'h Host,
+}
 
 impl<'h> Hold<'h> {
-    /// Where apt brings nginx, the plan starts it, and no nginx of others has that name.
-    pub(super) async fn of(missing: &[&str], host: &'h Host) -> Option<Self> {
-        let is_planned = host.expected_units().iter().any(|unit| unit == UNIT);
-        if !missing.contains(&PACKAGE) || !is_planned {
-            return None;
+    /// Holds each service that apt brings and the plan starts, unless others have one of that name.
+    pub(super) async fn of(missing: &[&str], host: &'h Host) -> Self {
+        let planned = host.expected_units();
+        let is_meant = |(package, unit): &&(&str, &str)| {
+            missing.contains(package) && planned.iter().any(|name| name == unit)
+        };
+        let mut hold = Self { packages: Vec::new(), host };
+        for (package, unit) in HELD.iter().filter(is_meant) {
+            let shown = show_units(host, &[unit], &["LoadState"]).await;
+            if shown.is_ok_and(|shown| shown.contains("=not-found")) {
+                hold.begin(package, unit);
+            }
         }
-        let shown = show_units(host, &[UNIT], &["LoadState"]).await.ok()?;
-        if shown.contains("=not-found") { Self::begin(host) } else { None }
+        hold
     }
 
-    fn begin(host: &'h Host) -> Option<Self> {
-        let folder = host.path(Path::new(FOLDER));
-        // Where it cannot be written, nginx is started twice.
-        fs::create_dir_all(&folder).and_then(|()| fs::write(folder.join(FILE), text())).ok()?;
-        host.hold_unit(UNIT);
-        Some(Self(host))
+    fn begin(&mut self, package: &'static str, unit: &str) {
+        let folder = folder(unit, self.host);
+        let file = folder.join(FILE);
+        // Where it cannot be written, the service is started twice.
+        if fs::create_dir_all(&folder).and_then(|()| fs::write(file, text(unit))).is_ok() {
+            self.host.hold_unit(unit);
+            self.packages.push(package);
+        }
     }
 }
 
 impl Drop for Hold<'_> {
     fn drop(&mut self) {
-        release(PACKAGE, self.0);
+        self.packages.iter().for_each(|package| release(package, self.host));
     }
 }
 
-/// Lets nginx be started, once its package is set up; also after a run that was cut off.
+/// Lets the service of a package be started, once that is set up; also after a run that was cut off.
 pub(super) fn release(package: &str, host: &Host) {
-    if package == PACKAGE {
-        let folder = host.path(Path::new(FOLDER));
+    for (_, unit) in HELD.iter().filter(|(held, _)| *held == package) {
+        let folder = folder(unit, host);
         let _ = fs::remove_file(folder.join(FILE));
         // Somebody else's files may be in it.
         let _ = fs::remove_dir(folder);
     }
 }
 
+/// The units that were held, each with what has to become of it when the run is undone: its package stays.
+pub(super) fn after_undo(host: &Host) -> impl Iterator<Item = [&'static str; 2]> {
+    let held = HELD.iter().filter(|(_, unit)| host.is_held(unit));
+    held.map(|(_, unit)| [if *unit == STARTED_BY_UNDO { "start" } else { "disable" }, *unit])
+}
+
+/// Gone with the next boot, whatever happens.
+fn folder(unit: &str, host: &Host) -> PathBuf {
+    host.path(&Path::new("/run/systemd/system").join(format!("{unit}.d")))
+}
+
 /// systemd skips a start while no condition marked `|` holds, and calls it a success
 /// (systemd.unit(5)). It looks at them at each start, so one without the file needs no reload.
-fn text() -> String {
+fn text(unit: &str) -> String {
     format!(
-        "[Unit]\nConditionPathExists=|!{FOLDER}/{FILE}\nConditionPathExists=|!/proc/{}\n",
+        "[Unit]\nConditionPathExists=|!/run/systemd/system/{unit}.d/{FILE}\nConditionPathExists=|!/proc/{}\n",
         std::process::id()
     )
 }
@@ -71,17 +99,38 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let host =
             Host::new(root.path(), Box::new(|_| anyhow::bail!("no blobs")), Box::new(|_| ()));
-        let folder = host.path(Path::new(FOLDER));
-        assert!(Hold::of(&["nginx"], &host).await.is_none(), "the plan does not start it");
-        assert!(!host.is_held(UNIT));
-        let hold = Hold::begin(&host).unwrap();
+        let unit = "nginx.service";
+        let folder = folder(unit, &host);
+        Hold::of(&["nginx"], &host).await;
+        assert!(!host.is_held(unit), "the plan does not start it");
+        let begin = || {
+            let mut hold = Hold { packages: Vec::new(), host: &host };
+            hold.begin("nginx", unit);
+            hold
+        };
+        let hold = begin();
         release("ufw", &host);
-        assert_eq!(fs::read_to_string(folder.join(FILE)).unwrap(), text());
+        assert_eq!(fs::read_to_string(folder.join(FILE)).unwrap(), text(unit));
         drop(hold);
-        assert!(!folder.exists() && host.is_held(UNIT));
-        let _hold = Hold::begin(&host).unwrap();
+        assert!(!folder.exists() && host.is_held(unit));
+        let _hold = begin();
         fs::write(folder.join("theirs.conf"), "").unwrap();
         release("nginx", &host);
         assert!(!folder.join(FILE).exists() && folder.join("theirs.conf").exists());
+    }
+
+    #[test]
+    fn an_undo_starts_nginx_and_no_exporter() {
+        let root = tempfile::tempdir().unwrap();
+        let host =
+            Host::new(root.path(), Box::new(|_| anyhow::bail!("no blobs")), Box::new(|_| ()));
+        host.hold_unit("nginx.service");
+        host.hold_unit("prometheus-node-exporter.service");
+
+        let after: Vec<_> = after_undo(&host).collect();
+
+        let expected =
+            [["start", "nginx.service"], ["disable", "prometheus-node-exporter.service"]];
+        assert_eq!(after, expected);
     }
 }

@@ -186,9 +186,9 @@ impl Kind for Packages {
         if !missing.is_empty() {
             install(host, &missing).await?;
         }
-        if host.is_held(hold::UNIT) {
-            // As its package would have; one that runs by now runs on.
-            host.output("systemctl", &["start", hold::UNIT]).await?;
+        for command in hold::after_undo(host) {
+            // One that runs by now runs on.
+            host.output("systemctl", &command).await?;
         }
         Ok(())
     }

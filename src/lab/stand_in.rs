@@ -1,8 +1,5 @@
-//! A stand-in for the image `redis:7-alpine`, made of Debian's redis 7.0, for machines that reach no
-//! registry. It is labelled as one; hosts that reach a registry pull the real image.
-//!
-//! Two things differ: the real image's entrypoint changes the user when it starts as root, and its
-//! redis accepts clients from outside the container without a password.
+//! Stand-ins for images of registries, made of Debian's own programs, for machines that reach no registry. Each is labelled
+//! as one; hosts that reach a registry pull the real image.
 
 use std::fs;
 use std::io::Write;
@@ -18,23 +15,36 @@ use super::state::{State, make_dir};
 use super::{base, tools};
 use crate::resource::Advise as _;
 
-/// Debian's last release with redis 7.0.
-const RELEASE: &str = "bookworm";
-const PACKAGES: &str = "redis-server,redis-tools,busybox-static";
-const TAG: &str = "redis:7-alpine";
 /// Held while packages are fetched.
 const BUILD_LOCK: &str = "build-images";
-/// The file's name has the number of this recipe: another recipe makes another file.
-const FILE: &str = "redis-7-alpine.1.tar";
-/// The user and group of the real image.
-const USER: u64 = 999;
-const GROUP: u64 = 1000;
-const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\nredis:x:999:1000:redis:/home/redis:/bin/sh\n";
-const GROUPS: &str = "root:x:0:\nredis:x:1000:redis\n";
+
+/// What a stand-in is made of.
+pub(super) struct Recipe {
+    /// The image that it stands in for.
+    pub(super) tag: &'static str,
+    /// The archive's name. It has the number of the recipe: another recipe makes another file.
+    pub(super) file: &'static str,
+    /// The release of Debian.
+    pub(super) release: &'static str,
+    /// The packages that have the programs.
+    pub(super) packages: &'static str,
+    /// Its folders, each with its mode and the numbers of its user and group.
+    pub(super) folders: &'static [(&'static str, u32, (u64, u64))],
+    /// Its files with their texts.
+    pub(super) files: &'static [(&'static str, &'static str)],
+    /// Its programs: where the package has each, and where the image has it. The libraries that they need come along.
+    pub(super) programs: &'static [(&'static str, &'static str)],
+    /// Its links with their targets.
+    pub(super) links: &'static [(&'static str, &'static str)],
+    /// The program that says its version, and the words before that.
+    pub(super) version: (&'static str, &'static str),
+    /// The image's own settings, by the version.
+    pub(super) config: fn(&str) -> Value,
+}
 
 /// The archive as `docker save` writes it, made now if it is not there.
-pub(super) fn archive(state: &State, notify: &dyn Fn(&str)) -> Result<PathBuf> {
-    let archive = state.images().join(FILE);
+pub(super) fn archive(recipe: &Recipe, state: &State, notify: &dyn Fn(&str)) -> Result<PathBuf> {
+    let archive = state.images().join(recipe.file);
     if archive.exists() {
         return Ok(archive);
     }
@@ -43,8 +53,8 @@ pub(super) fn archive(state: &State, notify: &dyn Fn(&str)) -> Result<PathBuf> {
         return Ok(archive);
     }
     tools::ensure(notify)?;
-    tools::ensure_keyring(base::distribution(RELEASE)?.keyring, notify)?;
-    notify(&format!("makes a stand-in for the image `{TAG}`, once"));
+    tools::ensure_keyring(base::distribution(recipe.release)?.keyring, notify)?;
+    notify(&format!("makes a stand-in for the image `{}`, once", recipe.tag));
     make_dir(&state.images())?;
     drop(state.lock(BUILD_LOCK)?);
     let scratch = state.images().join("unfinished");
@@ -53,13 +63,13 @@ pub(super) fn archive(state: &State, notify: &dyn Fn(&str)) -> Result<PathBuf> {
     }
     make_dir(&scratch)?;
     let root = scratch.join("root");
-    extract(&state.lock_path(BUILD_LOCK)?, &root)
-        .with_context(|| format!("fetch redis of `{RELEASE}`"))
+    extract(recipe, &state.lock_path(BUILD_LOCK)?, &root)
+        .with_context(|| format!("fetch `{}` of `{}`", recipe.packages, recipe.release))
         .hint("look at the last lines above; `apt-get update` on this machine has to work too")?;
-    let version = version(&root)?;
-    let layer = layer(&root).context("make the layer of the image")?;
+    let version = version(recipe, &root)?;
+    let layer = layer(recipe, &root).context("make the layer of the image")?;
     let unfinished = scratch.join("image.tar");
-    let image = image(&layer, &version)?;
+    let image = image(recipe, &layer, &version)?;
     fs::write(&unfinished, image).with_context(|| format!("write `{}`", unfinished.display()))?;
     fs::rename(&unfinished, &archive)
         .with_context(|| format!("rename `{}` into place", archive.display()))?;
@@ -68,31 +78,35 @@ pub(super) fn archive(state: &State, notify: &dyn Fn(&str)) -> Result<PathBuf> {
 }
 
 /// Unpacks the packages and what they depend on, without installing them.
-fn extract(lock: &Path, root: &Path) -> Result<()> {
+fn extract(recipe: &Recipe, lock: &Path, root: &Path) -> Result<()> {
     let mut args = vec![
         "--mode=root".to_owned(),
         "--variant=extract".to_owned(),
-        format!("--include={PACKAGES}"),
+        format!("--include={}", recipe.packages),
     ];
     args.extend(base::apt_options()?.iter().map(|opt| format!("--aptopt={opt}")));
-    args.extend([RELEASE.to_owned(), root.display().to_string()]);
+    args.extend([recipe.release.to_owned(), root.display().to_string()]);
     run_locked(lock, "mmdebstrap", &args).map(drop)
 }
 
-/// Redis's own version, from its own mouth: `Redis server v=7.0.15 sha=…`.
-fn version(root: &Path) -> Result<String> {
-    let said = run("chroot", &[&root.to_string_lossy(), "/usr/bin/redis-server", "--version"])?;
-    let version = said.split_whitespace().find_map(|word| word.strip_prefix("v="));
+/// The program's version, from its own mouth: `Redis server v=7.0.15 sha=…`.
+fn version(recipe: &Recipe, root: &Path) -> Result<String> {
+    let (program, before) = recipe.version;
+    let said = run("chroot", &[&root.to_string_lossy(), program, "--version"])?;
+    let version = said.split_once(before).and_then(|(_, rest)| rest.split_whitespace().next());
     version.map(str::to_owned).with_context(|| format!("find a version in `{}`", said.trim()))
 }
 
-/// The libraries that redis needs, as the loader of that root finds them.
-fn libraries(root: &Path) -> Result<Vec<String>> {
+/// The libraries that the programs need, as the loader of that root finds them.
+fn libraries(recipe: &Recipe, root: &Path) -> Result<Vec<String>> {
     let mut all = Vec::new();
     let chroot = root.to_string_lossy();
-    for program in ["/usr/bin/redis-server", "/usr/bin/redis-cli"] {
-        let loader = loader(root)?;
-        let listed = run("chroot", &[chroot.as_ref(), &loader, "--list", program])?;
+    for (program, _) in recipe.programs {
+        let (loader, program) = (loader(root)?, format!("/{program}"));
+        // A static program has none, and the loader says so by failing.
+        let Ok(listed) = run("chroot", &[chroot.as_ref(), &loader, "--list", &program]) else {
+            continue;
+        };
         let paths = listed.split_whitespace().filter(|word| word.starts_with('/'));
         all.extend(paths.map(str::to_owned));
         all.push(loader);
@@ -114,30 +128,24 @@ fn loader(root: &Path) -> Result<String> {
 }
 
 /// The file system of the image as a tar.
-fn layer(root: &Path) -> Result<Vec<u8>> {
+fn layer(recipe: &Recipe, root: &Path) -> Result<Vec<u8>> {
     let mut tar = Builder::new(Vec::new());
-    for dir in ["bin", "etc", "usr", "usr/local", "usr/local/bin"] {
-        entry(&mut tar, EntryType::Directory, dir, 0o755, (0, 0), &[])?;
+    for (path, mode, owner) in recipe.folders {
+        entry(&mut tar, EntryType::Directory, path, *mode, *owner, &[])?;
     }
-    entry(&mut tar, EntryType::Directory, "tmp", 0o1777, (0, 0), &[])?;
-    entry(&mut tar, EntryType::Directory, "data", 0o755, (USER, GROUP), &[])?;
-    entry(&mut tar, EntryType::Regular, "etc/passwd", 0o644, (0, 0), PASSWD.as_bytes())?;
-    entry(&mut tar, EntryType::Regular, "etc/group", 0o644, (0, 0), GROUPS.as_bytes())?;
-    for (from, to) in [
-        ("usr/bin/redis-server", "usr/local/bin/redis-server"),
-        ("usr/bin/redis-cli", "usr/local/bin/redis-cli"),
-        ("bin/busybox", "bin/busybox"),
-    ] {
+    for (path, text) in recipe.files {
+        entry(&mut tar, EntryType::Regular, path, 0o644, (0, 0), text.as_bytes())?;
+    }
+    for (from, to) in recipe.programs {
         program(&mut tar, &root.join(from), to)?;
     }
-    for library in libraries(root)? {
+    for library in libraries(recipe, root)? {
         let name = library.trim_start_matches('/');
         program(&mut tar, &root.join(name), name)?;
     }
-    // One program that looks at its own name, as upstream builds it.
-    link(&mut tar, "usr/local/bin/redis-check-aof", "redis-server")?;
-    link(&mut tar, "usr/local/bin/redis-check-rdb", "redis-server")?;
-    link(&mut tar, "bin/sh", "busybox")?;
+    for (path, target) in recipe.links {
+        link(&mut tar, path, target)?;
+    }
     Ok(tar.into_inner()?)
 }
 
@@ -175,14 +183,14 @@ fn header(kind: EntryType, mode: u32, (user, group): (u64, u64), size: u64) -> H
 }
 
 /// The whole archive: the layer, the image's configuration, and the manifest that names both.
-fn image(layer: &[u8], version: &str) -> Result<Vec<u8>> {
+fn image(recipe: &Recipe, layer: &[u8], version: &str) -> Result<Vec<u8>> {
     let layer_id = hex(layer);
-    let config = serde_json::to_vec(&config(&layer_id, version))?;
+    let config = serde_json::to_vec(&config(recipe, &layer_id, version))?;
     let config_id = hex(&config);
     let layer_path = format!("{layer_id}/layer.tar");
     let manifest = json!([{
         "Config": format!("{config_id}.json"),
-        "RepoTags": [TAG],
+        "RepoTags": [recipe.tag],
         "Layers": [layer_path],
     }]);
     let mut tar = Builder::new(Vec::new());
@@ -199,27 +207,21 @@ fn image(layer: &[u8], version: &str) -> Result<Vec<u8>> {
     Ok(archive)
 }
 
-fn config(layer_id: &str, version: &str) -> Value {
+fn config(recipe: &Recipe, layer_id: &str, version: &str) -> Value {
     let architecture = match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
         other => other,
     };
+    let mut config = (recipe.config)(version);
+    let (program, _) = recipe.version;
+    let name = program.rsplit('/').next().unwrap_or(program);
+    config["Labels"] = json!({ "org.hwctl.stand-in": format!("debian {name} {version}") });
     json!({
         "architecture": architecture,
         "os": "linux",
         "created": "1970-01-01T00:00:00Z",
-        "config": {
-            "Env": [
-                "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-                format!("REDIS_VERSION={version}"),
-            ],
-            "Cmd": ["redis-server"],
-            "WorkingDir": "/data",
-            "Volumes": { "/data": {} },
-            "ExposedPorts": { "6379/tcp": {} },
-            "Labels": { "org.hwctl.stand-in": format!("debian redis-server {version}") },
-        },
+        "config": config,
         "rootfs": { "type": "layers", "diff_ids": [format!("sha256:{layer_id}")] },
         "history": [{ "created": "1970-01-01T00:00:00Z", "created_by": "hwctl lab" }],
     })
@@ -239,10 +241,11 @@ mod tests {
     use std::io::Read as _;
 
     use super::*;
+    use crate::lab::images::REDIS;
 
     #[test]
     fn the_manifest_names_what_the_archive_holds() {
-        let archive = image(b"a layer", "7.0.15").unwrap();
+        let archive = image(&REDIS, b"a layer", "7.0.15").unwrap();
         let mut found = std::collections::BTreeMap::new();
         for entry in tar::Archive::new(archive.as_slice()).entries().unwrap() {
             let mut entry = entry.unwrap();
