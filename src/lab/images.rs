@@ -63,7 +63,8 @@ pub(super) const PROMETHEUS: Recipe = Recipe {
     tag: "prom/prometheus:v3.5.0",
     file: "prometheus-v3.5.0.1.tar",
     release: "trixie",
-    packages: "prometheus",
+    // `base-files` has the links from `/lib` and `/lib64`, where programs look for their loader.
+    packages: "prometheus,base-files",
     folders: &[
         ("bin", 0o755, ROOT),
         ("etc", 0o755, ROOT),

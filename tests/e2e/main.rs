@@ -8,6 +8,7 @@ mod harness;
 mod host;
 mod load;
 mod python;
+mod typescript;
 mod webdriver;
 
 mod api;
@@ -35,6 +36,7 @@ mod inventory;
 mod lab;
 mod laws;
 mod layers;
+mod monitoring;
 mod neighbors;
 mod nginx;
 mod nginx_of_others;
@@ -66,6 +68,7 @@ mod words;
 /// Tests that take long come first, so that the last ones to run are short.
 const TESTS: &[&[harness::Case]] = &[
     faults::TESTS,
+    monitoring::TESTS,
     secrets::TESTS,
     containers::TESTS,
     examples::TESTS,
