@@ -3,7 +3,7 @@
 use crate::client::{Expected, Pins, url_host};
 use crate::command::fleet::hosts::Work;
 use crate::inventory::Vars;
-use crate::part::{Api, Apps, Protocol, Sites, open_ports};
+use crate::part::{Api, Apps, Monitoring, Protocol, Sites, open_ports};
 use crate::resource::{Exposure, Facts};
 use crate::spec::{PartSpec, endpoints_of};
 
@@ -32,7 +32,10 @@ fn urls_of(address: &str, vars: &Vars) -> Vec<String> {
         (Some(name), _) => format!("https://{name}/"),
         (None, path) => format!("https://{host}{}/", path.as_deref().unwrap_or_default()),
     });
-    own.chain(apps).collect()
+    let monitoring = vars.get::<Monitoring>();
+    let is_shown = monitoring.enabled && monitoring.grafana.is_some();
+    let grafana = is_shown.then(|| format!("https://{host}/grafana/"));
+    own.chain(apps).chain(grafana).collect()
 }
 
 /// What a client sees of such a host.

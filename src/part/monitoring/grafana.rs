@@ -66,7 +66,9 @@ pub(super) fn contribute(view: &HostView<'_>, offered: &mut Contributions) {
         allow: allow.clone(),
         ..Upstream::at(format!("127.0.0.1:{port}"))
     };
+    let page = Some(format!("{PATH}/"));
     let card = Card::new("Grafana", Some("What is measured here.".to_owned()));
+    let card = Card { page, ..card };
     let route = Route::new(PART, PATH, RouteTarget::Application(upstream));
     offered.add_route(Route { card: Some(card), ..route }, place("image"));
 }

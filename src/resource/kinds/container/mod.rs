@@ -335,7 +335,8 @@ impl Container {
     /// user table of its own for the kernel.
     fn namesake(&self, host: &Host) -> Option<String> {
         let id = self.user.as_deref()?.split(':').next()?;
-        let name = user_of_id(host, id)?;
+        // `nobody` is there for processes that are nobody's, and images run as it for the same reason.
+        let name = user_of_id(host, id).filter(|name| name != "nobody")?;
         Some(format!(
             "it runs as user {id}, which is `{name}` on this host: `{name}` can signal its processes and \
              connect to its socket"
