@@ -110,7 +110,7 @@ fn bodies_of_the_wrong_kind_get_the_right_error() {
 #[test]
 fn metrics_are_prometheus_text() {
     let service = Service::start();
-    service.get("/flask/api/ping");
+    service.get("/flask/");
     service.get("/nope");
     let bearer = format!("Bearer {}", service.token());
     service.count(&bearer);
@@ -120,8 +120,8 @@ fn metrics_are_prometheus_text() {
     for line in [
         "http_requests_total{method=\"GET\",route=\"other\",status=\"404\"} 1",
         "http_requests_total{method=\"POST\",route=\"/flask/auth/login\",status=\"200\"} 1",
-        "http_request_duration_seconds_count{method=\"GET\",route=\"/flask/api/ping\"} 1",
-        "http_request_duration_seconds_bucket{method=\"GET\",route=\"/flask/api/ping\",le=\"+Inf\"} 1",
+        "http_request_duration_seconds_count{method=\"GET\",route=\"/flask/\"} 1",
+        "http_request_duration_seconds_bucket{method=\"GET\",route=\"/flask/\",le=\"+Inf\"} 1",
         "flask_redis_up 1",
         "flask_redis_commands_total{command=\"incrby\",outcome=\"ok\"} 1",
         "flask_redis_commands_total{command=\"incrby\",outcome=\"error\"} 0",
