@@ -9,7 +9,8 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::build::{
-    Builder, Card, Contributions, Metrics, Refusals, Route, RouteTarget, Upload, Upstream, folder,
+    Builder, Card, Claim, Contributions, Metrics, Refusals, Route, RouteTarget, Upload, Upstream,
+    folder,
 };
 use super::nginx::{page, question};
 use super::redis::{self, REDIS_PASSWORD, Redis, SOCKET as REDIS_SOCKET};
@@ -68,6 +69,7 @@ pub(super) const KIND: PartKind = PartKind {
         offered.add_route(route, None);
         let (name, servers) = ("flask".to_owned(), upstream().servers);
         offered.add_metrics(Metrics { name, servers, path: METRICS.to_owned() }, None);
+        offered.add_claim(Claim::Socket(API_SOCKET.into()), None);
     },
     describe: |_, offered, spec| describe(offered, spec),
     declare,

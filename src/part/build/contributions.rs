@@ -155,6 +155,8 @@ pub enum Claim {
     Volume(String),
     /// A user of the host, by name.
     User(String),
+    /// A path of the host where a socket is found.
+    Socket(PathBuf),
     /// What `logs` and `restart` know by this name.
     Name(String),
 }
@@ -166,6 +168,7 @@ impl Claim {
             Self::Container(name) => format!("the container `{name}`"),
             Self::Volume(name) => format!("the volume `{name}`"),
             Self::User(name) => format!("the user `{name}`"),
+            Self::Socket(path) => format!("a socket at `{}`", path.display()),
             Self::Name(name) => {
                 format!("the name `{name}`, by which `logs` and `restart` know them")
             }

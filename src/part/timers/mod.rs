@@ -63,7 +63,8 @@ fn declare(builder: &mut Builder<'_>) -> Result<()> {
         let text = builder.templates.render_text("systemd/job.timer", &job)?;
         let validate = ["systemd-analyze", "calendar", on].map(str::to_owned).into();
         let timer = builder.add(File { validate, ..File::text(at("timer"), text) });
-        builder.add(Unit::new(format!("{name}.timer"), vec![service, timer], OnChange::Restart));
+        let unit = Unit::new(format!("{name}.timer"), vec![service, timer], OnChange::Restart);
+        builder.add(Unit { is_own: true, ..unit });
     }
     Ok(())
 }
