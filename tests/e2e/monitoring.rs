@@ -23,13 +23,15 @@ crate::tests! {
 const PORTS: [u16; 9] = [3000, 9090, 9093, 9100, 9113, 9115, 9121, 9145, 9094];
 const ON: [&str; 4] = ["--set", "monitoring.enabled=true", "--set", "monitoring.interval=5"];
 
-/// Runs a verb with monitoring on, and with other settings.
-fn with(host: &Provisioned, verb: &str, sets: &[&str]) -> (i32, Vec<Value>) {
+/// Runs a verb with monitoring on, and with other settings (`KEY=VALUE`) and words.
+fn with(host: &Provisioned, verb: &str, others: &[&str]) -> (i32, Vec<Value>) {
     let archive = lab().prometheus_archive().expect("the stand-in for Prometheus's image");
     let archive = format!("monitoring.image_archive={}", archive.display());
     let mut args = ON.to_vec();
-    for set in [archive.as_str()].iter().chain(sets) {
-        args.extend(["--set", *set]);
+    args.extend(["--set", &archive]);
+    for other in others {
+        let set = (!other.starts_with('-') && other.contains('=')).then_some("--set");
+        args.extend(set.into_iter().chain([*other]));
     }
     host.hwctl(verb, &args)
 }
@@ -149,9 +151,11 @@ fn nobody_else_reaches_it(host: &Provisioned) {
 
 fn no_process_shows_the_password_of_redis(host: &Provisioned) {
     let password = "$(cat /var/lib/hwctl/secrets/redis-password)";
-    let places =
-        "/proc/[0-9]*/cmdline /proc/[0-9]*/environ /etc/systemd/system /run/systemd/system";
     assert!(host.sh_ok(&format!("test -n \"{password}\"")));
+    let exporters = host.sh("pgrep -f exporter | sed 's,.*,/proc/&/environ,' | tr '\\n' ' '");
+    assert!(exporters.split(' ').count() >= 4, "{exporters}");
+    let places =
+        format!("{exporters} /proc/[0-9]*/cmdline /etc/systemd/system /run/systemd/system");
     // grep itself has it in its command line, so it reads it from a file.
     let shows = format!("grep -rlaF -f /var/lib/hwctl/secrets/redis-password {places} 2>/dev/null");
     assert!(!host.sh_ok(&shows), "{}", host.sh(&shows));

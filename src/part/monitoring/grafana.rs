@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::{Grafana, Monitoring, dashboards, look};
+use crate::client::url_host;
 use crate::inventory::schema::Users;
 use crate::part::Claim;
 use crate::part::build::{Builder, Card, Contributions, HostView, Route, RouteTarget, Upstream};
@@ -35,8 +36,8 @@ const START_TIMEOUT_S: u16 = 120;
 struct Settings<'a> {
     port: u16,
     path: &'a str,
-    /// What the host is called; the first is for links.
-    names: &'a [String],
+    /// What the host is called, as in URLs; the first is for links.
+    names: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -95,7 +96,8 @@ pub(super) fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Res
         builder.directory(format!("{FOLDER}/{folder}"), 0o755);
     }
     builder.directory(format!("{FOLDER}/dashboards"), 0o755);
-    let settings = Settings { port, path: PATH, names: &offered.names.certificate };
+    let names = offered.names.certificate.iter().map(|name| url_host(name)).collect();
+    let settings = Settings { port, path: PATH, names };
     let sources = Sources { prometheus_port, interval };
     let at = |name: &str| format!("{FOLDER}/{name}");
     let inputs = vec![
