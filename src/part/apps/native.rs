@@ -10,7 +10,9 @@ use super::version::{Instance, Version, services};
 use super::{ENVIRONMENTS, FOLDER, TASK_TIMEOUT_S};
 use crate::part::build::folder::LocalFile;
 use crate::part::build::{Builder, Upload, folder, quote};
-use crate::resource::{Blob, Content, Directory, File, Id, Link, OnChange, Owner, Task, Unit, User};
+use crate::resource::{
+    Blob, Content, Directory, File, Id, Link, OnChange, Owner, Task, Unit, User,
+};
 use crate::spec::{Log, LogFormat, LogSource, PartSpec, Probe, Restart, RestartMethod};
 
 /// What the templates of an instance's units are rendered with.
@@ -69,7 +71,9 @@ pub(super) fn declare(builder: &mut Builder<'_>, app: &App, version: &Version) -
     if !app.after.is_empty() {
         builder.add_last(task(version, "after", &app.after, &inputs, Vec::new()));
     }
-    version.instances().try_for_each(|instance| units(builder, app, version, &instance, &inputs))?;
+    version
+        .instances()
+        .try_for_each(|instance| units(builder, app, version, &instance, &inputs))?;
     app.socket.as_deref().map_or(Ok(()), |path| socket_link(builder, version, path))
 }
 

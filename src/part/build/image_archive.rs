@@ -40,7 +40,8 @@ pub(crate) fn image_in(archive: &Path, reference: &str) -> Result<Option<String>
     if named.is_empty() {
         return Ok(None);
     }
-    let problem = format!("`{}` has `{}`, and not `{reference}`", archive.display(), named.join("`, `"));
+    let problem =
+        format!("`{}` has `{}`, and not `{reference}`", archive.display(), named.join("`, `"));
     Err(Failure::usage(problem)
         .not_done("no host was contacted")
         .hint("name the image as it is called in the archive, or save the right one"))
@@ -101,7 +102,10 @@ mod tests {
         assert!(made.success());
 
         assert_eq!(image_in(&archive, "own:2").unwrap().as_deref(), Some("blobs/sha256/aa"));
-        assert_eq!(image_in(&archive, "docker.io/library/own:2").unwrap().as_deref(), Some("blobs/sha256/aa"));
+        assert_eq!(
+            image_in(&archive, "docker.io/library/own:2").unwrap().as_deref(),
+            Some("blobs/sha256/aa")
+        );
         let refused = image_in(&archive, "own:9").unwrap_err();
         assert!(refused.what.contains("has `own:2`, `other:1`, and not `own:9`"), "{refused:?}");
         std::fs::write(&archive, "no tar").unwrap();

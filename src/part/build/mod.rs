@@ -131,10 +131,10 @@ impl Stack {
     /// Installs the packages of the parts in the scope, and no others: one that only a skipped part needs may not go
     /// together with what does that work on the host.
     pub fn narrow(&mut self, scope: &Scope) {
-        let needs_all = matches!(scope, Scope::Only(parts) if parts.iter().any(|part| part == PACKAGES));
-        let is_needed = |name: &str| {
-            self.packages.iter().any(|(part, other)| other == name && scope.has(part))
-        };
+        let needs_all =
+            matches!(scope, Scope::Only(parts) if parts.iter().any(|part| part == PACKAGES));
+        let is_needed =
+            |name: &str| self.packages.iter().any(|(part, other)| other == name && scope.has(part));
         let offered = self.packages.iter();
         let spared = offered.filter(|(_, name)| !needs_all && !is_needed(name));
         let spared: Vec<String> = spared.map(|(_, name)| name.clone()).collect();

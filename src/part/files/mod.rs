@@ -35,7 +35,8 @@ pub(super) const KIND: PartKind = PartKind {
 fn contribute(view: &HostView<'_>, offered: &mut Contributions) {
     let Files(files) = view.vars.get();
     for (path, file) in files {
-        let sshd = if is_read_by_sshd(path, file) { vec!["ssh.service".to_owned()] } else { vec![] };
+        let sshd =
+            if is_read_by_sshd(path, file) { vec!["ssh.service".to_owned()] } else { vec![] };
         for (units, key, on_change) in [
             (&sshd, "reloads", OnChange::Reload),
             (&file.reloads, "reloads", OnChange::Reload),

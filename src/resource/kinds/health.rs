@@ -155,10 +155,7 @@ impl Health {
     }
 }
 
-async fn ask(
-    mut stream: impl AsyncRead + AsyncWrite + Unpin,
-    path: &str,
-) -> Result<(), Unhealthy> {
+async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, path: &str) -> Result<(), Unhealthy> {
     use HealthFault::{Absent, Refusal, Silence};
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: hwctl\r\nConnection: close\r\n\r\n"

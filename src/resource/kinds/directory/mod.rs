@@ -44,7 +44,14 @@ pub struct Directory {
 impl Directory {
     /// A directory that may hold anything of others.
     pub fn new(path: impl Into<PathBuf>, mode: u32, owner: Owner) -> Self {
-        Self { path: path.into(), mode, owner, sockets: Vec::new(), owns_content: false, is_own: false }
+        Self {
+            path: path.into(),
+            mode,
+            owner,
+            sockets: Vec::new(),
+            owns_content: false,
+            is_own: false,
+        }
     }
 
     /// Refuses a folder that symbolic links lead to a place which is not for one part alone.

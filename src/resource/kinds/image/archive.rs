@@ -26,7 +26,12 @@ pub(super) fn record(id: &str) -> String {
     format!("image-{}", &sha256(id.as_bytes())[..16])
 }
 
-pub(super) async fn load(image: &Image, docker: &Docker, archive: &Blob, host: &Host) -> Result<()> {
+pub(super) async fn load(
+    image: &Image,
+    docker: &Docker,
+    archive: &Blob,
+    host: &Host,
+) -> Result<()> {
     let reference = image.reference.as_str();
     let before = names(docker).await?;
     let sent = Arc::new(AtomicU64::new(0));

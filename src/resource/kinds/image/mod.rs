@@ -236,9 +236,7 @@ impl Kind for Image {
             (ImageState::Present(id), ImageState::Present(before)) if id != before => {
                 let docker = docker::require(host).await?;
                 match id_of(docker, before).await? {
-                    None => {
-                        Back::Kept("the image of before is no longer on the host".to_owned())
-                    }
+                    None => Back::Kept("the image of before is no longer on the host".to_owned()),
                     Some(_) => Back::Change(Change::new(self.id(), Action::Update).attribute(
                         "image",
                         Some(short(id)),
