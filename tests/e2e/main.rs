@@ -36,6 +36,7 @@ mod inventory;
 mod lab;
 mod laws;
 mod layers;
+mod lock_out;
 mod monitoring;
 mod neighbors;
 mod nginx;
@@ -99,6 +100,7 @@ const TESTS: &[&[harness::Case]] = &[
     deploy::TESTS,
     firewall::TESTS,
     safety::TESTS,
+    lock_out::TESTS,
     refusals::TESTS,
     review::TESTS,
     takeover::TESTS,

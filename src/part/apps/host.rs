@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::engine::{Case, Driver, Later, PackageContents, Symptoms, tail};
+use crate::engine::{Case, Driver, Later, PackageContents, Symptoms, kept_parts, tail};
 use crate::event::{Finding, Fix};
 use crate::part::docker::host::{self as docker, PACKAGE, Subject};
 use crate::resource::{
@@ -52,6 +52,12 @@ impl Driver for Apps {
 
 /// The first thing that is wrong with an instance of the app.
 async fn diagnose(case: &Case<'_>, symptoms: &Symptoms<'_>) -> Result<Option<Finding>> {
+    // After `deploy --rollback` another version than the declared one serves. That is told as a change by hand.
+    let kept = kept_parts(case.host).unwrap_or_default();
+    let kept = kept.iter().find(|part| part.name == case.part.name);
+    if kept.is_some_and(|kept| kept.probes != case.part.probes) {
+        return Ok(None);
+    }
     for resource in symptoms.resources_of(case.part) {
         let found = match resource {
             Resource::Unit(unit) if unit.health.is_some() => of_unit(case, symptoms, unit).await,

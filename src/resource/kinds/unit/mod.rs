@@ -360,7 +360,8 @@ impl Kind for Unit {
             self.systemctl(host, "stop").await?;
             host.keep_no_longer(&self.name)?;
         }
-        if now.loaded && now.is_enabled() && !before.is_enabled() {
+        // systemd may not have read yet that it was enabled.
+        if now.loaded && self.enabled && !before.is_enabled() {
             self.systemctl(host, "disable").await?;
         }
         Ok(())
@@ -381,6 +382,10 @@ impl Kind for Unit {
             self.systemctl(host, "stop").await?;
         }
         if !now.loaded {
+            if self.enabled && !before.is_enabled() {
+                // Links to a file that is gone may be left.
+                host.output("systemctl", &["disable", &self.name]).await?;
+            }
             // systemd remembers a unit that has failed after its file is gone.
             return host.output("systemctl", &["reset-failed", &self.name]).await.map(drop);
         }
