@@ -19,7 +19,8 @@ use crate::spec::{Group, PartSpec, Probe, ProbeKind};
 pub use grafana::GRAFANA_PASSWORD;
 pub use vars::{Grafana, Monitoring, Source};
 
-/// Where the web server shows its own metrics and those of the applications, on the loopback.
+/// Where the web server shows its own metrics and those of the applications, on the loopback. A Unix socket would be in the
+/// way of a second nginx, which tries a new configuration, and one that is killed leaves it behind and does not start again.
 const GATEWAY_PORT: u16 = 9145;
 /// The files of all parts of this kind that are not Prometheus's or Grafana's.
 const FOLDER: &str = "/etc/hwctl/monitoring";
