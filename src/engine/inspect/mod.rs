@@ -5,3 +5,4 @@ pub(super) mod drift;
 pub(super) mod facts;
 pub(super) mod logs;
 pub(super) mod status;
+pub(super) mod vitals;
