@@ -1,5 +1,6 @@
 //! Grafana's own types, from npm, and whether dashboards fit them. They are installed once below `target/`.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -38,7 +39,7 @@ pub(crate) fn dashboards_are_of_grafanas_types(folder: &Path) {
         let dashboard: Value = serde_json::from_slice(&fs::read(file.path()).unwrap()).unwrap();
         let mut declare = |kind: &str, value: &Value| {
             count += 1;
-            source += &format!("export const value{count}: {kind} = {value};\n");
+            let _ = writeln!(source, "export const value{count}: {kind} = {value};");
         };
         declare("Plain<Dashboard>", &dashboard);
         for panel in dashboard["panels"].as_array().expect("panels") {
