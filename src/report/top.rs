@@ -22,7 +22,9 @@ const NARROWEST: usize = 8;
 #[must_use]
 pub fn lines(style: Style, hosts: &[(&HostHealth, &Trend)]) -> Vec<String> {
     let mut sorted: Vec<_> = hosts.to_vec();
-    sorted.sort_by(|one, other| trouble(other).partial_cmp(&trouble(one)).unwrap_or(std::cmp::Ordering::Equal));
+    sorted.sort_by(|one, other| {
+        trouble(other).partial_cmp(&trouble(one)).unwrap_or(std::cmp::Ordering::Equal)
+    });
     let names = hosts.iter().map(|(health, _)| health.host.chars().count());
     let widest = names.max().unwrap_or(0).clamp(4, 24);
     let titles = COLUMNS.map(|(_, title, width)| format!(" {title:>width$}"));
@@ -31,7 +33,8 @@ pub fn lines(style: Style, hosts: &[(&HostHealth, &Trend)]) -> Vec<String> {
     let room = style.width.saturating_sub(used + 2).min(30);
     let mut lines = vec![style.paint(&head, "2")];
     for (health, trend) in sorted {
-        let sign = if health.healthy { style.paint("✓", "32") } else { style.paint("✗", "31;1") };
+        let sign =
+            if health.healthy { style.paint("✓", "32") } else { style.paint("✗", "31;1") };
         let name: String = escape_line(&health.host).chars().take(widest).collect();
         let values = COLUMNS.map(|(sign, _, width)| format!(" {:>width$}", trend.text(sign)));
         let bars = if room >= NARROWEST { trend.bars("requests", room) } else { String::new() };

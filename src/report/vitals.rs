@@ -88,7 +88,11 @@ impl Trend {
             Unit::Share => 1.0,
             Unit::PerSecond | Unit::Seconds => values.iter().flatten().copied().fold(0.0, f64::max),
         };
-        values.iter().skip(skipped).map(|value| value.map_or(' ', |value| bar(value, most))).collect()
+        values
+            .iter()
+            .skip(skipped)
+            .map(|value| value.map_or(' ', |value| bar(value, most)))
+            .collect()
     }
 
     /// A line for each sign: its name, its last values as bars, its latest value.

@@ -209,10 +209,8 @@ impl Drop for Screen {
 impl View {
     /// What is known, as lines.
     fn lines(self, style: Style, known: &[Seen]) -> Vec<String> {
-        let seen: Vec<_> = known
-            .iter()
-            .filter_map(|seen| Some((seen.health.as_ref()?, &seen.trend)))
-            .collect();
+        let seen: Vec<_> =
+            known.iter().filter_map(|seen| Some((seen.health.as_ref()?, &seen.trend))).collect();
         if self == Self::Top {
             return top_lines(style, &seen);
         }
@@ -275,11 +273,8 @@ mod tests {
             ok: number.is_multiple_of(2),
             detail: "word ".repeat(number * 9),
         };
-        let seen = |name: &str, health| Seen {
-            name: name.to_owned(),
-            health,
-            trend: Trend::default(),
-        };
+        let seen =
+            |name: &str, health| Seen { name: name.to_owned(), health, trend: Trend::default() };
         let vm1 = HostHealth::new("vm1", (0..20).map(check).collect());
         let known = [seen("vm1", Some(vm1)), seen("vm2", None)];
         let sizes = [(24, 80), (5, 30), (50, 200), (1, 1)];

@@ -50,7 +50,11 @@ fn label<'a>(series: &'a str, name: &str) -> Option<&'a str> {
 }
 
 /// A bound in seconds as microseconds. None for `+Inf`.
-#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "bounds are up to some seconds")]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "bounds are up to some seconds"
+)]
 fn micros(seconds: &str) -> Option<u64> {
     let seconds: f64 = seconds.parse().ok()?;
     seconds.is_finite().then(|| (seconds * 1e6).round() as u64)

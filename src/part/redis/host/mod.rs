@@ -51,9 +51,13 @@ impl Driver for Redis {
         Box::pin(async {
             let mut redis = place::Place::of(case.part)?.connect(case.host).await?;
             let told = redis.ask(&["INFO", "stats"]).await?;
-            let commands = told.lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
+            let commands =
+                told.lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
             let commands = commands.and_then(|commands| commands.trim().parse().ok());
-            Ok(commands.map(|commands| Sign::new("Redis", Measure::Count(commands))).into_iter().collect())
+            Ok(commands
+                .map(|commands| Sign::new("Redis", Measure::Count(commands)))
+                .into_iter()
+                .collect())
         })
     }
 
