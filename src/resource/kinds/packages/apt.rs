@@ -143,6 +143,7 @@ pub(super) async fn apt(host: &Host, args: &[&str]) -> Result<()> {
         let mut last = Vec::new();
         while let Some(line) = lines.next_line().await? {
             if let Some(name) = installed_of(&line) {
+                hold::switch_off(name, host).await;
                 hold::release(name, host);
                 host.package_has_come(name);
             }

@@ -16,8 +16,9 @@ const HELD: [(&str, &str); 6] = [
     ("prometheus-node-exporter", "prometheus-node-exporter.service"),
     ("prometheus-redis-exporter", "prometheus-redis-exporter.service"),
 ];
-/// The unit that is started all the same where a run is undone, as its package would have. The others stay off.
-const STARTED_BY_UNDO: &str = "nginx.service";
+/// The unit that is started all the same where a run is undone, as its package would have. The others are off unless a
+/// part has them on: also after an undo and once the part has left the host, when their packages stay.
+pub(super) const STARTED_BY_UNDO: &str = "nginx.service";
 const FILE: &str = "hwctl-hold.conf";
 
 /// Services that are not started while this is there, and no longer than this process lives.
@@ -48,7 +49,9 @@ impl<'h> Hold<'h> {
         let file = folder.join(FILE);
         // Where it cannot be written, the service is started twice.
         if fs::create_dir_all(&folder).and_then(|()| fs::write(file, text(unit))).is_ok() {
-            self.host.hold_unit(unit);
+            if unit == STARTED_BY_UNDO {
+                self.host.hold_unit(unit);
+            }
             self.packages.push(package);
         }
     }
@@ -70,10 +73,18 @@ pub(super) fn release(package: &str, host: &Host) {
     }
 }
 
-/// The units that were held, each with what has to become of it when the run is undone: its package stays.
-pub(super) fn after_undo(host: &Host) -> impl Iterator<Item = [&'static str; 2]> {
-    let held = HELD.iter().filter(|(_, unit)| host.is_held(unit));
-    held.map(|(_, unit)| [if *unit == STARTED_BY_UNDO { "start" } else { "disable" }, *unit])
+/// Takes back that a package has its service start at boot, unless an undo starts that, too.
+pub(super) async fn switch_off(package: &str, host: &Host) {
+    let is_meant = |(held, unit): &&(&str, &str)| {
+        *held == package && *unit != STARTED_BY_UNDO && folder(unit, host).join(FILE).exists()
+    };
+    for (_, unit) in HELD.iter().filter(is_meant) {
+        let mut disable = host.command("systemctl");
+        // On the disk alone: systemd is busy with the packages.
+        disable.env("SYSTEMD_OFFLINE", "1").args(["disable", unit]);
+        // Where it fails, the unit is on as its package wants it.
+        let _ = disable.output().await;
+    }
 }
 
 /// Gone with the next boot, whatever happens.
@@ -119,18 +130,18 @@ mod tests {
         assert!(!folder.join(FILE).exists() && folder.join("theirs.conf").exists());
     }
 
-    #[test]
-    fn an_undo_starts_nginx_and_no_exporter() {
+    #[tokio::test]
+    async fn exporters_are_held_and_do_not_count_as_started() {
         let root = tempfile::tempdir().unwrap();
         let host =
             Host::new(root.path(), Box::new(|_| anyhow::bail!("no blobs")), Box::new(|_| ()));
-        host.hold_unit("nginx.service");
-        host.hold_unit("prometheus-node-exporter.service");
+        let (package, unit) = ("prometheus-node-exporter", "prometheus-node-exporter.service");
+        let mut hold = Hold { packages: Vec::new(), host: &host };
 
-        let after: Vec<_> = after_undo(&host).collect();
+        hold.begin(package, unit);
 
-        let expected =
-            [["start", "nginx.service"], ["disable", "prometheus-node-exporter.service"]];
-        assert_eq!(after, expected);
+        assert!(folder(unit, &host).join(FILE).exists() && !host.is_held(unit));
+        drop(hold);
+        assert!(!folder(unit, &host).exists());
     }
 }

@@ -186,9 +186,9 @@ impl Kind for Packages {
         if !missing.is_empty() {
             install(host, &missing).await?;
         }
-        for command in hold::after_undo(host) {
-            // One that runs by now runs on.
-            host.output("systemctl", &command).await?;
+        if host.is_held(hold::STARTED_BY_UNDO) {
+            // As its package would have; one that runs by now runs on.
+            host.output("systemctl", &["start", hold::STARTED_BY_UNDO]).await?;
         }
         Ok(())
     }
