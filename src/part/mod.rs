@@ -27,6 +27,7 @@ mod tls;
 mod units;
 mod upkeep;
 mod users;
+mod watch;
 
 use std::path::Path;
 
@@ -62,6 +63,7 @@ pub use tls::{ServerNames, Tls, TlsMode};
 pub use units::Units;
 pub use upkeep::{Interval, Logrotate};
 pub use users::People;
+pub use watch::{Heartbeat, Notify, WATCH, Watching, settings as watch_settings};
 
 /// A kind of part: how hwctl sets up such parts and looks after them. The functions of the operator's half are
 /// called once for each part, and know its name from what they are given.
@@ -117,7 +119,7 @@ impl PartKind {
 pub struct Kinds(&'static [PartKind]);
 
 /// hwctl's own kinds. The firewall is the last one, since it alone could lock the operator out.
-const BUILTIN: [PartKind; 15] = [
+const BUILTIN: [PartKind; 16] = [
     packages::KIND,
     users::KIND,
     kernel::KIND,
@@ -132,6 +134,7 @@ const BUILTIN: [PartKind; 15] = [
     units::KIND,
     timers::KIND,
     upkeep::KIND,
+    watch::KIND,
     firewall::KIND,
 ];
 
