@@ -1,6 +1,7 @@
 //! What only shows from one look to the next: a disk that fills, a service that is started again and again, an update
 //! that waits.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,8 @@ const MIN_SPAN_S: i64 = 3 * 3600;
 /// A service that is started again this often within this time does not stay up.
 const LOOP_STARTS: u64 = 3;
 const LOOP_WINDOW_S: i64 = 1800;
+/// One that was not started again for this long stays up.
+const LOOP_CALM_S: i64 = 600;
 /// How many updates a message names.
 const NAMED: usize = 10;
 const DAY_S: i64 = 86_400;
@@ -76,9 +79,13 @@ impl Samples {
         for (name, count) in counts {
             let new = Starts { count: *count, grown: Vec::new() };
             let starts = self.starts.entry(name.clone()).or_insert(new);
-            // A count that is less begins anew: somebody started it.
-            if *count > starts.count {
-                starts.grown.push((now, count - starts.count));
+            match count.cmp(&starts.count) {
+                Ordering::Greater => starts.grown.push((now, count - starts.count)),
+                Ordering::Equal => {}
+                // The count begins anew where somebody has started it.
+                Ordering::Less => {
+                    starts.grown = Vec::from_iter((*count > 0).then_some((now, *count)));
+                }
             }
             starts.count = *count;
             starts.grown.retain(|(at, _)| (0..LOOP_WINDOW_S).contains(&(now - at)));
@@ -125,7 +132,7 @@ impl Samples {
             }
         }
         faults.extend(self.updates_fault(update_days, now));
-        let loops = self.starts.iter().filter_map(|(name, starts)| loop_fault(name, starts));
+        let loops = self.starts.iter().filter_map(|(name, starts)| loop_fault(name, starts, now));
         faults.extend(loops);
         faults
     }
@@ -173,7 +180,11 @@ fn disk_fills(id: String, mount: &str, what: &str, left: i64) -> Fault {
     }
 }
 
-fn loop_fault(name: &str, starts: &Starts) -> Option<Fault> {
+fn loop_fault(name: &str, starts: &Starts, now: i64) -> Option<Fault> {
+    let last = starts.grown.last().map(|(at, _)| *at)?;
+    if now - last >= LOOP_CALM_S {
+        return None;
+    }
     let count: u64 = starts.grown.iter().map(|(_, grown)| grown).sum();
     let log = match name.contains('.') {
         true => format!("`journalctl -u {name}` on the host says why it ends"),
@@ -304,10 +315,17 @@ mod tests {
         assert!(note(8, 5).is_empty());
         assert!(note(9, 10).is_empty());
         assert_eq!(note(10, 15), ["restarts/app.service"]);
-        assert_eq!(note(10, 34), ["restarts/app.service"]);
-        assert!(note(10, 36).is_empty(), "the first is half an hour ago");
-        assert!(note(0, 37).is_empty(), "somebody has started it");
-        assert_eq!(note(3, 38), ["restarts/app.service"]);
+        assert_eq!(note(10, 24), ["restarts/app.service"]);
+        assert!(note(10, 25).is_empty(), "it has stayed up for ten minutes");
+        assert_eq!(note(11, 26), ["restarts/app.service"]);
+        assert!(note(0, 27).is_empty(), "somebody has started it");
+        assert_eq!(note(3, 28), ["restarts/app.service"], "and it ended again");
+        let mut slow = Samples::default();
+        for (count, minute) in [(0, 0), (1, 15), (2, 30), (3, 46)] {
+            let counts = BTreeMap::from([("app.service".to_owned(), count)]);
+            slow.note_restarts(&counts, NOON + minute * 60);
+            assert!(ids(&slow, NOON + minute * 60).is_empty(), "not within half an hour");
+        }
     }
 
     #[test]

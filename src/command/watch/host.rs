@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::secrets;
 use crate::cli::WatchHostArgs;
 use crate::command::on_host::this_host;
-use crate::engine::{Diagnosed, Drivers, SelfExamination, examine_self, is_held};
+use crate::engine::{Diagnosed, Drivers, SelfExamination, examine_self, is_held, status};
 use crate::event::Check;
 use crate::failure::{Exit, Failure};
 use crate::part::{Kinds, WATCH};
@@ -74,6 +74,10 @@ async fn look(host: &Host, settings: &Settings, now: i64, drivers: Drivers) -> R
             state.looked_at = Some(now);
         }
     }
+    if !folder.is_dir() {
+        print("a run has ended the watch of this host");
+        return Ok(Exit::Done);
+    }
     // What is new is written down before anybody hears of it.
     write_state(host, &state)?;
     for delivery in curl().deliver(&state.queue, settings, now).await {
@@ -106,27 +110,54 @@ async fn seen(
     now: i64,
     drivers: Drivers,
 ) -> Option<Vec<Fault>> {
-    let examine = async || {
-        let found = if is_held(host) { None } else { Some(examine_self(host, drivers).await) };
-        // A run that began meanwhile may be what was seen.
-        found.filter(|_| !is_held(host))
-    };
-    let first = examine().await?;
+    let first = examine(host, drivers).await?;
     note(&first, host, state, now).await;
-    let mut faults = faults(&first, state, settings, now);
-    let is_known = |fault: &Fault| state.incidents.is_open(&fault.id);
-    if !faults.iter().all(is_known) {
+    let causes = async || Some(causes(&examine(host, drivers).await?, state, settings, now));
+    let is_news = |fault: &Fault| !state.incidents.is_open(&fault.id);
+    let mut faults = self::causes(&first, state, settings, now);
+    if faults.iter().any(is_news) {
         sleep(CONFIRM).await;
-        let again = self::faults(&examine().await?, state, settings, now);
-        let is_seen_twice =
-            |fault: &Fault| is_known(fault) || faults.iter().any(|before| before.id == fault.id);
-        faults = again.into_iter().filter(is_seen_twice).collect();
+        faults = in_both(causes().await?, &faults, is_news);
     }
+    // The causes come first: a page that is asked for may start what does not run.
+    let mut symptoms = symptoms(host, drivers).await?;
+    if symptoms.iter().any(is_news) && !faults.iter().any(is_news) {
+        sleep(CONFIRM).await;
+        let late = causes().await?;
+        symptoms = in_both(self::symptoms(host, drivers).await?, &symptoms, is_news);
+        // What has caused them may have begun after it was looked for.
+        let is_explained = symptoms.iter().any(is_news);
+        faults = late.into_iter().filter(|cause| is_explained || !is_news(cause)).collect();
+    }
+    faults.append(&mut symptoms);
     if faults.is_empty() {
         return Some(faults);
     }
     let secrets = secrets::known(host, settings);
     Some(faults.into_iter().map(|fault| fault.without(&secrets)).collect())
+}
+
+/// What was seen again, or was known.
+fn in_both(again: Vec<Fault>, first: &[Fault], is_news: impl Fn(&Fault) -> bool) -> Vec<Fault> {
+    let is_meant = |fault: &Fault| !is_news(fault) || first.iter().any(|it| it.id == fault.id);
+    again.into_iter().filter(is_meant).collect()
+}
+
+async fn examine(host: &Host, drivers: Drivers) -> Option<SelfExamination> {
+    if is_held(host) {
+        return None;
+    }
+    let found = examine_self(host, drivers).await;
+    // A run that began meanwhile may be what was seen.
+    (!is_held(host)).then_some(found)
+}
+
+/// The checks of `status` that fail.
+async fn symptoms(host: &Host, drivers: Drivers) -> Option<Vec<Fault>> {
+    let checks = status(host, &[], drivers).await.checks;
+    // What the check of the watch says is told by `status`: a message about messages may not arrive.
+    let checks = checks.iter().filter(|Check { name, .. }| name != WATCH);
+    (!is_held(host)).then(|| checks.filter_map(Fault::of_check).collect())
 }
 
 /// Notes what shows over time.
@@ -146,7 +177,7 @@ async fn note(seen: &SelfExamination, host: &Host, state: &mut State, now: i64) 
     }
 }
 
-fn faults(seen: &SelfExamination, state: &State, settings: &Settings, now: i64) -> Vec<Fault> {
+fn causes(seen: &SelfExamination, state: &State, settings: &Settings, now: i64) -> Vec<Fault> {
     let mut faults = match &seen.findings {
         Ok(found) => {
             let fault = |it: &Diagnosed| Fault::of_finding(it.about.as_deref(), &it.finding);
@@ -157,9 +188,6 @@ fn faults(seen: &SelfExamination, state: &State, settings: &Settings, now: i64) 
     let limits = (settings.disk_hours, settings.security_updates);
     faults.extend(state.samples.faults(limits, now, |id| state.incidents.is_open(id)));
     faults.extend(silent_channels(state, settings, now));
-    // What its own check says is told by `status`: a message about messages may not arrive.
-    let checks = seen.checks.iter().filter(|Check { name, .. }| name != WATCH);
-    faults.extend(checks.filter_map(Fault::of_check));
     faults
 }
 

@@ -1,5 +1,5 @@
-//! What the host finds out about itself when a timer looks at it and no operator is there: the checks of `status`,
-//! the causes of `doctor`, and what only shows from one look to the next.
+//! What the host finds out about itself when a timer looks at it and no operator is there: the causes of `doctor`, and
+//! what only shows from one look to the next.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,10 +10,9 @@ use bollard::query_parameters::InspectContainerOptions;
 
 use crate::engine::driver::Drivers;
 use crate::engine::inspect::doctor::{self, Diagnosed};
-use crate::engine::inspect::status::status;
 use crate::engine::record::lock::Lock;
 use crate::engine::record::specs;
-use crate::event::{Check, Finding};
+use crate::event::Finding;
 use crate::failure::Failure;
 use crate::resource::{Host, show_units};
 use crate::spec::{PartSpec, ProbeKind};
@@ -25,8 +24,6 @@ const JOB: [&str; 5] = ["LoadState", "ActiveState", "Result", "ExecMainStatus", 
 /// One look of a host at itself.
 #[derive(Clone, Debug)]
 pub struct SelfExamination {
-    /// What `status` shows.
-    pub checks: Vec<Check>,
     /// What is wrong, the cause first.
     pub findings: Result<Vec<Diagnosed>, Failure>,
     /// How often units and containers were started again since they were started, by their names.
@@ -52,17 +49,19 @@ pub fn is_held(host: &Host) -> bool {
     Lock::is_held(host)
 }
 
-/// Looks at the host by the specs of its last run.
+/// Looks for what is wrong, by the specs of the last run. Unlike `status` it asks for no page, so it starts nothing that
+/// a socket of systemd would start.
 pub async fn examine_self(host: &Host, drivers: Drivers) -> SelfExamination {
-    let checks = status(host, &[], drivers).await.checks;
-    // Specs that cannot be read are one of the checks that fail.
+    // A process may look several times.
+    host.forget();
+    // Specs that cannot be read are one of the checks of `status` that fail.
     let parts = specs::read(host).ok().flatten().unwrap_or_default();
     let mut findings = doctor::examine_alone(&parts, host, drivers).await;
     if let Ok(found) = &mut findings {
         found.extend(failed_jobs(&parts, host).await);
     }
     let restarts = restarts(&parts, host).await;
-    SelfExamination { checks, findings, restarts, spaces: spaces(&parts, host) }
+    SelfExamination { findings, restarts, spaces: spaces(&parts, host) }
 }
 
 /// The jobs of timers below [`OWN_UNITS`] whose last run failed, save for those that a check is about.
