@@ -59,7 +59,7 @@ impl Edge {
         }
         let elapsed = began.elapsed();
         let status = response.status().as_u16();
-        self.state.metrics.record(Route::of(uri.path()), status, elapsed);
+        self.state.metrics.record(&method, Route::of(uri.path()), status, elapsed);
         let level = if status >= 500 { Level::Warn } else { Level::Info };
         log::line(level, "request", |line| {
             line.text("request_id", id.to_str().unwrap_or_default())

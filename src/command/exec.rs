@@ -37,7 +37,9 @@ impl Job for ExecJob {
 
     async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
         let ExecArgs { app, command, sudo, .. } = &self.args;
-        let Some(app) = app else { return self.exec.command(work, command, *sudo, emit).await };
+        let Some(app) = app else {
+            return self.exec.command(work, (command, command), *sudo, emit).await;
+        };
         if work.part(app).is_err() {
             return Ok(Outcome::Unchanged.into());
         }
@@ -45,7 +47,7 @@ impl Job for ExecJob {
         let head = [&engine.binary.display().to_string(), "in-app", app, "--"].map(str::to_owned);
         engine.hang_up().await;
         let words: Vec<_> = head.into_iter().chain(command.iter().cloned()).collect();
-        self.exec.command(work, &words, true, emit).await
+        self.exec.command(work, (&words, command), true, emit).await
     }
 }
 
@@ -65,11 +67,11 @@ impl Exec {
         self.is_one.store(works.len() == 1, Ordering::Relaxed);
     }
 
-    /// Runs a command on one host.
+    /// Runs a command on one host. The second one is what the operator has asked for.
     pub(super) async fn command(
         &self,
         work: &Work,
-        command: &[String],
+        (command, asked): (&[String], &[String]),
         sudo: bool,
         emit: Emit<'_>,
     ) -> Result<Ended, Failure> {
@@ -83,7 +85,7 @@ impl Exec {
         emit(EventKind::Exited { code });
         match code {
             Some(0) => Ok(Outcome::Answered.into()),
-            code => Err(failure(command, code)),
+            code => Err(failure(asked, code)),
         }
     }
 }

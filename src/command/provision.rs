@@ -189,7 +189,7 @@ impl Provision {
         let mut ticket = self.review.admit().await;
         let mut engine = Engine::start(&work.target, emit).await?;
         let mut made = make_stack(work, &engine, &templates)?;
-        made.skip(&args.parts.skip);
+        made.narrow(scope);
         let is_part = *scope != Scope::All;
         let opens_ports = match scope {
             Scope::Only(parts) => parts.iter().any(|part| !WITHOUT_PORTS.contains(&part.as_str())),

@@ -62,7 +62,7 @@ impl Job for Asking {
             return Ok(Outcome::Unchanged.into());
         }
         let words = words(work, &self.args.command, emit).await?;
-        self.exec.command(work, &words, true, emit).await
+        self.exec.command(work, (&words, &words), true, emit).await
     }
 }
 

@@ -84,7 +84,7 @@ fn both_roles_in_any_order_are_the_whole_stack() {
 #[test]
 fn what_is_skipped_brings_no_packages_of_its_own() {
     let mut made = with_roles(&[Role::Web, Role::Redis]);
-    made.skip(&["redis".to_owned(), "firewall".to_owned()]);
+    made.narrow(&Scope::Except(vec!["redis".to_owned(), "firewall".to_owned()]));
 
     let spared = made.resources.iter().find_map(|declared| match &declared.resource {
         Resource::Packages(packages) => Some(packages.spared.clone()),
@@ -95,7 +95,7 @@ fn what_is_skipped_brings_no_packages_of_its_own() {
     // The sites need what nginx's package brings.
     let spared = |parts: &[&str]| {
         let mut made = with_roles(&[Role::Web]);
-        made.skip(&parts.iter().map(|part| (*part).to_owned()).collect::<Vec<_>>());
+        made.narrow(&Scope::Except(parts.iter().map(|part| (*part).to_owned()).collect()));
         made.resources.iter().find_map(|declared| match &declared.resource {
             Resource::Packages(packages) => Some(packages.spared.len()),
             _ => None,
@@ -103,4 +103,16 @@ fn what_is_skipped_brings_no_packages_of_its_own() {
     };
     assert_eq!(spared(&["nginx"]), Some(0));
     assert!(spared(&["nginx", "sites"]) > Some(0));
+}
+
+#[test]
+fn a_part_alone_brings_its_own_packages() {
+    let mut made = with_roles(&[Role::Web, Role::Redis]);
+    let scope = Scope::Only(vec!["redis".to_owned()]);
+    made.narrow(&scope);
+
+    let declared = made.resources.iter().find(|declared| scope.means(declared)).unwrap();
+    let Resource::Packages(packages) = &declared.resource else { panic!("{declared:?}") };
+    assert!(packages.spared.contains(&"nginx".to_owned()), "{packages:?}");
+    assert!(!packages.spared.contains(&"docker.io".to_owned()), "{packages:?}");
 }

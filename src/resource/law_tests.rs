@@ -112,9 +112,7 @@ async fn a_directory_goes_with_its_own_socket_and_stays_with_anything_else() {
     let host = host(root.path());
     let path = Path::new("/etc/run");
     let sockets = vec!["own".to_owned()];
-    let resource: Resource =
-        Directory { path: path.to_owned(), mode: 0o755, owner: me(), sockets, owns_content: false }
-            .into();
+    let resource: Resource = Directory { sockets, ..Directory::new(path, 0o755, me()) }.into();
     let before = resource.examine(&host).await.unwrap().before;
     let at = |name: &str| host.path(path).join(name);
     let stays = async || {

@@ -38,7 +38,7 @@ pub use kinds::firewall::{
     Exposure, Firewall, FirewallPort, FirewallState, Opening, Transport, exposure,
     firewall_package, is_firewall_loaded, reload_firewall,
 };
-pub use kinds::health::{Health, HealthAddress};
+pub use kinds::health::{Health, HealthAddress, HealthFault, Unhealthy};
 pub use kinds::host_secret::{HostSecret, HostSecretState};
 pub use kinds::image::{Image, ImageState, RegistryLogin};
 pub use kinds::kind::{Examined, Reading, Weighed};
@@ -63,6 +63,7 @@ pub use model::facts::{Facts, Version};
 pub use model::glob::glob;
 pub use model::hint::{Advise, Hint};
 pub use model::id::Id;
+pub use model::own_folder::not_own;
 pub use model::password_hash::HashScheme;
 pub use model::profile::{Needs, Pace, Place, Profile, Risk, Undo};
 pub use model::saved::{Saved, decode, encode};

@@ -52,6 +52,15 @@ macro_rules! kinds {
         })*
 
         impl Resource {
+            /// Notes its secrets, so that nothing which programs print shows them.
+            pub fn hide_secrets(&self, host: &Host) {
+                match self {
+                    Self::File(file) => file.content.hide_secrets(host),
+                    Self::Image(Image { login: Some(login), .. }) => host.hide(login.password.expose()),
+                    _ => {}
+                }
+            }
+
             /// The resource's name.
             #[must_use]
             pub fn id(&self) -> Id {

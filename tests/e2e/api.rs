@@ -77,7 +77,17 @@ fn metrics_are_the_hosts_own() {
     assert!(from_outside.ends_with(" 404") && from_outside.contains("not_found"), "{from_outside}");
     let socket = "curl -s --unix-socket /run/gunicorn/flask.sock http://flask/flask/metrics";
     let metrics = host.sh(socket);
-    assert!(metrics.contains("# TYPE") && metrics.contains("redis"), "{metrics}");
+    for metric in [
+        "http_request_duration_seconds_bucket{",
+        "flask_redis_commands_total{",
+        "flask_build_info{",
+        // What /proc shows a service that sees no other process.
+        "process_cpu_seconds_total ",
+        "process_open_fds ",
+        "process_resident_memory_bytes ",
+    ] {
+        assert!(metrics.contains(metric), "no `{metric}` in {metrics}");
+    }
 }
 
 fn a_restart_loses_nothing() {

@@ -142,6 +142,23 @@ fn flask_is_what_the_api_is() {
     flask.provision(&["--set", &archive]);
     the_api_counts(&flask.host);
     assert!(!flask.host.sh_ok("test -e /etc/systemd/system/flask-app.service"));
+
+    // Other programs on the host reach it where the API would be, after a new version and after a boot, too.
+    let ping = || {
+        let socket = "--unix-socket /run/gunicorn/flask.sock";
+        flask.host.sh(&format!("curl -fsS {socket} http://localhost/flask/api/ping"))
+    };
+    assert_eq!(fields(&ping(), "status"), "ok");
+    let before = flask.host.sh("readlink /run/gunicorn/flask.sock");
+    let file = flask.folder.path().join("flask/app.py");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text + "\n# Another version.\n").unwrap();
+    let (code, events) = flask.hwctl("deploy", &["counter", "--set", &archive]);
+    assert_eq!(code, 0, "{events:#?}");
+    assert_ne!(flask.host.sh("readlink /run/gunicorn/flask.sock"), before);
+    assert_eq!(fields(&ping(), "status"), "ok");
+    flask.host.sh("rm -r /run/gunicorn && systemd-tmpfiles --create --boot");
+    assert_eq!(fields(&ping(), "status"), "ok");
 }
 
 /// What a client of the API can do, whatever it is written in.

@@ -35,6 +35,7 @@ mod inventory;
 mod lab;
 mod laws;
 mod layers;
+mod lock_out;
 mod neighbors;
 mod nginx;
 mod nginx_of_others;
@@ -98,6 +99,7 @@ const TESTS: &[&[harness::Case]] = &[
     deploy::TESTS,
     firewall::TESTS,
     safety::TESTS,
+    lock_out::TESTS,
     refusals::TESTS,
     review::TESTS,
     takeover::TESTS,

@@ -20,7 +20,7 @@ use std::{
 };
 
 use redis::{
-    Client, Cmd, ConnectionInfo, FromRedisValue,
+    Arg, Client, Cmd, ConnectionInfo, FromRedisValue,
     aio::{ConnectionManager, ConnectionManagerConfig},
 };
 use tokio::sync::{Notify, oneshot};
@@ -253,7 +253,6 @@ impl Counter {
 
     async fn answer<T: FromRedisValue>(self: &Arc<Self>, command: &Cmd) -> Result<T, Outage> {
         self.command(command).await.map_err(|failure| {
-            self.metrics.redis_errors.fetch_add(1, Ordering::Relaxed);
             let outage = failure.outage();
             self.mend(failure);
             outage
@@ -262,10 +261,17 @@ impl Counter {
 
     async fn command<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, Failure> {
         let mut manager = self.manager.read().unwrap_or_else(PoisonError::into_inner).clone();
-        match tokio::time::timeout(ANSWER, command.query_async(&mut manager)).await {
+        let began = Instant::now();
+        let answer = match tokio::time::timeout(ANSWER, command.query_async(&mut manager)).await {
             Ok(answer) => answer.map_err(Failure::Redis),
             Err(_) => Err(Failure::TimedOut),
-        }
+        };
+        let name = match command.args_iter().next() {
+            Some(Arg::Simple(name)) => name,
+            _ => b"",
+        };
+        self.metrics.redis.record(name, answer.is_ok(), began.elapsed());
+        answer
     }
 
     /// Looks for Redis in the background until it is back, so that no visitor has to find out.

@@ -23,7 +23,8 @@ fn assert_away(service: &Service, bearer: &str) {
     }
     assert_eq!(service.get("/flask/api/ping").status, 200);
     service.get("/flask/api/health").assert_error(503, "redis_unavailable");
-    assert!(service.get("/flask/metrics").text().contains("flask_redis_up 0"));
+    let metrics = service.get("/flask/metrics").text();
+    assert!(metrics.contains("flask_redis_up 0"), "{metrics}");
 }
 
 /// Asserts that count works within two seconds from now.

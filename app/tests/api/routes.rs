@@ -110,18 +110,51 @@ fn bodies_of_the_wrong_kind_get_the_right_error() {
 #[test]
 fn metrics_are_prometheus_text() {
     let service = Service::start();
-    service.get("/flask/api/ping");
+    service.get("/flask/");
     service.get("/nope");
+    let bearer = format!("Bearer {}", service.token());
+    service.count(&bearer);
     let answer = service.get("/flask/metrics");
     assert_eq!(answer.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     let text = answer.text();
     for line in [
-        "flask_requests_total{route=\"other\",status=\"404\"} 1",
+        "http_requests_total{method=\"GET\",route=\"other\",status=\"404\"} 1",
+        "http_requests_total{method=\"POST\",route=\"/flask/auth/login\",status=\"200\"} 1",
+        "http_request_duration_seconds_count{method=\"GET\",route=\"/flask/\"} 1",
+        "http_request_duration_seconds_bucket{method=\"GET\",route=\"/flask/\",le=\"+Inf\"} 1",
         "flask_redis_up 1",
-        "flask_logins_total{outcome=\"granted\"} 0",
+        "flask_redis_commands_total{command=\"incrby\",outcome=\"ok\"} 1",
+        "flask_redis_commands_total{command=\"incrby\",outcome=\"error\"} 0",
+        "flask_redis_command_duration_seconds_count{command=\"incrby\"} 1",
+        "flask_logins_total{outcome=\"granted\"} 1",
         "flask_build_info{version=\"0.1.0\"} 1",
     ] {
         assert!(text.lines().any(|found| found == line), "no `{line}` in {text}");
     }
-    assert!(text.contains("process_resident_memory_bytes "));
+    for metric in [
+        "process_cpu_seconds_total",
+        "process_resident_memory_bytes",
+        "process_open_fds",
+        "process_max_fds",
+        "process_start_time_seconds",
+    ] {
+        let sample = text.lines().find_map(|line| line.strip_prefix(metric)?.strip_prefix(' '));
+        let value: f64 = sample.and_then(|value| value.parse().ok()).unwrap_or(-1.0);
+        assert!(value >= 0.0, "no sample of `{metric}` in {text}");
+    }
+}
+
+#[test]
+fn metrics_have_no_label_that_a_client_chooses() {
+    let service = Service::without_redis();
+    for path in ["/flask/api/one", "/flask/api/two", "/flask/swagger/three"] {
+        service.get(path);
+    }
+    service.send("BREW", "/flask/api/four", &[], "");
+
+    let text = service.get("/flask/metrics").text();
+
+    for chosen in ["one", "two", "three", "four", "BREW"] {
+        assert!(!text.contains(chosen), "`{chosen}` is in {text}");
+    }
 }

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
+use super::specs;
 use crate::engine::protocol::MAINTENANCE_FOLDER;
 use crate::resource::{Advise as _, Host, remove_file, write_atomic};
 
@@ -31,6 +32,13 @@ pub(in crate::engine) fn switch(host: &Host, parts: &[String], is_on: bool) -> R
         switched.push(part.clone());
     }
     Ok(switched)
+}
+
+/// Forgets parts that have left the host: one that comes back is in service.
+pub(in crate::engine) fn forget_gone(host: &Host) -> Result<()> {
+    let parts = specs::names(host)?;
+    let mut gone = under_way(host).into_iter().filter(|part| !parts.contains(part));
+    gone.try_for_each(|part| remove_file(&host.path(Path::new(MAINTENANCE_FOLDER)).join(part)))
 }
 
 /// The parts that are out of service, sorted by name.

@@ -38,7 +38,7 @@ use crate::engine::run::deadman;
 use crate::engine::run::validate;
 use crate::event::{EventKind, RunOutcome};
 use crate::failure::Failure;
-use crate::resource::{Blob, Host, Id, keep_for_next_run};
+use crate::resource::{Blob, Declared, Host, Id, keep_for_next_run};
 use crate::spec::PartSpec;
 use run::Run;
 
@@ -247,6 +247,9 @@ impl Session {
             self.end_interrupted_run().await?;
         }
         self.require_known_specs(Some(&request.goal))?;
+        if let Goal::Declared { resources, .. } = &request.goal {
+            self.hide_secrets(resources);
+        }
         let wanted = goal::wanted(&request.goal, self.drivers, &self.host)?;
         if wanted.strange > 0 {
             let message = format!(
@@ -284,6 +287,13 @@ impl Session {
         }
         self.planned = Some((request, wanted, plan));
         Ok(reply)
+    }
+
+    /// What programs of the host print is told without the secrets of these resources.
+    fn hide_secrets(&self, resources: &[Declared]) {
+        for declared in resources {
+            declared.resource.hide_secrets(&self.host);
+        }
     }
 
     /// A seal for each change. None where the host cannot keep the key to them.

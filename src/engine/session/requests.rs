@@ -48,6 +48,7 @@ impl Session {
             Request::Exposure => Ok(Some(Reply::Exposure(Box::pin(exposure(&self.host)).await?))),
             Request::Certificates => Ok(Some(Reply::Certificates(renewal::info(&self.host)?))),
             Request::Examine(asked) => {
+                self.hide_secrets(&asked.resources);
                 Ok(Some(Reply::Findings(doctor::examine(&asked, &self.host, self.drivers).await?)))
             }
             Request::Logs(request) => self.logs(&request).await,

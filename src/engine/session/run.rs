@@ -12,7 +12,7 @@ use crate::engine::protocol::{Goal, Reply};
 use crate::engine::record::blobs::Uploads;
 use crate::engine::record::journal::Journal;
 use crate::engine::record::manifest::Manifest;
-use crate::engine::record::specs;
+use crate::engine::record::{maintenance, specs};
 use crate::engine::run::apply::{Carried, Carrier};
 use crate::engine::run::concurrent::InHand;
 use crate::engine::run::rehearsal::Outside;
@@ -195,6 +195,7 @@ impl Session {
             manifest.save(&self.host)?;
             if is_whole {
                 specs::keep(&self.host, &goal, back_to.as_deref())?;
+                maintenance::forget_gone(&self.host)?;
             }
             journal.end(&self.host, outcome, why)?;
             if is_whole {

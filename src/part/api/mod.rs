@@ -9,7 +9,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::build::{
-    Builder, Card, Contributions, Refusals, Route, RouteTarget, Upload, Upstream, folder,
+    Builder, Card, Claim, Contributions, Refusals, Route, RouteTarget, Upload, Upstream, folder,
 };
 use super::nginx::{page, question};
 use super::redis::{self, REDIS_PASSWORD, Redis, SOCKET as REDIS_SOCKET};
@@ -64,6 +64,7 @@ pub(super) const KIND: PartKind = PartKind {
         let card = Card { page, is_framed: true, ..Card::new("API", None) };
         let route = Route { card: Some(card), ..Route::new("flask", "/flask", target) };
         offered.add_route(route, None);
+        offered.add_claim(Claim::Socket(API_SOCKET.into()), None);
     },
     describe: |_, offered, spec| describe(offered, spec),
     declare,

@@ -1,6 +1,6 @@
 //! What must hold of one app, and between apps.
 
-use super::vars::{App, Apps};
+use super::vars::{App, Apps, Listen};
 use super::version::DIGITS;
 use crate::inventory::schema::{Fields, Reader, Vars};
 use crate::part::containers::{Containers, folders_are_apart, shared_target};
@@ -30,7 +30,7 @@ const TAKEN: [&str; 16] = [
 ];
 
 /// What only an app on the host has.
-const OF_NATIVE: [&str; 4] = ["run", "build", "packages", "listen"];
+const OF_NATIVE: [&str; 5] = ["run", "build", "packages", "listen", "socket"];
 /// What only an app in a container has.
 const OF_CONTAINER: [&str; 10] = [
     "image_archive",
@@ -110,6 +110,14 @@ pub(super) fn of_one(app: &App, reader: &mut Reader<'_>, fields: &Fields<'_>) ->
     if let Some(target) = shared_target(&app.volumes, &app.tmpfs) {
         let message = format!("`{path}` has two things at `{}`", target.display());
         refuse("volumes", message, "give each volume and each `tmpfs` a path of its own");
+    }
+    if app.socket.is_some() && app.image.is_none() && app.listen == Listen::Port {
+        let message = format!("`{path}.socket` needs `listen: socket` or `listen: activated`");
+        refuse("socket", message, "with `listen: port` the app has no socket");
+    }
+    if app.socket.is_some() && app.instances > 1 {
+        let message = format!("`{path}.socket` leads to one instance, and `{path}` has several");
+        refuse("socket", message, "leave out `socket` or `instances`");
     }
     if app.redirect_www && app.host.is_none() {
         refuse("redirect_www", format!("`{path}.redirect_www` needs `host`"), "leave it out");

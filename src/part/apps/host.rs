@@ -5,10 +5,12 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use crate::engine::{Case, Driver, Later, PackageContents, Symptoms, tail};
+use crate::engine::{Case, Driver, Later, PackageContents, Symptoms, kept_parts, tail};
 use crate::event::{Finding, Fix};
 use crate::part::docker::host::{self as docker, PACKAGE, Subject};
-use crate::resource::{Container, Health, HealthAddress, Resource, Unit, listeners};
+use crate::resource::{
+    Container, Health, HealthAddress, HealthFault, Resource, Unhealthy, Unit, listeners,
+};
 use crate::spec::LogSource;
 
 /// Lines of a log that findings show: systemd writes five about each new start, and what the app wrote comes before them.
@@ -50,6 +52,12 @@ impl Driver for Apps {
 
 /// The first thing that is wrong with an instance of the app.
 async fn diagnose(case: &Case<'_>, symptoms: &Symptoms<'_>) -> Result<Option<Finding>> {
+    // After `deploy --rollback` another version than the declared one serves. That is told as a change by hand.
+    let kept = kept_parts(case.host).unwrap_or_default();
+    let kept = kept.iter().find(|part| part.name == case.part.name);
+    if kept.is_some_and(|kept| kept.probes != case.part.probes) {
+        return Ok(None);
+    }
     for resource in symptoms.resources_of(case.part) {
         let found = match resource {
             Resource::Unit(unit) if unit.health.is_some() => of_unit(case, symptoms, unit).await,
@@ -79,7 +87,7 @@ async fn of_unit(case: &Case<'_>, symptoms: &Symptoms<'_>, unit: &Unit) -> Optio
     let health = unit.health.as_ref()?;
     // It may run for a moment between two starts.
     let has_restarted = !matches!(symptoms.units.get(name, "NRestarts"), "" | "0");
-    let is_between = has_restarted && is_absent(&health.ask(case.host).await);
+    let is_between = has_restarted && is_absent(health.ask(case.host).await.err().as_ref());
     let has_failed = symptoms.units.get(name, "ActiveState") == "failed";
     if is_between || has_failed || symptoms.units.is_failing(name) {
         evidence.extend(tail(case.host, &log, LOG_LINES).await.unwrap_or_default());
@@ -122,11 +130,8 @@ async fn of_container(
 }
 
 /// Whether nothing listens where an instance should.
-fn is_absent(answer: &Result<()>) -> bool {
-    answer.as_ref().is_err_and(|error| {
-        let why = format!("{error:#}");
-        why.contains("connect to") || why.contains("without an answer")
-    })
+fn is_absent(unhealthy: Option<&Unhealthy>) -> bool {
+    unhealthy.is_some_and(|unhealthy| unhealthy.fault == HealthFault::Absent)
 }
 
 /// An instance that runs and does not answer, or not as it should. `listening` says where it listens.
@@ -136,26 +141,20 @@ async fn of_health(
     log: &LogSource,
     listening: impl FnOnce() -> String,
 ) -> Option<Finding> {
-    let answer = health.ask(case.host).await;
-    let is_absent = is_absent(&answer);
-    let error = answer.err()?;
+    let Unhealthy { fault, error } = health.ask(case.host).await.err()?;
     let (app, why) = (&case.part.name, format!("{error:#}"));
     let at = match &health.address {
         HealthAddress::Port(port) => format!("port {port}"),
         HealthAddress::Socket(path) => format!("`{}`", path.display()),
     };
     let restart = format!("`hwctl restart {app}` starts it anew; {}", back(app));
-    let (finding, evidence) = if why.contains("it answers ") {
-        let what = format!("`{app}` runs and is not healthy");
-        (Finding::new("app-unhealthy", what), format!("{} on {at}: {why}", health.path))
-    } else if is_absent {
-        let finding =
-            Finding::new("app-elsewhere", format!("`{app}` runs and does not listen on {at}"));
-        (finding, listening())
-    } else {
-        let finding = Finding::new("app-silent", format!("`{app}` runs and does not answer"));
-        (finding, format!("{} on {at}: {why}", health.path))
+    let answered = format!("{} on {at}: {why}", health.path);
+    let (cause, what, evidence) = match fault {
+        HealthFault::Refusal => ("app-unhealthy", "is not healthy".to_owned(), answered),
+        HealthFault::Absent => ("app-elsewhere", format!("does not listen on {at}"), listening()),
+        HealthFault::Silence => ("app-silent", "does not answer".to_owned(), answered),
     };
+    let finding = Finding::new(cause, format!("`{app}` runs and {what}"));
     let lines = tail(case.host, log, LOG_LINES).await.unwrap_or_default();
     Some(finding.evidence([evidence]).evidence(lines).next(restart))
 }

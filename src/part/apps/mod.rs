@@ -59,6 +59,9 @@ fn contribute(view: &HostView<'_>, offered: &mut Contributions) {
     if app.image.is_none() {
         offered.add_claim(Claim::User(version::user(&name)), place());
     }
+    if let Some(socket) = &app.socket {
+        offered.add_claim(Claim::Socket(socket.clone()), view.place(&["apps", &name, "socket"]));
+    }
     for package in &app.packages {
         offered.add_package(Package::new(package));
     }

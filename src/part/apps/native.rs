@@ -10,7 +10,9 @@ use super::version::{Instance, Version, services};
 use super::{ENVIRONMENTS, FOLDER, TASK_TIMEOUT_S};
 use crate::part::build::folder::LocalFile;
 use crate::part::build::{Builder, Upload, folder, quote};
-use crate::resource::{Blob, Content, Directory, File, Id, OnChange, Owner, Task, Unit, User};
+use crate::resource::{
+    Blob, Content, Directory, File, Id, Link, OnChange, Owner, Task, Unit, User,
+};
 use crate::spec::{Log, LogFormat, LogSource, PartSpec, Probe, Restart, RestartMethod};
 
 /// What the templates of an instance's units are rendered with.
@@ -69,7 +71,29 @@ pub(super) fn declare(builder: &mut Builder<'_>, app: &App, version: &Version) -
     if !app.after.is_empty() {
         builder.add_last(task(version, "after", &app.after, &inputs, Vec::new()));
     }
-    version.instances().try_for_each(|instance| units(builder, app, version, &instance, &inputs))
+    version
+        .instances()
+        .try_for_each(|instance| units(builder, app, version, &instance, &inputs))?;
+    app.socket.as_deref().map_or(Ok(()), |path| socket_link(builder, version, path))
+}
+
+/// Leads from a path that stays to the socket of this version. `/run` is empty after each boot.
+fn socket_link(builder: &mut Builder<'_>, version: &Version, path: &Path) -> Result<()> {
+    let Some(instance) = version.instances().next() else { return Ok(()) };
+    let (target, folder) = (instance.socket(), path.parent().unwrap_or(path));
+    let lines = format!(
+        "# Made by hwctl: changes by hand are put back by the next run.\n\
+         d {} 0755 root root -\n\
+         L+ {} - - - - {}\n",
+        folder.display(),
+        path.display(),
+        target.display()
+    );
+    let at_boot = format!("/etc/tmpfiles.d/hwctl-app-{}.conf", version.app());
+    builder.add(File::new(at_boot, Content::text(lines), 0o644, Owner::root()));
+    builder.ensure(Directory::new(folder, 0o755, Owner::root()))?;
+    builder.add(Link { path: path.to_owned(), target });
+    Ok(())
 }
 
 /// The program or the folder of a version. Returns what the service is started with.

@@ -73,6 +73,8 @@ vars! {
         instances: u8 = "1", Number { min: 1, max: 32 };
         /// where it listens: `port` (`PORT`), `socket` (`SOCKET`), or `activated` (a socket that systemd hands over)
         listen: Listen = "port", Choice(&Listen::WORDS);
+        /// path such as `/run/gunicorn/flask.sock` that leads other programs on the host to the socket of the version that serves
+        socket: Option<PathBuf> = "null", Optional(SOCKET);
         /// path that answers 200 to 399 once the app is ready; `/`, or the app's own path with a slash, where none is given
         health: Option<String> = "null", Optional(PATH_OR_QUERY);
         /// seconds until it has to answer
@@ -136,6 +138,18 @@ const PATH: Text<String> = Text {
     expected: "a URL path such as `/shop`",
     pattern: patterns::URL_PATH,
     check: |text| check::url_path(text).filter(|path| path != "/"),
+};
+
+const SOCKET: Text<PathBuf> = Text {
+    expected: "a path such as `/run/gunicorn/flask.sock`",
+    pattern: r"/run/[A-Za-z0-9_-][A-Za-z0-9._-]*/[A-Za-z0-9_-][A-Za-z0-9._-]*",
+    check: |text| {
+        let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        let is_name =
+            |name: &str| !name.is_empty() && !name.starts_with('.') && name.chars().all(fits);
+        let (folder, name) = text.strip_prefix("/run/")?.split_once('/')?;
+        (is_name(folder) && is_name(name)).then(|| PathBuf::from(text))
+    },
 };
 
 const PATH_OR_QUERY: Text<String> = Text {

@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::vars::{App, Apps, Listen};
 use super::{ENVIRONMENTS, FOLDER};
 use crate::inventory::Vars;
-use crate::part::build::folder;
+use crate::part::build::{folder, image_in};
 use crate::resource::{Health, HealthAddress, sha256};
 
 /// The ports of the loopback that instances listen on. Below those that Linux gives to connections.
@@ -58,6 +58,10 @@ impl Version {
             let App { capabilities, read_only, tmpfs, .. } = app;
             add("image", image);
             add("container", &format!("{command:?} {container_port} {volumes:?} {networks:?}"));
+            if let Some(archive) = &app.image_archive {
+                let archived = image_in(&inventory.join(archive), image)?;
+                add("archive", archived.as_deref().unwrap_or_default());
+            }
             add("rights", &format!("{user:?} {capabilities:?} {read_only} {tmpfs:?}"));
         }
         let digits = sha256(made_of.as_bytes())[..DIGITS].to_owned();

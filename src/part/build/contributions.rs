@@ -146,6 +146,8 @@ pub enum Claim {
     Volume(String),
     /// A user of the host, by name.
     User(String),
+    /// A path of the host where a socket is found.
+    Socket(PathBuf),
     /// What `logs` and `restart` know by this name.
     Name(String),
 }
@@ -157,6 +159,7 @@ impl Claim {
             Self::Container(name) => format!("the container `{name}`"),
             Self::Volume(name) => format!("the volume `{name}`"),
             Self::User(name) => format!("the user `{name}`"),
+            Self::Socket(path) => format!("a socket at `{}`", path.display()),
             Self::Name(name) => {
                 format!("the name `{name}`, by which `logs` and `restart` know them")
             }

@@ -5,6 +5,7 @@ pub(crate) mod conflicts;
 mod contributions;
 mod environment;
 pub(crate) mod folder;
+mod image_archive;
 mod own_template;
 pub(crate) mod path_pattern;
 pub(crate) mod quote;
@@ -33,8 +34,12 @@ pub use contributions::{
     Card, CertificateAt, Claim, Contributions, Maintenance, Names, Offer, OpenTo, Package,
     Refusals, Route, RouteTarget, Slot, StaticFiles, UnitInput, Upstream,
 };
+pub(crate) use image_archive::image_in;
 pub(crate) use template::Passwords;
 pub use template::{Templates, template_sources};
+
+/// The part that installs packages.
+pub(crate) const PACKAGES: &str = "packages";
 
 /// The context of a template that needs none.
 #[derive(Serialize)]
@@ -123,22 +128,24 @@ impl Stack {
         Self { resources: Vec::new(), parts, uploads: Vec::new(), packages }
     }
 
-    /// Installs no package that only skipped parts need: it may not go together with what does that work on
-    /// the host.
-    pub fn skip(&mut self, parts: &[String]) {
-        let is_skipped = |part: &str| parts.iter().any(|skipped| skipped == part);
-        let is_needed = |name: &str| {
-            self.packages.iter().any(|(part, other)| other == name && !is_skipped(part))
-        };
-        let spared: Vec<String> = self
-            .packages
-            .iter()
-            .filter(|(_, name)| !is_needed(name))
-            .map(|(_, name)| name.clone())
-            .collect();
+    /// Installs the packages of the parts in the scope, and no others: one that only a skipped part needs may not go
+    /// together with what does that work on the host.
+    pub fn narrow(&mut self, scope: &Scope) {
+        let needs_all =
+            matches!(scope, Scope::Only(parts) if parts.iter().any(|part| part == PACKAGES));
+        let is_needed =
+            |name: &str| self.packages.iter().any(|(part, other)| other == name && scope.has(part));
+        let offered = self.packages.iter();
+        let spared = offered.filter(|(_, name)| !needs_all && !is_needed(name));
+        let spared: Vec<String> = spared.map(|(_, name)| name.clone()).collect();
         for declared in &mut self.resources {
             if let Resource::Packages(packages) = &mut declared.resource {
                 packages.spared.clone_from(&spared);
+                for (part, _) in self.packages.iter().filter(|(part, _)| scope.has(part)) {
+                    if matches!(scope, Scope::Only(_)) {
+                        declared.share_with(part);
+                    }
+                }
             }
         }
     }
@@ -339,10 +346,9 @@ impl Builder<'_> {
         known.archive = known.archive.take().or(image.archive.clone());
         known.login = known.login.take().or(image.login.clone());
         known.series = known.series.take().or(image.series);
-        let (archive, login) =
-            (image.archive.or(known.archive.clone()), image.login.or(known.login.clone()));
-        let (variable, series) = (known.variable.clone(), known.series.clone());
-        self.ensure(Image { reference: image.reference, archive, login, variable, series })
+        known.archived = known.archived.take().or(image.archived);
+        let image = known.clone();
+        self.ensure(image)
     }
 
     /// A file with an environment in it, in the form of systemd's `EnvironmentFile=`, which `hwctl launch` reads,

@@ -7,7 +7,9 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use super::build::{Builder, Claim, Contributions, HostView, Nothing, Package, Upload, folder};
+use super::build::{
+    Builder, Claim, Contributions, HostView, Nothing, Package, Upload, folder, image_in,
+};
 use crate::resource::{
     Container, Content, Directory, Facts, File, Image, JsonSettings, MountSource, Network,
     OnChange, Owner, RegistryLogin, Unit, Version, Volume,
@@ -119,23 +121,22 @@ pub(super) fn add_needs(builder: &mut Builder<'_>, declaration: Declaration) -> 
     for name in &container.networks {
         builder.ensure(Network { name: name.clone() })?;
     }
-    let archive = match archive {
-        None => None,
-        Some(path) => {
-            let path = builder.context.folder.join(path);
-            let blob = folder::archive(&path)?;
-            builder.made.uploads.push(Upload { blob: blob.clone(), path });
-            Some(blob)
-        }
-    };
-    let image = Image::named_in(&container.image, archive, container.variable.as_deref());
-    container.inputs.push(builder.image(Image { login, series, ..image })?);
+    let (mut blob, mut archived) = (None, None);
+    if let Some(path) = archive {
+        let path = builder.context.folder.join(path);
+        let found = folder::archive(&path)?;
+        archived = image_in(&path, &container.image)?;
+        builder.made.uploads.push(Upload { blob: found.clone(), path });
+        blob = Some(found);
+    }
+    let image = Image::named_in(&container.image, blob, container.variable.as_deref());
+    container.inputs.push(builder.image(Image { archived, login, series, ..image })?);
     Ok(container)
 }
 
 /// A directory on the disk of the host that a container sees.
 pub(super) fn add_folder(builder: &mut Builder<'_>, path: PathBuf, owner: Owner) -> Result<()> {
-    builder.ensure(Directory::new(path, 0o750, owner)).map(drop)
+    builder.ensure(Directory { is_own: true, ..Directory::new(path, 0o750, owner) }).map(drop)
 }
 
 /// The distribution's Docker. Docker's own packages, and Microsoft's of the same engine, do as well.

@@ -35,7 +35,10 @@ pub(super) const KIND: PartKind = PartKind {
 fn contribute(view: &HostView<'_>, offered: &mut Contributions) {
     let Files(files) = view.vars.get();
     for (path, file) in files {
+        let sshd =
+            if is_read_by_sshd(path, file) { vec!["ssh.service".to_owned()] } else { vec![] };
         for (units, key, on_change) in [
+            (&sshd, "reloads", OnChange::Reload),
             (&file.reloads, "reloads", OnChange::Reload),
             (&file.restarts, "restarts", OnChange::Restart),
         ] {
@@ -65,7 +68,7 @@ fn declare(builder: &mut Builder<'_>) -> Result<()> {
             content,
             mode: *mode,
             owner: owner.clone(),
-            validate: validate.clone().unwrap_or_default(),
+            validate: validate.clone().unwrap_or_else(|| validation(path)),
         });
     }
     let Links(links) = builder.vars.get();
@@ -73,6 +76,23 @@ fn declare(builder: &mut Builder<'_>) -> Result<()> {
         builder.add(Link { path: path.into(), target: target.clone() });
     }
     Ok(())
+}
+
+/// Whether sshd reads the file, and nothing is said of when. A file that would lock the operator out must show it in this
+/// run, and not at the next boot.
+fn is_read_by_sshd(path: &str, file: &OwnFile) -> bool {
+    let is_sshds = path.starts_with("/etc/ssh/sshd_config");
+    is_sshds && file.reloads.is_empty() && file.restarts.is_empty()
+}
+
+/// The command that checks a file which could lock everybody out.
+fn validation(path: &str) -> Vec<String> {
+    let words: &[&str] = match path {
+        _ if path.starts_with("/etc/sudoers") => &["visudo", "-cf", "%s"],
+        _ if path.starts_with("/etc/ssh/sshd_config") => &["sshd", "-t", "-f", "%s"],
+        _ => &[],
+    };
+    words.iter().map(|word| (*word).to_owned()).collect()
 }
 
 /// A text that no plan shows.

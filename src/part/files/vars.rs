@@ -144,13 +144,21 @@ impl Variable for Files {
     };
 
     fn check(&self, _: &crate::inventory::schema::Vars, reader: &mut Reader<'_>) {
-        for path in self.0.keys() {
-            let shared = SHARED.iter().find(|(shared, _)| shared == path);
-            if let Some((_, instead)) = shared {
-                let at = format!("files.{path}");
-                let message = format!("`{path}` is written to by other programs as well");
-                reader.refuse_path([&at, &at], message, &format!("use {instead} instead"));
-            }
+        refuse_shared("files", self.0.keys(), reader);
+    }
+}
+
+/// Refuses paths that other programs write to as well.
+fn refuse_shared<'a>(
+    variable: &str,
+    paths: impl Iterator<Item = &'a String>,
+    reader: &mut Reader<'_>,
+) {
+    for path in paths {
+        if let Some((_, instead)) = SHARED.iter().find(|(shared, _)| shared == path) {
+            let at = format!("{variable}.{path}");
+            let message = format!("`{path}` is written to by other programs as well");
+            reader.refuse_path([&at, &at], message, &format!("use {instead} instead"));
         }
     }
 }
@@ -174,6 +182,10 @@ impl Variable for Links {
         },
         make: Self,
     };
+
+    fn check(&self, _: &crate::inventory::schema::Vars, reader: &mut Reader<'_>) {
+        refuse_shared("links", self.0.keys(), reader);
+    }
 }
 
 /// A file has one origin, and a command that checks it sees it.

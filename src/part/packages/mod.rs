@@ -4,14 +4,14 @@ mod vars;
 
 use std::collections::HashSet;
 
-use super::build::{Builder, Contributions, Package, Slot};
+use super::build::{Builder, Contributions, PACKAGES, Package, Slot};
 use super::{PartKind, Parts};
 use crate::resource::Packages;
 
 pub use vars::OwnPackages;
 
 pub(super) const KIND: PartKind = PartKind {
-    name: "packages",
+    name: PACKAGES,
     roles: &[],
     parts: Parts::One,
     vars: vars::VARIABLES,

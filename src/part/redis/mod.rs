@@ -92,12 +92,9 @@ fn declare(_: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
     let group = client.name.clone();
     builder.ensure(client)?;
     builder.add(Directory {
-        path: SOCKET_FOLDER.into(),
-        // Nobody but the client gets in. The socket takes the group of the folder (set-group-ID).
-        mode: 0o2750,
-        owner: Owner::new(OWNER.0, &group),
         sockets: vec![SOCKET_NAME.to_owned()],
-        owns_content: false,
+        // Nobody but the client gets in. The socket takes the group of the folder (set-group-ID).
+        ..Directory::new(SOCKET_FOLDER, 0o2750, Owner::new(OWNER.0, &group))
     });
     // In the container's command or environment `docker inspect` would show the password.
     let configuration = builder.secret_file(

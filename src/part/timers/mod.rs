@@ -59,11 +59,14 @@ fn declare(builder: &mut Builder<'_>) -> Result<()> {
         let job =
             Job { name, command: command_line(run)?, user, calendar: on, timeout_s: *timeout_s };
         let at = |suffix: &str| format!("/etc/systemd/system/{name}.{suffix}");
-        let service = builder.file(at("service"), "systemd/job.service", &job)?;
+        let text = builder.templates.render_text("systemd/job.service", &job)?;
+        let validate = ["id", "-u", "--", user].map(str::to_owned).into();
+        let service = builder.add(File { validate, ..File::text(at("service"), text) });
         let text = builder.templates.render_text("systemd/job.timer", &job)?;
         let validate = ["systemd-analyze", "calendar", on].map(str::to_owned).into();
         let timer = builder.add(File { validate, ..File::text(at("timer"), text) });
-        builder.add(Unit::new(format!("{name}.timer"), vec![service, timer], OnChange::Restart));
+        let unit = Unit::new(format!("{name}.timer"), vec![service, timer], OnChange::Restart);
+        builder.add(Unit { is_own: true, ..unit });
     }
     Ok(())
 }

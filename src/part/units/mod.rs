@@ -61,8 +61,8 @@ fn declare(builder: &mut Builder<'_>) -> Result<()> {
             let content = content_of(builder, &["units", key], &origin)?;
             inputs.push(builder.add(File::new(path, content, 0o644, Owner::root())));
         }
-        let (enabled, active) = (*enabled, *active);
-        builder.add(Unit { enabled, active, ..Unit::new(name, inputs, *on_change) });
+        let (enabled, active, is_own) = (*enabled, *active, origin.is_given());
+        builder.add(Unit { enabled, active, is_own, ..Unit::new(name, inputs, *on_change) });
     }
     Ok(())
 }

@@ -28,7 +28,12 @@ pub(super) struct SessionNotes {
     renewed: RefCell<HashSet<String>>,
     /// Start records of services by name.
     starts: RefCell<HashMap<String, Vec<u8>>>,
+    /// Secrets that programs could print, the longest first.
+    secrets: RefCell<Vec<String>>,
 }
+
+/// A shorter secret is also a part of ordinary words.
+const SHORTEST_HIDDEN: usize = 4;
 
 impl Host {
     /// Notes that a package is installed and set up, while others may not be yet.
@@ -39,6 +44,27 @@ impl Host {
     /// Whether a package has been installed in this session.
     pub fn has_come(&self, package: &str) -> bool {
         self.session.come.borrow().contains(package)
+    }
+
+    /// Notes a secret, which [`Host::without_secrets`] leaves out from now on. It may be quoted for a file.
+    pub(in crate::resource) fn hide(&self, secret: &str) {
+        let mut secrets = self.session.secrets.borrow_mut();
+        for form in [secret.trim().to_owned(), secret.trim().replace('\\', "")] {
+            if form.len() >= SHORTEST_HIDDEN && !secrets.contains(&form) {
+                secrets.push(form);
+            }
+        }
+        secrets.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    }
+
+    /// What a program has printed, with `***` for each secret in it.
+    #[must_use]
+    pub fn without_secrets(&self, text: impl Into<String>) -> String {
+        let secrets = self.session.secrets.borrow();
+        secrets.iter().fold(text.into(), |text, secret| match text.contains(secret.as_str()) {
+            true => text.replace(secret.as_str(), "***"),
+            false => text,
+        })
     }
 
     /// Notes that a unit would run by now, had this session not held it back.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpStream, UnixStream};
@@ -18,6 +18,8 @@ const ANSWERS: u8 = 3;
 const PAUSE: Duration = Duration::from_millis(100);
 /// How long one answer may take.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// As much as a status line is read for.
+const STATUS_LINE_BYTES: usize = 64;
 /// How long the workers of a web server may take for the requests that they have in hand.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -41,6 +43,32 @@ pub enum HealthAddress {
     Socket(PathBuf),
 }
 
+/// Why a service is not healthy.
+#[derive(Debug)]
+pub struct Unhealthy {
+    /// What kind of fault it is.
+    pub fault: HealthFault,
+    /// What happened, for messages.
+    pub error: anyhow::Error,
+}
+
+/// A kind of fault of a service that is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HealthFault {
+    /// Nothing listens there, or what does closes the connection without an answer.
+    Absent,
+    /// It answers with an error.
+    Refusal,
+    /// It answers nothing that HTTP knows, or not in time.
+    Silence,
+}
+
+impl HealthFault {
+    fn with(self, error: impl Into<anyhow::Error>) -> Unhealthy {
+        Unhealthy { fault: self, error: error.into() }
+    }
+}
+
 /// What became of a wait for a service.
 pub(in crate::resource::kinds) enum Readiness {
     /// It has answered as often as it has to.
@@ -61,15 +89,12 @@ impl Health {
         let deadline = Instant::now() + Duration::from_secs(self.timeout_s.into());
         let mut answers = 0;
         loop {
-            let answered = match timeout(ANSWER_TIMEOUT, self.ask(host)).await {
-                Ok(answered) => answered,
-                Err(_) => Err(anyhow!("no answer within {} s", ANSWER_TIMEOUT.as_secs())),
-            };
+            let answered = self.ask(host).await;
             answers = if answered.is_ok() { answers + 1 } else { 0 };
             if answers == ANSWERS {
                 return Ok(Readiness::Ready);
             }
-            if let Err(error) = answered {
+            if let Err(Unhealthy { error, .. }) = answered {
                 if has_ended().await? {
                     return Ok(Readiness::Ended);
                 }
@@ -105,36 +130,55 @@ pub(in crate::resource::kinds) async fn drain(name: &str, host: &Host) {
 
 impl Health {
     /// Asks once. The error says what came instead of a right answer.
-    pub async fn ask(&self, host: &Host) -> Result<()> {
+    pub async fn ask(&self, host: &Host) -> Result<(), Unhealthy> {
+        match timeout(ANSWER_TIMEOUT, self.ask_at(host)).await {
+            Ok(answered) => answered,
+            Err(_) => Err(HealthFault::Silence
+                .with(anyhow!("no answer within {} s", ANSWER_TIMEOUT.as_secs()))),
+        }
+    }
+
+    async fn ask_at(&self, host: &Host) -> Result<(), Unhealthy> {
+        let absent = |error| HealthFault::Absent.with(error);
         match &self.address {
             HealthAddress::Port(port) => {
                 let stream = TcpStream::connect(("127.0.0.1", *port)).await;
-                ask(stream.with_context(|| format!("connect to port {port}"))?, &self.path).await
+                let stream = stream.with_context(|| format!("connect to port {port}"));
+                ask(stream.map_err(absent)?, &self.path).await
             }
             HealthAddress::Socket(path) => {
                 let stream = UnixStream::connect(host.path(path)).await;
-                let stream = stream.with_context(|| format!("connect to `{}`", path.display()))?;
-                ask(stream, &self.path).await
+                let stream = stream.with_context(|| format!("connect to `{}`", path.display()));
+                ask(stream.map_err(absent)?, &self.path).await
             }
         }
     }
 }
 
-async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, path: &str) -> Result<()> {
+async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, path: &str) -> Result<(), Unhealthy> {
+    use HealthFault::{Absent, Refusal, Silence};
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: localhost\r\nUser-Agent: hwctl\r\nConnection: close\r\n\r\n"
     );
-    stream.write_all(request.as_bytes()).await.context("ask")?;
+    let sent = stream.write_all(request.as_bytes()).await.context("ask");
+    sent.map_err(|error| Silence.with(error))?;
+    // The status line, `HTTP/1.1 200 OK`, is all that counts. A server may keep the connection open after it.
     let mut head = Vec::new();
-    // The status line: `HTTP/1.1 200 OK`.
-    stream.take(64).read_to_end(&mut head).await.context("read the answer")?;
+    while head.len() < STATUS_LINE_BYTES && !head.contains(&b'\n') {
+        let read = stream.read_buf(&mut head).await.context("read the answer");
+        if read.map_err(|error| Silence.with(error))? == 0 {
+            break;
+        }
+    }
     let head = String::from_utf8_lossy(&head);
     let status = head.split_whitespace().nth(1).and_then(|word| word.parse::<u16>().ok());
     match status.filter(|_| head.starts_with("HTTP/1.")) {
         Some(200..=399) => Ok(()),
-        Some(status) => bail!("it answers {status}"),
-        None if head.is_empty() => bail!("it closes the connection without an answer"),
-        None => bail!("it does not speak HTTP/1.1"),
+        Some(status) => Err(Refusal.with(anyhow!("it answers {status}"))),
+        None if head.is_empty() => {
+            Err(Absent.with(anyhow!("it closes the connection without an answer")))
+        }
+        None => Err(Silence.with(anyhow!("it does not speak HTTP/1.1"))),
     }
 }
 
@@ -142,7 +186,7 @@ async fn ask(mut stream: impl AsyncRead + AsyncWrite + Unpin, path: &str) -> Res
 mod tests {
     use super::*;
 
-    async fn answered(answer: &'static [u8]) -> Result<()> {
+    async fn answered(answer: &'static [u8]) -> Result<(), Unhealthy> {
         let (client, mut server) = tokio::io::duplex(1024);
         let serve = async {
             let mut request = vec![0; 512];
@@ -160,13 +204,29 @@ mod tests {
     async fn only_an_answer_without_an_error_is_health() {
         assert!(answered(b"HTTP/1.1 200 OK\r\n\r\n").await.is_ok());
         assert!(answered(b"HTTP/1.0 302 Found\r\nLocation: /x\r\n\r\n").await.is_ok());
-        for (answer, says) in [
-            (&b"HTTP/1.1 500 Internal Server Error\r\n\r\n"[..], "answers 500"),
-            (b"", "without an answer"),
-            (b"SSH-2.0-OpenSSH\r\n", "does not speak"),
+        for (answer, fault, says) in [
+            (
+                &b"HTTP/1.1 500 Internal Server Error\r\n\r\n"[..],
+                HealthFault::Refusal,
+                "answers 500",
+            ),
+            (b"", HealthFault::Absent, "without an answer"),
+            (b"SSH-2.0-OpenSSH\r\n", HealthFault::Silence, "does not speak"),
         ] {
-            let error = answered(answer).await.unwrap_err().to_string();
-            assert!(error.contains(says), "{error}");
+            let unhealthy = answered(answer).await.unwrap_err();
+            assert_eq!(unhealthy.fault, fault);
+            assert!(unhealthy.error.to_string().contains(says), "{}", unhealthy.error);
         }
+    }
+
+    #[tokio::test]
+    async fn an_answer_counts_though_the_connection_stays_open() {
+        let (client, mut server) = tokio::io::duplex(1024);
+        server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok").await.unwrap();
+
+        let asked = timeout(ANSWER_TIMEOUT, ask(client, "/")).await;
+
+        assert!(asked.expect("no wait for the end").is_ok());
+        drop(server);
     }
 }

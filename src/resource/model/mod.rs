@@ -9,6 +9,7 @@ pub(in crate::resource) mod facts;
 pub(in crate::resource) mod glob;
 pub(in crate::resource) mod hint;
 pub(in crate::resource) mod id;
+pub(in crate::resource) mod own_folder;
 pub(in crate::resource) mod password_hash;
 pub(in crate::resource) mod profile;
 pub(in crate::resource) mod saved;

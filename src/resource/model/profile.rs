@@ -128,10 +128,26 @@ pub enum Risk {
     LockOut,
 }
 
+/// What decides who may log in and who may become root.
+const OF_LOGINS: [&str; 11] = [
+    "/etc/group",
+    "/etc/hosts.allow",
+    "/etc/hosts.deny",
+    "/etc/nsswitch.conf",
+    "/etc/pam.d",
+    "/etc/passwd",
+    "/etc/security",
+    "/etc/shadow",
+    "/etc/ssh",
+    "/etc/sudoers",
+    "/etc/sudoers.d",
+];
+
 impl Risk {
     /// The risk of a change at a path.
     pub(in crate::resource) fn at(path: &Path) -> Self {
-        if path.starts_with("/etc/ssh") { Self::LockOut } else { Self::None }
+        let is_of_logins = OF_LOGINS.iter().any(|place| path.starts_with(place));
+        if is_of_logins { Self::LockOut } else { Self::None }
     }
 }
 
@@ -192,6 +208,8 @@ mod tests {
             firewall.into(),
             link.into(),
             file("/etc/ssh/sshd_config.d/x.conf"),
+            file("/etc/sudoers"),
+            file("/etc/sudoers.d/x"),
             unit("ssh.socket"),
             unit("ufw.service"),
         ];

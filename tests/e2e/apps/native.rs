@@ -13,6 +13,7 @@ crate::tests! {
         an_app_of_its_own_name_is_built_on_the_host,
         what_cannot_be_is_refused_with_its_place,
         a_program_that_cannot_run_is_named_before_the_switch,
+        what_an_app_prints_shows_no_secret_and_leaves_nothing,
     ],
 }
 
@@ -267,4 +268,38 @@ fn a_program_that_cannot_run_is_named_before_the_switch() {
     assert_eq!(code, 4, "{events:#?}");
     assert!(failure(&events).contains("does not answer /shop/healthz within 5 s"), "{events:#?}");
     assert!(shop.body("/shop/").starts_with("one "));
+}
+
+fn what_an_app_prints_shows_no_secret_and_leaves_nothing() {
+    let shop = Shop::new();
+    const GIVEN: &str = "marked\"secret of $HOME";
+    let apps = |more: &str| {
+        let env = "TOKEN: { made: shop-token }, GIVEN: { env: SHOP_GIVEN }";
+        BY_PORT
+            .replace("TOKEN: { made: shop-token }", env)
+            .replace("health:", &format!("{more}\n        health:"))
+    };
+    let links = "find /etc/systemd/system -xtype l; ls -d /run/shop-* 2>/dev/null; \
+                 systemctl list-units --all --plain --no-legend 'shop-*'; :";
+    for (more, says) in
+        [("before: [\"env; exit 3\"]", "exit status: 3"), ("listen: socket", "does not answer")]
+    {
+        let failing = "import os, time; print(dict(os.environ), os.environ['GIVEN'], flush=True); time.sleep(30)";
+        shop.write("one", &apps(more));
+        fs::write(shop.host.folder().join("shop/app.py"), failing).unwrap();
+        let args = ["-i", "inventory.yaml", "-i", "apps.yaml"];
+        let output =
+            shop.host.command("provision", &args).env("SHOP_GIVEN", GIVEN).output().unwrap();
+        let told =
+            String::from_utf8_lossy(&[output.stdout.clone(), output.stderr.clone()].concat())
+                .into_owned();
+        let (code, events) = Provisioned::read(&output);
+        assert_eq!(code, 4, "{more}: {events:#?}");
+        assert!(failure(&events).contains(says), "{more}: {events:#?}");
+        assert!(failure(&events).contains("***"), "{more}: {events:#?}");
+        assert!(!told.contains("marked") && !told.contains("secret of"), "{more}: {told}");
+        let (_, history) = shop.host.hwctl("history", &[]);
+        assert!(!format!("{history:?}").contains("marked"), "{history:#?}");
+        assert_eq!(shop.host.sh(links), "", "{more}");
+    }
 }

@@ -110,11 +110,8 @@ fn resources() -> Vec<Resource> {
     vec![
         HostSecret { name: "key".to_owned(), bytes: 32, renew: false }.into(),
         Directory {
-            path: "/srv/d".into(),
-            mode: 0o755,
-            owner: Owner::new("0", "root"),
             sockets: vec!["s".to_owned()],
-            owns_content: false,
+            ..Directory::new("/srv/d", 0o755, Owner::new("0", "root"))
         }
         .into(),
         File::new("/srv/d/env", Content::Parts(parts), 0o600, Owner::root()).into(),

@@ -43,6 +43,7 @@ pub async fn tail(host: &Host, source: &LogSource, lines: usize) -> Result<Vec<S
             chunks.iter().map(ToString::to_string).collect()
         }
     };
+    let text = host.without_secrets(text);
     let all: Vec<_> = text.lines().map(str::to_owned).collect();
     Ok(all[all.len().saturating_sub(lines)..].to_vec())
 }

@@ -14,6 +14,7 @@ use bollard::query_parameters::{
 use futures_util::StreamExt;
 use tokio::time::sleep;
 
+use crate::resource::host::Host;
 use crate::resource::host::docker::{found, said};
 
 /// How long a container gets to stop by itself.
@@ -110,7 +111,7 @@ pub(super) async fn succeeds(docker: &Docker, name: &str, program: &[String]) ->
 }
 
 /// The last lines that a container printed, joined by ` | `.
-pub(super) async fn logs(docker: &Docker, name: &str) -> String {
+pub(super) async fn logs(docker: &Docker, name: &str, host: &Host) -> String {
     let options = LogsOptionsBuilder::new().stdout(true).stderr(true).tail("10").build();
     let mut lines = Vec::new();
     let mut output = std::pin::pin!(docker.logs(name, Some(options)));
@@ -118,5 +119,8 @@ pub(super) async fn logs(docker: &Docker, name: &str) -> String {
         lines.push(line.to_string().trim().to_owned());
     }
     lines.retain(|line| !line.is_empty());
-    if lines.is_empty() { "it printed nothing".to_owned() } else { lines.join(" | ") }
+    match lines.is_empty() {
+        true => "it printed nothing".to_owned(),
+        false => host.without_secrets(lines.join(" | ")),
+    }
 }

@@ -40,7 +40,8 @@ impl Container {
         let result = match ended.await {
             Ok(0) => Ok(()),
             Ok(code) => {
-                Err(anyhow!("it ends with exit code {code}: {}", logs(docker, &self.name).await))
+                let lines = logs(docker, &self.name, host).await;
+                Err(anyhow!("it ends with exit code {code}: {lines}"))
             }
             Err(error) => Err(error),
         };

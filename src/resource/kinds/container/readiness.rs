@@ -25,10 +25,10 @@ impl Container {
             Readiness::Ready => Ok(()),
             Readiness::Ended => {
                 let state = inspect(docker, &self.name).await?.and_then(|found| found.state);
-                Err(self.ended(docker, &state.unwrap_or_default()).await)
+                Err(self.ended(docker, &state.unwrap_or_default(), host).await)
             }
             Readiness::Late(error) => {
-                let lines = logs(docker, &self.name).await;
+                let lines = logs(docker, &self.name, host).await;
                 Err(anyhow!("{}\n    {lines}", health.failure(&self.name, Some(&error))))
             }
         }

@@ -193,7 +193,7 @@ impl Container {
             let is_sick = health == Some(HealthStatusEnum::UNHEALTHY);
             let up = state.running == Some(true) && state.restarting != Some(true);
             if !up || inspected.restart_count.unwrap_or(0) > 0 && begin.elapsed() < stays {
-                return Err(self.ended(docker, &state).await);
+                return Err(self.ended(docker, &state, host).await);
             }
             match &self.healthcheck {
                 None if begin.elapsed() >= stays => return Ok(()),
@@ -204,7 +204,7 @@ impl Container {
                     return Ok(());
                 }
                 Some(_) if begin.elapsed() >= BECOMES_HEALTHY => {
-                    let lines = logs(docker, &self.name).await;
+                    let lines = logs(docker, &self.name, host).await;
                     bail!("container `{}` does not become healthy: {lines}", self.name);
                 }
                 Some(_) => host.progress(None, format!("waiting for {}", self.name)),
@@ -214,13 +214,18 @@ impl Container {
     }
 
     /// Why a container has ended that was just started, with the last lines of its log.
-    pub(super) async fn ended(&self, docker: &Docker, state: &ContainerStatus) -> anyhow::Error {
+    pub(super) async fn ended(
+        &self,
+        docker: &Docker,
+        state: &ContainerStatus,
+        host: &Host,
+    ) -> anyhow::Error {
         let how = match state.exit_code.unwrap_or_default() {
             _ if state.oom_killed == Some(true) => "is killed for want of memory".to_owned(),
             _ if state.running == Some(true) => "ends and is started again".to_owned(),
             code => format!("stops with exit code {code}"),
         };
-        let (name, lines) = (&self.name, logs(docker, &self.name).await);
+        let (name, lines) = (&self.name, logs(docker, &self.name, host).await);
         let error = anyhow!("container `{name}` {how} right after its start: {lines}");
         error.context(Hint(
             "mend what its log names; where it says nothing, `free -m` and `dmesg` on the host tell of memory"

@@ -4,7 +4,7 @@ use std::fs::DirEntry;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
@@ -16,7 +16,9 @@ use crate::resource::host::path_state::in_the_way;
 use crate::resource::kinds::firewall::undo_of_file;
 use crate::resource::kinds::kind::Kind;
 use crate::resource::model::change::{Action, Back, Change};
+use crate::resource::model::hint::Advise;
 use crate::resource::model::id::Id;
+use crate::resource::model::own_folder::not_own;
 use crate::resource::model::profile::{Needs, Pace, Place, Profile, Risk};
 
 /// A directory.
@@ -34,12 +36,40 @@ pub struct Directory {
     /// Whether all that is in it is hwctl's, such as what a build makes, and goes with it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub owns_content: bool,
+    /// Whether it is for one part alone: symbolic links must not lead to a folder of the system.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_own: bool,
 }
 
 impl Directory {
     /// A directory that may hold anything of others.
     pub fn new(path: impl Into<PathBuf>, mode: u32, owner: Owner) -> Self {
-        Self { path: path.into(), mode, owner, sockets: Vec::new(), owns_content: false }
+        Self {
+            path: path.into(),
+            mode,
+            owner,
+            sockets: Vec::new(),
+            owns_content: false,
+            is_own: false,
+        }
+    }
+
+    /// Refuses a folder that symbolic links lead to a place which is not for one part alone.
+    fn require_own(&self, host: &Host) -> Result<()> {
+        let path = host.path(&self.path);
+        let real = path.ancestors().find_map(|above| {
+            let real = above.canonicalize().ok()?;
+            Some(real.join(path.strip_prefix(above).ok()?))
+        });
+        let Some(real) = real.filter(|real| *real != path) else { return Ok(()) };
+        match not_own(&real) {
+            None => Ok(()),
+            Some(why) => {
+                let (path, real) = (self.path.display(), real.display());
+                Err(anyhow!("`{path}` is `{real}` by way of a symbolic link: {why}"))
+                    .hint("name a folder of its own, such as `/srv/NAME`")
+            }
+        }
     }
 }
 
@@ -107,6 +137,9 @@ impl Kind for Directory {
     }
 
     fn diff(&self, state: &DirectoryState, host: &Host) -> Result<Option<Change>> {
+        if self.is_own {
+            self.require_own(host)?;
+        }
         let owner = Some(self.owner.text());
         let (action, mode_before, owner_before) = match state {
             DirectoryState::Absent => (Action::Create, None, None),

@@ -80,6 +80,18 @@ impl Content {
         Self::Parts(vec![Part::Text(text.into())])
     }
 
+    /// Notes the operator's secrets in it.
+    pub(in crate::resource) fn hide_secrets(&self, host: &Host) {
+        let Self::Parts(parts) = self else { return };
+        for part in parts {
+            match part {
+                Part::Secret { value, .. } => host.hide(value.expose()),
+                Part::Hash { password, .. } => host.hide(password.expose()),
+                Part::Text(_) | Part::HostSecret(_) => {}
+            }
+        }
+    }
+
     /// About how many bytes it has.
     #[must_use]
     pub fn size(&self) -> u64 {
@@ -285,7 +297,10 @@ pub(in crate::resource) fn read_host_secret(host: &Host, name: &str) -> Result<O
         bail!("{name:?} is not the name of a secret");
     }
     match std::fs::read_to_string(host_secret_path(host, name)) {
-        Ok(text) => Ok(Some(text)),
+        Ok(text) => {
+            host.hide(&text);
+            Ok(Some(text))
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("read the host's secret `{name}`")),
     }

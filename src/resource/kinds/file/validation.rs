@@ -49,6 +49,6 @@ impl File {
         };
         let command = self.validate.join(" ");
         Err(anyhow!("`{command}` refuses the new `{}`: {told}", self.path.display()))
-            .hint("correct the file beside the inventory, or its `validate`")
+            .hint("correct what the inventory says of it")
     }
 }

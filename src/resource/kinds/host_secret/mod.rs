@@ -120,6 +120,7 @@ impl Kind for HostSecret {
         let mut bytes = vec![0; self.bytes];
         rand::rngs::SysRng.try_fill_bytes(&mut bytes).context("read random bytes")?;
         write(&path, &hex(&bytes), 0o600)?;
+        host.hide(&hex(&bytes));
         host.note_renewed(&self.name);
         Ok(())
     }

@@ -1,21 +1,14 @@
 //! A docker image: loaded from an archive, or pulled. A tag that has moved upstream is not pulled
 //! again, so that a second run changes nothing.
 
+mod archive;
 mod image_layers;
 mod registry;
 
-use std::io::Read;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
-
 use anyhow::{Context, Result, anyhow};
 use bollard::Docker;
-use bollard::query_parameters::{
-    CreateImageOptionsBuilder, ImportImageOptions, RemoveImageOptions,
-};
-use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
+use bollard::query_parameters::{CreateImageOptionsBuilder, RemoveImageOptions};
+use futures_util::StreamExt;
 use serde::{Deserialize, Serialize};
 
 use crate::resource::host::Host;
@@ -36,6 +29,9 @@ pub struct Image {
     pub reference: String,
     /// Where it comes from, as `docker save` writes it; without one it is pulled.
     pub archive: Option<Blob>,
+    /// What tells the image in the archive from one of the same name in another archive, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived: Option<String>,
     /// Who the registry is told is pulling. Never kept on the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub login: Option<RegistryLogin>,
@@ -117,7 +113,7 @@ impl Kind for Image {
         Ok(id_of(docker, &self.reference).await?.map_or(ImageState::Absent, ImageState::Present))
     }
 
-    fn diff(&self, state: &ImageState, _: &Host) -> Result<Option<Change>> {
+    fn diff(&self, state: &ImageState, host: &Host) -> Result<Option<Change>> {
         let source = match &self.archive {
             Some(_) => "archive",
             None => "registry",
@@ -125,6 +121,11 @@ impl Kind for Image {
         let change =
             Change::new(self.id(), Action::Create).attribute("from", None, Some(source.to_owned()));
         Ok(match state {
+            ImageState::Present(id) if self.has_another_archive(id, host) => {
+                let before = Some("archive of before".to_owned());
+                let change = Change::new(self.id(), Action::Update);
+                Some(change.attribute("from", before, Some("another archive".to_owned())))
+            }
             ImageState::Present(_) => None,
             ImageState::Absent => Some(change),
             ImageState::Down => {
@@ -148,7 +149,15 @@ impl Kind for Image {
         }
     }
 
-    fn digest(&self, state: &ImageState, _: &Host) -> Option<String> {
+    fn digest(&self, state: &ImageState, host: &Host) -> Option<String> {
+        match state {
+            // Its id is known once the new archive is loaded.
+            ImageState::Present(id) => (!self.has_another_archive(id, host)).then(|| id.clone()),
+            _ => None,
+        }
+    }
+
+    fn digest_now(&self, state: &ImageState, _: &Host) -> Option<String> {
         match state {
             ImageState::Present(id) => Some(id.clone()),
             _ => None,
@@ -157,11 +166,12 @@ impl Kind for Image {
 
     async fn apply(&self, _: &ImageState, host: &Host) -> Result<()> {
         let docker = docker::require_started(host).await?;
-        if id_of(docker, &self.reference).await?.is_some() {
+        let now = id_of(docker, &self.reference).await?;
+        if now.is_some_and(|id| !self.has_another_archive(&id, host)) {
             return Ok(());
         }
         match &self.archive {
-            Some(archive) => load(self, docker, archive, host).await,
+            Some(archive) => archive::load(self, docker, archive, host).await,
             None => pull(self, docker, host).await,
         }
     }
@@ -188,12 +198,19 @@ impl Kind for Image {
 
     async fn undo(&self, before: &ImageState, host: &Host) -> Result<()> {
         let Daemon::Up(docker) = docker::daemon(host).await? else { return Ok(()) };
-        if *before == ImageState::Absent {
-            // Without force docker keeps an image that a container uses.
-            found(docker.remove_image(&self.reference, None::<RemoveImageOptions>, None).await)
-                .with_context(|| format!("remove image `{}`", self.reference))?;
+        let now = id_of(docker, &self.reference).await?;
+        match (before, now) {
+            (ImageState::Absent, Some(id)) => {
+                // Without force docker keeps an image that a container uses.
+                found(docker.remove_image(&self.reference, None::<RemoveImageOptions>, None).await)
+                    .with_context(|| format!("remove image `{}`", self.reference))?;
+                host.keep_no_longer(&archive::record(&id))
+            }
+            (ImageState::Present(before), Some(now)) if *before != now => {
+                archive::name(docker, before, &self.reference).await
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     async fn diff_back(&self, now: &ImageState, to: &ImageState, host: &Host) -> Result<Back> {
@@ -216,6 +233,17 @@ impl Kind for Image {
                 ))
                 .hint("`hwctl provision` makes the whole stack again");
             }
+            (ImageState::Present(id), ImageState::Present(before)) if id != before => {
+                let docker = docker::require(host).await?;
+                match id_of(docker, before).await? {
+                    None => Back::Kept("the image of before is no longer on the host".to_owned()),
+                    Some(_) => Back::Change(Change::new(self.id(), Action::Update).attribute(
+                        "image",
+                        Some(short(id)),
+                        Some(short(before)),
+                    )),
+                }
+            }
             (ImageState::Down, _) => docker::require(host).await.map(|_| Back::Nothing)?,
             _ => Back::Nothing,
         })
@@ -231,7 +259,14 @@ impl Image {
         variable: Option<&str>,
     ) -> Self {
         let (reference, variable) = (reference.into(), variable.map(str::to_owned));
-        Self { reference, archive, login: None, variable, series: None }
+        Self { reference, archive, archived: None, login: None, variable, series: None }
+    }
+
+    /// Whether the image with this id was loaded from another archive than the declared one.
+    fn has_another_archive(&self, id: &str, host: &Host) -> bool {
+        let Some(archived) = &self.archived else { return false };
+        let loaded = std::fs::read_to_string(host.kept_path(&archive::record(id)));
+        loaded.is_ok_and(|loaded| loaded != *archived)
     }
 
     /// What messages call the variable of one of its settings.
@@ -272,41 +307,6 @@ async fn pull(image: &Image, docker: &Docker, host: &Host) -> Result<()> {
     }
 }
 
-async fn load(image: &Image, docker: &Docker, archive: &Blob, host: &Host) -> Result<()> {
-    let reference = image.reference.as_str();
-    let sent = Arc::new(AtomicU64::new(0));
-    let body = body_of(host.open_blob(archive)?, Arc::clone(&sent));
-    let answers = docker.import_image_stream(ImportImageOptions::default(), body, None);
-    let mut answers = Box::pin(answers);
-    let mut tick = tokio::time::interval(Duration::from_millis(200));
-    let mut loaded = Vec::new();
-    loop {
-        tokio::select! {
-            answer = answers.next() => match answer {
-                None => break,
-                Some(answer) => {
-                    let answer = answer.map_err(said).context("load the image archive").hint(
-                        "make the archive with `docker save -o FILE IMAGE`",
-                    )?;
-                    loaded.extend(answer.stream.as_deref().and_then(loaded_name));
-                }
-            },
-            _ = tick.tick() => {
-                let sent = sent.load(Ordering::Relaxed) as f64;
-                host.progress(fraction(sent, archive.size as f64), "loading its archive");
-            }
-        }
-    }
-    if id_of(docker, reference).await?.is_some() {
-        return Ok(());
-    }
-    let had = if loaded.is_empty() { "no image".to_owned() } else { loaded.join("`, `") };
-    Err(anyhow!("the image archive has `{had}`, and not `{reference}`")).hint(format!(
-        "set `{}` to the name in the archive, or save the right image",
-        image.setting("image")
-    ))
-}
-
 /// A container that runs an image and was not made by hwctl.
 async fn used_by_others(host: &Host, id: &str) -> Result<Option<String>> {
     let others = docker::foreign_containers(host).await?;
@@ -320,65 +320,13 @@ pub(in crate::resource) async fn id_of(docker: &Docker, reference: &str) -> Resu
     Ok(image.and_then(|image| image.id))
 }
 
-/// `Loaded image: redis:7` and `Loaded image ID: sha256:…`, as docker says it.
-fn loaded_name(line: &str) -> Option<String> {
-    let name = line.trim().strip_prefix("Loaded image")?;
-    Some(name.strip_prefix(" ID").unwrap_or(name).strip_prefix(": ")?.to_owned())
-}
-
 /// Which part of `total` is done; `None` where there is nothing to do.
 #[allow(clippy::cast_possible_truncation, reason = "a fraction for a progress bar")]
 pub(in crate::resource) fn fraction(done: f64, total: f64) -> Option<f32> {
     (total > 0.0).then(|| (done / total).clamp(0.0, 1.0) as f32)
 }
 
-/// A reader's bytes, read piece by piece on a thread that may block.
-fn body_of(
-    mut reader: Box<dyn Read + Send>,
-    sent: Arc<AtomicU64>,
-) -> impl Stream<Item = std::io::Result<Bytes>> + Send + 'static {
-    let (sender, receiver) = tokio::sync::mpsc::channel(4);
-    tokio::task::spawn_blocking(move || {
-        loop {
-            let mut piece = vec![0; 256 * 1024];
-            let piece = reader.read(&mut piece).map(|length| {
-                piece.truncate(length);
-                Bytes::from(piece)
-            });
-            if piece.as_ref().is_ok_and(Bytes::is_empty) {
-                return;
-            }
-            sent.fetch_add(piece.as_ref().map_or(0, |p| p.len() as u64), Ordering::Relaxed);
-            // An error goes on to docker's request and ends it.
-            let ends = piece.is_err();
-            if sender.blocking_send(piece).is_err() || ends {
-                return;
-            }
-        }
-    });
-    stream::unfold(receiver, |mut receiver| async {
-        receiver.recv().await.map(|piece| (piece, receiver))
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn an_archive_is_streamed_whole() {
-        let bytes: Vec<u8> = (0..1_000_000_u32).map(|i| i.to_le_bytes()[1]).collect();
-        let sent = Arc::new(AtomicU64::new(0));
-        let body = body_of(Box::new(std::io::Cursor::new(bytes.clone())), Arc::clone(&sent));
-        let pieces: Vec<_> = body.map(Result::unwrap).collect().await;
-        assert_eq!(pieces.concat(), bytes);
-        assert_eq!(sent.load(Ordering::Relaxed), 1_000_000);
-    }
-
-    #[test]
-    fn names_are_found_in_what_docker_says() {
-        assert_eq!(loaded_name("Loaded image: redis:7\n").as_deref(), Some("redis:7"));
-        assert_eq!(loaded_name("Loaded image ID: sha256:1\n").as_deref(), Some("sha256:1"));
-        assert_eq!(loaded_name("other"), None);
-    }
+/// An id of an image as people read it.
+fn short(id: &str) -> String {
+    id.trim_start_matches("sha256:").chars().take(12).collect()
 }

@@ -104,7 +104,7 @@ impl Task {
         if output.status.success() {
             return Ok(());
         }
-        let told = last_lines(&output, SHOWN_LINES);
+        let told = host.without_secrets(last_lines(&output, SHOWN_LINES));
         Err(anyhow!("`{}` fails with {}: {told}", self.line(), output.status))
     }
 

@@ -62,7 +62,13 @@ pub struct Unit {
     /// Whether another unit takes over its work before it ends.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub hands_over: bool,
+    /// Whether the unit is the operator's own: its name must not be that of a package's unit, whose file would be hidden.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_own: bool,
 }
+
+/// Where packages have their units.
+const OF_PACKAGES: [&str; 2] = ["/usr/lib/systemd/system", "/lib/systemd/system"];
 
 impl Unit {
     /// A unit that starts at boot and runs, and is as soon ready as systemd says so.
@@ -77,6 +83,26 @@ impl Unit {
             beside: Vec::new(),
             health: None,
             hands_over: false,
+            is_own: false,
+        }
+    }
+
+    /// Refuses a unit of the operator's whose file would hide that of a package.
+    fn require_own_name(&self, host: &Host) -> Result<()> {
+        if !self.is_own {
+            return Ok(());
+        }
+        let names = self.with_service();
+        let mut paths = OF_PACKAGES.iter().flat_map(|folder| {
+            names.iter().map(move |name| std::path::Path::new(folder).join(name))
+        });
+        match paths.find(|path| host.path(path).exists()) {
+            None => Ok(()),
+            Some(path) => Err(anyhow!(
+                "`{}` is a unit of a package on the host, which one of that name would put out of force",
+                path.display()
+            ))
+            .hint("give it another name; a package's unit is changed by a file in its `.d` folder"),
         }
     }
 
@@ -142,6 +168,7 @@ impl Unit {
         let args = ["-u", &self.name, "-n", "8", "-o", "cat", "--no-pager"];
         let journal = host.output("journalctl", &args).await?;
         let journal = String::from_utf8_lossy(&journal.stdout).trim().replace('\n', "\n    ");
+        let journal = host.without_secrets(journal);
         Err(anyhow!("{what}\n    {journal}"))
             .hint(format!("`journalctl -u {}` on the host has the rest", self.name))
     }
@@ -213,6 +240,7 @@ impl Kind for Unit {
     }
 
     fn diff(&self, state: &UnitState, host: &Host) -> Result<Option<Change>> {
+        self.require_own_name(host)?;
         let word = |yes: bool, word: &str, other: &str| {
             Some(if yes { word.to_owned() } else { other.to_owned() })
         };
@@ -252,6 +280,8 @@ impl Kind for Unit {
     }
 
     async fn apply(&self, state: &UnitState, host: &Host) -> Result<()> {
+        // A package may have come with this run.
+        self.require_own_name(host)?;
         let mut state = state.clone();
         if state.enabled.starts_with("masked") {
             self.systemctl(host, "unmask").await?;
@@ -330,7 +360,8 @@ impl Kind for Unit {
             self.systemctl(host, "stop").await?;
             host.keep_no_longer(&self.name)?;
         }
-        if now.loaded && now.is_enabled() && !before.is_enabled() {
+        // systemd may not have read yet that it was enabled.
+        if now.loaded && self.enabled && !before.is_enabled() {
             self.systemctl(host, "disable").await?;
         }
         Ok(())
@@ -351,6 +382,10 @@ impl Kind for Unit {
             self.systemctl(host, "stop").await?;
         }
         if !now.loaded {
+            if self.enabled && !before.is_enabled() {
+                // Links to a file that is gone may be left.
+                host.output("systemctl", &["disable", &self.name]).await?;
+            }
             // systemd remembers a unit that has failed after its file is gone.
             return host.output("systemctl", &["reset-failed", &self.name]).await.map(drop);
         }

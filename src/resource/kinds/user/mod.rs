@@ -1,13 +1,16 @@
 //! A system user with a group of the same name, who cannot log in.
 
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, lchown};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 
 use crate::resource::host::Host;
 use crate::resource::kinds::kind::Kind;
 use crate::resource::model::change::{Action, Back, Change};
+use crate::resource::model::hint::Advise as _;
 use crate::resource::model::id::Id;
 use crate::resource::model::profile::{Needs, Pace, Place, Profile, Risk, Undo};
 
@@ -59,11 +62,48 @@ impl User {
         Ok(())
     }
 
+    /// Refuses a home that is another user's: whoever runs as this user would take it over.
+    fn require_own_home(&self, host: &Host) -> Result<()> {
+        let Ok(found) = std::fs::symlink_metadata(host.path(&self.home)) else { return Ok(()) };
+        let owner = user_of_id(host, &found.uid().to_string());
+        // A number without a user is what was left of one that has been removed.
+        let Some(owner) = owner.filter(|owner| *owner != self.name && owner != "root") else {
+            return Ok(());
+        };
+        let home = self.home.display();
+        Err(anyhow!("`{home}`, which `{}` would get, belongs to `{owner}`", self.name)).hint(
+            format!("move `{home}` out of the way, or give it to root if the new user may have it"),
+        )
+    }
+
+    /// What the user leaves at home goes to root, so that no later user of the same number gets it.
+    fn leave_home_to_root(&self, uid: Option<u32>, host: &Host) -> Result<()> {
+        let home = host.path(&self.home);
+        match std::fs::symlink_metadata(&home) {
+            Ok(found) if found.is_dir() && Some(found.uid()) == uid => {
+                lchown(&home, Some(0), Some(0))?;
+                std::fs::set_permissions(&home, Permissions::from_mode(0o700))?;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The user's number.
+    fn number(&self, host: &Host) -> Option<u32> {
+        let table = std::fs::read_to_string(host.path(Path::new(USERS))).ok()?;
+        let entry = table.lines().find(|line| line.split(':').next() == Some(&self.name))?;
+        entry.split(':').nth(2)?.parse().ok()
+    }
+
     /// Removes the user, and the group unless it was there before.
     async fn remove(&self, had_group: bool, host: &Host) -> Result<()> {
+        let number = self.number(host);
         // By itself userdel removes a group of the user's name, whoever made it.
         let id = host.run("getent", &["group", &self.name]).await.ok();
         host.run("userdel", &[&self.name]).await?;
+        self.leave_home_to_root(number, host)
+            .with_context(|| format!("give `{}` to root", self.home.display()))?;
         if let (true, Some(entry)) = (had_group, id)
             && !has_entry(host, GROUPS, &self.name)?
         {
@@ -121,7 +161,8 @@ impl Kind for User {
         Ok(UserState { found, group: has_entry(host, GROUPS, &self.name)? })
     }
 
-    fn diff(&self, state: &UserState, _: &Host) -> Result<Option<Change>> {
+    fn diff(&self, state: &UserState, host: &Host) -> Result<Option<Change>> {
+        self.require_own_home(host)?;
         let action = if state.found.is_some() { Action::Update } else { Action::Create };
         let (home, shell) = state.found.clone().unzip();
         let home = home.map(|home| home.display().to_string());
