@@ -280,7 +280,7 @@ fn a_test_says_for_each_channel_what_happened() {
     // What is wrong is a mail, too.
     let mut watched = watched;
     watched.receiver.answer(200);
-    watched.receiver.take_mails();
+    (watched.receiver.take(), watched.receiver.take_mails());
     watched.host.sh("systemctl stop nginx");
     watched.look(MINUTE);
     let ntfy = watched.receiver.take().into_iter().find(|it| it.path == "/topic").unwrap();
@@ -429,7 +429,7 @@ fn what_cannot_be_a_channel_is_refused_with_its_place() {
         ),
         ("notify: [{}]".to_owned(), "`notify[0]` takes one of `webhook`, `ntfy` and `email`"),
         ("notify: [{ webhook: https://a, ntfy: https://b }]".to_owned(), "takes one of"),
-        ("notify: [{ web: https://a }]".to_owned(), "did you mean `webhook`?"),
+        ("notify: [{ web: https://a }]".to_owned(), "unknown key `web` in `notify[0]`"),
         (
             "notify: [{ email: { to: 'a@b,c', from: a@b, smtp: m } }]".to_owned(),
             "`notify[0].email.to` takes a mail address",
