@@ -55,6 +55,9 @@ pub enum Verb {
     /// Show how hosts are: services, container, API, certificate, disk, last run and drift
     #[command(after_help = operate::STATUS_EXAMPLES)]
     Status(StatusArgs),
+    /// Show how much hosts do, on a live screen, those in trouble first
+    #[command(after_help = operate::TOP_EXAMPLES)]
+    Top(TopArgs),
     /// Show logs, of several hosts in one, by time
     #[command(after_help = operate::LOGS_EXAMPLES)]
     Logs(LogsArgs),

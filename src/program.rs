@@ -99,6 +99,7 @@ fn run_verb(kinds: Kinds, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Provision(args) => command::provision::run(kinds, args),
         Verb::Plan(args) => command::provision::plan(kinds, args),
         Verb::Status(args) => command::status::run(kinds, args),
+        Verb::Top(args) => command::status::top(kinds, &args),
         Verb::Logs(args) => command::logs::run(kinds, args),
         Verb::Verify(args) => command::verify::run(kinds, args),
         Verb::Exec(args) => command::exec::run(kinds, args),

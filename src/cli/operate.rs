@@ -16,6 +16,15 @@ Exit code 0: all hosts are healthy; 1: one is not; 5: one cannot be reached.
 On a host itself, `check-flask` shows the same, save for the drift: what the
 host should be is in the inventory.";
 
+pub(super) const TOP_EXAMPLES: &str = "\
+Examples:
+  hwctl top              all hosts of the inventory, those in trouble first
+  hwctl top --json       the same for programs, a document for each look
+
+It looks again every two seconds until Ctrl-C, and needs no monitoring on the
+hosts: requests, errors and the time within which 99 of 100 requests were
+answered (p99) are the API's own numbers, commands are Redis's.";
+
 pub(super) const LOGS_EXAMPLES: &str = "\
 Examples:
   hwctl logs flask -f                     requests to the API, as they come
@@ -172,6 +181,20 @@ pub struct StatusArgs {
     #[arg(short, long)]
     pub watch: bool,
     /// One JSON document on standard output; with --watch one a line for each look
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `hwctl top`.
+#[derive(Clone, Debug, Args)]
+pub struct TopArgs {
+    /// Hosts that are named without `--host`.
+    #[command(flatten)]
+    pub named: NamedHosts,
+    /// Which hosts.
+    #[command(flatten)]
+    pub hosts: HostArgs,
+    /// One JSON document a line for each look
     #[arg(long)]
     pub json: bool,
 }

@@ -7,6 +7,7 @@ mod planned;
 mod run;
 #[cfg(test)]
 mod schema_tests;
+mod vitals;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,6 +20,7 @@ pub(crate) use crate::resource::{decode, encode};
 pub use finding::{Finding, Fix};
 pub use planned::{Differing, Planned};
 pub use run::{Changed, Run, RunOutcome};
+pub use vitals::{Measure, Sign, Vitals};
 
 /// One thing that happened on one host, or to the whole run when `host` is absent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -4,7 +4,7 @@ use super::engine::{Emit, Engine};
 use super::sending::Sending;
 use crate::engine::protocol::{CHUNK, Goal, Reply, Request, Restore, RunInfo};
 use crate::engine::{Copied, LogsRequest, MAX_COPY_BYTES, Status, check_copy};
-use crate::event::{EventKind, LogLine};
+use crate::event::{EventKind, LogLine, Vitals};
 use crate::failure::{Exit, Failure};
 use crate::resource::Exposure;
 use crate::spec::PartSpec;
@@ -21,6 +21,15 @@ impl Engine {
         self.send(&Request::Status { parts, goal }).await?;
         match self.answer_unless_stopped(emit).await? {
             Reply::Status(status) => Ok(status),
+            other => Err(self.nonsense(&other)),
+        }
+    }
+
+    /// How much the host does.
+    pub async fn vitals(&mut self, emit: Emit<'_>) -> Result<Vitals, Failure> {
+        self.send(&Request::Vitals).await?;
+        match self.answer_unless_stopped(emit).await? {
+            Reply::Vitals(vitals) => Ok(vitals),
             other => Err(self.nonsense(&other)),
         }
     }

@@ -28,6 +28,9 @@ pub struct HostHealth {
     pub healthy: bool,
     /// All that was looked at.
     pub checks: Vec<Check>,
+    /// How much the host does, for programs, where that was looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vitals: Option<serde_json::Value>,
 }
 
 impl HostHealth {
@@ -35,7 +38,7 @@ impl HostHealth {
     #[must_use]
     pub fn new(host: impl Into<String>, checks: Vec<Check>) -> Self {
         let healthy = checks.iter().all(|check| check.ok);
-        Self { host: host.into(), healthy, checks }
+        Self { host: host.into(), healthy, checks, vitals: None }
     }
 
     /// What is known of a host that could not be looked at.
@@ -59,7 +62,7 @@ impl HostHealth {
             detail: escape(&check.detail).into_owned(),
         });
         let (host, checks) = (escape_line(&self.host).into_owned(), checks.collect());
-        Self { host, healthy: self.healthy, checks }
+        Self { host, healthy: self.healthy, checks, vitals: None }
     }
 
     fn failing(&self) -> usize {
@@ -79,7 +82,7 @@ pub fn lines(style: Style, hosts: &[HostHealth]) -> Vec<String> {
     let mut lines = Vec::new();
     let widest = hosts.iter().map(|host| host.host.chars().count()).max().unwrap_or_default();
     for host in hosts {
-        let HostHealth { host: name, healthy, checks } = &host.escaped();
+        let HostHealth { host: name, healthy, checks, .. } = &host.escaped();
         let all = checks.len();
         let state = match healthy {
             true if hosts.len() == 1 => style.paint("healthy", "32"),

@@ -19,6 +19,8 @@ mod safe_text;
 mod screens;
 mod terminal;
 mod text;
+mod top;
+mod vitals;
 mod wrap;
 
 use crate::event::Failure;
@@ -30,4 +32,6 @@ pub use pager::Paged;
 pub use safe_text::for_json as json_text;
 pub use terminal::Terminal;
 pub use text::{Style, Volume, failure_text};
+pub use top::lines as top_lines;
+pub use vitals::Trend;
 pub use wrap::width;

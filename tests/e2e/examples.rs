@@ -23,7 +23,10 @@ struct Example {
 
 impl Example {
     fn new(name: &str) -> Self {
-        let host = Provisioned::ready("trixie");
+        Self::on(Provisioned::ready("trixie"), name)
+    }
+
+    fn on(host: Provisioned, name: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples").join(name);
         let copied =
@@ -136,7 +139,8 @@ fn flask_is_what_the_api_is() {
     let host = Provisioned::ready("trixie");
     the_api_counts(&host);
 
-    let flask = Example::new("flask");
+    // Where the API does not listen already: the example has the path of its socket.
+    let flask = Example::on(Provisioned::fresh("trixie"), "flask");
     let archive = lab().redis_archive().unwrap();
     let archive = format!("redis.image_archive={}", archive.display());
     flask.provision(&["--set", &archive]);

@@ -4,7 +4,7 @@ mod watch;
 
 use anyhow::Result;
 
-use crate::cli::StatusArgs;
+use crate::cli::{StatusArgs, TopArgs};
 use crate::command::fleet::hosts::Work;
 use crate::command::fleet::{self, Ended, Job};
 use crate::command::provision::{load_templates, make_stack};
@@ -24,6 +24,11 @@ pub fn run(kinds: Kinds, args: StatusArgs) -> Result<Exit> {
     }
     let hosts = args.hosts.and(&args.named);
     fleet::run_to(kinds, &hosts, fleet::health_report(args.json), false, args)
+}
+
+/// Runs `hwctl top`.
+pub fn top(kinds: Kinds, args: &TopArgs) -> Result<Exit> {
+    watch::top(kinds, args)
 }
 
 impl Job for StatusArgs {

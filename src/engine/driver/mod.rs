@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use futures_util::future::LocalBoxFuture;
 
-use crate::event::{Finding, Planned};
+use crate::event::{Finding, Planned, Sign};
 use crate::resource::{Declared, Host, Resource, Secret};
 use crate::spec::PartSpec;
 use dump::Dump;
@@ -100,6 +100,11 @@ pub trait Driver: Debug + Sync {
     /// Looks at what a probe of this driver's names. An error is a check that fails.
     fn inspect<'a>(&'a self, probe: &'a str, _case: &'a Case<'a>) -> Later<'a, String> {
         Box::pin(async move { bail!("the driver `{}` does not know `{probe}`", self.name()) })
+    }
+
+    /// How much the part does: counters, of which two looks make rates.
+    fn signs<'a>(&'a self, _case: &'a Case<'a>) -> Later<'a, Vec<Sign>> {
+        Box::pin(async { Ok(Vec::new()) })
     }
 
     /// Looks for what is wrong with a part: the cause first.

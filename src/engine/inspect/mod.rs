@@ -6,3 +6,4 @@ pub(super) mod drift;
 pub(super) mod facts;
 pub(super) mod logs;
 pub(super) mod status;
+pub(super) mod vitals;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::client::{Expected, Pins};
-use crate::event::{Check, Data, EventKind, Finding, LogLine, Planned, Run};
+use crate::event::{Check, Data, EventKind, Finding, LogLine, Planned, Run, Vitals};
 use crate::failure::Failure;
 use crate::resource::{Blob, CertificateInfo, Declared, Exposure, Facts, Id, Secret};
 use crate::spec::{Endpoint, Log, LogSource, PartSpec, Restart, Scope};
@@ -72,6 +72,8 @@ pub enum Request {
         /// What the host should be: how far it is from that is told too.
         goal: Option<Goal>,
     },
+    /// How much the host does; answered by [`Reply::Vitals`].
+    Vitals,
     /// Which ports a client may find open; answered by [`Reply::Exposure`].
     Exposure,
     /// Lines of the logs; answered by [`Reply::Log`], again and again where they are followed.
@@ -314,6 +316,8 @@ pub enum Reply {
     },
     /// Answers [`Request::Status`].
     Status(Status),
+    /// Answers [`Request::Vitals`].
+    Vitals(Vitals),
     /// Answers [`Request::Exposure`].
     Exposure(Exposure),
     /// Answers [`Request::Logs`].

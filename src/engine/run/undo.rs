@@ -1,6 +1,7 @@
 //! Takes a run back.
 
 use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
@@ -74,6 +75,9 @@ struct Ending<'a> {
     has_containers: bool,
     /// Their parts.
     tags: HashSet<&'a str>,
+    /// The files that those which did not run before are started with. A unit ends in order only as long as systemd has
+    /// its file.
+    files: HashSet<PathBuf>,
     /// Whether Docker does not run any more once all is taken back. Its containers have to go before it.
     stops_docker: bool,
 }
@@ -84,10 +88,19 @@ impl<'a> Ending<'a> {
             let is_docker = entry.resource.profile().undo == Undo::ContainerRuntime;
             is_docker && entry.resource.is_stopped_in(&entry.before)
         });
-        let mut all = Self { has_containers: false, tags: HashSet::new(), stops_docker };
+        let mut all = Self {
+            has_containers: false,
+            tags: HashSet::new(),
+            files: HashSet::new(),
+            stops_docker,
+        };
         let ending: Vec<_> = entries.iter().filter(|entry| all.has(entry)).collect();
         all.has_containers = ending.iter().any(|entry| is_container(entry));
         all.tags = ending.iter().map(|entry| entry.tag.as_str()).collect();
+        let new = ending.iter().filter(|entry| entry.resource.is_stopped_in(&entry.before));
+        let inputs: HashSet<_> = new.flat_map(|entry| entry.resource.inputs()).collect();
+        let files = entries.iter().filter(|entry| inputs.contains(&entry.resource.id()));
+        all.files = files.filter_map(|entry| entry.resource.path().map(Path::to_owned)).collect();
         all
     }
 
@@ -95,12 +108,14 @@ impl<'a> Ending<'a> {
         entry.resource.hands_over() && !(self.stops_docker && is_container(entry))
     }
 
-    /// Whether they may need it until they have ended: an image, a network, or their user.
+    /// Whether they may need it until they have ended: an image, a network, their user, or what they are started with.
     fn needs(&self, entry: &Entry) -> bool {
         match entry.resource.profile().undo {
             Undo::Stored => self.has_containers,
             Undo::Setting => {
-                entry.resource.path().is_none() && self.tags.contains(entry.tag.as_str())
+                let is_needed = |path| self.files.iter().any(|file| file.starts_with(path));
+                self.tags.contains(entry.tag.as_str())
+                    && entry.resource.path().is_none_or(is_needed)
             }
             _ => false,
         }

@@ -12,6 +12,7 @@ use crate::engine::inspect::doctor;
 use crate::engine::inspect::drift;
 use crate::engine::inspect::logs::{Logs, tail};
 use crate::engine::inspect::status::status;
+use crate::engine::inspect::vitals::vitals;
 use crate::engine::plan::renewal;
 use crate::engine::protocol::{
     CHUNK, Goal, LogsRequest, Reply, Request, RestartRequest, Restore, Status, SwitchRequest,
@@ -45,6 +46,7 @@ impl Session {
             Request::Status { parts, goal } => {
                 Ok(Some(Reply::Status(self.status(&parts, goal.as_ref()).await)))
             }
+            Request::Vitals => Ok(Some(Reply::Vitals(vitals(&self.host, self.drivers).await))),
             Request::Exposure => Ok(Some(Reply::Exposure(Box::pin(exposure(&self.host)).await?))),
             Request::Certificates => Ok(Some(Reply::Certificates(renewal::info(&self.host)?))),
             Request::Examine(asked) => {

@@ -43,7 +43,7 @@ pub(crate) fn image_in(archive: &Path, reference: &str) -> Result<Option<String>
     let problem =
         format!("`{}` has `{}`, and not `{reference}`", archive.display(), named.join("`, `"));
     Err(Failure::usage(problem)
-        .not_done("no host was contacted")
+        .not_done("nothing was changed")
         .hint("name the image as it is called in the archive, or save the right one"))
 }
 

@@ -270,9 +270,10 @@ fn a_program_that_cannot_run_is_named_before_the_switch() {
     assert!(shop.body("/shop/").starts_with("one "));
 }
 
+const GIVEN: &str = "marked\"secret of $HOME";
+
 fn what_an_app_prints_shows_no_secret_and_leaves_nothing() {
     let shop = Shop::new();
-    const GIVEN: &str = "marked\"secret of $HOME";
     let apps = |more: &str| {
         let env = "TOKEN: { made: shop-token }, GIVEN: { env: SHOP_GIVEN }";
         BY_PORT

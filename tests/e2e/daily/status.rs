@@ -15,6 +15,7 @@ crate::tests! {
         on_the_host_itself,
         of_several_hosts,
         is_watched_until_it_is_stopped,
+        top_shows_who_is_in_trouble_first,
         of_a_broken_host,
     ],
 }
@@ -203,6 +204,20 @@ fn is_watched_until_it_is_stopped() {
         serde_json::from_str::<Value>(&line).unwrap()["hosts"][0].clone()
     };
     assert_eq!(next()["healthy"], true);
+    // It sees how much the host does.
+    let busy = loop {
+        host.sh(
+            "for i in $(seq 20); do curl -skf -o /dev/null https://127.0.0.1/flask/api/ping; done",
+        );
+        let found = next();
+        if found["vitals"]["requests"]["value"].as_f64().is_some_and(|rate| rate > 1.0) {
+            break found["vitals"].clone();
+        }
+    };
+    let value = |name: &str| busy[name]["value"].as_f64().unwrap_or(-1.0);
+    assert!((0.0..=1.0).contains(&value("cpu")), "{busy:#}");
+    assert!(value("memory") > 0.0 && value("p99") > 0.0 && value("redis") >= 0.0, "{busy:#}");
+    assert!(value("errors").abs() < f64::EPSILON, "{busy:#}");
     // It sees what breaks, and that it is mended, over the same session.
     host.sh("docker stop redis-flask");
     while next()["healthy"] == true {}
@@ -217,4 +232,18 @@ fn is_watched_until_it_is_stopped() {
     let stopped = Command::new("kill").args(["-INT", &watching.id().to_string()]).status();
     assert!(stopped.unwrap().success());
     assert_eq!(watching.wait().unwrap().code(), Some(0), "the last look was good");
+}
+
+fn top_shows_who_is_in_trouble_first() {
+    let host = &ready();
+    host.sh("docker stop redis-flask");
+    let mut top = host.command("top", &[]);
+    let mut top = top.stderr(Stdio::inherit()).spawn().unwrap();
+    let line = BufReader::new(top.stdout.take().unwrap()).lines().next().expect("a look").unwrap();
+    let found = serde_json::from_str::<Value>(&line).unwrap()["hosts"][0].clone();
+    assert_eq!(found["healthy"], false, "{found:#}");
+    assert!(found["vitals"]["memory"]["value"].as_f64().is_some(), "{found:#}");
+    let stopped = Command::new("kill").args(["-INT", &top.id().to_string()]).status();
+    assert!(stopped.unwrap().success());
+    assert_eq!(top.wait().unwrap().code(), Some(1), "the last look was bad");
 }

@@ -2,6 +2,7 @@
 
 mod diagnosis;
 mod health;
+mod signs;
 mod token;
 
 use std::fs;
@@ -11,7 +12,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::engine::{Case, Driver, Later, Symptoms};
-use crate::event::Finding;
+use crate::event::{Finding, Sign};
 use crate::resource::{Host, Owner};
 
 /// The user that nginx's workers run as.
@@ -31,6 +32,10 @@ impl Driver for Api {
             let path = case.part.settings.get("socket").context("its spec names no socket")?;
             socket(case.host, Path::new(path))
         })
+    }
+
+    fn signs<'a>(&'a self, case: &'a Case<'a>) -> Later<'a, Vec<Sign>> {
+        Box::pin(signs::signs(case))
     }
 
     fn diagnose<'a>(

@@ -4,7 +4,7 @@ mod dump;
 mod place;
 
 use crate::engine::{Case, Driver, Dump, Later, PackageContents, Symptoms};
-use crate::event::Finding;
+use crate::event::{Finding, Measure, Sign};
 use crate::part::docker::host::{self as docker, Subject, diagnose};
 
 /// Messages that Redis 7 logs as warnings at every start and end.
@@ -45,6 +45,20 @@ impl Driver for Redis {
         }
         let is_warning = fields.nth(4) == Some("#");
         is_warning && !ROUTINE.iter().any(|message| line.contains(&format!("# {message}")))
+    }
+
+    fn signs<'a>(&'a self, case: &'a Case<'a>) -> Later<'a, Vec<Sign>> {
+        Box::pin(async {
+            let mut redis = place::Place::of(case.part)?.connect(case.host).await?;
+            let told = redis.ask(&["INFO", "stats"]).await?;
+            let commands =
+                told.lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
+            let commands = commands.and_then(|commands| commands.trim().parse().ok());
+            Ok(commands
+                .map(|commands| Sign::new("Redis", Measure::Count(commands)))
+                .into_iter()
+                .collect())
+        })
     }
 
     fn dump(&self) -> Option<&dyn Dump> {

@@ -21,9 +21,9 @@ use crate::resource::model::blob::Blob;
 use crate::resource::model::digest::sha256;
 use crate::resource::model::hint::Advise;
 
-/// The record of which archive an image was loaded from, by the image's id.
-pub(super) fn record(id: &str) -> String {
-    format!("image-{}", &sha256(id.as_bytes())[..16])
+/// The record of which archive the image of this name was loaded from when it has this id.
+pub(super) fn record(reference: &str, id: &str) -> String {
+    format!("image-{}", &sha256(format!("{reference} {id}").as_bytes())[..16])
 }
 
 pub(super) async fn load(
@@ -61,8 +61,8 @@ pub(super) async fn load(
         && let Some(id) = id_of(docker, reference).await?
     {
         return match &image.archived {
-            Some(archived) => host.keep_between_runs(&record(&id), archived.as_bytes()),
-            None => host.keep_no_longer(&record(&id)),
+            Some(archived) => host.keep_between_runs(&record(reference, &id), archived.as_bytes()),
+            None => host.keep_no_longer(&record(reference, &id)),
         };
     }
     give_names_back(docker, &loaded, &before).await?;

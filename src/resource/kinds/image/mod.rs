@@ -204,7 +204,7 @@ impl Kind for Image {
                 // Without force docker keeps an image that a container uses.
                 found(docker.remove_image(&self.reference, None::<RemoveImageOptions>, None).await)
                     .with_context(|| format!("remove image `{}`", self.reference))?;
-                host.keep_no_longer(&archive::record(&id))
+                host.keep_no_longer(&archive::record(&self.reference, &id))
             }
             (ImageState::Present(before), Some(now)) if *before != now => {
                 archive::name(docker, before, &self.reference).await
@@ -265,7 +265,7 @@ impl Image {
     /// Whether the image with this id was loaded from another archive than the declared one.
     fn has_another_archive(&self, id: &str, host: &Host) -> bool {
         let Some(archived) = &self.archived else { return false };
-        let loaded = std::fs::read_to_string(host.kept_path(&archive::record(id)));
+        let loaded = std::fs::read_to_string(host.kept_path(&archive::record(&self.reference, id)));
         loaded.is_ok_and(|loaded| loaded != *archived)
     }
 

@@ -377,17 +377,20 @@ impl Kind for Unit {
             return self.mask(host).await;
         }
         if now.is_active() && !before.was_active() {
-            // It could not be stopped before its files were taken away.
+            // It could not be stopped before, or was to end after others.
             self.drain(host).await;
             self.systemctl(host, "stop").await?;
         }
-        if !now.loaded {
-            if self.enabled && !before.is_enabled() {
-                // Links to a file that is gone may be left.
-                host.output("systemctl", &["disable", &self.name]).await?;
-            }
+        if !before.was_active() {
             // systemd remembers a unit that has failed after its file is gone.
-            return host.output("systemctl", &["reset-failed", &self.name]).await.map(drop);
+            host.output("systemctl", &["reset-failed", &self.name]).await?;
+        }
+        if self.enabled && !before.is_enabled() {
+            // Nor does it look for links to a file that is gone.
+            host.output("systemctl", &["disable", &self.name]).await?;
+        }
+        if !now.loaded {
+            return Ok(());
         }
         if before.is_enabled() && !now.is_enabled() {
             self.systemctl(host, "enable").await?;
