@@ -280,7 +280,8 @@ fn a_test_says_for_each_channel_what_happened() {
     // What is wrong is a mail, too.
     let mut watched = watched;
     watched.receiver.answer(200);
-    (watched.receiver.take(), watched.receiver.take_mails());
+    watched.receiver.take();
+    watched.receiver.take_mails();
     watched.host.sh("systemctl stop nginx");
     watched.look(MINUTE);
     let ntfy = watched.receiver.take().into_iter().find(|it| it.path == "/topic").unwrap();
