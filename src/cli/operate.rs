@@ -23,7 +23,7 @@ Examples:
 
 It looks again every two seconds until Ctrl-C, and needs no monitoring on the
 hosts: requests, errors and the time within which 99 of 100 requests were
-answered (p99) are the API's own numbers, commands are Redis's.";
+answered (p99) are the API's own numbers.";
 
 pub(super) const LOGS_EXAMPLES: &str = "\
 Examples:

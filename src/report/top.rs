@@ -5,16 +5,8 @@ use super::safe_text::escape_line;
 use super::text::Style;
 use super::vitals::Trend;
 
-/// Columns of a table, by the names of the signs, with their headings.
-const COLUMNS: [(&str, &str, usize); 6] = [
-    ("requests", "requests", 9),
-    ("errors", "errors", 7),
-    ("p99", "p99", 8),
-    ("CPU", "CPU", 6),
-    ("memory", "memory", 7),
-    ("Redis", "Redis", 8),
-];
-
+/// The width of a column of values.
+const COLUMN: usize = 8;
 /// Fewer bars than this say nothing.
 const NARROWEST: usize = 8;
 
@@ -27,8 +19,14 @@ pub fn lines(style: Style, hosts: &[(&HostHealth, &Trend)]) -> Vec<String> {
     });
     let names = hosts.iter().map(|(health, _)| health.host.chars().count());
     let widest = names.max().unwrap_or(0).clamp(4, 24);
-    let titles = COLUMNS.map(|(_, title, width)| format!(" {title:>width$}"));
-    let head = format!("  {:<widest$}{}", "host", titles.concat());
+    let mut signs: Vec<&str> = Vec::new();
+    for sign in hosts.iter().flat_map(|(_, trend)| trend.names()) {
+        if !signs.contains(&sign) {
+            signs.push(sign);
+        }
+    }
+    let titles: String = signs.iter().map(|sign| format!(" {sign:>COLUMN$}")).collect();
+    let head = format!("  {:<widest$}{titles}", "host");
     let used = head.chars().count();
     let room = style.width.saturating_sub(used + 2).min(30);
     let mut lines = vec![style.paint(&head, "2")];
@@ -36,9 +34,10 @@ pub fn lines(style: Style, hosts: &[(&HostHealth, &Trend)]) -> Vec<String> {
         let sign =
             if health.healthy { style.paint("✓", "32") } else { style.paint("✗", "31;1") };
         let name: String = escape_line(&health.host).chars().take(widest).collect();
-        let values = COLUMNS.map(|(sign, _, width)| format!(" {:>width$}", trend.text(sign)));
+        let value = |sign: &&str| format!(" {:>COLUMN$}", trend.text(sign));
+        let values: String = signs.iter().map(value).collect();
         let bars = if room >= NARROWEST { trend.bars("requests", room) } else { String::new() };
-        let line = format!("{sign} {name:<widest$}{}  {bars}", values.concat());
+        let line = format!("{sign} {name:<widest$}{values}  {bars}");
         lines.push(line.trim_end().to_owned());
         for check in health.checks.iter().filter(|check| !check.ok) {
             let text = format!("{}: {}", escape_line(&check.name), escape_line(&check.detail));
@@ -91,11 +90,11 @@ mod tests {
         let lines = lines(style, &[(&calm, &little), (&busy, &much), (&broken, &little)]);
 
         insta::assert_snapshot!(lines.join("\n"), @"
-          host    requests  errors      p99    CPU  memory    Redis
-        ✗ broken    10.0/s   0.0/s        -      -       -        -   █
+          host   requests   errors
+        ✗ broken   10.0/s    0.0/s   █
             disk: full
-        ✓ busy      1000/s   2.0/s        -      -       -        -   █
-        ✓ calm      10.0/s   0.0/s        -      -       -        -   █
+        ✓ busy     1000/s    2.0/s   █
+        ✓ calm     10.0/s    0.0/s   █
         ");
         assert!(lines.iter().all(|line| line.chars().count() <= 80));
     }

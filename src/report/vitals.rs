@@ -63,6 +63,11 @@ impl Trend {
         self.last = Some(vitals);
     }
 
+    /// The names of the signs, in the order in which they came.
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.values.iter().map(|(name, ..)| name.as_str())
+    }
+
     /// The latest value of a sign.
     #[must_use]
     pub fn now(&self, name: &str) -> Option<f64> {

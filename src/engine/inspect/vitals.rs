@@ -24,10 +24,12 @@ pub(in crate::engine) async fn vitals(host: &Host, drivers: Drivers) -> Vitals {
         let signs = timeout(PATIENCE, driver.signs(&case)).await;
         signs.ok().and_then(Result::ok).unwrap_or_default()
     });
-    let mut signs: Vec<_> = join_all(asked).await.into_iter().flatten().collect();
+    let of_parts = join_all(asked).await;
+    let mut signs = Vec::new();
     let read = |path: &str| fs::read_to_string(host.path(Path::new(path))).unwrap_or_default();
     signs.extend(cpu(&read("/proc/stat")).map(|measure| Sign::new("CPU", measure)));
     signs.extend(memory(&read("/proc/meminfo")).map(|measure| Sign::new("memory", measure)));
+    signs.extend(of_parts.into_iter().flatten());
     Vitals { at_ms: uptime_ms(&read("/proc/uptime")).unwrap_or_default(), signs }
 }
 
