@@ -110,6 +110,14 @@ pub enum Verb {
     Doctor(DoctorArgs),
     /// The certificate that hosts made for themselves
     Cert(CertArgs),
+    /// Look again and again whether hosts can be reached, and tell when one cannot
+    #[command(after_help = operate::WATCH_EXAMPLES)]
+    Watch(WatchArgs),
+    /// The channels by which hosts tell of faults
+    Notify(NotifyArgs),
+    /// On the host: look at it once and tell of what is new; a timer calls it
+    #[command(hide = true)]
+    WatchHost(WatchHostArgs),
     /// Show what hosts are: release, architecture, CPUs, memory, versions
     #[command(after_help = inspect::FACTS_EXAMPLES)]
     Facts(FactsArgs),

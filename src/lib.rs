@@ -23,5 +23,6 @@ pub mod remote;
 pub mod report;
 pub mod resource;
 pub mod spec;
+pub mod watch;
 
 pub use program::run;

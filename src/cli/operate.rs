@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, Subcommand};
 
 use super::{HostArgs, NamedHosts};
 
@@ -86,6 +86,87 @@ Examples:
 The file's checksum is compared before a host is contacted. Redis is stopped
 for a moment. What it had before is removed only once the restored data is
 counted; else it is put back (exit code 4).";
+
+pub(super) const WATCH_EXAMPLES: &str = "\
+Examples:
+  hwctl watch                      a line when a host goes down or comes back
+  hwctl watch --notify --every 60  the channels of the inventory hear of it too
+
+It looks until Ctrl-C. What is wrong inside of a host, the host itself tells
+where the inventory has `notify`: see docs/monitoring.md. Exit code 0: all
+hosts could be reached at the last look; 5: one could not.";
+
+pub(super) const NOTIFY_EXAMPLES: &str = "\
+Examples:
+  hwctl notify test --host vm1  a message from this host by each channel
+  hwctl notify test             from all hosts of the inventory
+
+Exit code 0: every channel took it; 1: one did not; 5: a host cannot be
+reached.";
+
+/// `hwctl watch`.
+#[derive(Clone, Debug, Args)]
+pub struct WatchArgs {
+    /// Hosts that are named without `--host`.
+    #[command(flatten)]
+    pub named: NamedHosts,
+    /// Which hosts.
+    #[command(flatten)]
+    pub hosts: HostArgs,
+    /// Tell by the channels that the inventory has for each host in `notify`
+    #[arg(long)]
+    pub notify: bool,
+    /// Seconds between two looks
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub every: u32,
+    /// One JSON document a line for each message, as a webhook gets it
+    #[arg(long)]
+    pub json: bool,
+    /// End after so many looks
+    #[arg(long, hide = true)]
+    pub rounds: Option<u64>,
+}
+
+/// `hwctl notify`.
+#[derive(Clone, Debug, Args)]
+pub struct NotifyArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: NotifyCommand,
+}
+
+/// What to do about the channels.
+#[derive(Clone, Debug, Subcommand)]
+pub enum NotifyCommand {
+    /// Send a test message from hosts by each channel, and say what became of it
+    #[command(after_help = NOTIFY_EXAMPLES)]
+    Test(TestArgs),
+}
+
+/// `hwctl notify test`.
+#[derive(Clone, Debug, Args)]
+pub struct TestArgs {
+    /// Hosts that are named without `--host`.
+    #[command(flatten)]
+    pub named: NamedHosts,
+    /// Which hosts.
+    #[command(flatten)]
+    pub hosts: HostArgs,
+    /// One JSON event per line on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A look of a host at itself.
+#[derive(Clone, Debug, Args)]
+pub struct WatchHostArgs {
+    /// Send a test message instead
+    #[arg(long)]
+    pub test: bool,
+    /// Take this for the time, in seconds since 1970
+    #[arg(long)]
+    pub now: Option<i64>,
+}
 
 /// `hwctl status`.
 #[derive(Clone, Debug, Args)]

@@ -32,5 +32,6 @@ pub mod secret;
 pub mod ssh;
 pub mod status;
 pub mod verify;
+pub mod watch;
 
 pub use fleet::show::{report_failure, set_output};

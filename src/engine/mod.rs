@@ -17,6 +17,8 @@ pub use driver::dump::{Dump, MAX_COPY_BYTES, check_copy};
 pub use driver::trial::{Fault, OwnFile, Trial};
 pub use driver::units::Units;
 pub use driver::{Case, Driver, Drivers, Later, PackageContents, Symptoms};
+pub use inspect::alone::{SelfExamination, Space, examine_self, is_held};
+pub use inspect::doctor::Diagnosed;
 pub use inspect::logs::tail;
 pub use inspect::status::status;
 pub use protocol::{Copied, Examination, LogsRequest, Status};

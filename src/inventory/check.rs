@@ -103,6 +103,17 @@ pub(crate) fn user_name(text: &str) -> bool {
     !text.is_empty() && text.len() <= 255 && !text.starts_with('#') && text.chars().all(fits)
 }
 
+/// A URL that something can be sent to or asked for. It has no character that would need quoting.
+pub(crate) fn web_url(text: &str) -> bool {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let host = rest.map(|rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
+    let has_host = host.is_some_and(|host| {
+        let host = host.rsplit_once('@').map_or(host, |(_, host)| host);
+        !host.is_empty() && !host.starts_with(':')
+    });
+    has_host && text.len() <= 4096 && text.chars().all(|c| c.is_ascii_graphic())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,6 +133,27 @@ mod tests {
         }
         for path in ["", "open", "/open/", "//", "/a b", "/..", "/a;", "/é"] {
             assert!(url_path(path).is_none(), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_url_has_a_scheme_and_a_host() {
+        for url in [
+            "https://hooks.example.com/T/B?x=1",
+            "http://10.0.0.1:8080/",
+            "https://:token@ntfy.example.com/alerts",
+            "https://[2001:db8::1]/x",
+            "http://a",
+        ] {
+            assert!(web_url(url), "{url}");
+        }
+        for text in ["", "https://", "https:///x", "http://:80/", "ftp://a/b", "a.b/c", "file:///x"]
+        {
+            assert!(!web_url(text), "{text}");
+        }
+        for hostile in ["https://a/\n-o /etc/x", "https://a/ b", "https://a/\u{e9}", "https://a\0"]
+        {
+            assert!(!web_url(hostile), "{hostile:?}");
         }
     }
 

@@ -29,6 +29,8 @@ pub(crate) const NETWORK: &str = concat!(
 );
 /// A port with its protocol.
 pub(crate) const PORT: &str = r"(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})/(tcp|udp)";
+/// A URL that something can be sent to.
+pub(crate) const WEB_URL: &str = r"https?://[!-~]{1,4088}";
 /// Who logs in.
 pub(crate) const USER_NAME: &str = r"(?!#)[^\s:\u0000-\u001f\u007f-\u009f]{1,255}";
 /// A file of passwords in nginx's folder.

@@ -28,6 +28,7 @@ mod tls;
 mod units;
 mod upkeep;
 mod users;
+mod watch;
 
 use std::path::Path;
 
@@ -64,6 +65,7 @@ pub use tls::{ServerNames, Tls, TlsMode};
 pub use units::Units;
 pub use upkeep::{Interval, Logrotate};
 pub use users::People;
+pub use watch::{Heartbeat, Notify, WATCH, Watching, settings as watch_settings};
 
 /// A kind of part: how hwctl sets up such parts and looks after them. The functions of the operator's half are
 /// called once for each part, and know its name from what they are given.
@@ -119,7 +121,7 @@ impl PartKind {
 pub struct Kinds(&'static [PartKind]);
 
 /// hwctl's own kinds. The firewall is the last one, since it alone could lock the operator out.
-const BUILTIN: [PartKind; 16] = [
+const BUILTIN: [PartKind; 17] = [
     packages::KIND,
     users::KIND,
     kernel::KIND,
@@ -135,6 +137,7 @@ const BUILTIN: [PartKind; 16] = [
     units::KIND,
     timers::KIND,
     upkeep::KIND,
+    watch::KIND,
     firewall::KIND,
 ];
 

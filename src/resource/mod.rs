@@ -46,7 +46,9 @@ pub use kinds::link::Link;
 pub use kinds::login::{Login, LoginState};
 pub use kinds::network::{Network, NetworkState};
 pub use kinds::nginx_reload::{reload_nginx, test_nginx};
-pub use kinds::packages::{Packages, PackagesState, installed_version};
+pub use kinds::packages::{
+    Packages, PackagesState, installed_version, pending_security_updates, security_lists_version,
+};
 pub use kinds::ssh_keys::{SshKey, SshKeys, SshKeysState};
 pub use kinds::sysctl::Sysctl;
 pub use kinds::task::{Task, TaskState};

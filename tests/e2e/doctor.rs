@@ -17,7 +17,7 @@ crate::tests! {
 
 /// Breaks the host; what doctor names first, a part of its evidence or of its next step; what
 /// mends it. Without that, `--fix` does.
-const FAULTS: [(&str, &str, &str, &str); 19] = [
+pub(crate) const FAULTS: [(&str, &str, &str, &str); 19] = [
     ("systemctl stop flask-app.socket flask-app.service", "api-socket-stopped", "inactive", ""),
     ("systemctl stop flask-app", "api-stopped", "inactive", ""),
     // A process that does not obey is killed while it is being stopped: the unit has failed then.

@@ -15,7 +15,7 @@ crate::tests! {
 }
 
 /// A layer, what it may import of ours, and why no more.
-const LAYERS: [(&str, &[&str], &str); 17] = [
+const LAYERS: [(&str, &[&str], &str); 18] = [
     ("resource", &[], "`resource` imports none of ours: it is what a host can have, and no more"),
     ("failure", &["resource"], "`failure` is a leaf: of `resource` it gives on the hints"),
     ("event", &["failure", "resource"], "`event` is a leaf: it gives on what events are made of"),
@@ -32,13 +32,18 @@ const LAYERS: [(&str, &[&str], &str); 17] = [
         "`client` asks a host as anybody could: it knows no protocol of ours",
     ),
     (
+        "watch",
+        &["event", "failure", "resource"],
+        "`watch` decides who is told what: it knows faults and channels, and not how faults are found",
+    ),
+    (
         "engine",
         &["resource", "event", "failure", "client", "spec"],
         "`engine` runs on the host: it knows resources and specs, and what it tells of them",
     ),
     (
         "part",
-        &["client", "engine", "event", "failure", "inventory", "resource", "spec"],
+        &["client", "engine", "event", "failure", "inventory", "resource", "spec", "watch"],
         "`part` makes resources and specs of vars and facts, and has the drivers",
     ),
     ("bundle", &["engine"], "`bundle` is the API's binary as the engine takes it"),
@@ -76,13 +81,14 @@ const ALL: &[&str] = &[
     "report",
     "resource",
     "spec",
+    "watch",
 ];
 
 /// Crates of the operator's side, and the layers that run on the host and never see them.
 const OPERATOR_CRATES: [&str; 5] = ["openssh", "clap", "tera", "indicatif", "console"];
-const HOST_LAYERS: [&str; 4] = ["resource", "spec", "client", "engine"];
+const HOST_LAYERS: [&str; 5] = ["resource", "spec", "client", "watch", "engine"];
 /// What the host's half of a part, below `part/*/host`, may import of ours.
-const DRIVER_LAYERS: [&str; 6] = ["client", "engine", "event", "part", "resource", "spec"];
+const DRIVER_LAYERS: [&str; 7] = ["client", "engine", "event", "part", "resource", "spec", "watch"];
 const DRIVER_RULE: &str =
     "a driver runs on the host: it knows no inventory and nothing of the operator's side";
 const HOST_RULE: &str = "what runs on the host never sees ssh, clap, Tera or a terminal";

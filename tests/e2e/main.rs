@@ -63,6 +63,7 @@ mod ssh_keys;
 mod takeover;
 mod terminal;
 mod trees;
+mod watch;
 mod way_on;
 mod words;
 
@@ -74,6 +75,7 @@ const TESTS: &[&[harness::Case]] = &[
     containers::TESTS,
     examples::TESTS,
     roles::TESTS,
+    watch::TESTS,
     bad_changes::TESTS,
     become_root::TESTS,
     api::TESTS,

@@ -16,7 +16,8 @@ crate::tests! {
 const WORDS: [&str; 7] = ["nginx", "flask", "redis", "ufw", "homework", "site2", "gunicorn"];
 
 /// Where no service is known by name.
-const LAYERS: [&str; 7] = ["client", "engine", "event", "remote", "report", "resource", "spec"];
+const LAYERS: [&str; 8] =
+    ["client", "engine", "event", "remote", "report", "resource", "spec", "watch"];
 
 /// Kinds of resources may know the programs that they set up.
 const KINDS: &str = "resource/kinds";

@@ -39,6 +39,9 @@ pub struct Symptoms<'a> {
     pub units: &'a Units,
     /// What is not as declared.
     pub drift: &'a [Planned],
+    /// Whether the contents of files are known, so that a file that was changed is among the drift. The host alone
+    /// does not know them.
+    pub knows_content: bool,
     /// The causes that were found so far.
     pub earlier: &'a [Finding],
     /// A token that an application does not take, where the operator gave one.

@@ -1,5 +1,6 @@
 //! Looks at the host: how it is, what is wrong, how it differs from what was declared, its logs.
 
+pub(super) mod alone;
 pub(super) mod doctor;
 pub(super) mod drift;
 pub(super) mod facts;

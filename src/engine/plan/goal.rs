@@ -205,6 +205,19 @@ pub(in crate::engine) fn what_runs(host: &Host) -> Result<Wanted> {
     Ok(Wanted { passed_over, ..Wanted::declared_only(running) })
 }
 
+/// The same with the links, which the manifest keeps whole.
+pub(in crate::engine) fn what_is_comparable(host: &Host) -> Result<Wanted> {
+    let mut wanted = what_runs(host)?;
+    let manifest = Manifest::load(host)?;
+    let links = manifest.as_declared().filter(|(_, it)| it.profile().target.is_some());
+    let links: Vec<_> = links.map(declared).collect();
+    let ids: HashSet<Id> = links.iter().map(|link| link.resource.id()).collect();
+    wanted.passed_over.retain(|other| !ids.contains(&other.id()));
+    // Links come before the units that read them.
+    wanted.declared.splice(0..0, links.into_iter().map(Step::from));
+    Ok(wanted)
+}
+
 fn declared((tag, resource): (&str, &Resource)) -> Declared {
     Declared::new(tag, resource.clone())
 }

@@ -29,7 +29,7 @@ pub(in crate::inventory) use origin::Passwords;
 pub use password::{Password, Users};
 pub use reader::{Field, Fields, Reader};
 pub use scalars::{Choice, Flag, Local, Number, Text};
-pub use structures::{As, List, Map, Named, OnePassword, Optional, UserList, WhenAbsent};
+pub use structures::{As, List, Map, Named, OnePassword, OneUrl, Optional, UserList, WhenAbsent};
 pub use table::table;
 pub use vars::Vars;
 

@@ -11,6 +11,7 @@ use super::{Local, Reader, UserList};
 use crate::failure::Failure;
 use crate::inventory::Warning;
 use crate::inventory::ansible::connection::no_template;
+use crate::inventory::check;
 use crate::inventory::names::shown;
 use crate::inventory::yaml::node::{Entry, Later, Node, Value};
 use crate::inventory::yaml::place::Place;
@@ -95,6 +96,8 @@ enum Purpose {
     Login,
     /// A program gets it as text, whatever it is.
     Program,
+    /// It is a URL that something is sent to.
+    Url,
 }
 
 #[derive(Clone, PartialEq)]
@@ -157,6 +160,11 @@ impl Password {
         let password = secret.expose();
         if password.is_empty() {
             return Err(Problem::at(place, format!("`{path}` is an empty password")));
+        }
+        if *purpose == Purpose::Url && !check::web_url(password) {
+            let message = format!("`{path}` is no URL that something can be sent to");
+            let hint = "write `https://HOST/PATH` without spaces; the value is not shown, because it is a secret";
+            return Err(Problem::at(place, message).hint(hint));
         }
         if password.contains(char::is_control) {
             let message = format!("`{path}` is a password with a line break or control character");
@@ -247,6 +255,11 @@ impl Reader<'_> {
     /// A secret at `path` that a program gets. No problem shows its value.
     pub(super) fn secret(&mut self, node: &Node, path: &str) -> Option<Password> {
         self.password_at(node, path.to_owned(), Purpose::Program)
+    }
+
+    /// A URL at `path` that something is sent to. No problem shows its value.
+    pub(super) fn secret_url(&mut self, node: &Node, path: &str) -> Option<Password> {
+        self.password_at(node, path.to_owned(), Purpose::Url)
     }
 
     fn password_at(&mut self, node: &Node, path: String, purpose: Purpose) -> Option<Password> {

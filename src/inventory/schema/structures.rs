@@ -80,7 +80,8 @@ impl<R: Rule> Rule for Optional<R> {
     type Value = Option<R::Value>;
 
     fn read(&self, reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Self::Value> {
-        self.0.read(reader, field).map(Some)
+        // A variable whose default is nothing is read with that.
+        if field.node.is_null() { Some(None) } else { self.0.read(reader, field).map(Some) }
     }
 
     fn absent(&self, _: &mut Reader<'_>, _: &Fields<'_>, _: &str) -> Option<Self::Value> {
@@ -375,5 +376,39 @@ impl Rule for OnePassword {
 
     fn read(&self, reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Password> {
         reader.secret(field.node, &field.path)
+    }
+}
+
+/// One URL with a secret in it, such as the one of a webhook.
+#[derive(Clone, Copy, Debug)]
+pub struct OneUrl;
+
+impl Shape for OneUrl {
+    fn expected(&self) -> String {
+        "a URL".to_owned()
+    }
+
+    fn json(&self) -> Json {
+        json!({
+            "allOf": [
+                { "$ref": "#/definitions/password" },
+                {
+                    "if": { "type": "string" },
+                    "then": { "pattern": patterns::whole(patterns::WEB_URL) },
+                },
+            ],
+        })
+    }
+
+    fn is_secret(&self) -> bool {
+        true
+    }
+}
+
+impl Rule for OneUrl {
+    type Value = Password;
+
+    fn read(&self, reader: &mut Reader<'_>, field: &Field<'_>) -> Option<Password> {
+        reader.secret_url(field.node, &field.path)
     }
 }

@@ -5,10 +5,9 @@ use std::path::Path;
 
 use rustix::fs::{StatVfsMountFlags, statvfs};
 
-use crate::engine::protocol::Examination;
 use crate::event::Finding;
-use crate::resource::Host;
-use crate::spec::LogSource;
+use crate::resource::{Declared, Host};
+use crate::spec::{LogSource, PartSpec};
 
 /// Folders that are written to whatever parts the host has.
 const WRITTEN: [&str; 6] = ["/var/lib/docker", "/var/lib/hwctl", "/var/log", "/var", "/etc", "/"];
@@ -17,27 +16,34 @@ const MIN_FREE_BYTES: u64 = 4 << 20;
 /// The share of free inodes, or of free bytes, below which writes are expected to fail.
 const MIN_FREE_PER_MILLE: u64 = 5;
 
-pub(super) fn examine(asked: &Examination, host: &Host) -> Vec<Finding> {
-    let folders = asked.resources.iter().map(|declared| declared.resource.profile().place);
+pub(super) fn examine(resources: &[Declared], parts: &[PartSpec], host: &Host) -> Vec<Finding> {
+    let mounts = mounts(resources, parts, host);
+    mounts.iter().filter_map(|(mount, path)| wrong_with(mount, path)).collect()
+}
+
+/// The mount points of all that has to be written to, each with a path that lies on it.
+pub(in crate::engine) fn mounts(
+    resources: &[Declared],
+    parts: &[PartSpec],
+    host: &Host,
+) -> Vec<(String, String)> {
+    let folders = resources.iter().map(|declared| declared.resource.profile().place);
     let folders = folders.filter(|place| place.is_folder());
     let folders = folders.filter_map(|place| place.path()?.to_str());
-    let logs = asked.parts.iter().flat_map(|part| &part.logs);
+    let logs = parts.iter().flat_map(|part| &part.logs);
     let log_folders = logs.filter_map(|log| match &log.source {
         LogSource::File(path) => path.parent()?.to_str(),
         _ => None,
     });
-    let mut seen = Vec::new();
-    let mut findings = Vec::new();
+    let mut found: Vec<(String, String)> = Vec::new();
     for path in WRITTEN.into_iter().chain(log_folders).chain(folders) {
         let place = host.path(Path::new(path));
         let Some(mount) = mount_of(&fs::canonicalize(&place).unwrap_or(place)) else { continue };
-        if seen.contains(&mount) {
-            continue;
+        if !found.iter().any(|(known, _)| *known == mount) {
+            found.push((mount, path.to_owned()));
         }
-        findings.extend(wrong_with(&mount, path));
-        seen.push(mount);
     }
-    findings
+    found
 }
 
 fn wrong_with(mount: &str, path: &str) -> Option<Finding> {

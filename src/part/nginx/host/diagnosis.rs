@@ -6,7 +6,7 @@ use anyhow::Result;
 
 use crate::engine::{Case, Symptoms, tail};
 use crate::event::{Finding, Fix, Planned};
-use crate::resource::{last_lines, listeners, test_nginx};
+use crate::resource::{Declared, last_lines, listeners, test_nginx};
 use crate::spec::LogSource;
 
 const UNIT: &str = "nginx.service";
@@ -61,14 +61,23 @@ fn broken(case: &Case<'_>, symptoms: &Symptoms<'_>, told: &str) -> Finding {
     // nginx names a link as it is enabled, and what hwctl declares is the file that it leads to.
     let real = |path: &str| std::fs::canonicalize(case.host.path(Path::new(path))).ok();
     let found = path.and_then(real);
-    let ours = symptoms.drift.iter().find(|planned| {
-        let name = planned.change.id.as_str().split_once(' ').map(|(_, name)| name);
-        name.is_some_and(|name| path == Some(name) || found.is_some() && real(name) == found)
+    let is_meant = |name: &str| path == Some(name) || found.is_some() && real(name) == found;
+    let differs = symptoms.drift.iter().find(|planned| {
+        planned.change.id.as_str().split_once(' ').is_some_and(|(_, name)| is_meant(name))
     });
-    match (ours, place) {
-        (Some(Planned { tag, change }), _) => finding
-            .next(format!("`hwctl provision --only {tag}` puts `{}` back as declared", change.id))
-            .fix(Fix::Provision { tags: vec![tag.clone()] }),
+    let differs = differs.map(|Planned { tag, change }| (tag.clone(), change.id.clone()));
+    // Where it is not known what the file should hold, it is enough that hwctl has made it.
+    let made = || {
+        let is_file = |it: &&Declared| it.resource.profile().target.is_none();
+        let files = symptoms.resources.iter().filter(is_file);
+        let mut files = files.filter(|_| !symptoms.knows_content);
+        let file = files.find(|it| it.resource.path().and_then(Path::to_str).is_some_and(is_meant));
+        file.map(|it| (it.tag.clone(), it.resource.id()))
+    };
+    match (differs.or_else(made), place) {
+        (Some((tag, id)), _) => finding
+            .next(format!("`hwctl provision --only {tag}` puts `{id}` back as declared"))
+            .fix(Fix::Provision { tags: vec![tag] }),
         (None, Some(place)) if place.contains(':') => {
             finding.next(format!("mend or remove `{place}`: it is not hwctl's"))
         }

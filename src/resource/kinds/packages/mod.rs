@@ -6,6 +6,7 @@ mod hold;
 mod removal;
 mod sources;
 mod table;
+mod updates;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +29,7 @@ use sources::Heard;
 use table::{has_updates, table};
 
 pub use table::installed_version;
+pub use updates::{pending_security_updates, security_lists_version};
 
 /// Packages that are installed; which version is the distribution's choice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
