@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::build::{Builder, Package};
+use super::build::{Builder, Claim, Package};
 use super::{PartKind, Parts};
 use crate::failure::Failure;
 use crate::inventory::Vars;
@@ -27,7 +27,8 @@ pub(super) const KIND: PartKind = PartKind {
     vars: vars::VARIABLES,
     takes: &[],
     driver: Some(&host::Watch),
-    contribute: |_, offered| {
+    contribute: |view, offered| {
+        offered.add_claim(Claim::Name(WATCH.to_owned()), view.place(&["notify"]));
         for name in ["curl", "ca-certificates"] {
             offered.add_package(Package::new(name));
         }

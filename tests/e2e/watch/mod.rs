@@ -22,6 +22,7 @@ crate::tests! {
         messages_wait_while_the_receiver_is_away,
         a_fault_that_comes_and_goes_is_told_as_such,
         a_test_says_for_each_channel_what_happened,
+        a_mail_goes_only_to_a_server_that_proves_itself,
         the_secrets_of_channels_show_nowhere,
         a_watch_leaves_nothing_behind,
         a_host_that_is_down_is_told_from_outside,
@@ -289,6 +290,54 @@ fn a_test_says_for_each_channel_what_happened() {
     assert!(ntfy.body.contains("next: `hwctl provision --only nginx` starts it"), "{ntfy:?}");
     let mails = watched.receiver.take_mails();
     assert!(mails[0].text.contains("\r\nSubject: vm: nginx does not run\r\n"), "{mails:#?}");
+}
+
+/// On the host: a certificate of an authority of its own, and the server that shows it.
+const MAIL_SERVER: &str = "cd /root && echo '127.0.0.1 mail.lab' >>/etc/hosts && \
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -keyout mail.key \
+    -out mail.crt -subj /CN=mail.lab -addext subjectAltName=DNS:mail.lab 2>/dev/null && \
+    (setsid python3 smtps.py </dev/null >/dev/null 2>&1 &)";
+
+fn a_mail_goes_only_to_a_server_that_proves_itself() {
+    let mail = |smtp: &str, more: &str| {
+        format!(
+            "{{ email: {{ to: ops@example.com, from: hwctl@example.com, smtp: '{smtp}'{more} }} }}"
+        )
+    };
+    let watched = Watched::with(|at, receiver| {
+        let login = |password: &str| format!(", tls: always, user: hwctl, password: {password}");
+        let right = mail("mail.lab:4650", &login(&format!("{MARK}smtp")));
+        let wrong = mail("mail.lab:4650", &login("another-one"));
+        let clear = mail(&format!("{at}:{}", receiver.smtp_port()), "");
+        format!("[{right}, {wrong}, {clear}]")
+    });
+    let root = watched.host.host.root().join("root");
+    fs::write(root.join("mail.password"), format!("{MARK}smtp")).unwrap();
+    fs::write(root.join("smtps.py"), include_str!("smtps.py")).unwrap();
+    watched.host.sh(MAIL_SERVER);
+    let test = || {
+        let (code, events) = watched.host.hwctl("notify test", &[]);
+        let output = events.iter().filter(|event| event["event"] == "output");
+        let lines = output.map(|event| event["text"].as_str().unwrap().replace(" (email)", ""));
+        assert_eq!(code, 1, "{events:#?}");
+        lines.collect::<Vec<_>>()
+    };
+    let no_tls = "notify[2]: it offers no TLS";
+    wait_until("the server listens", || watched.host.sh_ok("ss -ltn | grep -q :4650"));
+
+    let untrusted = "its certificate is not trusted";
+    let expected =
+        [format!("notify[0]: {untrusted}"), format!("notify[1]: {untrusted}"), no_tls.to_owned()];
+    assert_eq!(test(), expected);
+    assert!(!watched.host.sh_ok("test -e /run/mails"));
+
+    watched.host.sh(
+        "cp /root/mail.crt /usr/local/share/ca-certificates/lab.crt && update-ca-certificates >/dev/null 2>&1",
+    );
+    assert_eq!(test(), ["notify[0]: delivered", "notify[1]: it refuses the login", no_tls]);
+    let mails = watched.host.sh("cat /run/mails");
+    assert_eq!(mails.matches("Subject: vm: this is a test").count(), 1, "{mails}");
+    assert!(watched.receiver.take_mails().is_empty(), "nothing went out in the clear");
 }
 
 fn the_secrets_of_channels_show_nowhere() {
