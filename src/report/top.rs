@@ -25,8 +25,8 @@ pub fn lines(style: Style, hosts: &[(&HostHealth, &Trend)]) -> Vec<String> {
             signs.push(sign);
         }
     }
-    let titles: String = signs.iter().map(|sign| format!(" {sign:>COLUMN$}")).collect();
-    let head = format!("  {:<widest$}{titles}", "host");
+    let titles: Vec<_> = signs.iter().map(|sign| format!(" {sign:>COLUMN$}")).collect();
+    let head = format!("  {:<widest$}{}", "host", titles.concat());
     let used = head.chars().count();
     let room = style.width.saturating_sub(used + 2).min(30);
     let mut lines = vec![style.paint(&head, "2")];
@@ -35,9 +35,9 @@ pub fn lines(style: Style, hosts: &[(&HostHealth, &Trend)]) -> Vec<String> {
             if health.healthy { style.paint("✓", "32") } else { style.paint("✗", "31;1") };
         let name: String = escape_line(&health.host).chars().take(widest).collect();
         let value = |sign: &&str| format!(" {:>COLUMN$}", trend.text(sign));
-        let values: String = signs.iter().map(value).collect();
+        let values: Vec<_> = signs.iter().map(value).collect();
         let bars = if room >= NARROWEST { trend.bars("requests", room) } else { String::new() };
-        let line = format!("{sign} {name:<widest$}{values}  {bars}");
+        let line = format!("{sign} {name:<widest$}{}  {bars}", values.concat());
         lines.push(line.trim_end().to_owned());
         for check in health.checks.iter().filter(|check| !check.ok) {
             let text = format!("{}: {}", escape_line(&check.name), escape_line(&check.detail));
