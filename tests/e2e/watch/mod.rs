@@ -424,13 +424,14 @@ fn a_watch_leaves_nothing_behind() {
 fn a_host_that_is_down_is_told_from_outside() {
     let watched = Watched::new();
     let mut args = vec!["--notify", "--every", "1", "--connect-timeout", "2"];
+    // Before the first look: a session that is cut in the middle takes longer to end than a login.
+    watched.host.host.cut_network().unwrap();
     // It uses this machine's curl: the receiver is here.
     let mut child = watched.host.command("watch", &args).stdout(Stdio::null()).spawn().unwrap();
     let state = |wanted: &str| {
         let received = watched.receiver.take();
         received.iter().map(Received::json).find(|message| message["state"] == wanted)
     };
-    watched.host.host.cut_network().unwrap();
     let mut told = None;
     wait_until("somebody is told", || {
         told = state("fault");
