@@ -14,7 +14,7 @@ use crate::engine::record::format::{self, Format};
 use crate::engine::record::journal::{self, Entry};
 use crate::engine::record::step::Step;
 use crate::resource::{
-    Advise, Declared, Host, Id, Place, Resource, Saved, decode, encode, sweep, write_atomic,
+    Advise, Declared, Host, Id, Place, Resource, Saved, Undo, decode, encode, sweep, write_atomic,
 };
 use crate::spec::Scope;
 
@@ -176,6 +176,10 @@ impl Manifest {
         let places: HashMap<Id, usize> =
             self.owned.iter().enumerate().map(|(place, o)| (o.resource.id(), place)).collect();
         for Declared { tag, resource, .. } in resources.iter().filter(|d| scope.means(d)) {
+            // A part alone declares only the packages that it needs.
+            if resource.profile().undo == Undo::Packages && !scope.has(tag) {
+                continue;
+            }
             let place = places.get(&resource.id());
             let Some(owned) = place.and_then(|place| self.owned.get_mut(*place)) else { continue };
             // Without the passwords that it may hold.
