@@ -114,6 +114,33 @@ measure() {
     awk "BEGIN { printf \"%d %s %.1f\n\", $round, \"$1\", (${end/./} - ${start/./}) / 1000 }" >>"$folder/figures"
 }
 
+# Runs two commands so many times; which comes first alternates.
+in_turn() {
+    for ((round = 1; round <= $1; round++)); do
+        if ((round % 2)); then
+            "$2"
+            "$3"
+        else
+            "$3"
+            "$2"
+        fi
+    done
+}
+
+# Provisions two hosts with what is in own.yaml, too. Then measures no-ops on them in turn, so many rounds, as the
+# figures `plain` and `full`.
+compare_no_ops() {
+    local inventories=(-i inventory.yaml -i own.yaml) plain=$2 full=$3
+    hwctl provision "${inventories[@]}" >"$folder/said" 2>&1 || { cat "$folder/said" >&2 && fail "the hosts cannot be provisioned"; }
+    in_turn "$1" no_op_on_plain no_op_on_full
+}
+no_op_on_plain() { no_op plain "$plain"; }
+no_op_on_full() { no_op full "$full"; }
+no_op() {
+    measure "$1" hwctl provision "${inventories[@]}" "$2"
+    grep -q unchanged "$folder/said" || fail "the no-op is none"
+}
+
 # Figures are lines of round, name, number…; a ratio is the median of the rounds' ratios, since a shared
 # machine is slower in one round than in another.
 median() {

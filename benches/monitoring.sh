@@ -14,24 +14,7 @@ use_hosts "$plain" "$full"
 image=$(find "$lab/images" -name 'prometheus-*.tar' 2>/dev/null | head -n 1)
 [[ $image ]] || fail "make the stand-in for Prometheus's image first: hwctl provision --lab --set monitoring.enabled=true"
 printf 'all:\n  hosts:\n    %s: { monitoring: { enabled: true, image_archive: %s } }\n' "$full" "$image" >"$folder/own.yaml"
-inventories=(-i inventory.yaml -i own.yaml)
-hwctl provision "${inventories[@]}" >"$folder/said" 2>&1 || { cat "$folder/said" >&2 && fail "the hosts cannot be provisioned"; }
-
-# A no-op on one host; $1 is its name in the figures.
-one() {
-    measure "$1" hwctl provision "${inventories[@]}" "$2"
-    grep -q unchanged "$folder/said" || fail "the no-op is none"
-}
-# Which comes first alternates.
-for ((round = 1; round <= rounds; round++)); do
-    if ((round % 2)); then
-        one plain "$plain"
-        one full "$full"
-    else
-        one full "$full"
-        one plain "$plain"
-    fi
-done
+compare_no_ops "$rounds" "$plain" "$full"
 
 if [[ $json ]]; then
     printf '{"plain_ms":%.1f,"full_ms":%.1f,"ratio":%s,"rounds":%d}\n' "$(figure plain)" "$(figure full)" "$(ratio full plain)" "$rounds"

@@ -28,24 +28,7 @@ printf '%s\n' 'import os' 'from http.server import HTTPServer, SimpleHTTPRequest
     for ((i = 1; i <= files; i++)); do echo "        /srv/own/file$i: { content: 'This is file $i.' }"; done
     echo '      folders: { /srv/own: {} }'
 } >"$folder/own.yaml"
-inventories=(-i inventory.yaml -i own.yaml)
-hwctl provision "${inventories[@]}" >"$folder/said" 2>&1 || { cat "$folder/said" >&2 && fail "the hosts cannot be provisioned"; }
-
-# A no-op on one host; $1 is its name in the figures.
-one() {
-    measure "$1" hwctl provision "${inventories[@]}" "$2"
-    grep -q unchanged "$folder/said" || fail "the no-op is none"
-}
-# Which comes first alternates.
-for ((round = 1; round <= rounds; round++)); do
-    if ((round % 2)); then
-        one plain "$plain"
-        one full "$full"
-    else
-        one full "$full"
-        one plain "$plain"
-    fi
-done
+compare_no_ops "$rounds" "$plain" "$full"
 
 what="$apps apps, $containers containers, $files files"
 if [[ $json ]]; then

@@ -31,16 +31,7 @@ one_reviewed() {
     changed "provision --plan"
 }
 
-# Which comes first alternates.
-for ((round = 1; round <= pairs; round++)); do
-    if ((round % 2)); then
-        one_direct
-        one_reviewed
-    else
-        one_reviewed
-        one_direct
-    fi
-done
+in_turn "$pairs" one_direct one_reviewed
 
 if [[ $json ]]; then
     printf '{"provision_ms":%.1f,"plan_out_ms":%.1f,"provision_plan_ms":%.1f,"ratio":%s,"pairs":%d}\n' "$(figure direct)" \

@@ -58,7 +58,6 @@ fn trouble((health, trend): &(&HostHealth, &Trend)) -> (usize, f64, f64) {
 mod tests {
     use super::*;
     use crate::event::{Check, Measure, Sign, Vitals};
-    use crate::report::Volume;
 
     fn trend(requests: u64, errors: u64) -> Trend {
         let mut trend = Trend::default();
@@ -74,20 +73,12 @@ mod tests {
 
     #[test]
     fn who_is_in_trouble_comes_first() {
-        let style = Style {
-            color: false,
-            live: false,
-            width: 80,
-            diff: false,
-            check: false,
-            volume: Volume::Normal,
-        };
         let check = |ok| Check { name: "disk".to_owned(), ok, detail: "full".to_owned() };
         let host = |name: &str, ok| HostHealth::new(name, vec![check(ok)]);
         let (calm, busy, broken) = (host("calm", true), host("busy", true), host("broken", false));
         let (little, much) = (trend(20, 0), trend(2000, 4));
 
-        let lines = lines(style, &[(&calm, &little), (&busy, &much), (&broken, &little)]);
+        let lines = lines(Style::PLAIN, &[(&calm, &little), (&busy, &much), (&broken, &little)]);
 
         insta::assert_snapshot!(lines.join("\n"), @"
           host   requests   errors

@@ -23,7 +23,7 @@ pub use host::interfaces::outer_interfaces;
 pub use host::listeners::{Listener, listeners, listeners_of};
 pub use host::path_state::PathState;
 pub use host::systemd::{reload_systemd_if_owed, reload_systemd_if_stale, show as show_units};
-pub use host::units::read_units;
+pub use host::units::{field as unit_field, read_units};
 pub use host::{BlobSource, Host, MemoEntry, Progress, StartRecord, last_lines};
 pub use kinds::certificate::{
     Certificate, CertificateInfo, CertificateState, certificate_info, expiry, fingerprint,

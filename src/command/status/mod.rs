@@ -16,11 +16,12 @@ use crate::failure::{Exit, Failure};
 use crate::part::Kinds;
 use crate::remote::{Emit, Engine};
 use crate::spec::Scope;
+use watch::View;
 
 /// Runs `hwctl status`.
 pub fn run(kinds: Kinds, args: StatusArgs) -> Result<Exit> {
     if args.watch {
-        return watch::run(kinds, &args);
+        return watch::run(kinds, &args.hosts.and(&args.named), View::Status, args.json);
     }
     let hosts = args.hosts.and(&args.named);
     fleet::run_to(kinds, &hosts, fleet::health_report(args.json), false, args)
@@ -28,7 +29,7 @@ pub fn run(kinds: Kinds, args: StatusArgs) -> Result<Exit> {
 
 /// Runs `hwctl top`.
 pub fn top(kinds: Kinds, args: &TopArgs) -> Result<Exit> {
-    watch::top(kinds, args)
+    watch::run(kinds, &args.hosts.and(&args.named), View::Top, args.json)
 }
 
 impl Job for StatusArgs {

@@ -7,7 +7,7 @@ use anyhow::Result;
 use tokio::sync::mpsc::{self, UnboundedSender};
 use tokio::time::sleep;
 
-use crate::cli::{StatusArgs, TopArgs};
+use crate::cli::HostArgs;
 use crate::command::fleet;
 use crate::command::fleet::hosts::{self, Work};
 use crate::command::status;
@@ -28,7 +28,7 @@ const LEAVE: &str = "\x1b[?25h\x1b[?1049l";
 
 /// What is shown of the hosts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum View {
+pub(super) enum View {
     /// Each host with its checks, and how much it does.
     Status,
     /// A table of all hosts, those in trouble first.
@@ -49,18 +49,11 @@ struct Look {
     vitals: Option<Vitals>,
 }
 
-/// Runs `hwctl status --watch`: looks until Ctrl-C; the exit code is that of the last look.
-pub(in crate::command) fn run(kinds: Kinds, args: &StatusArgs) -> Result<Exit> {
-    let works = hosts::find(kinds, &args.hosts.and(&args.named), &hosts::nothing(), |_| ())?;
+/// Looks until Ctrl-C; the exit code is that of the last look.
+pub(super) fn run(kinds: Kinds, hosts: &HostArgs, view: View, json: bool) -> Result<Exit> {
+    let works = hosts::find(kinds, hosts, &hosts::nothing(), |_| ())?;
     let runtime = tokio::runtime::Runtime::new()?;
-    runtime.block_on(watch(works, View::Status, args.json))
-}
-
-/// Runs `hwctl top`, which ends as `hwctl status --watch` does.
-pub(in crate::command) fn top(kinds: Kinds, args: &TopArgs) -> Result<Exit> {
-    let works = hosts::find(kinds, &args.hosts.and(&args.named), &hosts::nothing(), |_| ())?;
-    let runtime = tokio::runtime::Runtime::new()?;
-    runtime.block_on(watch(works, View::Top, args.json))
+    runtime.block_on(watch(works, view, json))
 }
 
 async fn watch(works: Vec<Work>, view: View, json: bool) -> Result<Exit> {

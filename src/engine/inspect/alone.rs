@@ -14,7 +14,7 @@ use crate::engine::record::lock::Lock;
 use crate::engine::record::specs;
 use crate::event::Finding;
 use crate::failure::Failure;
-use crate::resource::{Host, show_units};
+use crate::resource::{Host, show_units, unit_field as field};
 use crate::spec::{PartSpec, ProbeKind};
 
 /// Where the units of hwctl and of the host's administrators are.
@@ -93,11 +93,6 @@ fn service_of(timer: &str, host: &Host) -> String {
     let named = text.lines().find_map(|line| line.trim().strip_prefix("Unit="));
     let stem = timer.strip_suffix(".timer").unwrap_or(timer);
     named.map_or_else(|| format!("{stem}.service"), |unit| unit.trim().to_owned())
-}
-
-fn field<'a>(block: &'a str, name: &str) -> &'a str {
-    let value = |line: &'a str| line.strip_prefix(name)?.strip_prefix('=');
-    block.lines().find_map(value).unwrap_or_default()
 }
 
 fn failed_job(service: &str, block: &str) -> Option<Diagnosed> {

@@ -8,6 +8,7 @@ mod origin;
 mod password;
 mod reader;
 mod scalars;
+mod secrets;
 mod structures;
 mod table;
 mod vars;
@@ -29,7 +30,8 @@ pub(in crate::inventory) use origin::Passwords;
 pub use password::{Password, Users};
 pub use reader::{Field, Fields, Reader};
 pub use scalars::{Choice, Flag, Local, Number, Text};
-pub use structures::{As, List, Map, Named, OnePassword, OneUrl, Optional, UserList, WhenAbsent};
+pub use secrets::{OnePassword, OneUrl};
+pub use structures::{As, List, Map, Named, Optional, UserList, WhenAbsent};
 pub use table::table;
 pub use vars::Vars;
 

@@ -6,7 +6,8 @@ use std::hash::Hash;
 
 use anyhow::Result;
 
-use super::contributions::{Claim, Contributions, Offer, Route, RouteTarget, Slot};
+use super::claim::Claim;
+use super::contributions::{Contributions, Offer, Route, RouteTarget, Slot};
 use crate::failure::Failure;
 
 const CHANGE_ONE: &str = "change one of them in the inventory";

@@ -1,6 +1,7 @@
 //! How the parts of a host are put together: what they offer each other, and the resources that each of
 //! them declares.
 
+mod claim;
 pub(crate) mod conflicts;
 mod contributions;
 mod environment;
@@ -19,7 +20,7 @@ use serde::Serialize;
 
 use crate::engine::protocol::BINARY_LINK;
 use crate::failure::Failure;
-use crate::inventory::schema::{Env, Users};
+use crate::inventory::schema::{Env, Password, Users};
 use crate::inventory::{self, Vars};
 use crate::part::roles::{Fleet, Role, Roles};
 use crate::resource::{
@@ -30,8 +31,9 @@ use crate::spec::{PartSpec, Scope};
 
 use folder::LocalFile;
 
+pub use claim::Claim;
 pub use contributions::{
-    Card, CertificateAt, Claim, Contributions, Maintenance, Metrics, Names, Offer, OpenTo, Package,
+    Card, CertificateAt, Contributions, Maintenance, Metrics, Names, Offer, OpenTo, Package,
     Refusals, Route, RouteTarget, Slot, StaticFiles, UnitInput, Upstream,
 };
 pub(crate) use image_archive::image_in;
@@ -370,6 +372,14 @@ impl Builder<'_> {
             self.host_secret(name, 32)?;
         }
         Ok(self.context.passwords.has(&self.part))
+    }
+
+    /// A secret of the operator, which is empty where this part's are not looked up.
+    pub(crate) fn reveal(&self, password: &Password) -> Result<Secret, Failure> {
+        match self.context.passwords.has(&self.part) {
+            true => password.reveal(),
+            false => Ok(Secret::new(String::new())),
+        }
     }
 
     /// The content of a local file, which is uploaded unless it is short.

@@ -17,7 +17,7 @@ use super::docker::{self, Declaration};
 use super::{PartKind, Parts};
 use crate::inventory::schema::{Env, EnvValue};
 use crate::resource::container::{ENVIRONMENT, LAUNCHER};
-use crate::resource::{Container, Directory, Mount, MountSource, Owner, RegistryLogin, Secret};
+use crate::resource::{Container, Directory, Mount, MountSource, Owner, RegistryLogin};
 use crate::spec::{LogFormat, PartSpec};
 
 pub(super) use checks::{folders_are_apart, shared_target};
@@ -137,26 +137,18 @@ pub(in crate::part) fn add_needs(
 
 fn container(Entry { variable: [variable, name], container, vars }: Entry<'_>) -> Container {
     Container {
-        name: container.to_owned(),
-        image: vars.image.clone(),
         command: vars.command.clone(),
         user: vars.user.map(NumericUser::text),
         mounts: vars.volumes.clone(),
         tmpfs: vars.tmpfs.clone(),
         ports: ports::published(&vars.ports),
         read_only_root: vars.read_only,
-        memory_mib: vars.memory,
-        pids: vars.pids,
         healthcheck: (!vars.health.is_empty()).then(|| vars.health.clone()),
-        inputs: Vec::new(),
-        data: None,
         env: plain(&vars.env),
-        is_launched: false,
         capabilities: vars.capabilities.clone(),
         networks: vars.networks.clone(),
         variable: Some(format!("{variable}.{name}")),
-        health: None,
-        hands_over: false,
+        ..Container::new(container, &vars.image, (vars.memory, vars.pids))
     }
 }
 
@@ -188,8 +180,7 @@ fn launch(
     let file = builder.environment_file(&path, (0o400, owner), env)?;
     let hwctl = builder.own_hwctl()?;
     for (path, target) in [(hwctl, LAUNCHER), (path, ENVIRONMENT)] {
-        let source = MountSource::Path(path);
-        container.mounts.push(Mount { source, target: target.into(), read_only: true });
+        container.mounts.push(Mount::read_only(MountSource::Path(path), target));
     }
     container.inputs.push(file);
     container.env.clear();
@@ -199,9 +190,6 @@ fn launch(
 
 fn login(builder: &Builder<'_>, vars: &ContainerVars) -> Result<Option<RegistryLogin>> {
     let Some(registry) = &vars.registry else { return Ok(None) };
-    let password = match builder.context.passwords.has(builder.part()) {
-        true => registry.password.reveal()?,
-        false => Secret::new(String::new()),
-    };
+    let password = builder.reveal(&registry.password)?;
     Ok(Some(RegistryLogin { user: registry.user.clone(), password }))
 }

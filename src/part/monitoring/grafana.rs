@@ -1,7 +1,5 @@
 //! Grafana behind nginx: its settings, its data source and its dashboards are files that hwctl writes.
 
-use std::collections::BTreeMap;
-
 use anyhow::Result;
 use serde::Serialize;
 
@@ -14,7 +12,7 @@ use crate::part::docker::{self, Declaration};
 use crate::part::nginx::guarded_question;
 use crate::resource::container::HOST_NETWORK;
 use crate::resource::{
-    Container, Content, File, Health, HealthAddress, Id, Mount, MountSource, Owner, Part, Secret,
+    Container, Content, File, Health, HealthAddress, Id, Mount, MountSource, Owner, Part,
 };
 use crate::spec::{LogFormat, PartSpec};
 
@@ -133,10 +131,7 @@ fn password(builder: &mut Builder<'_>) -> Result<Id> {
             Part::HostSecret(GRAFANA_PASSWORD.to_owned())
         }
         Some(password) => {
-            let value = match builder.context.passwords.has(PART) {
-                true => password.reveal()?,
-                false => Secret::new(String::new()),
-            };
+            let value = builder.reveal(password)?;
             Part::Secret { name: password.path().to_owned(), value }
         }
     };
@@ -145,37 +140,23 @@ fn password(builder: &mut Builder<'_>) -> Result<Id> {
 }
 
 fn container(grafana: &Grafana, inputs: Vec<Id>) -> Container {
-    let mount =
-        |source, target: &str, read_only| Mount { source, target: target.into(), read_only };
     let health = Health {
         address: HealthAddress::Port(grafana.port),
         path: format!("{PATH}/api/health"),
         timeout_s: START_TIMEOUT_S,
     };
     Container {
-        name: CONTAINER.to_owned(),
-        image: grafana.image.clone(),
-        command: Vec::new(),
         user: Some(format!("{}:{}", USER.0, USER.1)),
         mounts: vec![
-            mount(MountSource::Path(FOLDER.into()), "/etc/grafana", true),
-            mount(MountSource::Volume(grafana.volume.clone()), "/var/lib/grafana", false),
+            Mount::read_only(MountSource::Path(FOLDER.into()), "/etc/grafana"),
+            Mount::new(MountSource::Volume(grafana.volume.clone()), "/var/lib/grafana"),
         ],
         tmpfs: vec!["/tmp".into(), "/var/log/grafana".into()],
         // On the host's own loopback, where Prometheus is.
-        ports: Vec::new(),
         networks: vec![HOST_NETWORK.to_owned()],
-        read_only_root: true,
-        memory_mib: grafana.memory,
-        pids: PIDS,
-        healthcheck: None,
         inputs,
-        data: None,
-        env: BTreeMap::new(),
-        is_launched: false,
-        capabilities: Vec::new(),
         variable: Some("monitoring.grafana".to_owned()),
         health: Some(Box::new(health)),
-        hands_over: false,
+        ..Container::new(CONTAINER, &grafana.image, (grafana.memory, PIDS))
     }
 }

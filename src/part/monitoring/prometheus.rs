@@ -1,7 +1,6 @@
 //! Prometheus: in a container, or as the distribution's package. Its configuration and its rules are the same for both,
 //! and promtool has to accept them before Prometheus reads them.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -161,33 +160,19 @@ fn package(builder: &mut Builder<'_>, mut inputs: Vec<Id>) -> Result<()> {
 fn container(builder: &mut Builder<'_>, inputs: Vec<Id>) -> Result<()> {
     docker::declare(builder)?;
     let Monitoring { image, image_archive, volume, memory, .. } = builder.vars.get();
-    let mount =
-        |source, target: &str, read_only| Mount { source, target: target.into(), read_only };
     let container = Container {
-        name: CONTAINER.to_owned(),
-        image: image.clone(),
         command: arguments(builder, "/prometheus"),
         user: Some(USER.to_owned()),
         mounts: vec![
-            mount(MountSource::Path(FOLDER.into()), FOLDER, true),
-            mount(MountSource::Volume(volume.clone()), "/prometheus", false),
+            Mount::read_only(MountSource::Path(FOLDER.into()), FOLDER),
+            Mount::new(MountSource::Volume(volume.clone()), "/prometheus"),
         ],
         tmpfs: vec!["/tmp".into()],
         // On the host's own loopback, where the exporters are.
-        ports: Vec::new(),
         networks: vec![HOST_NETWORK.to_owned()],
-        read_only_root: true,
-        memory_mib: *memory,
-        pids: PIDS,
-        healthcheck: None,
         inputs,
-        data: None,
-        env: BTreeMap::new(),
-        is_launched: false,
-        capabilities: Vec::new(),
         variable: Some("monitoring".to_owned()),
-        health: None,
-        hands_over: false,
+        ..Container::new(CONTAINER, image, (*memory, PIDS))
     };
     let archive = image_archive.clone();
     let declaration = Declaration { container, archive, login: None, series: None };

@@ -3,7 +3,6 @@
 mod host;
 mod vars;
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::Result;
@@ -20,6 +19,8 @@ use crate::spec::{LogFormat, PartSpec};
 
 pub use vars::Redis;
 
+const MEMORY_MIB: u32 = 128;
+const PIDS: u32 = 64;
 const FOLDER: &str = "/etc/hwctl/redis";
 const CONFIGURATION: &str = "/etc/hwctl/redis/redis.conf";
 /// On the disk, since Docker wants it at boot; below it nothing but the socket.
@@ -112,17 +113,13 @@ fn declare(_: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
 fn container(builder: &Builder<'_>) -> Container {
     let redis = builder.vars.get::<Redis>();
     let inside = "/etc/redis/redis.conf";
-    let mount =
-        |source, target: &str, read_only| Mount { source, target: target.into(), read_only };
     Container {
-        name: redis.container.clone(),
-        image: redis.image.clone(),
         command: vec!["redis-server".to_owned(), inside.to_owned()],
         user: Some(format!("{}:{}", OWNER.0, OWNER.1)),
         mounts: vec![
-            mount(MountSource::Volume(redis.volume.clone()), "/data", false),
-            mount(MountSource::Path(CONFIGURATION.into()), inside, true),
-            mount(MountSource::Path(SOCKET_FOLDER.into()), "/run/redis", false),
+            Mount::new(MountSource::Volume(redis.volume.clone()), "/data"),
+            Mount::read_only(MountSource::Path(CONFIGURATION.into()), inside),
+            Mount::new(MountSource::Path(SOCKET_FOLDER.into()), "/run/redis"),
         ],
         tmpfs: vec!["/tmp".into()],
         // A port published on all addresses would walk past ufw.
@@ -131,24 +128,15 @@ fn container(builder: &Builder<'_>) -> Container {
             host_port: redis.port,
             container_port: PORT,
         }],
-        read_only_root: true,
-        memory_mib: 128,
-        pids: 64,
         // The API's own health check goes through to Redis; another, with the password in the
         // arguments of a process, would tell less and show more.
         healthcheck: None,
-        inputs: Vec::new(),
         data: Some(Box::new(RedisData {
             socket: SOCKET.into(),
             folder: "/data".into(),
             password: REDIS_PASSWORD.to_owned(),
         })),
-        env: BTreeMap::new(),
-        is_launched: false,
-        capabilities: Vec::new(),
-        networks: Vec::new(),
         variable: Some("redis".to_owned()),
-        health: None,
-        hands_over: false,
+        ..Container::new(&redis.container, &redis.image, (MEMORY_MIB, PIDS))
     }
 }

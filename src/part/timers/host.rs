@@ -3,7 +3,7 @@
 use anyhow::{Result, bail};
 
 use crate::engine::{Case, Driver, Later};
-use crate::resource::{Host, show_units};
+use crate::resource::{Host, show_units, unit_field};
 
 const PROPERTIES: [&str; 4] = ["Result", "ExecMainStatus", "ExecMainExitTimestamp", "ActiveState"];
 
@@ -29,10 +29,7 @@ impl Driver for Timers {
 async fn last_run(probe: &str, host: &Host) -> Result<String> {
     let Some(name) = probe.strip_prefix(&probe_of("")) else { bail!("it is no job") };
     let told = show_units(host, &[&format!("{name}.service")], &PROPERTIES).await?;
-    let field = |name: &str| {
-        let value = told.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        value.unwrap_or_default()
-    };
+    let field = |name: &str| unit_field(&told, name);
     let ended = field("ExecMainExitTimestamp");
     match field("Result") {
         _ if field("ActiveState") == "activating" => Ok("it is running".to_owned()),

@@ -89,7 +89,7 @@ fn name_or_number(host: &Host, path: &str, number: u32) -> String {
 
 /// The third field (uid or gid) of the line whose first field is `name`. libc's own look-up needs
 /// plugins that a static binary cannot load, and hosts of this tool have local users.
-fn number(host: &Host, path: &str, name: &str) -> Result<Option<u32>> {
+pub(in crate::resource) fn number(host: &Host, path: &str, name: &str) -> Result<Option<u32>> {
     if let Ok(number) = name.parse() {
         return Ok(Some(number));
     }

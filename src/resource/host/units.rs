@@ -40,7 +40,9 @@ pub(in crate::resource) async fn block(host: &Host, unit: &str) -> Result<String
     found.with_context(|| format!("systemd says nothing of `{unit}`"))
 }
 
-pub(in crate::resource) fn field<'a>(block: &'a str, name: &str) -> &'a str {
+/// The value of one property in such a block; empty where it has none.
+#[must_use]
+pub fn field<'a>(block: &'a str, name: &str) -> &'a str {
     let value = |line: &'a str| line.strip_prefix(name)?.strip_prefix('=');
     block.lines().find_map(value).unwrap_or_default()
 }

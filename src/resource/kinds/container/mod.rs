@@ -4,6 +4,7 @@ mod body;
 mod calls;
 mod launcher;
 mod networks;
+mod new;
 mod once;
 mod ports;
 mod readiness;
@@ -32,15 +33,9 @@ use crate::resource::model::id::Id;
 use crate::resource::model::profile::{Needs, Pace, Place, Profile, Risk, Undo};
 
 pub use launcher::{ENVIRONMENT, LAUNCHER, LAUNCHER_NAME};
+pub use networks::{HOST_NETWORK, NO_NETWORK, OWN_NETWORKS};
 use redis::{OldRedis, RedisData};
 use saved::Found;
-
-/// The network of the host itself, which Docker has by this name. A container in it is in no other.
-pub const HOST_NETWORK: &str = "host";
-/// A network with nothing but a loopback of its own, which Docker has by this name.
-pub const NO_NETWORK: &str = "none";
-/// Networks that Docker itself has.
-pub const OWN_NETWORKS: [&str; 2] = [HOST_NETWORK, NO_NETWORK];
 
 /// A container. Always: restarted unless it was stopped, every capability dropped that is not named, no new
 /// privileges, and a log of at most three files of 10 MB.

@@ -7,6 +7,13 @@ use bollard::models::{ContainerInspectResponse, NetworkConnectRequest};
 
 use crate::resource::host::docker::said;
 
+/// The network of the host itself, which Docker has by this name. A container in it is in no other.
+pub const HOST_NETWORK: &str = "host";
+/// A network with nothing but a loopback of its own, which Docker has by this name.
+pub const NO_NETWORK: &str = "none";
+/// Networks that Docker itself has.
+pub const OWN_NETWORKS: [&str; 2] = [HOST_NETWORK, NO_NETWORK];
+
 /// The network that a container is in unless it is told otherwise.
 const DEFAULT: [&str; 2] = ["bridge", "default"];
 

@@ -1,25 +1,24 @@
 //! A systemd unit: enabled, running, and started with the configuration that is on disk.
 
+mod own_name;
 mod ports;
 mod readiness;
 mod reload;
 mod socket;
 mod state;
+mod systemctl;
 mod trial;
 
-use std::process::Output;
-
-use anyhow::{Context, Result, anyhow};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use crate::resource::host::docker;
 use crate::resource::host::systemd::{reload_systemd, reload_systemd_if_stale};
 use crate::resource::host::units::{block, field};
-use crate::resource::host::{Host, StartRecord, last_lines};
+use crate::resource::host::{Host, StartRecord};
 use crate::resource::kinds::health::Health;
 use crate::resource::kinds::kind::Kind;
 use crate::resource::model::change::{Action, Back, Change};
-use crate::resource::model::hint::Advise;
 use crate::resource::model::id::Id;
 use crate::resource::model::profile::{Needs, Pace, Place, Profile, Risk, Undo};
 use state::StartedWith;
@@ -67,9 +66,6 @@ pub struct Unit {
     pub is_own: bool,
 }
 
-/// Where packages have their units.
-const OF_PACKAGES: [&str; 2] = ["/usr/lib/systemd/system", "/lib/systemd/system"];
-
 impl Unit {
     /// A unit that starts at boot and runs, and is as soon ready as systemd says so.
     pub fn new(name: impl Into<String>, inputs: Vec<Id>, on_change: OnChange) -> Self {
@@ -84,25 +80,6 @@ impl Unit {
             health: None,
             hands_over: false,
             is_own: false,
-        }
-    }
-
-    /// Refuses a unit of the operator's whose file would hide that of a package.
-    fn require_own_name(&self, host: &Host) -> Result<()> {
-        if !self.is_own {
-            return Ok(());
-        }
-        let names = self.with_service();
-        let mut paths = OF_PACKAGES.iter().flat_map(|folder| {
-            names.iter().map(move |name| std::path::Path::new(folder).join(name))
-        });
-        match paths.find(|path| host.path(path).exists()) {
-            None => Ok(()),
-            Some(path) => Err(anyhow!(
-                "`{}` is a unit of a package on the host, which one of that name would put out of force",
-                path.display()
-            ))
-            .hint("give it another name; a package's unit is changed by a file in its `.d` folder"),
         }
     }
 
@@ -134,51 +111,9 @@ impl Unit {
         std::iter::once(self.name.clone()).chain(behind).collect()
     }
 
-    async fn systemctl(&self, host: &Host, verb: &str) -> Result<()> {
-        let output = host.output("systemctl", &[verb, &self.name]).await?;
-        self.require(&output, verb, host).await
-    }
-
     async fn read_anew(&self, host: &Host) -> Result<UnitState> {
         host.forget();
         self.read(host).await
-    }
-
-    /// Enables it without a reload of systemd, which finds a new unit by itself.
-    async fn enable_on_disk(&self, host: &Host) -> Result<()> {
-        let mut enable = host.command("systemctl");
-        // By its own hands: after `--no-reload` systemd takes all units for stale.
-        enable.env("SYSTEMD_OFFLINE", "1").args(["enable", &self.name]);
-        let output = enable.output().await.context("run `systemctl`")?;
-        self.require(&output, "enable", host).await?;
-        host.owe_reload(true);
-        Ok(())
-    }
-
-    async fn require(&self, output: &Output, verb: &str, host: &Host) -> Result<()> {
-        if output.status.success() {
-            return Ok(());
-        }
-        let told = last_lines(output, 2);
-        self.failed(format!("`systemctl {verb} {}` fails: {told}", self.name), host).await
-    }
-
-    /// A failure of the unit, with the last lines of its journal.
-    async fn failed(&self, what: String, host: &Host) -> Result<()> {
-        let args = ["-u", &self.name, "-n", "8", "-o", "cat", "--no-pager"];
-        let journal = host.output("journalctl", &args).await?;
-        let journal = String::from_utf8_lossy(&journal.stdout).trim().replace('\n', "\n    ");
-        let journal = host.without_secrets(journal);
-        Err(anyhow!("{what}\n    {journal}"))
-            .hint(format!("`journalctl -u {}` on the host has the rest", self.name))
-    }
-
-    /// Masks it again, as somebody had done. A unit file in the place of the mask is gone by now, or
-    /// is itself the mask that was there.
-    async fn mask(&self, host: &Host) -> Result<()> {
-        self.systemctl(host, "stop").await?;
-        host.output("systemctl", &["disable", &self.name]).await?;
-        self.systemctl(host, "mask").await
     }
 }
 
@@ -385,8 +320,8 @@ impl Kind for Unit {
             // systemd remembers a unit that has failed after its file is gone.
             host.output("systemctl", &["reset-failed", &self.name]).await?;
         }
-        if self.enabled && !before.is_enabled() {
-            // Nor does it look for links to a file that is gone.
+        if self.enabled && !before.is_enabled() && (self.hands_over || !now.loaded) {
+            // It was not released before. systemd does not look for links to a file that is gone.
             host.output("systemctl", &["disable", &self.name]).await?;
         }
         if !now.loaded {

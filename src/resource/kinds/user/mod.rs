@@ -8,6 +8,7 @@ use anyhow::{Context, Result, anyhow};
 use serde::{Deserialize, Serialize};
 
 use crate::resource::host::Host;
+use crate::resource::host::fs::number;
 use crate::resource::kinds::kind::Kind;
 use crate::resource::model::change::{Action, Back, Change};
 use crate::resource::model::hint::Advise as _;
@@ -89,16 +90,9 @@ impl User {
         }
     }
 
-    /// The user's number.
-    fn number(&self, host: &Host) -> Option<u32> {
-        let table = std::fs::read_to_string(host.path(Path::new(USERS))).ok()?;
-        let entry = table.lines().find(|line| line.split(':').next() == Some(&self.name))?;
-        entry.split(':').nth(2)?.parse().ok()
-    }
-
     /// Removes the user, and the group unless it was there before.
     async fn remove(&self, had_group: bool, host: &Host) -> Result<()> {
-        let number = self.number(host);
+        let number = number(host, USERS, &self.name)?;
         // By itself userdel removes a group of the user's name, whoever made it.
         let id = host.run("getent", &["group", &self.name]).await.ok();
         host.run("userdel", &[&self.name]).await?;
