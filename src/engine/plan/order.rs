@@ -176,7 +176,11 @@ mod tests {
     #[test]
     fn what_needs_no_package_is_made_beside_them() {
         let nginx = file("/etc/nginx/nginx.conf");
-        let user = User { name: "flask-app".to_owned(), home: "/home/ubuntu/Flask-app".into() };
+        let user = User {
+            name: "flask-app".to_owned(),
+            home: "/home/ubuntu/Flask-app".into(),
+            owns_home: false,
+        };
         let mut all = vec![
             packages(),
             nginx.clone(),

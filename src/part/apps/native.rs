@@ -50,7 +50,7 @@ pub(super) fn describe(spec: &mut PartSpec, version: Option<&Version>) {
 }
 
 pub(super) fn declare(builder: &mut Builder<'_>, app: &App, version: &Version) -> Result<()> {
-    builder.ensure(User { name: version.user(), home: version.state_folder() })?;
+    builder.ensure(User { name: version.user(), home: version.state_folder(), owns_home: true })?;
     builder.shared_directory("/etc/hwctl", 0o755)?;
     builder.shared_directory(ENVIRONMENTS, 0o700)?;
     builder.shared_directory("/usr/local/lib/hwctl", 0o755)?;

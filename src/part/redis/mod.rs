@@ -57,7 +57,7 @@ pub const REDIS_PASSWORD: &str = "redis-password";
 
 /// The user of the host that connects to Redis's socket: the API's.
 pub(super) fn client(vars: &Vars) -> User {
-    User { name: "flask-app".to_owned(), home: vars.get::<AppDir>().0.clone() }
+    User { name: "flask-app".to_owned(), home: vars.get::<AppDir>().0.clone(), owns_home: false }
 }
 
 fn describe(spec: &mut PartSpec, offered: &Contributions, vars: &Vars) {

@@ -19,7 +19,8 @@ fn planted_links_are_refused_and_those_of_root_are_followed() {
     as_ubuntu(&host, &format!("ln -s /victim {APP}"));
     is_refused(&host, &[&format!("a symbolic link of `ubuntu` is at `{APP}`"), FOLLOWS]);
     assert!(host.is_untouched() && victims(&host) == before);
-    as_ubuntu(&host, &format!("rm {APP}"));
+    // A folder of his own there, as the Flask stack's was, is in nobody's way.
+    as_ubuntu(&host, &format!("rm {APP} && mkdir {APP}"));
 
     let (code, events) = host.hwctl("provision", &[]);
     assert_eq!(code, 0, "{events:#?}");

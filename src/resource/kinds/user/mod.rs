@@ -24,6 +24,9 @@ pub struct User {
     pub name: String,
     /// Its home, which is not created.
     pub home: PathBuf,
+    /// Whether the home becomes the user's, as systemd does with the state folder of a service.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub owns_home: bool,
 }
 
 /// What the host's user table has.
@@ -65,6 +68,9 @@ impl User {
 
     /// Refuses a home that is another user's: whoever runs as this user would take it over.
     fn require_own_home(&self, host: &Host) -> Result<()> {
+        if !self.owns_home {
+            return Ok(());
+        }
         let Ok(found) = std::fs::symlink_metadata(host.path(&self.home)) else { return Ok(()) };
         let owner = user_of_id(host, &found.uid().to_string());
         // A number without a user is what was left of one that has been removed.
