@@ -15,6 +15,8 @@ pub struct Fault {
     pub next: String,
     /// Whether it says what is seen and not why: it may follow from another fault.
     pub is_symptom: bool,
+    /// When it began, in seconds since 1970. None where that is not known better than by the look that found it.
+    pub began: Option<i64>,
 }
 
 impl Fault {
@@ -28,6 +30,7 @@ impl Fault {
             details: finding.evidence.clone(),
             next: finding.next.clone(),
             is_symptom: false,
+            began: None,
         }
     }
 
@@ -41,6 +44,7 @@ impl Fault {
             details: Vec::new(),
             next: "`hwctl doctor` looks for the cause, `hwctl status` shows all checks".to_owned(),
             is_symptom: true,
+            began: None,
         })
     }
 

@@ -182,13 +182,17 @@ impl Incidents {
     /// What nobody knows of, as one message: the first is the cause, the others may follow from it.
     fn begun(&mut self, host: &str, seen: &[Fault], now: i64) -> Option<Message> {
         let is_news = |fault: &&Fault| self.faults.get(&fault.id).is_some_and(Record::is_news);
-        let news: Vec<_> = seen.iter().filter(is_news).map(|fault| fault.id.clone()).collect();
+        let mut news: Vec<_> = seen.iter().filter(is_news).map(|fault| fault.id.clone()).collect();
         let is_cause = |id: &&String| self.faults.get(*id).is_some_and(|record| !record.is_symptom);
         let cause = news.iter().find(is_cause).cloned();
-        let late = if cause.is_none() { self.told_lately(now) } else { None };
-        if let Some(known) = late {
-            self.tell_with(&news, &known);
-            return None;
+        if cause.is_none() {
+            news.retain(|id| {
+                let known = self.told_lately(began(seen, id).unwrap_or(now));
+                if let Some(known) = &known {
+                    self.tell_with(std::slice::from_ref(id), known);
+                }
+                known.is_none()
+            });
         }
         let first = cause.or_else(|| news.first().cloned())?;
         if !self.may_send() {
@@ -215,11 +219,12 @@ impl Incidents {
         Some(self.sending(message, now))
     }
 
-    /// A cause that was told so lately that a check that fails now may follow from it.
-    fn told_lately(&self, now: i64) -> Option<String> {
+    /// A cause that was told so lately that what began then may follow from it.
+    fn told_lately(&self, began: i64) -> Option<String> {
         let is_late = |record: &Record| {
-            let told = record.told.is_some_and(|told| now - told <= CONSEQUENCE_S);
-            record.is_open && !record.is_symptom && told && now - record.since <= CONSEQUENCE_S
+            let told = record.told.is_some_and(|told| began - told <= CONSEQUENCE_S);
+            let is_near = (began - record.since).abs() <= CONSEQUENCE_S;
+            record.is_open && !record.is_symptom && told && is_near
         };
         let mut causes = self.faults.iter().filter(|(_, record)| is_late(record));
         causes.next().map(|(id, _)| id.clone())
@@ -295,6 +300,11 @@ impl Incidents {
             record.is_open || record.starts.iter().any(|start| now - start < FLAP_WINDOW_S)
         });
     }
+}
+
+/// When a fault began, where that is known better than by the look that found it.
+fn began(seen: &[Fault], id: &str) -> Option<i64> {
+    seen.iter().find(|fault| fault.id == id)?.began
 }
 
 fn message(host: &str, state: MessageState, id: &str, record: &Record) -> Message {

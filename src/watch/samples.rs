@@ -164,6 +164,7 @@ impl Samples {
             details,
             next: "`apt-get upgrade` on the host installs them; the package `unattended-upgrades` would do so by itself".to_owned(),
             is_symptom: false,
+            began: None,
         })
     }
 }
@@ -177,6 +178,7 @@ fn disk_fills(id: String, mount: &str, what: &str, left: i64) -> Fault {
             "on the host: `sudo du -xh --max-depth=2 {mount} | sort -h | tail` says what fills it"
         ),
         is_symptom: false,
+        began: None,
     }
 }
 
@@ -200,6 +202,7 @@ fn loop_fault(name: &str, starts: &Starts, now: i64) -> Option<Fault> {
         next: log,
         // Whatever ends it may be known as a cause.
         is_symptom: true,
+        began: None,
     })
 }
 

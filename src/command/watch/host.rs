@@ -13,7 +13,9 @@ use tokio::time::sleep;
 use super::secrets;
 use crate::cli::WatchHostArgs;
 use crate::command::on_host::this_host;
-use crate::engine::{Diagnosed, Drivers, SelfExamination, examine_self, is_held, status};
+use crate::engine::{
+    Alarm, Diagnosed, Drivers, SelfExamination, alarms, examine_self, is_held, status,
+};
 use crate::event::Check;
 use crate::failure::{Exit, Failure};
 use crate::part::{Kinds, WATCH};
@@ -152,12 +154,14 @@ async fn examine(host: &Host, drivers: Drivers) -> Option<SelfExamination> {
     (!is_held(host)).then_some(found)
 }
 
-/// The checks of `status` that fail.
+/// The checks of `status` that fail, and the alerts that fire.
 async fn symptoms(host: &Host, drivers: Drivers) -> Option<Vec<Fault>> {
     let checks = status(host, &[], drivers).await.checks;
     // What the check of the watch says is told by `status`: a message about messages may not arrive.
     let checks = checks.iter().filter(|Check { name, .. }| name != WATCH);
-    (!is_held(host)).then(|| checks.filter_map(Fault::of_check).collect())
+    let mut faults: Vec<_> = checks.filter_map(Fault::of_check).collect();
+    faults.extend(alarms(host, drivers).await.into_iter().map(of_alarm));
+    (!is_held(host)).then_some(faults)
 }
 
 /// Notes what shows over time.
@@ -191,6 +195,12 @@ fn causes(seen: &SelfExamination, state: &State, settings: &Settings, now: i64) 
     faults
 }
 
+/// An alert says what is seen and not why, as a check does.
+fn of_alarm(alarm: Alarm) -> Fault {
+    let Alarm { id, summary, details, next, since } = alarm;
+    Fault { id, summary, details, next, is_symptom: true, began: since }
+}
+
 fn of_failure(failure: &Failure) -> Fault {
     let next = failure.hint.clone();
     Fault {
@@ -199,6 +209,7 @@ fn of_failure(failure: &Failure) -> Fault {
         details: failure.why.clone(),
         next: next.unwrap_or_else(|| "`hwctl doctor` may say more".to_owned()),
         is_symptom: false,
+        began: None,
     }
 }
 
@@ -216,6 +227,7 @@ fn silent_channels(state: &State, settings: &Settings, now: i64) -> Vec<Fault> {
             details: Vec::new(),
             next: "`hwctl notify test` tries all channels".to_owned(),
             is_symptom: false,
+            began: None,
         })
     };
     failing.into_iter().filter_map(fault).collect()

@@ -140,6 +140,7 @@ impl Watched {
                 details: failure.why,
                 next: failure.hint.unwrap_or_else(|| "look at the console of the host".to_owned()),
                 is_symptom: false,
+                began: None,
             }),
         }
     }

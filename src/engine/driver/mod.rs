@@ -71,6 +71,21 @@ pub struct PackageContents {
     pub folders: &'static [&'static str],
 }
 
+/// Something that a part of the host has found to be wrong by rules of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alarm {
+    /// What tells it from the other alarms of the part. It is the same as long as the alarm lasts.
+    pub id: String,
+    /// What is wrong, in one line.
+    pub summary: String,
+    /// How that is known.
+    pub details: Vec<String>,
+    /// The next step.
+    pub next: String,
+    /// When it began, in seconds since 1970. None where that is not known.
+    pub since: Option<i64>,
+}
+
 /// The host's half of a kind of part. A default stands for a driver that has none of it.
 pub trait Driver: Debug + Sync {
     /// The name that specs find it by.
@@ -113,6 +128,11 @@ pub trait Driver: Debug + Sync {
         _case: &'a Case<'a>,
         _symptoms: &'a Symptoms<'a>,
     ) -> Later<'a, Vec<Finding>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+
+    /// What the part itself reports to be wrong now.
+    fn alarms<'a>(&'a self, _case: &'a Case<'a>) -> Later<'a, Vec<Alarm>> {
         Box::pin(async { Ok(Vec::new()) })
     }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::Result;
 use bollard::query_parameters::InspectContainerOptions;
 
-use crate::engine::driver::Drivers;
+use crate::engine::driver::{Alarm, Case, Drivers};
 use crate::engine::inspect::doctor::{self, Diagnosed};
 use crate::engine::record::lock::Lock;
 use crate::engine::record::specs;
@@ -62,6 +62,18 @@ pub async fn examine_self(host: &Host, drivers: Drivers) -> SelfExamination {
     }
     let restarts = restarts(&parts, host).await;
     SelfExamination { findings, restarts, spaces: spaces(&parts, host) }
+}
+
+/// What the parts of the last run report by rules of their own. A part that does not answer reports nothing: that is one of
+/// the checks of `status`.
+pub async fn alarms(host: &Host, drivers: Drivers) -> Vec<Alarm> {
+    let mut found = Vec::new();
+    for part in &specs::read(host).ok().flatten().unwrap_or_default() {
+        if let Some(driver) = drivers.of(part) {
+            found.extend(driver.alarms(&Case { host, part }).await.unwrap_or_default());
+        }
+    }
+    found
 }
 
 /// The jobs of timers below [`OWN_UNITS`] whose last run failed, save for those that a check is about.

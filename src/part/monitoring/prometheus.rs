@@ -7,6 +7,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::exporters::{self, describe_unit, drop_in, looks_at_pages};
+use super::host::INSTANCE;
 use super::{GATEWAY_PORT, Monitoring, Source, instance, look, targets};
 use crate::part::build::{Builder, Contributions, HostView, Package};
 use crate::part::docker::{self, Declaration};
@@ -94,6 +95,9 @@ pub(super) fn describe(view: &HostView<'_>, offered: &Contributions, spec: &mut 
     }
     spec.probes.push(look("targets of Prometheus"));
     spec.settings.insert("port".to_owned(), monitoring.port.to_string());
+    if let Some(entry) = view.entry {
+        spec.settings.insert(INSTANCE.to_owned(), entry.name.clone());
+    }
 }
 
 pub(super) fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {

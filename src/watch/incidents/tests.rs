@@ -40,6 +40,7 @@ fn cause(id: &str) -> Fault {
         details: vec![format!("{id} says so")],
         next: format!("mend {id}"),
         is_symptom: false,
+        began: None,
     }
 }
 
@@ -253,4 +254,26 @@ fn a_clock_that_goes_back_stops_nothing() {
     assert_eq!(host.look(&[cause("app")]), [fault("app")]);
     assert_eq!(host.look_after(-60 * 24, &[]), []);
     assert_eq!(host.look_after(5, &[]), [recovered("app")]);
+}
+
+#[test]
+fn an_alert_that_takes_its_time_follows_from_the_cause_that_was_told_when_it_began() {
+    let mut host = Watched::default();
+    let alert = |began: i64| Fault { began: Some(NOON + began * MINUTE), ..symptom("alert") };
+    assert_eq!(host.look(&[cause("redis")]), [fault("redis")]);
+
+    assert_eq!(host.look_after(9, &[cause("redis"), alert(2)]), [], "it waited for its time");
+    assert_eq!(host.look_after(3, &[alert(2)]), [], "redis is back");
+    assert_eq!(host.look_after(3, &[alert(2)]), [recovered("redis"), fault("alert")]);
+    assert_eq!(host.look_after(3, &[]), []);
+    assert_eq!(host.look_after(3, &[]), [recovered("alert")]);
+}
+
+#[test]
+fn an_alert_that_began_at_another_time_than_a_cause_is_told() {
+    let mut host = Watched::default();
+    let alert = |began: i64| Fault { began: Some(NOON + began * MINUTE), ..symptom("alert") };
+    assert_eq!(host.look(&[cause("redis")]), [fault("redis")]);
+
+    assert_eq!(host.look(&[cause("redis"), alert(-30)]), [fault("alert")]);
 }

@@ -31,20 +31,20 @@ crate::tests! {
 
 /// Some moment, in seconds since 1970.
 const NOON: i64 = 1_800_000_000;
-const MINUTE: i64 = 60;
+pub(crate) const MINUTE: i64 = 60;
 /// For so long a fault has to stay away, where the timer looks once a day.
-const SETTLE: i64 = 10 * MINUTE;
+pub(crate) const SETTLE: i64 = 10 * MINUTE;
 const HWCTL: &str = "/usr/local/lib/hwctl/hwctl";
 
 /// A host that tells this receiver of its faults. Its timer sleeps, so that the tests have its clock.
-struct Watched {
-    host: Provisioned,
+pub(crate) struct Watched {
+    pub(crate) host: Provisioned,
     receiver: Receiver,
-    now: i64,
+    pub(crate) now: i64,
 }
 
 impl Watched {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(|at, receiver| {
             format!("[{{ webhook: 'http://{at}:{}/hook' }}]", receiver.http_port())
         })
@@ -61,13 +61,13 @@ impl Watched {
     }
 
     /// The host looks at itself, so many seconds later. Returns what its journal gets.
-    fn look(&mut self, seconds: i64) -> String {
+    pub(crate) fn look(&mut self, seconds: i64) -> String {
         self.now += seconds;
         self.host.sh(&format!("{HWCTL} watch-host --now {}", self.now))
     }
 
     /// The messages of a look.
-    fn told(&mut self, seconds: i64) -> Vec<Value> {
+    pub(crate) fn told(&mut self, seconds: i64) -> Vec<Value> {
         let printed = self.look(seconds);
         let told: Vec<_> = self.receiver.take().iter().map(Received::json).collect();
         assert!(!format!("{told:?}{printed}").contains(MARK), "a secret shows");
@@ -75,14 +75,14 @@ impl Watched {
     }
 
     /// The only message of a look: its state, its id and its text.
-    fn told_one(&mut self, seconds: i64, occasion: &str) -> (String, String, String) {
+    pub(crate) fn told_one(&mut self, seconds: i64, occasion: &str) -> (String, String, String) {
         let told = self.told(seconds);
         let [message] = told.as_slice() else { panic!("{occasion}: not one message: {told:#?}") };
         let field = |name: &str| message[name].as_str().unwrap().to_owned();
         (field("state"), field("id"), field("text"))
     }
 
-    fn is_quiet(&mut self, seconds: i64, occasion: &str) {
+    pub(crate) fn is_quiet(&mut self, seconds: i64, occasion: &str) {
         let told = self.told(seconds);
         assert!(told.is_empty(), "{occasion}: {told:#?}");
     }

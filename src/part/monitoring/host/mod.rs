@@ -1,5 +1,6 @@
 //! Monitoring on the host: whether exporters answer, and what Prometheus cannot read.
 
+mod alerts;
 mod targets;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -9,7 +10,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use tokio::time::timeout;
 
 use crate::client::{Answer, HttpsConnection, Way};
-use crate::engine::{Case, Driver, Later, PackageContents, Symptoms, tail};
+use crate::engine::{Alarm, Case, Driver, Later, PackageContents, Symptoms, tail};
 use crate::event::{Finding, Fix};
 use crate::part::docker::host::{self as docker, Subject};
 use crate::resource::{Container, Resource, Unit};
@@ -18,6 +19,9 @@ use crate::spec::LogSource;
 /// How long an answer may take. Exporters ask what they are about first.
 const PATIENCE: Duration = Duration::from_secs(4);
 const LOG_LINES: usize = 6;
+
+/// The setting with what the host is called in what is measured of it. None where it has no name.
+pub(super) const INSTANCE: &str = "instance";
 
 /// The driver of monitoring. The specs of its parts have the setting `port`.
 #[derive(Debug)]
@@ -45,6 +49,10 @@ impl Driver for Monitoring {
 
     fn inspect<'a>(&'a self, _: &'a str, case: &'a Case<'a>) -> Later<'a, String> {
         Box::pin(inspect(case))
+    }
+
+    fn alarms<'a>(&'a self, case: &'a Case<'a>) -> Later<'a, Vec<Alarm>> {
+        Box::pin(alarms(case))
     }
 
     /// Finds what programs of Go log as `level=warn`, `level=error` or, in JSON, `"level":"error"`.
@@ -80,6 +88,15 @@ async fn inspect(case: &Case<'_>) -> Result<String> {
         "grafana" => of_status(&get(case, "/grafana/api/health").await?),
         _ => of_metrics(&get(case, "/metrics").await?),
     }
+}
+
+/// The alerts of Prometheus that this host has to tell.
+async fn alarms(case: &Case<'_>) -> Result<Vec<Alarm>> {
+    if case.part.name != "prometheus" {
+        return Ok(Vec::new());
+    }
+    let own = case.part.settings.get(INSTANCE).map(String::as_str);
+    alerts::firing(&get(case, "/api/v1/alerts").await?, own)
 }
 
 fn of_status(answer: &Answer) -> Result<String> {

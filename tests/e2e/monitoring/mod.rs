@@ -1,5 +1,7 @@
 //! Exporters, Prometheus and Grafana on a host: what they measure, who may reach them, and what is left when they go.
 
+pub(crate) mod alerts;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
