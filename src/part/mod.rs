@@ -53,7 +53,7 @@ pub use files::{Files, Folders, Links};
 pub use firewall::{Firewall, OpenPort, Port, Protocol, open_ports};
 pub use hooks::Hooks;
 pub use kernel::Settings;
-pub use monitoring::{GRAFANA_PASSWORD, Grafana, Monitoring, Source};
+pub use monitoring::{GRAFANA_PASSWORD, Grafana, Measured, Monitoring, Source};
 pub use network::Network;
 pub use nginx::{HTTP, HTTPS, log_files, page, question};
 pub use packages::OwnPackages;

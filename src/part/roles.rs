@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Kinds;
+use super::monitoring::{self, Measured};
 use crate::failure::Failure;
 use crate::inventory::schema::{Choice, Field, List, Reader, Rule, Shape, Variable};
 use crate::inventory::{Inventory, InventoryHost};
@@ -15,11 +16,14 @@ pub enum Role {
     Web,
     /// It has the Redis that the API counts in.
     Redis,
+    /// Its Prometheus collects what all hosts of the fleet measure.
+    Monitor,
 }
 
 impl Role {
     /// All roles by their names in the inventory.
-    pub const NAMES: [(&'static str, Self); 2] = [("web", Self::Web), ("redis", Self::Redis)];
+    pub const NAMES: [(&'static str, Self); 3] =
+        [("web", Self::Web), ("redis", Self::Redis), ("monitor", Self::Monitor)];
 
     /// Its name in the inventory.
     #[must_use]
@@ -34,7 +38,8 @@ pub struct Roles(pub Vec<Role>);
 
 impl Variable for Roles {
     const NAME: &'static str = "roles";
-    const DOC: &'static str = "what the host is for: a list of `web` and `redis`, see below";
+    const DOC: &'static str =
+        "what the host is for: a list of `web`, `redis` and `monitor`, see below";
     const DEFAULT: &'static str = "[web, redis]";
     const IS_COMMON: bool = true;
     type Rule = RoleList;
@@ -95,6 +100,8 @@ pub struct Peer {
     pub address: String,
     /// What it is for.
     pub roles: Vec<Role>,
+    /// What a monitor of the fleet collects from it. None where there is no monitor, or nothing is measured.
+    pub measured: Option<Measured>,
 }
 
 impl Kinds {
@@ -102,10 +109,12 @@ impl Kinds {
     pub fn fleet(self, inventory: &Inventory) -> Result<Fleet, Failure> {
         let peer = |host: InventoryHost| {
             let Roles(roles) = inventory.value(&host)?;
-            Ok(Peer { name: host.name, address: host.address, roles })
+            Ok(Peer { name: host.name, address: host.address, roles, measured: None })
         };
-        let hosts = inventory.hosts()?.into_iter().map(peer);
-        Ok(Fleet { hosts: hosts.collect::<Result<_, Failure>>()? })
+        let mut hosts: Vec<_> =
+            inventory.hosts()?.into_iter().map(peer).collect::<Result<_, Failure>>()?;
+        monitoring::measure(&mut hosts, inventory, &self.variables())?;
+        Ok(Fleet { hosts })
     }
 }
 
@@ -132,6 +141,7 @@ mod tests {
             name: name.to_owned(),
             address: address.to_owned(),
             roles: vec![role],
+            measured: None,
         };
         let expected = [peer("a", "a", Role::Redis), peer("b", "192.0.2.7", Role::Web)];
         assert_eq!(fleet.hosts, expected);

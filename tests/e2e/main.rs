@@ -71,6 +71,7 @@ mod words;
 const TESTS: &[&[harness::Case]] = &[
     faults::TESTS,
     monitoring::TESTS,
+    monitoring::fleet::TESTS,
     monitoring::alerts::TESTS,
     secrets::TESTS,
     containers::TESTS,

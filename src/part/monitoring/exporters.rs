@@ -13,6 +13,7 @@ use crate::resource::{File, Id, OnChange, Owner, Unit};
 use crate::spec::{Log, LogFormat, LogSource, PartSpec, Probe, Restart, RestartMethod};
 
 /// One exporter.
+#[derive(Debug, PartialEq, Eq)]
 pub(super) struct Exporter {
     /// The name of its part.
     pub(super) part: &'static str,
@@ -24,7 +25,7 @@ pub(super) struct Exporter {
     kind: Kind,
 }
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Node,
     Nginx,
@@ -109,6 +110,11 @@ pub(super) fn of(part: &str) -> &'static Exporter {
 }
 
 impl Exporter {
+    /// Whether the monitor of a fleet reads it. That of pages looks at what others name, and is for the host alone.
+    pub(super) fn is_shown(&self) -> bool {
+        self.kind != Kind::Pages
+    }
+
     pub(super) fn service(&self) -> String {
         format!("{}.service", self.package)
     }

@@ -1,9 +1,13 @@
 //! What a host measures of itself: exporters, the Prometheus that reads them, and Grafana, which shows it.
 //!
-//! Each of them is a part of its own. All of them listen on the loopback alone.
+//! Each of them is a part of its own. All of them listen on the loopback alone, save for the gateway of a host that has a
+//! monitor.
 
+mod authority;
 mod dashboards;
 mod exporters;
+mod fleet;
+mod gateway;
 mod grafana;
 mod host;
 mod prometheus;
@@ -16,6 +20,8 @@ use super::build::{Builder, Contributions, HostView};
 use super::{PartKind, Parts};
 use crate::spec::{Group, PartSpec, Probe, ProbeKind};
 
+pub use fleet::Measured;
+pub(in crate::part) use fleet::measure;
 pub use grafana::GRAFANA_PASSWORD;
 pub use vars::{Grafana, Monitoring, Source};
 
@@ -46,12 +52,14 @@ fn names(view: &HostView<'_>) -> Vec<String> {
     let exporters = exporters::on(view.roles(), view.vars).map(|exporter| exporter.part);
     let shown = monitoring.grafana.as_ref().map(|_| grafana::PART);
     let shown = shown.filter(|_| exporters::has_web(view.roles()));
-    exporters.chain([prometheus::PART]).chain(shown).map(str::to_owned).collect()
+    let gateway = (!gateway::monitors(view).is_empty()).then_some(gateway::PART);
+    exporters.chain([prometheus::PART]).chain(gateway).chain(shown).map(str::to_owned).collect()
 }
 
 fn contribute(view: &HostView<'_>, offered: &mut Contributions) {
     match offered.part() {
         prometheus::PART => prometheus::contribute(view, offered),
+        gateway::PART => gateway::contribute(view, offered),
         grafana::PART => grafana::contribute(view, offered),
         name => exporters::contribute(exporters::of(name), view, offered),
     }
@@ -60,6 +68,7 @@ fn contribute(view: &HostView<'_>, offered: &mut Contributions) {
 fn describe(view: &HostView<'_>, offered: &Contributions, spec: &mut PartSpec) {
     match spec.name.as_str() {
         prometheus::PART => prometheus::describe(view, offered, spec),
+        gateway::PART => gateway::describe(view, spec),
         grafana::PART => grafana::describe(view, offered, spec),
         name => exporters::describe(exporters::of(name), spec),
     }
@@ -68,6 +77,7 @@ fn describe(view: &HostView<'_>, offered: &Contributions, spec: &mut PartSpec) {
 fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
     match builder.part() {
         prometheus::PART => prometheus::declare(offered, builder),
+        gateway::PART => gateway::declare(builder),
         grafana::PART => grafana::declare(offered, builder),
         name => exporters::declare(exporters::of(name), builder),
     }

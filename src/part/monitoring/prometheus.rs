@@ -6,14 +6,17 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde::Serialize;
 
+use super::authority::{self, Kind};
 use super::exporters::{self, describe_unit, drop_in, looks_at_pages};
+use super::gateway;
 use super::host::INSTANCE;
-use super::{GATEWAY_PORT, Monitoring, Source, instance, look, targets};
+use super::{GATEWAY_PORT, Measured, Monitoring, Source, instance, look, targets};
+use crate::client::url_host;
 use crate::part::build::{Builder, Contributions, HostView, Package};
 use crate::part::docker::{self, Declaration};
-use crate::part::{Claim, Roles, Tls};
+use crate::part::{Claim, Role, Roles, Tls, roles};
 use crate::resource::container::{HOST_NETWORK, NO_NETWORK};
-use crate::resource::{Container, Id, Mount, MountSource, OnChange, Task, Unit};
+use crate::resource::{Container, Id, Mount, MountSource, OnChange, Owner, Task, Unit};
 use crate::spec::{LogFormat, PartSpec, Probe};
 
 pub(super) const PART: &str = "prometheus";
@@ -25,6 +28,10 @@ const CONTAINER: &str = "prometheus";
 const SERVICE: &str = "prometheus.service";
 /// The user and group `nobody` of the image.
 const USER: &str = "65534:65534";
+/// The same on the host, where Prometheus is a package: the user of files that it may read, and their group.
+const KEY_OWNER: (&str, &str) = ("65534", "65534");
+/// The certificate of a monitor, its key, and the authority of its peers.
+const PEERS: &str = "/etc/hwctl/prometheus/fleet";
 const PIDS: u32 = 256;
 /// How long promtool may take, in seconds.
 const CHECK_TIMEOUT_S: u32 = 60;
@@ -37,6 +44,18 @@ struct Configuration<'a> {
     interval: u16,
     jobs: Vec<Job>,
     pages: Option<u16>,
+    peers: Vec<Peer<'a>>,
+}
+
+/// A host of the fleet that a monitor collects from.
+#[derive(Serialize)]
+struct Peer<'a> {
+    name: &'a str,
+    /// Where its gateway is, as in URLs.
+    target: String,
+    /// The name in its certificate.
+    server_name: String,
+    jobs: &'a [&'static str],
 }
 
 #[derive(Serialize)]
@@ -46,15 +65,19 @@ struct Job {
 }
 
 #[derive(Serialize)]
-struct Rules {
+struct Rules<'a> {
+    instance: &'a str,
+    has_peers: bool,
     /// A certificate is renewed by itself with so many days left; one with fewer was not.
     certificate_days: u16,
 }
 
 #[derive(Serialize)]
-struct Service {
+struct Service<'a> {
     command: String,
     memory_mib: u32,
+    /// The group that may read the key of a monitor.
+    key_group: Option<&'a str>,
 }
 
 pub(super) fn contribute(view: &HostView<'_>, offered: &mut Contributions) {
@@ -94,6 +117,11 @@ pub(super) fn describe(view: &HostView<'_>, offered: &Contributions, spec: &mut 
         }
     }
     spec.probes.push(look("targets of Prometheus"));
+    let is_other = |peer: &roles::Peer| view.entry.is_none_or(|entry| entry.name != peer.name);
+    let has_peers = view.fleet.hosts.iter().any(|it| it.measured.is_some() && is_other(it));
+    if view.roles().contains(&Role::Monitor) && has_peers {
+        spec.probes.push(gateway::certificate(PEERS, PART));
+    }
     spec.settings.insert("port".to_owned(), monitoring.port.to_string());
     if let Some(entry) = view.entry {
         spec.settings.insert(INSTANCE.to_owned(), entry.name.clone());
@@ -107,7 +135,8 @@ pub(super) fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Res
     if looks_at_pages(builder.vars) {
         targets::declare_pages(offered, builder)?;
     }
-    let inputs = vec![rules(builder)?, configuration(builder)?];
+    let mut inputs = vec![rules(builder)?, configuration(builder)?];
+    inputs.extend(identity(builder)?);
     match builder.vars.get::<Monitoring>().source {
         Source::Package => package(builder, inputs),
         Source::Container => container(builder, inputs),
@@ -116,7 +145,8 @@ pub(super) fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Res
 
 fn rules(builder: &mut Builder<'_>) -> Result<Id> {
     let renewed = builder.vars.get::<Tls>().renew_before;
-    let rules = Rules { certificate_days: renewed / 2 };
+    let (instance, has_peers) = (instance(builder), !peers(builder).is_empty());
+    let rules = Rules { instance, has_peers, certificate_days: renewed / 2 };
     builder.file(RULES, "prometheus/alerts.yml", &rules)
 }
 
@@ -131,8 +161,32 @@ fn configuration(builder: &mut Builder<'_>) -> Result<Id> {
         interval: vars.get::<Monitoring>().interval,
         jobs: exporters.map(|exporter| Job { name: exporter.job, port: exporter.port }).collect(),
         pages: pages.filter(|_| looks_at_pages(vars)).map(|exporter| exporter.port),
+        peers: peers(builder),
     };
     builder.file(CONFIGURATION, "prometheus/prometheus.yml", &configuration)
+}
+
+/// The hosts that this one collects from. None unless it is a monitor.
+fn peers<'a>(builder: &Builder<'a>) -> Vec<Peer<'a>> {
+    let is_monitor = builder.vars.get::<Roles>().0.contains(&Role::Monitor);
+    let own = instance(builder);
+    let others = builder.fleet.hosts.iter().filter(|peer| is_monitor && peer.name != own);
+    let peer = |peer: &'a roles::Peer| {
+        let Measured { address, port, jobs } = peer.measured.as_ref()?;
+        let (target, server_name) =
+            (format!("{}:{port}", url_host(address)), authority::name(&peer.name));
+        Some(Peer { name: &peer.name, target, server_name, jobs })
+    };
+    others.filter_map(peer).collect()
+}
+
+/// The certificate that a monitor shows to its peers.
+fn identity(builder: &mut Builder<'_>) -> Result<Vec<Id>> {
+    if peers(builder).is_empty() {
+        return Ok(Vec::new());
+    }
+    builder.directory(PEERS, 0o755);
+    gateway::identity(builder, Kind::Monitor, (PEERS, Owner::new(KEY_OWNER.0, KEY_OWNER.1), 0o440))
 }
 
 /// The arguments of Prometheus, whose data is in this folder.
@@ -153,7 +207,8 @@ fn package(builder: &mut Builder<'_>, mut inputs: Vec<Id>) -> Result<()> {
         arguments(builder, "/var/lib/prometheus/metrics2/"),
     ];
     let memory_mib = builder.vars.get::<Monitoring>().memory;
-    let service = Service { command: words.concat().join(" "), memory_mib };
+    let key_group = (!peers(builder).is_empty()).then_some(KEY_OWNER.1);
+    let service = Service { command: words.concat().join(" "), memory_mib, key_group };
     inputs.push(builder.add(check(inputs.clone(), None)));
     inputs.push(drop_in(builder, SERVICE, "systemd/prometheus.service.conf", &service)?);
     let unit = Unit::new(SERVICE, inputs, OnChange::Restart);

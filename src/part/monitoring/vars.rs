@@ -36,6 +36,13 @@ vars! {
         retention_size: String = "2GB", SIZE;
         /// most memory that Prometheus gets, such as `512M`
         memory: u32 = "512M", Memory;
+        /// secret of the fleet from which the certificates of the monitor and its peers follow, see
+        /// [a monitor](monitoring.md#one-host-for-the-fleet)
+        key: Option<Password> = "null", Optional(OnePassword);
+        /// address at which peers see this host, where that is not the one for SSH
+        address: Option<String> = "null", Optional(ADDRESS);
+        /// port on which the host shows its metrics to the monitor alone
+        gateway_port: u16 = "9443", PORT;
         /// Grafana at `/grafana/`; `{}` takes it with its defaults
         grafana: Option<Grafana> = "null", Optional(Map::new());
     }
@@ -93,6 +100,12 @@ impl Source {
 
 /// No other service of hwctl has a port as high by default.
 const PORT: Number<u16> = Number { min: 1024, max: u16::MAX };
+
+const ADDRESS: Text<String> = Text {
+    expected: "an IP address",
+    pattern: patterns::ADDRESS,
+    check: |text| text.parse::<std::net::IpAddr>().is_ok().then(|| text.to_owned()),
+};
 
 const DOCKER_NAME: Text<String> = Text {
     expected: "a name that Docker takes (letters, digits and `_.-`)",

@@ -1,6 +1,8 @@
 //! Exporters, Prometheus and Grafana on a host: what they measure, who may reach them, and what is left when they go.
 
 pub(crate) mod alerts;
+pub(crate) mod fleet;
+mod rules;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -232,6 +234,7 @@ fn prometheus_comes_as_a_package_too() {
     assert!(listening.lines().all(|line| line.contains("127.0.0.1:")), "{listening}");
     let (code, documents) = with(host, "status", &package);
     assert_eq!(code, 0, "{documents:#?}");
+    rules::each_fires_on_trouble_and_on_nothing_else(host);
 
     let templates = host.folder().join("templates/prometheus");
     fs::create_dir_all(&templates).unwrap();

@@ -84,7 +84,10 @@ async fn get(case: &Case<'_>, path: &str) -> Result<Answer> {
 /// Looks at what the part shows.
 async fn inspect(case: &Case<'_>) -> Result<String> {
     match case.part.name.as_str() {
-        "prometheus" => targets::summary(&get(case, "/api/v1/targets?state=active").await?),
+        "prometheus" => {
+            let answer = get(case, "/api/v1/targets?state=active").await?;
+            targets::summary(&answer, own(case))
+        }
         "grafana" => of_status(&get(case, "/grafana/api/health").await?),
         _ => of_metrics(&get(case, "/metrics").await?),
     }
@@ -95,8 +98,12 @@ async fn alarms(case: &Case<'_>) -> Result<Vec<Alarm>> {
     if case.part.name != "prometheus" {
         return Ok(Vec::new());
     }
-    let own = case.part.settings.get(INSTANCE).map(String::as_str);
-    alerts::firing(&get(case, "/api/v1/alerts").await?, own)
+    alerts::firing(&get(case, "/api/v1/alerts").await?, own(case))
+}
+
+/// What this host is called in what is measured of it.
+fn own<'a>(case: &Case<'a>) -> Option<&'a str> {
+    case.part.settings.get(INSTANCE).map(String::as_str)
 }
 
 fn of_status(answer: &Answer) -> Result<String> {
