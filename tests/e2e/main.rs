@@ -73,6 +73,8 @@ const TESTS: &[&[harness::Case]] = &[
     monitoring::TESTS,
     monitoring::fleet::TESTS,
     monitoring::alerts::TESTS,
+    monitoring::ways_back::TESTS,
+    watch::trends::TESTS,
     secrets::TESTS,
     containers::TESTS,
     examples::TESTS,

@@ -114,7 +114,7 @@ impl Authority<'_> {
     fn serial(&self, purpose: &str) -> SerialNumber {
         let mut serial = self.derived(&format!("serial number of {purpose}"))[..16].to_vec();
         // A serial number is a positive integer: its first bit is clear, and it is not zero.
-        serial[0] = serial[0] & 0x7f | 1;
+        serial[0] = (serial[0] & 0x7f) | 1;
         SerialNumber::from(serial)
     }
 

@@ -94,8 +94,10 @@ pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
         "monitoring/gateway.conf",
         &gateway,
     )?);
+    // Not among what the unit reads: a unit with its own file is started while packages are installed, and this one runs
+    // nginx. What may change in the file is in the configuration, too.
     let path = format!("/etc/systemd/system/{SERVICE}");
-    inputs.push(builder.file(path, &format!("systemd/{SERVICE}"), &gateway)?);
+    builder.file(path, &format!("systemd/{SERVICE}"), &gateway)?;
     if !exporters::has_web(roles) {
         // The package starts a web server, and this host is to have none.
         let unit = Unit::new(NGINX, Vec::new(), OnChange::Restart);

@@ -23,6 +23,8 @@ pub(super) struct SessionNotes {
     come: RefCell<HashSet<String>>,
     /// Units that were kept from running.
     held: RefCell<HashSet<String>>,
+    /// Units that are to be off.
+    off: RefCell<HashSet<String>>,
     owes_reload: Cell<bool>,
     /// Secrets that got another value.
     renewed: RefCell<HashSet<String>>,
@@ -70,6 +72,16 @@ impl Host {
     /// Notes that a unit would run by now, had this session not held it back.
     pub(in crate::resource) fn hold_unit(&self, name: &str) {
         self.session.held.borrow_mut().insert(name.to_owned());
+    }
+
+    /// Notes that a unit is to be off, whatever its package does.
+    pub(in crate::resource) fn want_off(&self, name: &str) {
+        self.session.off.borrow_mut().insert(name.to_owned());
+    }
+
+    /// Whether a unit is to be off.
+    pub(in crate::resource) fn is_to_be_off(&self, name: &str) -> bool {
+        self.session.off.borrow().contains(name)
     }
 
     /// Whether a unit was held back in this session.

@@ -3,6 +3,7 @@
 pub(crate) mod alerts;
 pub(crate) mod fleet;
 mod rules;
+pub(crate) mod ways_back;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,7 +29,7 @@ const PORTS: [u16; 9] = [3000, 9090, 9093, 9100, 9113, 9115, 9121, 9145, 9094];
 const ON: [&str; 4] = ["--set", "monitoring.enabled=true", "--set", "monitoring.interval=5"];
 
 /// Runs a verb with monitoring on, and with other settings (`KEY=VALUE`) and words.
-fn with(host: &Provisioned, verb: &str, others: &[&str]) -> (i32, Vec<Value>) {
+pub(crate) fn with(host: &Provisioned, verb: &str, others: &[&str]) -> (i32, Vec<Value>) {
     let archive = lab().prometheus_archive().expect("the stand-in for Prometheus's image");
     let archive = format!("monitoring.image_archive={}", archive.display());
     let mut args = ON.to_vec();

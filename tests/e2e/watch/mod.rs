@@ -2,6 +2,7 @@
 //! delivered.
 
 mod receiver;
+pub(crate) mod trends;
 
 use std::fs;
 use std::process::{Command, Stdio};

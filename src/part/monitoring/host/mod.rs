@@ -129,7 +129,8 @@ fn of_metrics(answer: &Answer) -> Result<String> {
 async fn diagnose(case: &Case<'_>, symptoms: &Symptoms<'_>) -> Option<Finding> {
     for resource in symptoms.resources_of(case.part) {
         let found = match resource {
-            Resource::Unit(unit) if unit.name != "docker.service" => {
+            // Where the host has no web server, that of the package is to be off.
+            Resource::Unit(unit) if unit.name != "docker.service" && unit.active => {
                 of_unit(case, symptoms, unit).await
             }
             Resource::Container(container) => of_container(case, symptoms, container).await,

@@ -49,7 +49,7 @@ impl<'h> Hold<'h> {
         let file = folder.join(FILE);
         // Where it cannot be written, the service is started twice.
         if fs::create_dir_all(&folder).and_then(|()| fs::write(file, text(unit))).is_ok() {
-            if unit == STARTED_BY_UNDO {
+            if unit == STARTED_BY_UNDO && !self.host.is_to_be_off(unit) {
                 self.host.hold_unit(unit);
             }
             self.packages.push(package);
@@ -73,10 +73,11 @@ pub(super) fn release(package: &str, host: &Host) {
     }
 }
 
-/// Takes back that a package has its service start at boot, unless an undo starts that, too.
+/// Takes back that a package has its service start at boot, unless an undo starts that, too, or the service is to be off.
 pub(super) async fn switch_off(package: &str, host: &Host) {
     let is_meant = |(held, unit): &&(&str, &str)| {
-        *held == package && *unit != STARTED_BY_UNDO && folder(unit, host).join(FILE).exists()
+        let is_off = *unit != STARTED_BY_UNDO || host.is_to_be_off(unit);
+        *held == package && is_off && folder(unit, host).join(FILE).exists()
     };
     for (_, unit) in HELD.iter().filter(is_meant) {
         let mut disable = host.command("systemctl");
@@ -141,6 +142,9 @@ mod tests {
         hold.begin(package, unit);
 
         assert!(folder(unit, &host).join(FILE).exists() && !host.is_held(unit));
+        host.want_off(STARTED_BY_UNDO);
+        hold.begin("nginx", STARTED_BY_UNDO);
+        assert!(!host.is_held(STARTED_BY_UNDO), "what is to be off is started by nobody");
         drop(hold);
         assert!(!folder(unit, &host).exists());
     }

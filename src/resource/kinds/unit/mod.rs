@@ -159,6 +159,9 @@ impl Kind for Unit {
 
     fn expect(&self, host: &Host) {
         host.expect_unit(&self.name);
+        if !self.enabled && !self.active {
+            host.want_off(&self.name);
+        }
     }
 
     async fn read(&self, host: &Host) -> Result<UnitState> {
