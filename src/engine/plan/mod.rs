@@ -300,9 +300,6 @@ impl Maker<'_> {
             let hint = "hwctl does not remove what it did not make: move that away and run again";
             let why = anyhow!("something else should be in its place, and {because}");
             self.obstacle(&step.resource, why.context(Hint(hint.to_owned())));
-            if let Some(obstacle) = self.obstacles.last_mut() {
-                obstacle.page = Some(Page::Adoption);
-            }
         }
     }
 
@@ -324,10 +321,10 @@ impl Maker<'_> {
         let _ = writeln!(self.states, "{}\0{state}", resource.id());
     }
 
+    /// Adds something of the host that is in the way of a resource.
     fn obstacle(&mut self, resource: &Resource, error: anyhow::Error) {
-        // The headline is the obstacle itself where it already names the resource.
         let error = error.context(format!("cannot plan `{}`", resource.id()));
-        self.obstacles.push(Failure::from_error(Exit::Failed, &error));
+        self.obstacles.push(Failure::from_error(Exit::Failed, &error).page(Page::Adoption));
     }
 }
 

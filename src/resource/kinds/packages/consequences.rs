@@ -3,7 +3,7 @@
 use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
-use super::apt::apt_command;
+use super::simulation::simulate;
 use crate::resource::host::Host;
 use crate::resource::model::change::Change;
 use crate::resource::model::hint::Advise;
@@ -23,15 +23,9 @@ impl Consequences {
     /// Simulates an installation. Returns none where apt does not know the packages yet, as on a
     /// host whose lists were never fetched.
     pub(super) async fn of(wanted: &[&str], host: &Host) -> Result<Option<Self>> {
-        let output = apt_command(host, "apt-get")
-            .args(["-s", "-q", "-y", "install", "--no-install-recommends"])
-            .args(wanted)
-            .output()
-            .await?;
-        Ok(output
-            .status
-            .success()
-            .then(|| Self::read(&String::from_utf8_lossy(&output.stdout), wanted)))
+        let install = ["install", "--no-install-recommends"];
+        let told = simulate(host, install.iter().chain(wanted)).await?;
+        Ok(told.ok().map(|told| Self::read(&told, wanted)))
     }
 
     /// Reads lines such as `Inst libc6 [2.41-11] (2.41-12 Debian:13 [amd64])` and
