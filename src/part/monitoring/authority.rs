@@ -3,6 +3,7 @@
 //!
 //! There are two authorities: what a peer shows proves nothing to another peer.
 
+use std::fmt::Write as _;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
@@ -131,7 +132,10 @@ impl Authority<'_> {
 
 /// The name that a host is checked by. Names of inventories may hold what those of certificates cannot.
 pub(super) fn name(host: &str) -> String {
-    let hex: String = host.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let hex = host.bytes().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    });
     // A label has at most 63 letters.
     let labels: Vec<_> = hex.as_bytes().chunks(60).map(String::from_utf8_lossy).collect();
     let is_plain = host.len() <= 60

@@ -122,14 +122,13 @@ pub(super) fn identity(
     let Some(key) = &builder.vars.get::<Monitoring>().key else { return Ok(Vec::new()) };
     let secret = builder.reveal(key)?;
     let is_known = builder.context.passwords.has(builder.part());
-    let (own, authority) = match is_known {
-        false => (Identity { certificate: String::new(), key: secret }, String::new()),
-        true => {
-            require_long(&secret, key.path())?;
-            let all = Authority(&secret);
-            let own = all.identity(kind, instance(builder), SystemTime::now())?;
-            (own, all.certificate(others)?)
-        }
+    let (own, authority) = if is_known {
+        require_long(&secret, key.path())?;
+        let all = Authority(&secret);
+        let own = all.identity(kind, instance(builder), SystemTime::now())?;
+        (own, all.certificate(others)?)
+    } else {
+        (Identity { certificate: String::new(), key: secret }, String::new())
     };
     // The certificates are no secrets, but they follow from one, which not every verb knows.
     let content =

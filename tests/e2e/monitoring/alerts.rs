@@ -13,7 +13,7 @@ crate::tests! {
 }
 
 /// Rules of the operator's: one of something that the watch knows nothing of, and one that it finds by itself.
-const RULES: &str = r#"groups:
+const RULES: &str = r"groups:
   - name: own
     rules:
       - alert: LabFault
@@ -23,7 +23,7 @@ const RULES: &str = r#"groups:
       - alert: NoRedis
         expr: redis_up == 0
         for: 10s
-"#;
+";
 
 /// Where the exporter of the host reads metrics from files.
 const FILE: &str = "/var/lib/prometheus/node-exporter/lab.prom";

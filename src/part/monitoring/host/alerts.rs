@@ -95,7 +95,7 @@ mod tests {
 
     use super::*;
 
-    fn alert(name: &str, instance: &str, annotations: Value) -> Value {
+    fn alert(name: &str, instance: &str, annotations: &Value) -> Value {
         json!({
             "labels": { "alertname": name, "instance": instance, "page": "/a/", "severity": "warning" },
             "annotations": annotations, "state": "firing", "value": "1e+00",
@@ -113,7 +113,7 @@ mod tests {
     fn an_alert_is_told_with_its_summary_and_next_step() {
         let annotations = json!({ "summary": "/a/ does not answer", "next_step": "look" });
 
-        let alarms = told(&[alert("PageDown", "vm1", annotations)], Some("vm1"));
+        let alarms = told(&[alert("PageDown", "vm1", &annotations)], Some("vm1"));
 
         let expected = Alarm {
             id: "alert/PageDown page=/a/".to_owned(),
@@ -125,19 +125,19 @@ mod tests {
             since: Some(1_795_953_600),
         };
         assert_eq!(alarms, [expected]);
-        let own = told(&[alert("Own", "vm1", json!({}))], Some("vm1"));
+        let own = told(&[alert("Own", "vm1", &json!({}))], Some("vm1"));
         assert_eq!(own[0].summary, "the alert `Own` fires: page=/a/");
     }
 
     #[test]
     fn a_host_tells_its_own_alerts_and_those_that_are_the_monitors() {
-        let mut pending = alert("Pending", "vm1", json!({}));
+        let mut pending = alert("Pending", "vm1", &json!({}));
         pending["state"] = "pending".into();
         let alerts = [
-            alert("Own", "vm1", json!({})),
-            alert("Known", "vm1", json!({ "told_by": "watch" })),
-            alert("Other", "vm2", json!({})),
-            alert("Gone", "vm2", json!({ "told_by": "monitor" })),
+            alert("Own", "vm1", &json!({})),
+            alert("Known", "vm1", &json!({ "told_by": "watch" })),
+            alert("Other", "vm2", &json!({})),
+            alert("Gone", "vm2", &json!({ "told_by": "monitor" })),
             pending,
         ];
 
