@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use crate::resource::host::accounts::Accounts;
 use crate::resource::host::fs;
 use crate::resource::host::path_state::PathState;
 use crate::resource::host::{Host, MemoEntry};
@@ -93,6 +94,18 @@ macro_rules! kinds {
             #[must_use]
             pub fn depends_on(&self) -> Vec<Id> {
                 match self { $(Self::$name(kind) => kind.depends_on(),)* }
+            }
+
+            /// The users and groups that have to be on the host.
+            #[must_use]
+            pub fn accounts(&self) -> Accounts {
+                match self { $(Self::$name(kind) => kind.accounts(),)* }
+            }
+
+            /// The name of the user and group that it makes.
+            #[must_use]
+            pub fn makes_account(&self) -> Option<&str> {
+                match self { $(Self::$name(kind) => kind.makes_account(),)* }
             }
 
             /// Says what will be read, so that reads can be done together.

@@ -1,5 +1,6 @@
 //! Reads every resource and says what has to change.
 
+mod accounts;
 pub(super) mod disk_space;
 pub(super) mod goal;
 mod handover;
@@ -125,7 +126,9 @@ impl Plan {
             maker.back(step, wanted.because, compared);
         }
         maker.plan.kept.extend(wanted.kept.iter().cloned());
-        let Maker { mut plan, states, obstacles, .. } = maker;
+        let Maker { mut plan, states, mut obstacles, .. } = maker;
+        let lacking = accounts::missing(&plan, wanted, host).into_iter();
+        obstacles.extend(lacking.map(|(resource, error)| obstacle(resource, error)));
         if let Some(failure) = joined(obstacles) {
             return Err(failure);
         }
@@ -325,10 +328,14 @@ impl Maker<'_> {
     }
 
     fn obstacle(&mut self, resource: &Resource, error: anyhow::Error) {
-        // The headline is the obstacle itself where it already names the resource.
-        let error = error.context(format!("cannot plan `{}`", resource.id()));
-        self.obstacles.push(Failure::from_error(Exit::Failed, &error));
+        self.obstacles.push(obstacle(resource, error));
     }
+}
+
+fn obstacle(resource: &Resource, error: anyhow::Error) -> Failure {
+    // The headline is the obstacle itself where it already names the resource.
+    let error = error.context(format!("cannot plan `{}`", resource.id()));
+    Failure::from_error(Exit::Failed, &error)
 }
 
 /// From this rank on: what services need until they have ended.
