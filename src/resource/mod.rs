@@ -15,6 +15,7 @@ mod model;
 mod registry;
 
 pub use cache::digest_cache::{file_digest, identity};
+pub use cache::settled_folders::{FolderDigest, FolderLook};
 pub use compare::compare;
 pub use host::accounts::Accounts;
 pub use host::docker::{containers_named, require as require_docker};

@@ -5,42 +5,40 @@ use std::collections::BTreeSet;
 use anyhow::{Result, anyhow};
 
 use super::{Plan, Wanted};
+use crate::engine::record::step::Step;
 use crate::resource::{Advise as _, Host, Pace, Resource, has_group, has_user};
 
 /// The first missing user or group of each change. None is missed where packages are installed: they bring some.
-pub(super) fn missing<'a>(
+pub(super) async fn missing<'a>(
     plan: &'a Plan,
     wanted: &Wanted,
     host: &Host,
 ) -> Vec<(&'a Resource, anyhow::Error)> {
-    let installs = plan
-        .steps
-        .iter()
-        .any(|step| step.to.is_none() && step.resource.profile().pace == Pace::Install);
-    if installs {
+    let is_declared = |step: &&Step| step.to.is_none();
+    let is_install = |step: &Step| step.resource.profile().pace == Pace::Install;
+    if plan.steps.iter().filter(is_declared).any(is_install) {
         return Vec::new();
     }
     let made: BTreeSet<&str> =
         wanted.declared.iter().filter_map(|step| step.resource.makes_account()).collect();
-    let declared = plan.steps.iter().filter(|step| step.to.is_none());
-    let lacking = |resource: &'a Resource| {
-        let error = lacks(resource, &made, host).err()?;
-        Some((resource, error))
-    };
-    declared.filter_map(|step| lacking(&step.resource)).collect()
+    let mut missing = Vec::new();
+    for Step { resource, .. } in plan.steps.iter().filter(is_declared) {
+        missing.extend(lacks(resource, &made, host).await.err().map(|error| (resource, error)));
+    }
+    missing
 }
 
-fn lacks(resource: &Resource, made: &BTreeSet<&str>, host: &Host) -> Result<()> {
+async fn lacks(resource: &Resource, made: &BTreeSet<&str>, host: &Host) -> Result<()> {
     let accounts = resource.accounts();
     for user in accounts.users.iter().filter(|name| !made.contains(name.as_str())) {
-        if !has_user(host, user)? {
+        if !has_user(host, user)? && !is_known_elsewhere("passwd", user, host).await {
             return Err(anyhow!("there is no user `{user}` on the host")).hint(format!(
                 "name a user that is there, or make this one as `users.{user}` in the inventory"
             ));
         }
     }
     for group in accounts.groups.iter().filter(|name| !made.contains(name.as_str())) {
-        if !has_group(host, group)? {
+        if !has_group(host, group)? && !is_known_elsewhere("group", group, host).await {
             return Err(anyhow!("there is no group `{group}` on the host")).hint(format!(
                 "name a group that is there, or make it on the host with `groupadd {group}`"
             ));
@@ -49,10 +47,15 @@ fn lacks(resource: &Resource, made: &BTreeSet<&str>, host: &Host) -> Result<()> 
     Ok(())
 }
 
+/// Whether the host knows a name from elsewhere than its own tables, such as a directory service.
+async fn is_known_elsewhere(table: &str, name: &str, host: &Host) -> bool {
+    let output = host.output("getent", &["--", table, name]).await;
+    output.is_ok_and(|output| output.status.success())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::record::step::Step;
     use crate::resource::{Content, Declared, File, Owner, User};
 
     async fn refused(resources: Vec<Resource>, host: &Host) -> Option<String> {
@@ -73,13 +76,13 @@ mod tests {
         let file = |user: &str, group: &str| -> Resource {
             File::new("/srv/x", Content::text("x"), 0o644, Owner::new(user, group)).into()
         };
-        let user = User { name: "anna".to_owned(), home: "/x".into(), owns_home: false };
+        let user = User { name: "x-anna".to_owned(), home: "/x".into(), owns_home: false };
 
         assert_eq!(refused(vec![file("root", "0")], &host).await, None);
-        let told = refused(vec![file("anna", "root")], &host).await.unwrap();
-        assert!(told.contains("no user `anna`"), "{told}");
-        let told = refused(vec![file("root", "staff")], &host).await.unwrap();
-        assert!(told.contains("no group `staff`"), "{told}");
-        assert_eq!(refused(vec![file("anna", "anna"), user.into()], &host).await, None);
+        let told = refused(vec![file("x-anna", "root")], &host).await.unwrap();
+        assert!(told.contains("no user `x-anna`"), "{told}");
+        let told = refused(vec![file("root", "x-staff")], &host).await.unwrap();
+        assert!(told.contains("no group `x-staff`"), "{told}");
+        assert_eq!(refused(vec![file("x-anna", "x-anna"), user.into()], &host).await, None);
     }
 }

@@ -127,7 +127,7 @@ impl Plan {
         }
         maker.plan.kept.extend(wanted.kept.iter().cloned());
         let Maker { mut plan, states, mut obstacles, .. } = maker;
-        let lacking = accounts::missing(&plan, wanted, host).into_iter();
+        let lacking = accounts::missing(&plan, wanted, host).await.into_iter();
         obstacles.extend(lacking.map(|(resource, error)| obstacle(resource, error)));
         if let Some(failure) = joined(obstacles) {
             return Err(failure);
