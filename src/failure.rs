@@ -60,6 +60,8 @@ pub enum Page {
     Install,
     /// Variables, passwords and patterns.
     Inventory,
+    /// Disposable hosts.
+    Lab,
     /// Reviewed plans.
     Review,
     /// The way back.
@@ -74,6 +76,7 @@ impl Page {
             Self::Adoption => "adoption",
             Self::Install => "install",
             Self::Inventory => "inventory",
+            Self::Lab => "lab",
             Self::Review => "review",
             Self::Undo => "undo",
         }

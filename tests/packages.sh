@@ -39,7 +39,7 @@ for release in bookworm trixie; do
     hwctl lab up package-from --release "$release" >/dev/null
     hwctl lab up package-to --release "$release" >/dev/null
     address=$(hwctl lab list | awk '$1 == "package-to" { print $2 }')
-    archive=$(find "$lab/images" -name '*.tar' | head -n 1)
+    archive=$(find "$lab/images" -name 'redis-*.tar' | head -n 1)
     [[ $archive ]] || fail "the stand-in image is missing: hwctl provision --lab makes it"
     before=$(traces)
 

@@ -98,6 +98,7 @@ mod tests {
             failure::Page::Adoption,
             failure::Page::Install,
             failure::Page::Inventory,
+            failure::Page::Lab,
             failure::Page::Review,
             failure::Page::Undo,
         ] {

@@ -5,12 +5,21 @@ use std::os::unix::process::CommandExt as _;
 use anyhow::Result;
 
 use crate::cli::{LabArgs, LabCommand};
-use crate::failure::{Exit, Failure};
+use crate::failure::{Exit, Failure, Page};
 use crate::lab::{Lab, LabHost, Lifetime, UpOptions};
 use crate::report::{print, print_error};
 
 /// Runs `hwctl lab`.
 pub fn run(args: LabArgs) -> Result<Exit> {
+    carry_out(args).map_err(explained)
+}
+
+/// Names the page about lab hosts in an error of theirs.
+pub(super) fn explained(error: anyhow::Error) -> anyhow::Error {
+    Failure::from_error(Exit::Failed, &error).page(Page::Lab).into()
+}
+
+fn carry_out(args: LabArgs) -> Result<Exit> {
     let lab = Lab::open()?.with_progress(print_error);
     match args.command {
         LabCommand::Up { name, count, release } => {

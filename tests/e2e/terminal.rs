@@ -1,6 +1,7 @@
 //! What a person at a terminal gets: a pager, pages to read, less or more of what happens.
 
-use std::process::Command;
+use std::io::{Read as _, Write as _};
+use std::process::{Command, Stdio};
 
 crate::tests! {
     Nothing: [
@@ -8,6 +9,7 @@ crate::tests! {
         a_page_is_a_topic_of_help_and_a_verb_stays_one,
         options_about_hosts_have_variables_that_help_does_not_show,
         quiet_is_failures_and_the_end_and_verbose_is_every_step,
+        the_password_of_a_vault_is_asked_for_on_a_terminal,
     ],
 }
 
@@ -115,4 +117,56 @@ fn quiet_is_failures_and_the_end_and_verbose_is_every_step() {
         assert!(verbose.contains(step), "{step}: {verbose}");
     }
     assert!(!json.contains("\"trace\"") && traced.contains("\"trace\""), "{traced}");
+}
+
+/// `127.0.0.1`, encrypted with the password `pw`.
+const ADDRESS: &str = "$ANSIBLE_VAULT;1.1;AES256
+34343537663637356639666539636462346539353639636666363436323438383063323533343862
+3463663133646661653331643066363436333133313266620a636434646234326665373163303036
+32323236633835313130373935346438316562353466666136303838386637343961323566353033
+3430346131336166380a326661303166653037313632643934386132353961363863333732396330
+3539";
+
+fn the_password_of_a_vault_is_asked_for_on_a_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let indent = "\n        ";
+    let address = format!("!vault |{indent}{}", ADDRESS.replace('\n', indent));
+    let text =
+        format!("all:\n  hosts:\n    vm:\n      ansible_port: 1\n      ansible_host: {address}\n");
+    std::fs::write(folder.path().join("hosts.yml"), text).unwrap();
+    let args = ["status", "-i", "hosts.yml", "--vault-id", "dev@prompt", "--connect-timeout=1"];
+    let line = format!("exec {} {}", env!("CARGO_BIN_EXE_hwctl"), args.join(" "));
+    let typed = |password: &str| {
+        let mut command = Command::new("script");
+        command.args(["-q", "-e", "-c", &line, "/dev/null"]).current_dir(folder.path());
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (mut keys, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let mut text = Vec::new();
+        // What is typed before the question is thrown away.
+        while !text.ends_with(b"): ") {
+            let mut byte = [0];
+            assert_eq!(screen.read(&mut byte).unwrap(), 1, "{}", String::from_utf8_lossy(&text));
+            text.extend(byte);
+        }
+        writeln!(keys, "{password}").unwrap();
+        screen.read_to_end(&mut text).unwrap();
+        (child.wait().unwrap().code(), String::from_utf8_lossy(&text).into_owned())
+    };
+
+    let (code, text) = typed("pw");
+    assert!(text.contains("Vault password (dev): ") && !text.contains("pw"), "{text}");
+    assert!(code == Some(5) && text.contains("127.0.0.1"), "{code:?} {text}");
+
+    let (code, text) = typed("other");
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("no password that is given opens this vault"), "{text}");
+
+    // Nobody is there to be asked.
+    let (code, text) = ended(
+        Command::new(env!("CARGO_BIN_EXE_hwctl")).args(args).stdin(Stdio::null()),
+        folder.path(),
+    );
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("cannot be asked for without a terminal"), "{text}");
+    assert!(text.contains("--vault-password-file"), "{text}");
 }

@@ -253,12 +253,8 @@ pub(in crate::command) fn sources(args: &SourceArgs) -> Sources {
     }
 }
 
-/// Boots the lab host. Its images of Redis and Prometheus are stand-ins: lab hosts reach no registry.
-fn lab_host(
-    kinds: Kinds,
-    args: &HostArgs,
-    emit: impl Fn(&str) + Send + Sync + 'static,
-) -> Result<Work> {
+/// Boots the lab host unless it runs. Returns it with the archive of its image of Redis.
+fn boot(emit: impl Fn(&str) + Send + Sync + 'static) -> Result<(Lab, lab::LabHost, PathBuf)> {
     let lab = Lab::open()?.with_progress(emit);
     let name = LAB_HOST.to_owned();
     let release = lab::DEFAULT_RELEASE.to_owned();
@@ -267,6 +263,16 @@ fn lab_host(
         None => lab.up(&UpOptions { name, release, lifetime: Lifetime::Kept })?,
     };
     let archive = lab.redis_archive()?;
+    Ok((lab, host, archive))
+}
+
+/// Boots the lab host. Its images of Redis and Prometheus are stand-ins: lab hosts reach no registry.
+fn lab_host(
+    kinds: Kinds,
+    args: &HostArgs,
+    emit: impl Fn(&str) + Send + Sync + 'static,
+) -> Result<Work> {
+    let (lab, host, archive) = boot(emit).map_err(crate::command::lab::explained)?;
     let mut sets = vec![format!("redis.image_archive={}", archive.display())];
     sets.extend(args.sources.set.iter().cloned());
     let mut inventory = load(args, sets.clone())?;

@@ -303,9 +303,6 @@ impl Maker<'_> {
             let hint = "hwctl does not remove what it did not make: move that away and run again";
             let why = anyhow!("something else should be in its place, and {because}");
             self.obstacle(&step.resource, why.context(Hint(hint.to_owned())));
-            if let Some(obstacle) = self.obstacles.last_mut() {
-                obstacle.page = Some(Page::Adoption);
-            }
         }
     }
 
@@ -332,10 +329,10 @@ impl Maker<'_> {
     }
 }
 
+/// Something of the host that is in the way of a resource.
 fn obstacle(resource: &Resource, error: anyhow::Error) -> Failure {
-    // The headline is the obstacle itself where it already names the resource.
     let error = error.context(format!("cannot plan `{}`", resource.id()));
-    Failure::from_error(Exit::Failed, &error)
+    Failure::from_error(Exit::Failed, &error).page(Page::Adoption)
 }
 
 /// From this rank on: what services need until they have ended.

@@ -5,12 +5,15 @@ use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use regex_lite::Regex;
+
 use super::files::{shown_path, source};
 use super::merge::Merging;
 use super::sources::Skipped;
 use super::vault::PasswordFile;
 use crate::failure::Failure;
 use crate::inventory::Warning;
+use crate::inventory::names::shown;
 use crate::inventory::yaml::node::{Entry, Node, Value};
 use crate::inventory::yaml::place::{Extent, Place, Source};
 use crate::inventory::yaml::problem::Problem;
@@ -172,15 +175,13 @@ impl Config {
             skipped.endings = said.list().map(str::to_owned).collect();
         }
         if let Some(said) = self.first(&SKIPPED_PATTERNS) {
-            let is_word = |pattern: &str| {
-                pattern.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-')
-            };
-            if !said.list().all(is_word) {
-                let message =
-                    "patterns of files to skip are regular expressions, which hwctl has not";
-                return Err(Problem::at(&said.place, message).hint("use plain words, or endings"));
+            for pattern in said.list() {
+                let compiled = Regex::new(pattern).map_err(|error| {
+                    let message = format!("`{}` is no regular expression: {error}", shown(pattern));
+                    Problem::at(&said.place, message)
+                });
+                skipped.patterns.push(compiled?);
             }
-            skipped.words = said.list().map(str::to_owned).collect();
         }
         Ok(skipped)
     }
@@ -195,8 +196,13 @@ impl Config {
         if let Some(said) = self.said(VAULT_LIST) {
             for name in said.list() {
                 let file = PasswordFile::parse(name);
-                let path = said.path(&file.path.to_string_lossy());
-                files.push(PasswordFile { path, ..file });
+                files.push(match file.is_asked_for() {
+                    true => file,
+                    false => {
+                        let path = said.path(&file.path.to_string_lossy());
+                        PasswordFile { path, ..file }
+                    }
+                });
             }
         }
         if let Some(said) = self.said(VAULT_FILE) {

@@ -1,4 +1,7 @@
-//! Which hosts a pattern means: names, groups, wildcards, unions, `&` intersections, `!` exclusions.
+//! Which hosts a pattern means: names, groups, wildcards, unions, `&` intersections, `!`
+//! exclusions, `~` regular expressions.
+
+use regex_lite::Regex;
 
 use super::groups::{ALL, Graph};
 use crate::inventory::names::{quoted, shown};
@@ -7,8 +10,14 @@ use crate::resource::glob;
 
 /// The hosts that a pattern of Ansible means, in the order of its parts.
 pub(in crate::inventory) fn select(graph: &Graph, pattern: &str) -> Result<Vec<usize>, Problem> {
-    let parts = split(pattern);
-    let plain = |part: &&&str| !part.starts_with(['!', '&']);
+    let mut parts = Vec::new();
+    for part in split(pattern) {
+        match part.strip_prefix('@') {
+            Some(file) => parts.extend(lines(file)?),
+            None => parts.push(part.to_owned()),
+        }
+    }
+    let plain = |part: &&String| !part.starts_with(['!', '&']);
     let mut chosen = Vec::new();
     if parts.iter().any(|part| plain(&part)) {
         for part in parts.iter().filter(plain) {
@@ -53,27 +62,31 @@ fn split(pattern: &str) -> Vec<&str> {
     parts.map(str::trim).filter(|part| !part.is_empty()).collect()
 }
 
+/// The parts in a file, one a line, as Ansible writes it for hosts that failed.
+fn lines(file: &str) -> Result<Vec<String>, Problem> {
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        Problem::nowhere(format!("cannot read the file of hosts `{}`: {error}", shown(file)))
+    })?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    Ok(lines.map(str::to_owned).collect())
+}
+
 /// The hosts that one part means.
 fn matches(graph: &Graph, part: &str) -> Result<Vec<usize>, Problem> {
     if let Some(host) = graph.find_host(part) {
         return Ok(vec![host]);
     }
-    if part.starts_with('~') || part.starts_with('@') {
-        let what = if part.starts_with('~') { "regular expressions" } else { "files of hosts" };
-        let message = format!("`{}`: patterns take no {what}", shown(part));
-        return Err(Problem::nowhere(message).hint("use wildcards such as `web*`"));
-    }
-    let (name, wanted) = subscript(part);
+    let (name, wanted) = Name::parse(part)?;
     let mut found = Vec::new();
     let mut group_matched = false;
     for (at, group) in graph.groups.iter().enumerate() {
-        if glob(name, &group.name) {
+        if name.is_of(&group.name) {
             group_matched = true;
             found.extend(graph.hosts_of(at));
         }
     }
-    if !group_matched || name.contains(['.', '?', '*', '[']) {
-        found.extend((0..graph.hosts.len()).filter(|at| glob(name, &graph.hosts[*at].name)));
+    if !group_matched || name.may_mean_several() {
+        found.extend((0..graph.hosts.len()).filter(|at| name.is_of(&graph.hosts[*at].name)));
     }
     if !group_matched && found.is_empty() {
         return Err(unmatched(graph, part));
@@ -92,8 +105,47 @@ fn matches(graph: &Graph, part: &str) -> Result<Vec<usize>, Problem> {
     Ok(picked)
 }
 
+/// What names have to be like.
+enum Name<'a> {
+    /// A name, or one with wildcards.
+    Glob(&'a str),
+    /// `~` and a regular expression, which a name begins with.
+    Regex(Regex),
+}
+
+/// Which of several hosts are meant: the first one, and the last one of a range.
+type Subscript = Option<(i64, Option<i64>)>;
+
+impl<'a> Name<'a> {
+    fn parse(part: &'a str) -> Result<(Self, Subscript), Problem> {
+        let Some(pattern) = part.strip_prefix('~') else {
+            let (name, wanted) = subscript(part);
+            return Ok((Self::Glob(name), wanted));
+        };
+        let regex = Regex::new(&format!("^(?:{pattern})")).map_err(|error| {
+            let message = format!("`{}` is no regular expression: {error}", shown(pattern));
+            Problem::nowhere(message).hint("quote it for the shell: '~web[0-9]+'")
+        });
+        Ok((Self::Regex(regex?), None))
+    }
+
+    fn is_of(&self, name: &str) -> bool {
+        match self {
+            Self::Glob(pattern) => glob(pattern, name),
+            Self::Regex(pattern) => pattern.is_match(name),
+        }
+    }
+
+    fn may_mean_several(&self) -> bool {
+        match self {
+            Self::Glob(pattern) => pattern.contains(['.', '?', '*', '[']),
+            Self::Regex(_) => true,
+        }
+    }
+}
+
 /// Takes `[0]`, `[-1]` or `[0:2]` off the end of a part.
-fn subscript(part: &str) -> (&str, Option<(i64, Option<i64>)>) {
+fn subscript(part: &str) -> (&str, Subscript) {
     let parse = || {
         let (name, inner) = part.strip_suffix(']')?.rsplit_once('[')?;
         let wanted = match inner.split_once(':') {

@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use regex_lite::Regex;
+
 use super::files::{ending, shown_path, sorted, source};
 use super::groups::{Graph, UNGROUPED};
 use super::vault::{self, Vault};
@@ -67,13 +69,13 @@ pub(in crate::inventory) struct Rules {
 pub(in crate::inventory) struct Skipped {
     /// How their names end.
     pub(in crate::inventory) endings: Vec<String>,
-    /// Words in their names.
-    pub(in crate::inventory) words: Vec<String>,
+    /// What is found in their names.
+    pub(in crate::inventory) patterns: Vec<Regex>,
 }
 
 impl Default for Skipped {
     fn default() -> Self {
-        Self { endings: SKIPPED.map(str::to_owned).to_vec(), words: Vec::new() }
+        Self { endings: SKIPPED.map(str::to_owned).to_vec(), patterns: Vec::new() }
     }
 }
 
@@ -82,7 +84,7 @@ impl Skipped {
         name.starts_with('.')
             || ASIDE.contains(&name)
             || self.endings.iter().any(|ending| name.ends_with(ending))
-            || self.words.iter().any(|word| name.contains(word))
+            || self.patterns.iter().any(|pattern| pattern.is_match(name))
     }
 }
 

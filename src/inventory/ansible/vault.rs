@@ -33,7 +33,7 @@ const COUNTER: usize = 16;
 pub(in crate::inventory) struct PasswordFile {
     /// The vault id that it is for.
     pub(in crate::inventory) label: String,
-    /// A file with the password in it, or an executable that prints it.
+    /// A file with the password in it, an executable that prints it, or `prompt`.
     pub(in crate::inventory) path: PathBuf,
 }
 
@@ -42,6 +42,11 @@ impl PasswordFile {
     pub(in crate::inventory) fn parse(text: &str) -> Self {
         let (label, path) = text.split_once('@').unwrap_or(("default", text));
         Self { label: label.to_owned(), path: PathBuf::from(path) }
+    }
+
+    /// Whether a person is asked for the password.
+    pub(in crate::inventory) fn is_asked_for(&self) -> bool {
+        matches!(self.path.to_str(), Some("prompt" | "prompt_ask_vault_pass"))
     }
 }
 
@@ -118,9 +123,8 @@ impl Vault {
 fn password(file: &PasswordFile) -> Result<(String, Secret), Problem> {
     let PasswordFile { label, path } = file;
     let shown = shown(&path.display().to_string());
-    if matches!(path.to_str(), Some("prompt" | "prompt_ask_vault_pass")) {
-        return Err(Problem::nowhere("hwctl does not ask for the password of a vault")
-            .hint("name a file, or an executable that asks, with `--vault-password-file`"));
+    if file.is_asked_for() {
+        return Ok((label.clone(), ask(label)?));
     }
     require_own(path).map_err(|failure: Failure| Problem::nowhere(failure.what))?;
     let unreadable = |error| {
@@ -139,6 +143,26 @@ fn password(file: &PasswordFile) -> Result<(String, Secret), Problem> {
         return Err(Problem::nowhere(format!("the vault's password file `{shown}` is empty")));
     }
     Ok((label.clone(), Secret::new(text.to_owned())))
+}
+
+/// Asks whoever sits at the terminal for a password, which is not shown.
+fn ask(label: &str) -> Result<Secret, Problem> {
+    let label = shown(label);
+    let terminal = console::Term::stderr();
+    let answer = match terminal.is_term() && console::user_attended() {
+        true => terminal
+            .write_str(&format!("Vault password ({label}): "))
+            .and_then(|()| terminal.read_secure_line()),
+        false => Err(std::io::ErrorKind::NotConnected.into()),
+    };
+    match answer.map(|answer| answer.trim().to_owned()) {
+        Ok(password) if !password.is_empty() => Ok(Secret::new(password)),
+        Ok(_) => Err(Problem::nowhere(format!("no password was given for the vault `{label}`"))),
+        Err(_) => Err(Problem::nowhere(format!(
+            "the password of the vault `{label}` cannot be asked for without a terminal"
+        ))
+        .hint("name a file, or an executable that prints it, with `--vault-password-file`")),
+    }
 }
 
 /// Whether a program is told which vault its password is for. Its name says so.

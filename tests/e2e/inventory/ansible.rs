@@ -263,7 +263,12 @@ all: { hosts: { db1: , web3: } }
 ",
 ];
 /// Patterns that are tried on each of [`ORDERS`]; some match nothing there.
-const PATTERNS: [&str; 44] = [
+const PATTERNS: [&str; 49] = [
+    "~.*1",
+    "~(a|b)",
+    "~n[0-9]+$",
+    "~sh",
+    "all:!~.*2",
     "all",
     "*",
     "all[0]",

@@ -54,9 +54,12 @@ fn patterns_are_ansibles() {
         ("wbe1", "no host or group matches `wbe1`\nhint: did you mean `web1`?"),
         ("web:!wbe1", "no host or group matches `wbe1`\nhint: did you mean `web1`?"),
         ("web[9]", "`web[9]` counts past its 3 hosts"),
+        ("~(web|db)[12]", "web1 web2 db1"),
+        ("~eb", "no host or group matches `~eb`\nhint: did you mean `web`?"),
+        ("all:!~.*[0-9]$", "lone"),
         (
-            "~web.*",
-            "`~web.*`: patterns take no regular expressions\nhint: use wildcards such as `web*`",
+            "@/nowhere",
+            "cannot read the file of hosts `/nowhere`: No such file or directory (os error 2)",
         ),
     ] {
         assert_eq!(chosen(limit), expected, "{limit}");

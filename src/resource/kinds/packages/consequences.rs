@@ -3,7 +3,7 @@
 use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
-use super::apt::apt_command;
+use super::simulation::simulate;
 use crate::resource::host::Host;
 use crate::resource::model::change::Change;
 use crate::resource::model::hint::Advise;
@@ -26,16 +26,13 @@ impl Consequences {
     /// Simulates an installation. Returns none where apt does not know the packages yet, as on a
     /// host whose lists were never fetched.
     pub(super) async fn of(wanted: &[&str], host: &Host) -> Result<Option<Self>> {
-        let output = apt_command(host, "apt-get")
-            .args(["-s", "-q", "-y", "install", "--no-install-recommends"])
-            .args(wanted)
-            .output()
-            .await?;
-        if output.status.success() {
-            return Ok(Some(Self::read(&String::from_utf8_lossy(&output.stdout), wanted)));
-        }
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        let unknown: Vec<_> = told.lines().filter_map(unknown_in).map(str::to_owned).collect();
+        let install = ["install", "--no-install-recommends"];
+        let told = match simulate(host, install.iter().chain(wanted)).await? {
+            Ok(told) => return Ok(Some(Self::read(&told, wanted))),
+            Err(told) => told,
+        };
+        // The last lines of apt's errors, joined.
+        let unknown: Vec<_> = told.split(" | ").filter_map(unknown_in).map(str::to_owned).collect();
         Ok((!unknown.is_empty()).then(|| Self { unknown, ..Self::default() }))
     }
 

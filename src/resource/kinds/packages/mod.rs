@@ -4,6 +4,7 @@ mod apt;
 mod consequences;
 mod hold;
 mod removal;
+mod simulation;
 mod sources;
 mod table;
 mod updates;

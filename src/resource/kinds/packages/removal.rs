@@ -1,19 +1,14 @@
 //! Which packages go when those that hwctl installed are taken away, and which are in use by others.
 
-use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
 
-use super::apt::apt_command;
-use super::table::{TableVersion, table_version};
+use super::simulation::simulate;
 use crate::resource::host::Host;
 use crate::resource::host::docker::foreign_containers;
-
-/// What apt was found to remove, by the version of dpkg's table and what it was asked for.
-type Simulated = RefCell<HashMap<(TableVersion, String), Vec<String>>>;
 
 /// What is removed, and what stays.
 #[derive(Debug, Default)]
@@ -40,7 +35,7 @@ impl Removal {
         // Most often all of them go: both answers are asked for at once.
         let (others, together) = tokio::join!(
             dependent(wanted, wanted, host),
-            simulate(host, &["--auto-remove"], wanted)
+            removed_with(host, &["--auto-remove"], wanted)
         );
         let others_go = others?.is_some();
         for name in wanted {
@@ -59,7 +54,7 @@ impl Removal {
         if !going.is_empty() {
             let all = match going == *wanted {
                 true => together?,
-                false => simulate(host, &["--auto-remove"], &going).await?,
+                false => removed_with(host, &["--auto-remove"], &going).await?,
             };
             removal.names = all.into_iter().filter(|name| !before.contains(name)).collect();
         }
@@ -109,36 +104,22 @@ async fn dependent(
     wanted: &BTreeSet<String>,
     host: &Host,
 ) -> Result<Option<String>> {
-    let going = simulate(host, &[], names).await?;
+    let going = removed_with(host, &[], names).await?;
     Ok(going.into_iter().find(|name| !wanted.contains(name)))
 }
 
-/// What apt would remove. It is asked once for each state of dpkg's table: reading its lists takes it half
-/// a second.
-async fn simulate(host: &Host, options: &[&str], names: &BTreeSet<String>) -> Result<Vec<String>> {
-    let key = (table_version(host)?, format!("{options:?} {names:?}"));
-    if let Some(known) = host.cached::<Simulated>().borrow().get(&key) {
-        return Ok(known.clone());
+/// What apt would remove.
+async fn removed_with(
+    host: &Host,
+    options: &[&str],
+    names: &BTreeSet<String>,
+) -> Result<Vec<String>> {
+    let names = names.iter().map(String::as_str);
+    let told = simulate(host, ["remove"].into_iter().chain(options.iter().copied()).chain(names));
+    match told.await? {
+        Ok(told) => Ok(removed(&told)),
+        Err(error) => anyhow::bail!("`apt-get -s remove` fails: {error}"),
     }
-    let removed = ask(host, options, names).await?;
-    host.cached::<Simulated>().borrow_mut().insert(key, removed.clone());
-    Ok(removed)
-}
-
-async fn ask(host: &Host, options: &[&str], names: &BTreeSet<String>) -> Result<Vec<String>> {
-    let output = apt_command(host, "apt-get")
-        .args(["-s", "-q", "-y", "remove"])
-        .args(options)
-        .args(names)
-        .output()
-        .await?;
-    if !output.status.success() {
-        anyhow::bail!(
-            "`apt-get -s remove` fails: {}",
-            crate::resource::host::last_lines(&output, 3)
-        );
-    }
-    Ok(removed(&String::from_utf8_lossy(&output.stdout)))
 }
 
 /// The names in lines such as `Remv nginx [1.26.3-3]`.
