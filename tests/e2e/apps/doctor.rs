@@ -173,7 +173,7 @@ fn a_container_that_runs_out_of_memory_is_told_so() {
     let saved = shop.host.host.root().join("root/box.tar");
     std::fs::copy(saved, shop.host.folder().join("box.tar")).unwrap();
     let containers = "all:\n  vars:\n    containers:\n      box:\n        image: redis:7-alpine\n        \
-                      image_archive: box.tar\n        memory: 32M\n        \
+                      image_archive: box.tar\n        memory: 32M\n        tmpfs: [/data]\n        \
                       command: [sh, -c, 'sleep 5; x=$(busybox yes | busybox head -c 300000000); sleep 1000']\n";
     std::fs::write(shop.host.folder().join("apps.yaml"), containers).unwrap();
     let (code, events) = shop.hwctl("provision", &[]);
