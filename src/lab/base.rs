@@ -20,6 +20,25 @@ const INSTALLED: &str = "systemd,systemd-sysv,dbus,libpam-systemd,libnss-systemd
 /// What hosts usually install: fetched into apt's cache, so that this costs no download.
 const FETCHED: [&str; 7] =
     ["nginx", "docker.io", "docker-cli", "ufw", "logrotate", "openssl", "apache2-utils"];
+/// What apt knows besides these and what they need: packages that tests and benches install.
+const KNOWN: [&str; 16] = [
+    "acl",
+    "attr",
+    "busybox-static",
+    "docker-registry",
+    "gunicorn",
+    "haproxy",
+    "nftables",
+    "postgresql",
+    "prometheus",
+    "python3-flask",
+    "python3-redis",
+    "redis-server",
+    "sudo-rs",
+    "tcsh",
+    "tree",
+    "wireguard-tools",
+];
 /// How long the base of another recipe is kept.
 const KEPT_FOR: Duration = Duration::from_hours(7 * 24);
 /// The end of the name of a base that is being made.
@@ -97,8 +116,9 @@ pub(super) fn ensure(state: &State, release: &str, notify: &dyn Fn(&str)) -> Res
 fn recipe(distribution: &Distribution, aptopts: &[String]) -> String {
     let mut digest = Sha256::new();
     let fetched = FETCHED.join(",");
+    let known = KNOWN.join(",");
     let opts = aptopts.join(",");
-    for part in [INSTALLED, &fetched, FINISH, distribution.components, &opts] {
+    for part in [INSTALLED, &fetched, &known, FINISH, distribution.components, &opts] {
         digest.update(part);
         digest.update([0]);
     }
@@ -110,7 +130,8 @@ fn build(lock: &Path, args: &[String], root: &Path) -> Result<()> {
     run_locked(lock, "mmdebstrap", args)?;
     fs::write(root.join("etc/resolv.conf"), resolv_conf()).context("write `resolv.conf`")?;
     let root = root.display().to_string();
-    let mut script = vec![root.as_str(), "sh", "-c", FINISH, "base.sh"];
+    let known = KNOWN.join(" ");
+    let mut script = vec![root.as_str(), "sh", "-c", FINISH, "base.sh", &known];
     script.extend(FETCHED);
     run_locked(lock, "chroot", &script).map(drop)
 }
