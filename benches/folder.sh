@@ -18,7 +18,11 @@ for ((page = 0; page < pages; page++)); do
     printf '<p>This is page %d of many.</p>\n' "$page" >"$folder/pages/$((page / 200))/$page.html"
 done
 echo '<h1>Many pages</h1>' >"$folder/pages/index.html"
-printf 'all:\n  hosts:\n    %s:\n      sites: { many: { path: /many, root: /srv/many, source: pages } }\n' "$full" >"$folder/own.yaml"
+{
+    printf 'all:\n  hosts:\n    %s:\n      sites:\n' "$full"
+    echo "        site2: { users: { bench: $password } }"
+    echo '        many: { path: /many, root: /srv/many, source: pages }'
+} >"$folder/own.yaml"
 hwctl provision -i inventory.yaml -i own.yaml >"$folder/said" 2>&1 || { cat "$folder/said" >&2 && fail "the hosts cannot be provisioned"; }
 # A file that was written a moment ago is read again. The next run notes the pages, and those after it need not read them.
 sleep 4

@@ -321,5 +321,8 @@ fn what_it_prints_in_a_restart_shows_none_either(shop: &Shop, apps: &str) {
     let told = format!("{events:?}");
     assert_eq!(code, 1, "{events:#?}");
     assert!(told.contains("***"), "{events:#?}");
-    assert!(!told.contains("marked") && !told.contains("secret of") && !told.contains(&token), "{told}");
+    assert!(
+        !told.contains("marked") && !told.contains("secret of") && !told.contains(&token),
+        "{told}"
+    );
 }
