@@ -55,8 +55,17 @@ impl Job for Deploy {
 
     fn begins(&self, works: &[Work]) -> Result<(), Failure> {
         let app = &self.args.app;
+        let has_api = works.iter().any(|work| work.part(API).is_ok());
         let mut known = of_apps(works.iter().flat_map(Work::parts));
-        known.insert(0, API.to_owned());
+        // A host without the API is told as such.
+        if has_api || app == API {
+            known.push(API.to_owned());
+        }
+        if known.is_empty() {
+            return Err(Failure::usage(format!("there is no app `{app}`"))
+                .not_done("no host was contacted")
+                .hint(format!("`apps.{app}` in the inventory declares one")));
+        }
         require_known("there is no app", [app], &known)?;
         require_part(works, app)?;
         works.iter().try_for_each(|work| {

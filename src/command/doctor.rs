@@ -153,7 +153,7 @@ impl Doctor {
             hash_key: None,
         };
         let run = Run::new(VERB, goal, Duration::from_secs(self.args.wait.into()))
-            .uploads(&made.uploads)
+            .uploads(made.uploads.clone())
             .checked_from_outside(&outside, true);
         run.plan(engine, emit).await?.carry_out(engine, emit).await
     }

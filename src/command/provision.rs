@@ -21,8 +21,8 @@ use crate::event::{EventKind, Outcome};
 use crate::failure::{Exit, Failure};
 use crate::inventory::Vars;
 use crate::part;
-use crate::part::{Context, Kinds, Monitoring, Redis, Sites, Stack, Templates};
-use crate::remote::{Emit, Engine};
+use crate::part::{Context, Kinds, LocalFolder, Monitoring, Redis, Sites, Stack, Templates};
+use crate::remote::{Emit, Engine, state_folder};
 use crate::resource::{Blob, Facts};
 use crate::spec::Scope;
 
@@ -188,7 +188,9 @@ impl Provision {
         try_templates(work, &templates)?;
         let mut ticket = self.review.admit().await;
         let mut engine = Engine::start(&work.target, emit).await?;
-        let mut made = make_stack(work, &engine, &templates)?;
+        let mut made = folded_stack(work, &engine, &templates)?;
+        // What is in a folder of a part that is not meant still counts as declared.
+        unfold(&mut made, |folder| !scope.has(folder.tag()))?;
         made.narrow(scope);
         let is_part = *scope != Scope::All;
         let opens_ports = match scope {
@@ -207,15 +209,15 @@ impl Provision {
             expected
         };
         let goal = Goal::Declared {
-            resources: made.resources,
-            parts: made.parts,
+            resources: made.resources.clone(),
+            parts: made.parts.clone(),
             scope: scope.clone(),
             hash_key: hash_key::of(work),
         };
         let run = Run::with(verb, goal, &args.plan)
             .only_planned(args.check)
             .keep_on_failure(args.keep_on_failure)
-            .uploads(&made.uploads)
+            .of_stack(made)
             .checked_from_outside(&outside, is_part)
             .sealed(self.review.seals())
             .rehearsed();
@@ -276,6 +278,17 @@ pub(super) fn make_stack(
     engine: &Engine,
     templates: &Templates,
 ) -> Result<Stack, Failure> {
+    let mut made = folded_stack(work, engine, templates)?;
+    unfold(&mut made, |_| true)?;
+    Ok(made)
+}
+
+fn unfold(made: &mut Stack, is_meant: impl Fn(&LocalFolder) -> bool) -> Result<(), Failure> {
+    made.unfold(is_meant).map_err(|error| Failure::from_error(Exit::Usage, &error))
+}
+
+/// The same without the resources of folders with local files.
+fn folded_stack(work: &Work, engine: &Engine, templates: &Templates) -> Result<Stack, Failure> {
     stack_of(work, &work.vars, &engine.facts, (&engine.route.host, &engine.binary), templates)
 }
 
@@ -289,7 +302,9 @@ fn stack_of(
     let api = bundle::API.map(|api| Blob { key: api.key.to_owned(), size: api.size });
     let api = api.ok_or_else(|| Failure::usage("this build of hwctl carries no API binary"))?;
     let passwords = work.found();
-    let context = Context { address, folder: &work.folder, binary, api: &api, passwords };
-    work.stack(vars, facts, context, templates)
+    let memory = state_folder().map(|folder| folder.join("digests"));
+    let memory = memory.as_deref();
+    let context = Context { address, folder: &work.folder, binary, api: &api, passwords, memory };
+    work.folded_stack(vars, facts, context, templates)
         .map_err(|error| Failure::from_error(Exit::Usage, &error))
 }

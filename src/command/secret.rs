@@ -61,7 +61,7 @@ impl Job for Rotate {
         };
         let run = Run::with("secret rotate", goal, &args.plan)
             .only_planned(args.check)
-            .uploads(&made.uploads)
+            .uploads(made.uploads)
             .checked_from_outside(&outside, false);
         let planned = run.plan_unseen(&mut engine, emit).await?;
         // A host that was destroyed may still have the key, but no API that uses it.

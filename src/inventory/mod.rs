@@ -53,7 +53,7 @@ struct Set {
 /// Something in the inventory that works and should not stay so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Warning {
-    /// Where: `inventory.yaml:7:12`, or `--set KEY`.
+    /// Where: `inventory.yaml:7:12`, or `--set KEY=…`.
     pub place: String,
     /// What, without any value that is secret.
     pub message: String,

@@ -44,7 +44,7 @@ fn made_of(kind: PartKind, view: &HostView<'_>) -> Result<Stack> {
     let folder = Path::new("/nonexistent");
     let passwords = &Scope::Only(Vec::new());
     let address = "37.9.53.237";
-    let context = Context { address, folder, binary: folder, api: &api, passwords };
+    let context = Context { address, folder, binary: folder, api: &api, passwords, memory: None };
     Kinds::builtin().with(kind).stack(view, context, &load_templates(folder)?)
 }
 

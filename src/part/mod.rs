@@ -44,9 +44,10 @@ pub use api::{API_LINK, Api, AppDir, JWT_KEY, Workers};
 pub use apps::Apps;
 use build::conflicts::{between, first_twice};
 pub use build::{
-    Builder, Card, CertificateAt, Claim, Context, Contributions, HostView, Maintenance, Metrics,
-    Names, Offer, OpenTo, Package, Refusals, RenderedFile, Route, RouteTarget, Slot, Stack,
-    StaticFiles, Templates, UnitInput, Upload, Upstream, template_sources,
+    Builder, Card, CertificateAt, Claim, Context, Contributions, HostView, LocalFolder,
+    Maintenance, Metrics, Names, Offer, OpenTo, Package, Refusals, RenderedFile, Route,
+    RouteTarget, Slot, Stack, StaticFiles, Templates, UnitInput, Upload, Upstream,
+    template_sources,
 };
 pub use containers::Containers;
 pub use files::{Files, Folders, Links};
@@ -216,6 +217,18 @@ impl Kinds {
 
     /// What one host should have.
     pub fn stack(
+        self,
+        view: &HostView<'_>,
+        context: Context<'_>,
+        templates: &Templates,
+    ) -> Result<Stack> {
+        let mut made = self.folded_stack(view, context, templates)?;
+        made.unfold(|_| true)?;
+        Ok(made)
+    }
+
+    /// The same without the resources of folders with local files.
+    pub fn folded_stack(
         self,
         view: &HostView<'_>,
         context: Context<'_>,

@@ -76,8 +76,14 @@ fn view<'a>(vars: &'a Vars, facts: &'a Facts, fleet: &'a Fleet) -> HostView<'a> 
 fn made_in(vars: &Vars, facts: &Facts, folder: &Path) -> Result<Stack> {
     let api = Blob { key: "0123456789abcdef".to_owned(), size: 1 };
     let binary = Path::new("/usr/local/lib/hwctl/hwctl");
-    let context =
-        Context { address: "37.9.53.237", folder, binary, api: &api, passwords: &Scope::All };
+    let context = Context {
+        address: "37.9.53.237",
+        folder,
+        binary,
+        api: &api,
+        passwords: &Scope::All,
+        memory: None,
+    };
     let templates = load_templates(&folder.join("templates"))?;
     Kinds::builtin().stack(&view(vars, facts, &Fleet::default()), context, &templates)
 }

@@ -26,7 +26,7 @@ pub use arguments::identity_option;
 pub use engine::{Emit, Engine};
 pub use exec::exec;
 pub use kept::state_folder;
-pub use proposal::ProposedPlan;
+pub use proposal::{ProposedPlan, Unfold};
 pub use route::{Route, WebPorts};
 pub use ssh::Target;
 pub use sudo_password::SudoPassword;

@@ -15,13 +15,18 @@ mod model;
 mod registry;
 
 pub use cache::digest_cache::{file_digest, identity};
+pub use cache::settled_folders::{FolderDigest, FolderLook};
 pub use compare::compare;
+pub use host::accounts::Accounts;
 pub use host::docker::{containers_named, require as require_docker};
 pub use host::entry::{MAX_FILE, sweep};
-pub use host::fs::{Owner, remove_file, user_name, write_atomic};
+pub use host::fs::{Owner, has_group, has_user, remove_file, user_name, write_atomic};
 pub use host::interfaces::outer_interfaces;
 pub use host::listeners::{Listener, listeners, listeners_of};
 pub use host::path_state::PathState;
+pub use host::restarts::{
+    RecentRestarts, of_container as restarts_of_container, of_unit as restarts_of_unit,
+};
 pub use host::systemd::{reload_systemd_if_owed, reload_systemd_if_stale, show as show_units};
 pub use host::units::{field as unit_field, read_units};
 pub use host::{BlobSource, Host, MemoEntry, Progress, StartRecord, last_lines};

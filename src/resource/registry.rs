@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use crate::resource::host::accounts::Accounts;
 use crate::resource::host::fs;
 use crate::resource::host::path_state::PathState;
 use crate::resource::host::{Host, MemoEntry};
 use crate::resource::kinds::certificate::Certificate;
 use crate::resource::kinds::container::{Container, ContainerState};
 use crate::resource::kinds::directory::{Directory, DirectoryState};
+use crate::resource::kinds::file::content::Content;
 use crate::resource::kinds::file::{Absent, File};
 use crate::resource::kinds::firewall::{self, Firewall};
 use crate::resource::kinds::host_secret::HostSecret;
@@ -33,6 +35,9 @@ use crate::resource::model::change::Back;
 use crate::resource::model::id::Id;
 use crate::resource::model::profile::{Place, Profile, Undo};
 use crate::resource::model::saved::Saved;
+
+/// The bit of a file's permissions that lets everybody read it.
+const READ_BY_OTHERS: u32 = 0o004;
 
 /// The kinds as one enum, and each operation handed on to the kind; boxed, since the largest kind's
 /// would otherwise be the size of all.
@@ -58,6 +63,15 @@ macro_rules! kinds {
                     Self::File(file) => file.content.hide_secrets(host),
                     Self::Image(Image { login: Some(login), .. }) => host.hide(login.password.expose()),
                     _ => {}
+                }
+            }
+
+            /// The same of a resource as the host keeps it, by what the host has.
+            pub fn hide_kept_secrets(&self, host: &Host) {
+                if let Self::File(File { path, mode, .. }) = self
+                    && mode & READ_BY_OTHERS == 0
+                {
+                    Content::hide_environment(path, host);
                 }
             }
 
@@ -93,6 +107,18 @@ macro_rules! kinds {
             #[must_use]
             pub fn depends_on(&self) -> Vec<Id> {
                 match self { $(Self::$name(kind) => kind.depends_on(),)* }
+            }
+
+            /// The users and groups that have to be on the host.
+            #[must_use]
+            pub fn accounts(&self) -> Accounts {
+                match self { $(Self::$name(kind) => kind.accounts(),)* }
+            }
+
+            /// The name of the user and group that it makes.
+            #[must_use]
+            pub fn makes_account(&self) -> Option<&str> {
+                match self { $(Self::$name(kind) => kind.makes_account(),)* }
             }
 
             /// Says what will be read, so that reads can be done together.

@@ -78,7 +78,7 @@ fn no_unit_of_a_package_is_put_out_of_force() {
     assert_eq!(host.0.sh("ls /etc/systemd/system/{ssh,logrotate,cron}.service 2>/dev/null; :"), "");
     let (code, events) =
         host.provision("    timers: { mine: { run: [\"true\"], on: daily, user: nosuch } }\n");
-    assert_eq!(code, 4, "{events:#?}");
-    assert!(failure(&events).contains("no such user"), "{events:#?}");
+    assert_eq!(code, 1, "{events:#?}");
+    assert!(failure(&events).contains("no user `nosuch`"), "{events:#?}");
     host.is_as_before();
 }

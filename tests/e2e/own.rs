@@ -7,6 +7,7 @@ use crate::host::{Provisioned, action, changes, failure, kept, outcome, runs};
 
 crate::tests! {
     Lab: [
+        files_lie_behind_links_of_root_alone,
         own_things_are_made_followed_and_taken_away,
         own_things_of_before_are_taken_over_and_given_back,
     ],
@@ -160,7 +161,13 @@ fn what_changes_is_taken_up(host: &Provisioned) {
 fn what_is_refused_changes_nothing(host: &Provisioned) {
     let cases = [
         (OWN.replace("fine\\n\"", "wrong\\n\""), 4, "refuses the new `/etc/checked.conf`"),
-        (OWN.replace("on: \"03:30\"", "on: \"33:30\""), 4, "systemd-analyze calendar 33:30"),
+        (OWN.replace("on: \"03:30\"", "on: \"33:30\""), 1, "systemd-analyze calendar 33:30"),
+        (OWN.replace("owner: www-data }", "owner: nosuch }"), 1, "no user `nosuch`"),
+        (OWN.replace("root:www-data", "root:nosuch"), 1, "no group `nosuch`"),
+        (OWN.replace("daily, user: www-data", "daily, user: nosuch"), 1, "no user `nosuch`"),
+        (OWN.replace("[Service]\n", "[Service]\n          User=nosuch\n"), 1, "no user `nosuch`"),
+        (OWN.replace("groups: [adm]", "groups: [nosuch]"), 1, "no group `nosuch`"),
+        (OWN.replace("[tree]", "[tree, no-such-package]"), 1, "no package `no-such-package`"),
         (OWN.replace("{ template: motd }", "{ template: modt }"), 2, "did you mean `motd`?"),
         (
             OWN.replace("mail-key } }, mode: \"0600\" }", "mail-key } } }"),
@@ -178,6 +185,8 @@ fn what_is_refused_changes_nothing(host: &Provisioned) {
         (OWN.replace("\"0750\"", "750"), 2, "put it in quotes"),
         (OWN.replace("anna:", "root:"), 2, "no account of a program"),
     ];
+    // As right after `apt-get update`.
+    host.sh("touch /var/lib/apt/lists/*_Packages");
     let manifest = || host.sh("sha256sum /etc/checked.conf /etc/motd /etc/nginx/conf.d/own.conf");
     let before = manifest();
     for (own, code, says) in cases {
@@ -224,7 +233,7 @@ fn hooks_run_around_a_run(host: &Provisioned) {
     assert_eq!(noted(), "vm unchanged\n");
     let bad = ["--set", &notes, "--set", "timers.nightly.on=Funday"];
     let (code, events) = with_own(host, "provision", &bad);
-    assert_eq!((code, noted().as_str()), (4, "vm undone\n"), "{events:#?}");
+    assert_eq!((code, noted().as_str()), (1, "vm failed\n"), "{events:#?}");
     let (code, _) = with_own(host, "plan", &["--set", &fails]);
     assert_eq!(code, 0, "a plan runs no hooks");
     a_process_that_a_hook_leaves_behind_holds_nothing_up(host);
@@ -268,17 +277,57 @@ fn they_go_with_the_inventory(host: &Provisioned) {
     assert_eq!(host.sh("sudo -u anna sudo -n id -un; cat /home/anna/file"), "root\nmine");
 }
 
+fn files_lie_behind_links_of_root_alone() {
+    let host = Provisioned::ready("trixie");
+    host.sh("mkdir -p /srv/real /srv/theirs && ln -s /srv/real /srv/linked
+             ln -s /srv/real /srv/theirs/linked && chown -h www-data /srv/theirs/linked");
+    let own = r#"
+    folders: { /srv/one: {}, /srv/now/sub: {} }
+    links: { /srv/now: /srv/one }
+    files:
+      /srv/linked/a: { content: "a" }
+      /srv/now/b: { content: "b" }
+      /srv/now/sub/c: { content: "c" }
+"#;
+    write_inventory(&host, own);
+    fs::write(host.folder().join("templates/unused"), "{% if %}\n{{ x | nofilter }}").unwrap();
+
+    let (code, events) = with_own(&host, "provision", &[]);
+
+    assert_eq!(code, 0, "{events:#?}");
+    assert_eq!(
+        host.sh("cat /srv/real/a /srv/one/b /srv/one/sub/c; readlink /srv/now"),
+        "abc/srv/one"
+    );
+    let (code, events) = with_own(&host, "plan", &[]);
+    assert_eq!((code, changes(&events)), (0, vec![]), "{events:#?}");
+    let planted = "files./srv/theirs/linked/a={ content: planted }";
+    let (code, events) = with_own(&host, "provision", &["--set", planted]);
+    assert_eq!(code, 1, "{events:#?}");
+    assert!(failure(&events).contains("which root does not follow"), "{}", failure(&events));
+    let uses = "files./etc/motd={ template: unused }";
+    let (code, events) = with_own(&host, "provision", &["--set", uses]);
+    assert_eq!(code, 2, "{events:#?}");
+    assert!(failure(&events).contains("`unused:1:"), "{}", failure(&events));
+    let (code, events) = host.hwctl("provision", &[]);
+    assert_eq!(code, 0, "{events:#?}");
+    assert_eq!(
+        host.sh("find /srv -mindepth 1 | sort"),
+        "/srv/linked\n/srv/real\n/srv/theirs\n/srv/theirs/linked"
+    );
+}
+
 fn own_things_of_before_are_taken_over_and_given_back() {
     let host = Provisioned::ready("trixie");
     host.sh("printf 'before\\n' >/etc/motd && chmod 604 /etc/motd
              mkdir -m 700 /srv/data && echo theirs >/srv/data/theirs
              printf '[Service]\\nExecStart=/bin/sleep infinity\\n' >/etc/systemd/system/ticker.service
              systemctl start ticker
-             useradd -m -s /bin/sh -G cdrom anna && echo theirs >/home/anna/theirs");
+             useradd -m -s /bin/sh -G cdrom --expiredate 1984-01-02 anna && echo theirs >/home/anna/theirs");
     let state = || {
         host.sh("stat -c '%a %U' /etc/motd /srv/data; cat /etc/motd /etc/systemd/system/ticker.service
                  systemctl is-active ticker; getent passwd anna; id -nG anna; ls -A /home/anna /srv/data
-                 cat /etc/default/cron; ls -A /etc/sudoers.d")
+                 cat /etc/default/cron; ls -A /etc/sudoers.d; getent shadow anna | cut -d: -f8")
     };
     let before = state();
     write_inventory(&host, OWN);

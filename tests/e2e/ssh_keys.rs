@@ -73,6 +73,7 @@ fn provision(host: &Provisioned, keys: &[SshKey], is_kept: bool) -> usize {
         endpoints: Vec::new(),
         outside: None,
         seal: false,
+        folders: Vec::new(),
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {

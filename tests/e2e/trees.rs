@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::process::Stdio;
+use std::thread::sleep;
+use std::time::Duration;
 
 use crate::host::{Provisioned, action, changes, failure, runs, wait_until};
 
 crate::tests! {
-    Lab: [many_pages_come_and_go_together, a_page_becomes_a_folder_and_back, the_way_to_a_root_is_made_for_all_and_goes_again, a_run_that_dies_among_many_pages_is_finished],
+    Lab: [many_pages_come_and_go_together, a_page_becomes_a_folder_and_back, the_way_to_a_root_is_made_for_all_and_goes_again, a_run_that_dies_among_many_pages_is_finished, a_folder_is_looked_at_again_once_anything_of_it_changes],
 }
 
 const SITE: [&str; 2] = ["--set", "sites.docs={path: /docs, root: /srv/way/to/docs, source: docs}"];
@@ -171,6 +173,68 @@ fn the_way_to_a_root_is_made_for_all_and_goes_again() {
         ".\n./way\n./way/own",
         "it is somebody's own"
     );
+}
+
+/// Whether the host asks for the files of the folder in a run, and what the run changes.
+fn seen(host: &Provisioned) -> (bool, Vec<String>) {
+    let events = ok(host, "provision", &[&SITE[..], &["-v"]].concat());
+    let asks = format!("{events:?}").contains("asks for the files of 1 folder");
+    (asks, changes(&events).into_iter().map(str::to_owned).collect())
+}
+
+fn a_folder_is_looked_at_again_once_anything_of_it_changes() {
+    let host = &Provisioned::ready("trixie");
+    clear(host);
+    write_many(host, 300);
+    ok(host, "provision", &SITE);
+    let settle = || {
+        // A file that was written a moment ago may be written to again with the same times.
+        sleep(Duration::from_secs(4));
+        assert_eq!(seen(host), (true, vec![]), "it has changed since the last run");
+        assert_eq!(seen(host), (false, vec![]), "nothing of it has changed");
+    };
+    settle();
+
+    let page = format!("{ROOT}/1/101.html");
+    for by_hand in [
+        // With the size and the time of before.
+        format!(
+            "touch -r {page} /root/t && printf PAGE | dd of={page} conv=notrunc && touch -r /root/t {page}"
+        ),
+        format!("chmod 600 {page}"),
+        format!("rm {page}"),
+        format!("setfacl -m u:www-data:rw {page} 2>/dev/null || chown www-data {page}"),
+    ] {
+        host.sh(&by_hand);
+        assert_eq!(seen(host), (true, vec![format!("file {page}")]), "{by_hand}");
+        settle();
+    }
+    host.sh(&format!("touch {ROOT}/1/mine"));
+    assert_eq!(seen(host), (true, vec![]), "a file of somebody else stays");
+
+    let local = host.folder().join("docs/1/102.html");
+    let modified = fs::metadata(&local).unwrap().modified().unwrap();
+    fs::write(&local, "PAGE 102\n").unwrap();
+    fs::File::options().write(true).open(&local).unwrap().set_modified(modified).unwrap();
+    assert_eq!(seen(host), (true, vec![format!("file {ROOT}/1/102.html")]));
+    settle();
+    fs::remove_file(&local).unwrap();
+    assert_eq!(seen(host), (true, vec![format!("file {ROOT}/1/102.html")]));
+    settle();
+
+    // What is declared in it by two is refused, also where its files are not looked at.
+    let twice = format!("files.{ROOT}/index.html={{ content: x }}");
+    let (code, events) = host.hwctl("provision", &[&SITE[..], &["--set", &twice]].concat());
+    assert_eq!(code, 2, "{events:#?}");
+    // The other parts are brought up to date beside it, and it goes as a whole.
+    let (code, events) =
+        host.hwctl("provision", &[&SITE[..], &["--set", "api.workers=2"]].concat());
+    assert_eq!(code, 0, "{events:#?}");
+    assert!(!changes(&events).iter().any(|id| id.contains(ROOT)), "{events:#?}");
+    ok(host, "rollback", &["--yes"]);
+    host.sh(&format!("rm {ROOT}/1/mine"));
+    ok(host, "provision", &[]);
+    assert!(!host.sh_ok("test -e /srv/way"), "it goes with the inventory");
 }
 
 /// Killed while it writes pages: the next run goes on, and what was begun leaves nothing behind.

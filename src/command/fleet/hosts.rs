@@ -67,15 +67,15 @@ impl Work {
         self.kinds.with_takers(&self.view(&self.vars, &Facts::unknown()), scope)
     }
 
-    /// What the host should have with these vars.
-    pub(in crate::command) fn stack(
+    /// What the host should have with these vars, without the resources of folders with local files.
+    pub(in crate::command) fn folded_stack(
         &self,
         vars: &Vars,
         facts: &Facts,
         context: Context<'_>,
         templates: &Templates,
     ) -> Result<Stack> {
-        self.kinds.stack(&self.view(vars, facts), context, templates)
+        self.kinds.folded_stack(&self.view(vars, facts), context, templates)
     }
 
     /// The parts whose passwords and local files were found.

@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn a_host_gets_the_files_of_its_stack_and_no_others() {
         let uploads = [Upload { blob: blob("page"), path: "/site/page".into() }];
-        let settings = Settings { uploads: &uploads, ..Settings::default() };
+        let settings = Settings { uploads: uploads.to_vec(), ..Settings::default() };
 
         let wanted = settings.uploads_of(vec![blob("page")]).unwrap();
         let failure = settings.uploads_of(vec![blob("page"), blob("other")]).unwrap_err();

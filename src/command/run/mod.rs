@@ -10,6 +10,7 @@ pub(super) mod local;
 mod outside;
 pub(super) mod vantage;
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::cli::PlanArgs;
@@ -17,8 +18,8 @@ use crate::client::{Expected, Pins};
 use crate::command::review::SealedChange;
 use crate::engine::protocol::{CONFIRM_TIMEOUT_S, Goal, PlanRequest};
 use crate::event::{self, EventKind, Outcome};
-use crate::failure::Failure;
-use crate::part::Upload;
+use crate::failure::{Exit, Failure};
+use crate::part::{LocalFolder, Stack, Upload};
 use crate::remote::{Emit, Engine, ProposedPlan};
 use crate::resource::{Exposure, Facts};
 
@@ -38,13 +39,14 @@ pub(super) struct Run<'a> {
     confirm_timeout: Duration,
     rehearses: bool,
     is_sealed: bool,
+    stack: Option<Stack>,
     settings: Settings<'a>,
 }
 
 /// How a plan is carried out.
 struct Settings<'a> {
     /// The local files that the host may ask for.
-    uploads: &'a [Upload],
+    uploads: Vec<Upload>,
     /// Leave the host as a failure left it.
     keep_on_failure: bool,
     /// Whether only a part of the stack is meant: what is wrong from outside before the run may
@@ -59,7 +61,7 @@ struct Settings<'a> {
 impl Default for Settings<'_> {
     fn default() -> Self {
         Self {
-            uploads: &[],
+            uploads: Vec::new(),
             keep_on_failure: false,
             is_part: false,
             outside: None,
@@ -84,7 +86,18 @@ impl<'a> Run<'a> {
         let settings = Settings::default();
         let confirm_timeout = Duration::from_secs(CONFIRM_TIMEOUT_S);
         let (is_check, rehearses, is_sealed) = (false, false, false);
-        Self { verb, goal, is_check, patience, confirm_timeout, rehearses, is_sealed, settings }
+        let stack = None;
+        Self {
+            verb,
+            goal,
+            is_check,
+            patience,
+            confirm_timeout,
+            rehearses,
+            is_sealed,
+            stack,
+            settings,
+        }
     }
 
     /// The same with the patience of the command line.
@@ -100,9 +113,15 @@ impl<'a> Run<'a> {
     }
 
     /// Names the local files that the host may ask for.
-    pub(super) fn uploads(mut self, uploads: &'a [Upload]) -> Self {
+    pub(super) fn uploads(mut self, uploads: Vec<Upload>) -> Self {
         self.settings.uploads = uploads;
         self
+    }
+
+    /// Takes from the stack that the goal is of the local files that the host may ask for, and the folders of local files
+    /// whose resources are left out of the goal.
+    pub(super) fn of_stack(self, stack: Stack) -> Self {
+        Self { stack: Some(stack), ..self }
     }
 
     /// Leaves the host as a failure left it, if so wanted.
@@ -160,7 +179,8 @@ impl<'a> Run<'a> {
             confirm_timeout,
             rehearses,
             is_sealed,
-            settings,
+            stack,
+            mut settings,
         } = self;
         let expected =
             settings.outside.map(|outside| outside(&engine.facts, &Exposure::default(), None));
@@ -178,14 +198,43 @@ impl<'a> Run<'a> {
             endpoints: endpoints.unwrap_or_default(),
             outside: rehearsal,
             seal: is_sealed,
+            folders: stack
+                .iter()
+                .flat_map(|stack| &stack.folders)
+                .map(LocalFolder::left_out)
+                .collect(),
         };
         emit(EventKind::Step { message: "reading the host".to_owned(), fraction: None });
         let began = Instant::now();
-        let planned = engine.plan(request, emit).await?;
+        let stack = Mutex::new(stack);
+        let unfold = |differ: &[String], request: &mut PlanRequest| unfold(&stack, differ, request);
+        let planned = engine.plan_unfolding(request, &unfold, emit).await?;
+        let stack = stack.into_inner().unwrap_or_else(PoisonError::into_inner);
+        settings.uploads.extend(stack.map(|stack| stack.uploads).unwrap_or_default());
         let (changes, took) = (planned.changes.len(), began.elapsed().as_millis());
         emit(EventKind::Trace { message: format!("{changes} changes planned within {took} ms") });
         Ok(PlannedRun { planned, is_check, settings })
     }
+}
+
+/// Adds the resources of the folders with these digests to a request, and their files to what the host may ask for.
+fn unfold(
+    stack: &Mutex<Option<Stack>>,
+    differ: &[String],
+    request: &mut PlanRequest,
+) -> Result<(), Failure> {
+    let mut stack = stack.lock().unwrap_or_else(PoisonError::into_inner);
+    let (Some(stack), Goal::Declared { resources, .. }) = (&mut *stack, &mut request.goal) else {
+        return Ok(());
+    };
+    let differs = |folder: &LocalFolder| differ.iter().any(|digest| digest == folder.digest());
+    let folders = stack.folders.iter();
+    request.folders =
+        folders.map(|it| if differs(it) { it.sent() } else { it.left_out() }).collect();
+    let unfolded = stack.unfold(differs);
+    unfolded.map_err(|error| Failure::from_error(Exit::Usage, &error))?;
+    resources.clone_from(&stack.resources);
+    Ok(())
 }
 
 impl PlannedRun<'_> {

@@ -21,7 +21,9 @@ use crate::engine::record::lock::Lock;
 use crate::engine::record::maintenance;
 use crate::engine::record::specs;
 use crate::event::{Check, RunOutcome};
-use crate::resource::{Host, expiry, require_docker, show_units};
+use crate::resource::{
+    Host, expiry, require_docker, restarts_of_container, restarts_of_unit, show_units,
+};
 use crate::spec::{Endpoint, Group, PartSpec, Pin, Probe, ProbeKind};
 
 const PROPERTIES: [&str; 6] = [
@@ -119,8 +121,11 @@ async fn units(host: &Host, probes: &[(&PartSpec, &Probe)]) -> Vec<(Group, Check
     match show_units(host, &names, &PROPERTIES).await {
         Ok(told) => {
             let blocks = units.iter().zip(told.split("\n\n"));
-            let check = |name: &str, block| Check::of(name, unit(block));
-            blocks.map(|((_, probe), block)| (probe.group, check(&probe.name, block))).collect()
+            let check =
+                async |name: &str, block| Check::of(name, staying_unit(host, name, block).await);
+            let checks = blocks
+                .map(async |((_, probe), block)| (probe.group, check(&probe.name, block).await));
+            join_all(checks).await
         }
         Err(error) => vec![(Group::Service, Check::of("systemd", Err(error)))],
     }
@@ -128,6 +133,17 @@ async fn units(host: &Host, probes: &[(&PartSpec, &Probe)]) -> Vec<(Group, Check
 
 fn field<'a>(block: &'a str, name: &str) -> Option<&'a str> {
     block.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+}
+
+/// What `systemctl show` says of one unit, and whether it stays up.
+async fn staying_unit(host: &Host, name: &str, block: &str) -> Result<String> {
+    let told = unit(block)?;
+    let counted = field(block, "NRestarts").and_then(|number| number.parse().ok());
+    let recent = restarts_of_unit(host, name, counted.unwrap_or_default()).await;
+    if recent.are_many() {
+        bail!("it does not stay up: {}", recent.text());
+    }
+    Ok(told)
 }
 
 /// What `systemctl show` says of one unit.
@@ -180,6 +196,10 @@ async fn container(host: &Host, name: &str) -> Result<String> {
         let code = state.exit_code.unwrap_or_default();
         let word = state.status.map(|status| status.to_string()).unwrap_or_default();
         bail!("{word} (exit code {code}), {}", restarts(found.restart_count.unwrap_or_default()));
+    }
+    let recent = restarts_of_container(host, name, found.restart_count.unwrap_or_default()).await;
+    if recent.are_many() {
+        bail!("it does not stay up: {}", recent.text());
     }
     let health = state.health.as_ref().and_then(|health| health.status);
     if health == Some(HealthStatusEnum::UNHEALTHY) {

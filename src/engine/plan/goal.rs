@@ -22,7 +22,18 @@ use crate::spec::{PartSpec, Scope};
 
 /// What a plan for `goal` has to look at.
 pub(in crate::engine) fn wanted(goal: &Goal, drivers: Drivers, host: &Host) -> Result<Wanted> {
-    let manifest = Manifest::load(host)?;
+    wanted_beside(&HashSet::new(), goal, drivers, host)
+}
+
+/// The same where what is at the paths `settled` is declared as well, and the host has it like that.
+pub(in crate::engine) fn wanted_beside(
+    settled: &HashSet<PathBuf>,
+    goal: &Goal,
+    drivers: Drivers,
+    host: &Host,
+) -> Result<Wanted> {
+    let mut manifest = Manifest::load(host)?;
+    manifest.set_aside(settled);
     let (mut passed_over, mut giving_way, mut kept) = (Vec::new(), Vec::new(), Vec::new());
     let (mut left_out, mut lacking) = (Vec::new(), Vec::new());
     let mut back_to = None;

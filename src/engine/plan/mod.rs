@@ -1,5 +1,6 @@
 //! Reads every resource and says what has to change.
 
+mod accounts;
 pub(super) mod disk_space;
 pub(super) mod goal;
 mod handover;
@@ -125,7 +126,9 @@ impl Plan {
             maker.back(step, wanted.because, compared);
         }
         maker.plan.kept.extend(wanted.kept.iter().cloned());
-        let Maker { mut plan, states, obstacles, .. } = maker;
+        let Maker { mut plan, states, mut obstacles, .. } = maker;
+        let lacking = accounts::missing(&plan, wanted, host).await.into_iter();
+        obstacles.extend(lacking.map(|(resource, error)| obstacle(resource, error)));
         if let Some(failure) = joined(obstacles) {
             return Err(failure);
         }
@@ -321,11 +324,15 @@ impl Maker<'_> {
         let _ = writeln!(self.states, "{}\0{state}", resource.id());
     }
 
-    /// Adds something of the host that is in the way of a resource.
     fn obstacle(&mut self, resource: &Resource, error: anyhow::Error) {
-        let error = error.context(format!("cannot plan `{}`", resource.id()));
-        self.obstacles.push(Failure::from_error(Exit::Failed, &error).page(Page::Adoption));
+        self.obstacles.push(obstacle(resource, error));
     }
+}
+
+/// Something of the host that is in the way of a resource.
+fn obstacle(resource: &Resource, error: anyhow::Error) -> Failure {
+    let error = error.context(format!("cannot plan `{}`", resource.id()));
+    Failure::from_error(Exit::Failed, &error).page(Page::Adoption)
 }
 
 /// From this rank on: what services need until they have ended.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::client::{Expected, Pins};
 use crate::event::{Check, Data, EventKind, Finding, LogLine, Planned, Run, Vitals};
 use crate::failure::Failure;
-use crate::resource::{Blob, CertificateInfo, Declared, Exposure, Facts, Id, Secret};
+use crate::resource::{Blob, CertificateInfo, Declared, Exposure, Facts, FolderDigest, Id, Secret};
 use crate::spec::{Endpoint, Log, LogSource, PartSpec, Restart, Scope};
 
 /// What the operator's side asks.
@@ -122,6 +122,9 @@ pub struct PlanRequest {
     pub outside: Option<Expected>,
     /// Whether the changes are sealed, to be compared with those of another plan.
     pub seal: bool,
+    /// Folders of many files. The resources of those that say nothing of what is declared in them are not among the goal's;
+    /// where the host has no such folder, it answers [`Reply::FoldersDiffer`].
+    pub folders: Vec<FolderDigest>,
 }
 
 /// Which parts are taken out of service or back.
@@ -271,6 +274,9 @@ pub enum Reply {
         /// A seal for each change, where the request asks for them; see `engine/plan/seal.rs`.
         seals: Vec<String>,
     },
+    /// Answers [`Request::Plan`] where the resources of folders were left out that the host does not have like that: the
+    /// digests of those folders. The request has to come again with their resources.
+    FoldersDiffer(Vec<String>),
     /// Answers [`Request::History`]: newest first.
     History {
         /// The runs.

@@ -194,6 +194,11 @@ impl Manifest {
         differs
     }
 
+    /// Takes out what is at these paths, for a plan that need not look at it.
+    pub(in crate::engine) fn set_aside(&mut self, paths: &HashSet<PathBuf>) {
+        self.owned.retain(|owned| owned.resource.path().is_none_or(|path| !paths.contains(path)));
+    }
+
     /// Takes things out that are hwctl's no more.
     pub(in crate::engine) fn forget(&mut self, ids: &[Id]) {
         let ids: HashSet<&Id> = ids.iter().collect();

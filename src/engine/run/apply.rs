@@ -17,7 +17,14 @@ use crate::engine::run::concurrent::{Concurrent, Hand};
 use crate::engine::run::deadman;
 use crate::engine::run::rehearsal::Outside;
 use crate::event::EventKind;
-use crate::resource::{Action, Advise, Back, Change, Detail, Host, Resource, Saved};
+use crate::resource::{Action, Advise, Back, Change, Detail, Host, Resource, Saved, Undo};
+
+/// What to do where a login does not work after a change of the firewall.
+const HINT_FIREWALL: &str =
+    "look for a firewall rule on the host that denies your address, or allow it";
+/// The same after a change of accounts, keys, sudo, PAM or sshd.
+const HINT_ACCOUNT: &str = "keep the account, the key and the sudo rule that you log in with, or change them in two runs: \
+     first add the new way in, then log in by it and remove the old one";
 
 /// Sends events to the operator's side.
 pub(in crate::engine) struct EventSender(pub(in crate::engine) UnboundedSender<Reply>);
@@ -85,7 +92,7 @@ impl Carrier<'_> {
         }
         // What was armed for a change that turned out not to be needed.
         if deadman::is_armed(self.host) {
-            self.new_login(journal.id()).await?;
+            self.new_login(journal.id(), HINT_FIREWALL).await?;
         }
         Ok(Carried::Out)
     }
@@ -123,7 +130,8 @@ impl Carrier<'_> {
         if matches!(resource.examine_back(to, host).await?.1, Back::Nothing) {
             // It was all done when it was released; what it is loaded with has changed since.
             let is_armed = deadman::is_risky(resource) && deadman::is_armed(host);
-            return if is_armed { self.new_login(journal.id()).await } else { Ok(()) };
+            let login = self.new_login(journal.id(), HINT_FIREWALL);
+            return if is_armed { login.await } else { Ok(()) };
         }
         let restored = Box::pin(resource.restore(to, host));
         self.guarded(resource, journal, restored).await?;
@@ -210,12 +218,15 @@ impl Carrier<'_> {
         let changed = change.await;
         self.host.forget();
         changed?;
-        if risky { self.new_login(journal.id()).await } else { Ok(()) }
+        let hint = match resource.profile().undo {
+            Undo::Firewall | Undo::FirewallFile => HINT_FIREWALL,
+            _ => HINT_ACCOUNT,
+        };
+        if risky { self.new_login(journal.id(), hint).await } else { Ok(()) }
     }
 
     /// Waits until a login by a new connection has disarmed the deadman's timer.
-    async fn new_login(&self, run: &str) -> Result<()> {
-        let hint = "look for a firewall rule on the host that denies your address, or allow it";
+    async fn new_login(&self, run: &str, hint: &str) -> Result<()> {
         // What came too late is of an earlier change.
         self.halted.take_locked_out();
         let _ = self.events.0.send(Reply::LogInAnew { run: run.to_owned() });

@@ -29,11 +29,19 @@ pub(in crate::engine) fn count<'a>(
     is_tried: impl Fn(&Resource) -> bool,
 ) -> usize {
     let (mut paths, mut folders) = (HashSet::new(), HashSet::new());
+    let mut links = HashSet::new();
     let mut fits = |resource: &&'a Resource| {
         let Some(path) = resource.path().filter(|_| is_plain(resource) && !is_tried(resource))
         else {
             return false;
         };
+        // What is reached through a link can be changed once the link is in its place.
+        let is_behind_link =
+            !links.is_empty() && path.ancestors().any(|above| links.contains(above));
+        if is_behind_link {
+            return false;
+        }
+        links.extend(resource.profile().target.map(|_| path));
         folders.extend(path.parent());
         folders.len() <= MOST_FOLDERS && paths.insert(path)
     };
@@ -122,7 +130,7 @@ impl Carrier<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::resource::{Directory, File, Owner};
+    use crate::resource::{Directory, File, Link, Owner};
 
     fn folder(path: &str) -> Resource {
         Directory::new(path, 0o755, Owner::root()).into()
@@ -143,6 +151,9 @@ mod tests {
             assert_eq!(count(&[file(alone), file("/www/a")]), 1, "{alone}");
             assert_eq!(count(&[file("/www/a"), file(alone)]), 1, "{alone}");
         }
+        let link = Link { path: "/srv/now".into(), target: "/srv/one".into() }.into();
+        let behind = [folder("/srv/one"), link, file("/srv/now/x"), file("/www/a")];
+        assert_eq!(count(&behind), 2, "the file needs the link");
         let same = [file("/www/a"), folder("/www/a"), file("/www/a/b")];
         assert_eq!(count(&same), 1, "the second one needs the first one's change");
         let many: Vec<_> = (0..5000).map(|n| file(&format!("/www/{n}"))).collect();

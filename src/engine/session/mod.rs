@@ -4,7 +4,8 @@ mod requests;
 mod run;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::{Duration, SystemTime};
@@ -38,8 +39,8 @@ use crate::engine::run::deadman;
 use crate::engine::run::validate;
 use crate::event::{EventKind, RunOutcome};
 use crate::failure::Failure;
-use crate::resource::{Blob, Declared, Host, Id, keep_for_next_run};
-use crate::spec::PartSpec;
+use crate::resource::{Blob, Declared, FolderDigest, FolderLook, Host, Id, keep_for_next_run};
+use crate::spec::{PartSpec, Scope};
 use run::Run;
 
 /// How many replies are written at once: a run of many small changes reports each.
@@ -94,6 +95,8 @@ struct Session {
     lock: Option<Lock>,
     /// A copy of a part's data, as far as it has come.
     copy: Vec<u8>,
+    /// The folders of the plan as they were before they were read.
+    looks: Vec<FolderLook>,
 }
 
 impl Session {
@@ -120,6 +123,7 @@ impl Session {
             run: None,
             lock: None,
             copy: Vec::new(),
+            looks: Vec::new(),
         }
     }
 
@@ -250,7 +254,12 @@ impl Session {
         if let Goal::Declared { resources, .. } = &request.goal {
             self.hide_secrets(resources);
         }
-        let wanted = goal::wanted(&request.goal, self.drivers, &self.host)?;
+        let settled = match self.settled(&request.folders) {
+            Ok(settled) => settled,
+            Err(differ) => return Ok(Reply::FoldersDiffer(differ)),
+        };
+        self.looks = request.folders.iter().filter_map(|folder| folder.look(&self.host)).collect();
+        let wanted = goal::wanted_beside(&settled, &request.goal, self.drivers, &self.host)?;
         if wanted.strange > 0 {
             let message = format!(
                 "another version of hwctl made {} things that this one does not know: they stay",
@@ -282,11 +291,34 @@ impl Session {
             seals: if request.seal { self.seals(&plan) } else { Vec::new() },
         };
         if request.run.is_some() && plan.changes.is_empty() {
-            self.nothing_to_do(&request.goal, &plan)?;
+            self.nothing_to_do(&request, &plan)?;
             self.lock = None;
         }
         self.planned = Some((request, wanted, plan));
         Ok(reply)
+    }
+
+    /// The paths in the folders whose resources were left out. An error has the digests of those that the host does not
+    /// have like that.
+    fn settled(&self, folders: &[FolderDigest]) -> Result<HashSet<PathBuf>, Vec<String>> {
+        let (mut settled, mut differ) = (HashSet::new(), Vec::new());
+        for folder in folders.iter().filter(|folder| folder.declared.is_none()) {
+            match folder.settled(&self.host) {
+                Some(paths) => settled.extend(paths),
+                None => differ.push(folder.digest.clone()),
+            }
+        }
+        if differ.is_empty() { Ok(settled) } else { Err(differ) }
+    }
+
+    /// Keeps what the next run need not find out again.
+    fn keep_for_next_run(&self, goal: &Goal, folders: &[FolderDigest]) {
+        keep_for_next_run(&self.host);
+        // A run of some parts has not compared the folders of the others.
+        if matches!(goal, Goal::Declared { scope: Scope::All, .. }) {
+            // Without it the next run is slower, and no less right.
+            let _ = self.host.keep_settled_folders(folders, &self.looks);
+        }
     }
 
     /// What programs of the host print is told without the secrets of these resources.
@@ -354,14 +386,18 @@ impl Session {
     }
 
     /// The end of what would have been a run: what is hwctl's no more is forgotten.
-    fn nothing_to_do(&self, goal: &Goal, plan: &Plan) -> Result<()> {
+    fn nothing_to_do(
+        &self,
+        PlanRequest { goal, folders, .. }: &PlanRequest,
+        plan: &Plan,
+    ) -> Result<()> {
         let mut manifest = Manifest::load(&self.host)?;
         manifest.forget(&plan.settled);
         if manifest.declare(goal) || !plan.settled.is_empty() {
             manifest.save(&self.host)?;
         }
         specs::keep(&self.host, goal, None)?;
-        keep_for_next_run(&self.host);
+        self.keep_for_next_run(goal, folders);
         leave(goal, &self.host)
     }
 

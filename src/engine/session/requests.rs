@@ -66,11 +66,15 @@ impl Session {
     }
 
     async fn restart(&mut self, asked: &RestartRequest) -> Result<Reply, Failure> {
-        if Manifest::load(&self.host)?.resources().next().is_none() {
+        let manifest = Manifest::load(&self.host)?;
+        if manifest.resources().next().is_none() {
             return Err(Failure::new(Exit::Failed, "hwctl has made nothing on this host")
                 .not_done("nothing was restarted")
                 .hint("`hwctl provision` makes the stack"));
         }
+        // A failure shows the last lines of a log, which may have them.
+        let of_part = manifest.resources().filter(|(tag, _)| *tag == asked.part.name);
+        of_part.for_each(|(_, resource)| resource.hide_kept_secrets(&self.host));
         self.lock(&asked.run, Duration::from_secs(asked.patience_s)).await?;
         restart(&self.host, &asked.part, &asked.restart, self.drivers).await?;
         Ok(Reply::Restarted { pins: Pins::read(&asked.endpoints, &self.host) })

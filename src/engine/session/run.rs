@@ -19,7 +19,7 @@ use crate::engine::run::rehearsal::Outside;
 use crate::engine::run::undo::undo;
 use crate::event::{Action, EventKind, Planned, RunOutcome};
 use crate::failure::{Exit, Failure, Page};
-use crate::resource::{Id, keep_for_next_run, reload_systemd_if_owed};
+use crate::resource::{FolderDigest, Id, reload_systemd_if_owed};
 
 /// How many changes a stopped run names.
 const NAMED: usize = 6;
@@ -31,6 +31,8 @@ pub(super) struct Run {
     /// For a rollback, the first run that it takes back.
     pub(super) back_to: Option<String>,
     pub(super) settled: Vec<Id>,
+    /// The folders of many files that are declared.
+    pub(super) folders: Vec<FolderDigest>,
 }
 
 impl Session {
@@ -76,6 +78,7 @@ impl Session {
             goal: request.goal,
             back_to: wanted.back_to.clone(),
             settled: plan.settled.clone(),
+            folders: request.folders,
         });
         let applied = match applied {
             Ok(Carried::Out) => {
@@ -181,7 +184,7 @@ impl Session {
 
     /// Ends the run: what it has made is in the manifest before the journal says that it is done.
     pub(super) fn close(&mut self, outcome: RunOutcome, why: Option<String>) -> Result<Reply> {
-        if let Some(Run { journal, goal, back_to, settled }) = self.run.take() {
+        if let Some(Run { journal, goal, back_to, settled, folders }) = self.run.take() {
             let is_whole = outcome == RunOutcome::Kept;
             let mut manifest = Manifest::read(&self.host)?;
             match outcome {
@@ -199,7 +202,7 @@ impl Session {
             }
             journal.end(&self.host, outcome, why)?;
             if is_whole {
-                keep_for_next_run(&self.host);
+                self.keep_for_next_run(&goal, &folders);
                 leave(&goal, &self.host)?;
             }
         }

@@ -54,7 +54,7 @@ impl Source {
 
     /// The value of one `--set KEY=VALUE`. Its text is never shown: it may be a password.
     pub(in crate::inventory) fn argument(key: &str, text: &str) -> Arc<Self> {
-        let name = format!("--set {key}");
+        let name = format!("--set {key}=…");
         Self::new(name, text.into(), Kind::Argument)
     }
 

@@ -10,6 +10,7 @@ use crate::event::{Finding, Fix};
 use crate::part::docker::host::{self as docker, PACKAGE, Subject};
 use crate::resource::{
     Container, Health, HealthAddress, HealthFault, Resource, Unhealthy, Unit, listeners,
+    restarts_of_unit,
 };
 use crate::spec::LogSource;
 
@@ -105,6 +106,14 @@ async fn of_unit(case: &Case<'_>, symptoms: &Symptoms<'_>, unit: &Unit) -> Optio
             ports => format!("it listens on port {}", ports.join(", ")),
         }
     };
+    let counted = symptoms.units.get(name, "NRestarts").parse().unwrap_or_default();
+    let recent = restarts_of_unit(case.host, name, counted).await;
+    if recent.are_many() {
+        evidence.push(recent.text());
+        evidence.extend(tail(case.host, &log, LOG_LINES).await.unwrap_or_default());
+        let finding = Finding::new("app-failing", format!("`{app}` does not stay up"));
+        return Some(finding.evidence(evidence).next(back(app)));
+    }
     of_health(case, health, &log, listening).await
 }
 

@@ -1,7 +1,7 @@
 //! A local folder whose files go to a host: sorted, and nothing from outside of it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,8 @@ pub(crate) struct LocalFile {
     pub(crate) path: PathBuf,
     /// Whether the operator may run it.
     pub(crate) is_executable: bool,
+    /// What the file system says of it.
+    pub(crate) found: Metadata,
 }
 
 /// The files below `folder`, sorted by name. Hidden ones (`.git`, editors' leavings) are passed
@@ -79,7 +81,7 @@ fn walk(
             return Err(wrong(&path, "is not a regular file").hint("take it away").into());
         }
         let is_executable = found.permissions().mode() & 0o100 != 0;
-        files.push(LocalFile { name, path: target, is_executable });
+        files.push(LocalFile { name, path: target, is_executable, found });
     }
     Ok(())
 }

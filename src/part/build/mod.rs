@@ -7,6 +7,7 @@ mod contributions;
 mod environment;
 pub(crate) mod folder;
 mod image_archive;
+mod local_folder;
 mod own_template;
 pub(crate) mod path_pattern;
 pub(crate) mod quote;
@@ -37,6 +38,7 @@ pub use contributions::{
     Refusals, Route, RouteTarget, Slot, StaticFiles, UnitInput, Upstream,
 };
 pub(crate) use image_archive::image_in;
+pub use local_folder::LocalFolder;
 pub(crate) use template::Passwords;
 pub use template::{Templates, template_sources};
 
@@ -60,6 +62,8 @@ pub struct Context<'a> {
     pub api: &'a Blob,
     /// The parts whose passwords are looked up. Those of others are empty, so what has them must not be used.
     pub passwords: &'a Scope,
+    /// Where the digests of local files are kept from run to run, if they are.
+    pub memory: Option<&'a Path>,
 }
 
 /// A local file that the host may ask for.
@@ -80,6 +84,8 @@ pub struct Stack {
     pub parts: Vec<PartSpec>,
     /// The local files behind their blobs, save for the API's binary.
     pub uploads: Vec<Upload>,
+    /// Folders of local files whose resources are not among the others yet.
+    pub folders: Vec<LocalFolder>,
     /// The packages, each with the part that needs it.
     packages: Vec<(String, String)>,
 }
@@ -127,7 +133,8 @@ impl Stack {
         let packages =
             offered.packages.iter().map(|offer| (offer.part.clone(), offer.value.name.clone()));
         let packages = packages.collect();
-        Self { resources: Vec::new(), parts, uploads: Vec::new(), packages }
+        let (resources, uploads, folders) = (Vec::new(), Vec::new(), Vec::new());
+        Self { resources, parts, uploads, folders, packages }
     }
 
     /// Installs the packages of the parts in the scope, and no others: one that only a skipped part needs may not go
@@ -186,7 +193,10 @@ impl Stack {
     pub(crate) fn refuse_twins(&self) -> Result<()> {
         let mut seen = HashMap::new();
         for Declared { tag, resource, .. } in &self.resources {
-            let Some(other) = seen.insert(resource.id(), tag) else { continue };
+            let has = |folder: &&LocalFolder| resource.path().is_some_and(|path| folder.has(path));
+            let in_folder = self.folders.iter().find(has).map(LocalFolder::tag);
+            let other = seen.insert(resource.id(), tag).map(String::as_str).or(in_folder);
+            let Some(other) = other else { continue };
             let failure = Failure::usage(format!("`{}` would be made twice", resource.id()));
             return Err(failure
                 .why(format!("the parts `{other}` and `{tag}` both declare it"))
@@ -303,6 +313,19 @@ impl Builder<'_> {
             ids.push(self.add(File::new(path, content, mode, Owner::root())));
         }
         Ok(ids)
+    }
+
+    /// Local files, those of `source`, for a folder of the host that is there. All may read them.
+    pub(crate) fn local_folder(
+        &mut self,
+        files: Vec<LocalFile>,
+        source: &Path,
+        root: &Path,
+    ) -> Result<()> {
+        let memory = self.context.memory;
+        let folder = LocalFolder::of(&self.part, files, (source, root), memory)?;
+        self.made.folders.push(folder);
+        Ok(())
     }
 
     /// A file that all may read, from a template.

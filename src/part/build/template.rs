@@ -49,6 +49,8 @@ pub struct Templates {
     asked: Arc<Mutex<Calls>>,
     /// Held while a template is rendered, so that what it asks for is told from what others do.
     rendering: Mutex<()>,
+    /// The operator's own templates that are broken, by name, each with its fault. It is reported where one is used.
+    broken: BTreeMap<String, Failure>,
 }
 
 impl Templates {
@@ -65,13 +67,15 @@ impl Templates {
         let asked = Arc::default();
         let mut tera = Tera::new();
         register(&mut tera, &nonce, &asked, secrets);
-        tera.add_raw_templates(sources).map_err(|error| broken("templates", &error))?;
-        Ok(Self { tera, nonce, asked, rendering: Mutex::default() })
+        let broken = add(&mut tera, sources)?;
+        Ok(Self { tera, nonce, asked, rendering: Mutex::default(), broken })
     }
 
     /// The templates below `folder`, sorted.
     pub(crate) fn names_below(&self, folder: &str) -> Vec<String> {
-        let names = self.tera.get_template_names().filter(|name| name.starts_with(folder));
+        let broken = self.broken.keys().map(String::as_str);
+        let names = self.tera.get_template_names().chain(broken);
+        let names = names.filter(|name| name.starts_with(folder));
         let mut names: Vec<String> = names.map(ToOwned::to_owned).collect();
         names.sort();
         names
@@ -94,6 +98,9 @@ impl Templates {
         context: &impl Serialize,
         (passwords, given): (&Passwords, &Given),
     ) -> Result<Vec<Part>> {
+        if let Some(fault) = self.broken.get(name) {
+            return Err(fault.clone().into());
+        }
         let context = tera::Context::from_serialize(context).map_err(|e| broken(name, &e))?;
         let _turn = self.rendering.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.tera.get_template_names().any(|known| known == name) {
@@ -175,6 +182,32 @@ fn read_overrides(overrides: &Path, sources: &mut BTreeMap<String, String>) -> R
 fn is_in_own_folder(name: &str) -> bool {
     let Some((folder, _)) = name.split_once('/') else { return false };
     folder != OPEN_FOLDER && EMBEDDED.get_dir(folder).is_some()
+}
+
+/// Adds the templates. A template of the operator's own that is broken, or that needs a broken one, is left out: a plan
+/// may not use it. Returns those, each with its fault. A broken template of hwctl's own folders is an error.
+fn add(tera: &mut Tera, sources: BTreeMap<String, String>) -> Result<BTreeMap<String, Failure>> {
+    let Err(error) = tera.add_raw_templates(sources.clone()) else { return Ok(BTreeMap::new()) };
+    let is_own = |name: &String| !EMBEDDED.contains(name);
+    let (mut left, inner): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        sources.into_iter().partition(|(name, _)| is_own(name));
+    tera.add_raw_templates(inner).map_err(|_| broken("templates", &error))?;
+    let mut faults = BTreeMap::new();
+    // One that includes or extends another can be added only after it.
+    loop {
+        let before = left.len();
+        left.retain(|name, text| match tera.add_raw_template(name, text) {
+            Ok(()) => false,
+            Err(error) => {
+                faults.insert(name.clone(), Failure::from(broken(name, &error)));
+                true
+            }
+        });
+        if left.len() == before {
+            faults.retain(|name, _| left.contains_key(name));
+            return Ok(faults);
+        }
+    }
 }
 
 fn register(

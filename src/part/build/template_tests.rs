@@ -37,6 +37,31 @@ fn a_broken_override_is_an_error_with_its_place() {
 }
 
 #[test]
+fn a_broken_template_of_ones_own_fails_only_where_it_is_used() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir_all(folder.path().join("www/main")).unwrap();
+    for (name, text) in [
+        ("bad", "A=1\n{% if %}\n"),
+        ("by-bad", "{% include \"bad\" %}"),
+        ("good", "A"),
+        ("a-by-good", "{% include \"good\" %}B"),
+        ("www/main/bad.html", "{{ a | nofilter }}"),
+    ] {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+
+    let templates = Templates::load(folder.path(), &[]).unwrap();
+
+    let render = |name: &str| templates.render_text(name, &json!({}));
+    assert_eq!(render("a-by-good").unwrap(), "AB");
+    assert!(failure(&render("bad").unwrap_err()).what.contains("`bad:2:"), "{:?}", render("bad"));
+    assert!(render("by-bad").is_err());
+    assert!(render("app/env").is_err_and(|error| !error.to_string().contains("bad")));
+    assert!(templates.names_below("www/main/").contains(&"www/main/bad.html".to_owned()));
+    assert!(failure(&render("www/main/bad.html").unwrap_err()).what.contains("bad.html:1:"));
+}
+
+#[test]
 fn an_override_of_nothing_names_the_nearest() {
     let error = load("nginx/homwork", "x").err().unwrap();
     assert_eq!(failure(&error).hint.as_deref(), Some("the nearest is `nginx/homework`"));

@@ -1,11 +1,13 @@
 //! Why a container does not run, and Docker under it.
 
 use bollard::Docker;
-use bollard::models::{ContainerState, HealthStatusEnum};
+use bollard::models::{ContainerInspectResponse, ContainerState, HealthStatusEnum};
 
 use crate::engine::{Case, PackageContents, Symptoms, tail};
 use crate::event::{Finding, Fix};
-use crate::resource::{Container, PublishedPort, Resource, listeners};
+use crate::resource::{
+    Container, PublishedPort, RecentRestarts, Resource, listeners, restarts_of_container,
+};
 use crate::spec::LogSource;
 
 /// What is installed with Docker's package.
@@ -69,7 +71,7 @@ pub(in crate::part) async fn diagnose_one(
         }
     };
     let name = &container.name;
-    match state_of(docker, name).await {
+    match container_of(docker, name).await {
         Err(_) if docker.inspect_image(&container.image).await.is_err() => {
             let told = format!("the image of {what} is not on the host");
             let finding = subject.finding("image", told);
@@ -86,7 +88,12 @@ pub(in crate::part) async fn diagnose_one(
             );
             Some(finding.evidence([error.to_string()]).next(next).fix(fix()))
         }
-        Ok(state) => explain(case, container, state, subject).await,
+        Ok(found) => {
+            let counted = found.restart_count.unwrap_or_default();
+            let recent = restarts_of_container(case.host, name, counted).await;
+            let state = found.state.unwrap_or_default();
+            explain(case, container, (state, recent), subject).await
+        }
     }
 }
 
@@ -95,20 +102,20 @@ fn starts(part: &str) -> String {
     format!("`hwctl provision --only {part}` starts it")
 }
 
-/// The state of the container of exactly this name. Docker takes the beginning of an id for a name as well.
-async fn state_of(docker: &Docker, name: &str) -> anyhow::Result<ContainerState> {
+/// The container of exactly this name. Docker takes the beginning of an id for a name as well.
+async fn container_of(docker: &Docker, name: &str) -> anyhow::Result<ContainerInspectResponse> {
     let found = docker.inspect_container(name, None).await?;
     anyhow::ensure!(
-        found.name.is_some_and(|found| found.trim_start_matches('/') == name),
+        found.name.as_ref().is_some_and(|found| found.trim_start_matches('/') == name),
         "docker has no container `{name}`"
     );
-    Ok(found.state.unwrap_or_default())
+    Ok(found)
 }
 
 async fn explain(
     case: &Case<'_>,
     container: &Container,
-    state: ContainerState,
+    (state, recent): (ContainerState, RecentRestarts),
     subject: &Subject,
 ) -> Option<Finding> {
     let (name, what, part) = (&container.name, &subject.name, &case.part.name);
@@ -117,6 +124,12 @@ async fn explain(
         let next = format!("`sudo docker unpause {name}` on the host, once that is over");
         let evidence = format!("container `{name}` is paused");
         return Some(subject.finding("paused", told).evidence([evidence]).next(next));
+    }
+    let has_run_out = state.oom_killed == Some(true) || recent.ran_out_of_memory;
+    if state.running == Some(true) && state.restarting != Some(true) && recent.are_many() {
+        let mut evidence = vec![recent.text()];
+        evidence.extend(last_lines(case, name).await);
+        return Some(does_not_stay(case, subject, has_run_out).evidence(evidence));
     }
     if state.running == Some(true) && state.restarting != Some(true) {
         return unhealthy(case, container, &state, subject).await;
@@ -128,8 +141,10 @@ async fn explain(
     )];
     // Such as "port is already allocated", where another container has it.
     evidence.extend(state.error.filter(|error| !error.is_empty()));
-    if state.oom_killed == Some(true) {
+    if has_run_out {
         evidence.push("it was killed for using more memory than it may".to_owned());
+        evidence.extend(last_lines(case, name).await);
+        return Some(does_not_stay(case, subject, has_run_out).evidence(evidence));
     }
     let taken = listeners().into_iter().find(|listener| {
         let has_port = |port: &PublishedPort| port.host_port == listener.port;
@@ -151,6 +166,19 @@ async fn explain(
     let finding = subject.finding("stopped", format!("{what} does not run"));
     let fix = Fix::Provision { tags: vec![part.clone()] };
     Some(finding.evidence(evidence).next(starts(part)).fix(fix))
+}
+
+/// A container that ends again and again.
+fn does_not_stay(case: &Case<'_>, subject: &Subject, has_run_out: bool) -> Finding {
+    let (what, part) = (&subject.name, &case.part.name);
+    if !has_run_out {
+        let finding = subject.finding("failing", format!("{what} does not stay up"));
+        return finding.next("mend what its log names");
+    }
+    let finding = subject.finding("memory", format!("{what} needs more memory than it may use"));
+    finding.next(format!(
+        "give it more as `memory` in the inventory, then `hwctl provision --only {part}`"
+    ))
 }
 
 /// A container that runs, and whose own health check fails.

@@ -52,10 +52,23 @@ fn contribute(view: &HostView<'_>, offered: &mut Contributions) {
 }
 
 fn declare(builder: &mut Builder<'_>) -> Result<()> {
-    let Folders(folders) = builder.vars.get();
-    for (path, Folder { mode, owner }) in folders {
-        let owner = owner.clone();
-        builder.ensure(Directory::new(path, *mode, owner))?;
+    let (Folders(folders), Links(links)) = (builder.vars.get(), builder.vars.get());
+    // What is reached through a declared link comes after the link and the folder that it leads to.
+    let is_behind_link = |path: &String| {
+        Path::new(path)
+            .ancestors()
+            .skip(1)
+            .any(|above| links.keys().any(|link| Path::new(link) == above))
+    };
+    for behind in [false, true] {
+        for (path, Folder { mode, owner }) in
+            folders.iter().filter(|(p, _)| is_behind_link(p) == behind)
+        {
+            builder.ensure(Directory::new(path, *mode, owner.clone()))?;
+        }
+        for (path, target) in links.iter().filter(|(path, _)| is_behind_link(path) == behind) {
+            builder.add(Link { path: path.into(), target: target.clone() });
+        }
     }
     let Files(files) = builder.vars.get();
     for (path, file) in files {
@@ -70,10 +83,6 @@ fn declare(builder: &mut Builder<'_>) -> Result<()> {
             owner: owner.clone(),
             validate: validate.clone().unwrap_or_else(|| validation(path)),
         });
-    }
-    let Links(links) = builder.vars.get();
-    for (path, target) in links {
-        builder.add(Link { path: path.into(), target: target.clone() });
     }
     Ok(())
 }

@@ -91,7 +91,7 @@ fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
             Some(source) => {
                 let source = builder.context.folder.join(source);
                 let uploaded = folder::files_except(&source, &site.ignore)
-                    .and_then(|files| builder.upload_files(files, &site.root, |_| 0o644));
+                    .and_then(|files| builder.local_folder(files, &source, &site.root));
                 uploaded.with_context(|| format!("the pages of site `{name}`"))?;
             }
             None => pages(builder, name, site, offered)?,

@@ -18,7 +18,7 @@ use crate::resource::model::digest::hex;
 /// How many files a host remembers: more than a stack has.
 const MOST: usize = 256;
 /// What was written within so many seconds may be written to again with the same times.
-const UNSETTLED: i64 = 2;
+pub(in crate::resource) const UNSETTLED: i64 = 2;
 
 /// What a file is known by as long as nobody writes to it or replaces it; none for one that was
 /// written a moment ago.

@@ -3,3 +3,4 @@
 pub(in crate::resource) mod digest_cache;
 pub(in crate::resource) mod hash_vouchers;
 pub(in crate::resource) mod kept_lines;
+pub(in crate::resource) mod settled_folders;

@@ -87,6 +87,16 @@ fn name_or_number(host: &Host, path: &str, number: u32) -> String {
     known.unwrap_or_else(|| number.to_string())
 }
 
+/// Whether the host has a user of this name or number.
+pub fn has_user(host: &Host, name: &str) -> Result<bool> {
+    Ok(number(host, "/etc/passwd", name)?.is_some())
+}
+
+/// Whether the host has a group of this name or number.
+pub fn has_group(host: &Host, name: &str) -> Result<bool> {
+    Ok(number(host, "/etc/group", name)?.is_some())
+}
+
 /// The third field (uid or gid) of the line whose first field is `name`. libc's own look-up needs
 /// plugins that a static binary cannot load, and hosts of this tool have local users.
 pub(in crate::resource) fn number(host: &Host, path: &str, name: &str) -> Result<Option<u32>> {

@@ -40,7 +40,14 @@ impl Host {
 
     /// Notes that the plan removes a path.
     pub fn note_leaving(&self, path: &Path) {
-        self.memo.leaving.borrow_mut().insert(path.to_owned());
+        let mut leaving = self.memo.leaving.borrow_mut();
+        leaving.insert(path.to_owned());
+        // Where a link is on the way, the folder that it is in has another path.
+        let real = path.parent().and_then(|folder| self.path(folder).canonicalize().ok());
+        let below = real.as_ref().and_then(|real| real.strip_prefix(&self.root).ok());
+        if let Some((below, name)) = below.zip(path.file_name()) {
+            leaving.insert(Path::new("/").join(below).join(name));
+        }
     }
 
     /// Whether the plan removes a path.

@@ -1,6 +1,7 @@
 //! The host as resources see it: its folders, its blobs and its progress. What a plan leaves, what a session has
 //! done and what was read are apart from it.
 
+pub(in crate::resource) mod accounts;
 pub(in crate::resource) mod attributes;
 pub(in crate::resource) mod batch;
 mod cache;
@@ -13,6 +14,7 @@ mod memo;
 pub(in crate::resource) mod netlink;
 pub(in crate::resource) mod path_state;
 mod programs;
+pub(in crate::resource) mod restarts;
 mod session;
 pub(in crate::resource) mod systemd;
 pub(in crate::resource) mod units;

@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::resource::host::accounts::Accounts;
 use crate::resource::host::{Host, MemoEntry, StartRecord};
 use crate::resource::model::change::{Back, Change};
 use crate::resource::model::digest::sha256;
@@ -91,6 +92,16 @@ pub(crate) trait Kind: Sized {
 
     /// When what the resource has on disk last changed.
     fn changed_at(&self, _host: &Host) -> Option<SystemTime> {
+        None
+    }
+
+    /// The users and groups that have to be on the host.
+    fn accounts(&self) -> Accounts {
+        Accounts::default()
+    }
+
+    /// The name of the user and group that it makes.
+    fn makes_account(&self) -> Option<&str> {
         None
     }
 

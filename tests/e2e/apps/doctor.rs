@@ -11,6 +11,7 @@ crate::tests! {
     Lab: [
         the_cause_of_an_app_that_does_not_serve_is_found,
         the_cause_of_a_container_that_does_not_serve_is_found,
+        a_container_that_runs_out_of_memory_is_told_so,
     ],
 }
 
@@ -28,6 +29,11 @@ fn assert_cause(shop: &Shop, cause: &str, says: &str, next: &str) {
     assert!(finding.to_string().contains(says), "`{says}` is not in {finding:#?}");
     let told = finding["next"].as_str().unwrap_or_default();
     assert!(told.contains(next), "`{next}` is not in {told}");
+}
+
+/// A number that a command on the host prints.
+fn counted(shop: &Shop, command: &str) -> u32 {
+    shop.host.sh(command).parse().unwrap()
 }
 
 fn the_cause_of_an_app_that_does_not_serve_is_found() {
@@ -101,6 +107,23 @@ fn the_cause_of_an_app_that_does_not_serve_is_found() {
     }
     let (code, events) = shop.hwctl("doctor", &[]);
     assert_eq!(code, 0, "{events:#?}");
+
+    // It serves, and ends every two seconds.
+    breaks(&format!(
+        "sed -i '1i import os, threading; threading.Timer(2, os._exit, [3]).start()' {folder}/app.py"
+    ));
+    wait_until("it has ended a few times", || {
+        counted(&shop, &format!("systemctl show -P NRestarts {unit}")) > 3
+    });
+    let is_up = || shop.host.sh(&format!("systemctl show -P SubState {unit}")) == "running";
+    wait_until("it runs again", is_up);
+    assert_cause(&shop, "app-failing", "within the last 5 minutes", back);
+    wait_until("it runs again", is_up);
+    let (code, checks) = shop.hwctl("status", &[]);
+    assert_eq!(code, 1, "{checks:#?}");
+    mends();
+    let (code, events) = shop.hwctl("doctor", &[]);
+    assert_eq!(code, 0, "what was mended is well at once: {events:#?}");
 }
 
 fn the_cause_of_a_container_that_does_not_serve_is_found() {
@@ -119,6 +142,17 @@ fn the_cause_of_a_container_that_does_not_serve_is_found() {
     let (code, events) = shop.hwctl("doctor", &[]);
     assert_eq!(code, 0, "{events:#?}");
 
+    // It serves for a second, and ends.
+    shop.host.sh(&format!(
+        "for i in 1 2 3 4 5; do kill -9 $(docker inspect -f '{{{{.State.Pid}}}}' {container}); sleep 3; done"
+    ));
+    assert_cause(&shop, "app-failing", "within the last 5 minutes", "log");
+    let (code, checks) = shop.hwctl("status", &[]);
+    assert!(code == 1 && format!("{checks:?}").contains("does not stay up"), "{checks:#?}");
+    shop.host.sh(&format!("docker restart {container}; sleep 2"));
+    let (code, events) = shop.hwctl("doctor", &[]);
+    assert_eq!(code, 0, "what was mended is well at once: {events:#?}");
+
     shop.host.sh(&format!("docker rm -f {container}"));
     assert_cause(&shop, "app-absent", "is gone", "hwctl provision --only shop");
     shop.host.sh("docker rmi -f shop:one");
@@ -130,4 +164,28 @@ fn the_cause_of_a_container_that_does_not_serve_is_found() {
     );
     let (code, events) = shop.hwctl("doctor", &["--fix"]);
     assert_eq!(code, 0, "{events:#?}");
+}
+
+fn a_container_that_runs_out_of_memory_is_told_so() {
+    let shop = Shop::new();
+    let archive = "redis:7-alpine";
+    shop.host.sh(&format!("docker save -o /root/box.tar {archive}"));
+    let saved = shop.host.host.root().join("root/box.tar");
+    std::fs::copy(saved, shop.host.folder().join("box.tar")).unwrap();
+    let containers = "all:\n  vars:\n    containers:\n      box:\n        image: redis:7-alpine\n        \
+                      image_archive: box.tar\n        memory: 32M\n        tmpfs: [/data]\n        \
+                      command: [sh, -c, 'sleep 5; x=$(busybox yes | busybox head -c 300000000); sleep 1000']\n";
+    std::fs::write(shop.host.folder().join("apps.yaml"), containers).unwrap();
+    let (code, events) = shop.hwctl("provision", &[]);
+    assert_eq!(code, 0, "{events:#?}");
+    // Not every kernel limits the memory of a container.
+    if shop.host.sh("docker info --format '{{.MemoryLimit}}'") != "true" {
+        return;
+    }
+
+    wait_until("it was killed a few times", || {
+        counted(&shop, "docker inspect -f '{{.RestartCount}}' box") > 2
+    });
+
+    assert_cause(&shop, "container-memory", "more memory than it may", "more as `memory`");
 }

@@ -303,4 +303,26 @@ fn what_an_app_prints_shows_no_secret_and_leaves_nothing() {
         assert!(!format!("{history:?}").contains("marked"), "{history:#?}");
         assert_eq!(shop.host.sh(links), "", "{more}");
     }
+    what_it_prints_in_a_restart_shows_none_either(&shop, &apps(""));
+}
+
+fn what_it_prints_in_a_restart_shows_none_either(shop: &Shop, apps: &str) {
+    shop.write("one", apps);
+    let args = ["-i", "inventory.yaml", "-i", "apps.yaml"];
+    let mut command = shop.host.command("provision", &args);
+    let (code, events) = Provisioned::read(&command.env("SHOP_GIVEN", GIVEN).output().unwrap());
+    assert_eq!(code, 0, "{events:#?}");
+    let fails = "import os, sys; print(os.environ['GIVEN'], flush=True); sys.exit('token ' + os.environ['TOKEN'])";
+    shop.host.sh(&format!("echo \"{fails}\" >$(ls -d /usr/local/lib/hwctl/apps/shop/*)/app.py"));
+    let token = shop.host.sh("cat /var/lib/hwctl/secrets/shop-token");
+
+    let (code, events) = shop.hwctl("restart", &["shop"]);
+
+    let told = format!("{events:?}");
+    assert_eq!(code, 1, "{events:#?}");
+    assert!(told.contains("***"), "{events:#?}");
+    assert!(
+        !told.contains("marked") && !told.contains("secret of") && !told.contains(&token),
+        "{told}"
+    );
 }

@@ -79,6 +79,7 @@ fn plan(resources: Vec<Resource>, is_run: bool) -> Vec<u8> {
         endpoints: endpoints(),
         outside: None,
         seal: false,
+        folders: Vec::new(),
     }))
 }
 

@@ -9,6 +9,7 @@ use rustix::fs::FileType;
 use serde::{Deserialize, Serialize};
 
 use crate::resource::host::Host;
+use crate::resource::host::accounts::Accounts;
 use crate::resource::host::attributes::Attributes;
 use crate::resource::host::entry::Entry;
 use crate::resource::host::fs::{Owner, mode_and_owner, mode_text, owner_text, type_text};
@@ -113,6 +114,10 @@ impl Kind for Directory {
             series: None,
             hands_over: false,
         }
+    }
+
+    fn accounts(&self) -> Accounts {
+        Accounts::of_owner(&self.owner)
     }
 
     fn for_journal(&self) -> Self {

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -13,6 +13,7 @@ use crate::resource::host::Host;
 use crate::resource::kinds::file::json_settings::JsonSettings;
 use crate::resource::model::blob::Blob;
 use crate::resource::model::digest::sha256;
+use crate::resource::model::environment::parse_environment;
 use crate::resource::model::id::Id;
 use crate::resource::model::secret::Secret;
 
@@ -61,6 +62,9 @@ pub enum Part {
     },
 }
 
+/// A shorter value of an environment is more likely a word or a number than a secret.
+const SHORTEST_OF_ENVIRONMENT: usize = 8;
+
 /// What searches for the hash of a password in a text have found.
 type HashSearches = RefCell<HashMap<String, Option<String>>>;
 
@@ -88,6 +92,17 @@ impl Content {
                 Part::Secret { value, .. } => host.hide(value.expose()),
                 Part::Hash { password, .. } => host.hide(password.expose()),
                 Part::Text(_) | Part::HostSecret(_) => {}
+            }
+        }
+    }
+
+    /// Notes what is in an environment file that others may not read. Which of its variables are secrets is not known any
+    /// more.
+    pub(in crate::resource) fn hide_environment(path: &Path, host: &Host) {
+        let Ok(text) = std::fs::read_to_string(host.path(path)) else { return };
+        for (_, value) in parse_environment(&text).unwrap_or_default() {
+            if value.len() >= SHORTEST_OF_ENVIRONMENT {
+                host.hide(&value);
             }
         }
     }

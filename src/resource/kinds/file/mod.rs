@@ -13,11 +13,12 @@ use anyhow::{Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::resource::host::Host;
+use crate::resource::host::accounts::Accounts;
 use crate::resource::host::attributes::Attributes;
 use crate::resource::host::entry::{Entry, NewFile};
 use crate::resource::host::fs::{Owner, mode_text};
 use crate::resource::host::path_state::{PathState, in_the_way};
-use crate::resource::kinds::file::content::{Content, mask_live};
+use crate::resource::kinds::file::content::{Content, Part, mask_live};
 use crate::resource::kinds::file::json_settings::refuse_link;
 use crate::resource::kinds::firewall::undo_of_file;
 use crate::resource::kinds::host_secret::HostSecret;
@@ -172,6 +173,24 @@ impl Kind for File {
     fn depends_on(&self) -> Vec<Id> {
         let secrets = self.content.host_secrets();
         secrets.map(|name| Id::new(HostSecret::WORD, name)).collect()
+    }
+
+    fn accounts(&self) -> Accounts {
+        let accounts = Accounts::of_owner(&self.owner);
+        match &self.content {
+            Content::Parts(parts) if self.path.starts_with(UNITS) => {
+                let texts = parts.iter().filter_map(|part| match part {
+                    Part::Text(text) => Some(text.as_str()),
+                    Part::HostSecret(_) | Part::Secret { .. } | Part::Hash { .. } => None,
+                });
+                accounts.and_of_unit(&texts.collect::<String>())
+            }
+            _ => accounts,
+        }
+    }
+
+    async fn require(&self, state: &PathState, host: &Host) -> Result<()> {
+        self.require_accepted_beforehand(state, host).await
     }
 
     async fn read(&self, host: &Host) -> Result<PathState> {

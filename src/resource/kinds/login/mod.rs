@@ -10,6 +10,7 @@ use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
 use crate::resource::host::Host;
+use crate::resource::host::accounts::Accounts;
 use crate::resource::kinds::kind::Kind;
 use crate::resource::model::change::{Action, Back, Change};
 use crate::resource::model::hint::Advise as _;
@@ -49,7 +50,15 @@ struct Account {
     groups: BTreeSet<String>,
     /// Whether it has expired, so that nobody can log in to it.
     is_locked: bool,
+    /// The day on which it expires, as `shadow(5)` has it: empty for never. A record of an older hwctl has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
 }
+
+/// The day of an account that is locked. One that has expired is closed to keys as well, which a locked password is not.
+const LONG_AGO: &str = "1";
+/// The day of an account that does not expire.
+const NEVER: &str = "";
 
 const OPEN: &str = "open";
 const LOCKED: &str = "locked";
@@ -87,10 +96,8 @@ impl Login {
         Ok(())
     }
 
-    async fn set_locked(&self, locked: bool, host: &Host) -> Result<()> {
-        // An account that has expired is closed to keys as well, which a locked password is not.
-        let date = if locked { "1" } else { "" };
-        host.run("usermod", &["--expiredate", date, &self.name]).await.map(drop)
+    async fn set_expiry(&self, day: &str, host: &Host) -> Result<()> {
+        host.run("usermod", &["--expiredate", day, &self.name]).await.map(drop)
     }
 
     /// Brings an account that is there to an earlier state of it.
@@ -102,10 +109,14 @@ impl Login {
             let shell = to.shell.display().to_string();
             host.run("usermod", &["--shell", &shell, &self.name]).await?;
         }
-        if now.is_locked != to.is_locked {
-            self.set_locked(to.is_locked, host).await?;
+        match &to.expires {
+            Some(day) if now.expires.as_ref() != Some(day) => self.set_expiry(day, host).await,
+            None if now.is_locked != to.is_locked => {
+                let day = if to.is_locked { LONG_AGO } else { NEVER };
+                self.set_expiry(day, host).await
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Removes an account that a run has just made, with a home that holds nothing of anybody's.
@@ -164,6 +175,14 @@ impl Kind for Login {
         }
     }
 
+    fn accounts(&self) -> Accounts {
+        Accounts { groups: self.groups.clone(), ..Accounts::default() }
+    }
+
+    fn makes_account(&self) -> Option<&str> {
+        Some(&self.name)
+    }
+
     fn for_journal(&self) -> Self {
         self.clone()
     }
@@ -216,7 +235,9 @@ impl Kind for Login {
                 .hint("`journalctl -t useradd` on the host says why");
         };
         let groups = now.groups.union(&self.groups).cloned().collect();
-        let to = Account { shell: self.shell.clone(), groups, is_locked: false, ..now.clone() };
+        let expires = if now.is_locked { Some(NEVER.to_owned()) } else { now.expires.clone() };
+        let (shell, is_locked) = (self.shell.clone(), false);
+        let to = Account { shell, groups, is_locked, expires, ..now.clone() };
         self.bring_to(&to, now, host).await
     }
 
@@ -255,7 +276,8 @@ impl Kind for Login {
             return self.bring_to(to, &now, host).await;
         }
         let groups = now.groups.difference(&self.groups).cloned().collect();
-        let locked = Account { groups, is_locked: true, ..now.clone() };
+        let expires = if now.is_locked { now.expires.clone() } else { Some(LONG_AGO.to_owned()) };
+        let locked = Account { groups, is_locked: true, expires, ..now.clone() };
         self.bring_to(&locked, &now, host).await?;
         // Nobody may be logged in, or no session be known.
         host.output("loginctl", &["terminate-user", &self.name]).await.map(drop)

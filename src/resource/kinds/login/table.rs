@@ -50,22 +50,28 @@ pub(super) fn account(host: &Host, name: &str) -> Result<Option<Account>> {
     };
     let named = groups.lines().filter(is_in).filter_map(|line| line.split(':').next());
     let groups: BTreeSet<_> = named.map(str::to_owned).collect();
-    let is_locked = has_expired(host, name)?;
+    let expires = expiry(host, name)?;
+    let is_locked = expires.as_deref().is_some_and(has_come);
     Ok(Some(Account {
         uid,
         shell: PathBuf::from(shell),
         home: PathBuf::from(home),
         groups,
         is_locked,
+        expires,
     }))
 }
 
-/// Whether the account has expired (`shadow(5)`, field 8, in days since 1970).
-fn has_expired(host: &Host, name: &str) -> Result<bool> {
-    let Some(fields) = entry(host, SHADOW, name)? else { return Ok(false) };
-    let day = fields.get(7).and_then(|day| day.parse::<u64>().ok());
+/// The day on which the account expires (`shadow(5)`, field 8, in days since 1970); empty for never. None where it has no
+/// entry.
+fn expiry(host: &Host, name: &str) -> Result<Option<String>> {
+    Ok(entry(host, SHADOW, name)?.and_then(|fields| fields.into_iter().nth(7)))
+}
+
+/// Whether a day is today or before.
+fn has_come(day: &str) -> bool {
     let today = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs() / 86_400;
-    Ok(day.is_some_and(|day| day <= today))
+    day.parse::<u64>().is_ok_and(|day| day <= today)
 }
 
 /// Removes a home that holds no more than a new one. Any other stays as it is.
@@ -112,7 +118,7 @@ mod tests {
 
         let anna = account(&host, "anna").unwrap().unwrap();
 
-        assert_eq!((anna.uid, anna.is_locked), (1001, true));
+        assert_eq!((anna.uid, anna.is_locked, anna.expires.as_deref()), (1001, true, Some("1")));
         assert_eq!(anna.groups, BTreeSet::from(["adm".to_owned()]));
         assert_eq!(account(&host, "ann").unwrap(), None);
     }

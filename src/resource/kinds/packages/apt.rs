@@ -51,6 +51,19 @@ pub(super) fn lists_are_fresh(host: &Host) -> bool {
     })
 }
 
+/// Whether a source was added or changed since the lists were fetched: they may lack packages that it has.
+pub(super) fn sources_have_changed(host: &Host) -> bool {
+    let changed =
+        |path: &Path| std::fs::metadata(host.path(path)).and_then(|it| it.modified()).ok();
+    let sources = Path::new("/etc/apt/sources.list.d");
+    let entries = std::fs::read_dir(host.path(sources)).into_iter().flatten().flatten();
+    let files = entries.map(|entry| sources.join(entry.file_name()));
+    let files = files.chain([sources.to_owned(), "/etc/apt/sources.list".into()]);
+    let newest = files.filter_map(|path| changed(&path)).max();
+    // A file of the lists has the time that its server gives it.
+    newest > changed(Path::new("/var/lib/apt/lists"))
+}
+
 pub(super) fn require_space(host: &Host) -> Result<()> {
     let path = host.path(Path::new("/var"));
     let Ok(stat) = rustix::fs::statvfs(&path) else { return Ok(()) };

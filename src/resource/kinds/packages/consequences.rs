@@ -17,6 +17,9 @@ pub(super) struct Consequences {
     added: Vec<String>,
     /// Packages that get another version: name, version now, version then.
     changed: Vec<(String, String, String)>,
+    /// Packages that apt does not know, or knows no version of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    unknown: Vec<String>,
 }
 
 impl Consequences {
@@ -24,8 +27,13 @@ impl Consequences {
     /// host whose lists were never fetched.
     pub(super) async fn of(wanted: &[&str], host: &Host) -> Result<Option<Self>> {
         let install = ["install", "--no-install-recommends"];
-        let told = simulate(host, install.iter().chain(wanted)).await?;
-        Ok(told.ok().map(|told| Self::read(&told, wanted)))
+        let told = match simulate(host, install.iter().chain(wanted)).await? {
+            Ok(told) => return Ok(Some(Self::read(&told, wanted))),
+            Err(told) => told,
+        };
+        // The last lines of apt's errors, joined.
+        let unknown: Vec<_> = told.split(" | ").filter_map(unknown_in).map(str::to_owned).collect();
+        Ok((!unknown.is_empty()).then(|| Self { unknown, ..Self::default() }))
     }
 
     /// Reads lines such as `Inst libc6 [2.41-11] (2.41-12 Debian:13 [amd64])` and
@@ -53,6 +61,16 @@ impl Consequences {
         found
     }
 
+    /// Refuses packages that apt does not know, where its lists are new enough to say so.
+    pub(super) fn require_known(&self) -> Result<()> {
+        if self.unknown.is_empty() {
+            return Ok(());
+        }
+        let names = self.unknown.join("`, `");
+        Err(anyhow!("apt knows no package `{names}`"))
+            .hint(format!("`apt-cache search {}` on the host finds names like it", self.unknown[0]))
+    }
+
     /// Refuses an installation for which others' packages would go.
     pub(super) fn require_no_removal(&self) -> Result<()> {
         if self.removed.is_empty() {
@@ -77,9 +95,24 @@ impl Consequences {
     }
 }
 
+/// The package of a line such as `E: Unable to locate package nosuch` or `E: Package 'x' has no installation candidate`.
+fn unknown_in(line: &str) -> Option<&str> {
+    let message = line.strip_prefix("E: ")?;
+    let quoted =
+        || message.strip_prefix("Package '")?.strip_suffix("' has no installation candidate");
+    message.strip_prefix("Unable to locate package ").or_else(quoted)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn unknown_packages_are_read() {
+        assert_eq!(unknown_in("E: Unable to locate package nosuch"), Some("nosuch"));
+        assert_eq!(unknown_in("E: Package 'old' has no installation candidate"), Some("old"));
+        assert_eq!(unknown_in("E: Couldn't find any package by glob 'a*'"), None);
+    }
 
     const TOLD: &str = "Reading package lists...\n\
         Remv docker-ce [5:28.1-1] [containerd.io:amd64 ]\n\

@@ -21,8 +21,8 @@ use crate::resource::model::hint::Advise as _;
 use crate::resource::model::id::Id;
 use crate::resource::model::profile::{Needs, Pace, Place, Profile, Risk, Undo};
 use apt::{
-    apt, apt_command, install, is_dpkg_locked, lists_are_fresh, require_space, wait_for_first_boot,
-    wait_for_locks,
+    apt, apt_command, install, is_dpkg_locked, lists_are_fresh, require_space,
+    sources_have_changed, wait_for_first_boot, wait_for_locks,
 };
 use consequences::Consequences;
 use removal::Removal;
@@ -130,9 +130,12 @@ impl Kind for Packages {
     }
 
     async fn require(&self, state: &PackagesState, host: &Host) -> Result<()> {
-        match self.needs_sources(state, host) {
-            true => Heard::of(host).await?.require_any(),
-            false => Ok(()),
+        if self.needs_sources(state, host) {
+            return Heard::of(host).await?.require_any();
+        }
+        match &state.consequences {
+            Some(consequences) if !sources_have_changed(host) => consequences.require_known(),
+            _ => Ok(()),
         }
     }
 

@@ -145,6 +145,10 @@ impl Kind for User {
         }
     }
 
+    fn makes_account(&self) -> Option<&str> {
+        Some(&self.name)
+    }
+
     fn for_journal(&self) -> Self {
         self.clone()
     }
