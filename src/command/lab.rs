@@ -11,12 +11,12 @@ use crate::report::{print, print_error};
 
 /// Runs `hwctl lab`.
 pub fn run(args: LabArgs) -> Result<Exit> {
-    carry_out(args).map_err(explained)
+    carry_out(args).map_err(|error| explained(&error))
 }
 
 /// Names the page about lab hosts in an error of theirs.
-pub(super) fn explained(error: anyhow::Error) -> anyhow::Error {
-    Failure::from_error(Exit::Failed, &error).page(Page::Lab).into()
+pub(super) fn explained(error: &anyhow::Error) -> anyhow::Error {
+    Failure::from_error(Exit::Failed, error).page(Page::Lab).into()
 }
 
 fn carry_out(args: LabArgs) -> Result<Exit> {

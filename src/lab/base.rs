@@ -21,7 +21,7 @@ const INSTALLED: &str = "systemd,systemd-sysv,dbus,libpam-systemd,libnss-systemd
 const FETCHED: [&str; 7] =
     ["nginx", "docker.io", "docker-cli", "ufw", "logrotate", "openssl", "apache2-utils"];
 /// What apt knows besides these and what they need: packages that tests and benches install.
-const KNOWN: [&str; 16] = [
+const KNOWN: [&str; 19] = [
     "acl",
     "attr",
     "busybox-static",
@@ -31,6 +31,9 @@ const KNOWN: [&str; 16] = [
     "nftables",
     "postgresql",
     "prometheus",
+    "prometheus-nginx-exporter",
+    "prometheus-node-exporter",
+    "prometheus-redis-exporter",
     "python3-flask",
     "python3-redis",
     "redis-server",

@@ -41,8 +41,7 @@ done
 apt-get install --download-only --yes "$@"
 
 # Reading the lists of a whole archive is most of what apt does for each answer: seconds, on hosts that live for
-# seconds. So a host's lists are short, as those of an image that is a month old. They name what is installed, what is
-# known, and what these need.
+# seconds. So a host's lists are short: they name what is installed, what is known, and what these need.
 for package in $known; do
     if apt-cache show "$package" > /dev/null 2>&1; then set -- "$@" "$package"; fi
 done
@@ -59,5 +58,6 @@ done
 rm /tmp/names /tmp/list
 # `apt-get update` fetches a list whose digest is another one than the archive says: with it the host knows all.
 sed -i -E '/(Packages|Translation-en)(\.[a-z0-9]+)?$/s/^( *)[0-9a-f]{4}/\10000/' ./*Release
-touch --date '30 days ago' ./* .
 apt-cache gencaches
+# Older than the sources: what the lists lack may be had after an update.
+touch --date '30 days ago' .

@@ -186,7 +186,7 @@ fn what_is_refused_changes_nothing(host: &Provisioned) {
         (OWN.replace("anna:", "root:"), 2, "no account of a program"),
     ];
     // As right after `apt-get update`.
-    host.sh("touch /var/lib/apt/lists/*_Packages");
+    host.sh("touch /var/lib/apt/lists /var/lib/apt/lists/*_Packages");
     let manifest = || host.sh("sha256sum /etc/checked.conf /etc/motd /etc/nginx/conf.d/own.conf");
     let before = manifest();
     for (own, code, says) in cases {

@@ -272,7 +272,8 @@ fn lab_host(
     args: &HostArgs,
     emit: impl Fn(&str) + Send + Sync + 'static,
 ) -> Result<Work> {
-    let (lab, host, archive) = boot(emit).map_err(crate::command::lab::explained)?;
+    let (lab, host, archive) =
+        boot(emit).map_err(|error| crate::command::lab::explained(&error))?;
     let mut sets = vec![format!("redis.image_archive={}", archive.display())];
     sets.extend(args.sources.set.iter().cloned());
     let mut inventory = load(args, sets.clone())?;

@@ -196,13 +196,12 @@ impl Config {
         if let Some(said) = self.said(VAULT_LIST) {
             for name in said.list() {
                 let file = PasswordFile::parse(name);
-                files.push(match file.is_asked_for() {
-                    true => file,
-                    false => {
-                        let path = said.path(&file.path.to_string_lossy());
-                        PasswordFile { path, ..file }
-                    }
-                });
+                if file.is_asked_for() {
+                    files.push(file);
+                    continue;
+                }
+                let path = said.path(&file.path.to_string_lossy());
+                files.push(PasswordFile { path, ..file });
             }
         }
         if let Some(said) = self.said(VAULT_FILE) {

@@ -134,7 +134,9 @@ impl Kind for Packages {
             return Heard::of(host).await?.require_any();
         }
         match &state.consequences {
-            Some(consequences) if !sources_have_changed(host) => consequences.require_known(),
+            Some(consequences) if lists_are_fresh(host) && !sources_have_changed(host) => {
+                consequences.require_known()
+            }
             _ => Ok(()),
         }
     }
