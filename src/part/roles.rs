@@ -2,11 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Kinds;
-use super::monitoring::{self, Measured};
-use crate::failure::Failure;
 use crate::inventory::schema::{Choice, Field, List, Reader, Rule, Shape, Variable};
-use crate::inventory::{Inventory, InventoryHost};
 
 /// What a host is for in its fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,6 +87,17 @@ pub struct Fleet {
     pub hosts: Vec<Peer>,
 }
 
+/// What a monitor collects from a host, and where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Measured {
+    /// The address at which the monitor reaches it, and a monitor's peers see that.
+    pub address: String,
+    /// The port of its gateway.
+    pub port: u16,
+    /// The jobs of its exporters.
+    pub jobs: Vec<&'static str>,
+}
+
 /// A host as its peers see it: without its variables.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
@@ -102,59 +109,4 @@ pub struct Peer {
     pub roles: Vec<Role>,
     /// What a monitor of the fleet collects from it. None where there is no monitor, or nothing is measured.
     pub measured: Option<Measured>,
-}
-
-impl Kinds {
-    /// All hosts of an inventory as their peers see them.
-    pub fn fleet(self, inventory: &Inventory) -> Result<Fleet, Failure> {
-        let peer = |host: InventoryHost| {
-            let Roles(roles) = inventory.value(&host)?;
-            Ok(Peer { name: host.name, address: host.address, roles, measured: None })
-        };
-        let mut hosts: Vec<_> =
-            inventory.hosts()?.into_iter().map(peer).collect::<Result<_, Failure>>()?;
-        monitoring::measure(&mut hosts, inventory, &self.variables())?;
-        Ok(Fleet { hosts })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::inventory::{Sources, load};
-
-    fn fleet(text: &str) -> Result<Fleet, Failure> {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("inventory.yaml");
-        std::fs::write(&path, text).unwrap();
-        let inventory = load(&Sources::at(&path, Vec::new()))?;
-        Kinds::builtin().fleet(&inventory)
-    }
-
-    #[test]
-    fn peers_have_the_roles_of_their_groups_and_their_own() {
-        let text = "all:\n  vars: { roles: [redis] }\n  hosts:\n    a:\n    b: { ansible_host: 192.0.2.7, roles: [web] }\n";
-
-        let fleet = fleet(text).unwrap();
-
-        let peer = |name: &str, address: &str, role| Peer {
-            name: name.to_owned(),
-            address: address.to_owned(),
-            roles: vec![role],
-            measured: None,
-        };
-        let expected = [peer("a", "a", Role::Redis), peer("b", "192.0.2.7", Role::Web)];
-        assert_eq!(fleet.hosts, expected);
-    }
-
-    #[test]
-    fn roles_of_any_host_have_to_make_sense() {
-        let failure = fleet("all:\n  hosts:\n    a:\n    b: { roles: [wbe] }\n").unwrap_err();
-
-        assert!(
-            failure.what.contains("inventory.yaml:4:") && failure.what.contains("`roles[0]`"),
-            "{failure:?}"
-        );
-        assert_eq!(failure.not_done.as_deref(), Some("no host was contacted"));
-    }
 }

@@ -5,18 +5,7 @@ use super::vars::Monitoring;
 use crate::failure::Failure;
 use crate::inventory::schema::Declared;
 use crate::inventory::{Inventory, InventoryHost, Vars};
-use crate::part::roles::{Peer, Role};
-
-/// What a monitor collects from a host, and where.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Measured {
-    /// The address at which the monitor reaches it, and a monitor's peers see that.
-    pub address: String,
-    /// The port of its gateway.
-    pub port: u16,
-    /// The jobs of its exporters.
-    pub jobs: Vec<&'static str>,
-}
+use crate::part::roles::{Measured, Peer, Role};
 
 /// Adds to each host what its monitor collects from it, where the fleet has a monitor. `declared` are all variables: which
 /// of them are hwctl's is seen from those that stand together.

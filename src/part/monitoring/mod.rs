@@ -20,7 +20,6 @@ use super::build::{Builder, Contributions, HostView};
 use super::{PartKind, Parts};
 use crate::spec::{Group, PartSpec, Probe, ProbeKind};
 
-pub use fleet::Measured;
 pub(in crate::part) use fleet::measure;
 pub use grafana::GRAFANA_PASSWORD;
 pub use vars::{Grafana, Monitoring, Source};
