@@ -12,12 +12,7 @@ up "$plain"
 up "$full"
 use_hosts "$plain" "$full"
 
-mkdir "$folder/pages"
-for ((page = 0; page < pages; page++)); do
-    ((page % 200)) || mkdir -p "$folder/pages/$((page / 200))"
-    printf '<p>This is page %d of many.</p>\n' "$page" >"$folder/pages/$((page / 200))/$page.html"
-done
-echo '<h1>Many pages</h1>' >"$folder/pages/index.html"
+make_pages "$pages"
 {
     printf 'all:\n  hosts:\n    %s:\n      sites:\n' "$full"
     echo "        site2: { users: { bench: $password } }"

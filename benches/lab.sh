@@ -127,6 +127,17 @@ in_turn() {
     done
 }
 
+# Writes so many pages into $folder/pages, two hundred a folder.
+make_pages() {
+    local page
+    mkdir "$folder/pages"
+    for ((page = 0; page < $1; page++)); do
+        ((page % 200)) || mkdir -p "$folder/pages/$((page / 200))"
+        printf '<p>This is page %d of many.</p>\n' "$page" >"$folder/pages/$((page / 200))/$page.html"
+    done
+    echo '<h1>Many pages</h1>' >"$folder/pages/index.html"
+}
+
 # Provisions two hosts with what is in own.yaml, too. Then measures no-ops on them in turn, so many rounds, as the
 # figures `plain` and `full`.
 compare_no_ops() {

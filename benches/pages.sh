@@ -10,12 +10,7 @@ rounds=${1:-3} pages=${2:-10000}
 up "$name-1"
 use_hosts "$name-1"
 provision
-mkdir "$folder/pages"
-for ((page = 0; page < pages; page++)); do
-    ((page % 200)) || mkdir -p "$folder/pages/$((page / 200))"
-    printf '<p>This is page %d of many.</p>\n' "$page" >"$folder/pages/$((page / 200))/$page.html"
-done
-echo '<h1>Many pages</h1>' >"$folder/pages/index.html"
+make_pages "$pages"
 with=(--set 'sites.many={path: /many, root: /srv/many, source: pages}')
 
 tar_add() { tar -C "$folder/pages" -c . | on "$name-1" 'mkdir /tmp/many && tar -C /tmp/many -x'; }

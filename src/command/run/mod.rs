@@ -83,20 +83,16 @@ pub(super) struct PlannedRun<'a> {
 impl<'a> Run<'a> {
     /// A run that brings a host to `goal`. The host's journal and lock name it by `verb`.
     pub(super) fn new(verb: &'a str, goal: Goal, patience: Duration) -> Self {
-        let settings = Settings::default();
-        let confirm_timeout = Duration::from_secs(CONFIRM_TIMEOUT_S);
-        let (is_check, rehearses, is_sealed) = (false, false, false);
-        let stack = None;
         Self {
             verb,
             goal,
-            is_check,
             patience,
-            confirm_timeout,
-            rehearses,
-            is_sealed,
-            stack,
-            settings,
+            is_check: false,
+            confirm_timeout: Duration::from_secs(CONFIRM_TIMEOUT_S),
+            rehearses: false,
+            is_sealed: false,
+            stack: None,
+            settings: Settings::default(),
         }
     }
 

@@ -31,7 +31,7 @@ const AUTHORITY: (u32, u32) = (18_262, 47_482);
 /// What comes before the 32 bytes of a key of Ed25519 in PKCS #8 (RFC 8410, section 7).
 const PKCS8: [u8; 16] = [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
 
-/// Who is shown to whom.
+/// Which hosts have a certificate, and to whom they show it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// The monitor, to its peers.
