@@ -154,6 +154,9 @@ pub enum Verb {
         /// The run's id
         run: String,
     },
+    /// On the host: keep what HAProxy knows of the web hosts over a reload; its unit calls it
+    #[command(hide = true)]
+    BalancerState,
     /// On the host: look at nginx as a client would, before its configuration goes live
     #[command(hide = true)]
     Look,

@@ -13,7 +13,7 @@ use crate::spec::{Endpoint, Pin};
 pub fn url(endpoint: &Endpoint, host: &str, path: &str) -> String {
     let (scheme, usual) = match endpoint.pin {
         Pin::Plain => ("http", 80),
-        Pin::File(_) => ("https", 443),
+        Pin::File(_) | Pin::Behind => ("https", 443),
     };
     match endpoint.port {
         port if port == usual => format!("{scheme}://{host}{path}"),
@@ -32,7 +32,7 @@ impl Pins {
     pub fn read(endpoints: &[Endpoint], host: &Host) -> Self {
         let pin = |endpoint: &Endpoint| match &endpoint.pin {
             Pin::File(path) => Some((endpoint.name.clone(), fingerprint(&host.path(path)).ok()?)),
-            Pin::Plain => None,
+            Pin::Plain | Pin::Behind => None,
         };
         Self(endpoints.iter().filter_map(pin).collect())
     }
@@ -46,7 +46,8 @@ impl Pins {
     /// Whether a client could recognize any of `endpoints`, or needs no certificate for any of them.
     #[must_use]
     pub fn recognize_any(&self, endpoints: &[Endpoint]) -> bool {
-        let mut secure = endpoints.iter().filter(|endpoint| endpoint.pin != Pin::Plain).peekable();
+        let has_certificate = |endpoint: &&Endpoint| matches!(endpoint.pin, Pin::File(_));
+        let mut secure = endpoints.iter().filter(has_certificate).peekable();
         secure.peek().is_none() || secure.any(|endpoint| self.of(&endpoint.name).is_some())
     }
 }

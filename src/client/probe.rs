@@ -146,8 +146,10 @@ async fn connect(
     host: &str,
     pins: Option<&Pins>,
 ) -> Result<HttpsConnection> {
-    let Pin::File(file) = &endpoint.pin else {
-        return HttpsConnection::plain(way, endpoint.port, host).await;
+    let file = match &endpoint.pin {
+        Pin::File(file) => file,
+        Pin::Plain => return HttpsConnection::plain(way, endpoint.port, host).await,
+        Pin::Behind => return HttpsConnection::secure(way, endpoint.port, host, None).await,
     };
     let pin = pins.map(|pins| {
         let none = || format!("the host has no certificate at `{}`", file.display());

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::cli::DestroyArgs;
 use crate::command::fleet::hosts::Work;
-use crate::command::fleet::{self, Ended, Job};
+use crate::command::fleet::{self, Ended, Job, Order};
 use crate::command::run::back::Back;
 use crate::engine::protocol::{DESTROY, Goal};
 use crate::failure::{Exit, Failure};
@@ -24,6 +24,10 @@ struct Destroy {
 }
 
 impl Job for Destroy {
+    fn order(&self) -> Order {
+        Order::OutwardsIn
+    }
+
     async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
         self.back.on_host(work, Goal::Original { purge_data: self.purge_data }, emit).await
     }

@@ -13,7 +13,7 @@ use crate::command::run::expected::asked;
 use crate::engine::{self, Status};
 use crate::event::Check;
 use crate::failure::{Exit, Failure};
-use crate::part::Kinds;
+use crate::part::{self, Kinds};
 use crate::report::{HostHealth, document, health_lines, print};
 use crate::resource::Host;
 use crate::spec::{PartSpec, restart_of};
@@ -72,6 +72,12 @@ pub fn run(kinds: Kinds, command: Command) -> Result<Exit> {
 pub(super) fn this_host() -> Host {
     let blobs = Box::new(|_: &_| anyhow::bail!("no blob is needed here"));
     Host::new("/", blobs, Box::new(|_| ()))
+}
+
+/// Runs `hwctl balancer-state`: HAProxy's unit calls it before a reload.
+pub fn keep_balancer_state() -> Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(part::keep_state(&this_host())).map(|()| Exit::Done)
 }
 
 /// Runs `hwctl revert`: the timer's part in not locking the operator out.

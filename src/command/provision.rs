@@ -10,7 +10,7 @@ use crate::bundle;
 use crate::cli::{HostArgs, PartArgs, PlanOnlyArgs, ProvisionArgs};
 use crate::command::fleet::hosts::{Work, template_folder};
 use crate::command::fleet::names;
-use crate::command::fleet::{self, Ended, Job, Show};
+use crate::command::fleet::{self, Ended, Job, Order, Show};
 use crate::command::hooks;
 use crate::command::review::{Collection, Gate, Review, ReviewedPlan, Terms};
 use crate::command::run::Run;
@@ -110,12 +110,15 @@ pub(super) struct Provision {
     hosts: AtomicUsize,
     /// How many of the hosts have none of the parts that are asked for by name.
     lacking: AtomicUsize,
+    /// The hosts that could not be reached.
+    unreached: Mutex<Vec<String>>,
 }
 
 impl Provision {
     pub(super) fn new(args: ProvisionArgs, scope: Scope, verb: &'static str) -> Self {
         let (hosts, lacking) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        Self { args, scope, verb, review: Review::None, hosts, lacking }
+        let unreached = Mutex::default();
+        Self { args, scope, verb, review: Review::None, hosts, lacking, unreached }
     }
 }
 
@@ -139,6 +142,10 @@ impl Job for Provision {
             return Err(Failure::usage("`--skip` leaves nothing").not_done("no host was contacted"));
         }
         self.review.begins(works)
+    }
+
+    fn order(&self) -> Order {
+        if self.args.check { Order::Any } else { Order::InwardsOut }
     }
 
     fn is_joint(&self) -> bool {
@@ -167,7 +174,9 @@ impl Job for Provision {
             return self.carry_out(work, emit).await;
         }
         hooks::before_provision(work).await?;
+        self.warn_of_unreached(work, emit);
         let ended = self.carry_out(work, emit).await;
+        self.note_unreached(work, &ended);
         let outcome = match &ended {
             Ok(ended) => ended.outcome,
             Err(failure) => hooks::outcome_of(failure),
@@ -180,6 +189,26 @@ impl Job for Provision {
 }
 
 impl Provision {
+    fn note_unreached(&self, work: &Work, ended: &Result<Ended, Failure>) {
+        if ended.as_ref().is_err_and(|failure| failure.exit == Exit::Unreachable) {
+            let mut unreached = self.unreached.lock().unwrap_or_else(PoisonError::into_inner);
+            unreached.push(work.target.name.clone());
+        }
+    }
+
+    /// Says which web hosts behind a balancer were not reached. They stay in its configuration: this machine may be the one
+    /// that is cut off.
+    fn warn_of_unreached(&self, work: &Work, emit: Emit<'_>) {
+        let unreached = self.unreached.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        for name in work.web_hosts().filter(|name| unreached.iter().any(|it| it == name)) {
+            let message = format!(
+                "`{name}` was not reached. It stays among the web hosts of this balancer, which sends it work \
+                 while its check succeeds"
+            );
+            emit(EventKind::Warning { message });
+        }
+    }
+
     async fn carry_out(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {
         let Self { args, verb, .. } = self;
         let scope = &work.with_takers(&self.scope);

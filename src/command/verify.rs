@@ -22,7 +22,7 @@ use crate::failure::{Exit, Failure};
 use crate::part::{Api, HTTP, HTTPS, Kinds, Site, Sites};
 use crate::remote::{Emit, Engine};
 use crate::resource::Secret;
-use crate::spec::{Scope, endpoint_of, endpoints_of};
+use crate::spec::{Pin, Scope, endpoint_of, endpoints_of};
 
 /// How long one question may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -60,9 +60,9 @@ impl Job for VerifyArgs {
         let parts = work.parts();
         let Status { checks, pins } = engine.status(parts.clone(), None, emit).await?;
         let endpoints = endpoints_of(&parts);
-        let serves = !endpoints.is_empty();
         let certificate = pins.of(HTTPS).map(str::to_owned);
-        if serves && certificate.is_none() {
+        let has_certificate = endpoints.iter().any(|it| matches!(it.pin, Pin::File(_)));
+        if has_certificate && certificate.is_none() {
             return Err(Failure::new(Exit::Failed, "the host has no certificate to know it by")
                 .hint("`hwctl provision` makes the stack"));
         }
@@ -73,8 +73,9 @@ impl Job for VerifyArgs {
         let expected = expected(&host, work, &facts, &exposure, Some(pins));
         let mut seen = vantage.check(expected).await;
         seen.extend(web_ports(&vantage, &mut engine, &endpoints, emit).await?);
-        // A host that serves nothing shows only from within whether it is healthy.
-        seen.extend(checks.into_iter().filter(|check| !serves || check.name == "certificate"));
+        // A host that serves nothing itself shows only from within whether it is healthy.
+        let is_of_host = |check: &Check| !has_certificate || check.name == "certificate";
+        seen.extend(checks.into_iter().filter(is_of_host));
         let port = |name| endpoint_of(&parts, name).map(|endpoint| endpoint.port);
         if let (Some(way), Some(certificate)) = (vantage.way(), certificate)
             && let (Some(http), Some(https)) = (port(HTTP), port(HTTPS))

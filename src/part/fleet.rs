@@ -1,7 +1,7 @@
 //! What is known of all hosts of an inventory before any of them is contacted.
 
 use super::roles::{Fleet, Peer, Roles};
-use super::{Kinds, monitoring};
+use super::{Kinds, balancer, monitoring};
 use crate::failure::Failure;
 use crate::inventory::{Inventory, InventoryHost};
 
@@ -10,11 +10,12 @@ impl Kinds {
     pub fn fleet(self, inventory: &Inventory) -> Result<Fleet, Failure> {
         let peer = |host: InventoryHost| {
             let Roles(roles) = inventory.value(&host)?;
-            Ok(Peer { name: host.name, address: host.address, roles, measured: None })
+            Ok(Peer { name: host.name, address: host.address, roles, measured: None, pooled: None })
         };
         let mut hosts: Vec<_> =
             inventory.hosts()?.into_iter().map(peer).collect::<Result<_, Failure>>()?;
         monitoring::measure(&mut hosts, inventory, &self.variables())?;
+        balancer::pool(&mut hosts, inventory, &self.variables())?;
         Ok(Fleet { hosts })
     }
 }
@@ -44,6 +45,7 @@ mod tests {
             address: address.to_owned(),
             roles: vec![role],
             measured: None,
+            pooled: None,
         };
         let expected = [peer("a", "a", Role::Redis), peer("b", "192.0.2.7", Role::Web)];
         assert_eq!(fleet.hosts, expected);

@@ -6,6 +6,7 @@
 
 mod api;
 mod apps;
+mod balancer;
 mod build;
 mod containers;
 mod docker;
@@ -43,6 +44,7 @@ use crate::spec::{PartSpec, Restart, Scope};
 
 pub use api::{API_LINK, Api, AppDir, JWT_KEY, Workers};
 pub use apps::Apps;
+pub use balancer::{Balancing, keep_state};
 use build::conflicts::{between, first_twice};
 pub use build::{
     Builder, Card, CertificateAt, Claim, Context, Contributions, HostView, LocalFolder,
@@ -60,7 +62,7 @@ pub use network::Network;
 pub use nginx::{HTTP, HTTPS, log_files, page, question};
 pub use packages::OwnPackages;
 pub use redis::{REDIS_PASSWORD, Redis};
-pub use roles::{Fleet, Measured, Peer, Role, Roles};
+pub use roles::{Fleet, HealthPage, Measured, Peer, Pooled, Role, Roles, Side};
 pub use sites::{Site, Sites};
 pub use timers::Timers;
 pub use tls::{ServerNames, Tls, TlsMode};
@@ -123,7 +125,7 @@ impl PartKind {
 pub struct Kinds(&'static [PartKind]);
 
 /// hwctl's own kinds. The firewall is the last one, since it alone could lock the operator out.
-const BUILTIN: [PartKind; 17] = [
+const BUILTIN: [PartKind; 18] = [
     packages::KIND,
     users::KIND,
     kernel::KIND,
@@ -131,6 +133,7 @@ const BUILTIN: [PartKind; 17] = [
     sites::KIND,
     files::KIND,
     nginx::KIND,
+    balancer::KIND,
     redis::KIND,
     containers::KIND,
     api::KIND,
@@ -238,6 +241,7 @@ impl Kinds {
         let mut offered = self.sound(view)?;
         offered.names = tls::names(view.vars, view.facts, context.address)?;
         offered.add_names_of_routes();
+        balancer::add_names(view, &mut offered.names);
         let made = Stack::of(self.described(view, &offered), &offered);
         let HostView { vars, facts, fleet, entry, .. } = *view;
         let (last, part) = (Vec::new(), String::new());

@@ -120,7 +120,7 @@ impl Route {
             // A program connects before it is known whether the port does, so it has to be heard.
             let speaks = endpoints.iter().map(async |endpoint| match endpoint.pin {
                 Pin::Plain => speaks_http(&way, endpoint.port).await,
-                Pin::File(_) => speaks_https(&way, endpoint.port, &self.host).await,
+                Pin::File(_) | Pin::Behind => speaks_https(&way, endpoint.port, &self.host).await,
             });
             return WebPorts::of(&join_all(speaks).await);
         }

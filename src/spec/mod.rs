@@ -135,6 +135,8 @@ pub enum Pin {
     File(PathBuf),
     /// Not at all: it speaks HTTP without TLS.
     Plain,
+    /// By no certificate of this host: it passes TLS on to hosts behind it, each with a certificate of its own.
+    Behind,
 }
 
 /// A question to an endpoint.

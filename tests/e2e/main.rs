@@ -14,6 +14,7 @@ mod webdriver;
 mod api;
 mod apps;
 mod bad_changes;
+mod balancer;
 mod become_root;
 mod browser;
 mod cert;
@@ -77,6 +78,8 @@ const TESTS: &[&[harness::Case]] = &[
     watch::trends::TESTS,
     secrets::TESTS,
     containers::TESTS,
+    balancer::TESTS,
+    balancer::neighbors::TESTS,
     examples::TESTS,
     roles::TESTS,
     watch::TESTS,

@@ -12,7 +12,7 @@ use crate::cli::{HostArgs, SourceArgs};
 use crate::failure::{Failure, Page};
 use crate::inventory::{self, Inventory, InventoryHost, Programs, Sources, Vars};
 use crate::lab::{self, Lab, Lifetime, UpOptions};
-use crate::part::{Context, Fleet, HostView, Kinds, Monitoring, Stack, Templates};
+use crate::part::{Context, Fleet, HostView, Kinds, Monitoring, Side, Stack, Templates};
 use crate::remote::{SudoPassword, Target, identity_option};
 use crate::resource::{Facts, Secret};
 use crate::spec::{PartSpec, Scope};
@@ -76,6 +76,23 @@ impl Work {
         templates: &Templates,
     ) -> Result<Stack> {
         self.kinds.folded_stack(&self.view(vars, facts), context, templates)
+    }
+
+    /// The group of hosts that it is of, where a verb works on one group after the other: data, web hosts behind a balancer,
+    /// balancers.
+    pub(in crate::command) fn stage(&self) -> u8 {
+        match self.fleet.pooled(&self.host.name).map(|pooled| &pooled.side) {
+            None => 0,
+            Some(Side::Web { .. }) => 1,
+            Some(Side::Balancer { .. }) => 2,
+        }
+    }
+
+    /// The web hosts behind this host, where it is a balancer.
+    pub(in crate::command) fn web_hosts(&self) -> impl Iterator<Item = &str> {
+        let pool = self.fleet.pool_of(&self.host.name).filter(|_| self.stage() == 2);
+        let web = pool.filter(|(_, side)| matches!(side, Side::Web { .. }));
+        web.map(|(peer, _)| peer.name.as_str())
     }
 
     /// The parts whose passwords and local files were found.

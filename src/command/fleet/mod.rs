@@ -39,6 +39,28 @@ impl From<Outcome> for Ended {
     }
 }
 
+/// The order in which a verb works on hosts that depend on each other. Those of one group are worked on side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// In none: all at once.
+    Any,
+    /// Data first, then the web hosts, then the balancers in front of them: what is in front finds what is behind it.
+    InwardsOut,
+    /// The balancers first: nothing is in front of what goes.
+    OutwardsIn,
+}
+
+impl Order {
+    /// When the turn of a host comes.
+    fn rank(self, work: &Work) -> u8 {
+        match self {
+            Self::Any => 0,
+            Self::InwardsOut => work.stage(),
+            Self::OutwardsIn => u8::MAX - work.stage(),
+        }
+    }
+}
+
 /// What a verb does on each host.
 pub(super) trait Job: Send + Sync + 'static {
     /// Whether it changes hosts, so that a stop waits for the change in hand.
@@ -55,6 +77,11 @@ pub(super) trait Job: Send + Sync + 'static {
     /// Hears which hosts there are, before the work begins.
     fn begins(&self, _works: &[Work]) -> Result<(), Failure> {
         Ok(())
+    }
+
+    /// In which order it works on hosts that depend on each other.
+    fn order(&self) -> Order {
+        Order::Any
     }
 
     /// Whether hosts wait for each other, so that a whole batch has to be worked on at once.
@@ -84,6 +111,7 @@ trait AnyJob: Send + Sync {
     fn warns(&self) -> bool;
     fn needs_of(&self) -> Scope;
     fn begins_on(&self, works: &[Work]) -> Result<(), Failure>;
+    fn work_order(&self) -> Order;
     fn is_joint_work(&self) -> bool;
     fn pass_over(&self);
     fn end_all(&self, emit: Emit<'_>) -> Result<(), Failure>;
@@ -106,6 +134,11 @@ impl<J: Job> AnyJob for J {
 
     fn begins_on(&self, works: &[Work]) -> Result<(), Failure> {
         self.begins(works)
+    }
+
+    fn work_order(&self) -> Order {
+        // Hosts that wait for each other cannot take turns.
+        if self.is_joint() { Order::Any } else { self.order() }
     }
 
     fn is_joint_work(&self) -> bool {
@@ -193,11 +226,16 @@ async fn on_all(
     });
     let batch = args.serial.map_or(usize::MAX, usize::from);
     let at_once = if fleet.job.is_joint_work() { usize::MAX } else { args.parallel.into() };
-    let mut found = found.into_iter().enumerate().peekable();
+    let order = fleet.job.work_order();
+    let mut found: Vec<_> = found.into_iter().enumerate().collect();
+    found.sort_by_key(|(_, work)| order.rank(work));
+    let mut found = found.into_iter().peekable();
     let mut summaries = Vec::new();
-    while found.peek().is_some() {
+    while let Some(rank) = found.peek().map(|(_, work)| order.rank(work)) {
         // Hosts begin in the order of the inventory; a slow one holds up no other.
-        let tasks = found.by_ref().take(batch).map(|(index, work)| {
+        let next = std::iter::from_fn(|| found.next_if(|(_, work)| order.rank(work) == rank));
+        let tasks: Vec<_> = next.take(batch).collect();
+        let tasks = tasks.into_iter().map(|(index, work)| {
             let fleet = Arc::clone(&fleet);
             tokio::spawn(async move { (index, fleet.one(&work).await) })
         });

@@ -1,11 +1,11 @@
 //! Where a provisioned host serves, and what a client should see of it.
 
-use crate::client::{Expected, Pins, url_host};
+use crate::client::{Expected, Pins, url, url_host};
 use crate::command::fleet::hosts::Work;
 use crate::inventory::Vars;
 use crate::part::{Api, Apps, Monitoring, Protocol, Sites, open_ports};
 use crate::resource::{Exposure, Facts};
-use crate::spec::{PartSpec, endpoints_of};
+use crate::spec::{PartSpec, Pin, endpoints_of};
 
 /// Ports that services of this and other stacks listen on: none of them may answer from outside
 /// unless it is declared.
@@ -14,9 +14,14 @@ const PRIVATE_PORTS: [u16; 16] =
 
 /// Where the host serves: its sites, the API's description and the apps.
 pub(in crate::command) fn urls(address: &str, work: &Work) -> Vec<String> {
-    match endpoints_of(&work.parts()).is_empty() {
-        true => Vec::new(),
-        false => urls_of(address, &work.vars),
+    let parts = work.parts();
+    let endpoints = endpoints_of(&parts);
+    // What is served behind a balancer, the inventory says of other hosts.
+    let behind = endpoints.iter().find(|endpoint| endpoint.pin == Pin::Behind);
+    match (endpoints.is_empty(), behind) {
+        (true, _) => Vec::new(),
+        (false, Some(endpoint)) => vec![url(endpoint, &url_host(address), "/")],
+        (false, None) => urls_of(address, &work.vars),
     }
 }
 

@@ -60,7 +60,7 @@ async fn renewed(
 
 /// Each endpoint with a certificate serves the one that the host has now, whatever the answer.
 fn served(endpoints: &[Endpoint], pins: Option<Pins>) -> Expected {
-    let secure = endpoints.iter().filter(|endpoint| endpoint.pin != Pin::Plain);
+    let secure = endpoints.iter().filter(|endpoint| matches!(endpoint.pin, Pin::File(_)));
     let question = |endpoint: &Endpoint| Question {
         endpoint: endpoint.name.clone(),
         path: "/".to_owned(),

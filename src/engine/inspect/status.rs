@@ -264,6 +264,7 @@ async fn connect(endpoint: &Endpoint, pins: &Pins) -> Result<HttpsConnection> {
             HttpsConnection::secure(&way, *port, "127.0.0.1", Some(pin)).await
         }
         Pin::Plain => HttpsConnection::plain(&way, *port, "127.0.0.1").await,
+        Pin::Behind => HttpsConnection::secure(&way, *port, "127.0.0.1", None).await,
     }
 }
 

@@ -33,7 +33,7 @@ pub(in crate::part) fn holder_of(port: u16) -> Option<&'static str> {
 vars! {
     /// Which ports answer. The SSH port in use always does.
     pub struct Firewall {
-        /// open ports, see below; `[80/tcp, 443/tcp]` where none are given, and none without the role `web`
+        /// open ports, see below; `[80/tcp, 443/tcp]` where none are given, and none without the role `web` or `balancer`
         allow: Option<Vec<OpenPort>> = "null", Optional(List(OpenPorts));
         /// whether rules that hwctl did not make are removed
         exclusive: bool = "false", Flag;
@@ -52,7 +52,7 @@ impl Variable for Firewall {
 #[must_use]
 pub fn open_ports(vars: &Vars) -> Vec<OpenPort> {
     let Roles(roles) = vars.get();
-    let default = || match roles.contains(&Role::Web) {
+    let default = || match roles.iter().any(|role| [Role::Web, Role::Balancer].contains(role)) {
         true => WEB_PORTS.map(OpenPort::tcp_to_all).into(),
         false => Vec::new(),
     };

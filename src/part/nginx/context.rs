@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use super::behind::Behind;
 use super::{applications, upstream_file};
 use crate::engine::protocol::MAINTENANCE_FOLDER;
 use crate::part::Network;
@@ -23,6 +24,8 @@ pub(super) struct Homework<'a> {
     pub(super) http2_option: &'static str,
     pub(super) certificate: &'a str,
     pub(super) key: &'a str,
+    /// How balancers reach the host, where it is behind some.
+    pub(super) behind: Option<Behind>,
     pub(super) server_names: &'a [String],
     /// The port of the loopback for metrics, where somebody collects them.
     pub(super) metrics_port: Option<u16>,

@@ -1,5 +1,6 @@
 //! nginx: the site `homework` in front of everything.
 
+mod behind;
 mod context;
 mod host;
 
@@ -57,13 +58,17 @@ pub(super) const KIND: PartKind = PartKind {
     vars: &[],
     takes: &[Slot::Routes, Slot::Certificates],
     driver: Some(&host::Nginx),
-    contribute: |_, offered| {
+    contribute: |view, offered| {
         offered.add_package(Package::new("nginx"));
         for port in PORTS {
             offered.add_port(port, None);
         }
+        behind::contribute(view, offered);
     },
-    describe: |_, offered, spec| describe(offered, spec),
+    describe: |view, offered, spec| {
+        describe(offered, spec);
+        behind::describe(view, spec);
+    },
     declare,
 };
 
@@ -189,6 +194,7 @@ fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
         http2_option: if http2_directive { "" } else { " http2" },
         certificate: text_of(certificate)?,
         key: text_of(key)?,
+        behind: behind::of(builder.fleet, builder.entry),
         ..Homework::of(offered, &style)?
     };
     let available = "/etc/nginx/sites-available/homework";
@@ -224,7 +230,8 @@ fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
     ];
     inputs.extend(upstreams.into_iter().chain(metrics));
     let unit = Unit::new("nginx.service", inputs, OnChange::Reload);
-    builder.add(Unit { ports: PORTS.into(), ..unit });
+    let ports = PORTS.into_iter().chain(homework.behind.map(|behind| behind.port));
+    builder.add(Unit { ports: ports.collect(), ..unit });
     Ok(())
 }
 

@@ -71,7 +71,7 @@ pub(super) fn names(vars: &Vars, facts: &Facts, address: &str) -> Result<Names> 
 }
 
 /// A host name in lower case, or an address as it is usually written; `None` for anything else.
-fn normal(name: &str) -> Option<String> {
+pub(super) fn normal(name: &str) -> Option<String> {
     if let Ok(address) = name.parse::<IpAddr>() {
         return Some(address.to_string());
     }

@@ -38,9 +38,20 @@ pub(crate) struct Target {
 impl Target {
     /// A host that is known by its certificate.
     pub(crate) fn new(address: std::net::IpAddr, certificate: &str, token: &str) -> Self {
-        let certificate = CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap();
+        Self::of_many(address, &[certificate], token)
+    }
+
+    /// An address behind which one of several hosts answers, each with a certificate of its own.
+    pub(crate) fn of_many(
+        address: std::net::IpAddr,
+        certificates: &[impl AsRef<str>],
+        token: &str,
+    ) -> Self {
         let mut roots = RootCertStore::empty();
-        roots.add(certificate).unwrap();
+        for certificate in certificates {
+            let certificate = certificate.as_ref().as_bytes();
+            roots.add(CertificateDer::from_pem_slice(certificate).unwrap()).unwrap();
+        }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let tls =
             ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();

@@ -1,0 +1,186 @@
+//! Which hosts of an inventory are balancers and which are behind them.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use super::Balancing;
+use crate::failure::Failure;
+use crate::inventory::schema::Declared;
+use crate::inventory::{Inventory, InventoryHost, Vars};
+use crate::part::api::Api;
+use crate::part::redis::Redis;
+use crate::part::roles::{HealthPage, Peer, Pooled, Role, Side};
+
+/// Adds to each host its place in a pool, where that has a balancer. `declared` are all variables.
+pub(in crate::part) fn pool(
+    peers: &mut [Peer],
+    inventory: &Inventory,
+    declared: &[Declared],
+) -> Result<(), Failure> {
+    if !peers.iter().any(|peer| peer.roles.contains(&Role::Balancer)) {
+        return Ok(());
+    }
+    for (peer, host) in peers.iter_mut().zip(inventory.hosts()?) {
+        let (vars, _) = inventory.vars(&host, declared)?;
+        peer.pooled = pooled(peer, &vars, &host)?;
+    }
+    let balanced: BTreeSet<String> = pools(peers, true);
+    let served = pools(peers, false);
+    for (peer, host) in peers.iter_mut().zip(inventory.hosts()?) {
+        let Some(Pooled { pool, side }) = &peer.pooled else { continue };
+        match side {
+            Side::Web { .. } if !balanced.contains(pool) => peer.pooled = None,
+            Side::Balancer { .. } if !served.contains(pool) => {
+                let what = format!(
+                    "`{}` is a balancer, and no web host is in its pool `{pool}`",
+                    peer.name
+                );
+                let hint = "give hosts that serve the role `web` and the same `balancer.pool`";
+                return Err(refuse(what, &host, &["roles"]).hint(hint));
+            }
+            Side::Web { .. } | Side::Balancer { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+/// The pools that have a balancer, or else a web host.
+fn pools(peers: &[Peer], of_balancers: bool) -> BTreeSet<String> {
+    let places = peers.iter().filter_map(|peer| peer.pooled.as_ref());
+    let meant = places.filter(|place| matches!(place.side, Side::Balancer { .. }) == of_balancers);
+    meant.map(|place| place.pool.clone()).collect()
+}
+
+fn pooled(peer: &Peer, vars: &Vars, host: &InventoryHost) -> Result<Option<Pooled>, Failure> {
+    let Balancing { pool, address, port, .. } = vars.get();
+    let has = |role| peer.roles.contains(&role);
+    let address = address.clone().unwrap_or_else(|| peer.address.clone());
+    let side = match (has(Role::Balancer), has(Role::Web)) {
+        (false, false) => return Ok(None),
+        (false, true) => {
+            let has_database = has(Role::Redis) && !vars.is_taken_away::<Redis>();
+            let check = match vars.is_taken_away::<Api>() {
+                true => HealthPage::Top,
+                false if has_database => HealthPage::Health,
+                false => HealthPage::Ping,
+            };
+            Side::Web { address, port: *port, check }
+        }
+        (true, true) => {
+            let what = format!("`{}` is a balancer and a web host", peer.name);
+            let why = "both would listen on the ports 80 and 443";
+            return Err(refuse(what, host, &["roles"])
+                .why(why)
+                .hint("leave `balancer` or `web` out of its `roles`"));
+        }
+        (true, false) => {
+            let source = address.parse::<IpAddr>().map_err(|_| {
+                let what = format!(
+                    "`{}` is a balancer at `{address}`, and the firewalls of the web hosts take \
+                     addresses alone",
+                    peer.name
+                );
+                let hint = format!(
+                    "set `balancer.address` of `{}` to the address that its web hosts see",
+                    peer.name
+                );
+                refuse(what, host, &["roles"]).hint(hint)
+            })?;
+            let mut names = vec![peer.address.clone(), address];
+            names.dedup();
+            Side::Balancer { source, names }
+        }
+    };
+    Ok(Some(Pooled { pool: pool.clone(), side }))
+}
+
+fn refuse(what: String, host: &InventoryHost, path: &[&str]) -> Failure {
+    let place = host.place(path).map(|place| format!(" ({place})")).unwrap_or_default();
+    Failure::usage(format!("{what}{place}")).not_done("no host was contacted")
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::failure::Failure;
+    use crate::inventory::{Sources, load};
+    use crate::part::{Fleet, Kinds, Side};
+
+    fn fleet(hosts: &str) -> Result<Fleet, Failure> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("inventory.yaml");
+        let text = format!(
+            "all:\n  vars: {{ api: {{ users: {{ a: long-enough }} }} }}\n  hosts:\n{hosts}"
+        );
+        std::fs::write(&path, text).unwrap();
+        Kinds::builtin().fleet(&load(&Sources::at(&path, Vec::new()))?)
+    }
+
+    /// The members of the pool that a host is in, as `NAME SIDE`.
+    fn pool(fleet: &Fleet, name: &str) -> Vec<String> {
+        let told = |side: &Side| match side {
+            Side::Balancer { source, names } => format!("{source} {}", names.join(",")),
+            Side::Web { address, port, check } => format!("{address}:{port} {check:?}"),
+        };
+        fleet.pool_of(name).map(|(peer, side)| format!("{} {}", peer.name, told(side))).collect()
+    }
+
+    #[test]
+    fn a_balancer_and_the_web_hosts_of_its_pool_know_each_other() {
+        let fleet = fleet(
+            "    lb: { ansible_host: lb.example.org, roles: [balancer], balancer: { address: 192.0.2.1 } }\n    \
+             a: { ansible_host: 192.0.2.11 }\n    \
+             b: { ansible_host: b.example.org, roles: [web], balancer: { port: 9000 } }\n    \
+             c: { roles: [web], api: null, balancer: { address: 192.0.2.13 } }\n    \
+             data: { roles: [redis] }\n    \
+             other: { balancer: { pool: test } }\n",
+        )
+        .unwrap();
+
+        let expected = [
+            "lb 192.0.2.1 lb.example.org,192.0.2.1",
+            "a 192.0.2.11:8443 Health",
+            "b b.example.org:9000 Ping",
+            "c 192.0.2.13:8443 Top",
+        ];
+        assert_eq!(pool(&fleet, "lb"), expected);
+        assert_eq!(pool(&fleet, "a"), expected);
+        assert!(pool(&fleet, "data").is_empty() && pool(&fleet, "other").is_empty());
+        let names = |of| fleet.balancers_of(of).map(|(peer, _)| peer.name.as_str());
+        assert_eq!(names("a").collect::<Vec<_>>(), ["lb"]);
+        assert_eq!(names("lb").count() + names("other").count(), 0);
+    }
+
+    #[test]
+    fn without_a_balancer_no_host_is_in_a_pool() {
+        let fleet = fleet("    a:\n    b: { roles: [web] }\n").unwrap();
+
+        assert!(fleet.hosts.iter().all(|peer| peer.pooled.is_none()));
+    }
+
+    #[test]
+    fn a_balancer_that_cannot_do_its_work_is_refused() {
+        for (hosts, expected, hint) in [
+            (
+                "    lb: { roles: [balancer] }\n    a:\n",
+                "`lb` is a balancer at `lb`",
+                "`balancer.address` of `lb`",
+            ),
+            (
+                "    lb: { ansible_host: 192.0.2.1, roles: [balancer] }\n    a: { balancer: { pool: b } }\n",
+                "no web host is in its pool `web`",
+                "`balancer.pool`",
+            ),
+            (
+                "    lb: { ansible_host: 192.0.2.1, roles: [balancer, web] }\n",
+                "`lb` is a balancer and a web host",
+                "leave `balancer` or `web` out",
+            ),
+        ] {
+            let failure = fleet(hosts).unwrap_err();
+            assert_eq!(failure.not_done.as_deref(), Some("no host was contacted"));
+            assert!(failure.what.contains(expected), "{failure:?}");
+            assert!(failure.what.contains("inventory.yaml:4:"), "{failure:?}");
+            assert!(failure.hint.as_deref().is_some_and(|it| it.contains(hint)), "{failure:?}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The balancer on the host.
+
+mod diagnosis;
+mod socket;
+mod state;
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{CONFIGURATION, SERVICE};
+use crate::engine::{Case, Driver, Later, PackageContents, Symptoms};
+use crate::event::{Finding, Measure, Sign};
+use crate::resource::{Host, Resource, last_lines};
+use socket::Server;
+
+pub use state::keep_state;
+
+/// The first words of a file that hwctl has made.
+const OWN: &str = "# Made by hwctl";
+
+/// The driver of the balancer. The specs of its parts have a setting for each probe of a web host: its name in HAProxy.
+#[derive(Debug)]
+pub(crate) struct Balancer;
+
+impl Driver for Balancer {
+    fn name(&self) -> &'static str {
+        "balancer"
+    }
+
+    fn package_contents(&self) -> &'static [PackageContents] {
+        &[PackageContents {
+            name: "haproxy",
+            units: &[SERVICE],
+            configuration: &["/etc/haproxy"],
+            folders: &[],
+        }]
+    }
+
+    fn inspect<'a>(&'a self, probe: &'a str, case: &'a Case<'a>) -> Later<'a, String> {
+        Box::pin(async move {
+            match case.part.settings.get(probe) {
+                Some(server) => web_host(server, &socket::servers(case.host).await?),
+                None => valid(case.host).await,
+            }
+        })
+    }
+
+    fn signs<'a>(&'a self, case: &'a Case<'a>) -> Later<'a, Vec<Sign>> {
+        Box::pin(async {
+            let servers = socket::servers(case.host).await?;
+            let connections = servers.iter().map(|server| server.total).sum();
+            Ok(vec![Sign::new("connections", Measure::Count(connections))])
+        })
+    }
+
+    /// A new process takes over the listening sockets, the old one finishes its connections.
+    fn restart<'a>(&'a self, case: &'a Case<'a>) -> Later<'a, ()> {
+        Box::pin(async {
+            case.host.run("systemctl", &["reload-or-restart", SERVICE]).await.map(drop)
+        })
+    }
+
+    fn diagnose<'a>(
+        &'a self,
+        case: &'a Case<'a>,
+        symptoms: &'a Symptoms<'a>,
+    ) -> Later<'a, Vec<Finding>> {
+        Box::pin(diagnosis::diagnose(case, symptoms))
+    }
+
+    fn concerns(&self, resource: &Resource, host: &Host) -> Vec<String> {
+        match resource.path() == Some(Path::new(CONFIGURATION)) {
+            true => foreign_frontends(host),
+            false => Vec::new(),
+        }
+    }
+}
+
+/// Says what a configuration that hwctl did not make serves until it is replaced.
+fn foreign_frontends(host: &Host) -> Vec<String> {
+    let text = fs::read_to_string(host.path(Path::new(CONFIGURATION))).unwrap_or_default();
+    let frontends = frontends(&text);
+    if text.starts_with(OWN) || frontends.is_empty() {
+        return Vec::new();
+    }
+    let names: Vec<_> = frontends.iter().map(|name| format!("`{name}`")).collect();
+    let message = format!(
+        "`{CONFIGURATION}` is of somebody else, and HAProxy serves {} by it: this ends with the run. \
+         `rollback` and `destroy` bring it back",
+        names.join(", ")
+    );
+    vec![message]
+}
+
+/// The names of what a configuration has HAProxy listen for.
+fn frontends(text: &str) -> Vec<&str> {
+    text.lines().filter_map(section).collect()
+}
+
+/// The name of the frontend that begins in a line.
+fn section(line: &str) -> Option<&str> {
+    let mut words = line.split_whitespace();
+    let begins = matches!(words.next(), Some("frontend" | "listen"));
+    words.next().filter(|_| begins)
+}
+
+/// What HAProxy says of its configuration, where it does not accept it.
+async fn refusal(host: &Host) -> Result<Option<String>> {
+    let output = host.output("/usr/sbin/haproxy", &["-c", "-f", CONFIGURATION]).await?;
+    Ok((!output.status.success()).then(|| last_lines(&output, 3)))
+}
+
+async fn valid(host: &Host) -> Result<String> {
+    match refusal(host).await? {
+        None => Ok("valid".to_owned()),
+        Some(why) => bail!("{why}"),
+    }
+}
+
+/// Whether the balancer gives work to a web host.
+fn web_host(name: &str, servers: &[Server]) -> Result<String> {
+    let server = servers.iter().find(|server| server.name == name);
+    let server = server.with_context(|| format!("HAProxy does not know `{name}` yet"))?;
+    let connections = match server.current {
+        1 => "1 connection".to_owned(),
+        many => format!("{many} connections"),
+    };
+    match server.status.as_str() {
+        status if status.starts_with("UP") => Ok(connections),
+        status if status.starts_with("DRAIN") => Ok(format!("gets no new work, {connections}")),
+        status if status.starts_with("MAINT") => bail!("it was taken out of service by hand"),
+        status => bail!("{status}: {}", server.why()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(status: &str) -> Server {
+        Server {
+            name: "web1".to_owned(),
+            status: status.to_owned(),
+            check: "L7STS".to_owned(),
+            check_code: "503".to_owned(),
+            current: 1,
+            total: 7,
+        }
+    }
+
+    #[test]
+    fn a_web_host_is_well_while_it_gets_work_or_is_drained() {
+        let look = |status: &str| web_host("web1", &[server(status)]).map_err(|e| e.to_string());
+
+        assert_eq!(look("UP").unwrap(), "1 connection");
+        assert_eq!(look("UP 1/2").unwrap(), "1 connection");
+        assert_eq!(look("DRAIN").unwrap(), "gets no new work, 1 connection");
+        assert_eq!(look("DOWN").unwrap_err(), "DOWN: its check fails with L7STS 503");
+        assert!(look("MAINT").unwrap_err().contains("by hand"));
+        assert!(web_host("web2", &[server("UP")]).is_err());
+    }
+
+    #[test]
+    fn frontends_of_others_are_named() {
+        let text = "global\n  daemon\nfrontend shop\n  bind :80\nlisten stats # x\n\nbackend b\n";
+
+        assert_eq!(frontends(text), ["shop", "stats"]);
+        assert!(frontends("defaults\n  mode http\n").is_empty());
+    }
+}
