@@ -14,6 +14,8 @@ usage: flask-app [--check | --version | --help]
 
 Settings are environment variables:
   SECRET_KEY  signs tokens, at least 32 bytes; the credential `secret-key` goes first
+  SECRET_KEY_ALSO
+              another key whose tokens are taken as well
   API_USERS   NAME:HASH entries separated by spaces, argon2id in PHC form;
               in single quotes where a shell or systemd reads them from a file
   REDIS_URL   redis://[:PASSWORD@]HOST:PORT/DB          [redis://127.0.0.1:6379/0]

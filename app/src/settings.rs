@@ -3,6 +3,7 @@
 //! | variable | meaning | default |
 //! | --- | --- | --- |
 //! | `SECRET_KEY` | signs tokens; at least 32 bytes; the credential `secret-key` goes first | none |
+//! | `SECRET_KEY_ALSO` | another key whose tokens are taken as well; at least 32 bytes | none |
 //! | `API_USERS` | `NAME:HASH` entries separated by spaces; argon2id in PHC form | none |
 //! | `REDIS_URL` | `redis://[:PASSWORD@]HOST:PORT/DB` | `redis://127.0.0.1:6379/0` |
 //! | `REDIS_SOCKET` | Redis's unix socket; goes before `REDIS_URL`'s host and port | none |
@@ -31,6 +32,8 @@ const DEFAULT_TTL: u64 = 3600;
 pub struct Settings {
     /// The key that signs tokens.
     pub secret_key: Secret,
+    /// Another key whose tokens are taken as well, while one key takes the place of the other.
+    pub secret_key_also: Option<Secret>,
     /// Where Redis is, with its password.
     pub redis: redis::ConnectionInfo,
     /// The users that may log in, by name.
@@ -100,6 +103,7 @@ impl Settings {
         let text = |name| Ok(lookup(name)?.filter(|value| !value.is_empty()));
         Ok(Self {
             secret_key: secret_key(text("SECRET_KEY")?, text("CREDENTIALS_DIRECTORY")?)?,
+            secret_key_also: text("SECRET_KEY_ALSO")?.map(key_also).transpose()?,
             redis: redis_info(text("REDIS_URL")?, text("REDIS_SOCKET")?)?,
             users: users(text("API_USERS")?)?,
             token_ttl: token_ttl(text("TOKEN_TTL")?)?,
@@ -146,6 +150,16 @@ fn secret_key(variable: Option<String>, credentials: Option<String>) -> Result<S
             format!("has {length} bytes, and needs at least {MIN_KEY_BYTES}"),
         )),
         _ => Ok(Secret::new(key)),
+    }
+}
+
+fn key_also(key: String) -> Result<Secret> {
+    match key.trim().len() {
+        length if length < MIN_KEY_BYTES => Err(BadSetting::new(
+            "SECRET_KEY_ALSO",
+            format!("has {length} bytes, and needs at least {MIN_KEY_BYTES}"),
+        )),
+        _ => Ok(Secret::new(key.trim())),
     }
 }
 

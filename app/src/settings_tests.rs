@@ -39,6 +39,7 @@ fn a_bad_setting_is_named_and_never_shown_when_secret() {
     for (variable, value) in [
         ("SECRET_KEY", short.as_str()),
         ("SECRET_KEY", ""),
+        ("SECRET_KEY_ALSO", short.as_str()),
         ("REDIS_URL", &url),
         ("API_USERS", &user),
         ("API_USERS", secret),

@@ -11,7 +11,7 @@ use crate::command::run::expected::expected;
 use crate::engine::protocol::Goal;
 use crate::event::{Action, Outcome, Planned};
 use crate::failure::{Exit, Failure};
-use crate::part::{JWT_KEY, Kinds};
+use crate::part::{Api, JWT_KEY, Kinds};
 use crate::remote::{Emit, Engine};
 use crate::resource::Resource;
 use crate::spec::Scope;
@@ -29,13 +29,27 @@ pub fn run(kinds: Kinds, args: SecretArgs) -> Result<Exit> {
 
 struct Rotate(RotateArgs);
 
+/// Refuses a host whose key the operator gives: other hosts have the same one.
+fn require_own_key(work: &Work) -> Result<(), Failure> {
+    if work.part(TAG).is_err() || work.vars.get::<Api>().token_key.is_none() {
+        return Ok(());
+    }
+    let path = ["api", "token_key"];
+    let place = work.place(&path).map(|place| format!(" ({place})")).unwrap_or_default();
+    Err(Failure::usage(format!("the key of `{}` is `api.token_key`{place}", work.target.name))
+        .why("the host makes none for itself")
+        .not_done("no host was contacted")
+        .hint("change it in the inventory: `hwctl help fleet` says how no token is refused"))
+}
+
 impl Job for Rotate {
     fn needs(&self) -> Scope {
         Scope::Only(vec![TAG.to_owned()])
     }
 
     fn begins(&self, works: &[Work]) -> Result<(), Failure> {
-        require_part(works, TAG)
+        require_part(works, TAG)?;
+        works.iter().try_for_each(require_own_key)
     }
 
     async fn on_host(&self, work: &Work, emit: Emit<'_>) -> Result<Ended, Failure> {

@@ -47,7 +47,11 @@ impl Auth {
             decoy,
             verifier: Verifier::start()?,
             attempts: Attempts::default(),
-            tokens: Tokens::new(&settings.secret_key, settings.token_ttl),
+            tokens: Tokens::new(
+                &settings.secret_key,
+                settings.secret_key_also.as_ref(),
+                settings.token_ttl,
+            ),
             verified: Verified::default(),
             users,
         })

@@ -29,15 +29,16 @@ pub struct Claims {
 /// Issues and checks tokens.
 pub struct Tokens {
     encoding: EncodingKey,
-    decoding: DecodingKey,
+    /// The key of its own tokens, then the other one.
+    decoding: Vec<DecodingKey>,
     validation: Validation,
     ttl: Duration,
 }
 
 impl Tokens {
-    /// Tokens signed with `key` that hold for `ttl`.
+    /// Tokens signed with `key` that hold for `ttl`. Those that are signed with the key `also` are taken, too.
     #[must_use]
-    pub fn new(key: &Secret, ttl: Duration) -> Self {
+    pub fn new(key: &Secret, also: Option<&Secret>, ttl: Duration) -> Self {
         hs256::install();
         let mut validation = Validation::new(Algorithm::HS256);
         validation.leeway = 0;
@@ -45,7 +46,7 @@ impl Tokens {
         validation.set_required_spec_claims(&["exp", "iss", "sub"]);
         Self {
             encoding: EncodingKey::from_secret(key.reveal()),
-            decoding: DecodingKey::from_secret(key.reveal()),
+            decoding: [key].into_iter().chain(also).map(decoding).collect(),
             validation,
             ttl,
         }
@@ -69,7 +70,12 @@ impl Tokens {
 
     /// What a token says, if it holds.
     pub fn verify(&self, token: &str) -> Result<Claims, ApiError> {
-        let decoded = jsonwebtoken::decode::<Claims>(token, &self.decoding, &self.validation);
+        let decode = |key| jsonwebtoken::decode::<Claims>(token, key, &self.validation);
+        let is_foreign = |decoded: &Result<_, jsonwebtoken::errors::Error>| {
+            decoded.as_ref().is_err_and(|error| *error.kind() == ErrorKind::InvalidSignature)
+        };
+        let mut keys = self.decoding.iter().map(decode).skip_while(is_foreign);
+        let decoded = keys.next().ok_or(ApiError::InvalidToken)?;
         let claims = decoded.map_err(|error| match error.kind() {
             ErrorKind::ExpiredSignature => ApiError::ExpiredToken,
             _ => ApiError::InvalidToken,
@@ -80,6 +86,10 @@ impl Tokens {
         }
         Ok(claims.claims)
     }
+}
+
+fn decoding(key: &Secret) -> DecodingKey {
+    DecodingKey::from_secret(key.reveal())
 }
 
 /// Seconds since 1970.
@@ -96,7 +106,7 @@ mod tests {
     const KEY: &[u8; 32] = b"0123456789abcdef0123456789abcdef";
 
     fn tokens() -> Tokens {
-        Tokens::new(&Secret::new(&KEY[..]), Duration::from_hours(1))
+        Tokens::new(&Secret::new(&KEY[..]), None, Duration::from_hours(1))
     }
 
     fn signed(claims: &serde_json::Value, key: &[u8]) -> String {
@@ -110,6 +120,24 @@ mod tests {
         let token = tokens.issue("admin").expect("token");
         assert_eq!(tokens.verify(&token).expect("holds").sub, "admin");
         assert_ne!(token, tokens.issue("admin").expect("token"), "each has its own id");
+    }
+
+    #[test]
+    fn tokens_of_two_keys_hold_while_one_takes_the_place_of_the_other() {
+        let [old, new] = [&KEY[..], b"another key of thirty-two bytes!"].map(Secret::new);
+        let ttl = Duration::from_hours(1);
+        let before = Tokens::new(&old, Some(&new), ttl);
+        let after = Tokens::new(&new, Some(&old), ttl);
+        let done = Tokens::new(&new, None, ttl);
+
+        for (issuer, verifier) in [(&before, &after), (&after, &before), (&after, &done)] {
+            let token = issuer.issue("admin").expect("token");
+            assert_eq!(verifier.verify(&token).expect("holds").sub, "admin");
+        }
+        let token = before.issue("admin").expect("token");
+        assert_eq!(done.verify(&token).err(), Some(ApiError::InvalidToken));
+        let ended = Tokens::new(&old, None, Duration::ZERO).issue("admin").expect("token");
+        assert_eq!(after.verify(&ended).err(), Some(ApiError::ExpiredToken));
     }
 
     #[test]

@@ -75,6 +75,7 @@ fn tokens_of_another_key_issuer_or_user_and_ended_ones_do_not_hold() {
     // Makes the library ready in this process too.
     let _ = flask_app::auth::token::Tokens::new(
         &flask_app::settings::Secret::new(KEY),
+        None,
         Duration::from_mins(1),
     );
     let own = |claims: serde_json::Value| signed(&claims, KEY, Algorithm::HS256);

@@ -9,13 +9,16 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::build::{
-    Builder, Card, Claim, Contributions, Metrics, Refusals, Route, RouteTarget, Upload, Upstream,
+    Builder, Card, Claim, Contributions, Given, Metrics, Refusals, Route, RouteTarget, Upload, Upstream,
     folder,
 };
 use super::nginx::{page, question};
 use super::redis::{self, REDIS_PASSWORD, Redis, SOCKET as REDIS_SOCKET};
 use super::{PartKind, Parts, Role};
-use crate::resource::{Content, File, Id, Link, OnChange, Owner, TRIAL_FOLDER, Unit};
+use crate::failure::Failure;
+use crate::resource::{
+    Content, File, Id, Link, OnChange, Owner, Part, Secret, TRIAL_FOLDER, Unit,
+};
 use crate::spec::{
     Group, Log, LogFormat, LogSource, PartSpec, Probe, ProbeKind, Restart, RestartMethod,
 };
@@ -45,6 +48,8 @@ struct Environment<'a> {
     users: Vec<&'a str>,
     token_ttl: u32,
     workers: u16,
+    /// Whether tokens of another key are taken as well.
+    takes_other_key: bool,
 }
 
 #[derive(Serialize)]
@@ -77,6 +82,11 @@ pub(super) const KIND: PartKind = PartKind {
 
 /// The key that signs the API's tokens.
 pub const JWT_KEY: &str = "jwt-key";
+
+/// The name of another key whose tokens are taken.
+const OTHER_KEY: &str = "other-jwt-key";
+/// The least length of a key, which the API holds to as well.
+const MIN_KEY: usize = 32;
 
 /// The API as nginx sees it. Its clients are programs.
 fn upstream() -> Upstream {
@@ -179,19 +189,51 @@ fn settings(builder: &mut Builder<'_>, environment: &Path) -> Result<Id> {
         users: api.users.names().collect(),
         token_ttl: api.token_ttl,
         workers: api.workers.on(builder.facts.cpus),
+        takes_other_key: api.token_key_also.is_some(),
     };
-    builder.host_secret(JWT_KEY, 32)?;
+    let given = token_keys(builder, api)?;
+    if !given.contains_key(JWT_KEY) {
+        builder.host_secret(JWT_KEY, 32)?;
+    }
     builder.host_secret(REDIS_PASSWORD, 32)?;
     builder.shared_directory("/etc/hwctl", 0o755)?;
     builder.directory(SETTINGS_FOLDER, 0o700);
     // systemd reads it as root before it becomes the service's user.
     let access = (0o600, Owner::root());
-    let settings =
-        builder.secret_file(environment, access, "app/env", &context, Some(&api.users))?;
+    let secrets = (Some(&api.users), given);
+    let settings = builder.given_secret_file(environment, access, "app/env", &context, secrets)?;
     // For people only: the folder may belong to a login, who could put anything there.
     let AppDir(app_dir) = builder.vars.get();
     builder.directory(app_dir, 0o755);
     let path = app_dir.join(".env");
     builder.add(Link { path, target: environment.to_owned() });
     Ok(settings)
+}
+
+/// The keys of tokens that the operator gives, by the names that the template asks for them.
+fn token_keys(builder: &Builder<'_>, api: &Api) -> Result<Given> {
+    let mut given = Given::new();
+    for (name, key) in [(JWT_KEY, &api.token_key), (OTHER_KEY, &api.token_key_also)] {
+        let Some(key) = key else { continue };
+        let value = builder.reveal(key)?;
+        if builder.context.passwords.has(builder.part()) {
+            require_key(&value, key.path())?;
+        }
+        given.insert(name.to_owned(), vec![Part::Secret { name: name.to_owned(), value }]);
+    }
+    Ok(given)
+}
+
+/// Refuses a key that is too short, or that the file with the settings could not hold as it is.
+fn require_key(key: &Secret, path: &str) -> Result<(), Failure> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || "+/=_-".contains(c);
+    let key = key.expose();
+    if key.len() >= MIN_KEY && key.chars().all(fits) {
+        return Ok(());
+    }
+    let what =
+        format!("`{path}` has to have {MIN_KEY} or more letters, digits, `+`, `/`, `=`, `_` and `-`");
+    Err(Failure::usage(what)
+        .not_done("nothing was changed on the host")
+        .hint("`openssl rand -hex 32` makes a good one"))
 }

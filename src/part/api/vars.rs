@@ -6,8 +6,8 @@ use hwctl_limits::{TOKEN_TTL_S, WORKERS, is_user};
 use serde_json::{Value as Json, json};
 
 use crate::inventory::schema::{
-    As, Declared, Field, Local, Map, Number, Optional, Reader, Rule, Shape, UserList, Users,
-    Variable, WhenAbsent,
+    As, Declared, Field, Local, Map, Number, OnePassword, Optional, Password, Reader, Rule, Shape,
+    UserList, Users, Variable, WhenAbsent,
 };
 use crate::part::own_folder::OwnFolder;
 use crate::vars;
@@ -36,6 +36,11 @@ vars! {
         workers: Workers = "auto", WorkerCount;
         /// life of a token in seconds, at most 30 days
         token_ttl: u32 = "3600", TTL;
+        /// secret that signs tokens, of 32 or more letters and digits. Hosts with the same one take each other's tokens; without
+        /// any, each host makes one for itself
+        token_key: Option<Password> = "null", Optional(OnePassword);
+        /// another key whose tokens are taken as well, see [several hosts](fleet.md#tokens)
+        token_key_also: Option<Password> = "null", Optional(OnePassword);
         /// local build of the API in the place of hwctl's own; see `hwctl deploy`
         binary: Option<PathBuf> = "null", Optional(Local::FILE);
     }

@@ -39,7 +39,7 @@ pub use contributions::{
 };
 pub(crate) use image_archive::image_in;
 pub use local_folder::LocalFolder;
-pub(crate) use template::Passwords;
+pub(crate) use template::{Given, Passwords};
 pub use template::{Templates, template_sources};
 
 /// The part that installs packages.
@@ -348,6 +348,18 @@ impl Builder<'_> {
         values: &impl Serialize,
         users: Option<&Users>,
     ) -> Result<Id> {
+        self.given_secret_file(path, (mode, owner), template, values, (users, Given::new()))
+    }
+
+    /// The same with secrets of the operator's, by the names that the template asks for them.
+    pub(crate) fn given_secret_file(
+        &mut self,
+        path: impl Into<PathBuf>,
+        (mode, owner): (u32, Owner),
+        template: &str,
+        values: &impl Serialize,
+        (users, given): (Option<&Users>, Given),
+    ) -> Result<Id> {
         let passwords = match users {
             None => Passwords::new(),
             Some(users) if self.context.passwords.has(&self.part) => users.reveal()?,
@@ -356,7 +368,11 @@ impl Builder<'_> {
                 users.names().map(empty).collect()
             }
         };
-        let content = Content::Parts(self.templates.render(template, values, &passwords)?);
+        let content = Content::Parts(self.templates.render_with(
+            template,
+            values,
+            (&passwords, &given),
+        )?);
         Ok(self.add(File::new(path, content, mode, owner)))
     }
 

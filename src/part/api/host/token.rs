@@ -1,6 +1,7 @@
 //! A token that the API does not take: over, not of this key, or no token at all.
 
 use std::fs;
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
@@ -11,9 +12,11 @@ use sha2::Sha256;
 
 use crate::engine::{Case, Symptoms};
 use crate::event::Finding;
+use crate::part::api::ENVIRONMENT;
+use crate::resource::parse_environment;
 
-/// The host's secret that signs tokens.
-const KEY: &str = "secrets/jwt-key";
+/// The names of the keys in the API's settings: that of its own tokens, and another one that it takes.
+const KEYS: [&str; 2] = ["SECRET_KEY", "SECRET_KEY_ALSO"];
 
 #[derive(Deserialize)]
 struct Claims {
@@ -23,13 +26,18 @@ struct Claims {
 
 pub(super) fn diagnose(case: &Case<'_>, symptoms: &Symptoms<'_>) -> Option<Finding> {
     let token = symptoms.token?.expose().trim();
-    let key = fs::read(case.host.state_dir().join(KEY)).ok();
+    let settings = fs::read_to_string(case.host.path(Path::new(ENVIRONMENT))).ok();
+    let settings = settings.and_then(|text| parse_environment(&text).ok()).unwrap_or_default();
+    let is_key = |name: &str| KEYS.contains(&name);
+    let keys: Vec<String> =
+        settings.into_iter().filter(|(name, _)| is_key(name)).map(|(_, key)| key).collect();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    judge(token, key.as_deref(), now)
+    let keys: Vec<&[u8]> = keys.iter().map(String::as_bytes).collect();
+    judge(token, &keys, now)
 }
 
 /// The token itself is in no finding.
-fn judge(token: &str, key: Option<&[u8]>, now: u64) -> Option<Finding> {
+fn judge(token: &str, keys: &[&[u8]], now: u64) -> Option<Finding> {
     let login = "log in anew: `POST /flask/auth/login` gives a token";
     let parts: Vec<&str> = token.split('.').collect();
     let [header, claims, signature] = parts[..] else {
@@ -44,7 +52,8 @@ fn judge(token: &str, key: Option<&[u8]>, now: u64) -> Option<Finding> {
         return Some(finding.evidence(["its parts make no sense".into()]).next(login));
     };
     let signed = format!("{header}.{claims}");
-    if key.is_some_and(|key| !is_signed_with(key, &signed, &signature)) {
+    let is_own = keys.iter().any(|key| is_signed_with(key, &signed, &signature));
+    if !keys.is_empty() && !is_own {
         return Some(
             Finding::new("token-foreign", "the token is signed with another key than the host's")
                 .evidence(["it is of another host, or of before `hwctl secret rotate`".into()])
@@ -88,17 +97,17 @@ mod tests {
     #[test]
     fn a_token_is_judged_by_its_key_and_its_end() {
         let key = decode(RFC_KEY).unwrap();
-        let cause = |token, key, now| judge(token, key, now).map(|finding| finding.cause);
-        assert_eq!(cause(TOKEN, Some(&key[..]), 1_300_819_379), None);
-        let late = judge(TOKEN, Some(&key), 1_300_819_390).unwrap();
+        let cause = |token, keys: &[&[u8]], now| judge(token, keys, now).map(|finding| finding.cause);
+        assert_eq!(cause(TOKEN, &[&key], 1_300_819_379), None);
+        let late = judge(TOKEN, &[b"other", &key], 1_300_819_390).unwrap();
         assert_eq!(
             (late.cause.as_str(), late.what.as_str()),
             ("token-expired", "the token expired 10 s ago")
         );
-        assert_eq!(cause(TOKEN, Some(b"other"), 0).as_deref(), Some("token-foreign"));
+        assert_eq!(cause(TOKEN, &[b"other"], 0).as_deref(), Some("token-foreign"));
         for wrong in ["", "a.b", "a.b.c.d", "!.!.!", "a.e30.!"] {
             assert_eq!(
-                cause(wrong, Some(&key), 0).as_deref(),
+                cause(wrong, &[&key], 0).as_deref(),
                 Some("token-malformed"),
                 "{wrong:?}"
             );
@@ -108,7 +117,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn a_damaged_token_is_judged(token in crate::damaged::text(&[TOKEN])) {
-            judge(&token, Some(b"key"), 1_800_000_000);
+            judge(&token, &[b"key"], 1_800_000_000);
         }
     }
 }
