@@ -103,7 +103,7 @@ impl Settings {
         let text = |name| Ok(lookup(name)?.filter(|value| !value.is_empty()));
         Ok(Self {
             secret_key: secret_key(text("SECRET_KEY")?, text("CREDENTIALS_DIRECTORY")?)?,
-            secret_key_also: text("SECRET_KEY_ALSO")?.map(key_also).transpose()?,
+            secret_key_also: text("SECRET_KEY_ALSO")?.as_deref().map(key_also).transpose()?,
             redis: redis_info(text("REDIS_URL")?, text("REDIS_SOCKET")?)?,
             users: users(text("API_USERS")?)?,
             token_ttl: token_ttl(text("TOKEN_TTL")?)?,
@@ -153,13 +153,14 @@ fn secret_key(variable: Option<String>, credentials: Option<String>) -> Result<S
     }
 }
 
-fn key_also(key: String) -> Result<Secret> {
-    match key.trim().len() {
+fn key_also(key: &str) -> Result<Secret> {
+    let key = key.trim();
+    match key.len() {
         length if length < MIN_KEY_BYTES => Err(BadSetting::new(
             "SECRET_KEY_ALSO",
             format!("has {length} bytes, and needs at least {MIN_KEY_BYTES}"),
         )),
-        _ => Ok(Secret::new(key.trim())),
+        _ => Ok(Secret::new(key)),
     }
 }
 

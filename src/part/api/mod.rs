@@ -9,16 +9,14 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::build::{
-    Builder, Card, Claim, Contributions, Given, Metrics, Refusals, Route, RouteTarget, Upload, Upstream,
-    folder,
+    Builder, Card, Claim, Contributions, Given, Metrics, Refusals, Route, RouteTarget, Upload,
+    Upstream, folder,
 };
 use super::nginx::{page, question};
 use super::redis::{self, REDIS_PASSWORD, Redis, SOCKET as REDIS_SOCKET};
 use super::{PartKind, Parts, Role};
 use crate::failure::Failure;
-use crate::resource::{
-    Content, File, Id, Link, OnChange, Owner, Part, Secret, TRIAL_FOLDER, Unit,
-};
+use crate::resource::{Content, File, Id, Link, OnChange, Owner, Part, Secret, TRIAL_FOLDER, Unit};
 use crate::spec::{
     Group, Log, LogFormat, LogSource, PartSpec, Probe, ProbeKind, Restart, RestartMethod,
 };
@@ -231,8 +229,9 @@ fn require_key(key: &Secret, path: &str) -> Result<(), Failure> {
     if key.len() >= MIN_KEY && key.chars().all(fits) {
         return Ok(());
     }
-    let what =
-        format!("`{path}` has to have {MIN_KEY} or more letters, digits, `+`, `/`, `=`, `_` and `-`");
+    let what = format!(
+        "`{path}` has to have {MIN_KEY} or more letters, digits, `+`, `/`, `=`, `_` and `-`"
+    );
     Err(Failure::usage(what)
         .not_done("nothing was changed on the host")
         .hint("`openssl rand -hex 32` makes a good one"))

@@ -36,7 +36,7 @@ pub(in crate::part) fn pool(
                     peer.name
                 );
                 let hint = "give hosts that serve the role `web` and the same `balancer.pool`";
-                return Err(refuse(what, &host, &["roles"]).hint(hint));
+                return Err(refuse(&what, &host, &["roles"]).hint(hint));
             }
             Side::Web { .. } | Side::Balancer { .. } => {}
         }
@@ -69,7 +69,7 @@ fn pooled(peer: &Peer, vars: &Vars, host: &InventoryHost) -> Result<Option<Poole
         (true, true) => {
             let what = format!("`{}` is a balancer and a web host", peer.name);
             let why = "both would listen on the ports 80 and 443";
-            return Err(refuse(what, host, &["roles"])
+            return Err(refuse(&what, host, &["roles"])
                 .why(why)
                 .hint("leave `balancer` or `web` out of its `roles`"));
         }
@@ -84,7 +84,7 @@ fn pooled(peer: &Peer, vars: &Vars, host: &InventoryHost) -> Result<Option<Poole
                     "set `balancer.address` of `{}` to the address that its web hosts see",
                     peer.name
                 );
-                refuse(what, host, &["roles"]).hint(hint)
+                refuse(&what, host, &["roles"]).hint(hint)
             })?;
             let mut names = vec![peer.address.clone(), address];
             names.dedup();
@@ -94,7 +94,7 @@ fn pooled(peer: &Peer, vars: &Vars, host: &InventoryHost) -> Result<Option<Poole
     Ok(Some(Pooled { pool: pool.clone(), side }))
 }
 
-fn refuse(what: String, host: &InventoryHost, path: &[&str]) -> Failure {
+fn refuse(what: &str, host: &InventoryHost, path: &[&str]) -> Failure {
     let place = host.place(path).map(|place| format!(" ({place})")).unwrap_or_default();
     Failure::usage(format!("{what}{place}")).not_done("no host was contacted")
 }

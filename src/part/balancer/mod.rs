@@ -27,8 +27,9 @@ pub use host::keep_state;
 pub use vars::Balancing;
 
 const PART: &str = "balancer";
-const SERVICE: &str = "haproxy.service";
-const CONFIGURATION: &str = "/etc/haproxy/haproxy.cfg";
+const SERVICE: &str = "hwctl-balancer.service";
+const FOLDER: &str = "/etc/hwctl/balancer";
+const CONFIGURATION: &str = "/etc/hwctl/balancer/haproxy.cfg";
 /// Where its sockets are, and what it has to know after a reload. systemd makes the folder and removes it again.
 const RUNTIME_FOLDER: &str = "/run/hwctl-balancer";
 const PORTS: [u16; 2] = [80, 443];
@@ -167,8 +168,8 @@ struct Service<'a> {
 
 fn declare(builder: &mut Builder<'_>) -> Result<()> {
     let binary = builder.own_hwctl()?;
-    let folder = format!("/etc/systemd/system/{SERVICE}.d");
-    builder.directory(&folder, 0o755);
+    builder.shared_directory("/etc/hwctl", 0o755)?;
+    builder.directory(FOLDER, 0o755);
     let service = Service {
         configuration: CONFIGURATION,
         folder: RUNTIME_FOLDER,
@@ -176,13 +177,18 @@ fn declare(builder: &mut Builder<'_>) -> Result<()> {
         binary: &binary,
         open_files: OPEN_FILES,
     };
-    let path = format!("{folder}/hwctl.conf");
-    let drop_in = builder.file(path, "systemd/haproxy.service.conf", &service)?;
+    // Not among what the unit reads: a reload, which loses no connection, takes up the configuration alone. Another unit file
+    // counts from the next start on.
+    builder.file(
+        format!("/etc/systemd/system/{SERVICE}"),
+        &format!("systemd/{SERVICE}"),
+        &service,
+    )?;
     let text = builder.templates.render_text("haproxy/haproxy.cfg", &configuration(builder))?;
     let file = File::new(CONFIGURATION, Content::text(text), 0o644, Owner::root());
     let validate = ["/usr/sbin/haproxy", "-c", "-f", "%s"].map(str::to_owned).into();
     let file = builder.add(File { validate, ..file });
-    let unit = Unit::new(SERVICE, vec![drop_in, file], OnChange::Reload);
+    let unit = Unit::new(SERVICE, vec![file], OnChange::Reload);
     builder.add(Unit { ports: PORTS.into(), ..unit });
     Ok(())
 }

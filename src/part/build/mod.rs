@@ -368,11 +368,8 @@ impl Builder<'_> {
                 users.names().map(empty).collect()
             }
         };
-        let content = Content::Parts(self.templates.render_with(
-            template,
-            values,
-            (&passwords, &given),
-        )?);
+        let content =
+            Content::Parts(self.templates.render_with(template, values, (&passwords, &given))?);
         Ok(self.add(File::new(path, content, mode, owner)))
     }
 

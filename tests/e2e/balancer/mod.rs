@@ -80,9 +80,14 @@ fn the_balancer_is_closed_and_small(pool: &Pool) {
     let open = pool.lb.sh("ss -Hltn | awk '{print $4}' | sed 's/.*://' | sort -nu | xargs");
     assert_eq!(open, "22 80 443");
     assert_eq!(pool.lb.sh("stat -c '%a %U' /run/hwctl-balancer"), "700 root");
-    let level = pool.lb.sh("systemd-analyze security haproxy.service | tail -1");
+    let level = pool.lb.sh("systemd-analyze security hwctl-balancer.service | tail -1");
     let level = level.split_whitespace().find_map(|word| word.parse::<f32>().ok());
     assert!(level.is_some_and(|level| level < 3.0), "{level:?}");
+    // The service of the package is off.
+    assert_eq!(
+        pool.lb.sh("systemctl is-enabled haproxy; systemctl is-active haproxy; :"),
+        "disabled\ninactive"
+    );
     assert!(!pool.lb.sh_ok("su -s /bin/sh nobody -c 'ls /run/hwctl-balancer'"));
 }
 
@@ -95,7 +100,7 @@ fn verbs_know_the_balancer(pool: &Pool) {
     assert!(answers.len() > 100 && answers.iter().all(Answer::is_ok), "{}", told(&answers));
     let events = pool.must("logs", &["balancer", "--limit", "lb", "-n", "20"]);
     assert!(events.iter().any(|event| event["log"] == "balancer"), "{events:#?}");
-    pool.lb.sh("systemctl stop haproxy");
+    pool.lb.sh("systemctl stop hwctl-balancer");
     let (code, documents) = pool.hwctl("doctor", &["--limit", "lb"]);
     assert_eq!(code, 1, "{documents:#?}");
     assert!(format!("{documents:?}").contains("HAProxy does not run"), "{documents:#?}");
@@ -176,14 +181,14 @@ fn a_drained_host_stays_so_over_a_reload(pool: &Pool) {
             .any(|line| line.starts_with("web,web1,") && line.contains(",DRAIN,"))
     );
     // A restart begins anew.
-    pool.lb.sh("systemctl restart haproxy");
+    pool.lb.sh("systemctl restart hwctl-balancer");
     assert!(
         ask("show stat").lines().any(|line| line.starts_with("web,web1,") && line.contains(",UP,"))
     );
 }
 
 fn a_web_host_that_is_not_reached_stays(pool: &Pool) {
-    let before = pool.lb.sh("cat /etc/haproxy/haproxy.cfg");
+    let before = pool.lb.sh("cat /etc/hwctl/balancer/haproxy.cfg");
     pool.web[1].host.cut_network().unwrap();
     let args = ["--connect-timeout", "3"];
     let (code, events) = pool.hwctl("provision", &args);
@@ -196,7 +201,7 @@ fn a_web_host_that_is_not_reached_stays(pool: &Pool) {
             && message.starts_with("`web2` was not reached")
     });
     assert!(warned, "{events:#?}");
-    assert_eq!(pool.lb.sh("cat /etc/haproxy/haproxy.cfg"), before);
+    assert_eq!(pool.lb.sh("cat /etc/hwctl/balancer/haproxy.cfg"), before);
     assert_eq!(pool.status("/", &[]), "200");
     pool.web[1].host.restore_network().unwrap();
     wait_until("the host is back", || pool.servers() == ["web1 ok", "web2 ok"]);
@@ -207,10 +212,10 @@ fn a_web_host_that_leaves_the_inventory_leaves_the_balancer(pool: &Pool) {
     let events = pool.must("provision", &[]);
     let plan = events.iter().find(|event| event["event"] == "plan" && event["host"] == "lb");
     let plan = plan.expect("a plan of the balancer").to_string();
-    assert!(plan.contains("file /etc/haproxy/haproxy.cfg"), "{plan}");
+    assert!(plan.contains("file /etc/hwctl/balancer/haproxy.cfg"), "{plan}");
     assert_eq!(pool.servers(), ["web1 ok"]);
     let address = pool.web[0].host.address;
-    let servers = pool.lb.sh("grep '^ *server ' /etc/haproxy/haproxy.cfg | sort -u");
+    let servers = pool.lb.sh("grep '^ *server ' /etc/hwctl/balancer/haproxy.cfg | sort -u");
     assert_eq!(servers.trim(), format!("server web1 {address}:9443"));
     assert!(!pool.web[0].sh("ss -Hltn").contains(":8443 "));
     assert_eq!(pool.status("/flask/api/ping", &[]), "200");
@@ -226,7 +231,7 @@ fn all_is_given_back(pool: &Pool) {
     );
     let left = pool
         .lb
-        .sh("ls -d /etc/haproxy /etc/systemd/system/haproxy* /run/hwctl-balancer 2>/dev/null; \
+        .sh("ls -d /etc/hwctl/balancer /etc/systemd/system/hwctl-balancer* /run/hwctl-balancer 2>/dev/null; \
          dpkg -l haproxy 2>/dev/null | grep ^ii; ss -Hltn '( sport = :443 or sport = :80 )'; :");
     assert_eq!(left, "");
     for host in &pool.web {

@@ -97,7 +97,8 @@ mod tests {
     #[test]
     fn a_token_is_judged_by_its_key_and_its_end() {
         let key = decode(RFC_KEY).unwrap();
-        let cause = |token, keys: &[&[u8]], now| judge(token, keys, now).map(|finding| finding.cause);
+        let cause =
+            |token, keys: &[&[u8]], now| judge(token, keys, now).map(|finding| finding.cause);
         assert_eq!(cause(TOKEN, &[&key], 1_300_819_379), None);
         let late = judge(TOKEN, &[b"other", &key], 1_300_819_390).unwrap();
         assert_eq!(
@@ -106,11 +107,7 @@ mod tests {
         );
         assert_eq!(cause(TOKEN, &[b"other"], 0).as_deref(), Some("token-foreign"));
         for wrong in ["", "a.b", "a.b.c.d", "!.!.!", "a.e30.!"] {
-            assert_eq!(
-                cause(wrong, &[&key], 0).as_deref(),
-                Some("token-malformed"),
-                "{wrong:?}"
-            );
+            assert_eq!(cause(wrong, &[&key], 0).as_deref(), Some("token-malformed"), "{wrong:?}");
         }
     }
 

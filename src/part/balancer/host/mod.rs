@@ -4,21 +4,15 @@ mod diagnosis;
 mod socket;
 mod state;
 
-use std::fs;
-use std::path::Path;
-
 use anyhow::{Context as _, Result, bail};
 
-use super::{CONFIGURATION, SERVICE};
+use super::{CONFIGURATION, FOLDER, SERVICE};
 use crate::engine::{Case, Driver, Later, PackageContents, Symptoms};
 use crate::event::{Finding, Measure, Sign};
-use crate::resource::{Host, Resource, last_lines};
+use crate::resource::{Host, last_lines};
 use socket::Server;
 
 pub use state::keep_state;
-
-/// The first words of a file that hwctl has made.
-const OWN: &str = "# Made by hwctl";
 
 /// The driver of the balancer. The specs of its parts have a setting for each probe of a web host: its name in HAProxy.
 #[derive(Debug)]
@@ -33,7 +27,7 @@ impl Driver for Balancer {
         &[PackageContents {
             name: "haproxy",
             units: &[SERVICE],
-            configuration: &["/etc/haproxy"],
+            configuration: &[FOLDER],
             folders: &[],
         }]
     }
@@ -69,41 +63,6 @@ impl Driver for Balancer {
     ) -> Later<'a, Vec<Finding>> {
         Box::pin(diagnosis::diagnose(case, symptoms))
     }
-
-    fn concerns(&self, resource: &Resource, host: &Host) -> Vec<String> {
-        match resource.path() == Some(Path::new(CONFIGURATION)) {
-            true => foreign_frontends(host),
-            false => Vec::new(),
-        }
-    }
-}
-
-/// Says what a configuration that hwctl did not make serves until it is replaced.
-fn foreign_frontends(host: &Host) -> Vec<String> {
-    let text = fs::read_to_string(host.path(Path::new(CONFIGURATION))).unwrap_or_default();
-    let frontends = frontends(&text);
-    if text.starts_with(OWN) || frontends.is_empty() {
-        return Vec::new();
-    }
-    let names: Vec<_> = frontends.iter().map(|name| format!("`{name}`")).collect();
-    let message = format!(
-        "`{CONFIGURATION}` is of somebody else, and HAProxy serves {} by it: this ends with the run. \
-         `rollback` and `destroy` bring it back",
-        names.join(", ")
-    );
-    vec![message]
-}
-
-/// The names of what a configuration has HAProxy listen for.
-fn frontends(text: &str) -> Vec<&str> {
-    text.lines().filter_map(section).collect()
-}
-
-/// The name of the frontend that begins in a line.
-fn section(line: &str) -> Option<&str> {
-    let mut words = line.split_whitespace();
-    let begins = matches!(words.next(), Some("frontend" | "listen"));
-    words.next().filter(|_| begins)
 }
 
 /// What HAProxy says of its configuration, where it does not accept it.
@@ -160,13 +119,5 @@ mod tests {
         assert_eq!(look("DOWN").unwrap_err(), "DOWN: its check fails with L7STS 503");
         assert!(look("MAINT").unwrap_err().contains("by hand"));
         assert!(web_host("web2", &[server("UP")]).is_err());
-    }
-
-    #[test]
-    fn frontends_of_others_are_named() {
-        let text = "global\n  daemon\nfrontend shop\n  bind :80\nlisten stats # x\n\nbackend b\n";
-
-        assert_eq!(frontends(text), ["shop", "stats"]);
-        assert!(frontends("defaults\n  mode http\n").is_empty());
     }
 }

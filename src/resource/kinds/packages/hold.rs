@@ -8,7 +8,8 @@ use super::Host;
 use crate::resource::host::systemd::show as show_units;
 
 /// The packages whose services wait, each with the unit that it starts.
-const HELD: [(&str, &str); 6] = [
+const HELD: [(&str, &str); 7] = [
+    ("haproxy", "haproxy.service"),
     ("nginx", "nginx.service"),
     ("prometheus", "prometheus.service"),
     ("prometheus-blackbox-exporter", "prometheus-blackbox-exporter.service"),
@@ -19,6 +20,8 @@ const HELD: [(&str, &str); 6] = [
 /// The unit that is started all the same where a run is undone, as its package would have. The others are off unless a
 /// part has them on: also after an undo and once the part has left the host, when their packages stay.
 pub(super) const STARTED_BY_UNDO: &str = "nginx.service";
+/// Units that run the program of a package in the place of the package's own unit, each with that.
+const IN_PLACE_OF: [(&str, &str); 1] = [("hwctl-balancer.service", "haproxy.service")];
 const FILE: &str = "hwctl-hold.conf";
 
 /// Services that are not started while this is there, and no longer than this process lives.
@@ -32,7 +35,9 @@ impl<'h> Hold<'h> {
     pub(super) async fn of(missing: &[&str], host: &'h Host) -> Self {
         let planned = host.expected_units();
         let is_meant = |(package, unit): &&(&str, &str)| {
-            missing.contains(package) && planned.iter().any(|name| name == unit)
+            let replaced = IN_PLACE_OF.iter().filter(|(_, replaced)| replaced == unit);
+            let wanted = |name: &String| name == unit || replaced.clone().any(|(by, _)| by == name);
+            missing.contains(package) && planned.iter().any(wanted)
         };
         let mut hold = Self { packages: Vec::new(), host };
         for (package, unit) in HELD.iter().filter(is_meant) {
