@@ -80,6 +80,7 @@ const TESTS: &[&[harness::Case]] = &[
     containers::TESTS,
     balancer::TESTS,
     balancer::neighbors::TESTS,
+    balancer::tokens::TESTS,
     examples::TESTS,
     roles::TESTS,
     watch::TESTS,

@@ -2,6 +2,7 @@
 
 pub(crate) mod neighbors;
 mod pool;
+pub(crate) mod tokens;
 
 use std::time::{Duration, Instant};
 

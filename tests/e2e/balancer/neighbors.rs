@@ -46,7 +46,7 @@ fn a_haproxy_of_others_is_kept_beside_the_balancer_or_refused() {
     assert_eq!(shop("80"), "the shop");
 
     // On another one.
-    serve_at("127.0.0.1:8081");
+    serve_at("8081");
     let found = || {
         lb.sh("sha256sum /etc/haproxy/haproxy.cfg; systemctl is-enabled haproxy; \
                systemctl show -P MainPID -P ActiveEnterTimestampMonotonic haproxy")

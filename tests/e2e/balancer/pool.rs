@@ -30,10 +30,15 @@ impl Pool {
 
     /// Writes the inventory of the balancer and of the first `count` web hosts. Those have the lines `more`, too.
     pub(super) fn declare(&self, count: usize, more: &str) {
+        self.declare_with(count, more, "");
+    }
+
+    /// The same with more keys of `api`, each after a comma.
+    pub(super) fn declare_with(&self, count: usize, more: &str, api: &str) {
         let archive = lab().redis_archive().expect("the stand-in for Redis's image");
         let mut text = format!(
             "all:\n  vars:\n    redis: {{ image_archive: {} }}\n    \
-             api: {{ users: {{ admin: {MARK}api }} }}\n    \
+             api: {{ users: {{ admin: {MARK}api }}{api} }}\n    \
              sites: {{ site2: {{ users: {{ admin: {MARK}site }}, allow: [{}] }} }}\n  hosts:\n",
             archive.display(),
             self.operator(),

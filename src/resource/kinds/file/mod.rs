@@ -149,7 +149,8 @@ impl Kind for File {
             bytes: self.content.size(),
             blob,
             inputs: &[],
-            needs: Needs::Place,
+            // Packages bring the program that has to accept the file.
+            needs: if self.validate.is_empty() { Needs::Place } else { Needs::AllPackages },
             pace: Pace::InTurn,
             is_data: false,
             risk: Risk::at(&self.path),
