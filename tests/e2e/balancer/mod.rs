@@ -16,6 +16,8 @@ crate::tests! {
 
 /// Most requests that may fail when a web host ends, as a share of those within [`WINDOW`].
 const MAX_FAILED: f64 = 0.01;
+/// The same where nginx lives and answers 502 for the API until a check has failed twice. One in three requests is to the API.
+const MAX_FAILED_BY_API: f64 = 0.05;
 /// Within this time after a web host has ended, requests may fail, and later none.
 const WINDOW: Duration = Duration::from_secs(5);
 const PATHS: [&str; 3] = ["/", "/open/", "/flask/api/ping"];
@@ -110,7 +112,7 @@ fn verbs_know_the_balancer(pool: &Pool) {
 }
 
 /// How many requests fail while `fault` goes on under load.
-fn cost_of(pool: &Pool, name: &str, fault: impl FnOnce()) {
+fn cost_of(pool: &Pool, name: &str, most: f64, fault: impl FnOnce()) {
     let load = Load::start_with(CONNECTIONS, &pool.target(), &PATHS, Duration::from_millis(20));
     std::thread::sleep(Duration::from_secs(2));
     let began = Instant::now();
@@ -123,7 +125,7 @@ fn cost_of(pool: &Pool, name: &str, fault: impl FnOnce()) {
     #[expect(clippy::cast_precision_loss, reason = "some thousands")]
     let share = failed as f64 / during.len().max(1) as f64;
     crate::harness::say(&format!("{name}: {failed} of {} requests failed", during.len()));
-    assert!(during.len() > 500 && share <= MAX_FAILED, "{name}: {}", told(&answers));
+    assert!(during.len() > 500 && share <= most, "{name}: {}", told(&answers));
     assert!(other.iter().all(|answer| answer.is_ok()), "{name}: {}", told(&answers));
 }
 
@@ -142,7 +144,7 @@ fn a_web_host_that_ends_costs_little(pool: &Pool) {
         ("frozen", "systemctl kill -s STOP nginx", "systemctl kill -s CONT nginx"),
     ];
     for (name, fault, end) in ways {
-        cost_of(pool, name, || drop(web1.sh(fault)));
+        cost_of(pool, name, MAX_FAILED, || drop(web1.sh(fault)));
         assert_eq!(pool.servers(), down, "{name}");
         let (code, documents) = pool.hwctl("doctor", &["--limit", "lb"]);
         assert_eq!(code, 1, "{name}: {documents:#?}");
@@ -151,7 +153,7 @@ fn a_web_host_that_ends_costs_little(pool: &Pool) {
         wait_until("the host is back", || pool.servers() == up);
     }
     // The API alone: pages of both hosts go on, and work goes to the other one.
-    cost_of(pool, "the API stopped", || {
+    cost_of(pool, "the API stopped", MAX_FAILED_BY_API, || {
         drop(web1.sh("systemctl stop flask-app.socket flask-app.service"));
     });
     assert_eq!(pool.servers(), down);
