@@ -237,7 +237,10 @@ fn all_is_given_back(pool: &Pool) {
         .sh("ls -d /etc/hwctl/balancer /etc/systemd/system/hwctl-balancer* /run/hwctl-balancer 2>/dev/null; \
          dpkg -l haproxy 2>/dev/null | grep ^ii; ss -Hltn '( sport = :443 or sport = :80 )'; :");
     assert_eq!(left, "");
+    // As with `apt-get remove`, configuration files of packages stay.
+    let left = "ls -d /etc/nginx/sites-*/homework /etc/hwctl/api 2>/dev/null; \
+                ss -Hltn '( sport = :443 or sport = :8443 or sport = :9443 )'; :";
     for host in &pool.web {
-        assert_eq!(host.sh("ls -d /etc/nginx 2>/dev/null; ss -Hltn '( sport = :8443 )'; :"), "");
+        assert_eq!(host.sh(left), "");
     }
 }
