@@ -7,8 +7,10 @@ use anyhow::{Context, Result, anyhow, bail};
 use bollard::Docker;
 use bollard::models::{ContainerCreateBody, ImageConfig};
 
-use super::Container;
-use crate::resource::host::docker::said;
+use super::{Container, ContainerState};
+use crate::resource::host::Host;
+use crate::resource::host::docker::{self, Daemon, found, said};
+use crate::resource::kinds::image;
 use crate::resource::model::hint::Advise;
 
 /// The name by which hwctl knows that it shall start a container's program.
@@ -28,16 +30,37 @@ impl Container {
         let image = docker.inspect_image(&self.image).await.map_err(said);
         let image = image.with_context(|| format!("look at image `{}`", self.image))?;
         let config = image.config.unwrap_or_default();
-        self.require_volumes(config.volumes.iter().flatten())?;
+        self.require_volumes(config.volumes.iter().flatten().map(String::as_str))?;
         if self.is_launched {
             self.launch_by_hwctl(config, body)?;
         }
         Ok(())
     }
 
-    /// Refuses an image that keeps data where nothing is mounted: Docker would give each new container a volume without
-    /// a name, and what the one before had in its own would be lost to it.
-    fn require_volumes<'a>(&self, mut volumes: impl Iterator<Item = &'a String>) -> Result<()> {
+    /// Refuses an image whose data is kept where nothing is mounted, in a plan already where the host has the image and no
+    /// archive may bring another one.
+    pub(super) async fn require_known_volumes(
+        &self,
+        state: &ContainerState,
+        host: &Host,
+    ) -> Result<()> {
+        let Daemon::Up(docker) = docker::daemon(host).await? else { return Ok(()) };
+        if let ContainerState::Present(found) = state
+            && (found.stale_image.is_none() && found.is_as_wanted(self)?)
+        {
+            return Ok(());
+        }
+        let Some(image) = found(docker.inspect_image(&self.image).await)? else { return Ok(()) };
+        if image.id.is_some_and(|id| image::is_from_archive(&self.image, &id, host)) {
+            return Ok(());
+        }
+        let volumes = image.config.and_then(|config| config.volumes).unwrap_or_default();
+        self.require_volumes(volumes.iter().map(String::as_str))
+    }
+
+    /// Refuses an image that keeps data where nothing is mounted, at one of these `volumes`: Docker would give each new
+    /// container a volume without a name, and what the one before had in its own would be lost to it.
+    pub fn require_volumes<'a>(&self, mut volumes: impl Iterator<Item = &'a str>) -> Result<()> {
         let is_there = |path: &Path| {
             self.mounts.iter().any(|mount| mount.target == path)
                 || self.tmpfs.iter().any(|target| target == path)

@@ -189,6 +189,7 @@ impl Kind for Container {
     async fn require(&self, state: &ContainerState, host: &Host) -> Result<()> {
         docker::require_usable(host).await?;
         self.require_own(state)?;
+        self.require_known_volumes(state, host).await?;
         self.require_ports(state, host).await
     }
 

@@ -2,6 +2,7 @@
 //! again, so that a second run changes nothing.
 
 mod archive;
+mod existence;
 mod image_layers;
 mod registry;
 
@@ -318,6 +319,11 @@ pub(in crate::resource) async fn id_of(docker: &Docker, reference: &str) -> Resu
     let image = found(docker.inspect_image(reference).await)
         .with_context(|| format!("look at image `{reference}`"))?;
     Ok(image.and_then(|image| image.id))
+}
+
+/// Whether an image with this id was loaded from an archive.
+pub(in crate::resource) fn is_from_archive(reference: &str, id: &str, host: &Host) -> bool {
+    host.kept_path(&archive::record(reference, id)).exists()
 }
 
 /// Which part of `total` is done; `None` where there is nothing to do.
