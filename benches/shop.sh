@@ -40,8 +40,14 @@ take_files() {
     shop plan --json >"$folder/plan" || (($? == 3)) || fail "no plan"
     measure model shop provision
     on "$1" "sudo sh -c 'cd / && find etc/nginx etc/systemd/system etc/ufw etc/hwctl etc/logrotate.d etc/sysctl.d etc/docker \
-        var/www var/lib/app-shop srv/shop-copies usr/local/lib/hwctl/apps ! -type s ! -path \"*/venv*\" |
-        tar -c --no-recursion -T -'" | python3 benches/peers/payload.py "$folder/plan" "$folder"
+        var/www var/lib/app-shop srv/shop-copies usr/local/lib/hwctl/apps usr/local/lib/hwctl/hwctl ! -type s \
+        ! -path \"*/venv*\" | tar -c --no-recursion -T -'" | python3 benches/peers/payload.py "$folder/plan" "$folder"
+    # The commands that hwctl brings for itself.
+    sed -i '/\/hwctl\/hwctl\t/d' "$folder/files.tsv"
+    mapfile -t packages < <(python3 -c "import json; print(*json.load(open('$folder/stack.json'))['packages'], sep='\n')")
+    cp benches/shop/stack.sh "$folder/"
+    tar -cz -C "$folder" stack.sh files.tsv files >"$folder/small.tgz"
+    gzip -k "$folder/postgres.tar"
 }
 
 up "$name-1"
@@ -51,3 +57,38 @@ make_image "$name-1"
 "$HWCTL" lab down "$name-1" >/dev/null
 up "$name-model"
 use_shop "$name-model"
+take_files "$name-model"
+"$HWCTL" lab down "$name-model" >/dev/null
+
+run_hwctl() { shop provision; }
+run_shell() {
+    # The image goes to the host while apt works there.
+    on "$host" 'cat >/var/tmp/postgres.tar.gz && sudo gunzip -f /var/tmp/postgres.tar.gz && touch /var/tmp/postgres.done' \
+        <"$folder/postgres.tar.gz" &
+    local sending=$!
+    # shellcheck disable=SC2029
+    on "$host" "d=\$(mktemp -d) && tar -xz -C \$d && sudo \$d/stack.sh ${packages[*]}" <"$folder/small.tgz" || return
+    wait $sending
+}
+# One of them on a host of its own, which has to sell then.
+one() {
+    host=$name-$1
+    up "$host"
+    use_shop "$host"
+    measure "$1" "run_$1"
+    answer=$(curl -sk -m 10 "https://${address[$host]}/shop/healthz" -w ' %{http_code}')
+    [[ $answer == *' 200' ]] || fail "after $1 the shop does not sell: $answer"
+    "$HWCTL" lab down "$host" >/dev/null
+}
+one_hwctl() { one hwctl; }
+one_shell() { one shell; }
+in_turn "$rounds" one_hwctl one_shell
+
+if [[ $json ]]; then
+    printf '{"hwctl_ms":%.0f,"shell_ms":%.0f,"ratio":%s,"rounds":%d}\n' "$(figure hwctl)" "$(figure shell)" \
+        "$(ratio hwctl shell)" "$rounds"
+else
+    printf 'first provision of examples/shop  %8.1f s\n' "$(awk "BEGIN { print $(figure hwctl) / 1000 }")"
+    printf 'the shell script                  %8.1f s\n' "$(awk "BEGIN { print $(figure shell) / 1000 }")"
+    echo "ratio: $(ratio hwctl shell) (goal: 1.0)"
+fi

@@ -31,7 +31,7 @@ as_shop() {
 }
 
 release=$(awk -F '\t' '$2 ~ /\/shop\.py$/ { print $2 }' "$here/files.tsv") && release=${release%/*}
-unit=$(awk -F '\t' '$2 ~ /system\/app-shop.*\.service$/ { print $2 }' "$here/files.tsv") && unit=${unit##*/}
+unit=$(awk -F '\t' '$2 ~ /system\/shop-[0-9a-f]{8}\.service$/ { print $2 }' "$here/files.tsv") && unit=${unit##*/}
 environment=$(sed -n 's/^EnvironmentFile=//p' "$here/files/etc/systemd/system/$unit")
 user=$(sed -n 's/^User=//p' "$here/files/etc/systemd/system/$unit")
 useradd --system --home-dir "/var/lib/$user" --shell /usr/sbin/nologin "$user"

@@ -15,7 +15,7 @@ use crate::resource::model::digest::sha256;
 use crate::resource::registry::Resource;
 
 /// A byte more than a small file has.
-const SIZE: usize = (LARGE + 1) as usize;
+const SIZE: usize = (16 << 20) + 1;
 
 /// A host whose blobs are made of the first byte of their keys.
 fn host(root: &Path) -> Host {

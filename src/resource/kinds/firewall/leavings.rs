@@ -108,7 +108,7 @@ fn noted(host: &Host) -> PathBuf {
 
 /// What `iptables-restore` reads to take out the chains of the owners and the rules that lead to them.
 fn removal(saved: &str, owners: &[Owner]) -> String {
-    let mut text = String::new();
+    let mut tables = Vec::new();
     for table in saved.split("\n*").map(|table| table.trim_start_matches('*')) {
         let Some((name, _)) = table.split_once('\n').filter(|(name, _)| !name.starts_with('#'))
         else {
@@ -140,10 +140,10 @@ fn removal(saved: &str, owners: &[Owner]) -> String {
         let removed = going.iter().map(|chain| format!("-X {chain}"));
         let lines: Vec<String> = deleted.chain(flushed).chain(removed).collect();
         if !lines.is_empty() {
-            text += &format!("*{name}\n{}\nCOMMIT\n", lines.join("\n"));
+            tables.push(format!("*{name}\n{}\nCOMMIT\n", lines.join("\n")));
         }
     }
-    text
+    tables.concat()
 }
 
 #[cfg(test)]
