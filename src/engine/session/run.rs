@@ -201,7 +201,8 @@ impl Session {
                 maintenance::forget_gone(&self.host)?;
             }
             journal.end(&self.host, outcome, why)?;
-            large::give_up_unneeded(&self.host)?;
+            // What a run of now leaves, a later one gives up.
+            let _ = large::give_up_unneeded(&self.host);
             if is_whole {
                 self.keep_for_next_run(&goal, &folders);
                 leave(&goal, &self.host)?;
