@@ -8,8 +8,9 @@ set -euo pipefail
 export DEBIAN_FRONTEND=noninteractive LC_ALL=C
 here=$(dirname "$0")
 
-compgen -G '/var/lib/apt/lists/*_Packages' >/dev/null || apt-get -qq update
-apt-get -qq install -y --no-install-recommends "$@" >/dev/null 2>&1 &
+packages() { apt-get -qq install -y --no-install-recommends "$@" >/dev/null 2>&1; }
+# The lists of a base host may lack a package.
+{ packages "$@" || { apt-get -qq update && packages "$@"; }; } &
 apt=$!
 
 # Lines of files.tsv to the host.

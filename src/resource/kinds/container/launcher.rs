@@ -1,17 +1,21 @@
 //! A program's start with an environment that Docker does not show: hwctl itself is the first program of the
 //! container. It reads the variables from a file that the container's user alone can read, and becomes the program.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
 use bollard::Docker;
 use bollard::models::{ContainerCreateBody, ImageConfig};
 
-use super::{Container, ContainerState};
+use super::Container;
 use crate::resource::host::Host;
 use crate::resource::host::docker::{self, Daemon, found, said};
-use crate::resource::kinds::image;
+use crate::resource::kinds::image::Image;
+use crate::resource::kinds::kind::Kind as _;
 use crate::resource::model::hint::Advise;
+use crate::resource::model::id::Id;
 
 /// The name by which hwctl knows that it shall start a container's program.
 pub const LAUNCHER_NAME: &str = "hwctl-launch";
@@ -19,6 +23,9 @@ pub const LAUNCHER_NAME: &str = "hwctl-launch";
 pub const LAUNCHER: &str = "/.hwctl/hwctl-launch";
 /// Where the variables are inside, as a file of systemd's `EnvironmentFile=`.
 pub const ENVIRONMENT: &str = "/.hwctl/env";
+
+/// Where images keep data, by their names.
+type Noted = RefCell<HashMap<String, Vec<String>>>;
 
 impl Container {
     /// Completes what docker is asked for by what is known of the image alone.
@@ -37,25 +44,29 @@ impl Container {
         Ok(())
     }
 
-    /// Refuses an image whose data is kept where nothing is mounted, in a plan already where the host has the image and no
-    /// archive may bring another one.
-    pub(super) async fn require_known_volumes(
-        &self,
-        state: &ContainerState,
-        host: &Host,
-    ) -> Result<()> {
+    /// Notes where the image keeps data that the host has now, for [`Self::require_noted_volumes`].
+    pub(super) async fn note_volumes(&self, host: &Host) -> Result<()> {
         let Daemon::Up(docker) = docker::daemon(host).await? else { return Ok(()) };
-        if let ContainerState::Present(found) = state
-            && (found.stale_image.is_none() && found.is_as_wanted(self)?)
-        {
+        let noted = host.cached::<Noted>();
+        if noted.borrow().contains_key(&self.image) {
             return Ok(());
         }
         let Some(image) = found(docker.inspect_image(&self.image).await)? else { return Ok(()) };
-        if image.id.is_some_and(|id| image::is_from_archive(&self.image, &id, host)) {
+        let volumes = image.config.and_then(|config| config.volumes).unwrap_or_default();
+        noted.borrow_mut().insert(self.image.clone(), volumes);
+        Ok(())
+    }
+
+    /// Refuses an image that keeps data where nothing is mounted, in a plan already, where the host has the image and the
+    /// plan brings no other one.
+    pub(super) fn require_noted_volumes(&self, host: &Host) -> Result<()> {
+        let image = Id::new(Image::WORD, &self.image);
+        if host.first_changed(std::slice::from_ref(&image)).is_some() {
             return Ok(());
         }
-        let volumes = image.config.and_then(|config| config.volumes).unwrap_or_default();
-        self.require_volumes(volumes.iter().map(String::as_str))
+        let noted = host.cached::<Noted>();
+        let noted = noted.borrow();
+        self.require_volumes(noted.get(&self.image).into_iter().flatten().map(String::as_str))
     }
 
     /// Refuses an image that keeps data where nothing is mounted, at one of these `volumes`: Docker would give each new

@@ -321,11 +321,6 @@ pub(in crate::resource) async fn id_of(docker: &Docker, reference: &str) -> Resu
     Ok(image.and_then(|image| image.id))
 }
 
-/// Whether an image with this id was loaded from an archive.
-pub(in crate::resource) fn is_from_archive(reference: &str, id: &str, host: &Host) -> bool {
-    host.kept_path(&archive::record(reference, id)).exists()
-}
-
 /// Which part of `total` is done; `None` where there is nothing to do.
 #[allow(clippy::cast_possible_truncation, reason = "a fraction for a progress bar")]
 pub(in crate::resource) fn fraction(done: f64, total: f64) -> Option<f32> {
