@@ -116,7 +116,7 @@ async fn served(
     info: &CertificateInfo,
 ) -> Served {
     let way = match vantage {
-        Vantage::AsClient(way) | Vantage::ThroughSession(way) => way,
+        Vantage::AsClient(way) | Vantage::FromHost(way) | Vantage::ThroughSession(way) => way,
         Vantage::Blocked { why } => return Served::NotLookedAt { why: why.clone() },
     };
     let Some(endpoint) = endpoint else {

@@ -62,7 +62,9 @@ const MAGIC: [&str; 37] = [
 pub struct InventoryHost {
     /// Its name in the inventory, or what `--host` said.
     pub name: String,
-    /// Where ssh goes.
+    /// Whether it is this machine: `ansible_connection: local`.
+    pub is_here: bool,
+    /// Where ssh goes, and clients.
     pub address: String,
     /// Who logs in; ssh's own choice when absent.
     pub user: Option<String>,
@@ -105,6 +107,7 @@ impl InventoryHost {
         };
         Ok(Self {
             name: name.to_owned(),
+            is_here: reached.is_here,
             address: reached.address,
             user: reached.user,
             port: reached.port,

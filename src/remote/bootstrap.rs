@@ -5,15 +5,15 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
-use openssh::{Session, Stdio};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
+use super::connection::{Child, Connection};
 use super::kept::state_folder;
 use super::packed::{self, Packed};
 use super::sending::Sending;
-use super::ssh::{SshConnection, Target};
+use super::ssh::Target;
 use super::sudo::{self, Gate, Progress, READY};
 use crate::engine::protocol::{BINARY_FOLDER, BINARY_LINK, CLIENT_GREETING, ENGINE_GREETING};
 use crate::failure::{Exit, Failure};
@@ -30,12 +30,6 @@ pub(super) const MAX_TOLD: usize = 16 << 10;
 pub(super) const ENGINE: &str = "engine \"$SSH_CONNECTION\"";
 /// The verb, before a run's id, that confirms its risky change: a login of its own works.
 pub(super) const CONFIRM: &str = "confirm";
-
-/// The input of a command on the host.
-pub(super) type Stdin = openssh::ChildStdin;
-
-/// A started engine.
-pub(super) type Child = openssh::Child<Arc<Session>>;
 
 /// The binary to put on hosts, and what it is known by.
 #[derive(Debug)]
@@ -126,14 +120,13 @@ pub(super) fn host_path(target: &Target) -> Result<PathBuf, Failure> {
 
 /// Starts the engine with a `verb`; `tell` hears of the upload when there is one.
 pub(super) async fn start(
-    connection: &SshConnection,
+    connection: &Connection,
     target: &Target,
     verb: &str,
     emit: impl Fn(String, Option<f32>),
 ) -> Result<Child, Failure> {
-    let session = &connection.session;
     let binary = Binary::load(target.host_binary.as_deref())?;
-    let first = try_start(session, target, &binary, verb);
+    let first = try_start(connection, target, &binary, verb);
     let first = match connection.is_old {
         true => timeout(target.connect_timeout, first)
             .await
@@ -143,8 +136,8 @@ pub(super) async fn start(
     if let Some(child) = first? {
         return Ok(child);
     }
-    upload(session, target, &binary, emit).await?;
-    try_start(session, target, &binary, verb)
+    upload(connection, target, &binary, emit).await?;
+    try_start(connection, target, &binary, verb)
         .await?
         .ok_or_else(|| target.unreachable("hwctl is not on the host though it was put there"))
 }
@@ -162,22 +155,21 @@ fn start_script(target: &Target, path: &str, verb: &str) -> String {
 
 /// Starts the engine if the host has this version of hwctl.
 async fn try_start(
-    session: &Arc<Session>,
+    connection: &Connection,
     target: &Target,
     binary: &Binary,
     verb: &str,
 ) -> Result<Option<Child>, Failure> {
-    let mut child = spawn(session, target, &start_script(target, &binary.path(), verb)).await?;
+    let mut child = connection.start(target, &start_script(target, &binary.path(), verb)).await?;
     let greeting = format!("{CLIENT_GREETING}\n");
-    let mut stdin = child.stdin().take();
+    let mut stdin = child.stdin.take();
     // A sudo that may ask for a password would read the greeting as one.
     let mut is_greeted = target.become_password.is_none();
     if let (Some(stdin), true) = (stdin.as_mut(), is_greeted) {
         // A host that refuses says why on its standard error, which is read below.
         let _ = stdin.write_all(greeting.as_bytes()).await;
     }
-    let (Some(mut stdout), Some(mut stderr)) = (child.stdout().take(), child.stderr().take())
-    else {
+    let (Some(mut stdout), Some(mut stderr)) = (child.stdout.take(), child.stderr.take()) else {
         return Err(target.unreachable("ssh gives no stream of the host"));
     };
     let (mut line, mut printed) = (String::new(), String::new());
@@ -214,27 +206,16 @@ async fn try_start(
     if let (Some(stdin), true, false) = (stdin.as_mut(), started, is_greeted) {
         is_greeted = stdin.write_all(greeting.as_bytes()).await.is_ok();
     }
-    *child.stdin() = stdin;
+    child.stdin = stdin;
     if started && is_greeted {
-        *child.stdout() = Some(stdout);
-        *child.stderr() = Some(stderr);
+        child.stdout = Some(stdout);
+        child.stderr = Some(stderr);
         return Ok(Some(child));
     }
-    drop(child.stdin().take());
+    drop(child.stdin.take());
     printed.push_str(&line);
     let told = gate.rest(stderr).await;
     Err(gate.refusal(&told, &printed))
-}
-
-async fn spawn(session: &Arc<Session>, target: &Target, script: &str) -> Result<Child, Failure> {
-    Arc::clone(session)
-        .arc_raw_command(script)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .await
-        .map_err(|error| target.unreachable("ssh starts no command there").why(error.to_string()))
 }
 
 fn require_machine(target: &Target, binary: &Binary, told: &str) -> Result<(), Failure> {
@@ -255,7 +236,7 @@ fn require_machine(target: &Target, binary: &Binary, told: &str) -> Result<(), F
 /// Puts the binary on the host, compressed on the way: written beside its place, its hash
 /// compared, then renamed.
 async fn upload(
-    session: &Arc<Session>,
+    connection: &Connection,
     target: &Target,
     binary: &Binary,
     emit: impl Fn(String, Option<f32>),
@@ -264,9 +245,9 @@ async fn upload(
     let (source, key) = (binary.source.clone(), binary.key.clone());
     let packed = spawn_blocking(move || Packed::of(&source, &key)).await;
     let mut packed = packed.map_err(std::io::Error::other).flatten().map_err(cannot)?;
-    let mut child = spawn(session, target, &upload_script(target, binary)).await?;
-    let mut stdin = child.stdin().take();
-    let (mut stdout, mut stderr) = (child.stdout().take(), child.stderr().take());
+    let mut child = connection.start(target, &upload_script(target, binary)).await?;
+    let mut stdin = child.stdin.take();
+    let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
     let mut gate = Gate::new(target);
     let is_root = sudo::pass(&mut gate, &mut stdin, stdout.as_mut(), stderr.as_mut()).await;
     if let (Some(mut stdin), true) = (stdin, is_root) {

@@ -14,11 +14,11 @@ pub(super) async fn confirm(target: &Target, run: &str) -> Result<(), Failure> {
     let connection = target.connect(&|_| ()).await?;
     let mut child =
         bootstrap::start(&connection, target, &format!("{CONFIRM} {run}"), |_, _| ()).await?;
-    let confirmed = if let Some(confirmed) = confirmed(child.stdout().as_mut()).await {
+    let confirmed = if let Some(confirmed) = confirmed(child.stdout.as_mut()).await {
         confirmed
     } else {
         let failure = target.unreachable("the new login ends early");
-        let last = match child.stderr().take() {
+        let last = match child.stderr.take() {
             Some(stderr) => last_line(stderr).await,
             None => None,
         };

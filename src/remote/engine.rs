@@ -11,11 +11,12 @@ use futures_util::future::{Either, select};
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep};
 
+use super::connection::{Input, Output};
 use super::heard;
 use super::interrupt;
 use super::route::Route;
 use super::ssh::Target;
-use super::transport::{Input, Output, Started, Transport};
+use super::transport::{Started, Transport};
 use super::upload;
 use crate::client::Pins;
 use crate::engine::Examination;
@@ -77,7 +78,7 @@ impl Engine {
     pub async fn start(target: &Target, emit: Emit<'_>) -> Result<Self, Failure> {
         let began = Instant::now();
         interrupt::or_stopped(async {
-            Self::greet(Transport::ssh(target, emit).await?, began, emit).await
+            Self::greet(Transport::to(target, emit).await?, began, emit).await
         })
         .await
     }
@@ -85,7 +86,7 @@ impl Engine {
     /// Starts an engine on this machine, for root.
     pub async fn here(emit: Emit<'_>) -> Result<Self, Failure> {
         let began = Instant::now();
-        Self::greet(Transport::local().await?, began, emit).await
+        Self::greet(Transport::own().await?, began, emit).await
     }
 
     /// Hears what the host of an engine is.

@@ -1,14 +1,12 @@
 //! Commands on a host over ssh: lines as they come, or a terminal of one's own.
 
 use std::process::Stdio;
-use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use openssh::Stdio as RemoteStdio;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, BufReader};
 
-use super::bootstrap::Stdin;
+use super::connection::Input;
 use super::engine::Emit;
 use super::interrupt;
 use super::ssh::Target;
@@ -30,9 +28,6 @@ pub async fn exec(
     emit(EventKind::Step { message: "connecting".to_owned(), fraction: None });
     let connection = interrupt::or_stopped(target.connect(emit)).await?;
     emit(EventKind::Asking);
-    let failed = |error: openssh::Error| {
-        target.unreachable("ssh starts no command there").why(error.to_string())
-    };
     let asks = sudo && target.become_password.is_some();
     let mut words = command.to_vec();
     if asks {
@@ -43,32 +38,19 @@ pub async fn exec(
     if sudo {
         words.splice(0..0, sudo::words(target));
     }
-    let mut child = Arc::clone(&connection.session)
-        .arc_raw_command(line(&words)?)
-        .stdin(RemoteStdio::piped())
-        .stdout(RemoteStdio::piped())
-        .stderr(RemoteStdio::piped())
-        .spawn()
-        .await
-        .map_err(failed)?;
-    let mut stdin = child.stdin().take();
-    let (stdout, mut stderr) = (child.stdout().take(), child.stderr().take());
+    let mut child = connection.start(target, &line(&words)?).await?;
+    let mut stdin = child.stdin.take();
+    let (stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
     if asks && let Some(stderr) = &mut stderr {
         interrupt::or_stopped(pass_sudo(target, &mut stdin, stderr)).await?;
     }
     drop(stdin);
     let ended = interrupt::or_stopped(async {
         tokio::join!(emit_lines(stdout, false, emit), emit_lines(stderr, true, emit));
-        match child.wait().await {
-            Ok(status) => Ok(status.code()),
-            // So the library says that the shell found no such command.
-            Err(openssh::Error::Remote(_)) => Ok(Some(127)),
-            Err(openssh::Error::RemoteProcessTerminated) => Ok(None),
-            Err(error) => {
-                let what = format!("lost `{}` while the command ran", target.name);
-                Err(Failure::new(Exit::Unreachable, what).why(error.to_string()))
-            }
-        }
+        child.wait().await.map_err(|why| {
+            let what = format!("lost `{}` while the command ran", target.name);
+            Failure::new(Exit::Unreachable, what).why(why)
+        })
     });
     let code = ended.await?;
     connection.close().await;
@@ -101,7 +83,7 @@ async fn emit_lines(stream: Option<impl AsyncRead + Unpin>, is_error: bool, emit
 /// Waits until sudo has started the program, and gives it the password if it asks.
 async fn pass_sudo(
     target: &Target,
-    stdin: &mut Option<Stdin>,
+    stdin: &mut Option<Input>,
     stderr: &mut (impl AsyncRead + Unpin),
 ) -> Result<(), Failure> {
     let mut gate = Gate::new(target);
@@ -145,13 +127,21 @@ fn line(words: &[String]) -> Result<String, Failure> {
 }
 
 impl Target {
-    /// ssh itself, on this process's terminal: a login, or a command where there is one.
+    /// ssh itself, on this process's terminal: a login, or a command where there is one. On this machine a shell.
     /// `terminal` asks for one on the host, too.
     pub fn ssh(
         &self,
         command: &[String],
         terminal: bool,
     ) -> Result<std::process::Command, Failure> {
+        if self.is_here {
+            let mut shell = std::process::Command::new("sh");
+            match command {
+                [] => shell.args(["-c", "exec \"${SHELL:-sh}\" -l"]),
+                command => shell.args(["-c", &line(command)?]),
+            };
+            return Ok(shell);
+        }
         let mut ssh = std::process::Command::new("ssh");
         ssh.args(self.arguments()?);
         if terminal {

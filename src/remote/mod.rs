@@ -3,6 +3,7 @@
 mod arguments;
 mod bootstrap;
 mod confirm;
+mod connection;
 mod engine;
 mod exec;
 mod explain;

@@ -26,6 +26,8 @@ pub struct Route {
     pub host: String,
     /// What ssh goes through, as the operator wrote it. None when it connects by itself.
     pub through: Option<String>,
+    /// Whether the host is this machine.
+    pub is_here: bool,
     program: Option<Program>,
     /// The way through the session's own connection, to ports of the host's loopback.
     inside: Option<Program>,
@@ -50,11 +52,14 @@ impl Route {
     /// A host that is connected to without anything between.
     #[must_use]
     pub fn direct(host: &str) -> Self {
-        Self { host: host.to_owned(), through: None, program: None, inside: None }
+        Self { host: host.to_owned(), through: None, is_here: false, program: None, inside: None }
     }
 
     /// Asks ssh. What it cannot say is as the target has it: the login reports what is wrong.
     pub(super) async fn of(target: &Target) -> Self {
+        if target.is_here {
+            return Self { is_here: true, ..Self::direct(&target.address) };
+        }
         let Ok(arguments) = target.arguments() else { return Self::direct(&target.address) };
         let mut ssh = Command::new("ssh");
         ssh.args(&arguments).args(["-G", "--", &target.address]).stdin(Stdio::null());
@@ -81,7 +86,7 @@ impl Route {
             (None, None) => None,
         };
         let through = jump.or(command).map(str::to_owned);
-        Self { host, through, program, inside: None }
+        Self { host, through, is_here: false, program, inside: None }
     }
 
     /// Adds the way through a session whose control socket this is.

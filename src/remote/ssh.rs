@@ -4,12 +4,12 @@ use std::io::IsTerminal as _;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::Stdio;
-use std::sync::Arc;
 use std::time::Duration;
 
 use openssh::Session;
 use tokio::sync::Mutex;
 
+use super::connection::Connection;
 use super::engine::Emit;
 use super::kept;
 use super::login::{self, Refusal};
@@ -22,6 +22,8 @@ use crate::failure::Failure;
 pub struct Target {
     /// Its name in the inventory.
     pub name: String,
+    /// Whether it is this machine, so that no ssh is needed.
+    pub is_here: bool,
     /// Address, name or alias of `ssh_config`.
     pub address: String,
     /// Login name; ssh's own choice when absent.
@@ -49,36 +51,6 @@ pub struct Target {
     pub persist: Option<NonZeroUsize>,
 }
 
-/// A connection to a host.
-#[derive(Debug)]
-pub(super) struct SshConnection {
-    pub(super) session: Arc<Session>,
-    /// Whether it was kept by an earlier command.
-    pub(super) is_old: bool,
-    /// Whether it stays for the next command.
-    stays: bool,
-}
-
-impl SshConnection {
-    fn new(session: Session, stays: bool) -> Self {
-        Self { session: Arc::new(session), is_old: false, stays }
-    }
-
-    /// Ends it, unless it stays for the next command.
-    pub(super) async fn close(self) {
-        if !self.stays {
-            self.end().await;
-        }
-    }
-
-    /// Ends it, so that no command uses it any more.
-    pub(super) async fn end(self) {
-        if let Some(session) = Arc::into_inner(self.session) {
-            let _ = session.close().await;
-        }
-    }
-}
-
 impl Target {
     /// The same host by a login of its own.
     pub(super) fn anew(&self) -> Self {
@@ -86,31 +58,34 @@ impl Target {
     }
 
     /// Takes the connection that an earlier command has kept, or opens one.
-    pub(super) async fn connect(&self, emit: Emit<'_>) -> Result<SshConnection, Failure> {
+    pub(super) async fn connect(&self, emit: Emit<'_>) -> Result<Connection, Failure> {
+        if self.is_here {
+            return Ok(Connection::here());
+        }
         if self.persist.is_some()
             && let Some(session) = kept::find(&kept::place(self)?).await
         {
             let message = "the connection of an earlier command is used".to_owned();
             emit(EventKind::Trace { message });
-            return Ok(SshConnection { is_old: true, ..SshConnection::new(session, true) });
+            return Ok(Connection::kept(session));
         }
         self.log_in(emit).await
     }
 
-    async fn open(&self, emit: Emit<'_>) -> Result<SshConnection, Refusal> {
+    async fn open(&self, emit: Emit<'_>) -> Result<Connection, Refusal> {
         let Some(seconds) = self.persist else {
             let made = login::log_in(self, None, None, emit).await?;
-            return Ok(SshConnection::new(Session::new_native_mux(made), false));
+            return Ok(Connection::new(Session::new_native_mux(made), false));
         };
         let place = kept::place(self).map_err(Failure::from)?;
         let folder = kept::folder_of(&place);
         let made = login::log_in(self, Some(folder), Some(seconds.get()), emit).await?;
         let (session, stays) = kept::keep(made, &place);
-        Ok(SshConnection::new(session, stays))
+        Ok(Connection::new(session, stays))
     }
 
     /// Opens a connection.
-    pub(super) async fn log_in(&self, emit: Emit<'_>) -> Result<SshConnection, Failure> {
+    pub(super) async fn log_in(&self, emit: Emit<'_>) -> Result<Connection, Failure> {
         let refusal = match self.open(emit).await {
             Ok(connection) => return Ok(connection),
             Err(refusal) => refusal,
@@ -173,6 +148,7 @@ impl Target {
     pub(super) fn at(address: &str) -> Self {
         Self {
             name: address.to_owned(),
+            is_here: false,
             address: address.to_owned(),
             user: None,
             port: None,

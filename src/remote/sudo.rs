@@ -6,7 +6,8 @@
 
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 
-use super::bootstrap::{MAX_TOLD, Stdin};
+use super::bootstrap::MAX_TOLD;
+use super::connection::Input;
 use super::ssh::Target;
 use crate::failure::{Exit, Failure, Page};
 
@@ -56,7 +57,7 @@ impl<'a> Gate<'a> {
     }
 
     /// Takes what came on standard error; the end of it when empty. Answers sudo's prompt.
-    pub(super) async fn hear(&mut self, bytes: &[u8], stdin: &mut Option<Stdin>) -> Progress {
+    pub(super) async fn hear(&mut self, bytes: &[u8], stdin: &mut Option<Input>) -> Progress {
         use tokio::io::AsyncWriteExt as _;
 
         self.is_over |= bytes.is_empty();
@@ -110,7 +111,7 @@ impl<'a> Gate<'a> {
 /// Returns whether it did. What the program says next is left in the stream.
 pub(super) async fn pass(
     gate: &mut Gate<'_>,
-    stdin: &mut Option<Stdin>,
+    stdin: &mut Option<Input>,
     stdout: Option<&mut (impl AsyncRead + Unpin)>,
     stderr: Option<&mut (impl AsyncRead + Unpin)>,
 ) -> bool {

@@ -1,22 +1,23 @@
-//! The ways by which requests come to an engine: ssh to another host, or a process on this machine.
+//! The ways by which requests come to an engine: over a connection to a host, or to a process of this one.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use tokio::io::{
-    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
 };
 use tokio::process::{ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
 use super::bootstrap;
 use super::confirm::{confirm, confirmed};
+use super::connection::{Child, Connection, Input, Output};
 use super::engine::Emit;
 use super::route::Route;
-use super::ssh::{SshConnection, Target};
+use super::ssh::Target;
 use crate::engine::protocol::{CLIENT_GREETING, ENGINE_GREETING};
 use crate::event::EventKind;
 use crate::failure::{Exit, Failure};
@@ -26,27 +27,20 @@ const EXIT_OUTPUT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How long the end of an engine is waited for: a host that is gone never says that it ended.
 const END: Duration = Duration::from_secs(2);
 
-/// The input of an engine.
-pub(super) type Input = Box<dyn AsyncWrite + Send + Sync + Unpin>;
-/// The output of an engine.
-pub(super) type Output = Box<dyn AsyncRead + Send + Sync + Unpin>;
-
 /// What keeps an engine running.
-#[derive(Debug)]
 pub(super) enum Transport {
-    /// The engine runs on a host that ssh reaches.
-    Ssh(Box<Ssh>),
-    /// The engine is a process of this machine.
-    Local { child: tokio::process::Child },
+    /// The engine runs on a host of the inventory.
+    Host(Box<OnHost>),
+    /// The engine is a process of this machine, which no inventory names.
+    Own { child: tokio::process::Child },
 }
 
-/// An engine on another host.
-#[derive(Debug)]
-pub(super) struct Ssh {
+/// An engine on a host of the inventory.
+pub(super) struct OnHost {
     target: Target,
     /// Kept open: the engine's channel belongs to it.
-    connection: SshConnection,
-    child: bootstrap::Child,
+    connection: Connection,
+    child: Child,
 }
 
 /// An engine that has greeted.
@@ -60,8 +54,8 @@ pub(super) struct Started {
 }
 
 impl Transport {
-    /// Logs in to a host and starts an engine there.
-    pub(super) async fn ssh(target: &Target, emit: Emit<'_>) -> Result<Started, Failure> {
+    /// Connects to a host and starts an engine there.
+    pub(super) async fn to(target: &Target, emit: Emit<'_>) -> Result<Started, Failure> {
         emit(EventKind::Step { message: "connecting".to_owned(), fraction: None });
         let (connection, (), route) =
             tokio::join!(target.connect(emit), bootstrap::prepare(target), Route::of(target));
@@ -77,33 +71,32 @@ impl Transport {
             started => started?,
         };
         let binary = bootstrap::host_path(target)?;
-        let (Some(input), Some(output)) = (child.stdin().take(), child.stdout().take()) else {
+        let (Some(input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
             return Err(target.unreachable("ssh gives no stream of the host"));
         };
-        let route = match connection.session.control_socket().to_str() {
+        let route = match connection.control_socket().and_then(Path::to_str) {
             Some(socket) => route.with_session(socket),
             None => route,
         };
-        let (input, output) = (Box::new(input), Box::new(output));
-        let transport = Self::Ssh(Box::new(Ssh { target: target.clone(), connection, child }));
+        let transport = Self::Host(Box::new(OnHost { target: target.clone(), connection, child }));
         Ok(Started { transport, input, output, route, binary })
     }
 
     /// Starts an engine as a process of this machine, which has to be root's. It hears of the end of this
     /// process by the end of its input.
-    pub(super) async fn local() -> Result<Started> {
+    pub(super) async fn own() -> Result<Started> {
         let (child, input, output) = start_here(&["engine"]).await?;
         let route = Route::direct(&IpAddr::from(Ipv4Addr::LOCALHOST).to_string());
         let (input, output) = (Box::new(input), Box::new(output));
         let binary = own_binary()?;
-        Ok(Started { transport: Self::Local { child }, input, output, route, binary })
+        Ok(Started { transport: Self::Own { child }, input, output, route, binary })
     }
 
     /// The host as messages name it.
     pub(super) fn host(&self) -> String {
         match self {
-            Self::Ssh(ssh) => format!("`{}`", ssh.target.name),
-            Self::Local { .. } => "this host".to_owned(),
+            Self::Host(host) => format!("`{}`", host.target.name),
+            Self::Own { .. } => "this host".to_owned(),
         }
     }
 
@@ -111,8 +104,8 @@ impl Transport {
     /// host itself nobody needs to log in.
     pub(super) async fn confirm(&self, run: &str) -> Result<(), Failure> {
         match self {
-            Self::Ssh(ssh) => confirm(&ssh.target.anew(), run).await,
-            Self::Local { .. } => {
+            Self::Host(host) => confirm(&host.target.anew(), run).await,
+            Self::Own { .. } => {
                 let (_child, _input, mut output) = start_here(&[bootstrap::CONFIRM, run]).await?;
                 let early = || Failure::new(Exit::Failed, "the confirmation ends early");
                 confirmed(Some(&mut output)).await.ok_or_else(early)?
@@ -123,19 +116,20 @@ impl Transport {
     /// What an engine that is gone has said last on its standard error.
     pub(super) async fn last_line(&mut self) -> Option<String> {
         match self {
-            Self::Ssh(ssh) => last_line(ssh.child.stderr().take()?).await,
-            Self::Local { child } => last_line(child.stderr.take()?).await,
+            Self::Host(host) => last_line(host.child.stderr.take()?).await,
+            Self::Own { child } => last_line(child.stderr.take()?).await,
         }
     }
 
     /// Waits for the end of an engine whose input is closed.
     pub(super) async fn end(self) {
         match self {
-            Self::Ssh(ssh) => {
-                let _ = timeout(END, ssh.child.wait()).await;
-                ssh.connection.close().await;
+            Self::Host(host) => {
+                let OnHost { connection, child, .. } = *host;
+                let _ = timeout(END, child.wait()).await;
+                connection.close().await;
             }
-            Self::Local { mut child } => {
+            Self::Own { mut child } => {
                 let _ = timeout(END, child.wait()).await;
             }
         }
@@ -143,9 +137,9 @@ impl Transport {
 
     /// Leaves an engine whose input is closed to end by itself.
     pub(super) async fn let_go(self) {
-        if let Self::Ssh(ssh) = self {
-            drop(ssh.child);
-            ssh.connection.close().await;
+        if let Self::Host(host) = self {
+            drop(host.child);
+            host.connection.close().await;
         }
     }
 }

@@ -30,6 +30,7 @@ mod fleet;
 mod given_back;
 mod greeter;
 mod handbook;
+mod here;
 mod history;
 mod hostile;
 mod inventory;
@@ -126,6 +127,7 @@ const TESTS: &[&[harness::Case]] = &[
     postgres::TESTS,
     pull::TESTS,
     reach::TESTS,
+    here::TESTS,
     browser::TESTS,
     hostile::links::TESTS,
     hostile::streams::TESTS,

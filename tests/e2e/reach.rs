@@ -46,7 +46,7 @@ const VERBS: [&[&str]; 16] = [
 fn a_way_that_hwctl_has_not_is_refused_by_every_verb() {
     let folder = tempfile::tempdir().unwrap();
     for (variable, named) in [
-        ("ansible_connection: local", "ansible_connection"),
+        ("ansible_connection: winrm", "ansible_connection"),
         ("ansible_connection: community.docker.docker", "ansible_connection"),
         ("ansible_password: x", "ssh-copy-id"),
         ("ansible_become: no", "ansible_become"),

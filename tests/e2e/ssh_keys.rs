@@ -39,6 +39,7 @@ fn lets_in(host: &Provisioned, name: &str) -> bool {
 fn provision(host: &Provisioned, keys: &[SshKey], is_kept: bool) -> usize {
     let target = Target {
         name: "vm".to_owned(),
+        is_here: false,
         address: host.host.address.to_string(),
         user: Some(host.host.ssh_user().to_owned()),
         port: None,

@@ -3,7 +3,7 @@
 use std::net::Ipv6Addr;
 
 use crate::cli::HostArgs;
-use crate::failure::Failure;
+use crate::failure::{Failure, Page};
 use crate::inventory::{Inventory, InventoryHost};
 
 /// The hosts that are meant. A word may be all that `--host` and `--limit` take: a name, an address, a group or a
@@ -38,6 +38,23 @@ pub(super) fn select(
             .hint("`--limit` and words with `!` or `&` narrow the hosts down")),
         false => Ok(chosen),
     }
+}
+
+/// Refuses this machine unless it is named itself: an inventory often lists it for tasks of the operator's own.
+pub(super) fn require_named(host: &InventoryHost, args: &HostArgs) -> Result<(), Failure> {
+    let mut names = args.words.iter().chain(&args.host).chain(&args.limit);
+    if !host.is_here || names.any(|name| *name == host.name) {
+        return Ok(());
+    }
+    let name = &host.name;
+    let what =
+        format!("`{name}` is this machine, by its `ansible_connection`, and not named itself");
+    Err(Failure::usage(what)
+        .not_done("no host was contacted")
+        .hint(format!(
+            "name it to work on this machine: `--host {name}`; leave it out: `--limit '!{name}'`"
+        ))
+        .page(Page::Inventory))
 }
 
 /// The hosts that one word names.

@@ -172,12 +172,14 @@ pub(in crate::command) fn find(
     let mut works = Vec::new();
     for host in hosts {
         host.require_reachable()?;
+        chosen::require_named(&host, args)?;
         if *needs != nothing() {
             host.require_open_vaults()?;
         }
         let (vars, warnings) = kinds.vars(&inventory, &host)?;
         let target = Target {
             name: host.name.clone(),
+            is_here: host.is_here,
             address: host.address.clone(),
             user: args.user.clone().or_else(|| host.user.clone()),
             port: args.port.or(host.port),
@@ -291,6 +293,7 @@ fn lab_host(
     }
     let target = Target {
         name: host.name.clone(),
+        is_here: false,
         address,
         user: Some(host.ssh_user().to_owned()),
         port: None,

@@ -39,7 +39,7 @@ impl PlannedRun<'_> {
         }
         let vantage = match before {
             // Ports that this run has shut are its fault.
-            Some(Vantage::AsClient(_)) => Vantage::as_client(engine).await,
+            Some(before) if before.is_open() => Vantage::as_client(engine).await,
             _ => Vantage::find(engine, &expected.endpoints).await,
         };
         let wrong = check_after(&vantage, &expected, &wrong_before, emit).await;

@@ -34,7 +34,7 @@ pub(super) async fn check_before(
         return (Some(Vantage::as_client(engine).await), Vec::new());
     }
     let vantage = Vantage::find(engine, &endpoints).await;
-    if !matches!(vantage, Vantage::AsClient(_)) {
+    if !vantage.is_open() {
         let message = format!(
             "the web ports of `{}` do not answer here. If this run does not open them, a firewall on \
              the way does not let this machine through: then pages are looked at through ssh",

@@ -23,6 +23,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(in crate::command) enum Vantage {
     /// As any client does, or by the jump host or proxy that ssh goes through.
     AsClient(Way),
+    /// From the host itself, which is this machine.
+    FromHost(Way),
     /// Through the session's own connection, since the web ports do not let this machine in.
     ThroughSession(Way),
     /// Not at all.
@@ -44,6 +46,7 @@ impl Vantage {
     /// The way that clients take, whatever the web ports do. A name that only ssh knows has none.
     pub(in crate::command) async fn as_client(engine: &Engine) -> Self {
         match engine.route.way().await {
+            Ok(way) if engine.route.is_here => Self::FromHost(way),
             Ok(way) => Self::AsClient(way),
             Err(_) => Self::through_session(engine).await,
         }
@@ -61,23 +64,29 @@ impl Vantage {
     /// The way, if there is one.
     pub(in crate::command) fn way(&self) -> Option<&Way> {
         match self {
-            Self::AsClient(way) | Self::ThroughSession(way) => Some(way),
+            Self::AsClient(way) | Self::FromHost(way) | Self::ThroughSession(way) => Some(way),
             Self::Blocked { .. } => None,
         }
+    }
+
+    /// Whether the web ports let this machine in.
+    pub(in crate::command) fn is_open(&self) -> bool {
+        matches!(self, Self::AsClient(_) | Self::FromHost(_))
     }
 
     /// The address that the host sees a client of this way come from, as far as it is known.
     pub(in crate::command) fn client(&self, facts: &Facts) -> Option<IpAddr> {
         match self {
             Self::ThroughSession(_) => Some(Ipv4Addr::LOCALHOST.into()),
-            _ => facts.ssh_client,
+            Self::FromHost(_) => None,
+            Self::AsClient(_) | Self::Blocked { .. } => facts.ssh_client,
         }
     }
 
     /// What is expected by this way.
     fn expected(&self, expected: Expected) -> Expected {
         match self {
-            Self::ThroughSession(_) => expected.from_the_host_itself(),
+            Self::FromHost(_) | Self::ThroughSession(_) => expected.from_the_host_itself(),
             _ => expected,
         }
     }
@@ -118,12 +127,15 @@ impl Vantage {
     /// Says how the host is looked at, where that is not as a client does.
     pub(in crate::command) fn emit(&self, emit: Emit<'_>) {
         match self {
-            Self::AsClient(way) => {
-                let message = match way.is_loopback() {
-                    true => "looking at what this host serves",
-                    false => "looking from outside",
-                };
-                emit(EventKind::Step { message: message.to_owned(), fraction: None });
+            Self::AsClient(way) if !way.is_loopback() => {
+                emit(EventKind::Step {
+                    message: "looking from outside".to_owned(),
+                    fraction: None,
+                });
+            }
+            Self::AsClient(_) | Self::FromHost(_) => {
+                let message = "looking at what this host serves".to_owned();
+                emit(EventKind::Step { message, fraction: None });
             }
             Self::ThroughSession(_) => {
                 emit(EventKind::Step { message: "looking through ssh".to_owned(), fraction: None });
@@ -143,7 +155,7 @@ pub(in crate::command) async fn web_ports(
     endpoints: &[Endpoint],
     emit: Emit<'_>,
 ) -> Result<Option<Check>, Failure> {
-    if let Vantage::AsClient(_) = vantage {
+    if vantage.is_open() {
         return Ok(None);
     }
     let exposure = engine.exposure(emit).await?;

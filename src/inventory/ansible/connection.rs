@@ -32,9 +32,9 @@ const ARGUMENTS: [&str; 3] =
 /// change nothing, and what to do instead. With any other value the host is refused.
 const REFUSED: [(&str, &[&str], &str); 9] = [
     (
-        "ansible_connection",
-        SSH,
-        "hwctl reaches hosts by ssh only: leave this host out with `--limit`",
+        CONNECTION,
+        KNOWN,
+        "hwctl reaches hosts by ssh, or is on them: leave this host out with `--limit`",
     ),
     ("ansible_password", &[], BY_KEY),
     ("ansible_ssh_pass", &[], BY_KEY),
@@ -49,8 +49,13 @@ const REFUSED: [(&str, &[&str], &str); 9] = [
     ("ansible_ssh_private_key_passphrase", &[], PASSPHRASE),
     ("ansible_private_key_passphrase", &[], PASSPHRASE),
 ];
-/// Ansible's names for connections by ssh. Paramiko is another client of the same protocol.
-const SSH: &[&str] = &[
+const CONNECTION: &str = "ansible_connection";
+/// Ansible's names for no connection: the host is the machine that the program runs on.
+const HERE: [&str; 2] = ["local", "ansible.builtin.local"];
+/// Ansible's names for connections that hwctl has. Paramiko is another client of ssh's protocol.
+const KNOWN: &[&str] = &[
+    HERE[0],
+    HERE[1],
     "ssh",
     "smart",
     "ansible.builtin.ssh",
@@ -101,6 +106,8 @@ pub(in crate::inventory) fn is_used(key: &str) -> bool {
 /// How a host is reached.
 #[derive(Default)]
 pub(in crate::inventory) struct ConnectionVars {
+    /// Whether the host is this machine.
+    pub(in crate::inventory) is_here: bool,
     pub(in crate::inventory) address: String,
     pub(in crate::inventory) user: Option<String>,
     pub(in crate::inventory) port: Option<u16>,
@@ -151,8 +158,13 @@ pub(in crate::inventory) fn read(
     name: &str,
 ) -> Result<ConnectionVars, Problem> {
     let settings = Settings { vars, defaults };
+    let is_here = match settings.get(CONNECTION)?.map(|entry| entry.node.value) {
+        Some(Value::Text(text) | Value::Literal(text)) => HERE.contains(&text.as_str()),
+        _ => false,
+    };
     let address = match settings.last(&USED[..2])? {
         Some(entry) => word(&entry, "an address or a name")?,
+        None if is_here => "localhost".to_owned(),
         None => name.to_owned(),
     };
     let user = settings.last(&USED[2..4])?;
@@ -163,13 +175,14 @@ pub(in crate::inventory) fn read(
     let given = given.into_iter().collect::<Result<Vec<_>, _>>()?;
     let mut escalation = Escalation::default();
     let mut refused = refusal(settings, name);
-    if user.as_deref() != Some("root") {
+    if is_here || user.as_deref() != Some("root") {
         match escalation::read(settings, name) {
             Ok(read) => escalation = read,
             Err(problem) => refused = refused.or(Some(problem)),
         }
     }
     Ok(ConnectionVars {
+        is_here,
         address,
         user,
         port: port.map(|entry| port_number(&entry)).transpose()?,
