@@ -14,14 +14,15 @@ mod law_tests;
 mod model;
 mod registry;
 
-pub use cache::digest_cache::{file_digest, identity};
+pub use cache::digest_cache::identity;
 pub use cache::settled_folders::{FolderDigest, FolderLook};
 pub use compare::compare;
 pub use host::accounts::Accounts;
 pub use host::docker::{containers_named, require as require_docker};
-pub use host::entry::{MAX_FILE, sweep};
+pub use host::entry::sweep;
 pub use host::fs::{Owner, has_group, has_user, remove_file, user_name, write_atomic};
 pub use host::interfaces::outer_interfaces;
+pub use host::large_files::{MAX_FILE, give_up_large_files, kept_large_files};
 pub use host::listeners::{Listener, listeners, listeners_of};
 pub use host::path_state::PathState;
 pub use host::restarts::{
@@ -62,7 +63,7 @@ pub use kinds::user::{User, UserState};
 pub use kinds::volume::{Volume, VolumeState};
 pub use model::blob::Blob;
 pub use model::change::{Action, Back, Change, Detail};
-pub use model::digest::{hex, sha256};
+pub use model::digest::{file_digest, hex, sha256};
 pub use model::environment::{parse_environment, quote_variable};
 pub use model::facts::{Facts, Version};
 pub use model::glob::glob;

@@ -298,7 +298,23 @@ impl Resource {
         self.profile().target?;
         match state.state().ok()? {
             PathState::Link { target, .. } => Some(target),
-            PathState::Absent | PathState::File { .. } | PathState::Other(_) => None,
+            PathState::Absent
+            | PathState::File { .. }
+            | PathState::Large { .. }
+            | PathState::Other(_) => None,
+        }
+    }
+
+    /// How many bytes an earlier state takes on disk once the host is brought back to it.
+    #[must_use]
+    pub fn size_in(&self, state: &Saved) -> u64 {
+        let large = match self.profile().place {
+            Place::Leaf(_) | Place::Vacant(_) => state.state().ok(),
+            Place::Nowhere | Place::Folder(_) | Place::Bundle(_) => None,
+        };
+        match large {
+            Some(PathState::Large { size, .. }) => size,
+            _ => state.size(),
         }
     }
 

@@ -291,8 +291,9 @@ fn what_cannot_be_is_refused_before_anything_begins() {
     // What the image keeps would be lost with the next change of it.
     declare(&host, &format!("db:\n  {base}\n"));
     let (code, events) = host.hwctl("provision", &[]);
-    assert_eq!(code, 4, "{events:#?}");
+    assert_eq!(code, 1, "{events:#?}");
     let told = failure(&events);
+    assert!(told.contains("nothing was changed"), "{told}");
     assert!(told.contains("keeps data at `/data`, and no volume is there"), "{told}");
     assert!(told.contains("add `db-data:/data` to `containers.db.volumes`"), "{told}");
 

@@ -4,7 +4,7 @@ use crate::host::{self, Provisioned, action, changes, failure, kept, outcome, ru
 use serde_json::Value;
 
 crate::tests! {
-    Lab: [what_leaves_the_inventory_leaves_the_host, destroy_takes_what_hwctl_made_and_keeps_data_until_it_is_purged, data_that_was_kept_is_purged_later, what_others_made_survives, a_destroy_that_cannot_finish_says_so_and_the_next_one_finishes_it],
+    Lab: [what_leaves_the_inventory_leaves_the_host, destroy_takes_what_hwctl_made_and_keeps_data_until_it_is_purged, data_that_was_kept_is_purged_later, what_others_made_survives, a_destroy_that_cannot_finish_says_so_and_the_next_one_finishes_it, the_kernel_has_the_rules_of_before],
 }
 
 fn ok(told: (i32, Vec<Value>)) -> Vec<Value> {
@@ -183,4 +183,27 @@ fn a_destroy_that_cannot_finish_says_so_and_the_next_one_finishes_it() {
     assert_eq!(changes(&ok(host.hwctl("destroy", &["--yes"]))), [""; 0]);
     ok(host.hwctl("provision", &[]));
     assert_eq!(host.hwctl("plan", &[]).0, 0);
+}
+
+/// The rules in the kernel, without counters and without what is there on any host.
+const RULES: &str = "for family in iptables ip6tables; do for table in filter nat mangle raw; do \
+                     $family-save -t $table | grep -v -e '^#' -e '^[*]' -e '^COMMIT' \
+                     -e '^:[A-Z]* ACCEPT' | sed \"s/ *\\[[0-9:]*\\]//; s/^/$family $table /\"; done; done";
+
+fn the_kernel_has_the_rules_of_before() {
+    let host = Provisioned::fresh("trixie");
+    host.sh("apt-get install -qq iptables >/dev/null 2>&1 && iptables -N mine && \
+         iptables -A mine -s 192.0.2.1 -j DROP && iptables -A FORWARD -j mine && \
+         iptables -t nat -A POSTROUTING -s 198.51.100.0/24 -j MASQUERADE && \
+         iptables -P FORWARD DROP && ip6tables -A FORWARD -s 2001:db8::1 -j DROP");
+    let before = host.sh(RULES);
+    assert!(before.contains("FORWARD DROP") && before.contains("MASQUERADE"), "{before}");
+
+    ok(host.hwctl("provision", &[]));
+    let with = host.sh(RULES);
+    assert!(with.contains("DOCKER-USER") && with.contains("ufw6-before-input"), "{with}");
+    ok(host.hwctl("destroy", &["--yes"]));
+
+    assert_eq!(host.sh(RULES), before);
+    assert_eq!(host.sh("ls /sys/class/net"), "eth0\nlo");
 }

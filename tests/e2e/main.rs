@@ -36,6 +36,7 @@ mod history;
 mod hostile;
 mod inventory;
 mod lab;
+mod large_files;
 mod laws;
 mod layers;
 mod lock_out;
@@ -97,6 +98,7 @@ const TESTS: &[&[harness::Case]] = &[
     sites::TESTS,
     trees::TESTS,
     given_back::TESTS,
+    large_files::TESTS,
     greeter::TESTS,
     nginx_of_others::TESTS,
     own::TESTS,

@@ -14,47 +14,11 @@ crate::tests! {
 }
 
 /// The program of the image, which does what that of the real one does: an empty folder becomes a database.
-const DATABASE: &str = r#"#!/bin/sh
-set -e
-data=/var/lib/postgresql/data
-if [ ! -s $data/PG_VERSION ]; then
-  echo "$POSTGRES_PASSWORD" >/tmp/password
-  initdb -D $data -U "$POSTGRES_USER" --pwfile=/tmp/password --auth-local=trust --auth-host=scram-sha-256 --locale=C --encoding=UTF8 >/dev/null
-  rm /tmp/password
-  echo "host all all all scram-sha-256" >>$data/pg_hba.conf
-  echo "CREATE DATABASE shop" | postgres --single -D $data postgres >/dev/null
-fi
-exec postgres -D $data -c "listen_addresses=*" -c unix_socket_directories=/run/postgresql
-"#;
+const DATABASE: &str = include_str!("postgres/database");
 /// Counts its starts in the database.
-const WORKER: &str = r#"#!/bin/sh
-until psql "$DATABASE_URL" -qc "CREATE TABLE IF NOT EXISTS starts (n int); INSERT INTO starts VALUES (1)"; do
-  sleep 0.2
-done
-echo "counted a start"
-exec sleep 1000000
-"#;
+const WORKER: &str = include_str!("postgres/worker");
 /// Lets the host make both images.
-const IMAGES: &str = r#"
-export DEBIAN_FRONTEND=noninteractive
-mkdir -p /etc/postgresql-common && echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf
-apt-get install -qq --no-install-recommends postgresql >/dev/null 2>&1
-root=/root/image
-mkdir -p $root/usr/bin $root/usr/lib $root/usr/share $root/etc $root/tmp $root/run $root/var/lib/postgresql/data
-ln -s usr/bin $root/bin; ln -s usr/lib $root/lib; ln -s usr/lib64 $root/lib64; ln -s /run $root/var/run
-cp -a /usr/bin/dash /usr/bin/sh /usr/bin/sleep /usr/bin/rm $root/usr/bin/
-cp -a /usr/lib/postgresql /usr/lib/*-linux-gnu $root/usr/lib/
-cp -a /usr/lib64 $root/usr/
-cp -a /usr/share/postgresql /usr/share/zoneinfo $root/usr/share/
-printf 'root:x:0:0::/:/bin/sh\npostgres:x:70:70::/:/bin/sh\n' >$root/etc/passwd
-printf 'root:x:0:\npostgres:x:70:\n' >$root/etc/group
-chown 70:70 $root/var/lib/postgresql/data; chmod 700 $root/var/lib/postgresql/data; chmod 1777 $root/tmp
-cp /root/database /root/worker $root/ && chmod 755 $root/database $root/worker
-path="ENV PATH=$(echo /usr/lib/postgresql/*/bin):/usr/bin"
-tar -C $root -c . | docker import -c "$path" -c 'ENTRYPOINT ["/database"]' -c 'VOLUME /var/lib/postgresql/data' - postgres:17-alpine
-tar -C $root -c . | docker import -c "$path" -c 'ENTRYPOINT ["/worker"]' - registry.example.com/shop/worker:4
-rm -r $root
-"#;
+const IMAGES: &str = include_str!("postgres/images.sh");
 
 /// Puts the page's example into the inventory, at the place of the other variables.
 fn declare(host: &Provisioned, change: impl Fn(String) -> String) {

@@ -44,6 +44,24 @@ fn an_image_is_pulled_layer_by_layer() {
     // Where docker itself comes with the run, the container waits for its image, which waits for apt.
     host.sh("docker rm -f redis-flask >/dev/null && \
          apt-get purge -qq -y docker.io >/dev/null 2>&1 && rm -rf /var/lib/docker/*");
+    for (image, why) in [
+        (
+            "redis.image=127.0.0.1:5000/redis:8",
+            "the registry `127.0.0.1:5000` does not have it (404)",
+        ),
+        (
+            "redis.image=127.0.0.1:5000/absent:7",
+            "the registry `127.0.0.1:5000` does not have it (404)",
+        ),
+        ("redis.image=127.0.0.1:5999/redis:7", "does not reach the registry `127.0.0.1:5999`"),
+    ] {
+        let (code, events) = host.hwctl("provision", &["--set", image]);
+        assert_eq!(code, 1, "{events:#?}");
+        let told = failure(&events);
+        assert!(told.contains("`redis.image` cannot be pulled") && told.contains(why), "{told}");
+        assert!(told.contains("nothing was changed"), "{told}");
+        assert!(!host.sh_ok("command -v dockerd"), "apt has begun");
+    }
     let (code, events) = host.hwctl("provision", &["--set", IMAGE]);
     assert_eq!(code, 0, "{events:#?}");
     assert!(changes(&events).contains(&"packages apt"), "{events:#?}");
@@ -81,6 +99,18 @@ fn an_image_is_pulled_with_a_login_that_nobody_keeps() {
     assert!(told.contains("`containers.shop.image` cannot be pulled"), "{told}");
     assert!(told.contains("containers.shop.registry"), "{told}");
     assert!(told.contains("nothing was changed"), "{told}");
+    // Where Docker is still to be installed, hwctl itself asks the registry.
+    host.sh("systemctl stop docker.socket docker.service");
+    host.sh("mv /usr/sbin/dockerd /usr/sbin/dockerd.away && mv /run/docker.sock /run/away.sock");
+    let (code, events) = host.hwctl("plan", &["--set", &set("wrong")]);
+    assert_eq!(code, 1, "{events:#?}");
+    let told = failure(&events);
+    assert!(
+        told.contains("the registry `127.0.0.1:5000` does not let the host have it (401)"),
+        "{told}"
+    );
+    host.sh("mv /usr/sbin/dockerd.away /usr/sbin/dockerd && mv /run/away.sock /run/docker.sock");
+    host.sh("systemctl restart docker.socket docker.service");
     let (code, events) = host.hwctl("provision", &["--set", &set("token")]);
     assert_eq!(code, 0, "{events:#?}");
     assert!(changes(&events).contains(&"image 127.0.0.1:5000/shop:1"), "{events:#?}");

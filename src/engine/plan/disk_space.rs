@@ -9,7 +9,7 @@ use rustix::fs::{StatVfsMountFlags, statvfs};
 
 use crate::engine::plan::Plan;
 use crate::engine::record::step::Step;
-use crate::resource::{Advise, Host, Saved};
+use crate::resource::{Advise, Host};
 
 /// What a run needs besides what it writes: the journal, and a way back for each file.
 const RESERVE: u64 = 512 << 10;
@@ -41,7 +41,7 @@ pub(in crate::engine) fn require(plan: &Plan, host: &Host) -> Result<()> {
 /// Where a change writes, and how much.
 fn needs(step: &Step, host: &Host) -> impl Iterator<Item = (PathBuf, u64)> {
     let profile = step.resource.profile();
-    let size = step.to.as_ref().map_or(profile.bytes, Saved::size);
+    let size = step.to.as_ref().map_or(profile.bytes, |to| step.resource.size_in(to));
     let is_first = std::iter::once(true).chain(std::iter::repeat(false));
     let written = profile.written.into_iter().flatten().zip(is_first);
     written.map(move |(path, is_first)| (host.path(path), if is_first { size } else { 0 }))

@@ -32,8 +32,7 @@ pub(in crate::engine) fn wanted_beside(
     drivers: Drivers,
     host: &Host,
 ) -> Result<Wanted> {
-    let mut manifest = Manifest::load(host)?;
-    manifest.set_aside(settled);
+    let manifest = Manifest::load_beside(settled, host)?;
     let (mut passed_over, mut giving_way, mut kept) = (Vec::new(), Vec::new(), Vec::new());
     let (mut left_out, mut lacking) = (Vec::new(), Vec::new());
     let mut back_to = None;

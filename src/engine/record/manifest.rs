@@ -46,7 +46,21 @@ impl Manifest {
     /// The same, of those things alone in whose encoding a word occurs, such as the name of a kind. The
     /// others are not decoded: a host with thousands of pages has as many things.
     pub(in crate::engine) fn load_naming(host: &Host, word: &str) -> Result<Self> {
-        let mut manifest = Self::read_naming(host, word)?;
+        let word = memmem::Finder::new(word);
+        Self::load_where(|bytes| word.find(bytes).is_some(), host)
+    }
+
+    /// The same without what is at these paths. Thousands of pages that are as they were need not be decoded.
+    pub(in crate::engine) fn load_beside(settled: &HashSet<PathBuf>, host: &Host) -> Result<Self> {
+        let is_settled = |path: &Path| settled.contains(path);
+        let is_wanted = |bytes: &[u8]| !encoded_path(bytes).is_some_and(is_settled);
+        let mut manifest = Self::load_where(is_wanted, host)?;
+        manifest.owned.retain(|owned| !owned.resource.path().is_some_and(is_settled));
+        Ok(manifest)
+    }
+
+    fn load_where(is_wanted: impl Fn(&[u8]) -> bool, host: &Host) -> Result<Self> {
+        let mut manifest = Self::read_where(is_wanted, host)?;
         if let Some(run) = journal::open_run(host) {
             manifest.take_in(&journal::known_entries(host, &run)?, false);
         }
@@ -55,10 +69,10 @@ impl Manifest {
 
     /// Reads it as it was written last.
     pub(in crate::engine) fn read(host: &Host) -> Result<Self> {
-        Self::read_naming(host, "")
+        Self::read_where(|_| true, host)
     }
 
-    fn read_naming(host: &Host, word: &str) -> Result<Self> {
+    fn read_where(is_wanted: impl Fn(&[u8]) -> bool, host: &Host) -> Result<Self> {
         let path = path(host);
         let written: Vec<ByteBuf> = match fs::read(&path) {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
@@ -71,8 +85,7 @@ impl Manifest {
             }
         };
         let mut manifest = Self::default();
-        let word = memmem::Finder::new(word);
-        for bytes in written.into_iter().filter(|bytes| word.find(bytes).is_some()) {
+        for bytes in written.into_iter().filter(|bytes| is_wanted(bytes)) {
             if let Ok(owned) = decode(&bytes) {
                 manifest.owned.push(owned);
             } else if let Ok(format) = decode::<Format>(&bytes) {
@@ -194,11 +207,6 @@ impl Manifest {
         differs
     }
 
-    /// Takes out what is at these paths, for a plan that need not look at it.
-    pub(in crate::engine) fn set_aside(&mut self, paths: &HashSet<PathBuf>) {
-        self.owned.retain(|owned| owned.resource.path().is_none_or(|path| !paths.contains(path)));
-    }
-
     /// Takes things out that are hwctl's no more.
     pub(in crate::engine) fn forget(&mut self, ids: &[Id]) {
         let ids: HashSet<&Id> = ids.iter().collect();
@@ -309,6 +317,26 @@ impl Owned {
             is_surplus: false,
         }
     }
+}
+
+/// The path of a file or folder in the encoding of an [`Owned`], where that begins as [`encode`] writes it:
+/// `{ "tag": …, "resource": { "File": { "path": …`. None for everything else, which has to be decoded.
+fn encoded_path(bytes: &[u8]) -> Option<&Path> {
+    const RESOURCE: &[u8] = b"\xa8resource\x81";
+    const KINDS: [&[u8]; 2] = [b"\xa4File", b"\xa9Directory"];
+    const PATH: &[u8] = b"\xa4path";
+    // A tag is text, in which no such byte begins a character.
+    let rest = &bytes[memmem::find(bytes, RESOURCE)? + RESOURCE.len()..];
+    let rest = KINDS.into_iter().find_map(|kind| rest.strip_prefix(kind))?;
+    // The number of fields, of which the path is the first.
+    let [0x80..=0x8f, rest @ ..] = rest else { return None };
+    let (length, rest) = match rest.strip_prefix(PATH)? {
+        [short @ 0xa0..=0xbf, rest @ ..] => (usize::from(short & 0x1f), rest),
+        [0xd9, length, rest @ ..] => (usize::from(*length), rest),
+        [0xda, high, low, rest @ ..] => (usize::from(u16::from_be_bytes([*high, *low])), rest),
+        _ => return None,
+    };
+    Some(Path::new(str::from_utf8(rest.get(..length)?).ok()?))
 }
 
 /// Removes the files that a run which was killed has begun and not finished.

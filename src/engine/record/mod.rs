@@ -4,6 +4,7 @@ pub(super) mod blobs;
 pub(super) mod format;
 pub(super) mod host_secret;
 pub(super) mod journal;
+pub(super) mod large;
 pub(super) mod lock;
 pub(super) mod maintenance;
 pub(super) mod manifest;

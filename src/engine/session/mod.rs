@@ -291,7 +291,7 @@ impl Session {
             seals: if request.seal { self.seals(&plan) } else { Vec::new() },
         };
         if request.run.is_some() && plan.changes.is_empty() {
-            self.nothing_to_do(&request, &plan)?;
+            self.nothing_to_do(&request, &plan, &settled)?;
             self.lock = None;
         }
         self.planned = Some((request, wanted, plan));
@@ -390,10 +390,14 @@ impl Session {
         &self,
         PlanRequest { goal, folders, .. }: &PlanRequest,
         plan: &Plan,
+        settled: &HashSet<PathBuf>,
     ) -> Result<()> {
-        let mut manifest = Manifest::load(&self.host)?;
-        manifest.forget(&plan.settled);
-        if manifest.declare(goal) || !plan.settled.is_empty() {
+        // What is settled is declared as a whole, and is in the manifest as it is.
+        let is_new = Manifest::load_beside(settled, &self.host)?.declare(goal);
+        if is_new || !plan.settled.is_empty() {
+            let mut manifest = Manifest::load(&self.host)?;
+            manifest.forget(&plan.settled);
+            manifest.declare(goal);
             manifest.save(&self.host)?;
         }
         specs::keep(&self.host, goal, None)?;

@@ -12,7 +12,7 @@ use crate::engine::protocol::{Goal, Reply};
 use crate::engine::record::blobs::Uploads;
 use crate::engine::record::journal::Journal;
 use crate::engine::record::manifest::Manifest;
-use crate::engine::record::{maintenance, specs};
+use crate::engine::record::{large, maintenance, specs};
 use crate::engine::run::apply::{Carried, Carrier};
 use crate::engine::run::concurrent::InHand;
 use crate::engine::run::rehearsal::Outside;
@@ -201,6 +201,8 @@ impl Session {
                 maintenance::forget_gone(&self.host)?;
             }
             journal.end(&self.host, outcome, why)?;
+            // What a run of now leaves, a later one gives up.
+            let _ = large::give_up_unneeded(&self.host);
             if is_whole {
                 self.keep_for_next_run(&goal, &folders);
                 leave(&goal, &self.host)?;

@@ -59,7 +59,7 @@ impl Version {
             add("image", image);
             add("container", &format!("{command:?} {container_port} {volumes:?} {networks:?}"));
             if let Some(archive) = &app.image_archive {
-                let archived = image_in(&inventory.join(archive), image)?;
+                let archived = image_in(&inventory.join(archive), image)?.map(|found| found.digest);
                 add("archive", archived.as_deref().unwrap_or_default());
             }
             add("rights", &format!("{user:?} {capabilities:?} {read_only} {tmpfs:?}"));

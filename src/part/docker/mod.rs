@@ -10,6 +10,7 @@ use anyhow::Result;
 use super::build::{
     Builder, Claim, Contributions, HostView, Nothing, Package, Upload, folder, image_in,
 };
+use crate::failure::{Exit, Failure};
 use crate::resource::container::OWN_NETWORKS;
 use crate::resource::{
     Container, Content, Directory, Facts, File, Image, JsonSettings, MountSource, Network,
@@ -126,7 +127,11 @@ pub(super) fn add_needs(builder: &mut Builder<'_>, declaration: Declaration) -> 
     if let Some(path) = archive {
         let path = builder.context.folder.join(path);
         let found = folder::archive(&path)?;
-        archived = image_in(&path, &container.image)?;
+        if let Some(image) = image_in(&path, &container.image)? {
+            let accepted = container.require_volumes(image.volumes.iter().map(String::as_str));
+            accepted.map_err(|error| Failure { exit: Exit::Usage, ..Failure::from(error) })?;
+            archived = Some(image.digest);
+        }
         builder.made.uploads.push(Upload { blob: found.clone(), path });
         blob = Some(found);
     }

@@ -4,16 +4,15 @@
 
 use std::cell::RefCell;
 use std::fs::{File, Metadata};
-use std::io::{self, Read as _};
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
-use sha2::{Digest as _, Sha256};
 
 use crate::resource::cache::kept_lines::KeptLines;
 use crate::resource::host::Host;
-use crate::resource::model::digest::hex;
+use crate::resource::model::digest::file_digest;
 
 /// How many files a host remembers: more than a stack has.
 const MOST: usize = 256;
@@ -39,18 +38,6 @@ pub fn identity(found: &Metadata) -> Option<String> {
             found.ctime_nsec(),
         )
     })
-}
-
-/// SHA-256 of a file in hex. Piece by piece: memory for all of it costs more time than its hash.
-pub fn file_digest(mut file: &File) -> io::Result<String> {
-    let mut digest = Sha256::new();
-    let mut piece = vec![0; 64 << 10];
-    loop {
-        match file.read(&mut piece)? {
-            0 => return Ok(hex(&digest.finalize())),
-            read => digest.update(&piece[..read]),
-        }
-    }
 }
 
 /// The files of a host whose digests are known, as lines of identity and digest.

@@ -9,6 +9,7 @@ pub(in crate::resource) mod docker;
 pub(in crate::resource) mod entry;
 pub(in crate::resource) mod fs;
 pub(in crate::resource) mod interfaces;
+pub(in crate::resource) mod large_files;
 pub(in crate::resource) mod listeners;
 mod memo;
 pub(in crate::resource) mod netlink;

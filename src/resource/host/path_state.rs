@@ -9,12 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::resource::host::Host;
 use crate::resource::host::attributes::{Attributes, LinkAttributes};
-use crate::resource::host::entry::{Entry, NewFile};
+use crate::resource::host::entry::{Access, Entry, NewFile};
 use crate::resource::host::fs::{make_private, type_text};
+use crate::resource::host::large_files::{self, LARGE, MAX_FILE};
+use crate::resource::model::digest::sha256;
 use crate::resource::model::hint::Advise;
 
 /// What is at a path.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Eq, Serialize, Deserialize)]
 pub enum PathState {
     /// Nothing.
     Absent,
@@ -43,6 +45,42 @@ pub enum PathState {
     },
     /// Anything else, by the name of its type.
     Other(String),
+    /// A regular file whose content is too large for a record.
+    Large {
+        /// Permission bits.
+        mode: u32,
+        /// Owner.
+        uid: u32,
+        /// Group.
+        gid: u32,
+        /// The number of its bytes.
+        size: u64,
+        /// SHA-256 of its content, in hex.
+        digest: String,
+        /// As those of a smaller file.
+        #[serde(default)]
+        attributes: Box<Attributes>,
+    },
+}
+
+/// A record of an older hwctl has the bytes of files that are known by their digests now.
+impl PartialEq for PathState {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Absent, Self::Absent) => true,
+            (
+                Self::Link { target, attributes },
+                Self::Link { target: other, attributes: others },
+            ) => target == other && attributes == others,
+            (Self::Other(found), Self::Other(other)) => found == other,
+            _ => {
+                self.access().is_some()
+                    && self.access() == other.access()
+                    && self.attributes() == other.attributes()
+                    && self.has_content_of(other)
+            }
+        }
+    }
 }
 
 impl PathState {
@@ -54,17 +92,40 @@ impl PathState {
                 Self::Link { target: entry.target()?, attributes: LinkAttributes::of(&found) }
             }
             FileType::RegularFile => {
-                let (bytes, file, found) = entry.read()?;
-                let (uid, gid) = (found.uid(), found.gid());
+                let opened = entry.open();
+                let (file, found) = opened.with_context(|| format!("read `{}`", path.display()))?;
+                let (mode, uid, gid) = (found.mode() & 0o7777, found.uid(), found.gid());
                 let attributes = Attributes::of_file(&file, &found, host)
                     .with_context(|| format!("read the attributes of `{}`", path.display()))?;
                 let attributes = Box::new(attributes);
-                Self::File { mode: found.mode() & 0o7777, uid, gid, bytes, attributes }
+                if found.len() > LARGE {
+                    require_handled(path, found.len())?;
+                    let (size, digest) = (found.len(), host.file_digest(&file, &found));
+                    let digest = digest.with_context(|| format!("read `{}`", path.display()))?;
+                    return Ok(Self::Large { mode, uid, gid, size, digest, attributes });
+                }
+                let bytes = entry.content(&file, &found)?;
+                Self::File { mode, uid, gid, bytes, attributes }
             }
             _ => Self::Other(type_text(&found)),
         })
     }
 
+    /// The same of a file that hwctl changes a part of. All of such a one is held in memory.
+    pub(in crate::resource) fn read_whole(path: &Path, host: &Host) -> Result<Self> {
+        match Self::read(path, host)? {
+            Self::Large { size, .. } => Err(anyhow::anyhow!(
+                "`{}` has {} MiB: hwctl adds to files of up to {} MiB",
+                path.display(),
+                size >> 20,
+                LARGE >> 20
+            ))
+            .hint("look at what is in it; move it away and run again"),
+            state => Ok(state),
+        }
+    }
+
+    /// The bytes of a file that is not large.
     pub(in crate::resource) fn bytes(&self) -> Option<&[u8]> {
         match self {
             Self::File { bytes, .. } => Some(bytes),
@@ -74,9 +135,54 @@ impl PathState {
 
     pub(in crate::resource) fn attributes(&self) -> Option<&Attributes> {
         match self {
-            Self::File { attributes, .. } => Some(attributes),
+            Self::File { attributes, .. } | Self::Large { attributes, .. } => Some(attributes),
             _ => None,
         }
+    }
+
+    /// Mode, owner and group of a file.
+    pub(in crate::resource) fn access(&self) -> Option<(u32, u32, u32)> {
+        match self {
+            Self::File { mode, uid, gid, .. } | Self::Large { mode, uid, gid, .. } => {
+                Some((*mode, *uid, *gid))
+            }
+            _ => None,
+        }
+    }
+
+    /// The number of a file's bytes.
+    pub(in crate::resource) fn size(&self) -> Option<u64> {
+        match self {
+            Self::File { bytes, .. } => Some(bytes.len() as u64),
+            Self::Large { size, .. } => Some(*size),
+            _ => None,
+        }
+    }
+
+    /// SHA-256 of a file's content, in hex.
+    pub(in crate::resource) fn digest(&self) -> Option<String> {
+        match self {
+            Self::File { bytes, .. } => Some(sha256(bytes)),
+            Self::Large { digest, .. } => Some(digest.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whether both are files with the same bytes, or none is a file.
+    pub(in crate::resource) fn has_content_of(&self, other: &Self) -> bool {
+        match (self.bytes(), other.bytes()) {
+            (Some(bytes), Some(others)) => bytes == others,
+            _ => self.size() == other.size() && self.digest() == other.digest(),
+        }
+    }
+
+    /// Why the host cannot be brought back to this state, where it cannot.
+    pub(in crate::resource) fn is_lost(&self, now: &Self, host: &Host) -> Option<String> {
+        let Self::Large { size, digest, .. } = self else { return None };
+        let is_here = self.has_content_of(now) || large_files::is_kept(digest, *size, host);
+        (!is_here).then(|| {
+            format!("its content of then, {} MiB, is no longer kept on the host", size >> 20)
+        })
     }
 
     /// The file with other content.
@@ -129,13 +235,20 @@ impl PathState {
             Self::Link { target, attributes } => {
                 Entry::require(path)?.link(target, attributes, &host.batch)
             }
+            Self::Large { mode, uid, gid, digest, attributes, .. } => {
+                let access = Access { mode: *mode, owner: Some((*uid, *gid)), attributes };
+                large_files::put_back(digest, &Entry::require(path)?, access, host)
+            }
             Self::Other(_) => Ok(()),
         }
     }
 
-    /// Keeps the inode of a file that is about to be replaced and has other names: the state, which is
+    /// Keeps the content of a large file that is about to be replaced, and the inode of a file that is about to be replaced and has other names: the state, which is
     /// this one, is what it is known by when it comes back.
     pub(in crate::resource) fn keep(&self, path: &Path, host: &Host) -> Result<()> {
+        if let Self::Large { digest, .. } = self {
+            large_files::keep(path, digest, host)?;
+        }
         let kept = self.attributes().and_then(|attributes| attributes.kept_at(host));
         let Some(kept) = kept else { return Ok(()) };
         if let Some(folder) = kept.parent() {
@@ -160,6 +273,19 @@ impl PathState {
         };
         Some(format!("{others} the content of before{back}"))
     }
+}
+
+fn require_handled(path: &Path, size: u64) -> Result<()> {
+    if size <= MAX_FILE {
+        return Ok(());
+    }
+    Err(anyhow::anyhow!(
+        "`{}` has {} MiB: hwctl replaces files of up to {} MiB",
+        path.display(),
+        size >> 20,
+        MAX_FILE >> 20
+    ))
+    .hint("move it away and run again")
 }
 
 /// Removes a file or a link; an absent one is no error.

@@ -33,6 +33,9 @@ pub(in crate::resource) fn path_back(
         }
         in_the_way(path, found, "file or nothing")?;
     }
+    if let Some(why) = to.is_lost(now, host) {
+        return Ok(Back::Kept(why));
+    }
     let action = match (now, to) {
         (PathState::Absent, _) => Action::Create,
         (_, PathState::Absent) => Action::Remove,
@@ -41,8 +44,8 @@ pub(in crate::resource) fn path_back(
     let change = Change::new(id, action);
     if action == Action::Remove {
         return Ok(Back::Change(match now {
-            PathState::File { bytes, .. } => {
-                change.detail(Detail::Binary { before: Some(bytes.len() as u64), after: None })
+            PathState::File { .. } | PathState::Large { .. } => {
+                change.detail(Detail::Binary { before: now.size(), after: None })
             }
             _ => change.attribute("target", target(now), None),
         }));
@@ -59,7 +62,7 @@ pub(in crate::resource) fn path_back(
         .attribute("acl", acl(now), acl(to))
         .attribute("capabilities", capabilities(now), capabilities(to))
         .attribute("attributes", others(now), others(to));
-    if now.bytes() != to.bytes() {
+    if !now.has_content_of(to) {
         change.details.push(content(now, to));
     }
     Ok(Back::Change(change))
@@ -74,7 +77,7 @@ fn target(state: &PathState) -> Option<String> {
 
 fn access(state: &PathState, host: &Host) -> Result<(Option<String>, Option<String>)> {
     Ok(match state {
-        PathState::File { mode, uid, gid, .. } => {
+        PathState::File { mode, uid, gid, .. } | PathState::Large { mode, uid, gid, .. } => {
             (Some(mode_text(*mode)), Some(owner_text(host, *uid, *gid)?))
         }
         PathState::Link { attributes, .. } => {
@@ -91,13 +94,13 @@ fn content(now: &PathState, to: &PathState) -> Detail {
         PathState::File { mode, bytes, .. } => (mode & 0o004 != 0 && bytes.len() <= MAX_TEXT)
             .then(|| String::from_utf8(bytes.clone()).ok())
             .flatten(),
+        PathState::Large { .. } => None,
         _ => Some(String::new()),
     };
     if let (Some(before), Some(after)) = (shown(now), shown(to)) {
         return Detail::Text { before, after };
     }
-    let size = |state: &PathState| state.bytes().map(|bytes| bytes.len() as u64);
-    Detail::Binary { before: size(now), after: size(to) }
+    Detail::Binary { before: now.size(), after: to.size() }
 }
 
 #[cfg(test)]

@@ -285,3 +285,44 @@ proptest::proptest! {
         manifest.originals();
     }
 }
+
+#[tokio::test]
+async fn what_is_settled_is_left_out_and_stays_in_the_file() {
+    let root = tempfile::tempdir().unwrap();
+    let host = host(root.path());
+    let mut manifest = Manifest::default();
+    let long = format!("/www/{}", "ä".repeat(200));
+    let paths = ["/www/a", "/www/b", &long];
+    for path in paths {
+        manifest.take_in(&[made(File::text(path, "x"), "sites", &host).await], true);
+    }
+    let folder = Directory::new("/www/sub", 0o755, Owner::root());
+    manifest.take_in(&[made(folder, "sites", &host).await], true);
+    std::fs::create_dir_all(host.state_dir()).unwrap();
+    manifest.save(&host).unwrap();
+    let ids = |manifest: &Manifest| {
+        manifest.resources().map(|(_, it)| it.id().to_string()).collect::<Vec<_>>()
+    };
+
+    let settled = ["/www/b", &long, "/www/sub"].map(PathBuf::from).into_iter().collect();
+    let beside = Manifest::load_beside(&settled, &host).unwrap();
+
+    assert_eq!(ids(&beside), ["file /www/a"]);
+    assert_eq!(ids(&Manifest::load(&host).unwrap()).len(), 4);
+    // They are left out before they are decoded.
+    for owned in &manifest.owned {
+        let encoded = encode(owned).unwrap();
+        assert_eq!(encoded_path(&encoded), owned.resource.path());
+        for length in 0..encoded.len() {
+            let _ = encoded_path(&encoded[..length]);
+        }
+    }
+    let unit = crate::resource::Unit::new("x.service", vec![], crate::resource::OnChange::Restart);
+    let unit = Owned {
+        tag: "x".into(),
+        original: Saved::clone(&manifest.owned[0].original),
+        resource: unit.into(),
+        is_restored: false,
+    };
+    assert_eq!(encoded_path(&encode(&unit).unwrap()), None);
+}

@@ -137,7 +137,7 @@ impl Attributes {
         });
         Ok(Self {
             modified: Some(time(found.mtime(), found.mtime_nsec())),
-            has_holes: found.blocks() * BLOCK < found.len(),
+            has_holes: has_holes(found),
             names,
             ..Self::of_folder(file)?
         })
@@ -248,6 +248,11 @@ impl Attributes {
         }
         Ok(self.modified.map_or(Ok(()), |modified| futimens(file, &times(modified)))?)
     }
+}
+
+/// Whether a part of a file takes no room on disk.
+pub(in crate::resource) fn has_holes(found: &Metadata) -> bool {
+    found.blocks() * BLOCK < found.len()
 }
 
 /// Takes away the ACLs that something new has from the default ACL of its folder: its mode is all that

@@ -11,7 +11,6 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -26,11 +25,9 @@ use rustix::io::Errno;
 use crate::resource::host::attributes::{Attributes, LinkAttributes, disinherit};
 use crate::resource::host::batch::Batch;
 use crate::resource::host::fs::explain;
+use crate::resource::host::large_files::{LARGE, write_with_holes};
 use walk::{Walk, names, open_without_links, read_target};
 
-/// The largest file that is handled: all of it is held in memory, and one with a hole of a
-/// terabyte is quickly made.
-pub const MAX_FILE: u64 = 256 << 20;
 /// What the names of files begin with until they are whole.
 const UNFINISHED: &str = ".hwctl-";
 const FOLDER: OFlags =
@@ -38,8 +35,6 @@ const FOLDER: OFlags =
 
 /// The mode of a directory that is made on the way to a path.
 const WAY_MODE: u32 = 0o755;
-/// Runs of zeros of this length are left out of a file with holes.
-const HOLE: usize = 4 << 10;
 
 /// A file to be written.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +44,23 @@ pub(in crate::resource) struct NewFile<'a> {
     /// User and group; those of this process when absent.
     pub(in crate::resource) owner: Option<(u32, u32)>,
     pub(in crate::resource) attributes: &'a Attributes,
+}
+
+/// What a new file has beside its content.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::resource) struct Access<'a> {
+    pub(in crate::resource) mode: u32,
+    /// User and group; those of this process when absent.
+    pub(in crate::resource) owner: Option<(u32, u32)>,
+    pub(in crate::resource) attributes: &'a Attributes,
+}
+
+impl Access<'_> {
+    /// Gives it to a file, by the file and not by its name, which somebody may have given to another.
+    fn set(&self, file: &File) -> io::Result<()> {
+        set_access(file, self.mode, self.owner, Inherited::No)?;
+        self.attributes.set(file)
+    }
 }
 
 /// A name in an opened directory. The name itself is never followed.
@@ -121,21 +133,14 @@ impl Entry {
         &self.path
     }
 
-    /// The content of a regular file, the opened file, and what it is.
-    pub(in crate::resource) fn read(&self) -> Result<(Vec<u8>, File, Metadata)> {
-        let read = || -> io::Result<_> {
-            let (file, found) = self.open()?;
-            if found.len() > MAX_FILE {
-                let most = MAX_FILE >> 20;
-                return Err(io::Error::other(format!("it is larger than {most} MiB")));
-            }
-            // One byte of room more than it has: its end is then found without growing.
-            let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or(0) + 1);
-            // It may grow meanwhile.
-            (&file).take(MAX_FILE).read_to_end(&mut bytes)?;
-            Ok((bytes, file, found))
-        };
-        read().with_context(|| format!("read `{}`", self.path.display()))
+    /// The content of a regular file that was opened and is not large.
+    pub(in crate::resource) fn content(&self, file: &File, found: &Metadata) -> Result<Vec<u8>> {
+        // One byte of room more than it has: its end is then found without growing.
+        let mut bytes = Vec::with_capacity(usize::try_from(found.len()).unwrap_or(0) + 1);
+        // It may grow meanwhile.
+        let read = file.take(LARGE).read_to_end(&mut bytes);
+        read.with_context(|| format!("read `{}`", self.path.display()))?;
+        Ok(bytes)
     }
 
     /// Opens a directory, itself and not what a link points to.
@@ -145,22 +150,53 @@ impl Entry {
 
     /// Puts a file there: written beside its place, synced, renamed.
     pub(in crate::resource) fn write(&self, new: &NewFile<'_>, batch: &Batch) -> Result<()> {
+        let NewFile { bytes, mode, owner, attributes } = *new;
+        let fill = |file: &mut File| match attributes.has_holes() {
+            true => {
+                write_with_holes(file, bytes, 0)?;
+                file.set_len(bytes.len() as u64)
+            }
+            false => file.write_all(bytes),
+        };
+        self.write_by(&fill, Access { mode, owner, attributes }, batch)
+    }
+
+    /// The same with content that `fill` writes.
+    pub(in crate::resource) fn write_by(
+        &self,
+        fill: &dyn Fn(&mut File) -> io::Result<()>,
+        access: Access<'_>,
+        batch: &Batch,
+    ) -> Result<()> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let put = |name: &OsStr| -> io::Result<Option<File>> {
             let fd = openat(&self.folder, name, flags, Mode::RUSR | Mode::WUSR)?;
             let mut file = File::from(fd);
-            new.attributes.set_flags(&file);
-            match new.attributes.has_holes() {
-                true => write_with_holes(&mut file, new.bytes)?,
-                false => file.write_all(new.bytes)?,
-            }
-            // By the file and not by its name, which somebody may have given to another.
-            set_access(&file, new.mode, new.owner, Inherited::No)?;
-            new.attributes.set(&file)?;
+            access.attributes.set_flags(&file);
+            fill(&mut file)?;
+            access.set(&file)?;
             Ok(Some(file))
         };
         let written = self.replace(put, batch);
         explain(written, &self.path, || format!("write `{}`", self.path.display()))
+    }
+
+    /// Puts one more name of a file there, which is on the same file system, and gives that file its mode and owner.
+    pub(in crate::resource) fn put_name_of(
+        &self,
+        file: &Self,
+        access: Access<'_>,
+        batch: &Batch,
+    ) -> Result<()> {
+        let put = |name: &OsStr| -> io::Result<Option<File>> {
+            rustix::fs::linkat(&file.folder, &file.name, &self.folder, name, AtFlags::empty())?;
+            let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let file = File::from(openat(&self.folder, name, flags, Mode::empty())?);
+            access.set(&file)?;
+            Ok(Some(file))
+        };
+        let put = self.replace(put, batch);
+        explain(put, &self.path, || format!("put `{}` back", self.path.display()))
     }
 
     /// Puts a link there.
@@ -317,16 +353,6 @@ fn set_access(
         disinherit(file)?;
     }
     Ok(fchmod(file, Mode::from_raw_mode(mode))?)
-}
-
-/// Writes a file and leaves out what is zero in it.
-fn write_with_holes(file: &mut File, bytes: &[u8]) -> io::Result<()> {
-    for (place, piece) in bytes.chunks(HOLE).enumerate() {
-        if piece.iter().any(|byte| *byte != 0) {
-            file.write_all_at(piece, (place * HOLE) as u64)?;
-        }
-    }
-    file.set_len(bytes.len() as u64)
 }
 
 fn absent_as_none<T>(found: rustix::io::Result<T>) -> rustix::io::Result<Option<T>> {

@@ -278,9 +278,8 @@ fn write_pair(host: &Host, key: (&Path, &[u8]), certificate: (&Path, &[u8])) -> 
 
 fn access(state: &PathState) -> Option<String> {
     match state {
-        PathState::File { mode, uid, gid, .. } => Some(access_text(*mode, *uid, *gid)),
         PathState::Link { .. } => Some("symbolic link".to_owned()),
-        _ => None,
+        _ => state.access().map(|(mode, uid, gid)| access_text(mode, uid, gid)),
     }
 }
 

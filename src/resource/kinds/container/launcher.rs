@@ -1,6 +1,8 @@
 //! A program's start with an environment that Docker does not show: hwctl itself is the first program of the
 //! container. It reads the variables from a file that the container's user alone can read, and becomes the program.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -8,8 +10,12 @@ use bollard::Docker;
 use bollard::models::{ContainerCreateBody, ImageConfig};
 
 use super::Container;
-use crate::resource::host::docker::said;
+use crate::resource::host::Host;
+use crate::resource::host::docker::{self, Daemon, found, said};
+use crate::resource::kinds::image::Image;
+use crate::resource::kinds::kind::Kind as _;
 use crate::resource::model::hint::Advise;
+use crate::resource::model::id::Id;
 
 /// The name by which hwctl knows that it shall start a container's program.
 pub const LAUNCHER_NAME: &str = "hwctl-launch";
@@ -17,6 +23,9 @@ pub const LAUNCHER_NAME: &str = "hwctl-launch";
 pub const LAUNCHER: &str = "/.hwctl/hwctl-launch";
 /// Where the variables are inside, as a file of systemd's `EnvironmentFile=`.
 pub const ENVIRONMENT: &str = "/.hwctl/env";
+
+/// Where images keep data, by their names.
+type Noted = RefCell<HashMap<String, Vec<String>>>;
 
 impl Container {
     /// Completes what docker is asked for by what is known of the image alone.
@@ -28,16 +37,41 @@ impl Container {
         let image = docker.inspect_image(&self.image).await.map_err(said);
         let image = image.with_context(|| format!("look at image `{}`", self.image))?;
         let config = image.config.unwrap_or_default();
-        self.require_volumes(config.volumes.iter().flatten())?;
+        self.require_volumes(config.volumes.iter().flatten().map(String::as_str))?;
         if self.is_launched {
             self.launch_by_hwctl(config, body)?;
         }
         Ok(())
     }
 
-    /// Refuses an image that keeps data where nothing is mounted: Docker would give each new container a volume without
-    /// a name, and what the one before had in its own would be lost to it.
-    fn require_volumes<'a>(&self, mut volumes: impl Iterator<Item = &'a String>) -> Result<()> {
+    /// Notes where the image keeps data that the host has now, for [`Self::require_noted_volumes`].
+    pub(super) async fn note_volumes(&self, host: &Host) -> Result<()> {
+        let Daemon::Up(docker) = docker::daemon(host).await? else { return Ok(()) };
+        let noted = host.cached::<Noted>();
+        if noted.borrow().contains_key(&self.image) {
+            return Ok(());
+        }
+        let Some(image) = found(docker.inspect_image(&self.image).await)? else { return Ok(()) };
+        let volumes = image.config.and_then(|config| config.volumes).unwrap_or_default();
+        noted.borrow_mut().insert(self.image.clone(), volumes);
+        Ok(())
+    }
+
+    /// Refuses an image that keeps data where nothing is mounted, in a plan already, where the host has the image and the
+    /// plan brings no other one.
+    pub(super) fn require_noted_volumes(&self, host: &Host) -> Result<()> {
+        let image = Id::new(Image::WORD, &self.image);
+        if host.first_changed(std::slice::from_ref(&image)).is_some() {
+            return Ok(());
+        }
+        let noted = host.cached::<Noted>();
+        let noted = noted.borrow();
+        self.require_volumes(noted.get(&self.image).into_iter().flatten().map(String::as_str))
+    }
+
+    /// Refuses an image that keeps data where nothing is mounted, at one of these `volumes`: Docker would give each new
+    /// container a volume without a name, and what the one before had in its own would be lost to it.
+    pub fn require_volumes<'a>(&self, mut volumes: impl Iterator<Item = &'a str>) -> Result<()> {
         let is_there = |path: &Path| {
             self.mounts.iter().any(|mount| mount.target == path)
                 || self.tmpfs.iter().any(|target| target == path)

@@ -189,6 +189,9 @@ impl Kind for Container {
     async fn require(&self, state: &ContainerState, host: &Host) -> Result<()> {
         docker::require_usable(host).await?;
         self.require_own(state)?;
+        if self.may_be_made(state)? {
+            self.note_volumes(host).await?;
+        }
         self.require_ports(state, host).await
     }
 
@@ -198,6 +201,9 @@ impl Kind for Container {
     }
 
     fn diff(&self, state: &ContainerState, host: &Host) -> Result<Option<Change>> {
+        if self.may_be_made(state)? {
+            self.require_noted_volumes(host)?;
+        }
         match state {
             ContainerState::Absent => Ok(Some(
                 Change::new(self.id(), Action::Create)
@@ -308,6 +314,17 @@ impl Kind for Container {
 }
 
 impl Container {
+    /// Whether the container is not there yet, or has something else than is declared.
+    fn may_be_made(&self, state: &ContainerState) -> Result<bool> {
+        match state {
+            ContainerState::Absent => Ok(true),
+            ContainerState::Down => Ok(false),
+            ContainerState::Present(found) => {
+                Ok(found.stale_image.is_some() || !found.is_as_wanted(self)?)
+            }
+        }
+    }
+
     /// Refuses a container of the same name that somebody else made, unless its data is carried over.
     fn require_own(&self, state: &ContainerState) -> Result<()> {
         let ContainerState::Present(found) = state else { return Ok(()) };

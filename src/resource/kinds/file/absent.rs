@@ -13,7 +13,6 @@ use crate::resource::kinds::firewall::undo_of_file;
 use crate::resource::kinds::kind::Kind;
 use crate::resource::kinds::path_back::path_back;
 use crate::resource::model::change::{Action, Back, Change, Detail};
-use crate::resource::model::digest::sha256;
 use crate::resource::model::id::Id;
 use crate::resource::model::profile::{Needs, Pace, Place, Profile, Risk};
 
@@ -85,6 +84,9 @@ impl Kind for Absent {
                 let before = Some(format!("symbolic link to {}", target.display()));
                 Ok(Some(change.attribute("type", before, None)))
             }
+            PathState::Large { size, .. } => {
+                Ok(Some(change.detail(Detail::Binary { before: Some(*size), after: None })))
+            }
             PathState::File { bytes, .. } => Ok(Some(change.detail(match str::from_utf8(bytes) {
                 Ok(text) if text.len() <= MAX_SHOWN => {
                     Detail::Text { before: text.to_owned(), after: String::new() }
@@ -101,7 +103,7 @@ impl Kind for Absent {
     fn digest_now(&self, state: &PathState, host: &Host) -> Option<String> {
         match state {
             PathState::Absent => self.digest(state, host),
-            _ => state.bytes().map(sha256),
+            _ => state.digest(),
         }
     }
 

@@ -3,6 +3,7 @@
 mod absent;
 pub(in crate::resource) mod content;
 pub(in crate::resource) mod json_settings;
+mod large;
 mod validation;
 
 use std::os::unix::fs::MetadataExt as _;
@@ -75,6 +76,14 @@ impl File {
         }
     }
 
+    fn state(&self, host: &Host) -> Result<PathState> {
+        let path = host.path(&self.path);
+        match &self.content {
+            Content::Block { .. } | Content::Json(_) => PathState::read_whole(&path, host),
+            Content::Parts(_) | Content::Blob(_) => PathState::read(&path, host),
+        }
+    }
+
     /// Whether it is a file of somebody else that hwctl adds settings to.
     fn is_of_others(&self) -> bool {
         matches!(self.content, Content::Json(_))
@@ -97,8 +106,8 @@ impl File {
 
     fn details(&self, state: &PathState, host: &Host) -> Result<Vec<Detail>> {
         let live = state.bytes();
-        if let (Content::Blob(blob), Some(live)) = (&self.content, live)
-            && sha256(live) == blob.key
+        if let Content::Blob(blob) = &self.content
+            && state.digest().is_some_and(|digest| digest == blob.key)
         {
             return Ok(Vec::new());
         }
@@ -106,14 +115,13 @@ impl File {
         if live.is_some() && rendered.bytes.as_deref() == live {
             return Ok(Vec::new());
         }
-        let is_long = live.is_some_and(|live| live.len() > MAX_SHOWN);
+        let is_long = state.size().is_some_and(|size| size > MAX_SHOWN as u64);
         let Some(after) = rendered.shown.filter(|_| !is_long) else {
             let after = match &self.content {
                 Content::Blob(blob) => blob.size,
                 _ => rendered.bytes.map_or(0, |bytes| bytes.len() as u64),
             };
-            let before = live.map(|live| live.len() as u64);
-            return Ok(vec![Detail::Binary { before, after: Some(after) }]);
+            return Ok(vec![Detail::Binary { before: state.size(), after: Some(after) }]);
         };
         let before = String::from_utf8_lossy(live.unwrap_or_default());
         let before = match self.content.is_secret() {
@@ -191,11 +199,12 @@ impl Kind for File {
     }
 
     async fn require(&self, state: &PathState, host: &Host) -> Result<()> {
+        self.require_checkable()?;
         self.require_accepted_beforehand(state, host).await
     }
 
     async fn read(&self, host: &Host) -> Result<PathState> {
-        let state = PathState::read(&host.path(&self.path), host)?;
+        let state = self.state(host)?;
         if let Some(live) = state.bytes() {
             self.content.look_for_hashes(live, host).await?;
         }
@@ -220,7 +229,9 @@ impl Kind for File {
         let state = state.unless_leaving(&self.path, host);
         let action = match state {
             PathState::Absent => Action::Create,
-            PathState::File { .. } | PathState::Link { .. } => Action::Update,
+            PathState::File { .. } | PathState::Large { .. } | PathState::Link { .. } => {
+                Action::Update
+            }
             PathState::Other(found) => {
                 in_the_way(&self.path, found, "file")?;
                 return Ok(None);
@@ -239,11 +250,11 @@ impl Kind for File {
             Some((uid, gid)) if self.is_of_others() => Some(self.owner.seen(host, uid, gid)?),
             _ => Some(self.owner.text()),
         };
-        let (mode_before, owner_before) = match state {
-            PathState::File { mode, uid, gid, .. } => {
-                (Some(mode_text(*mode)), Some(self.owner.seen(host, *uid, *gid)?))
+        let (mode_before, owner_before) = match state.access() {
+            Some((mode, uid, gid)) => {
+                (Some(mode_text(mode)), Some(self.owner.seen(host, uid, gid)?))
             }
-            _ => (None, None),
+            None => (None, None),
         };
         // Settings in a file of somebody else leave the rights to it as they are.
         if let (Some(attributes), false) = (state.attributes(), self.is_of_others()) {
@@ -274,7 +285,7 @@ impl Kind for File {
     }
 
     fn digest_now(&self, state: &PathState, _: &Host) -> Option<String> {
-        state.bytes().map(sha256)
+        state.digest()
     }
 
     fn changed_at(&self, host: &Host) -> Option<SystemTime> {
@@ -287,6 +298,9 @@ impl Kind for File {
             Some(owner) => owner,
             None => self.owner.require(host)?,
         };
+        if let Some(blob) = self.large_blob() {
+            return self.put_large(blob, state, (mode, owner), host);
+        }
         let rendered = self.content.render(state.bytes(), host, true)?;
         let Some(bytes) = rendered.bytes else {
             bail!("`{}` needs a secret that the host has not made", self.path.display());
@@ -325,7 +339,7 @@ impl Kind for File {
 
     async fn undo(&self, before: &PathState, host: &Host) -> Result<()> {
         let path = host.path(&self.path);
-        let now = PathState::read(&path, host)?;
+        let now = self.state(host)?;
         if self.path.starts_with(UNITS) {
             // With its time of before, a file is older than what systemd may have read meanwhile.
             host.owe_reload(true);

@@ -97,7 +97,7 @@ impl Guard {
     }
 }
 
-async fn load(host: &Host, program: &str, text: &str) -> Result<()> {
+pub(super) async fn load(host: &Host, program: &str, text: &str) -> Result<()> {
     let mut command = host.command(program);
     command.args(["-w", "--noflush"]).stdin(Stdio::piped());
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -107,7 +107,7 @@ async fn load(host: &Host, program: &str, text: &str) -> Result<()> {
     drop(input);
     let output = child.wait_with_output().await?;
     if !output.status.success() {
-        bail!("`{program}` does not bring {CHAIN} back: {}", last_lines(&output, 3));
+        bail!("`{program}` refuses the rules: {}", last_lines(&output, 3));
     }
     Ok(())
 }

@@ -5,6 +5,7 @@ mod exposure;
 mod foreign;
 mod guard;
 mod kernel;
+mod leavings;
 mod port;
 mod rules;
 #[cfg(test)]
@@ -28,6 +29,7 @@ use exposure::Closing;
 pub use exposure::{Exposure, Opening, exposure};
 pub use kernel::firewall_package;
 pub(in crate::resource) use kernel::keep_listing;
+pub(in crate::resource) use leavings::{note_policies, remove_leavings};
 pub use port::{FirewallPort, Transport};
 use rules::{Family, RuleChange, RuleFile};
 pub use ufw::reload_firewall;

@@ -63,15 +63,15 @@ impl Ufw {
             return Ok(None);
         }
         let mut ufw = Self {
-            conf: PathState::read(&host.path(Path::new(CONF)), host)?,
-            defaults: PathState::read(&host.path(Path::new(DEFAULTS)), host)?,
+            conf: PathState::read_whole(&host.path(Path::new(CONF)), host)?,
+            defaults: PathState::read_whole(&host.path(Path::new(DEFAULTS)), host)?,
             rules4: read_rules(Family::V4, host)?,
             rules6: read_rules(Family::V6, host)?,
             running: false,
             detached: false,
             loaded: false,
             guard: Guard::default(),
-            loaded_with: match PathState::read(&host.kept_path(LOADED_WITH), host)? {
+            loaded_with: match PathState::read_whole(&host.kept_path(LOADED_WITH), host)? {
                 PathState::File { bytes, .. } => Some(String::from_utf8_lossy(&bytes).into_owned()),
                 _ => None,
             },
@@ -315,12 +315,12 @@ async fn attach(host: &Host) -> Result<()> {
 
 /// The file of rules, or as the package brings it when it is not there.
 fn read_rules(family: Family, host: &Host) -> Result<PathState> {
-    let live = PathState::read(&host.path(rules_path(family)), host)?;
+    let live = PathState::read_whole(&host.path(rules_path(family)), host)?;
     if live != PathState::Absent {
         return Ok(live);
     }
     let name = rules_path(family).file_name().unwrap_or_default();
-    PathState::read(&host.path(&Path::new("/usr/share/ufw/iptables").join(name)), host)
+    PathState::read_whole(&host.path(&Path::new("/usr/share/ufw/iptables").join(name)), host)
 }
 
 /// Whether the listing has these lines, as many rules of the chain as the file, and those of the

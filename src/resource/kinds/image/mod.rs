@@ -2,6 +2,7 @@
 //! again, so that a second run changes nothing.
 
 mod archive;
+mod existence;
 mod image_layers;
 mod registry;
 

@@ -33,6 +33,7 @@ pub(super) async fn require_reachable(reference: &str, archive: &str, host: &Hos
     let (name, port) = registry_of(reference);
     connect(&name, port, host)
         .await
+        .map(drop)
         .with_context(|| format!("the host does not reach the registry `{name}:{port}`"))
         .hint(format!(
             "let the host through to the registry, or give the image as a file made by `docker save`: \
@@ -41,14 +42,18 @@ pub(super) async fn require_reachable(reference: &str, archive: &str, host: &Hos
 }
 
 impl Image {
-    /// Fails if the registry says that it has no such image, or none for this login. Whether it can be pulled shows
-    /// only once Docker runs; and what else is wrong with the registry, Docker tells when it pulls.
+    /// Fails if the registry says that it has no such image, or none for this login. What else is wrong with the registry,
+    /// Docker tells when it pulls.
     pub(super) async fn require_known(&self, host: &Host) -> Result<()> {
-        let Daemon::Up(docker) = docker::daemon(host).await? else { return Ok(()) };
         // A verb that needs no passwords has looked none up.
         if self.login.as_ref().is_some_and(|login| login.password.expose().is_empty()) {
             return Ok(());
         }
+        let docker = match docker::daemon(host).await? {
+            Daemon::Up(docker) => docker,
+            Daemon::Absent | Daemon::Down if has_own_way(host) => return Ok(()),
+            Daemon::Absent | Daemon::Down => return self.require_in_registry(host).await,
+        };
         let asked = docker.inspect_registry_image(&self.reference, self.credentials());
         match timeout(REGISTRY_TIMEOUT, asked).await {
             Ok(Err(Error::DockerResponseServerError {
@@ -85,7 +90,7 @@ fn address_of(reference: &str) -> String {
 }
 
 /// Returns the name and port of the registry in an image's name.
-fn registry_of(reference: &str) -> (String, u16) {
+pub(super) fn registry_of(reference: &str) -> (String, u16) {
     let first = reference.split_once('/').map(|(first, _)| first);
     let Some(registry) = first.filter(|first| first.contains(['.', ':']) || *first == "localhost")
     else {
@@ -110,12 +115,12 @@ fn has_own_way(host: &Host) -> bool {
         || read(&host.path(Path::new("/etc/default/docker"))).contains("https_proxy")
 }
 
-async fn connect(name: &str, port: u16, host: &Host) -> Result<()> {
+pub(super) async fn connect(name: &str, port: u16, host: &Host) -> Result<TcpStream> {
     let mut last = anyhow!("`{name}` has no address");
     for address in addresses(name, host).await? {
         let connecting = TcpStream::connect(SocketAddr::new(address, port));
         match timeout(CONNECT_TIMEOUT, connecting).await {
-            Ok(Ok(_)) => return Ok(()),
+            Ok(Ok(stream)) => return Ok(stream),
             Ok(Err(error)) => last = anyhow!("{address}: {error}"),
             Err(_) => last = anyhow!("{address}: no answer within {} s", CONNECT_TIMEOUT.as_secs()),
         }

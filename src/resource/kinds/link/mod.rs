@@ -71,7 +71,7 @@ impl Kind for Link {
             PathState::Absent => (Action::Create, None),
             PathState::Link { target, .. } => (Action::Update, Some(target.display().to_string())),
             // Kept in the manifest and given back. What is in it is not shown: it may be a secret.
-            PathState::File { .. } => {
+            PathState::File { .. } | PathState::Large { .. } => {
                 return Ok(Some(
                     Change::new(self.id(), Action::Update)
                         .attribute(

@@ -15,6 +15,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::resource::host::Host;
+use crate::resource::kinds::firewall::{note_policies, remove_leavings};
 use crate::resource::kinds::kind::Kind;
 use crate::resource::model::change::{Action, Back, Change};
 use crate::resource::model::hint::Advise as _;
@@ -161,6 +162,7 @@ impl Kind for Packages {
         if missing.is_empty() {
             return Ok(());
         }
+        note_policies(&missing, host).await?;
         install(host, &missing).await
     }
 
@@ -241,6 +243,8 @@ impl Kind for Packages {
         // By itself: a host's policy (policy-rc.d) may keep the packages' scripts from it, and what
         // went on running from removed files would be in everybody's way.
         let stopped = removal.stop_units(host).await?;
+        // The programs that can do it go as well.
+        remove_leavings(&removal.names, host).await?;
         let names = removal.names.iter().map(String::as_str);
         let removed = apt(host, &std::iter::once("remove").chain(names).collect::<Vec<_>>()).await;
         if removed.is_err() && !stopped.is_empty() {

@@ -81,7 +81,7 @@ impl SshKeys {
                 Err(anyhow!("`{path}` is another name of a file that is not `{}`'s", self.login))
                     .hint(format!("find out who made `{path}`, then remove it"))
             }
-            PathState::Absent | PathState::File { .. } => Ok(()),
+            PathState::Absent | PathState::File { .. } | PathState::Large { .. } => Ok(()),
         }
     }
 
@@ -91,7 +91,9 @@ impl SshKeys {
         let before = match to {
             PathState::Absent => &[][..],
             PathState::File { bytes, .. } => bytes,
-            PathState::Link { .. } | PathState::Other(_) => return Ok(to.clone()),
+            PathState::Link { .. } | PathState::Other(_) | PathState::Large { .. } => {
+                return Ok(to.clone());
+            }
         };
         let (parted, before) = (Parted::of(now_bytes)?, Parted::of(before)?);
         if parted.others == before.others {
@@ -145,7 +147,9 @@ impl Kind for SshKeys {
         let folder = account.folder().read(host).await?;
         // Behind anything else than a folder, no file is looked for.
         let file = match folder {
-            DirectoryState::Directory(..) => PathState::read(&host.path(&account.keys()), host)?,
+            DirectoryState::Directory(..) => {
+                PathState::read_whole(&host.path(&account.keys()), host)?
+            }
             DirectoryState::Absent | DirectoryState::Other(_) => PathState::Absent,
         };
         Ok(SshKeysState { account: Some(account), folder, file })
@@ -196,7 +200,10 @@ impl Kind for SshKeys {
             PathState::File { mode, uid, gid, .. } => {
                 (Some(mode_text(*mode)), Some(account.owner().seen(host, *uid, *gid)?))
             }
-            PathState::Absent | PathState::Link { .. } | PathState::Other(_) => (None, None),
+            PathState::Absent
+            | PathState::Link { .. }
+            | PathState::Other(_)
+            | PathState::Large { .. } => (None, None),
         };
         let acl = state.file.attributes().and_then(|attributes| attributes.acl(host));
         Ok(change
