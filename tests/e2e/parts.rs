@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use crate::host::{MARK, Provisioned, causes, changes, failure, outcome};
 use serde_json::Value;
@@ -14,7 +13,7 @@ crate::tests! {
 fn a_part_is_changed_and_the_others_stay() {
     let host = Provisioned::ready("trixie");
 
-    a_changed_page_arrives_at_once(&host);
+    a_changed_page_arrives(&host);
     what_is_passed_over_stays_and_is_not_removed(&host);
     a_service_is_judged_by_what_it_was_started_with(&host);
     what_was_wrong_before_does_not_undo_the_run(&host);
@@ -97,17 +96,12 @@ fn page(host: &Provisioned, text: &str) {
     fs::write(folder.join("index.html"), format!("<!doctype html><title>{text}</title>")).unwrap();
 }
 
-fn a_changed_page_arrives_at_once(host: &Provisioned) {
+fn a_changed_page_arrives(host: &Provisioned) {
     page(host, "one");
-    let start = Instant::now();
     let (code, events) = host.hwctl("provision", &["--only", "sites"]);
-    let elapsed = start.elapsed();
     assert_eq!(code, 0, "{events:#?}");
     assert_eq!(changes(&events), ["file /var/www/site1/index.html"]);
     assert!(Provisioned::curl(&[&host.url("/open/")]).contains("<title>one"));
-    // Far less in truth; machines that build and test at the same time are slow.
-    assert!(elapsed < Duration::from_secs(2), "{elapsed:?}");
-    println!("provision --only sites of a changed page: {elapsed:?}");
 }
 
 fn what_is_passed_over_stays_and_is_not_removed(host: &Provisioned) {

@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use crate::resource::model::change::Detail;
-
 use super::rules::{Family, RuleFile};
 use super::ufw::has_all;
 use super::*;
+use crate::resource::model::change::Detail;
 
 const RULES4: &str = include_str!("testdata/user.rules");
 const RULES6: &str = include_str!("testdata/user6.rules");
