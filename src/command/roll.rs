@@ -1,0 +1,160 @@
+//! Rolling: web hosts behind balancers are changed one after the other, and get no work meanwhile.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::cli::HostArgs;
+use crate::command::fleet::hosts::Work;
+use crate::engine::protocol::{Turn, TurnRequest, Turned};
+use crate::event::EventKind;
+use crate::failure::{Exit, Failure};
+use crate::remote::{Emit, Engine};
+use crate::spec::PartSpec;
+
+/// How long the connections of a host may take to end, in seconds. nginx ends those that rest after 10.
+const AWAY_S: u64 = 15;
+/// How long a host may take until its check succeeds again, in seconds.
+const BACK_S: u64 = 30;
+/// The part that gives work to web hosts.
+const BALANCER: &str = "balancer";
+
+/// The hosts of a verb as they take turns.
+#[derive(Debug)]
+pub(super) struct Roll {
+    /// So many hosts get no work at once.
+    turns: Semaphore,
+    failures: AtomicUsize,
+    /// With how many failures no further host has its turn.
+    max_failures: usize,
+}
+
+/// Whether a host has its turn.
+pub(super) enum Begun<'a> {
+    /// It may be changed now.
+    Turn(OwnTurn<'a>),
+    /// Too many others have failed.
+    Stopped,
+}
+
+/// The turn of a host. Until [`Self::end`], the balancers that could be reached give it no work.
+pub(super) struct OwnTurn<'a> {
+    roll: &'a Roll,
+    host: String,
+    away: Vec<Balancer>,
+    /// None for a host that no balancer gives work to: it holds up no other.
+    _permit: Option<SemaphorePermit<'a>>,
+}
+
+/// A balancer that gives a host no work since this session. Should the session end, it gives work again by itself.
+struct Balancer {
+    name: String,
+    engine: Engine,
+    part: PartSpec,
+}
+
+impl Roll {
+    pub(super) fn new(args: &HostArgs) -> Self {
+        let at_once = args.serial.map_or(1, usize::from);
+        let (turns, failures) = (Semaphore::new(at_once), AtomicUsize::new(0));
+        Self { turns, failures, max_failures: args.max_failures.unwrap_or(0) }
+    }
+
+    /// Waits for the turn of a host, and has its balancers give it no work.
+    pub(super) async fn begin(&self, work: &Work, emit: Emit<'_>) -> Result<Begun<'_>, Failure> {
+        let host = work.target.name.clone();
+        if work.balancers().is_empty() {
+            return Ok(Begun::Turn(OwnTurn { roll: self, host, away: Vec::new(), _permit: None }));
+        }
+        emit(step("waiting for its turn"));
+        let permit = self.turns.acquire().await;
+        let permit = permit.map_err(|_| Failure::new(Exit::Failed, "the run is over"))?;
+        if self.failures.load(Ordering::Relaxed) > self.max_failures {
+            return Ok(Begun::Stopped);
+        }
+        let mut turn = OwnTurn { roll: self, host, away: Vec::new(), _permit: Some(permit) };
+        for balancer in work.balancers() {
+            turn.leave(balancer, emit).await;
+        }
+        Ok(Begun::Turn(turn))
+    }
+}
+
+impl OwnTurn<'_> {
+    /// Has a balancer give the host no work. One that cannot be reached fails nothing: it may be down.
+    async fn leave(&mut self, balancer: &Work, emit: Emit<'_>) {
+        let name = &balancer.target.name;
+        let warn = |failure: Failure| {
+            let message = format!("`{name}` goes on giving work to this host: {}", failure.what);
+            emit(EventKind::Warning { message });
+        };
+        match self.left(balancer, emit).await {
+            Ok(Some(balancer)) => self.away.push(balancer),
+            Ok(None) => {}
+            Err(failure) => warn(failure),
+        }
+    }
+
+    async fn left(&self, balancer: &Work, emit: Emit<'_>) -> Result<Option<Balancer>, Failure> {
+        let name = balancer.target.name.clone();
+        let part = balancer.part(BALANCER)?;
+        let mut engine = Engine::start(&balancer.target, emit).await?;
+        emit(step(&format!("`{name}` gives this host no more work")));
+        let asked = self.asked(&part, Turn::Away, AWAY_S);
+        match engine.turn(asked, emit).await? {
+            Turned::Away { left } => {
+                if left > 0 {
+                    let message = format!("{left} connections through `{name}` did not end in time");
+                    emit(EventKind::Warning { message });
+                }
+                Ok(Some(Balancer { name, engine, part }))
+            }
+            Turned::IsOnlyOne => {
+                let message = format!(
+                    "`{name}` has no other web host that can do the work, so this one goes on meanwhile"
+                );
+                emit(EventKind::Warning { message });
+                engine.hang_up().await;
+                Ok(None)
+            }
+            _ => {
+                engine.hang_up().await;
+                Ok(None)
+            }
+        }
+    }
+
+    fn asked(&self, part: &PartSpec, turn: Turn, patience_s: u64) -> TurnRequest {
+        TurnRequest { part: part.clone(), host: self.host.clone(), turn, patience_s }
+    }
+
+    /// Has the balancers give the host work again. With `has_failed`, further hosts may not have their turn.
+    pub(super) async fn end(mut self, has_failed: bool, emit: Emit<'_>) -> Result<(), Failure> {
+        let mut not_back = None;
+        for Balancer { name, mut engine, part } in std::mem::take(&mut self.away) {
+            emit(step(&format!("`{name}` gives this host work again")));
+            let asked = self.asked(&part, Turn::Back, BACK_S);
+            match engine.turn(asked, emit).await {
+                Ok(Turned::NotBack { why }) => {
+                    let what = format!("`{}` gets no work from `{name}`", self.host);
+                    let failure = Failure::new(Exit::Failed, what).why(why);
+                    not_back = Some(failure.hint(format!(
+                        "`hwctl doctor --limit {}` looks for the cause",
+                        self.host
+                    )));
+                }
+                Ok(_) => {}
+                Err(failure) => not_back = Some(failure),
+            }
+            engine.hang_up().await;
+        }
+        if has_failed || not_back.is_some() {
+            self.roll.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        not_back.map_or(Ok(()), Err)
+    }
+}
+
+fn step(message: &str) -> EventKind {
+    EventKind::Step { message: message.to_owned(), fraction: None }
+}
