@@ -51,10 +51,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     if is_optimized()? && packs_relocations(&target)? {
         println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
     }
+    if is_optimized()? && folds_functions(&target) {
+        println!("cargo::rustc-link-arg-bins=-Wl,--icf=all");
+    }
     if is_optimized()? && target.contains("linux") {
         leave_out_unwind_tables(&out)?;
     }
     Ok(())
+}
+
+/// Whether the linker folds functions of the same code into one: rustc's own does, which it takes by default for this
+/// target since version 1.90.
+fn folds_functions(target: &str) -> bool {
+    target == "x86_64-unknown-linux-gnu" && env::var("RUSTC_LINKER").is_err()
 }
 
 /// Has the linker drop the tables for unwinding, which are a twelfth of the program. A panic of the release aborts and

@@ -17,13 +17,11 @@
 
 use std::{collections::BTreeMap, fmt, path::PathBuf, thread, time::Duration};
 
-use hwctl_limits::{TOKEN_TTL_S, WORKERS};
+use hwctl_limits::{MIN_KEY_BYTES, TOKEN_TTL_S, WORKERS};
 use redis::{ConnectionAddr, IntoConnectionInfo};
 
 use crate::{auth::password::Hash, log::Level};
 
-/// The least length of `SECRET_KEY`: as long as the output of HS256.
-pub const MIN_KEY_BYTES: usize = 32;
 const DEFAULT_SOCKET: &str = "/run/gunicorn/flask.sock";
 const DEFAULT_REDIS: &str = "redis://127.0.0.1:6379/0";
 const DEFAULT_TTL: u64 = 3600;
@@ -103,7 +101,9 @@ impl Settings {
         let text = |name| Ok(lookup(name)?.filter(|value| !value.is_empty()));
         Ok(Self {
             secret_key: secret_key(text("SECRET_KEY")?, text("CREDENTIALS_DIRECTORY")?)?,
-            secret_key_also: text("SECRET_KEY_ALSO")?.as_deref().map(key_also).transpose()?,
+            secret_key_also: text("SECRET_KEY_ALSO")?
+                .map(|key| long_enough("SECRET_KEY_ALSO", key.trim().as_bytes()))
+                .transpose()?,
             redis: redis_info(text("REDIS_URL")?, text("REDIS_SOCKET")?)?,
             users: users(text("API_USERS")?)?,
             token_ttl: token_ttl(text("TOKEN_TTL")?)?,
@@ -145,19 +145,14 @@ fn secret_key(variable: Option<String>, credentials: Option<String>) -> Result<S
             "SECRET_KEY",
             "is not set: give at least 32 random bytes, for example from `openssl rand -hex 32`",
         )),
-        length if length < MIN_KEY_BYTES => Err(BadSetting::new(
-            "SECRET_KEY",
-            format!("has {length} bytes, and needs at least {MIN_KEY_BYTES}"),
-        )),
-        _ => Ok(Secret::new(key)),
+        _ => long_enough("SECRET_KEY", key),
     }
 }
 
-fn key_also(key: &str) -> Result<Secret> {
-    let key = key.trim();
+fn long_enough(variable: &'static str, key: &[u8]) -> Result<Secret> {
     match key.len() {
         length if length < MIN_KEY_BYTES => Err(BadSetting::new(
-            "SECRET_KEY_ALSO",
+            variable,
             format!("has {length} bytes, and needs at least {MIN_KEY_BYTES}"),
         )),
         _ => Ok(Secret::new(key)),

@@ -12,6 +12,9 @@ pub const WORKERS: RangeInclusive<u16> = 1..=256;
 /// How long a token may live, in seconds: up to 30 days. Nothing but a new key ends a token before its time.
 pub const TOKEN_TTL_S: RangeInclusive<u32> = 1..=30 * 24 * 60 * 60;
 
+/// The shortest key that signs tokens, in bytes: as long as the digest of HS256 (RFC 7518, section 3.2).
+pub const MIN_KEY_BYTES: usize = 32;
+
 /// The longest name of a user of the API, in characters.
 pub const MAX_USER_CHARS: usize = 64;
 

@@ -140,6 +140,13 @@ impl InventoryHost {
         Some(node::get(entries, last)?.place.to_string())
     }
 
+    /// A refusal of what the inventory says of the host, with the place of the variable at a path of keys.
+    #[must_use]
+    pub fn refused(&self, what: &str, path: &[&str]) -> Failure {
+        let place = self.place(path).map(|place| format!(" ({place})")).unwrap_or_default();
+        Failure::usage(format!("{what}{place}")).not_done("no host was contacted")
+    }
+
     /// Refuses a host whose variables have Ansible reach it in a way that hwctl has not.
     pub fn require_reachable(&self) -> Result<(), Failure> {
         let not_done = || format!("`{}` is not contacted", self.name);

@@ -21,7 +21,7 @@ const INSTALLED: &str = "systemd,systemd-sysv,dbus,libpam-systemd,libnss-systemd
 const FETCHED: [&str; 7] =
     ["nginx", "docker.io", "docker-cli", "ufw", "logrotate", "openssl", "apache2-utils"];
 /// What apt knows besides these and what they need: packages that tests and benches install.
-const KNOWN: [&str; 19] = [
+const KNOWN: [&str; 20] = [
     "acl",
     "attr",
     "busybox-static",
@@ -31,6 +31,7 @@ const KNOWN: [&str; 19] = [
     "nftables",
     "postgresql",
     "prometheus",
+    "prometheus-blackbox-exporter",
     "prometheus-nginx-exporter",
     "prometheus-node-exporter",
     "prometheus-redis-exporter",

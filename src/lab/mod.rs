@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use anyhow::{Context as _, Result, bail};
 
 pub use host::{LabHost, TemporaryHost};
+use network::Place;
 use state::{HostDir, Owner, Record, State, make_dir, read_record, write_record};
 
 use crate::failure::{Exit, Failure};
@@ -129,12 +130,23 @@ impl Lab {
     }
 
     fn make(&self, dir: &HostDir, options: &UpOptions, base: String) -> Result<LabHost> {
-        let record = self.claim(dir, options, base)?;
+        // Snapshots are of one place each. The fewer places their hosts are at, the fewer are made.
+        let place = match options.lifetime {
+            Lifetime::Kept => Place::Lowest,
+            Lifetime::ThisProcess => Place::Highest,
+        };
+        let record = self.claim(dir, options, base, place)?;
         self.start(dir, record)
     }
 
     /// Gives the host a folder, a place in the network and a record.
-    fn claim(&self, dir: &HostDir, options: &UpOptions, base: String) -> Result<Record> {
+    fn claim(
+        &self,
+        dir: &HostDir,
+        options: &UpOptions,
+        base: String,
+        place: Place,
+    ) -> Result<Record> {
         let owner = match options.lifetime {
             Lifetime::Kept => None,
             Lifetime::ThisProcess => Some(Owner::this_process()?),
@@ -148,7 +160,7 @@ impl Lab {
             owner: owner.clone(),
         };
         let mut made = None;
-        network::claim(&self.state, dir, |network| {
+        network::claim(&self.state, dir, place, |network| {
             if owner.is_some() {
                 refuse_when_ending()?;
             }

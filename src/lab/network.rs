@@ -168,11 +168,19 @@ impl Network {
     }
 }
 
+/// Which of the free places is taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place {
+    Lowest,
+    Highest,
+}
+
 /// Finds a free place in the network and makes namespace, link and rules there. `note` is called
 /// with the place before anything is made, so that a crash leaves nothing that is not on record.
 pub(super) fn claim(
     state: &State,
     dir: &HostDir,
+    place: Place,
     note: impl FnOnce(&Network) -> Result<()>,
 ) -> Result<()> {
     let mut lock = lock_machine()?;
@@ -180,7 +188,7 @@ pub(super) fn claim(
     let mut in_use = slots_in_use();
     let records = state.host_dirs()?;
     in_use.extend(records.iter().filter_map(read_record).map(|record| record.network.slot));
-    let (pool, slot) = free_place(&routes, &in_use)?;
+    let (pool, slot) = free_place(&routes, &in_use, place)?;
     let network = Network { pool, slot, mtu: default_mtu(&routes), mark: dir.mark() };
     note(&network)?;
     network.remove_links();
@@ -192,11 +200,15 @@ pub(super) fn wait_for_claims() -> Result<()> {
     lock_machine().map(drop)
 }
 
-/// The first place whose addresses no route covers and whose number no link has.
-fn free_place(routes: &str, in_use: &[u8]) -> Result<([u8; 2], u8)> {
+/// A place whose addresses no route covers and whose number no link has.
+fn free_place(routes: &str, in_use: &[u8], place: Place) -> Result<([u8; 2], u8)> {
     let taken: Vec<Ipv4Net> = routes.lines().filter_map(destination).collect();
+    let mut slots: Vec<u8> = (1..=254).filter(|slot| !in_use.contains(slot)).collect();
+    if matches!(place, Place::Highest) {
+        slots.reverse();
+    }
     for pool in POOLS {
-        for slot in (1..=254).filter(|slot| !in_use.contains(slot)) {
+        for &slot in &slots {
             let wanted = Ipv4Net::new_assert(Ipv4Addr::new(pool[0], pool[1], slot, 0), 30);
             let is_free = |net: &Ipv4Net| !net.contains(&wanted) && !wanted.contains(net);
             if taken.iter().all(is_free) {
@@ -294,15 +306,16 @@ mod tests {
     use super::*;
 
     fn place(routes: &str, in_use: &[u8]) -> Ipv4Addr {
-        let (pool, slot) = free_place(routes, in_use).unwrap();
+        let (pool, slot) = free_place(routes, in_use, Place::Lowest).unwrap();
         Network { pool, slot, mtu: 1500, mark: String::new() }.address()
     }
 
     #[test]
-    fn the_first_free_place_is_taken() {
+    fn a_free_place_is_taken() {
         let routes = "default via 192.0.2.1 dev eth0\n192.0.2.0/24 dev eth0 scope link\n";
         assert_eq!(place(routes, &[]), Ipv4Addr::new(10, 213, 1, 2));
         assert_eq!(place(routes, &[1, 2, 4]), Ipv4Addr::new(10, 213, 3, 2));
+        assert_eq!(free_place(routes, &[1, 254], Place::Highest).unwrap(), ([10, 213], 253));
     }
 
     #[test]
@@ -311,7 +324,7 @@ mod tests {
         assert_eq!(place("10.213.1.2 dev tun0", &[]), Ipv4Addr::new(10, 213, 2, 2));
         assert_eq!(place("unreachable 10.0.0.0/8", &[]), Ipv4Addr::new(172, 29, 1, 2));
         let all = "10.0.0.0/8 dev a\n172.16.0.0/12 dev b\n100.64.0.0/10 dev c";
-        assert!(free_place(all, &[]).is_err());
+        assert!(free_place(all, &[], Place::Lowest).is_err());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 
 use super::command::run;
 use super::host::{LabHost, TemporaryHost};
+use super::network::Place;
 use super::state::{HostDir, Record, make_dir, read_record, write, write_record};
 use super::{Lab, boot, root, temporary};
 
@@ -33,7 +34,7 @@ impl Lab {
         let dir = self.state.host_dir(&options.name);
         let lock = self.state.lock(&options.name)?;
         let made = self
-            .claim(&dir, &options, base)
+            .claim(&dir, &options, base, Place::Lowest)
             .and_then(|record| self.start_from(&dir, record, key, prepare));
         drop(lock);
         let made = made.and_then(|host| host.wait_until_reachable().map(|()| host));

@@ -1,6 +1,6 @@
 //! What is known of all hosts of an inventory before any of them is contacted.
 
-use super::roles::{Fleet, Peer, Roles};
+use super::roles::{Fleet, Peer, Role, Roles};
 use super::{Kinds, balancer, monitoring};
 use crate::failure::Failure;
 use crate::inventory::{Inventory, InventoryHost};
@@ -8,15 +8,31 @@ use crate::inventory::{Inventory, InventoryHost};
 impl Kinds {
     /// All hosts of an inventory as their peers see them.
     pub fn fleet(self, inventory: &Inventory) -> Result<Fleet, Failure> {
-        let peer = |host: InventoryHost| {
-            let Roles(roles) = inventory.value(&host)?;
-            Ok(Peer { name: host.name, address: host.address, roles, measured: None, pooled: None })
+        let hosts = inventory.hosts()?;
+        let peer = |host: &InventoryHost| {
+            let Roles(roles) = inventory.value(host)?;
+            let (name, address) = (host.name.clone(), host.address.clone());
+            Ok(Peer { name, address, roles, measured: None, pooled: None })
         };
-        let mut hosts: Vec<_> =
-            inventory.hosts()?.into_iter().map(peer).collect::<Result<_, Failure>>()?;
-        monitoring::measure(&mut hosts, inventory, &self.variables())?;
-        balancer::pool(&mut hosts, inventory, &self.variables())?;
-        Ok(Fleet { hosts })
+        let mut peers = hosts.iter().map(peer).collect::<Result<Vec<_>, Failure>>()?;
+        let has = |role| peers.iter().any(|peer| peer.roles.contains(&role));
+        let (is_measured, is_balanced) = (has(Role::Monitor), has(Role::Balancer));
+        let has_others = peers.len() > 1;
+        if is_measured || is_balanced {
+            // All of them: which variables are hwctl's is seen from those that stand together.
+            let declared = self.variables();
+            for (peer, host) in peers.iter_mut().zip(&hosts) {
+                let (vars, _) = inventory.vars(host, &declared)?;
+                if is_measured {
+                    monitoring::measure(peer, host, &vars, has_others)?;
+                }
+                if is_balanced {
+                    balancer::pool(peer, host, &vars)?;
+                }
+            }
+        }
+        balancer::require_whole(&mut peers, &hosts)?;
+        Ok(Fleet { hosts: peers })
     }
 }
 

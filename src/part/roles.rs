@@ -115,7 +115,7 @@ pub struct Pooled {
     pub side: Side,
 }
 
-/// The sides of a pool.
+/// On which side of the balancers a host of a pool is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Side {
     /// A balancer.

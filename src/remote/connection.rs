@@ -47,16 +47,17 @@ enum Process {
 }
 
 impl Connection {
-    /// To this machine.
+    /// The connection to this machine, which needs no ssh.
     pub(super) fn here() -> Self {
         Self { way: Way::Here, is_old: false, stays: false }
     }
 
+    /// A connection by ssh that this command has opened.
     pub(super) fn new(session: Session, stays: bool) -> Self {
         Self { way: Way::Ssh(Arc::new(session)), is_old: false, stays }
     }
 
-    /// That an earlier command has kept.
+    /// A connection by ssh that an earlier command has kept.
     pub(super) fn kept(session: Session) -> Self {
         Self { is_old: true, ..Self::new(session, true) }
     }

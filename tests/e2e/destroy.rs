@@ -137,7 +137,7 @@ fn count(host: &Provisioned, expected: u32) {
 fn what_others_made_survives() {
     let host = Provisioned::fresh("trixie");
     // A host with a history: nginx with an own site, a firewall with an own rule.
-    host.sh("apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -yq nginx ufw");
+    host.sh("DEBIAN_FRONTEND=noninteractive apt-get install -yq nginx ufw");
     host.sh("sed -i 's/worker_connections 768/worker_connections 777/' /etc/nginx/nginx.conf");
     let site = "server { listen 8088; location / { return 200 mine; } }";
     host.sh(&format!("echo '{site}' > /etc/nginx/sites-enabled/mine; systemctl reload nginx"));

@@ -5,6 +5,7 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -60,8 +61,7 @@ fn by_hand(release: &str) -> Provisioned {
     // Before Debian 13 docker.io has the client in it.
     let client = if release == "bookworm" { "" } else { "docker-cli" };
     host.sh(&format!(
-        "export DEBIAN_FRONTEND=noninteractive; apt-get update -q >/dev/null 2>&1; \
-         apt-get install -q -y --no-install-recommends nginx docker.io {client} iptables \
+        "DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends nginx docker.io {client} iptables \
          python3-flask python3-redis gunicorn openssl >/dev/null 2>&1"
     ));
     let write = |path: &str, text: &str| {
@@ -131,6 +131,7 @@ impl Clients {
             let mut statuses = Vec::new();
             while !until.load(Ordering::Relaxed) {
                 statuses.push(Provisioned::curl(&ask));
+                std::thread::sleep(Duration::from_millis(50));
             }
             statuses
         });

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::host::{Provisioned, changes, failure, lab, outcome};
+use crate::host::{Provisioned, changes, failure, lab, outcome, refused};
 
 crate::tests! {
     Nothing: [this_machine_is_worked_on_only_when_it_is_named],
@@ -30,14 +30,7 @@ fn this_machine_is_worked_on_only_when_it_is_named() {
     let text = "all: { hosts: { localhost: { ansible_connection: local } } }";
     fs::write(folder.path().join("inventory.yaml"), text).unwrap();
     for verb in VERBS {
-        let output = Command::new(env!("CARGO_BIN_EXE_hwctl"))
-            .current_dir(folder.path())
-            .args(verb)
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&output.stderr).into_owned()
-            + &String::from_utf8_lossy(&output.stdout);
-        assert_eq!(output.status.code(), Some(2), "{verb:?}: {said}");
+        let said = refused(folder.path(), verb);
         assert!(said.contains("`localhost` is this machine"), "{verb:?}: {said}");
         assert!(said.contains("--host localhost"), "{verb:?}: {said}");
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::host::{MARK, Provisioned, failure};
+use crate::host::{MARK, Provisioned, failure, refused};
 
 crate::tests! {
     Nothing: [
@@ -62,15 +62,7 @@ fn a_way_that_hwctl_has_not_is_refused_by_every_verb() {
         );
         fs::write(folder.path().join("inventory.yaml"), text).unwrap();
         for verb in VERBS {
-            let output = Command::new(env!("CARGO_BIN_EXE_hwctl"))
-                .current_dir(folder.path())
-                .args(verb)
-                .output()
-                .unwrap();
-
-            let said = String::from_utf8_lossy(&output.stderr).into_owned()
-                + &String::from_utf8_lossy(&output.stdout);
-            assert_eq!(output.status.code(), Some(2), "{variable}, {verb:?}: {said}");
+            let said = refused(folder.path(), verb);
             assert!(said.contains(named), "{variable}, {verb:?}: {said}");
         }
     }

@@ -130,7 +130,7 @@ fn another_version_is_one_change_and_restarts_nothing() {
 
 fn destroy_may_be_the_first_verb_on_a_host_from_before_the_format_numbers() {
     let host = Provisioned::fresh("trixie");
-    host.sh("apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -yq nginx");
+    host.sh("DEBIAN_FRONTEND=noninteractive apt-get install -yq nginx");
     host.sh("sed -i 's/worker_connections 768/worker_connections 777/' /etc/nginx/nginx.conf");
     // As with apt-get remove, configuration files of packages that hwctl installed stay.
     let digests = "find /etc/nginx -type f -exec sha256sum {} + | sort -k2; \

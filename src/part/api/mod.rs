@@ -6,6 +6,7 @@ mod vars;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use hwctl_limits::MIN_KEY_BYTES;
 use serde::Serialize;
 
 use super::build::{
@@ -83,8 +84,6 @@ pub const JWT_KEY: &str = "jwt-key";
 
 /// The name of another key whose tokens are taken.
 const OTHER_KEY: &str = "other-jwt-key";
-/// The least length of a key, which the API holds to as well.
-const MIN_KEY: usize = 32;
 
 /// The API as nginx sees it. Its clients are programs.
 fn upstream() -> Upstream {
@@ -226,11 +225,11 @@ fn token_keys(builder: &Builder<'_>, api: &Api) -> Result<Given> {
 fn require_key(key: &Secret, path: &str) -> Result<(), Failure> {
     let fits = |c: char| c.is_ascii_alphanumeric() || "+/=_-".contains(c);
     let key = key.expose();
-    if key.len() >= MIN_KEY && key.chars().all(fits) {
+    if key.len() >= MIN_KEY_BYTES && key.chars().all(fits) {
         return Ok(());
     }
     let what = format!(
-        "`{path}` has to have {MIN_KEY} or more letters, digits, `+`, `/`, `=`, `_` and `-`"
+        "`{path}` has to have {MIN_KEY_BYTES} or more letters, digits, `+`, `/`, `=`, `_` and `-`"
     );
     Err(Failure::usage(what)
         .not_done("nothing was changed on the host")

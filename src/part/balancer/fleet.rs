@@ -5,28 +5,29 @@ use std::net::IpAddr;
 
 use super::Balancing;
 use crate::failure::Failure;
-use crate::inventory::schema::Declared;
-use crate::inventory::{Inventory, InventoryHost, Vars};
+use crate::inventory::{InventoryHost, Vars};
 use crate::part::api::Api;
 use crate::part::redis::Redis;
 use crate::part::roles::{HealthPage, Peer, Pooled, Role, Side};
 
-/// Adds to each host its place in a pool, where that has a balancer. `declared` are all variables.
+/// Adds to a host its place in a pool.
 pub(in crate::part) fn pool(
-    peers: &mut [Peer],
-    inventory: &Inventory,
-    declared: &[Declared],
+    peer: &mut Peer,
+    host: &InventoryHost,
+    vars: &Vars,
 ) -> Result<(), Failure> {
-    if !peers.iter().any(|peer| peer.roles.contains(&Role::Balancer)) {
-        return Ok(());
-    }
-    for (peer, host) in peers.iter_mut().zip(inventory.hosts()?) {
-        let (vars, _) = inventory.vars(&host, declared)?;
-        peer.pooled = pooled(peer, &vars, &host)?;
-    }
+    peer.pooled = pooled(peer, vars, host)?;
+    Ok(())
+}
+
+/// Takes the places of web hosts whose pool has no balancer, and refuses a balancer whose pool has no web host.
+pub(in crate::part) fn require_whole(
+    peers: &mut [Peer],
+    hosts: &[InventoryHost],
+) -> Result<(), Failure> {
     let balanced: BTreeSet<String> = pools(peers, true);
     let served = pools(peers, false);
-    for (peer, host) in peers.iter_mut().zip(inventory.hosts()?) {
+    for (peer, host) in peers.iter_mut().zip(hosts) {
         let Some(Pooled { pool, side }) = &peer.pooled else { continue };
         match side {
             Side::Web { .. } if !balanced.contains(pool) => peer.pooled = None,
@@ -36,7 +37,7 @@ pub(in crate::part) fn pool(
                     peer.name
                 );
                 let hint = "give hosts that serve the role `web` and the same `balancer.pool`";
-                return Err(refuse(&what, &host, &["roles"]).hint(hint));
+                return Err(host.refused(&what, &["roles"]).hint(hint));
             }
             Side::Web { .. } | Side::Balancer { .. } => {}
         }
@@ -69,7 +70,8 @@ fn pooled(peer: &Peer, vars: &Vars, host: &InventoryHost) -> Result<Option<Poole
         (true, true) => {
             let what = format!("`{}` is a balancer and a web host", peer.name);
             let why = "both would listen on the ports 80 and 443";
-            return Err(refuse(&what, host, &["roles"])
+            return Err(host
+                .refused(&what, &["roles"])
                 .why(why)
                 .hint("leave `balancer` or `web` out of its `roles`"));
         }
@@ -84,7 +86,7 @@ fn pooled(peer: &Peer, vars: &Vars, host: &InventoryHost) -> Result<Option<Poole
                     "set `balancer.address` of `{}` to the address that its web hosts see",
                     peer.name
                 );
-                refuse(&what, host, &["roles"]).hint(hint)
+                host.refused(&what, &["roles"]).hint(hint)
             })?;
             let mut names = vec![peer.address.clone(), address];
             names.dedup();
@@ -92,11 +94,6 @@ fn pooled(peer: &Peer, vars: &Vars, host: &InventoryHost) -> Result<Option<Poole
         }
     };
     Ok(Some(Pooled { pool: pool.clone(), side }))
-}
-
-fn refuse(what: &str, host: &InventoryHost, path: &[&str]) -> Failure {
-    let place = host.place(path).map(|place| format!(" ({place})")).unwrap_or_default();
-    Failure::usage(format!("{what}{place}")).not_done("no host was contacted")
 }
 
 #[cfg(test)]

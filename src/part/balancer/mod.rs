@@ -22,7 +22,7 @@ use crate::spec::{
     RestartMethod, Wanted,
 };
 
-pub(in crate::part) use fleet::pool;
+pub(in crate::part) use fleet::{pool, require_whole};
 pub use host::keep_state;
 pub use vars::Balancing;
 

@@ -3,29 +3,18 @@
 use super::exporters::{self, Exporter};
 use super::vars::Monitoring;
 use crate::failure::Failure;
-use crate::inventory::schema::Declared;
-use crate::inventory::{Inventory, InventoryHost, Vars};
+use crate::inventory::{InventoryHost, Vars};
 use crate::part::roles::{Measured, Peer, Role};
 
-/// Adds to each host what its monitor collects from it, where the fleet has a monitor. `declared` are all variables: which
-/// of them are hwctl's is seen from those that stand together.
+/// Adds to a host of a fleet with a monitor what that collects from it.
 pub(in crate::part) fn measure(
-    peers: &mut [Peer],
-    inventory: &Inventory,
-    declared: &[Declared],
+    peer: &mut Peer,
+    host: &InventoryHost,
+    vars: &Vars,
+    has_others: bool,
 ) -> Result<(), Failure> {
-    if !peers.iter().any(|peer| peer.roles.contains(&Role::Monitor)) {
-        return Ok(());
-    }
-    let has_others = peers.len() > 1;
-    for (peer, host) in peers.iter_mut().zip(inventory.hosts()?) {
-        let (vars, _) = inventory.vars(&host, declared)?;
-        peer.measured = measured(peer, &vars);
-        if has_others {
-            require_whole(peer, &host, vars.get())?;
-        }
-    }
-    Ok(())
+    peer.measured = measured(peer, vars);
+    if has_others { require_whole(peer, host, vars.get()) } else { Ok(()) }
 }
 
 fn measured(peer: &Peer, vars: &Vars) -> Option<Measured> {
@@ -40,10 +29,7 @@ fn measured(peer: &Peer, vars: &Vars) -> Option<Measured> {
 fn require_whole(peer: &Peer, host: &InventoryHost, vars: &Monitoring) -> Result<(), Failure> {
     let name = &peer.name;
     let is_monitor = peer.roles.contains(&Role::Monitor);
-    let refuse = |what: String, path: &[&str]| {
-        let place = host.place(path).map(|place| format!(" ({place})")).unwrap_or_default();
-        Failure::usage(format!("{what}{place}")).not_done("no host was contacted")
-    };
+    let refuse = |what: String, path: &[&str]| host.refused(&what, path);
     let Some(measured) = &peer.measured else {
         let what = format!("`{name}` is a monitor and has no Prometheus");
         let hint = "set `monitoring.enabled: true` for it, or leave `monitor` out of its roles";

@@ -243,8 +243,8 @@ impl PathState {
         }
     }
 
-    /// Keeps the content of a large file that is about to be replaced, and the inode of a file that is about to be replaced and has other names: the state, which is
-    /// this one, is what it is known by when it comes back.
+    /// Keeps what is about to be replaced and is not in this state itself: the content of a large file, and the inode of a
+    /// file that has other names.
     pub(in crate::resource) fn keep(&self, path: &Path, host: &Host) -> Result<()> {
         if let Self::Large { digest, .. } = self {
             large_files::keep(path, digest, host)?;

@@ -213,8 +213,14 @@ fn what_an_app_in_a_container_cannot_have_is_refused() {
     let (code, events) = shop.hwctl("provision", &[]);
     assert_eq!(code, 1, "{events:#?}");
     assert!(failure(&events).contains("/srv/link"), "{events:#?}");
-    // Inside of a container these ports are nobody's.
+    // Docker would lose what the image keeps there with each new container.
     shop.write("one", &with("container_port: 22"));
+    let (code, events) = shop.hwctl("plan", &[]);
+    assert_eq!(code, 1, "{events:#?}");
+    let told = failure(&events);
+    assert!(told.contains("keeps data at `/data`, and no volume is there"), "{told}");
+    // Inside of a container these ports are nobody's.
+    shop.write("one", &with("container_port: 22\n        tmpfs: [/data]"));
     let (_, events) = shop.hwctl("plan", &[]);
     assert!(changes(&events).iter().any(|id| id.starts_with("container shop-")), "{events:#?}");
 }

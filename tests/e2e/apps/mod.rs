@@ -100,8 +100,8 @@ impl Shop {
     ) -> (i32, Vec<Value>) {
         let certificate = self.host.sh("cat /etc/nginx/ssl/homework.crt");
         let target = Target::new(self.host.host.address, &certificate, "");
-        // A thousand requests a second meet a gap of some milliseconds, and leave CPU to other tests.
-        let load = Load::start(&target, &["/shop/", "/shop/other"], Duration::from_millis(25));
+        // Three hundred requests a second meet a gap of some milliseconds, and leave CPU to other tests.
+        let load = Load::start(&target, &["/shop/", "/shop/other"], Duration::from_millis(100));
         sleep(Duration::from_millis(500));
         let done = work();
         sleep(Duration::from_millis(500));

@@ -22,7 +22,8 @@ frontend shop
     bind :PORT
     http-request return status 200 content-type text/plain string \"the shop\"
 ";
-const INSTALL: &str = "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y haproxy >/dev/null 2>&1";
+const INSTALL: &str =
+    "DEBIAN_FRONTEND=noninteractive apt-get -qq install -y haproxy >/dev/null 2>&1";
 
 fn a_haproxy_of_others_is_kept_beside_the_balancer_or_refused() {
     let pool = Pool::fresh("bookworm", 1);

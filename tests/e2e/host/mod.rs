@@ -201,6 +201,16 @@ fn command(folder: &Path, known_hosts: Option<&Path>, verb: &str, args: &[&str])
     command
 }
 
+/// What hwctl says in `folder` of a use that is wrong.
+pub(crate) fn refused(folder: &Path, words: &[&str]) -> String {
+    let mut hwctl = Command::new(env!("CARGO_BIN_EXE_hwctl"));
+    let output = hwctl.current_dir(folder).args(words).output().unwrap();
+    let said = [output.stderr, output.stdout].concat();
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{words:?}: {said}");
+    said
+}
+
 /// The ids of the planned changes.
 pub(crate) fn changes(events: &[Value]) -> Vec<&str> {
     planned(events).iter().filter_map(|change| change["id"].as_str()).collect()

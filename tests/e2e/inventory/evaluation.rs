@@ -17,7 +17,7 @@ crate::tests! {
         a_file_that_stays_closed_is_told,
         sudo_is_what_the_inventory_says_or_the_host_is_refused,
         keys_are_where_ansible_looks_for_them,
-        hosts_that_are_not_reached_by_ssh_are_refused,
+        hosts_that_hwctl_has_no_way_to_are_refused,
         values_of_others_never_show_in_ini,
         values_of_others_never_show_by_way_of_a_template,
     ],
@@ -303,13 +303,14 @@ made ansible_ssh_private_key_file='{{ inventory_dir }}/k'
     }
 }
 
-fn hosts_that_are_not_reached_by_ssh_are_refused() {
+fn hosts_that_hwctl_has_no_way_to_are_refused() {
     let text = "
 ok ansible_connection=ssh
 full ansible_connection=ansible.builtin.ssh
 smart ansible_connection='{{ how }}' how=smart
 empty ansible_ssh_pass= ansible_become_pass= ansible_password=''
 here ansible_connection=local
+near ansible_connection='{{ how }}' how=ansible.builtin.local
 docker ansible_connection=community.docker.docker
 typed ansible_password=hunter2
 vaulted ansible_ssh_pass='{{ nowhere }}'
@@ -318,9 +319,12 @@ vaulted ansible_ssh_pass='{{ nowhere }}'
 
     for name in ["ok", "full", "smart", "empty"] {
         let host = host(&inventory, name).unwrap();
-        assert!(!host.has_become_password(), "{name}");
+        assert!(!host.has_become_password() && !host.is_here, "{name}");
     }
-    for name in ["here", "docker", "typed", "vaulted"] {
+    for name in ["here", "near"] {
+        assert!(host(&inventory, name).unwrap().is_here, "{name}");
+    }
+    for name in ["docker", "typed", "vaulted"] {
         let message = host(&inventory, name).unwrap_err();
         assert!(message.contains("which hwctl does not obey"), "{name}: {message}");
         assert!(!message.contains("hunter2"), "{message}");

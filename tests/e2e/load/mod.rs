@@ -1,8 +1,8 @@
 //! Load on a host's API through nginx and TLS, on connections that stay: every answer is kept.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -60,9 +60,11 @@ impl Target {
         Self { address: (address, 443).into(), tls: Arc::new(tls), bearer }
     }
 
-    async fn connect(&self) -> Result<SendRequest<Empty<Bytes>>, Failure> {
+    async fn connect(&self, stage: &Stage) -> Result<SendRequest<Empty<Bytes>>, Failure> {
+        stage.enter("connects");
         let stream = TcpStream::connect(self.address).await?;
         stream.set_nodelay(true)?;
+        stage.enter("greets by TLS");
         let name = ServerName::IpAddress(self.address.ip().into());
         let stream = TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await?;
         let (sender, connection) = handshake(TokioIo::new(stream)).await?;
@@ -76,7 +78,9 @@ impl Target {
         sender: &mut Option<SendRequest<Empty<Bytes>>>,
         path: &str,
         rested: bool,
+        stage: &Stage,
     ) -> Result<(u16, Bytes), Failure> {
+        stage.enter("asks on an open connection");
         let request = || {
             Request::get(path)
                 .header(HOST, self.address.ip().to_string())
@@ -96,16 +100,29 @@ impl Target {
         let (mut open, response) = if let Some(used) = used {
             used
         } else {
-            let mut open = self.connect().await?;
+            let mut open = self.connect(stage).await?;
+            stage.enter("asks on a new connection");
             let answer = open.send_request(request()?).await?;
             (open, answer)
         };
         let status = response.status().as_u16();
         let stays = response.headers().get(CONNECTION).is_none_or(|value| value != "close");
+        stage.enter("reads the body");
         let body = response.into_body().collect().await?.to_bytes();
+        stage.enter("waits for the end of the answer");
         // What was closed between two requests is opened anew; that loses nothing.
         *sender = (stays && open.ready().await.is_ok()).then_some(open);
         Ok((status, body))
+    }
+}
+
+/// What a request does: where one hangs, this is told.
+#[derive(Default)]
+struct Stage(Mutex<&'static str>);
+
+impl Stage {
+    fn enter(&self, name: &'static str) {
+        *self.0.lock().unwrap() = name;
     }
 }
 
@@ -179,15 +196,16 @@ async fn connection(
 ) -> Vec<Answer> {
     let mut answers = Vec::new();
     let mut sender = None;
+    let stage = Stage::default();
     while !stop.load(Ordering::Relaxed) {
         let began = Instant::now();
-        let got =
-            tokio::time::timeout(PATIENCE, target.get(&mut sender, path, !rest.is_zero())).await;
+        let get = target.get(&mut sender, path, !rest.is_zero(), &stage);
+        let got = tokio::time::timeout(PATIENCE, get).await;
         let ended = Instant::now();
         let (status, visits) = match got {
             Ok(Ok((status, body))) => (Ok(status), visits(&body)),
             Ok(Err(error)) => (Err(error.to_string()), None),
-            Err(_) => (Err("no answer".to_owned()), None),
+            Err(_) => (Err(format!("no answer: {}", stage.0.lock().unwrap())), None),
         };
         answers.push(Answer { path, began, ended, status, visits });
         if !rest.is_zero() {

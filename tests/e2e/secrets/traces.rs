@@ -16,20 +16,12 @@ const OTHERS: [&str; 3] = ["nobody", "ubuntu", "www-data"];
 /// What the looking itself needs on the host: it is not looked at.
 const NOTES: &str = "/opt/hwctl-traces";
 /// The scripts there; `$1` is the user to look as.
-const SCRIPTS: [(&str, &str); 4] = [
+const SCRIPTS: [(&str, &str); 5] = [
     ("as", "exec setpriv --reuid=\"$1\" --regid=\"$(id -g \"$1\")\" --init-groups sh \"$2\"\n"),
-    (
-        "sample",
-        "while [ ! -e /opt/hwctl-traces/end ]; do\n\
-         cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n'\n\
-         sleep 0.02\n\
-         done\n",
-    ),
-    (
-        "watch",
-        "umask 077; cd /opt/hwctl-traces\n\
-         sh as \"$1\" sample | awk '!seen[$0]++' >\"processes-$1\"\n",
-    ),
+    // A shell would start three processes for every look.
+    ("sample", "exec python3 sample.py\n"),
+    ("sample.py", SAMPLE),
+    ("watch", "umask 077; cd /opt/hwctl-traces\nexec sh as \"$1\" sample >\"processes-$1\"\n"),
     // The patterns come by standard input: on a command line they would be traces themselves.
     (
         "search",
@@ -37,6 +29,25 @@ const SCRIPTS: [(&str, &str); 4] = [
          $(find / -mindepth 1 -maxdepth 1 ! -type l ! -name proc ! -name sys) || true\n",
     ),
 ];
+
+/// Prints each argument and each variable of the processes that its user may look at, once.
+const SAMPLE: &str = r#"
+import os, sys, time
+
+seen = set()
+while not os.path.exists("/opt/hwctl-traces/end"):
+    for process in filter(str.isdigit, os.listdir("/proc")):
+        for name in "cmdline", "environ":
+            try:
+                with open(f"/proc/{process}/{name}", "rb") as file:
+                    texts = set(file.read().split(b"\0"))
+            except OSError:
+                continue
+            sys.stdout.buffer.writelines(text + b"\n" for text in texts - seen)
+            seen |= texts
+    sys.stdout.flush()
+    time.sleep(0.02)
+"#;
 
 /// A text that must not show.
 pub(crate) struct Planted {
@@ -176,7 +187,7 @@ fn watch_here(temporary: &Path, end: &AtomicBool) -> Vec<Seen> {
             lines.extend(fs::read(process.path().join("cmdline")));
         }
         read_all(temporary, &mut files);
-        sleep(Duration::from_millis(10));
+        sleep(Duration::from_millis(20));
     }
     read_all(temporary, &mut files);
     let joined = |set: BTreeSet<Vec<u8>>| set.into_iter().collect::<Vec<_>>().join(&b'\n');

@@ -17,7 +17,7 @@ const TOOLS: [Tool; 2] = [
 ];
 
 /// How long a page may take to show what is looked for.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(90);
 /// The name of an element's id, as the standard has it.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 

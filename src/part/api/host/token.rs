@@ -13,7 +13,6 @@ use sha2::Sha256;
 use crate::engine::{Case, Symptoms};
 use crate::event::Finding;
 use crate::part::api::ENVIRONMENT;
-use crate::resource::parse_environment;
 
 /// The names of the keys in the API's settings: that of its own tokens, and another one that it takes.
 const KEYS: [&str; 2] = ["SECRET_KEY", "SECRET_KEY_ALSO"];
@@ -27,13 +26,15 @@ struct Claims {
 pub(super) fn diagnose(case: &Case<'_>, symptoms: &Symptoms<'_>) -> Option<Finding> {
     let token = symptoms.token?.expose().trim();
     let settings = fs::read_to_string(case.host.path(Path::new(ENVIRONMENT))).ok();
-    let settings = settings.and_then(|text| parse_environment(&text).ok()).unwrap_or_default();
-    let is_key = |name: &str| KEYS.contains(&name);
-    let keys: Vec<String> =
-        settings.into_iter().filter(|(name, _)| is_key(name)).map(|(_, key)| key).collect();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let keys: Vec<&[u8]> = keys.iter().map(String::as_bytes).collect();
-    judge(token, &keys, now)
+    judge(token, &keys_in(settings.as_deref().unwrap_or_default()), now)
+}
+
+/// The keys in the API's settings, which systemd reads. No key has a character that needs quotes.
+fn keys_in(settings: &str) -> Vec<&[u8]> {
+    let lines = settings.lines().filter_map(|line| line.split_once('='));
+    let keys = lines.filter(|(name, _)| KEYS.contains(&name.trim()));
+    keys.map(|(_, key)| key.trim().trim_matches(['"', '\'']).as_bytes()).collect()
 }
 
 /// The token itself is in no finding.
@@ -109,6 +110,15 @@ mod tests {
         for wrong in ["", "a.b", "a.b.c.d", "!.!.!", "a.e30.!"] {
             assert_eq!(cause(wrong, &[&key], 0).as_deref(), Some("token-malformed"), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn keys_are_found_in_the_settings_with_and_without_quotes() {
+        let settings =
+            "# SECRET_KEY=none\nSECRET_KEY=ab+/=\nREDIS_URL=redis://x\nSECRET_KEY_ALSO=\"cd\"\n";
+
+        assert_eq!(keys_in(settings), [b"ab+/=".as_slice(), b"cd"]);
+        assert!(keys_in("").is_empty());
     }
 
     proptest::proptest! {
