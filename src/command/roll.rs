@@ -12,7 +12,7 @@ use crate::failure::{Exit, Failure};
 use crate::remote::{Emit, Engine};
 use crate::spec::PartSpec;
 
-/// How long the connections of a host may take to end, in seconds. nginx ends those that rest after 10.
+/// How long the connections of a host may take to end, in seconds. nginx ends each within 10.
 const AWAY_S: u64 = 15;
 /// How long a host may take until its check succeeds again, in seconds.
 const BACK_S: u64 = 30;
@@ -29,21 +29,13 @@ pub(super) struct Roll {
     max_failures: usize,
 }
 
-/// Whether a host has its turn.
-pub(super) enum Begun<'a> {
-    /// It may be changed now.
-    Turn(OwnTurn<'a>),
-    /// Too many others have failed.
-    Stopped,
-}
-
 /// The turn of a host. Until [`Self::end`], the balancers that could be reached give it no work.
-pub(super) struct OwnTurn<'a> {
+struct OwnTurn<'a> {
     roll: &'a Roll,
-    host: String,
+    host: &'a str,
     away: Vec<Balancer>,
-    /// None for a host that no balancer gives work to: it holds up no other.
-    _permit: Option<SemaphorePermit<'a>>,
+    /// None for a host that gets no work anyway: it holds up no other.
+    permit: Option<SemaphorePermit<'a>>,
 }
 
 /// A balancer that gives a host no work since this session. Should the session end, it gives work again by itself.
@@ -51,6 +43,23 @@ struct Balancer {
     name: String,
     engine: Engine,
     part: PartSpec,
+}
+
+/// Changes a host when its turn comes. A host that no balancer gives work to waits for nobody, and nobody for it. None where
+/// too many others have failed before.
+pub(super) async fn in_turn<T>(
+    work: &Work,
+    change: impl Future<Output = Result<T, Failure>>,
+    emit: Emit<'_>,
+) -> Result<Option<T>, Failure> {
+    if work.balancers.is_empty() {
+        return change.await.map(Some);
+    }
+    let Some(turn) = work.roll.begin(work, emit).await? else { return Ok(None) };
+    let changed = change.await;
+    let back = turn.end(changed.is_err(), emit).await;
+    let changed = changed?;
+    back.map(|()| Some(changed))
 }
 
 impl Roll {
@@ -61,37 +70,40 @@ impl Roll {
     }
 
     /// Waits for the turn of a host, and has its balancers give it no work.
-    pub(super) async fn begin(&self, work: &Work, emit: Emit<'_>) -> Result<Begun<'_>, Failure> {
-        let host = work.target.name.clone();
-        if work.balancers().is_empty() {
-            return Ok(Begun::Turn(OwnTurn { roll: self, host, away: Vec::new(), _permit: None }));
-        }
-        emit(step("waiting for its turn"));
+    async fn begin<'a>(
+        &'a self,
+        work: &'a Work,
+        emit: Emit<'_>,
+    ) -> Result<Option<OwnTurn<'a>>, Failure> {
+        let host = &work.target.name;
+        emit(step("waiting for its turn".to_owned()));
         let permit = self.turns.acquire().await;
         let permit = permit.map_err(|_| Failure::new(Exit::Failed, "the run is over"))?;
         if self.failures.load(Ordering::Relaxed) > self.max_failures {
-            return Ok(Begun::Stopped);
+            return Ok(None);
         }
-        let mut turn = OwnTurn { roll: self, host, away: Vec::new(), _permit: Some(permit) };
-        for balancer in work.balancers() {
+        let mut turn = OwnTurn { roll: self, host, away: Vec::new(), permit: Some(permit) };
+        for balancer in &work.balancers {
             turn.leave(balancer, emit).await;
         }
-        Ok(Begun::Turn(turn))
+        if turn.away.is_empty() {
+            turn.permit = None;
+        }
+        Ok(Some(turn))
     }
 }
 
 impl OwnTurn<'_> {
     /// Has a balancer give the host no work. One that cannot be reached fails nothing: it may be down.
     async fn leave(&mut self, balancer: &Work, emit: Emit<'_>) {
-        let name = &balancer.target.name;
-        let warn = |failure: Failure| {
-            let message = format!("`{name}` goes on giving work to this host: {}", failure.what);
-            emit(EventKind::Warning { message });
-        };
         match self.left(balancer, emit).await {
-            Ok(Some(balancer)) => self.away.push(balancer),
-            Ok(None) => {}
-            Err(failure) => warn(failure),
+            Ok(left) => self.away.extend(left),
+            Err(failure) => {
+                let name = &balancer.target.name;
+                let message =
+                    format!("`{name}` goes on giving work to this host: {}", failure.what);
+                emit(EventKind::Warning { message });
+            }
         }
     }
 
@@ -99,49 +111,39 @@ impl OwnTurn<'_> {
         let name = balancer.target.name.clone();
         let part = balancer.part(BALANCER)?;
         let mut engine = Engine::start(&balancer.target, emit).await?;
-        emit(step(&format!("`{name}` gives this host no more work")));
-        let asked = self.asked(&part, Turn::Away, AWAY_S);
-        match engine.turn(asked, emit).await? {
+        emit(step(format!("`{name}` gives this host no more work")));
+        let warning = match engine.turn(self.asked(&part, Turn::Away, AWAY_S), emit).await? {
             Turned::Away { left } => {
+                let message = format!("{left} connections through `{name}` did not end in time");
                 if left > 0 {
-                    let message = format!("{left} connections through `{name}` did not end in time");
                     emit(EventKind::Warning { message });
                 }
-                Ok(Some(Balancer { name, engine, part }))
+                return Ok(Some(Balancer { name, engine, part }));
             }
-            Turned::IsOnlyOne => {
-                let message = format!(
-                    "`{name}` has no other web host that can do the work, so this one goes on meanwhile"
-                );
-                emit(EventKind::Warning { message });
-                engine.hang_up().await;
-                Ok(None)
-            }
-            _ => {
-                engine.hang_up().await;
-                Ok(None)
-            }
-        }
+            Turned::IsOnlyOne => Some(format!(
+                "`{name}` has no other web host that can do the work, so this one goes on meanwhile"
+            )),
+            Turned::HadNoWork | Turned::Back | Turned::NotBack { .. } => None,
+        };
+        engine.hang_up().await;
+        warning.into_iter().for_each(|message| emit(EventKind::Warning { message }));
+        Ok(None)
     }
 
     fn asked(&self, part: &PartSpec, turn: Turn, patience_s: u64) -> TurnRequest {
-        TurnRequest { part: part.clone(), host: self.host.clone(), turn, patience_s }
+        TurnRequest { part: part.clone(), host: self.host.to_owned(), turn, patience_s }
     }
 
     /// Has the balancers give the host work again. With `has_failed`, further hosts may not have their turn.
-    pub(super) async fn end(mut self, has_failed: bool, emit: Emit<'_>) -> Result<(), Failure> {
+    async fn end(mut self, has_failed: bool, emit: Emit<'_>) -> Result<(), Failure> {
         let mut not_back = None;
         for Balancer { name, mut engine, part } in std::mem::take(&mut self.away) {
-            emit(step(&format!("`{name}` gives this host work again")));
-            let asked = self.asked(&part, Turn::Back, BACK_S);
-            match engine.turn(asked, emit).await {
+            emit(step(format!("`{name}` gives this host work again")));
+            match engine.turn(self.asked(&part, Turn::Back, BACK_S), emit).await {
                 Ok(Turned::NotBack { why }) => {
                     let what = format!("`{}` gets no work from `{name}`", self.host);
-                    let failure = Failure::new(Exit::Failed, what).why(why);
-                    not_back = Some(failure.hint(format!(
-                        "`hwctl doctor --limit {}` looks for the cause",
-                        self.host
-                    )));
+                    let hint = format!("`hwctl doctor --limit {}` looks for the cause", self.host);
+                    not_back = Some(Failure::new(Exit::Failed, what).why(why).hint(hint));
                 }
                 Ok(_) => {}
                 Err(failure) => not_back = Some(failure),
@@ -155,6 +157,6 @@ impl OwnTurn<'_> {
     }
 }
 
-fn step(message: &str) -> EventKind {
-    EventKind::Step { message: message.to_owned(), fraction: None }
+fn step(message: String) -> EventKind {
+    EventKind::Step { message, fraction: None }
 }

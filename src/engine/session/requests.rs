@@ -15,8 +15,8 @@ use crate::engine::inspect::status::status;
 use crate::engine::inspect::vitals::vitals;
 use crate::engine::plan::renewal;
 use crate::engine::protocol::{
-    CHUNK, Goal, LogsRequest, Reply, Request, RestartRequest, Restore, Status, SwitchRequest,
-    Turn, TurnRequest, Turned,
+    CHUNK, Goal, LogsRequest, Reply, Request, RestartRequest, Restore, Status, SwitchRequest, Turn,
+    TurnRequest, Turned,
 };
 use crate::engine::record::journal::{self, Journal};
 use crate::engine::record::lock::Lock;
