@@ -214,13 +214,13 @@ fn web_hosts_take_turns(pool: &Pool) {
         assert_eq!(turn[..], [format!("{host}: no more work"), format!("{host}: work again")]);
         assert!(again.iter().all(|other| !other.starts_with(host)), "{again:?}");
     }
-    let events = pool.must("provision", &["--set", "api.workers=2"]);
+    let events = pool.must("provision", &["--set", "api.workers=3"]);
     assert_eq!(turns(&events).len(), 4, "{events:#?}");
     let answers = load.end();
     assert!(answers.len() > 1000 && answers.iter().all(Answer::is_ok), "{}", told(&answers));
     assert_eq!(pool.servers(), ["web1 ok", "web2 ok"]);
     // What changes nothing takes nobody away.
-    assert!(turns(&pool.must("provision", &["--set", "api.workers=2"])).is_empty());
+    assert!(turns(&pool.must("provision", &["--set", "api.workers=3"])).is_empty());
 }
 
 fn a_web_host_that_fails_stops_the_others(pool: &Pool) {
