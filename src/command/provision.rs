@@ -80,8 +80,8 @@ fn review(
         }
         (None, Some(digest)) => Terms::Digest(digest.clone()),
     };
-    let batch = hosts.serial.map_or(usize::MAX, usize::from);
-    Ok(Review::Compare(Gate::new(terms, scope, hosts.parallel, batch)))
+    let batches = hosts.serial.clone();
+    Ok(Review::Compare(Gate::new(terms, scope, hosts.parallel, batches)))
 }
 
 /// The parts of the stack that are meant.

@@ -64,7 +64,8 @@ pub(super) async fn in_turn<T>(
 
 impl Roll {
     pub(super) fn new(args: &HostArgs) -> Self {
-        let at_once = args.serial.map_or(1, usize::from);
+        // With `--serial`, hosts of one batch are under way at once, and no others.
+        let at_once = if args.serial.is_some() { Semaphore::MAX_PERMITS } else { 1 };
         let (turns, failures) = (Semaphore::new(at_once), AtomicUsize::new(0));
         Self { turns, failures, max_failures: args.max_failures.unwrap_or(0) }
     }
