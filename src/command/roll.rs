@@ -9,7 +9,7 @@ use crate::command::fleet::hosts::Work;
 use crate::engine::protocol::{Turn, TurnRequest, Turned};
 use crate::event::EventKind;
 use crate::failure::{Exit, Failure};
-use crate::remote::{Emit, Engine};
+use crate::remote::{Emit, Engine, interrupt};
 use crate::spec::PartSpec;
 
 /// How long the connections of a host may take to end, in seconds. nginx ends each within 10.
@@ -45,6 +45,16 @@ struct Balancer {
     part: PartSpec,
 }
 
+/// What a host has left at a balancer.
+enum Left {
+    /// Its work.
+    Work(Balancer),
+    /// Nothing: it got no work.
+    NoWork,
+    /// Nothing: no other host can do its work.
+    OnlyOne,
+}
+
 /// Changes a host when its turn comes. A host that no balancer gives work to waits for nobody, and nobody for it. None where
 /// too many others have failed before.
 pub(super) async fn in_turn<T>(
@@ -78,57 +88,62 @@ impl Roll {
     ) -> Result<Option<OwnTurn<'a>>, Failure> {
         let host = &work.target.name;
         emit(step("waiting for its turn".to_owned()));
-        let permit = self.turns.acquire().await;
-        let permit = permit.map_err(|_| Failure::new(Exit::Failed, "the run is over"))?;
+        let over = |_| Failure::new(Exit::Failed, "the run is over");
+        let permit = async { self.turns.acquire().await.map_err(over) };
+        let permit = interrupt::or_stopped(permit).await?;
         if self.failures.load(Ordering::Relaxed) > self.max_failures {
             return Ok(None);
         }
         let mut turn = OwnTurn { roll: self, host, away: Vec::new(), permit: Some(permit) };
+        let mut has_work = false;
         for balancer in &work.balancers {
-            turn.leave(balancer, emit).await;
+            has_work |= turn.leave(balancer, emit).await;
         }
-        if turn.away.is_empty() {
-            turn.permit = None;
-        }
+        turn.permit = turn.permit.filter(|_| has_work);
         Ok(Some(turn))
     }
 }
 
 impl OwnTurn<'_> {
-    /// Has a balancer give the host no work. One that cannot be reached fails nothing: it may be down.
-    async fn leave(&mut self, balancer: &Work, emit: Emit<'_>) {
-        match self.left(balancer, emit).await {
-            Ok(left) => self.away.extend(left),
-            Err(failure) => {
-                let name = &balancer.target.name;
-                let message =
-                    format!("`{name}` goes on giving work to this host: {}", failure.what);
-                emit(EventKind::Warning { message });
+    /// Has a balancer give the host no work, and tells whether it may have given it some. A balancer that cannot be reached
+    /// fails nothing: it may be down.
+    async fn leave(&mut self, balancer: &Work, emit: Emit<'_>) -> bool {
+        let name = &balancer.target.name;
+        let message = match self.left(balancer, emit).await {
+            Ok(Left::NoWork) => return false,
+            Ok(Left::Work(balancer)) => {
+                self.away.push(balancer);
+                return true;
             }
-        }
+            Ok(Left::OnlyOne) => format!(
+                "`{name}` has no other web host that can do the work, so this one goes on meanwhile"
+            ),
+            Err(failure) => {
+                format!("`{name}` goes on giving work to this host: {}", failure.what)
+            }
+        };
+        emit(EventKind::Warning { message });
+        true
     }
 
-    async fn left(&self, balancer: &Work, emit: Emit<'_>) -> Result<Option<Balancer>, Failure> {
+    async fn left(&self, balancer: &Work, emit: Emit<'_>) -> Result<Left, Failure> {
         let name = balancer.target.name.clone();
         let part = balancer.part(BALANCER)?;
         let mut engine = Engine::start(&balancer.target, emit).await?;
         emit(step(format!("`{name}` gives this host no more work")));
-        let warning = match engine.turn(self.asked(&part, Turn::Away, AWAY_S), emit).await? {
+        let left = match engine.turn(self.asked(&part, Turn::Away, AWAY_S), emit).await? {
             Turned::Away { left } => {
                 let message = format!("{left} connections through `{name}` did not end in time");
                 if left > 0 {
                     emit(EventKind::Warning { message });
                 }
-                return Ok(Some(Balancer { name, engine, part }));
+                return Ok(Left::Work(Balancer { name, engine, part }));
             }
-            Turned::IsOnlyOne => Some(format!(
-                "`{name}` has no other web host that can do the work, so this one goes on meanwhile"
-            )),
-            Turned::HadNoWork | Turned::Back | Turned::NotBack { .. } => None,
+            Turned::IsOnlyOne => Left::OnlyOne,
+            Turned::HadNoWork | Turned::Back | Turned::NotBack { .. } => Left::NoWork,
         };
         engine.hang_up().await;
-        warning.into_iter().for_each(|message| emit(EventKind::Warning { message }));
-        Ok(None)
+        Ok(left)
     }
 
     fn asked(&self, part: &PartSpec, turn: Turn, patience_s: u64) -> TurnRequest {

@@ -210,14 +210,12 @@ impl Arrival<'_> {
             let message = "waiting until all hosts are planned".to_owned();
             emit(EventKind::Step { message, fraction: None });
         }
-        let verdict = tokio::select! {
-            biased;
-            () = interrupt::wanted() => return Err(stopped()),
-            // The sender is there as long as the gate is.
-            state = state.wait_for(|state| state.verdicts.len() > batch) => {
-                state.is_ok_and(|state| state.verdicts[batch])
-            }
+        // The sender is there as long as the gate is.
+        let verdict = async {
+            let state = state.wait_for(|state| state.verdicts.len() > batch).await;
+            Ok(state.is_ok_and(|state| state.verdicts[batch]))
         };
+        let verdict = interrupt::or_stopped(verdict).await?;
         self.slot = self.gate.slots.acquire().await.ok();
         Ok(verdict)
     }
@@ -229,11 +227,6 @@ impl Drop for Arrival<'_> {
             self.gate.arrive(None, false);
         }
     }
-}
-
-fn stopped() -> Failure {
-    Failure::new(Exit::Interrupted, "stopped, as you wished")
-        .not_done("nothing was changed on the host")
 }
 
 /// Refuses two names of one host: each would hold the host's lock and wait for the other at the gate.
