@@ -107,7 +107,6 @@ impl Shop {
         sleep(Duration::from_millis(500));
         let answers = load.end();
         println!("  {during}: {}", told(&answers));
-        assert!(answers.len() > 200, "{during}: {}", told(&answers));
         let order: Vec<_> =
             done.1.iter().filter(|event| event["event"] == "change_started").collect();
         assert_none_failed(&answers, &format!("{during}: {order:#?}"));
