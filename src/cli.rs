@@ -1,5 +1,6 @@
 //! The whole command line: clap types only.
 
+mod batches;
 mod change;
 mod inspect;
 mod lab;
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use batches::Batches;
 pub use change::*;
 pub use inspect::*;
 pub use lab::*;
@@ -207,9 +209,10 @@ pub struct HostArgs {
     /// Work on so many hosts at once
     #[arg(hide_short_help = true, long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..), env = "HWCTL_PARALLEL", hide_env_values = true, help_heading = "Hosts")]
     pub parallel: u16,
-    /// Work in batches of so many hosts: the next one begins when all of the last are done
-    #[arg(hide_short_help = true, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..), help_heading = "Hosts")]
-    pub serial: Option<u16>,
+    /// Work in batches of so many hosts: the next one begins when all of the last are done. `1,25%`
+    /// is one host, then a quarter of all at a time
+    #[arg(hide_short_help = true, long, value_name = "N|N%,…", help_heading = "Hosts")]
+    pub serial: Option<Batches>,
     /// Begin no further host once more than so many have failed [default: with --serial 0, else
     /// no limit]
     #[arg(hide_short_help = true, long, value_name = "N", help_heading = "Hosts")]

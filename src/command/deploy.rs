@@ -10,6 +10,7 @@ use crate::command::fleet::hosts::{Work, require_part};
 use crate::command::fleet::names::{of_apps, require_known};
 use crate::command::fleet::{self, Ended, Job, Show};
 use crate::command::provision::Provision;
+use crate::command::roll::in_turn;
 use crate::command::run::Run;
 use crate::command::run::expected::{expected, urls};
 use crate::engine::protocol::Goal;
@@ -138,8 +139,12 @@ impl Deploy {
             .only_planned(self.args.check)
             .checked_from_outside(&outside, true);
         let planned = run.plan(&mut engine, emit).await?;
-        planned.carry_out(&mut engine, emit).await?;
+        let carried = match planned.is_due() {
+            true => in_turn(work, planned.carry_out(&mut engine, emit), emit).await?,
+            false => Some(planned.carry_out(&mut engine, emit).await?),
+        };
         engine.hang_up().await;
-        Ok(Ended { outcome: Outcome::Changed, urls: urls(&host, work) })
+        let outcome = carried.map_or(Outcome::Skipped, |()| Outcome::Changed);
+        Ok(Ended { outcome, urls: urls(&host, work) })
     }
 }

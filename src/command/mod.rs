@@ -26,6 +26,7 @@ pub mod reference;
 pub mod render;
 pub mod restart;
 mod review;
+mod roll;
 pub mod rollback;
 mod run;
 pub mod secret;

@@ -13,6 +13,7 @@ use crate::command::fleet::names;
 use crate::command::fleet::{self, Ended, Job, Order, Show};
 use crate::command::hooks;
 use crate::command::review::{Collection, Gate, Review, ReviewedPlan, Terms};
+use crate::command::roll::in_turn;
 use crate::command::run::Run;
 use crate::command::run::expected::{expected, urls};
 use crate::command::run::hash_key;
@@ -79,8 +80,8 @@ fn review(
         }
         (None, Some(digest)) => Terms::Digest(digest.clone()),
     };
-    let batch = hosts.serial.map_or(usize::MAX, usize::from);
-    Ok(Review::Compare(Gate::new(terms, scope, hosts.parallel, batch)))
+    let batches = hosts.serial.clone();
+    Ok(Review::Compare(Gate::new(terms, scope, hosts.parallel, batches)))
 }
 
 /// The parts of the stack that are meant.
@@ -263,7 +264,12 @@ impl Provision {
             self.lacking.fetch_add(1, Ordering::Relaxed);
         }
         let outcome = planned.outcome();
-        planned.carry_out(&mut engine, emit).await?;
+        if !planned.is_due() {
+            planned.carry_out(&mut engine, emit).await?;
+        } else if in_turn(work, planned.carry_out(&mut engine, emit), emit).await?.is_none() {
+            engine.hang_up().await;
+            return Ok(Outcome::Skipped.into());
+        }
         engine.let_go().await;
         let urls = if args.check { vec![] } else { urls(&host, work) };
         Ok(Ended { outcome, urls })

@@ -6,6 +6,7 @@ use crate::cli::RestartArgs;
 use crate::command::fleet::hosts::{Work, require_part};
 use crate::command::fleet::names;
 use crate::command::fleet::{self, Ended, Job, Show};
+use crate::command::roll::in_turn;
 use crate::command::run::expected::{expected, urls};
 use crate::command::run::vantage::{Vantage, web_ports};
 use crate::command::run::{check_after, run_info};
@@ -48,11 +49,18 @@ impl Job for RestartArgs {
             return Ok(Outcome::Unchanged.into());
         }
         let mut engine = Engine::start(&work.target, emit).await?;
-        let mut restarted: Vec<&str> = Vec::new();
-        for meant in meant {
-            let done = restart(meant, self, work, &mut engine, emit).await;
-            done.map_err(|failure| so_far(failure, &restarted, &meant.1.label))?;
-            restarted.push(&meant.1.label);
+        let restarts = async {
+            let mut restarted: Vec<&str> = Vec::new();
+            for meant in meant {
+                let done = restart(meant, self, work, &mut engine, emit).await;
+                done.map_err(|failure| so_far(failure, &restarted, &meant.1.label))?;
+                restarted.push(&meant.1.label);
+            }
+            Ok(())
+        };
+        if in_turn(work, restarts, emit).await?.is_none() {
+            engine.hang_up().await;
+            return Ok(Outcome::Skipped.into());
         }
         let host = engine.route.host.clone();
         engine.hang_up().await;

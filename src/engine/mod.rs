@@ -21,7 +21,7 @@ pub use inspect::alone::{SelfExamination, Space, alarms, examine_self, is_held};
 pub use inspect::doctor::Diagnosed;
 pub use inspect::logs::tail;
 pub use inspect::status::status;
-pub use protocol::{Copied, Examination, LogsRequest, Status};
+pub use protocol::{Copied, Examination, LogsRequest, Status, Turn, Turned};
 pub use record::blobs::Bundle;
 pub use record::host_secret::host_secret;
 pub use record::specs::kept_parts;

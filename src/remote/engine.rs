@@ -21,7 +21,7 @@ use super::upload;
 use crate::client::Pins;
 use crate::engine::Examination;
 use crate::engine::protocol::{
-    HEARTBEAT, Reply, Request, RestartRequest, SwitchRequest, write_frame,
+    HEARTBEAT, Reply, Request, RestartRequest, SwitchRequest, TurnRequest, Turned, write_frame,
 };
 use crate::event::{self, EventKind, Finding};
 use crate::failure::{Exit, Failure, Page};
@@ -214,6 +214,15 @@ impl Engine {
         self.send(&Request::Switch(asked)).await?;
         match self.answer(emit).await? {
             Reply::Switched(parts) => Ok(parts),
+            other => Err(self.nonsense(&other)),
+        }
+    }
+
+    /// Gives a host behind a part no more work, or gives it some again.
+    pub async fn turn(&mut self, asked: TurnRequest, emit: Emit<'_>) -> Result<Turned, Failure> {
+        self.send(&Request::Turn(asked)).await?;
+        match self.answer(emit).await? {
+            Reply::Turned(turned) => Ok(turned),
             other => Err(self.nonsense(&other)),
         }
     }

@@ -41,9 +41,7 @@ pub async fn wanted() {
 }
 
 /// Work that changes nothing ends with the first one.
-pub(super) async fn or_stopped<T>(
-    work: impl Future<Output = Result<T, Failure>>,
-) -> Result<T, Failure> {
+pub async fn or_stopped<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::select! {
         biased;
         () = wanted() => Err(Failure::new(Exit::Interrupted, "stopped, as you wished")

@@ -40,5 +40,7 @@ fn no_further_batch_begins_once_too_many_have_failed() {
     assert_eq!(plan(&[]), all(5), "without a limit all are tried");
     assert_eq!(plan(&["--serial", "2"]), all(2), "a batch has to be well");
     assert_eq!(plan(&["--serial", "2", "--max-failures", "3"]), all(4));
+    assert_eq!(plan(&["--serial", "1,40%"]), all(1));
+    assert_eq!(plan(&["--serial", "1,40%", "--max-failures", "1"]), all(3));
     assert_eq!(plan(&["--parallel", "1", "--max-failures", "0"]), all(1));
 }

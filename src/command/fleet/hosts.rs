@@ -1,7 +1,10 @@
 //! From the command line to hosts: the inventory, the lab, and how each is reached.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +12,7 @@ use anyhow::{Context as _, Result};
 
 use super::chosen;
 use crate::cli::{HostArgs, SourceArgs};
+use crate::command::roll::Roll;
 use crate::failure::{Failure, Page};
 use crate::inventory::{self, Inventory, InventoryHost, Programs, Sources, Vars};
 use crate::lab::{self, Lab, Lifetime, UpOptions};
@@ -34,6 +38,10 @@ pub(in crate::command) struct Work {
     pub(in crate::command) origins: Arc<[String]>,
     /// What relative paths in the vars are relative to.
     pub(in crate::command) folder: PathBuf,
+    /// The balancers that give work to the host.
+    pub(in crate::command) balancers: Vec<Arc<Work>>,
+    /// The hosts of the verb as they take turns.
+    pub(in crate::command) roll: Arc<Roll>,
     /// All hosts of the inventory.
     fleet: Arc<Fleet>,
     host: InventoryHost,
@@ -186,13 +194,9 @@ pub(in crate::command) fn find(
     }
     let fleet = kinds.fleet(&inventory).map(Arc::new);
     let origins: Arc<[String]> = origins(&inventory).into();
-    let mut works = Vec::new();
-    for host in hosts {
+    let roll = Arc::new(Roll::new(args));
+    let work = |host: InventoryHost| {
         host.require_reachable()?;
-        chosen::require_named(&host, args)?;
-        if *needs != nothing() {
-            host.require_open_vaults()?;
-        }
         let (vars, warnings) = kinds.vars(&inventory, &host)?;
         let target = Target {
             name: host.name.clone(),
@@ -212,17 +216,46 @@ pub(in crate::command) fn find(
         };
         let warnings = inventory.warnings().iter().chain(&warnings);
         let warnings = warnings.map(ToString::to_string).chain(closed_vaults(&host)).collect();
-        let folder = inventory.folder().to_owned();
         // What is wrong with a host that is worked on is reported first, all of it. A verb that makes nothing of
         // the peers goes on without them.
         let fleet = match *needs == nothing() {
             true => fleet.clone().unwrap_or_default(),
             false => fleet.clone()?,
         };
-        let found = nothing();
-        let origins = Arc::clone(&origins);
-        let work = Work { kinds, target, vars, warnings, origins, folder, fleet, host, found };
-        works.push(work.look_up(needs)?);
+        Ok::<_, Failure>(Work {
+            kinds,
+            target,
+            vars,
+            warnings,
+            origins: Arc::clone(&origins),
+            folder: inventory.folder().to_owned(),
+            balancers: Vec::new(),
+            roll: Arc::clone(&roll),
+            fleet,
+            host,
+            found: nothing(),
+        })
+    };
+    let mut works = Vec::new();
+    let mut balancers = HashMap::new();
+    for host in hosts {
+        chosen::require_named(&host, args)?;
+        if *needs != nothing() {
+            host.require_open_vaults()?;
+        }
+        let mut own = work(host)?;
+        for (peer, _) in own.fleet.balancers_of(&own.host.name) {
+            let balancer = match balancers.entry(peer.name.clone()) {
+                Entry::Occupied(known) => Arc::clone(known.get()),
+                Entry::Vacant(unknown) => {
+                    let found = inventory.select(slice::from_ref(&peer.name), None)?;
+                    let found = found.into_iter().next().context("a peer is in the inventory")?;
+                    Arc::clone(unknown.insert(Arc::new(work(found)?)))
+                }
+            };
+            own.balancers.push(balancer);
+        }
+        works.push(own.look_up(needs)?);
     }
     Ok(works)
 }
@@ -328,7 +361,9 @@ fn lab_host(
     let fleet = Arc::new(kinds.fleet(&inventory)?);
     let (warnings, found) = (Vec::new(), nothing());
     let origins = origins(&inventory).into();
-    Ok(Work { kinds, target, vars, warnings, origins, folder, fleet, host: known, found })
+    let (balancers, roll) = (Vec::new(), Arc::new(Roll::new(args)));
+    let host = known;
+    Ok(Work { kinds, target, vars, warnings, origins, folder, balancers, roll, fleet, host, found })
 }
 
 /// For how many seconds connections are kept.

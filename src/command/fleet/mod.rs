@@ -222,9 +222,10 @@ async fn on_all(
         sink: Arc::clone(&sink),
         failures: AtomicUsize::new(0),
         misuses: AtomicUsize::new(0),
-        max_failures: args.max_failures.or(args.serial.map(|_| 0)),
+        max_failures: args.max_failures.or(args.serial.as_ref().map(|_| 0)),
     });
-    let batch = args.serial.map_or(usize::MAX, usize::from);
+    let all = found.len();
+    let mut sizes = args.serial.iter().flat_map(|batches| batches.sizes(all));
     let at_once = if fleet.job.is_joint_work() { usize::MAX } else { args.parallel.into() };
     let order = fleet.job.work_order();
     let mut found: Vec<_> = found.into_iter().enumerate().collect();
@@ -234,7 +235,7 @@ async fn on_all(
     while let Some(rank) = found.peek().map(|(_, work)| order.rank(work)) {
         // Hosts begin in the order of the inventory; a slow one holds up no other.
         let next = std::iter::from_fn(|| found.next_if(|(_, work)| order.rank(work) == rank));
-        let tasks: Vec<_> = next.take(batch).collect();
+        let tasks: Vec<_> = next.take(sizes.next().unwrap_or(usize::MAX)).collect();
         let tasks = tasks.into_iter().map(|(index, work)| {
             let fleet = Arc::clone(&fleet);
             tokio::spawn(async move { (index, fleet.one(&work).await) })

@@ -9,6 +9,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use super::compare::difference;
 use super::{HostPlan, ReviewedPlan};
+use crate::cli::Batches;
 use crate::command::fleet::hosts::Work;
 use crate::event::EventKind;
 use crate::failure::{Exit, Failure, Page};
@@ -27,9 +28,10 @@ pub(in crate::command) enum Terms {
 pub(in crate::command) struct Gate {
     terms: Terms,
     scope: Scope,
-    /// How many hosts go through together; with `--serial` a batch.
-    batch: usize,
-    hosts: OnceLock<usize>,
+    /// The batches of hosts that go through together. Without any, all do.
+    batches: Option<Batches>,
+    /// With how many hosts each batch is complete, counted from the first host on.
+    ends: OnceLock<Vec<usize>>,
     /// How many hosts are planned or changed at once. Waiting hosts take none.
     slots: Semaphore,
     state: watch::Sender<State>,
@@ -54,16 +56,21 @@ struct State {
 }
 
 impl Gate {
-    /// `at_once` hosts are worked on at once, and `batch` hosts go through together.
-    pub(in crate::command) fn new(terms: Terms, scope: Scope, at_once: u16, batch: usize) -> Self {
+    /// `at_once` hosts are worked on at once, and those of one batch go through together.
+    pub(in crate::command) fn new(
+        terms: Terms,
+        scope: Scope,
+        at_once: u16,
+        batches: Option<Batches>,
+    ) -> Self {
         let slots = Semaphore::new(at_once.into());
-        let (hosts, state) = (OnceLock::new(), watch::Sender::default());
-        Self { terms, scope, batch, hosts, slots, state }
+        let (ends, state) = (OnceLock::new(), watch::Sender::default());
+        Self { terms, scope, batches, ends, slots, state }
     }
 
     /// Hears of the hosts. Refuses those that the plan is not for.
     pub(in crate::command) fn begins(&self, works: &[Work]) -> Result<(), Failure> {
-        let _ = self.hosts.set(works.len());
+        let _ = self.ends.set(ends(self.batches.as_ref(), works.len()));
         require_apart(works)?;
         match &self.terms {
             Terms::File { path, plan } => plan.require(path, &self.scope, works),
@@ -123,10 +130,10 @@ impl Gate {
 
     /// Counts a host in. Returns the batch that it belongs to.
     fn arrive(&self, plan: Option<HostPlan>, fits: bool) -> usize {
-        let hosts = self.hosts.get().copied().unwrap_or_default();
+        let ends = self.ends.get().map_or(&[][..], Vec::as_slice);
         let mut own_batch = 0;
         self.state.send_modify(|state| {
-            own_batch = state.arrived / self.batch;
+            own_batch = ends.partition_point(|end| *end <= state.arrived);
             state.arrived += 1;
             state.is_refused |= !fits;
             match plan {
@@ -134,8 +141,7 @@ impl Gate {
                 Some(plan) => state.plans.push(plan),
                 None => state.unplanned += 1,
             }
-            let last = (own_batch + 1).saturating_mul(self.batch).min(hosts);
-            if state.arrived >= last {
+            if ends.get(own_batch).is_none_or(|end| state.arrived >= *end) {
                 let plans = std::mem::take(&mut state.plans);
                 let is_refused = std::mem::take(&mut state.is_refused);
                 let goes = !is_refused && self.has_digest(plans, state);
@@ -154,6 +160,20 @@ impl Gate {
         }
         state.found.is_none()
     }
+}
+
+/// With how many hosts each batch is complete.
+fn ends(batches: Option<&Batches>, hosts: usize) -> Vec<usize> {
+    let sizes = batches.into_iter().flat_map(|batches| batches.sizes(hosts));
+    let mut end = 0;
+    sizes
+        .chain([hosts])
+        .map_while(|size| {
+            let is_over = end >= hosts;
+            end = end.saturating_add(size).min(hosts);
+            (!is_over).then_some(end)
+        })
+        .collect()
 }
 
 /// A host on its way to the gate. One that never comes there is counted as not planned.
@@ -190,14 +210,12 @@ impl Arrival<'_> {
             let message = "waiting until all hosts are planned".to_owned();
             emit(EventKind::Step { message, fraction: None });
         }
-        let verdict = tokio::select! {
-            biased;
-            () = interrupt::wanted() => return Err(stopped()),
-            // The sender is there as long as the gate is.
-            state = state.wait_for(|state| state.verdicts.len() > batch) => {
-                state.is_ok_and(|state| state.verdicts[batch])
-            }
+        // The sender is there as long as the gate is.
+        let verdict = async {
+            let state = state.wait_for(|state| state.verdicts.len() > batch).await;
+            Ok(state.is_ok_and(|state| state.verdicts[batch]))
         };
+        let verdict = interrupt::or_stopped(verdict).await?;
         self.slot = self.gate.slots.acquire().await.ok();
         Ok(verdict)
     }
@@ -209,11 +227,6 @@ impl Drop for Arrival<'_> {
             self.gate.arrive(None, false);
         }
     }
-}
-
-fn stopped() -> Failure {
-    Failure::new(Exit::Interrupted, "stopped, as you wished")
-        .not_done("nothing was changed on the host")
 }
 
 /// Refuses two names of one host: each would hold the host's lock and wait for the other at the gate.
@@ -229,4 +242,20 @@ fn require_apart(works: &[Work]) -> Result<(), Failure> {
             .page(Page::Review));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_end_with_the_last_host() {
+        let ends = |batches: &str, hosts| ends(Some(&batches.parse().unwrap()), hosts);
+
+        assert_eq!(ends("2", 5), [2, 4, 5]);
+        assert_eq!(ends("1,50%", 6), [1, 4, 6]);
+        assert_eq!(ends("3", 3), [3]);
+        assert_eq!(super::ends(None, 4), [4]);
+        assert!(super::ends(None, 0).is_empty());
+    }
 }

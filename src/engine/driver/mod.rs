@@ -7,10 +7,12 @@ pub(super) mod units;
 
 use std::fmt::Debug;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
 use futures_util::future::LocalBoxFuture;
 
+use crate::engine::protocol::{Turn, Turned};
 use crate::event::{Finding, Planned, Sign};
 use crate::resource::{Declared, Host, Resource, Secret};
 use crate::spec::PartSpec;
@@ -139,6 +141,17 @@ pub trait Driver: Debug + Sync {
     /// Restarts the part, where that takes more than a restart of a unit or a container.
     fn restart<'a>(&'a self, _case: &'a Case<'a>) -> Later<'a, ()> {
         Box::pin(async move { bail!("the driver `{}` restarts nothing", self.name()) })
+    }
+
+    /// Gives a host behind the part no more work, or gives it some again.
+    fn turn<'a>(
+        &'a self,
+        _case: &'a Case<'a>,
+        _host: &'a str,
+        _turn: Turn,
+        _patience: Duration,
+    ) -> Later<'a, Turned> {
+        Box::pin(async move { bail!("the driver `{}` gives no work to others", self.name()) })
     }
 
     /// Its way to copy data, where it has one.

@@ -58,6 +58,8 @@ pub enum Request {
     Restart(RestartRequest),
     /// Take parts out of service or back; answered by [`Reply::Switched`].
     Switch(SwitchRequest),
+    /// Give a host behind a balancer no more work, or give it some again; answered by [`Reply::Turned`].
+    Turn(TurnRequest),
     /// The last lines of a log; answered by [`Reply::Lines`].
     Tail {
         /// The log.
@@ -138,6 +140,50 @@ pub struct SwitchRequest {
     pub run: RunInfo,
     /// See [`PlanRequest::patience_s`].
     pub patience_s: u64,
+}
+
+/// Which host gets no more work from a balancer, or some again.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct TurnRequest {
+    /// The part that gives the work.
+    pub part: PartSpec,
+    /// The name of the host in the inventory.
+    pub host: String,
+    /// What is to become of it.
+    pub turn: Turn,
+    /// How long it may take, in seconds.
+    pub patience_s: u64,
+}
+
+/// What is to become of a host behind a balancer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Turn {
+    /// It gets no new work, and what it has comes to its end. Where the session ends before [`Turn::Back`], it gets work
+    /// again.
+    Away,
+    /// It gets work again as soon as it can do it.
+    Back,
+}
+
+/// What became of a host behind a balancer.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Turned {
+    /// It gets no more work.
+    Away {
+        /// Connections that did not end in time.
+        left: u64,
+    },
+    /// It got no work before, and still gets none.
+    HadNoWork,
+    /// No other host can do its work, so it goes on.
+    IsOnlyOne,
+    /// It gets work again.
+    Back,
+    /// It cannot do its work.
+    NotBack {
+        /// How that is known.
+        why: String,
+    },
 }
 
 /// What a restart is asked for.
@@ -309,6 +355,8 @@ pub enum Reply {
     },
     /// The names of the parts that were not so before.
     Switched(Vec<String>),
+    /// Answers [`Request::Turn`].
+    Turned(Turned),
     /// Lines of a log, oldest first.
     Lines(Vec<String>),
     /// Answers [`Request::Certificates`].

@@ -12,7 +12,7 @@ use std::time::Duration;
 pub use frame::{MAX_FRAME, read_frame, skip_to_greeting, write_frame, write_frames};
 pub use message::{
     Copied, Examination, Goal, LogsRequest, PlanRequest, Reply, Request, RestartRequest, Restore,
-    RunInfo, Status, SwitchRequest,
+    RunInfo, Status, SwitchRequest, Turn, TurnRequest, Turned,
 };
 
 /// The line that the operator's side begins with. What comes before it (a password that sudo did

@@ -97,6 +97,8 @@ struct Session {
     copy: Vec<u8>,
     /// The folders of the plan as they were before they were read.
     looks: Vec<FolderLook>,
+    /// The hosts that get no work from a part since this session, by the names of the inventory.
+    away: Vec<(PartSpec, String)>,
 }
 
 impl Session {
@@ -124,6 +126,7 @@ impl Session {
             lock: None,
             copy: Vec::new(),
             looks: Vec::new(),
+            away: Vec::new(),
         }
     }
 
@@ -151,6 +154,7 @@ impl Session {
             () = self.halted.gone() => {}
         }
         let answered = self.answer(requests).await;
+        self.give_work_back().await?;
         // Nobody has said that the run is good.
         if self.run.is_some() {
             self.undo("the operator's side is gone").await?;

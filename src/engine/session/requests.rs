@@ -15,7 +15,8 @@ use crate::engine::inspect::status::status;
 use crate::engine::inspect::vitals::vitals;
 use crate::engine::plan::renewal;
 use crate::engine::protocol::{
-    CHUNK, Goal, LogsRequest, Reply, Request, RestartRequest, Restore, Status, SwitchRequest,
+    CHUNK, Goal, LogsRequest, Reply, Request, RestartRequest, Restore, Status, SwitchRequest, Turn,
+    TurnRequest, Turned,
 };
 use crate::engine::record::journal::{self, Journal};
 use crate::engine::record::lock::Lock;
@@ -40,6 +41,7 @@ impl Session {
             Request::History => Ok(Some(self.history()?)),
             Request::Restart(asked) => self.restart(&asked).await.map(Some),
             Request::Switch(asked) => self.switch(&asked).await.map(Some),
+            Request::Turn(asked) => self.turn(asked).await.map(Some),
             Request::Tail { source, lines } => {
                 Ok(Some(Reply::Lines(tail(&self.host, &source, lines).await?)))
             }
@@ -86,6 +88,39 @@ impl Session {
         let switched = maintenance::switch(&self.host, &asked.parts, asked.is_on);
         self.lock = None;
         Ok(Reply::Switched(switched?))
+    }
+
+    /// No run, and nobody is locked out by it: it is forgotten with the session.
+    async fn turn(&mut self, asked: TurnRequest) -> Result<Reply, Failure> {
+        let TurnRequest { part, host, turn, patience_s } = asked;
+        let turned = self.turn_one(&part, &host, turn, Duration::from_secs(patience_s)).await?;
+        match turn {
+            Turn::Away if matches!(turned, Turned::Away { .. }) => self.away.push((part, host)),
+            Turn::Away => {}
+            Turn::Back => self.away.retain(|(_, other)| *other != host),
+        }
+        Ok(Reply::Turned(turned))
+    }
+
+    async fn turn_one(
+        &self,
+        part: &PartSpec,
+        host: &str,
+        turn: Turn,
+        patience: Duration,
+    ) -> Result<Turned> {
+        let driver = self.drivers.of(part);
+        let driver = driver.with_context(|| format!("hwctl does not know `{}`", part.name))?;
+        let case = Case { host: &self.host, part };
+        driver.turn(&case, host, turn, patience).await
+    }
+
+    /// Gives work again to the hosts that get none since this session. Nobody else knows that they are to get some.
+    pub(super) async fn give_work_back(&mut self) -> Result<()> {
+        for (part, host) in std::mem::take(&mut self.away) {
+            self.turn_one(&part, &host, Turn::Back, Duration::ZERO).await?;
+        }
+        Ok(())
     }
 
     /// Who holds the host does not matter to those who only look at its journal.

@@ -37,6 +37,8 @@ const PORTS: [u16; 2] = [80, 443];
 const OPEN_FILES: u32 = 1 << 20;
 /// The name of the look at a web host, before the name of that host.
 const WEB_HOST: &str = "web host ";
+/// The setting with the address and the port of a web host, before the name of that host.
+const ADDRESS_OF: &str = "address of ";
 
 pub(super) const KIND: PartKind = PartKind {
     name: PART,
@@ -127,7 +129,8 @@ fn describe(view: &HostView<'_>, spec: &mut PartSpec) {
     let driver =
         |name: &str, group| Probe { name: name.to_owned(), group, kind: ProbeKind::Driver };
     spec.probes = vec![Probe::unit(SERVICE), driver("haproxy configuration", Group::Configuration)];
-    for (peer, WebHost { name, .. }) in web_hosts(view.fleet, own) {
+    for (peer, WebHost { name, address }) in web_hosts(view.fleet, own) {
+        spec.settings.insert(format!("{ADDRESS_OF}{}", peer.name), address);
         let probe = format!("{WEB_HOST}{}", peer.name);
         spec.probes.push(driver(&probe, Group::Service));
         spec.settings.insert(probe, name);

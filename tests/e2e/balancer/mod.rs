@@ -6,6 +6,8 @@ pub(crate) mod tokens;
 
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::host::{MARK, Provisioned, wait_until};
 use crate::load::{Answer, CONNECTIONS, Load, told};
 use pool::{Pool, ended, outcomes};
@@ -45,6 +47,8 @@ fn a_balancer_passes_clients_on_to_two_web_hosts() {
     verbs_know_the_balancer(&pool);
     a_web_host_that_ends_costs_little(&pool);
     a_drained_host_stays_so_over_a_reload(&pool);
+    web_hosts_take_turns(&pool);
+    a_web_host_that_fails_stops_the_others(&pool);
     a_web_host_that_is_not_reached_stays(&pool);
     a_web_host_that_leaves_the_inventory_leaves_the_balancer(&pool);
     all_is_given_back(&pool);
@@ -188,6 +192,49 @@ fn a_drained_host_stays_so_over_a_reload(pool: &Pool) {
     assert!(
         ask("show stat").lines().any(|line| line.starts_with("web,web1,") && line.contains(",UP,"))
     );
+}
+
+/// Which web hosts got no work from the balancer, and then some again, in this order.
+fn turns(events: &[Value]) -> Vec<String> {
+    let steps = events.iter().filter(|event| event["event"] == "step");
+    let turn = |step: &Value| {
+        let turn = step["message"].as_str()?.strip_prefix("`lb` gives this host ")?;
+        Some(format!("{}: {turn}", step["host"].as_str()?))
+    };
+    steps.filter_map(turn).collect()
+}
+
+fn web_hosts_take_turns(pool: &Pool) {
+    let load = Load::start_with(CONNECTIONS, &pool.target(), &PATHS, Duration::from_millis(50));
+    let events = pool.must("restart", &["api", "--limit", "web*"]);
+    let mut first_turns = turns(&events);
+    let second_turns = first_turns.split_off(2);
+    for (turn, again) in [(&first_turns, &second_turns), (&second_turns, &first_turns)] {
+        let host = turn[0].split(':').next().unwrap();
+        assert_eq!(turn[..], [format!("{host}: no more work"), format!("{host}: work again")]);
+        assert!(again.iter().all(|other| !other.starts_with(host)), "{again:?}");
+    }
+    let events = pool.must("provision", &["--set", "api.workers=3"]);
+    assert_eq!(turns(&events).len(), 4, "{events:#?}");
+    let answers = load.end();
+    assert!(answers.len() > 1000 && answers.iter().all(Answer::is_ok), "{}", told(&answers));
+    assert_eq!(pool.servers(), ["web1 ok", "web2 ok"]);
+    // What changes nothing takes nobody away.
+    assert!(turns(&pool.must("provision", &["--set", "api.workers=3"])).is_empty());
+}
+
+fn a_web_host_that_fails_stops_the_others(pool: &Pool) {
+    pool.lb.break_at_the_end();
+    let (code, events) = pool.hwctl("provision", &["--only", "nginx", "--limit", "web*"]);
+    assert_eq!(code, 4, "{events:#?}");
+    let mut outcomes: Vec<String> =
+        outcomes(&events).iter().map(|it| it.split(' ').nth(1).unwrap().to_owned()).collect();
+    outcomes.sort();
+    assert_eq!(outcomes, ["skipped", "undone"], "{events:#?}");
+    pool.lb.mend();
+    assert_eq!(turns(&events).len(), 2, "{events:#?}");
+    assert_eq!(pool.servers(), ["web1 ok", "web2 ok"]);
+    pool.must("provision", &[]);
 }
 
 fn a_web_host_that_is_not_reached_stays(pool: &Pool) {

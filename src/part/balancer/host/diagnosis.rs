@@ -57,7 +57,7 @@ async fn stopped(case: &Case<'_>, symptoms: &Symptoms<'_>) -> Finding {
 
 /// The web hosts that get no work, since their checks fail.
 async fn without_work(case: &Case<'_>) -> Vec<Finding> {
-    let servers = match socket::servers(case.host).await {
+    let servers = match socket::servers(case.host, socket::WEB).await {
         Ok(servers) => servers,
         Err(error) => {
             let finding = Finding::new("balancer-silent", "HAProxy does not answer on its socket")

@@ -3,11 +3,14 @@
 mod diagnosis;
 mod socket;
 mod state;
+mod turn;
+
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
 use super::{CONFIGURATION, FOLDER, SERVICE};
-use crate::engine::{Case, Driver, Later, PackageContents, Symptoms};
+use crate::engine::{Case, Driver, Later, PackageContents, Symptoms, Turn, Turned};
 use crate::event::{Finding, Measure, Sign};
 use crate::resource::{Host, last_lines};
 use socket::Server;
@@ -35,7 +38,7 @@ impl Driver for Balancer {
     fn inspect<'a>(&'a self, probe: &'a str, case: &'a Case<'a>) -> Later<'a, String> {
         Box::pin(async move {
             match case.part.settings.get(probe) {
-                Some(server) => web_host(server, &socket::servers(case.host).await?),
+                Some(server) => web_host(server, &socket::servers(case.host, socket::WEB).await?),
                 None => valid(case.host).await,
             }
         })
@@ -43,7 +46,7 @@ impl Driver for Balancer {
 
     fn signs<'a>(&'a self, case: &'a Case<'a>) -> Later<'a, Vec<Sign>> {
         Box::pin(async {
-            let servers = socket::servers(case.host).await?;
+            let servers = socket::servers(case.host, socket::WEB).await?;
             let connections = servers.iter().map(|server| server.total).sum();
             Ok(vec![Sign::new("connections", Measure::Count(connections))])
         })
@@ -54,6 +57,16 @@ impl Driver for Balancer {
         Box::pin(async {
             case.host.run("systemctl", &["reload-or-restart", SERVICE]).await.map(drop)
         })
+    }
+
+    fn turn<'a>(
+        &'a self,
+        case: &'a Case<'a>,
+        host: &'a str,
+        turn: Turn,
+        patience: Duration,
+    ) -> Later<'a, Turned> {
+        Box::pin(turn::turn(case, host, turn, patience))
     }
 
     fn diagnose<'a>(
@@ -104,6 +117,7 @@ mod tests {
             status: status.to_owned(),
             check: "L7STS".to_owned(),
             check_code: "503".to_owned(),
+            address: "192.0.2.1:8443".to_owned(),
             current: 1,
             total: 7,
         }

@@ -17,7 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// The longest answer in bytes: some thousand web hosts.
 const MAX_ANSWER: u64 = 4 << 20;
 /// The backend of the hosts that can do their work.
-const WEB: &str = "web";
+pub(super) const WEB: &str = "web";
+/// The backend of the hosts that answer at all.
+pub(super) const ANY: &str = "any";
 
 /// A web host as HAProxy sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub(super) struct Server {
     pub(super) check: String,
     /// The status code of the last check, where it came so far.
     pub(super) check_code: String,
+    /// Its address and port.
+    pub(super) address: String,
     /// Its connections now.
     pub(super) current: u64,
     /// Its connections since HAProxy was started or reloaded.
@@ -56,13 +60,13 @@ pub(super) async fn ask(host: &Host, command: &str) -> Result<String> {
     answer.with_context(|| format!("ask HAProxy over `{}`", path.display()))
 }
 
-/// The web hosts as HAProxy sees them.
-pub(super) async fn servers(host: &Host) -> Result<Vec<Server>> {
-    Ok(parse(&ask(host, "show stat").await?))
+/// The web hosts as HAProxy sees them in one of its backends.
+pub(super) async fn servers(host: &Host, backend: &str) -> Result<Vec<Server>> {
+    Ok(parse(&ask(host, "show stat").await?, backend))
 }
 
 /// Reads statistics in HAProxy's CSV. Their columns differ from version to version and have names in the first line.
-fn parse(text: &str) -> Vec<Server> {
+fn parse(text: &str, backend: &str) -> Vec<Server> {
     let mut lines = text.lines();
     let header = lines.next().unwrap_or_default().trim_start_matches("# ");
     let columns: HashMap<&str, usize> =
@@ -74,11 +78,12 @@ fn parse(text: &str) -> Vec<Server> {
             value.copied().unwrap_or_default().to_owned()
         };
         let name = value("svname");
-        let is_server = value("pxname") == WEB && name != "BACKEND" && name != "FRONTEND";
+        let is_server = value("pxname") == backend && name != "BACKEND" && name != "FRONTEND";
         is_server.then(|| Server {
             status: value("status"),
             check: value("check_status").trim_start_matches("* ").to_owned(),
             check_code: value("check_code"),
+            address: value("addr"),
             current: value("scur").parse().unwrap_or_default(),
             total: value("stot").parse().unwrap_or_default(),
             name,
@@ -98,7 +103,7 @@ mod tests {
                     web,web1,2,7,UP,L7OK,200,\nweb,web2,0,1,DOWN,* L4CON,,\nweb,BACKEND,2,8,UP,,,\n\
                     any,web1,0,0,UP,L6OK,,\n\n";
 
-        let servers = parse(text);
+        let servers = parse(text, WEB);
 
         let told: Vec<_> =
             servers.iter().map(|it| (it.name.as_str(), it.status.as_str(), it.current)).collect();
