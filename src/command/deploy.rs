@@ -140,7 +140,7 @@ impl Deploy {
             .checked_from_outside(&outside, true);
         let planned = run.plan(&mut engine, emit).await?;
         let carried = match planned.is_due() {
-            true => in_turn(work, planned.carry_out(&mut engine, emit), emit).await?,
+            true => in_turn(work, Box::pin(planned.carry_out(&mut engine, emit)), emit).await?,
             false => Some(planned.carry_out(&mut engine, emit).await?),
         };
         engine.hang_up().await;

@@ -266,7 +266,10 @@ impl Provision {
         let outcome = planned.outcome();
         if !planned.is_due() {
             planned.carry_out(&mut engine, emit).await?;
-        } else if in_turn(work, planned.carry_out(&mut engine, emit), emit).await?.is_none() {
+        } else if in_turn(work, Box::pin(planned.carry_out(&mut engine, emit)), emit)
+            .await?
+            .is_none()
+        {
             engine.hang_up().await;
             return Ok(Outcome::Skipped.into());
         }

@@ -48,7 +48,7 @@ struct Balancer {
 /// What a host has left at a balancer.
 enum Left {
     /// Its work.
-    Work(Balancer),
+    Work(Box<Balancer>),
     /// Nothing: it got no work.
     NoWork,
     /// Nothing: no other host can do its work.
@@ -65,9 +65,9 @@ pub(super) async fn in_turn<T>(
     if work.balancers.is_empty() {
         return change.await.map(Some);
     }
-    let Some(turn) = work.roll.begin(work, emit).await? else { return Ok(None) };
+    let Some(turn) = Box::pin(work.roll.begin(work, emit)).await? else { return Ok(None) };
     let changed = change.await;
-    let back = turn.end(changed.is_err(), emit).await;
+    let back = Box::pin(turn.end(changed.is_err(), emit)).await;
     let changed = changed?;
     back.map(|()| Some(changed))
 }
@@ -112,7 +112,7 @@ impl OwnTurn<'_> {
         let message = match self.left(balancer, emit).await {
             Ok(Left::NoWork) => return false,
             Ok(Left::Work(balancer)) => {
-                self.away.push(balancer);
+                self.away.push(*balancer);
                 return true;
             }
             Ok(Left::OnlyOne) => format!(
@@ -137,7 +137,7 @@ impl OwnTurn<'_> {
                 if left > 0 {
                     emit(EventKind::Warning { message });
                 }
-                return Ok(Left::Work(Balancer { name, engine, part }));
+                return Ok(Left::Work(Box::new(Balancer { name, engine, part })));
             }
             Turned::IsOnlyOne => Left::OnlyOne,
             Turned::HadNoWork | Turned::Back | Turned::NotBack { .. } => Left::NoWork,
