@@ -139,10 +139,9 @@ impl Deploy {
             .only_planned(self.args.check)
             .checked_from_outside(&outside, true);
         let planned = run.plan(&mut engine, emit).await?;
-        let carried = match planned.is_due() {
-            true => in_turn(work, Box::pin(planned.carry_out(&mut engine, emit)), emit).await?,
-            false => Some(planned.carry_out(&mut engine, emit).await?),
-        };
+        let is_due = planned.is_due();
+        let change = Box::pin(planned.carry_out(&mut engine, emit));
+        let carried = in_turn(work, is_due, change, emit).await?;
         engine.hang_up().await;
         let outcome = carried.map_or(Outcome::Skipped, |()| Outcome::Changed);
         Ok(Ended { outcome, urls: urls(&host, work) })

@@ -264,12 +264,9 @@ impl Provision {
             self.lacking.fetch_add(1, Ordering::Relaxed);
         }
         let outcome = planned.outcome();
-        if !planned.is_due() {
-            planned.carry_out(&mut engine, emit).await?;
-        } else if in_turn(work, Box::pin(planned.carry_out(&mut engine, emit)), emit)
-            .await?
-            .is_none()
-        {
+        let is_due = planned.is_due();
+        let change = Box::pin(planned.carry_out(&mut engine, emit));
+        if in_turn(work, is_due, change, emit).await?.is_none() {
             engine.hang_up().await;
             return Ok(Outcome::Skipped.into());
         }

@@ -58,7 +58,7 @@ impl Job for RestartArgs {
             }
             Ok(())
         };
-        if in_turn(work, Box::pin(restarts), emit).await?.is_none() {
+        if in_turn(work, true, Box::pin(restarts), emit).await?.is_none() {
             engine.hang_up().await;
             return Ok(Outcome::Skipped.into());
         }

@@ -47,22 +47,23 @@ struct Balancer {
 
 /// What a host has left at a balancer.
 enum Left {
-    /// Its work.
+    /// Its work, until the session with this balancer gives it back.
     Work(Box<Balancer>),
-    /// Nothing: it got no work.
+    /// Nothing, since the balancer sent it no connections before.
     NoWork,
-    /// Nothing: no other host can do its work.
+    /// Nothing, since no other host can do its work.
     OnlyOne,
 }
 
-/// Changes a host when its turn comes. A host that no balancer gives work to waits for nobody, and nobody for it. None where
-/// too many others have failed before.
+/// Changes a host when its turn comes. A host that no balancer gives work to, or on which nothing `is_due`, waits for nobody,
+/// and nobody for it. None where too many others have failed before.
 pub(super) async fn in_turn<T>(
     work: &Work,
+    is_due: bool,
     change: impl Future<Output = Result<T, Failure>>,
     emit: Emit<'_>,
 ) -> Result<Option<T>, Failure> {
-    if work.balancers.is_empty() {
+    if !is_due || work.balancers.is_empty() {
         return change.await.map(Some);
     }
     let Some(turn) = Box::pin(work.roll.begin(work, emit)).await? else { return Ok(None) };

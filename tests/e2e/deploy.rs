@@ -42,7 +42,7 @@ fn version(host: &Provisioned) -> String {
 
 /// Runs `hwctl deploy` under load: none of the requests may fail.
 fn deploy(host: &Provisioned, target: &Target, args: &[&str]) -> (i32, Vec<Value>) {
-    let load = Load::start_with(8, target, PATHS, Duration::from_millis(20));
+    let load = Load::start_with(8, target, PATHS, Duration::from_millis(5));
     let told = host.hwctl("deploy", &[&["--host", "vm"], args].concat());
     sleep(Duration::from_secs(1));
     assert_none_failed(&load.end(), &format!("deploy {args:?}"));

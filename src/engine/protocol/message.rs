@@ -168,7 +168,7 @@ pub enum Turn {
 /// What became of a host behind a balancer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Turned {
-    /// It gets no more work.
+    /// The balancer sends it no new connections.
     Away {
         /// Connections that did not end in time.
         left: u64,
@@ -177,11 +177,11 @@ pub enum Turned {
     HadNoWork,
     /// No other host can do its work, so it goes on.
     IsOnlyOne,
-    /// It gets work again.
+    /// The balancer sends it connections again.
     Back,
-    /// It cannot do its work.
+    /// Its check still fails, so the balancer sends it no connections.
     NotBack {
-        /// How that is known.
+        /// How the last check ended.
         why: String,
     },
 }

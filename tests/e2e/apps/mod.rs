@@ -100,13 +100,14 @@ impl Shop {
     ) -> (i32, Vec<Value>) {
         let certificate = self.host.sh("cat /etc/nginx/ssl/homework.crt");
         let target = Target::new(self.host.host.address, &certificate, "");
-        // Three hundred requests a second meet a gap of some milliseconds, and leave CPU to other tests.
-        let load = Load::start(&target, &["/shop/", "/shop/other"], Duration::from_millis(100));
+        // Six hundred requests a second meet a gap of some milliseconds, and leave CPU to other tests.
+        let load = Load::start(&target, &["/shop/", "/shop/other"], Duration::from_millis(50));
         sleep(Duration::from_millis(500));
         let done = work();
         sleep(Duration::from_millis(500));
         let answers = load.end();
         println!("  {during}: {}", told(&answers));
+        assert!(answers.len() > 200, "{during}: {}", told(&answers));
         let order: Vec<_> =
             done.1.iter().filter(|event| event["event"] == "change_started").collect();
         assert_none_failed(&answers, &format!("{during}: {order:#?}"));

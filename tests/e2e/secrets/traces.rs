@@ -187,7 +187,7 @@ fn watch_here(temporary: &Path, end: &AtomicBool) -> Vec<Seen> {
             lines.extend(fs::read(process.path().join("cmdline")));
         }
         read_all(temporary, &mut files);
-        sleep(Duration::from_millis(20));
+        sleep(Duration::from_millis(10));
     }
     read_all(temporary, &mut files);
     let joined = |set: BTreeSet<Vec<u8>>| set.into_iter().collect::<Vec<_>>().join(&b'\n');

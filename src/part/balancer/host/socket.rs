@@ -31,7 +31,7 @@ pub(super) struct Server {
     pub(super) check: String,
     /// The status code of the last check, where it came so far.
     pub(super) check_code: String,
-    /// Its address and port.
+    /// The address and the port that connections and checks go to.
     pub(super) address: String,
     /// Its connections now.
     pub(super) current: u64,
