@@ -33,8 +33,24 @@ for generator in cryptsetup debug getty gpt-auto hibernate-resume integritysetup
     ln -s /dev/null "/etc/systemd/system-generators/systemd-$generator-generator"
 done
 
-# The kernel is this machine's.
-systemctl mask modprobe@.service sys-kernel-debug.mount sys-kernel-tracing.mount
+# The kernel is this machine's, and no disk is theirs. A `systemctl daemon-reload` reads every unit that others name, and
+# a provision makes ten of them: without these it takes a third less.
+systemctl mask --quiet modprobe@.service sys-kernel-debug.mount sys-kernel-tracing.mount
+cd /usr/lib/systemd/system
+for unit in e2scrub_* emergency.* fstrim.* getty-static.service initrd* kmod-static-nodes.service \
+    proc-sys-fs-binfmt_misc.* rescue.* soft-reboot.target sys-fs-fuse-connections.mount sys-kernel-config.mount \
+    systemd-ask-password-* systemd-battery-check.service systemd-binfmt.service systemd-bsod.service \
+    systemd-confext.service systemd-firstboot.service systemd-fsck-root.service systemd-hibernate-* \
+    systemd-initctl.* systemd-modules-load.service systemd-pcr* systemd-pstore.service systemd-quotacheck* \
+    systemd-random-seed.service systemd-soft-reboot.service systemd-sysext* systemd-tpm2-* tpm2.target; do
+    case $unit in
+        *@* | *.d | *.wants | *.requires) ;;
+        *) if [ -e "$unit" ]; then systemctl mask --quiet "$unit"; fi ;;
+    esac
+done
+cd /
+# Every login would run a shell and Python for them.
+chmod a-x /etc/update-motd.d/*
 # First boots do what an image has behind it: another cache of the linker, another catalog of messages.
 touch /etc/.updated /var/.updated
 

@@ -20,6 +20,7 @@ mod browser;
 mod cert;
 mod cli;
 mod containers;
+mod crates;
 mod daily;
 mod deploy;
 mod destroy;
@@ -138,6 +139,7 @@ const TESTS: &[&[harness::Case]] = &[
     hostile::values::TESTS,
     way_on::TESTS,
     words::TESTS,
+    crates::TESTS,
     lab::TESTS,
     redis_data::TESTS,
     reference::TESTS,

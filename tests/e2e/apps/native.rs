@@ -118,7 +118,8 @@ fn an_app_of_its_own_name_is_built_on_the_host() {
             "run:",
             "build: ['cp app.py built.py', 'mkdir made && touch made/file']\n        run:",
         )
-        .replace("[python3, app.py]", "[python3, \"{folder}/built.py\"]");
+        .replace("[python3, app.py]", "[python3, \"{folder}/built.py\"]")
+        .replace("health:", "max_body: 64\n        health:");
     shop.write("one", &apps);
 
     let (code, events) = shop.hwctl("provision", &[]);
@@ -130,6 +131,12 @@ fn an_app_of_its_own_name_is_built_on_the_host() {
         Provisioned::curl(&[&["--resolve", &address], more, &[&url]].concat())
     };
     assert!(get("/any/path", &[]).starts_with("one "), "{}", get("/any/path", &["-i"]));
+    let status_of_a_body = |bytes: usize| {
+        let body = "x".repeat(bytes);
+        get("/", &["-d", &body, "-o", "/dev/null", "-w", "%{http_code}"])
+    };
+    assert_eq!(status_of_a_body(64 << 10), "200");
+    assert_eq!(status_of_a_body((64 << 10) + 1), "413");
     assert!(shop.body("/").contains("<iframe"), "the host's own page stays");
     let names =
         shop.host.sh("openssl x509 -in /etc/nginx/ssl/homework.crt -noout -ext subjectAltName");

@@ -166,7 +166,9 @@ impl Browser {
 impl Drop for Browser {
     fn drop(&mut self) {
         curl(&["-m", "5", "-X", "DELETE", &self.session]);
-        // It may have ended already.
+        // They may have ended already. A browser that waits for a person would outlive the driver.
+        let driver = self.driver.id().to_string();
+        let _ = Command::new("pkill").args(["--signal", "KILL", "--parent", &driver]).status();
         let _ = self.driver.kill();
         let _ = self.driver.wait();
     }
