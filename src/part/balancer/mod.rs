@@ -32,7 +32,11 @@ const FOLDER: &str = "/etc/hwctl/balancer";
 const CONFIGURATION: &str = "/etc/hwctl/balancer/haproxy.cfg";
 /// Where its sockets are, and what it has to know after a reload. systemd makes the folder and removes it again.
 const RUNTIME_FOLDER: &str = "/run/hwctl-balancer";
-const PORTS: [u16; 2] = [80, 443];
+/// Where HAProxy shows its metrics, on the loopback.
+pub(in crate::part) const METRICS_PORT: u16 = 8405;
+const HTTP_PORT: u16 = 80;
+const HTTPS_PORT: u16 = 443;
+const PORTS: [u16; 3] = [HTTP_PORT, HTTPS_PORT, METRICS_PORT];
 /// Open files of the service. systemd takes as many as the host allows; HAProxy itself uses what its connections need.
 const OPEN_FILES: u32 = 1 << 20;
 /// The name of the look at a web host, before the name of that host.
@@ -110,9 +114,10 @@ fn health_page(fleet: &Fleet, own: &str) -> HealthPage {
 
 fn describe(view: &HostView<'_>, spec: &mut PartSpec) {
     let own = view.entry.map_or("", |entry| &entry.name);
+    spec.private_ports = vec![METRICS_PORT];
     let endpoint = |name: &str, port, pin| Endpoint { name: name.to_owned(), port, pin };
     spec.endpoints =
-        vec![endpoint(HTTP, PORTS[0], Pin::Plain), endpoint(HTTPS, PORTS[1], Pin::Behind)];
+        vec![endpoint(HTTP, HTTP_PORT, Pin::Plain), endpoint(HTTPS, HTTPS_PORT, Pin::Behind)];
     let page = |endpoint: &str, wanted| Question {
         endpoint: endpoint.to_owned(),
         path: "/".to_owned(),
@@ -149,6 +154,7 @@ fn describe(view: &HostView<'_>, spec: &mut PartSpec) {
 #[derive(Serialize)]
 struct Configuration<'a> {
     folder: &'a str,
+    metrics_port: u16,
     ipv6: bool,
     max_connections: u32,
     slow_start: u16,
@@ -214,6 +220,7 @@ fn configuration(builder: &Builder<'_>) -> Configuration<'static> {
     let servers = web_hosts(builder.fleet, own).into_iter().map(|(_, host)| host).collect();
     Configuration {
         folder: RUNTIME_FOLDER,
+        metrics_port: METRICS_PORT,
         ipv6: builder.facts.ipv6,
         max_connections: *max_connections,
         slow_start: *slow_start,

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{FOLDER, GATEWAY_PORT, look};
 use crate::inventory::Vars;
+use crate::part::balancer;
 use crate::part::build::{Builder, Contributions, HostView, Nothing, Package};
 use crate::part::redis::{REDIS_PASSWORD, Redis};
 use crate::part::{Claim, Role, Roles};
@@ -49,8 +50,8 @@ pub(super) const EXPORTERS: [Exporter; 4] = [
         kind: Kind::Nginx,
     },
     Exporter {
-        part: "page-exporter",
-        job: "page-exporter",
+        part: PAGES,
+        job: PAGES,
         package: "prometheus-blackbox-exporter",
         port: 9115,
         kind: Kind::Pages,
@@ -64,6 +65,8 @@ pub(super) const EXPORTERS: [Exporter; 4] = [
     },
 ];
 
+/// The part and the job of the exporter that looks at pages.
+pub(super) const PAGES: &str = "page-exporter";
 /// Where the exporter of Redis finds the password, as JSON: address to password.
 const REDIS_CREDENTIAL: &str = "/etc/hwctl/monitoring/redis.json";
 const PAGES_CONFIGURATION: &str = "/etc/hwctl/monitoring/pages.yml";
@@ -83,6 +86,13 @@ struct RedisAt {
     port: u16,
 }
 
+/// What Prometheus reads on the loopback of a host.
+#[derive(Debug, Serialize)]
+pub(super) struct Job {
+    pub(super) name: &'static str,
+    pub(super) port: u16,
+}
+
 /// Whether a host has the web server.
 pub(super) fn has_web(roles: &[Role]) -> bool {
     roles.contains(&Role::Web)
@@ -99,6 +109,19 @@ pub(super) fn on(roles: &[Role], vars: &Vars) -> impl Iterator<Item = &'static E
     })
 }
 
+/// What a host with these roles measures, besides its applications and pages. HAProxy needs no exporter.
+pub(super) fn jobs(roles: &[Role], vars: &Vars) -> impl Iterator<Item = Job> {
+    let haproxy = Job { name: "haproxy", port: balancer::METRICS_PORT };
+    let haproxy = roles.contains(&Role::Balancer).then_some(haproxy);
+    on(roles, vars).map(|it| Job { name: it.job, port: it.port }).chain(haproxy)
+}
+
+/// The same without what the monitor of a fleet does not read: the exporter of pages looks at what others name, and is for
+/// the host alone.
+pub(super) fn shown(roles: &[Role], vars: &Vars) -> impl Iterator<Item = Job> {
+    jobs(roles, vars).filter(|job| job.name != PAGES)
+}
+
 /// The exporter of a part.
 ///
 /// # Panics
@@ -110,11 +133,6 @@ pub(super) fn of(part: &str) -> &'static Exporter {
 }
 
 impl Exporter {
-    /// Whether the monitor of a fleet reads it. That of pages looks at what others name, and is for the host alone.
-    pub(super) fn is_shown(&self) -> bool {
-        self.kind != Kind::Pages
-    }
-
     pub(super) fn service(&self) -> String {
         format!("{}.service", self.package)
     }

@@ -1,6 +1,6 @@
 //! What a monitor collects from the other hosts of its inventory.
 
-use super::exporters::{self, Exporter};
+use super::exporters;
 use super::vars::Monitoring;
 use crate::failure::Failure;
 use crate::inventory::{InventoryHost, Vars};
@@ -19,8 +19,7 @@ pub(in crate::part) fn measure(
 
 fn measured(peer: &Peer, vars: &Vars) -> Option<Measured> {
     let Monitoring { enabled, address, gateway_port: port, .. } = vars.get();
-    let exporters = exporters::on(&peer.roles, vars).filter(|exporter| exporter.is_shown());
-    let jobs = exporters.map(|Exporter { job, .. }| *job).collect();
+    let jobs = exporters::shown(&peer.roles, vars).map(|job| job.name).collect();
     let address = address.clone().unwrap_or_else(|| peer.address.clone());
     enabled.then_some(Measured { address, port: *port, jobs })
 }
@@ -70,7 +69,7 @@ mod tests {
         Kinds::builtin().fleet(&load(&Sources::at(&path, Vec::new()))?)
     }
 
-    const HOSTS: &str = "    mon: { ansible_host: 192.0.2.1, roles: [monitor] }\n    \
+    const HOSTS: &str = "    mon: { ansible_host: 192.0.2.1, roles: [monitor, balancer] }\n    \
                          a: { ansible_host: a.example.org }\n    \
                          b: { ansible_host: 192.0.2.3, roles: [redis], redis: null }\n";
 
@@ -82,7 +81,7 @@ mod tests {
         let seen: Vec<_> =
             measured.map(|it| (it.address.as_str(), it.port, it.jobs.join(" "))).collect();
         let expected = [
-            ("192.0.2.1", 9000, "node".to_owned()),
+            ("192.0.2.1", 9000, "node haproxy".to_owned()),
             ("a.example.org", 9000, "node nginx redis".to_owned()),
             ("192.0.2.3", 9000, "node".to_owned()),
         ];

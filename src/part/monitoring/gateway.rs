@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::authority::{Authority, Identity, Kind, MIN_DAYS, MIN_KEY};
-use super::exporters::{self, describe_unit};
+use super::exporters::{self, Job, describe_unit};
 use super::{Monitoring, instance};
 use crate::failure::Failure;
 use crate::part::build::{Builder, Contributions, HostView, OpenTo, Package};
@@ -26,14 +26,8 @@ struct Gateway<'a> {
     port: u16,
     ipv6: bool,
     monitors: Vec<&'a str>,
-    shown: Vec<Shown>,
+    shown: Vec<Job>,
     prometheus_port: u16,
-}
-
-#[derive(Serialize)]
-struct Shown {
-    name: &'static str,
-    port: u16,
 }
 
 /// The addresses of the monitors that collect from this host: those of its fleet other than itself.
@@ -79,13 +73,12 @@ pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
     let view = HostView { vars, facts, fleet, entry, folder: "/".as_ref() };
     let monitoring = vars.get::<Monitoring>();
     let roles = &vars.get::<Roles>().0;
-    let exporters = exporters::on(roles, vars).filter(|exporter| exporter.is_shown());
     let gateway = Gateway {
         folder: FOLDER,
         port: monitoring.gateway_port,
         ipv6: facts.ipv6,
         monitors: monitors(&view),
-        shown: exporters.map(|it| Shown { name: it.job, port: it.port }).collect(),
+        shown: exporters::shown(roles, vars).collect(),
         prometheus_port: monitoring.port,
     };
     let mut inputs = identity(builder, Kind::Measured, (FOLDER, Owner::root(), 0o400))?;

@@ -7,7 +7,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::authority::{self, Kind};
-use super::exporters::{self, describe_unit, drop_in, looks_at_pages};
+use super::exporters::{self, Job, describe_unit, drop_in, looks_at_pages};
 use super::gateway;
 use super::host::INSTANCE;
 use super::{GATEWAY_PORT, Monitoring, Source, instance, look, targets};
@@ -56,12 +56,6 @@ struct Peer<'a> {
     /// The name in its certificate.
     server_name: String,
     jobs: &'a [&'static str],
-}
-
-#[derive(Serialize)]
-struct Job {
-    name: &'static str,
-    port: u16,
 }
 
 #[derive(Serialize)]
@@ -152,15 +146,14 @@ fn rules(builder: &mut Builder<'_>) -> Result<Id> {
 
 fn configuration(builder: &mut Builder<'_>) -> Result<Id> {
     let (vars, instance) = (builder.vars, instance(builder));
-    let exporters = exporters::on(&vars.get::<Roles>().0, vars);
-    let pages = exporters::EXPORTERS.iter().find(|exporter| exporter.part == "page-exporter");
+    let pages = exporters::of(exporters::PAGES).port;
     let configuration = Configuration {
         folder: FOLDER,
         instance,
         port: vars.get::<Monitoring>().port,
         interval: vars.get::<Monitoring>().interval,
-        jobs: exporters.map(|exporter| Job { name: exporter.job, port: exporter.port }).collect(),
-        pages: pages.filter(|_| looks_at_pages(vars)).map(|exporter| exporter.port),
+        jobs: exporters::jobs(&vars.get::<Roles>().0, vars).collect(),
+        pages: looks_at_pages(vars).then_some(pages),
         peers: peers(builder),
     };
     builder.file(CONFIGURATION, "prometheus/prometheus.yml", &configuration)

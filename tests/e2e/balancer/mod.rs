@@ -84,8 +84,16 @@ fn clients_are_who_they_are(pool: &Pool) {
 }
 
 fn the_balancer_is_closed_and_small(pool: &Pool) {
-    let open = pool.lb.sh("ss -Hltn | awk '{print $4}' | sed 's/.*://' | sort -nu | xargs");
-    assert_eq!(open, "22 80 443");
+    let open = "ss -Hltn | awk '{print $4}' | grep -v '^127[.]' | sed 's/.*://' | sort -nu | xargs";
+    assert_eq!(pool.lb.sh(open), "22 80 443");
+    let metrics = pool.lb.sh("curl -s http://127.0.0.1:8405/metrics");
+    for server in ["web1", "web2"] {
+        let up =
+            format!("haproxy_server_status{{proxy=\"web\",server=\"{server}\",state=\"UP\"}} 1");
+        assert!(metrics.contains(&up), "{metrics}");
+    }
+    let other = "curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:8405/";
+    assert_eq!(pool.lb.sh(other), "404");
     assert_eq!(pool.lb.sh("stat -c '%a %U' /run/hwctl-balancer"), "700 root");
     let level = pool.lb.sh("systemd-analyze security hwctl-balancer.service | tail -1");
     let level = level.split_whitespace().find_map(|word| word.parse::<f32>().ok());

@@ -8,7 +8,8 @@ use std::process::Stdio;
 
 use hwctl::client::Pins;
 use hwctl::engine::protocol::{
-    CLIENT_GREETING, Goal, PlanRequest, Reply, Request, Restore, RunInfo, read_frame, write_frame,
+    CLIENT_GREETING, Goal, PlanRequest, Reply, Request, Restore, RunInfo, Turn, TurnRequest, Turned,
+    read_frame, write_frame,
 };
 use hwctl::engine::{Copied, LogsRequest};
 use hwctl::event::{Data, EventKind, Planned};
@@ -122,7 +123,7 @@ fn resources() -> Vec<Resource> {
 }
 
 /// The requests that need no plan.
-fn daily() -> [Vec<u8>; 5] {
+fn daily() -> [Vec<u8>; 6] {
     let settings =
         [("container", "redis"), ("socket", "/run/redis.sock"), ("password", "redis-password")];
     let part = || PartSpec {
@@ -165,6 +166,12 @@ fn daily() -> [Vec<u8>; 5] {
         frame(&Request::Backup { part: part(), run: run.clone(), patience_s: 1 }),
         frame(&Request::Part { bytes: bytes.to_vec() }),
         frame(&Request::Restore(Restore { part: part(), copied, run, patience_s: 1 })),
+        frame(&Request::Turn(TurnRequest {
+            part: part(),
+            host: "web1".to_owned(),
+            turn: Turn::Away,
+            patience_s: 1,
+        })),
     ]
 }
 
@@ -191,6 +198,7 @@ fn replies() -> Vec<u8> {
         },
         Reply::Applied { pins: Pins::default() },
         Reply::Lines(vec!["one".to_owned()]),
+        Reply::Turned(Turned::NotBack { why: "L4CON".to_owned() }),
         Reply::Closed,
         Reply::Failed { failure },
     ];

@@ -24,6 +24,15 @@ const RULES: &[(&str, Series, Series)] = &[
         &[(r#"up{job="redis",instance="vm"}"#, "1x200")],
     ),
     (
+        "WebHostDown",
+        &[(r#"haproxy_server_status{proxy="web",server="web1",state="DOWN"}"#, "1x200")],
+        // One that is drained is not down.
+        &[
+            (r#"haproxy_server_status{proxy="web",server="web1",state="DOWN"}"#, "0x200"),
+            (r#"haproxy_server_status{proxy="web",server="web1",state="DRAIN"}"#, "1x200"),
+        ],
+    ),
+    (
         "DiskFilling",
         &[
             (r#"node_filesystem_avail_bytes{fstype="ext4",mountpoint="/"}"#, "390-1x200"),
