@@ -8,8 +8,8 @@ use std::process::Stdio;
 
 use hwctl::client::Pins;
 use hwctl::engine::protocol::{
-    CLIENT_GREETING, Goal, PlanRequest, Reply, Request, Restore, RunInfo, Turn, TurnRequest, Turned,
-    read_frame, write_frame,
+    CLIENT_GREETING, Goal, PlanRequest, Reply, Request, Restore, RunInfo, Turn, TurnRequest,
+    Turned, read_frame, write_frame,
 };
 use hwctl::engine::{Copied, LogsRequest};
 use hwctl::event::{Data, EventKind, Planned};
