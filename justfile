@@ -1,5 +1,5 @@
 # Chores of hwctl's developers. `cargo` alone builds and tests everything; this is for convenience.
-# Install just with `cargo install just`, or take the one that `.ci/check` puts into target/tools/bin.
+# Install just with `cargo install just`, or take the one that `.ci/check` puts into target/tools/python/bin.
 
 # List the chores
 [private]

@@ -1,14 +1,14 @@
-//! Takes the few files of Swagger UI that the page needs out of the vendored archive, packed.
+//! Takes the few files of Swagger UI that the page needs out of the vendored archive.
 
 use std::{
     env,
     error::Error,
-    fs::{self, File},
-    io::{Cursor, Read, Write},
+    fs,
+    hash::{DefaultHasher, Hasher as _},
+    io::{Cursor, Read as _},
     path::Path,
 };
 
-use flate2::{Compression, Crc, write::GzEncoder};
 use utoipa_swagger_ui_vendored::SWAGGER_UI_VENDORED;
 use zip::ZipArchive;
 
@@ -20,11 +20,11 @@ const ASSETS: &str = "assets";
 fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed={ASSETS}");
-    let mut tag = Crc::new();
+    let mut tag = DefaultHasher::new();
     let mut assets = fs::read_dir(ASSETS)?.collect::<Result<Vec<_>, _>>()?;
     assets.sort_by_key(fs::DirEntry::path);
     for asset in assets {
-        tag.update(&fs::read(asset.path())?);
+        tag.write(&fs::read(asset.path())?);
     }
     let out = env::var("OUT_DIR")?;
     let mut archive = ZipArchive::new(Cursor::new(SWAGGER_UI_VENDORED))?;
@@ -40,12 +40,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         if content.is_empty() {
             return Err(format!("the archive of Swagger UI lacks `dist/{wanted}`").into());
         }
-        tag.update(&content);
-        let packed = File::create(Path::new(&out).join(format!("{wanted}.gz")))?;
-        let mut packed = GzEncoder::new(packed, Compression::best());
-        packed.write_all(&content)?;
-        packed.finish()?;
+        tag.write(&content);
+        fs::write(Path::new(&out).join(wanted), content)?;
     }
-    println!("cargo::rustc-env=SWAGGER_TAG={:08x}", tag.sum());
+    println!("cargo::rustc-env=SWAGGER_TAG={:016x}", tag.finish());
     Ok(())
 }

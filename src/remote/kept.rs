@@ -8,6 +8,7 @@ use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use openssh::Session;
@@ -18,6 +19,10 @@ use crate::resource::{Advise as _, sha256};
 
 /// Where ssh's control socket is in the folder of a connection.
 const SOCKET: &str = "master";
+/// What the names of folders begin with whose connections are of one command, or are being made.
+pub(super) const OF_ONE: &str = ".ssh-connection";
+/// For so long a login may go on, for example while somebody looks for a key.
+const LOGIN: Duration = Duration::from_hours(1);
 
 /// The operator's own folder for what hwctl remembers; made if it is not there.
 pub fn state_folder() -> Option<PathBuf> {
@@ -76,13 +81,61 @@ pub(super) fn keep(made: TempDir, place: &Path) -> (Session, bool) {
     (Session::resume_mux(place.join(SOCKET).into(), None), true)
 }
 
-/// Removes what connections that are over have left.
-fn sweep(folder: &Path) {
+/// Removes what connections that are over have left: those that were kept, and those of commands that were killed.
+pub(super) fn sweep(folder: &Path) {
     for found in fs::read_dir(folder).into_iter().flatten().flatten() {
-        // A name that begins with a dot is of a login that is under way.
-        let is_ours = found.file_name().to_string_lossy().chars().all(|c| c.is_ascii_hexdigit());
-        if is_ours && UnixStream::connect(found.path().join(SOCKET)).is_err() {
+        let name = found.file_name().to_string_lossy().into_owned();
+        let is_over = match name.starts_with(OF_ONE) {
+            // A login that is under way has no socket yet.
+            true => is_older(&found.path(), LOGIN),
+            false => name.chars().all(|c| c.is_ascii_hexdigit()),
+        };
+        if is_over && UnixStream::connect(found.path().join(SOCKET)).is_err() {
             let _ = fs::remove_dir_all(found.path());
         }
+    }
+}
+
+/// Whether a file was changed last before so much time.
+fn is_older(path: &Path, age: Duration) -> bool {
+    let modified = fs::symlink_metadata(path).and_then(|found| found.modified());
+    modified.is_ok_and(|modified| modified.elapsed().is_ok_and(|elapsed| elapsed > age))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixListener;
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn what_killed_commands_have_left_goes_and_what_is_in_use_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let make = |name: &str, is_old: bool| {
+            let path = folder.path().join(name);
+            fs::create_dir(&path).unwrap();
+            let listener =
+                name.ends_with("open").then(|| UnixListener::bind(path.join(SOCKET)).unwrap());
+            let changed = SystemTime::now() - if is_old { LOGIN * 2 } else { Duration::ZERO };
+            fs::File::open(&path).unwrap().set_modified(changed).unwrap();
+            listener
+        };
+        let _in_use = [
+            make(".ssh-connection-killed", true),
+            make(".ssh-connection-open", true),
+            make(".ssh-connection-new", false),
+            make("0123abcd", false),
+            make("digests", true),
+        ];
+
+        sweep(folder.path());
+
+        let mut left: Vec<_> = fs::read_dir(folder.path())
+            .unwrap()
+            .map(|found| found.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(left, [".ssh-connection-new", ".ssh-connection-open", "digests"]);
     }
 }

@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 
 use super::arguments::control_path;
 use super::engine::Emit;
-use super::kept::state_folder;
+use super::kept::{OF_ONE, state_folder, sweep};
 use super::resolve::resolve;
 use super::route::Route;
 use super::ssh::Target;
@@ -119,7 +119,7 @@ async fn start_master(
 ) -> Result<TempDir, Refusal> {
     let folder = folder.map_or_else(socket_folder, Path::to_owned);
     let mut made = tempfile::Builder::new();
-    let made = made.prefix(".ssh-connection").tempdir_in(folder).map_err(Refusal::NotStarted)?;
+    let made = made.prefix(OF_ONE).tempdir_in(folder).map_err(Refusal::NotStarted)?;
     let (log, errors) = (made.path().join("log"), made.path().join("errors"));
     let errors_file = File::create(&errors).map_err(Refusal::NotStarted)?;
     let idle = idle_seconds.unwrap_or(ORPHAN_SECONDS);
@@ -167,8 +167,10 @@ async fn unresolved(target: &Target) -> String {
 
 /// The folder of connections that end with their command.
 fn socket_folder() -> PathBuf {
+    // A folder that others use, too, is not hwctl's to tidy up.
     state_folder()
         .filter(|folder| folder.as_os_str().len() <= MAX_FOLDER)
+        .inspect(|folder| sweep(folder))
         .unwrap_or_else(std::env::temp_dir)
 }
 

@@ -7,11 +7,12 @@ crate::tests! {
     Nothing: [one_build_of_the_crates_serves_every_command],
 }
 
-/// Crates with their versions and features, as cargo builds them for a command.
+/// Crates with their versions and features, as cargo builds them for a command. Those of the fuzzer may have to be
+/// downloaded first.
 fn crates(words: &[&str]) -> BTreeSet<String> {
     let output = Command::new("cargo")
         .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .args(["tree", "--locked", "--offline", "--prefix=none", "--no-dedupe"])
+        .args(["tree", "--locked", "--prefix=none", "--no-dedupe"])
         .args(["--format", "{p} {f}"])
         .args(words)
         .output()

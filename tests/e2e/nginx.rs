@@ -22,6 +22,7 @@ fn on_debian_13() {
 fn is_as_it_should(release: &str) {
     let host = &Provisioned::ready(release);
     logs_are_not_for_everybody(host);
+    what_the_api_serves_is_compressed(host);
     gixy_finds_nothing(host, &[]);
     error_pages_are_pages_whatever_the_url_ends_with(host);
     error_pages_are_in_the_form_that_was_asked_for(host);
@@ -46,6 +47,23 @@ fn ask(args: &[&str]) -> (String, String) {
 fn logs_are_not_for_everybody(host: &Provisioned) {
     let open = host.sh("find /var/log/nginx -type f -perm /007");
     assert_eq!(open, "", "others may read the logs before their first rotation");
+}
+
+fn what_the_api_serves_is_compressed(host: &Provisioned) {
+    let url = host.url("/flask/swagger/swagger-ui-bundle.js");
+    let size = |more: &[&str]| -> u32 {
+        let told = Provisioned::curl(
+            &[&["-o", "/dev/null", "-w", "%{size_download}"], more, &[&url]].concat(),
+        );
+        told.parse().expect(&told)
+    };
+    let (whole, compressed) = (size(&[]), size(&["-H", "Accept-Encoding: gzip"]));
+    assert!(whole > 1_000_000 && compressed < whole / 2, "{compressed} of {whole} bytes");
+    let headers =
+        Provisioned::curl(&["-H", "Accept-Encoding: gzip", "-o", "/dev/null", "-D", "-", &url]);
+    let tag = headers.lines().find_map(|line| line.strip_prefix("etag: ")).expect(&headers).trim();
+    let known = format!("If-None-Match: {tag}");
+    assert_eq!(ask(&["-H", &known, &url]).0.split(' ').next(), Some("304"), "{headers}");
 }
 
 /// Two analyzers of nginx's configuration, which find different things.

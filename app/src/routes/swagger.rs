@@ -1,6 +1,6 @@
 //! `GET /flask/swagger/`: Swagger UI, from files in this binary, and the document that it shows.
 
-use std::{io::Read as _, iter, sync::Arc};
+use std::sync::Arc;
 
 use axum::{
     body::Body,
@@ -8,14 +8,9 @@ use axum::{
     response::Response,
 };
 use bytes::Bytes;
-use flate2::read::GzDecoder;
-use futures_util::stream;
 use hyper::{
     HeaderMap, StatusCode,
-    header::{
-        ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, ETAG,
-        HeaderValue, IF_NONE_MATCH, VARY,
-    },
+    header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderValue, IF_NONE_MATCH},
 };
 
 use crate::{error::ApiError, openapi, state::State};
@@ -24,11 +19,10 @@ use crate::{error::ApiError, openapi, state::State};
 /// shows at once.
 const TAG: &str = concat!("\"", env!("SWAGGER_TAG"), "\"");
 
-/// A file of Swagger UI.
+/// A file of Swagger UI. nginx compresses it for clients.
 struct File {
     name: &'static str,
     content_type: &'static str,
-    packed: bool,
     bytes: &'static [u8],
 }
 
@@ -37,32 +31,27 @@ const FILES: [File; 5] = [
     File {
         name: PAGE,
         content_type: "text/html; charset=utf-8",
-        packed: false,
         bytes: include_bytes!("../../assets/index.html"),
     },
     File {
         name: "page.css",
         content_type: "text/css; charset=utf-8",
-        packed: false,
         bytes: include_bytes!("../../assets/page.css"),
     },
     File {
         name: "start.js",
         content_type: "text/javascript; charset=utf-8",
-        packed: false,
         bytes: include_bytes!("../../assets/start.js"),
     },
     File {
         name: "swagger-ui.css",
         content_type: "text/css; charset=utf-8",
-        packed: true,
-        bytes: include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui.css.gz")),
+        bytes: include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui.css")),
     },
     File {
         name: "swagger-ui-bundle.js",
         content_type: "text/javascript; charset=utf-8",
-        packed: true,
-        bytes: include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui-bundle.js.gz")),
+        bytes: include_bytes!(concat!(env!("OUT_DIR"), "/swagger-ui-bundle.js")),
     },
 ];
 
@@ -109,55 +98,10 @@ pub(super) async fn file(
         response.headers_mut().insert(ETAG, HeaderValue::from_static(TAG));
         return Ok(response);
     }
-    Ok(send(file, takes_gzip(&headers)))
-}
-
-fn send(file: &'static File, gzip: bool) -> Response {
-    let unpack = file.packed && !gzip;
-    let body = if unpack { unpacked(file.bytes) } else { Body::from(file.bytes) };
-    let mut response = Response::new(body);
+    let mut response = Response::new(Body::from(file.bytes));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(file.content_type));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(ETAG, HeaderValue::from_static(TAG));
-    headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
-    if file.packed && gzip {
-        headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-    }
-    if let (true, Some(length)) = (unpack, file.bytes.last_chunk()) {
-        // A gzip file ends with the length of what it holds.
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(u32::from_le_bytes(*length)));
-    }
-    response
-}
-
-/// Unpacks piece by piece: 32 clients without gzip would take 50 MB otherwise.
-fn unpacked(bytes: &'static [u8]) -> Body {
-    const PIECE: usize = 32 * 1024;
-    let mut decoder = GzDecoder::new(bytes);
-    Body::from_stream(stream::iter(iter::from_fn(move || {
-        let mut piece = vec![0; PIECE];
-        match decoder.read(&mut piece) {
-            Ok(0) => None,
-            Ok(length) => {
-                piece.truncate(length);
-                Some(Ok(Bytes::from(piece)))
-            }
-            Err(error) => Some(Err(error)),
-        }
-    })))
-}
-
-fn takes_gzip(headers: &HeaderMap) -> bool {
-    let accepted = headers.get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok());
-    accepted.is_some_and(|list| {
-        list.split(',').any(|coding| {
-            let mut parts = coding.split(';').map(str::trim);
-            let refused = |parameter: &str| {
-                parameter.strip_prefix("q=").is_some_and(|q| q.parse() == Ok(0.0_f32))
-            };
-            parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"))
-                && !parts.any(refused)
-        })
-    })
+    Ok(response)
 }

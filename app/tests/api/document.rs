@@ -92,14 +92,8 @@ fn swagger_ui_is_served_whole_and_from_here_alone() {
         let path = format!("/flask/swagger/{}", file.trim_start_matches("./"));
         let answer = service.get(&path);
         assert_eq!(answer.status, 200, "{path}");
+        // nginx compresses it.
         assert_eq!(answer.header("content-encoding"), None);
-        let packed = service.send("GET", &path, &[("accept-encoding", "gzip, br")], "");
-        assert_eq!(packed.status, 200);
-        if packed.header("content-encoding") == Some("gzip") {
-            assert!(
-                packed.body.starts_with(&[0x1f, 0x8b]) && packed.body.len() < answer.body.len()
-            );
-        }
         let tag = answer.header("etag").expect("tag");
         let known = service.send("GET", &path, &[("if-none-match", tag)], "");
         assert_eq!(known.status, 304);
