@@ -94,6 +94,9 @@ fn swagger_ui_is_served_whole_and_from_here_alone() {
         assert_eq!(answer.status, 200, "{path}");
         // nginx compresses it.
         assert_eq!(answer.header("content-encoding"), None);
+        let asked = service.send("GET", &path, &[("accept-encoding", "gzip, br")], "");
+        assert_eq!((asked.status, asked.header("content-encoding")), (200, None));
+        assert_eq!(asked.body, answer.body, "{path}");
         let tag = answer.header("etag").expect("tag");
         let known = service.send("GET", &path, &[("if-none-match", tag)], "");
         assert_eq!(known.status, 304);
