@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Once;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -167,10 +168,12 @@ async fn unresolved(target: &Target) -> String {
 
 /// The folder of connections that end with their command.
 fn socket_folder() -> PathBuf {
+    // Once for all hosts of a command.
+    static SWEPT: Once = Once::new();
     // A folder that others use, too, is not hwctl's to tidy up.
     state_folder()
         .filter(|folder| folder.as_os_str().len() <= MAX_FOLDER)
-        .inspect(|folder| sweep(folder))
+        .inspect(|folder| SWEPT.call_once(|| sweep(folder)))
         .unwrap_or_else(std::env::temp_dir)
 }
 
