@@ -156,6 +156,9 @@ pub enum Verb {
         /// The run's id
         run: String,
     },
+    /// On the host: whether HAProxy answers; keepalived calls it
+    #[command(hide = true)]
+    BalancerAnswers,
     /// On the host: keep what HAProxy knows of the web hosts over a reload; its unit calls it
     #[command(hide = true)]
     BalancerState,

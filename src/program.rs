@@ -129,6 +129,7 @@ fn run_verb(kinds: Kinds, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Man(args) => command::reference::man(&args),
         Verb::Engine { connection } => command::engine::run(kinds, connection.as_deref()),
         Verb::Look => command::engine::check_second_instance(),
+        Verb::BalancerAnswers => command::on_host::require_balancer_answer(),
         Verb::BalancerState => command::on_host::keep_balancer_state(),
         Verb::Confirm { run } => command::on_host::confirm(&run),
         Verb::Revert { run } => command::on_host::revert(&run),

@@ -80,6 +80,12 @@ pub fn keep_balancer_state() -> Result<Exit> {
     runtime.block_on(part::keep_state(&this_host())).map(|()| Exit::Done)
 }
 
+/// Runs `hwctl balancer-answers`: keepalived calls it, and gives the shared address to another balancer if it fails.
+pub fn require_balancer_answer() -> Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(part::require_answer(&this_host())).map(|()| Exit::Done)
+}
+
 /// Runs `hwctl revert`: the timer's part in not locking the operator out.
 pub fn revert(run: &str) -> Result<Exit> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

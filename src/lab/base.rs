@@ -21,13 +21,14 @@ const INSTALLED: &str = "systemd,systemd-sysv,dbus,libpam-systemd,libnss-systemd
 const FETCHED: [&str; 7] =
     ["nginx", "docker.io", "docker-cli", "ufw", "logrotate", "openssl", "apache2-utils"];
 /// What apt knows besides these and what they need: packages that tests and benches install.
-const KNOWN: [&str; 20] = [
+const KNOWN: [&str; 21] = [
     "acl",
     "attr",
     "busybox-static",
     "docker-registry",
     "gunicorn",
     "haproxy",
+    "keepalived",
     "nftables",
     "postgresql",
     "prometheus",

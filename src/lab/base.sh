@@ -49,8 +49,11 @@ for unit in e2scrub_* emergency.* fstrim.* getty-static.service initrd* kmod-sta
     esac
 done
 cd /
-# Every login would run a shell and Python for them.
-chmod a-x /etc/update-motd.d/*
+# Every login would run a shell and other programs for a message of the day.
+sed -i '/pam_motd/d' /etc/pam.d/sshd /etc/pam.d/login
+# Nor does each login start a systemd of the user: the first one stays.
+mkdir -p /var/lib/systemd/linger
+touch /var/lib/systemd/linger/ubuntu
 # First boots do what an image has behind it: another cache of the linker, another catalog of messages.
 touch /etc/.updated /var/.updated
 

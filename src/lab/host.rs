@@ -99,6 +99,11 @@ impl LabHost {
         self.record.network.link()
     }
 
+    /// The number of the segment that the host shares with others.
+    pub(super) fn segment(&self) -> Option<u8> {
+        self.record.network.segment()
+    }
+
     /// Whether the host's systemd runs.
     #[must_use]
     pub fn is_running(&self) -> bool {

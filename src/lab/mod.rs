@@ -91,6 +91,15 @@ impl Lab {
     /// Makes a host and waits until it can be logged in to. A host of this name that runs already is
     /// returned as it is; what a crash left of one is removed first.
     pub fn up(&self, options: &UpOptions) -> Result<LabHost> {
+        // Snapshots are of one place each. The fewer places their hosts are at, the fewer are made.
+        let place = match options.lifetime {
+            Lifetime::Kept => Place::Lowest,
+            Lifetime::ThisProcess => Place::Highest,
+        };
+        self.up_at(options, place)
+    }
+
+    fn up_at(&self, options: &UpOptions, place: Place) -> Result<LabHost> {
         check_name(&options.name)?;
         let base = self.prepare(&options.release)?;
         let lock = self.state.lock(&options.name)?;
@@ -106,7 +115,8 @@ impl Lab {
             self.remove(&dir)?;
         }
         self.notify(&format!("boots `{}` ({})", options.name, options.release));
-        let made = self.make(&dir, options, base);
+        let made =
+            self.claim(&dir, options, base, place).and_then(|record| self.start(&dir, record));
         drop(lock);
         made.and_then(|host| host.wait_until_reachable().map(|()| host)).inspect_err(|_| {
             // The first error is the one to tell; what cannot be removed now is on record.
@@ -129,14 +139,20 @@ impl Lab {
         Ok(TemporaryHost { lab: self, host })
     }
 
-    fn make(&self, dir: &HostDir, options: &UpOptions, base: String) -> Result<LabHost> {
-        // Snapshots are of one place each. The fewer places their hosts are at, the fewer are made.
-        let place = match options.lifetime {
-            Lifetime::Kept => Place::Lowest,
-            Lifetime::ThisProcess => Place::Highest,
-        };
-        let record = self.claim(dir, options, base, place)?;
-        self.start(dir, record)
+    /// The same at one switch: each of these hosts sees the others in its own network, and can take over their addresses.
+    pub fn temporary_neighbors(
+        &self,
+        release: &str,
+        count: usize,
+    ) -> Result<Vec<TemporaryHost<'_>>> {
+        let mut hosts: Vec<TemporaryHost<'_>> = Vec::new();
+        for _ in 0..count {
+            let segment = hosts.first().and_then(|first| first.host.segment());
+            let place = segment.map_or(Place::NewSegment, Place::Segment);
+            let host = self.up_at(&temporary(release), place)?;
+            hosts.push(TemporaryHost { lab: self, host });
+        }
+        Ok(hosts)
     }
 
     /// Gives the host a folder, a place in the network and a record.
@@ -165,6 +181,9 @@ impl Lab {
                 refuse_when_ending()?;
             }
             make_dir(&dir.0)?;
+            if owner.is_some() {
+                boot::hold_in_memory(dir)?;
+            }
             let record = record(network);
             write_record(dir, &record)?;
             made = Some(record);
@@ -283,6 +302,8 @@ impl Lab {
         if let Some(record) = &record {
             record.network.release()?;
         }
+        // Where the folder is held in memory, all of it goes at once, the record too.
+        boot::unmount(&dir.0)?;
         if fs::remove_dir_all(&dir.0).is_err() {
             // A file that the host made immutable cannot be removed even by root.
             let flags = ["-R", "-f", "-i", "-a"].map(OsStr::new);

@@ -1,4 +1,5 @@
-//! The network of a lab host: a namespace, a link with two ends, two addresses and three rules.
+//! The network of a lab host: a namespace, a link with two ends, two addresses and three rules. Hosts of one segment have
+//! their links in a bridge, as machines at one switch.
 
 use std::fs::{self, File};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -31,17 +32,33 @@ pub(super) struct Network {
     /// anew, another host may have the number that a host of before has on record.
     #[serde(default)]
     mark: String,
+    /// The number of the segment that it shares with other hosts. None where its link is its own.
+    #[serde(default)]
+    segment: Option<u8>,
 }
 
 impl Network {
     /// The host's own address.
     pub(super) fn address(&self) -> Ipv4Addr {
-        Ipv4Addr::new(self.pool[0], self.pool[1], self.slot, 2)
+        match self.segment {
+            None => Ipv4Addr::new(self.pool[0], self.pool[1], self.slot, 2),
+            Some(segment) => Ipv4Addr::new(self.pool[0], self.pool[1], segment, self.slot),
+        }
     }
 
     /// This machine's address on the link, the host's gateway.
     pub(super) fn gateway(&self) -> Ipv4Addr {
-        Ipv4Addr::new(self.pool[0], self.pool[1], self.slot, 1)
+        Ipv4Addr::new(self.pool[0], self.pool[1], self.segment.unwrap_or(self.slot), 1)
+    }
+
+    /// The length of the prefix of both addresses.
+    fn prefix(&self) -> u8 {
+        if self.segment.is_some() { 24 } else { 30 }
+    }
+
+    /// The number of the segment that it shares with other hosts.
+    pub(super) fn segment(&self) -> Option<u8> {
+        self.segment
     }
 
     /// The name of the network namespace.
@@ -51,7 +68,12 @@ impl Network {
 
     /// The name of the link's end on this machine; the host sees the other as `eth0`.
     pub(super) fn link(&self) -> String {
-        format!("hwctl{}", self.slot)
+        link_of(self.slot)
+    }
+
+    /// The bridge of its segment.
+    fn bridge(&self) -> Option<String> {
+        self.segment.map(link_of)
     }
 
     fn comment(&self) -> String {
@@ -66,15 +88,18 @@ impl Network {
     /// host set up in its namespace (addresses, firewall rules, bridges) outlives it.
     pub(super) fn wiring(&self) -> Vec<String> {
         let (ns, link, mtu) = (self.namespace(), self.link(), self.mtu);
-        let (address, gateway) = (self.address(), self.gateway());
+        let (address, gateway, prefix) = (self.address(), self.gateway(), self.prefix());
         vec![
             format!("ip netns add {ns}"),
             format!("ip link add {link} mtu {mtu} type veth peer name eth0 mtu {mtu} netns {ns}"),
             format!("ip link set {link} alias {}", self.mark),
-            format!("ip address add {gateway}/30 dev {link}"),
+            match self.bridge() {
+                None => format!("ip address add {gateway}/{prefix} dev {link}"),
+                Some(bridge) => format!("ip link set {link} master {bridge}"),
+            },
             format!("ip link set {link} up"),
             format!("ip -n {ns} link set lo up"),
-            format!("ip -n {ns} address add {address}/30 dev eth0"),
+            format!("ip -n {ns} address add {address}/{prefix} dev eth0"),
             format!("ip -n {ns} link set eth0 up"),
             format!("ip -n {ns} route add default via {gateway}"),
         ]
@@ -83,7 +108,8 @@ impl Network {
     /// Rules that let the host reach what this machine reaches. Between hosts addresses stay as
     /// they are, so that one host can play a client that another one knows by its address.
     fn rules(&self) -> Vec<String> {
-        let (link, comment, pool) = (self.link(), self.comment(), self.pool_net());
+        let (comment, pool) = (self.comment(), self.pool_net());
+        let link = self.bridge().unwrap_or_else(|| self.link());
         let said = format!("-m comment --comment {comment}");
         vec![
             format!("iptables -w -I FORWARD -i {link} {said} -j ACCEPT"),
@@ -104,15 +130,21 @@ impl Network {
             .to_vec()
     }
 
-    /// Pulls the cable.
+    /// Pulls the cable. At a bridge that is all; the other end of a link of its own would notice.
     pub(super) fn cut(&self) -> Result<()> {
         let _lock = lock_machine()?;
+        if self.segment.is_some() {
+            return run_words(&format!("ip link set {} down", self.link())).map(drop);
+        }
         run_all(&self.cuts())
     }
 
     /// Puts the cable back.
     pub(super) fn restore(&self) -> Result<()> {
         let _lock = lock_machine()?;
+        if self.segment.is_some() {
+            return run_words(&format!("ip link set {} up", self.link())).map(drop);
+        }
         remove_rules(&format!("{}-cut", self.comment()))
     }
 
@@ -133,6 +165,7 @@ impl Network {
         if self.is_ours() {
             self.remove_links();
         }
+        self.remove_empty_bridge()?;
         remove_rules(&self.comment())?;
         remove_rules(&format!("{}-cut", self.comment()))?;
         if slots_in_use().is_empty() {
@@ -143,8 +176,34 @@ impl Network {
 
     fn set_up(&self, lock: &mut File) -> Result<()> {
         turn_forwarding_on(lock)?;
+        self.ensure_bridge()?;
         run_all(&self.wiring())?;
         run_all(&self.rules())
+    }
+
+    /// The first host of a segment makes its bridge.
+    fn ensure_bridge(&self) -> Result<()> {
+        let Some(bridge) = self.bridge().filter(|name| !Path::new(LINKS).join(name).exists())
+        else {
+            return Ok(());
+        };
+        run_all(&[
+            format!("ip link add {bridge} mtu {} type bridge", self.mtu),
+            format!("ip address add {}/{} dev {bridge}", self.gateway(), self.prefix()),
+            format!("ip link set {bridge} up"),
+        ])
+    }
+
+    /// The last host of a segment takes its bridge away.
+    fn remove_empty_bridge(&self) -> Result<()> {
+        let Some(bridge) = self.bridge() else { return Ok(()) };
+        let Ok(mut ports) = fs::read_dir(Path::new(LINKS).join(&bridge).join("brif")) else {
+            return Ok(());
+        };
+        if ports.next().is_some() {
+            return Ok(());
+        }
+        run("ip", &["link", "delete", &bridge]).map(drop)
     }
 
     /// Whether the link of this number, if there is one, is this host's. One without a mark was
@@ -173,6 +232,10 @@ impl Network {
 pub(super) enum Place {
     Lowest,
     Highest,
+    /// The highest one, for the first host of a segment.
+    NewSegment,
+    /// The highest one, for another host of the segment with this number.
+    Segment(u8),
 }
 
 /// Finds a free place in the network and makes namespace, link and rules there. `note` is called
@@ -188,8 +251,15 @@ pub(super) fn claim(
     let mut in_use = slots_in_use();
     let records = state.host_dirs()?;
     in_use.extend(records.iter().filter_map(read_record).map(|record| record.network.slot));
+    in_use.extend(records.iter().filter_map(read_record).filter_map(|it| it.network.segment));
+    let segment = match place {
+        Place::Lowest | Place::Highest => None,
+        Place::NewSegment => Some(free_place(&routes, &in_use, place)?.1),
+        Place::Segment(number) => Some(number),
+    };
+    in_use.extend(segment);
     let (pool, slot) = free_place(&routes, &in_use, place)?;
-    let network = Network { pool, slot, mtu: default_mtu(&routes), mark: dir.mark() };
+    let network = Network { pool, slot, mtu: default_mtu(&routes), mark: dir.mark(), segment };
     note(&network)?;
     network.remove_links();
     network.set_up(&mut lock)
@@ -204,7 +274,7 @@ pub(super) fn wait_for_claims() -> Result<()> {
 fn free_place(routes: &str, in_use: &[u8], place: Place) -> Result<([u8; 2], u8)> {
     let taken: Vec<Ipv4Net> = routes.lines().filter_map(destination).collect();
     let mut slots: Vec<u8> = (1..=254).filter(|slot| !in_use.contains(slot)).collect();
-    if matches!(place, Place::Highest) {
+    if !matches!(place, Place::Lowest) {
         slots.reverse();
     }
     for pool in POOLS {
@@ -246,6 +316,11 @@ fn slots_in_use() -> Vec<u8> {
         .flatten()
         .filter_map(|link| link.file_name().to_str()?.strip_prefix("hwctl")?.parse().ok())
         .collect()
+}
+
+/// The name of the link of a host, or of the bridge of a segment, with this number.
+fn link_of(number: u8) -> String {
+    format!("hwctl{number}")
 }
 
 fn run_all(lines: &[String]) -> Result<()> {
@@ -307,7 +382,7 @@ mod tests {
 
     fn place(routes: &str, in_use: &[u8]) -> Ipv4Addr {
         let (pool, slot) = free_place(routes, in_use, Place::Lowest).unwrap();
-        Network { pool, slot, mtu: 1500, mark: String::new() }.address()
+        Network { pool, slot, mtu: 1500, mark: String::new(), segment: None }.address()
     }
 
     #[test]

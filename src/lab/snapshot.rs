@@ -104,8 +104,11 @@ fn keep(dir: &HostDir, snapshot: &Path) -> Result<()> {
     let upper = dir.upper();
     let moved = BESIDE.map(|name| dir.0.join(name)).into_iter().chain([upper]);
     for from in moved {
-        let to = unfinished.join(from.file_name().unwrap_or_default());
-        fs::rename(&from, &to).with_context(|| format!("move `{}`", from.display()))?;
+        // The host's folder may be on another file system.
+        run(
+            "mv",
+            &["--target-directory", &unfinished.display().to_string(), &from.display().to_string()],
+        )?;
     }
     fs::remove_dir_all(dir.work()).context("remove the overlay's scratch space")?;
     fs::rename(&unfinished, snapshot)

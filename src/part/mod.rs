@@ -44,10 +44,10 @@ use crate::spec::{PartSpec, Restart, Scope};
 
 pub use api::{API_LINK, Api, AppDir, JWT_KEY, Workers};
 pub use apps::Apps;
-pub use balancer::{Balancing, keep_state};
+pub use balancer::{Balancing, keep_state, require_answer};
 use build::conflicts::{between, first_twice};
 pub use build::{
-    Builder, Card, CertificateAt, Claim, Context, Contributions, HostView, LocalFolder,
+    Builder, Card, CertificateAt, Claim, Context, Contributions, HostView, LetIn, LocalFolder,
     Maintenance, Metrics, Names, Offer, OpenTo, Package, Refusals, RenderedFile, Route,
     RouteTarget, Slot, Stack, StaticFiles, Templates, UnitInput, Upload, Upstream,
     template_sources,

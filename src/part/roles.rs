@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
+use super::network::Network;
 use crate::inventory::schema::{Choice, Field, List, Reader, Rule, Shape, Variable};
 
 /// What a host is for in its fleet.
@@ -124,6 +125,8 @@ pub enum Side {
         source: IpAddr,
         /// Names and addresses that clients ask it for.
         names: Vec<String>,
+        /// The address that the balancers of the pool share.
+        shared: Option<Network>,
     },
     /// A web host behind balancers.
     Web {

@@ -44,7 +44,7 @@ fn the_landing_page_shows_three_frames(browser: &Browser) {
 }
 
 fn swagger_ui_logs_in_and_counts(browser: &Browser) {
-    browser.open(&format!("https://{NAME}/flask/swagger/"));
+    browser.open_until(&format!("https://{NAME}/flask/swagger/"), SWAGGER);
     let answer = |operation: &str| {
         browser.find(&format!("{operation} .execute")).click();
         let table = format!("{operation} .live-responses-table .response");
@@ -107,6 +107,8 @@ const SITES: &str = r#"all:
         health: /
 "#;
 
+/// What Swagger UI shows once it has read the API's document.
+const SWAGGER: &str = "#operations-api-count";
 /// The schemes and widths in which people see the pages.
 const LOOKS: [(&str, u32); 3] = [("light", 1280), ("dark", 1280), ("dark", 390)];
 
@@ -189,10 +191,8 @@ fn pages_are_accessible_in_all_looks(browser: &Browser) {
     for (scheme, width) in LOOKS {
         browser.look_like(scheme, width);
         for (name, path) in pages {
-            browser.open(&format!("https://{NAME}{path}"));
-            if name == "swagger" {
-                browser.find("#operations-api-count");
-            }
+            let shown = if name == "swagger" { SWAGGER } else { "body" };
+            browser.open_until(&format!("https://{NAME}{path}"), shown);
             let picture = format!("{name}-{scheme}-{width}.png");
             browser.screenshot(&Path::new(env!("CARGO_TARGET_TMPDIR")).join(picture));
             // The structure of Swagger UI's page is not hwctl's, and its colors are.

@@ -37,10 +37,21 @@ fn no_further_batch_begins_once_too_many_have_failed() {
         let outcome = |host| if host < begun { "unreachable" } else { "skipped" };
         (Some(5), (0..5).map(|host| outcome(host).to_owned()).collect::<Vec<_>>())
     };
-    assert_eq!(plan(&[]), all(5), "without a limit all are tried");
-    assert_eq!(plan(&["--serial", "2"]), all(2), "a batch has to be well");
-    assert_eq!(plan(&["--serial", "2", "--max-failures", "3"]), all(4));
-    assert_eq!(plan(&["--serial", "1,40%"]), all(1));
-    assert_eq!(plan(&["--serial", "1,40%", "--max-failures", "1"]), all(3));
-    assert_eq!(plan(&["--parallel", "1", "--max-failures", "0"]), all(1));
+    // Each waits some seconds for hosts that do not answer.
+    let cases: [(&[&str], usize); 6] = [
+        // Without a limit all are tried.
+        (&[], 5),
+        // A batch has to be well.
+        (&["--serial", "2"], 2),
+        (&["--serial", "2", "--max-failures", "3"], 4),
+        (&["--serial", "1,40%"], 1),
+        (&["--serial", "1,40%", "--max-failures", "1"], 3),
+        (&["--parallel", "1", "--max-failures", "0"], 1),
+    ];
+    std::thread::scope(|scope| {
+        let plans = cases.map(|(args, begun)| (args, begun, scope.spawn(|| plan(args))));
+        for (args, begun, plan) in plans {
+            assert_eq!(plan.join().unwrap(), all(begun), "{args:?}");
+        }
+    });
 }

@@ -15,7 +15,8 @@ const SITE: [&str; 2] = ["--set", "sites.docs={path: /docs, root: /srv/docs, sou
 const ALL: &str = "cd /srv && find . -type f -printf '%p %m %U:%G %n %T@ %s %b\\n' -o \
                    -type l -printf '%p %l %U:%G %T@\\n' -o -printf '%p %m %U:%G\\n' | sort && \
                    find . -links +1 -type f -printf '%p %i\\n' | sort && \
-                   getfacl -R . && getfattr -dhR -m - . && lsattr -R . && \
+                   find . ! -type l | sort | xargs getfacl && find . | sort | xargs getfattr -dh -m - && \
+                   find . -type f -o -type d | sort | xargs lsattr -d && \
                    find . -type f | sort | xargs -r sha256sum";
 
 fn all_of_a_page_comes_back_on_debian_13() {

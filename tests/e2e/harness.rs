@@ -115,10 +115,10 @@ pub(crate) fn say(line: &str) {
 }
 
 /// How many tests run at once: more than there are cores, since tests wait for hosts that boot, for apt and
-/// for time-outs. On two cores, three at once leave a quarter of them idle.
+/// for time-outs. On two cores, four at once leave a tenth of them idle, and five nothing.
 fn at_once() -> usize {
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    2 * cores
+    2 * cores + 1
 }
 
 /// The first test on a host makes the base of all hosts, once, and the others on hosts wait for it: what needs

@@ -45,11 +45,34 @@ fn on_host(host: &Provisioned, path: &str) -> String {
     host.sh(&format!("sha256sum {path} | cut -d' ' -f1"))
 }
 
-/// Starts a watch that notes the most memory that engines ever have, in KiB, and how many bytes they have read.
+/// Notes the most memory that engines ever have, in KiB, and how many bytes they have read. An engine may live for 100 ms
+/// only, and a shell that looks that often takes a tenth of a core.
+const WATCH: &str = r#"
+import os, re, time
+
+looks = {}
+while True:
+    with open("/run/engines", "a") as notes:
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            # What is no engine after a second never becomes one.
+            looks[pid] = looks.get(pid, 0) + 1
+            if looks[pid] > 50:
+                continue
+            try:
+                with open(f"/proc/{pid}/cmdline") as words:
+                    if not re.search("hwctl.*\0engine\0", words.read()):
+                        continue
+                looks[pid] = 0
+                for name in "status", "io":
+                    with open(f"/proc/{pid}/{name}") as file:
+                        notes.writelines(line for line in file if re.match("VmHWM|rchar", line))
+            except OSError:
+                pass
+    time.sleep(0.02)
+"#;
+
 fn watch_engines(host: &Provisioned) {
-    host.sh("nohup sh -c 'while sleep 0.02; do for pid in $(pgrep -f \"[h]wctl.* engine\"); do \
-         grep -h -e VmHWM -e rchar /proc/$pid/status /proc/$pid/io; done; done \
-         >>/run/engines 2>/dev/null' >/dev/null 2>&1 &");
+    host.sh(&format!("systemd-run --quiet --unit=watch-engines python3 -c '{WATCH}'"));
 }
 
 /// The most that the watch has seen of something, in MiB.

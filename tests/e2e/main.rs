@@ -84,6 +84,7 @@ const TESTS: &[&[harness::Case]] = &[
     balancer::TESTS,
     balancer::neighbors::TESTS,
     balancer::tokens::TESTS,
+    balancer::virtual_address::TESTS,
     examples::TESTS,
     roles::TESTS,
     watch::TESTS,

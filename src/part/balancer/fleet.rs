@@ -1,11 +1,12 @@
 //! Which hosts of an inventory are balancers and which are behind them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::Balancing;
 use crate::failure::Failure;
 use crate::inventory::{InventoryHost, Vars};
+use crate::part::Network;
 use crate::part::api::Api;
 use crate::part::redis::Redis;
 use crate::part::roles::{HealthPage, Peer, Pooled, Role, Side};
@@ -25,6 +26,7 @@ pub(in crate::part) fn require_whole(
     peers: &mut [Peer],
     hosts: &[InventoryHost],
 ) -> Result<(), Failure> {
+    require_one_shared_address(peers, hosts)?;
     let balanced: BTreeSet<String> = pools(peers, true);
     let served = pools(peers, false);
     for (peer, host) in peers.iter_mut().zip(hosts) {
@@ -45,6 +47,27 @@ pub(in crate::part) fn require_whole(
     Ok(())
 }
 
+/// Refuses balancers of one pool that are to share different addresses.
+fn require_one_shared_address(peers: &[Peer], hosts: &[InventoryHost]) -> Result<(), Failure> {
+    let mut first: BTreeMap<&str, (&Peer, &Option<Network>)> = BTreeMap::new();
+    for (peer, host) in peers.iter().zip(hosts) {
+        let Some(Pooled { pool, side: Side::Balancer { shared, .. } }) = &peer.pooled else {
+            continue;
+        };
+        let (other, theirs) = *first.entry(pool).or_insert((peer, shared));
+        if theirs != shared {
+            let what = format!(
+                "`{}` and `{}` are balancers of the pool `{pool}` with different \
+                 `balancer.virtual_address`",
+                other.name, peer.name
+            );
+            let hint = "set it once, for the group of the balancers";
+            return Err(host.refused(&what, &["balancer", "virtual_address"]).hint(hint));
+        }
+    }
+    Ok(())
+}
+
 /// The pools that have a balancer, or else a web host.
 fn pools(peers: &[Peer], of_balancers: bool) -> BTreeSet<String> {
     let places = peers.iter().filter_map(|peer| peer.pooled.as_ref());
@@ -53,7 +76,7 @@ fn pools(peers: &[Peer], of_balancers: bool) -> BTreeSet<String> {
 }
 
 fn pooled(peer: &Peer, vars: &Vars, host: &InventoryHost) -> Result<Option<Pooled>, Failure> {
-    let Balancing { pool, address, port, .. } = vars.get();
+    let Balancing { pool, address, port, virtual_address, .. } = vars.get();
     let has = |role| peer.roles.contains(&role);
     let address = address.clone().unwrap_or_else(|| peer.address.clone());
     let side = match (has(Role::Balancer), has(Role::Web)) {
@@ -88,9 +111,22 @@ fn pooled(peer: &Peer, vars: &Vars, host: &InventoryHost) -> Result<Option<Poole
                 );
                 host.refused(&what, &["roles"]).hint(hint)
             })?;
+            let shared = virtual_address.clone();
+            let other_family =
+                |shared: &&Network| shared.net().addr().is_ipv4() != source.is_ipv4();
+            if let Some(shared) = shared.as_ref().filter(other_family) {
+                let what = format!(
+                    "`balancer.virtual_address` is `{}`, and `{}` is at `{source}`",
+                    shared.as_str(),
+                    peer.name
+                );
+                let failure = host.refused(&what, &["balancer", "virtual_address"]);
+                return Err(failure.hint("take an address of the same family for both"));
+            }
             let mut names = vec![peer.address.clone(), address];
+            names.extend(shared.iter().map(|shared| shared.net().addr().to_string()));
             names.dedup();
-            Side::Balancer { source, names }
+            Side::Balancer { source, names, shared }
         }
     };
     Ok(Some(Pooled { pool: pool.clone(), side }))
@@ -115,7 +151,7 @@ mod tests {
     /// The members of the pool that a host is in, as `NAME SIDE`.
     fn pool(fleet: &Fleet, name: &str) -> Vec<String> {
         let told = |side: &Side| match side {
-            Side::Balancer { source, names } => format!("{source} {}", names.join(",")),
+            Side::Balancer { source, names, .. } => format!("{source} {}", names.join(",")),
             Side::Web { address, port, check } => format!("{address}:{port} {check:?}"),
         };
         fleet.pool_of(name).map(|(peer, side)| format!("{} {}", peer.name, told(side))).collect()
@@ -155,6 +191,26 @@ mod tests {
     }
 
     #[test]
+    fn balancers_of_a_pool_share_one_address() {
+        let balancers = |first: &str, second: &str| {
+            fleet(&format!(
+                "    lb1: {{ ansible_host: 192.0.2.1, roles: [balancer], balancer: {{ {first} }} }}\n    \
+                 lb2: {{ ansible_host: 192.0.2.2, roles: [balancer], balancer: {{ {second} }} }}\n    a:\n"
+            ))
+        };
+        let shared = "virtual_address: 192.0.2.9/24";
+
+        let of_both = balancers(shared, shared).unwrap();
+
+        assert_eq!(pool(&of_both, "a")[1], "lb2 192.0.2.2 192.0.2.2,192.0.2.9");
+        for (first, second) in [(shared, ""), (shared, "virtual_address: 192.0.2.8/24")] {
+            let failure = balancers(first, second).unwrap_err();
+            let told = "`lb1` and `lb2` are balancers of the pool `web` with different";
+            assert!(failure.what.contains(told), "{failure:?}");
+        }
+    }
+
+    #[test]
     fn a_balancer_that_cannot_do_its_work_is_refused() {
         for (hosts, expected, hint) in [
             (
@@ -166,6 +222,11 @@ mod tests {
                 "    lb: { ansible_host: 192.0.2.1, roles: [balancer] }\n    a: { balancer: { pool: b } }\n",
                 "no web host is in its pool `web`",
                 "`balancer.pool`",
+            ),
+            (
+                "    lb: { ansible_host: 192.0.2.1, roles: [balancer], balancer: { virtual_address: 2001:db8::9 } }\n    a:\n",
+                "`balancer.virtual_address` is `2001:db8::9`, and `lb` is at `192.0.2.1`",
+                "the same family",
             ),
             (
                 "    lb: { ansible_host: 192.0.2.1, roles: [balancer, web] }\n",

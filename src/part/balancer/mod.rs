@@ -4,6 +4,7 @@
 mod fleet;
 mod host;
 mod vars;
+mod virtual_address;
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -11,7 +12,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::build::{Builder, HostView, Names, Package};
+use super::build::{Builder, Contributions, HostView, Names, Package};
 use super::nginx::{HTTP, HTTPS, question};
 use super::roles::{HealthPage, Peer, Role, Side};
 use super::{Fleet, PartKind, Parts, tls};
@@ -23,7 +24,7 @@ use crate::spec::{
 };
 
 pub(in crate::part) use fleet::{pool, require_whole};
-pub use host::keep_state;
+pub use host::{keep_state, require_answer};
 pub use vars::Balancing;
 
 const PART: &str = "balancer";
@@ -47,19 +48,33 @@ const ADDRESS_OF: &str = "address of ";
 pub(super) const KIND: PartKind = PartKind {
     name: PART,
     roles: &[Role::Balancer],
-    parts: Parts::One,
+    parts: Parts::Named(|view| {
+        let shared = virtual_address::of(view).map(|_| virtual_address::PART);
+        [PART].into_iter().chain(shared).map(str::to_owned).collect()
+    }),
     vars: vars::VARIABLES,
     takes: &[],
     driver: Some(&host::Balancer),
-    contribute: |view, offered| {
-        offered.add_package(Package::new("haproxy"));
-        for port in PORTS {
-            offered.add_port(port, view.place(&["roles"]));
-        }
+    contribute: |view, offered| match offered.part() {
+        virtual_address::PART => virtual_address::contribute(view, offered),
+        _ => contribute(view, offered),
     },
-    describe: |view, _, spec| describe(view, spec),
-    declare: |_, builder| declare(builder),
+    describe: |view, _, spec| match spec.name.as_str() {
+        virtual_address::PART => virtual_address::describe(view, spec),
+        _ => describe(view, spec),
+    },
+    declare: |_, builder| match builder.part() {
+        virtual_address::PART => virtual_address::declare(builder),
+        _ => declare(builder),
+    },
 };
+
+fn contribute(view: &HostView<'_>, offered: &mut Contributions) {
+    offered.add_package(Package::new("haproxy"));
+    for port in PORTS {
+        offered.add_port(port, view.place(&["roles"]));
+    }
+}
 
 /// Adds the names of the balancers to those of a web host behind them: that is what clients ask for.
 pub(super) fn add_names(view: &HostView<'_>, names: &mut Names) {

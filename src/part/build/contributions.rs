@@ -1,6 +1,7 @@
 //! What parts offer each other. All parts contribute before the first one declares its resources, so that
 //! their order in the table does not matter.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use super::claim::Claim;
@@ -45,6 +46,8 @@ pub struct Contributions {
     pub(crate) ports: Vec<Offer<u16>>,
     /// TCP ports that the firewall lets in.
     pub(crate) open_ports: Vec<Offer<OpenTo>>,
+    /// What the firewall lets in besides TCP and UDP.
+    pub(crate) let_in: Vec<LetIn>,
     /// What each part wants for itself alone.
     pub(crate) claims: Vec<Offer<Claim>>,
     /// The parts that need Docker, in the order in which they are made.
@@ -103,6 +106,11 @@ impl Contributions {
         self.open_ports.push(self.offer(open, place));
     }
 
+    /// Has the firewall let in packets of another protocol than TCP and UDP.
+    pub fn let_in(&mut self, let_in: LetIn) {
+        self.let_in.push(let_in);
+    }
+
     /// Claims something that no other part may have; `place` is where the inventory asks for it.
     pub fn add_claim(&mut self, claim: Claim, place: Option<String>) {
         self.claims.push(self.offer(claim, place));
@@ -145,6 +153,15 @@ pub struct OpenTo {
     pub port: u16,
     /// The network that it is open to.
     pub from: Network,
+}
+
+/// Packets of another protocol than TCP and UDP, and who may send them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LetIn {
+    /// The number of the protocol.
+    pub protocol: u8,
+    /// Who may send them.
+    pub from: IpAddr,
 }
 
 /// A package of the distribution.

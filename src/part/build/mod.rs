@@ -34,7 +34,7 @@ use folder::LocalFile;
 
 pub use claim::Claim;
 pub use contributions::{
-    Card, CertificateAt, Contributions, Maintenance, Metrics, Names, Offer, OpenTo, Package,
+    Card, CertificateAt, Contributions, LetIn, Maintenance, Metrics, Names, Offer, OpenTo, Package,
     Refusals, Route, RouteTarget, Slot, StaticFiles, UnitInput, Upstream,
 };
 pub(crate) use image_archive::image_in;

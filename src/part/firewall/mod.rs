@@ -4,12 +4,13 @@ mod host;
 mod vars;
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 
 use anyhow::Result;
 use ipnet::IpNet;
 use serde::Serialize;
 
-use super::build::{Builder, Contributions, Package};
+use super::build::{Builder, Contributions, LetIn, Package};
 use super::{Network, PartKind, Parts};
 use crate::failure::Failure;
 use crate::resource::{self, Content, File, FirewallPort, Id, Owner, Transport};
@@ -22,6 +23,14 @@ pub(super) use vars::{SSH_PORT, holder_of};
 struct Guard<'a> {
     interfaces: &'a [String],
     allow: Vec<GuardPort>,
+    let_in: Vec<GuardProtocol>,
+}
+
+/// Packets without ports.
+#[derive(Serialize)]
+struct GuardProtocol {
+    protocol: u8,
+    from: IpAddr,
 }
 
 #[derive(Serialize)]
@@ -69,8 +78,8 @@ fn declare(offered: &Contributions, builder: &mut Builder<'_>) -> Result<()> {
         ports.extend(ssh_port(builder, &open, number)?);
     }
     let inputs = vec![
-        guard(builder, &open, "after.rules", Family::V4)?,
-        guard(builder, &open, "after6.rules", Family::V6)?,
+        guard(builder, (&open, &offered.let_in), "after.rules", Family::V4)?,
+        guard(builder, (&open, &offered.let_in), "after6.rules", Family::V6)?,
     ];
     let exclusive = builder.vars.get::<Firewall>().exclusive;
     // A set: each port once, and always in the same order.
@@ -125,7 +134,12 @@ fn narrow(open: &OpenPort) -> Option<IpNet> {
 }
 
 /// The guard in one of the files that ufw loads after its own rules.
-fn guard(builder: &mut Builder<'_>, open: &[OpenPort], name: &str, family: Family) -> Result<Id> {
+fn guard(
+    builder: &mut Builder<'_>,
+    (open, let_in): (&[OpenPort], &[LetIn]),
+    name: &str,
+    family: Family,
+) -> Result<Id> {
     let is_of_family = |open: &&OpenPort| match open.from.as_ref().map(Network::net) {
         None => true,
         Some(IpNet::V4(_)) => family == Family::V4,
@@ -136,7 +150,12 @@ fn guard(builder: &mut Builder<'_>, open: &[OpenPort], name: &str, family: Famil
         protocol: open.port.protocol,
         from: narrow(open).map(|from| from.to_string()),
     });
-    let guard = Guard { interfaces: &builder.facts.interfaces, allow: allow.collect() };
+    let let_in = let_in
+        .iter()
+        .filter(|let_in| let_in.from.is_ipv4() == (family == Family::V4))
+        .map(|let_in| GuardProtocol { protocol: let_in.protocol, from: let_in.from });
+    let interfaces = &builder.facts.interfaces;
+    let guard = Guard { interfaces, allow: allow.collect(), let_in: let_in.collect() };
     let text = builder.templates.render_text("ufw/after.rules", &guard)?;
     Ok(builder.add(File::new(
         format!("/etc/ufw/{name}"),

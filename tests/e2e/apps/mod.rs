@@ -23,6 +23,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Each answer is one write: an app that is killed has sent all of it or nothing.
+    wbufsize = -1
     def do_GET(self):
         broken = os.environ.get("BROKEN") and self.path.endswith("/healthz")
         body = ("VERSION %s %s\n" % (os.environ.get("GREETING"), bool(os.environ.get("TOKEN")))).encode()

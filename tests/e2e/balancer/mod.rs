@@ -3,6 +3,7 @@
 pub(crate) mod neighbors;
 mod pool;
 pub(crate) mod tokens;
+pub(crate) mod virtual_address;
 
 use std::time::{Duration, Instant};
 

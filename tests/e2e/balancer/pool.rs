@@ -2,25 +2,47 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::net::IpAddr;
 
 use serde_json::Value;
 
 use crate::host::{MARK, Provisioned, lab};
 use crate::load::Target;
 
-/// A pool of lab hosts. The balancer is called `lb`, the others `web1` and so on.
+/// A pool of lab hosts. The balancer is called `lb`, a second one `lb2`, the others `web1` and so on.
 pub(super) struct Pool {
     pub(super) lb: Provisioned,
+    /// Another balancer, with the address that the two share.
+    pub(super) second: Option<(Provisioned, IpAddr)>,
     pub(super) web: Vec<Provisioned>,
 }
 
 impl Pool {
     /// Hosts that were never provisioned, and an inventory that names all of them.
     pub(super) fn fresh(release: &str, web: usize) -> Self {
-        let lb = Provisioned::fresh(release);
+        Self::of(Provisioned::fresh(release), None, release, web)
+    }
+
+    /// The same with two balancers that share an address.
+    pub(super) fn with_two_balancers(release: &str, web: usize) -> Self {
+        let mut balancers = Provisioned::fresh_neighbors(release, 2).into_iter();
+        let (lb, second) = (balancers.next().unwrap(), balancers.next().unwrap());
+        let address = lb.host.address.to_string();
+        let (network, _) = address.rsplit_once('.').unwrap();
+        let shared = format!("{network}.100").parse().unwrap();
+        Self::of(lb, Some((second, shared)), release, web)
+    }
+
+    fn of(
+        lb: Provisioned,
+        second: Option<(Provisioned, IpAddr)>,
+        release: &str,
+        web: usize,
+    ) -> Self {
         let web = (0..web).map(|_| Provisioned::fresh(release)).collect();
-        let pool = Self { lb, web };
-        let hosts = std::iter::once(&pool.lb).chain(&pool.web);
+        let pool = Self { lb, second, web };
+        let other = pool.second.iter().map(|(host, _)| host);
+        let hosts = std::iter::once(&pool.lb).chain(other).chain(&pool.web);
         let known: String =
             hosts.map(|host| fs::read_to_string(host.host.known_hosts()).unwrap()).collect();
         fs::write(pool.lb.folder().join("known_hosts"), known).unwrap();
@@ -54,7 +76,15 @@ impl Pool {
             .unwrap();
         };
         // The balancer stands first, and its turn comes last.
-        add("lb", &self.lb, "      roles: [balancer]\n");
+        let role = "      roles: [balancer]\n";
+        match &self.second {
+            None => add("lb", &self.lb, role),
+            Some((second, shared)) => {
+                let lines = format!("{role}      balancer: {{ virtual_address: {shared}/24 }}\n");
+                add("lb", &self.lb, &lines);
+                add("lb2", second, &lines);
+            }
+        }
         for (at, host) in self.web.iter().take(count).enumerate() {
             add(&format!("web{}", at + 1), host, &format!("      roles: [web]\n{more}"));
         }

@@ -34,7 +34,16 @@ pub(crate) struct Provisioned {
 impl Provisioned {
     /// A host that was never provisioned.
     pub(crate) fn fresh(release: &str) -> Self {
-        let host = lab().temporary(release).expect("a lab host");
+        Self::of(lab().temporary(release).expect("a lab host"))
+    }
+
+    /// Hosts that were never provisioned, each of which can take over addresses of the others.
+    pub(crate) fn fresh_neighbors(release: &str, count: usize) -> Vec<Self> {
+        let hosts = lab().temporary_neighbors(release, count).expect("lab hosts");
+        hosts.into_iter().map(Self::of).collect()
+    }
+
+    fn of(host: TemporaryHost<'static>) -> Self {
         let folder = inventory(&host);
         Self { host, folder }
     }

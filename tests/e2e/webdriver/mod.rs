@@ -18,6 +18,8 @@ const TOOLS: [Tool; 2] = [
 
 /// How long a page may take to show what is looked for.
 const PATIENCE: Duration = Duration::from_secs(90);
+/// How long until a page that does not show it is opened again.
+const TRY: Duration = Duration::from_secs(20);
 /// The name of an element's id, as the standard has it.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
@@ -83,15 +85,38 @@ impl Browser {
 
     /// The element that a CSS selector finds, as soon as it shows.
     pub(crate) fn find(&self, selector: &str) -> Element<'_> {
+        self.find_within(selector, PATIENCE)
+            .unwrap_or_else(|found| panic!("`{selector}` does not show: {found}"))
+    }
+
+    fn find_within(&self, selector: &str, patience: Duration) -> Result<Element<'_>, Value> {
         let asked = json!({ "using": "css selector", "value": selector });
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + patience;
         loop {
             let found = self.call("/element", &asked);
             if let Some(id) = found[ELEMENT].as_str() {
-                return Element { browser: self, id: id.to_owned() };
+                return Ok(Element { browser: self, id: id.to_owned() });
             }
-            assert!(Instant::now() < deadline, "`{selector}` does not show: {found}");
+            if Instant::now() >= deadline {
+                return Err(found);
+            }
             sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Opens a page, and again if an element of it does not show. Chromium breaks off what it loads when a network
+    /// interface of this machine comes or goes, as those of other tests' hosts do.
+    pub(crate) fn open_until(&self, url: &str, selector: &str) -> Element<'_> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.open(url);
+            match self.find_within(selector, TRY) {
+                Ok(element) => return element,
+                Err(found) if Instant::now() >= deadline => {
+                    panic!("`{selector}` does not show: {found}")
+                }
+                Err(_) => {}
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::super::{PORTS, SERVICE, WEB_HOST};
+use super::super::{PORTS, SERVICE, WEB_HOST, virtual_address};
 use super::{refusal, socket};
 use crate::engine::{Case, Symptoms, tail};
 use crate::event::{Finding, Fix};
@@ -10,6 +10,9 @@ use crate::resource::listeners;
 use crate::spec::LogSource;
 
 pub(super) async fn diagnose(case: &Case<'_>, symptoms: &Symptoms<'_>) -> Result<Vec<Finding>> {
+    if case.part.name == virtual_address::PART {
+        return Ok(without_shared_address(case, symptoms).await.into_iter().collect());
+    }
     if symptoms.units.get(SERVICE, "LoadState") != "loaded" {
         let finding = Finding::new("balancer-absent", "HAProxy is not installed")
             .evidence([symptoms.units.state(SERVICE)])
@@ -33,6 +36,22 @@ pub(super) async fn diagnose(case: &Case<'_>, symptoms: &Symptoms<'_>) -> Result
         return Ok(vec![stopped(case, symptoms).await]);
     }
     Ok(without_work(case).await)
+}
+
+/// Why this host cannot have the shared address.
+async fn without_shared_address(case: &Case<'_>, symptoms: &Symptoms<'_>) -> Option<Finding> {
+    if symptoms.units.is_active(virtual_address::SERVICE) {
+        return None;
+    }
+    let mut evidence = vec![symptoms.units.state(virtual_address::SERVICE)];
+    let log = LogSource::Unit(virtual_address::SERVICE.to_owned());
+    evidence.extend(tail(case.host, &log, 3).await.unwrap_or_default());
+    let what = "keepalived does not run, so this host cannot take over the shared address";
+    let finding = Finding::new("virtual-address-stopped", what)
+        .evidence(evidence)
+        .next("`hwctl provision --only virtual-address` starts it")
+        .fix(Fix::Provision { tags: vec![case.part.name.clone()] });
+    Some(finding)
 }
 
 async fn stopped(case: &Case<'_>, symptoms: &Symptoms<'_>) -> Finding {

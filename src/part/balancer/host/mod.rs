@@ -5,17 +5,24 @@ mod socket;
 mod state;
 mod turn;
 
+use std::net::{IpAddr, UdpSocket};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
-use super::{CONFIGURATION, FOLDER, SERVICE};
+use super::{CONFIGURATION, FOLDER, HTTPS_PORT, SERVICE, virtual_address};
 use crate::engine::{Case, Driver, Later, PackageContents, Symptoms, Turn, Turned};
 use crate::event::{Finding, Measure, Sign};
 use crate::resource::{Host, last_lines};
 use socket::Server;
 
+pub use socket::require_answer;
 pub use state::keep_state;
+
+/// How long the balancer that has the shared address may take to accept a connection.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// The driver of the balancer. The specs of its parts have a setting for each probe of a web host: its name in HAProxy.
 #[derive(Debug)]
@@ -27,16 +34,17 @@ impl Driver for Balancer {
     }
 
     fn package_contents(&self) -> &'static [PackageContents] {
-        &[PackageContents {
-            name: "haproxy",
-            units: &[SERVICE],
-            configuration: &[FOLDER],
-            folders: &[],
-        }]
+        const fn package(name: &'static str, units: &'static [&'static str]) -> PackageContents {
+            PackageContents { name, units, configuration: &[FOLDER], folders: &[] }
+        }
+        const { &[package("haproxy", &[SERVICE]), package("keepalived", &[virtual_address::SERVICE])] }
     }
 
     fn inspect<'a>(&'a self, probe: &'a str, case: &'a Case<'a>) -> Later<'a, String> {
         Box::pin(async move {
+            if case.part.name == virtual_address::PART {
+                return has_shared_address(case).await;
+            }
             match case.part.settings.get(probe) {
                 Some(server) => web_host(server, &socket::servers(case.host, socket::WEB).await?),
                 None => valid(case.host).await,
@@ -46,6 +54,9 @@ impl Driver for Balancer {
 
     fn signs<'a>(&'a self, case: &'a Case<'a>) -> Later<'a, Vec<Sign>> {
         Box::pin(async {
+            if case.part.name == virtual_address::PART {
+                return Ok(Vec::new());
+            }
             let servers = socket::servers(case.host, socket::WEB).await?;
             let connections = servers.iter().map(|server| server.total).sum();
             Ok(vec![Sign::new("connections", Measure::Count(connections))])
@@ -75,6 +86,20 @@ impl Driver for Balancer {
         symptoms: &'a Symptoms<'a>,
     ) -> Later<'a, Vec<Finding>> {
         Box::pin(diagnosis::diagnose(case, symptoms))
+    }
+}
+
+/// Who has the shared address.
+async fn has_shared_address(case: &Case<'_>) -> Result<String> {
+    let address = case.part.settings.get(virtual_address::ADDRESS);
+    let address: IpAddr = address.context("its spec has no address")?.parse()?;
+    // Only an address of the host itself can be bound.
+    if UdpSocket::bind((address, 0)).is_ok() {
+        return Ok(format!("this host has {address}"));
+    }
+    match timeout(PATIENCE, TcpStream::connect((address, HTTPS_PORT))).await {
+        Ok(Ok(_)) => Ok(format!("another balancer has {address}")),
+        Ok(Err(_)) | Err(_) => bail!("nobody answers at {address}"),
     }
 }
 

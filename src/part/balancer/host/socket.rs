@@ -14,6 +14,8 @@ use crate::resource::Host;
 
 /// How long an answer may take. A HAProxy that hangs says nothing.
 const PATIENCE: Duration = Duration::from_secs(3);
+/// How long the answer may take on which it depends who has the shared address.
+const SHORT_PATIENCE: Duration = Duration::from_millis(400);
 /// The longest answer in bytes: some thousand web hosts.
 const MAX_ANSWER: u64 = 4 << 20;
 /// The backend of the hosts that can do their work.
@@ -46,8 +48,17 @@ impl Server {
     }
 }
 
+/// Fails unless HAProxy answers at once. keepalived asks every second.
+pub async fn require_answer(host: &Host) -> Result<()> {
+    ask_within(host, "show info", SHORT_PATIENCE).await.map(drop)
+}
+
 /// Asks HAProxy.
 pub(super) async fn ask(host: &Host, command: &str) -> Result<String> {
+    ask_within(host, command, PATIENCE).await
+}
+
+async fn ask_within(host: &Host, command: &str, patience: Duration) -> Result<String> {
     let path = host.path(&Path::new(RUNTIME_FOLDER).join("admin.sock"));
     let asked = async {
         let mut stream = UnixStream::connect(&path).await?;
@@ -56,7 +67,8 @@ pub(super) async fn ask(host: &Host, command: &str) -> Result<String> {
         stream.take(MAX_ANSWER).read_to_string(&mut answer).await?;
         anyhow::Ok(answer)
     };
-    let answer = timeout(PATIENCE, asked).await.map_err(|_| anyhow!("no answer within 3 s"))?;
+    let answer = timeout(patience, asked).await;
+    let answer = answer.map_err(|_| anyhow!("no answer within {} ms", patience.as_millis()))?;
     answer.with_context(|| format!("ask HAProxy over `{}`", path.display()))
 }
 
