@@ -57,13 +57,13 @@ pub enum Verb {
     /// Show how hosts are: services, container, API, certificate, disk, last run and drift
     #[command(after_help = operate::STATUS_EXAMPLES)]
     Status(StatusArgs),
-    /// Show how much hosts do, on a live screen, those in trouble first
+    /// Show the load of hosts on a live screen, hosts in trouble first
     #[command(after_help = operate::TOP_EXAMPLES)]
     Top(TopArgs),
     /// Show logs, of several hosts in one, by time
     #[command(after_help = operate::LOGS_EXAMPLES)]
     Logs(LogsArgs),
-    /// Use hosts as a client would: every URL, redirect, header, rule and port, and a real count
+    /// Test hosts as a client would: every URL, redirect, header, access rule and port, and a real API call
     #[command(after_help = operate::VERIFY_EXAMPLES)]
     Verify(VerifyArgs),
     /// Log in to a host with the inventory's user, port and key
@@ -102,7 +102,7 @@ pub enum Verb {
     /// Take away everything that hwctl made on hosts, after showing the plan; leave the rest
     #[command(after_help = change::DESTROY_EXAMPLES)]
     Destroy(DestroyArgs),
-    /// The secrets that hosts make for themselves
+    /// Rotate the secrets that hosts generate
     Secret(SecretArgs),
     /// Put a new version of the API or an app beside the old one and switch to it once it is healthy
     #[command(after_help = change::DEPLOY_EXAMPLES)]
@@ -110,12 +110,12 @@ pub enum Verb {
     /// Find why a host does not serve as it should: the cause, the evidence, the next step
     #[command(after_help = inspect::DOCTOR_EXAMPLES)]
     Doctor(DoctorArgs),
-    /// The certificate that hosts made for themselves
+    /// Show or renew the self-signed certificates of hosts
     Cert(CertArgs),
-    /// Look again and again whether hosts can be reached, and tell when one cannot
+    /// Check repeatedly whether hosts can be reached, and report when one cannot
     #[command(after_help = operate::WATCH_EXAMPLES)]
     Watch(WatchArgs),
-    /// The channels by which hosts tell of faults
+    /// Test the channels through which hosts report faults
     Notify(NotifyArgs),
     /// On the host: look at it once and tell of what is new; a timer calls it
     #[command(hide = true)]
@@ -216,8 +216,8 @@ pub struct HostArgs {
     /// is one host, then a quarter of all at a time
     #[arg(hide_short_help = true, long, value_name = "N|N%,…", help_heading = "Hosts")]
     pub serial: Option<Batches>,
-    /// Begin no further host once more than so many have failed [default: with --serial 0, else
-    /// no limit]
+    /// Start no further host once more than this many have failed [default: 0 with --serial,
+    /// otherwise no limit]
     #[arg(hide_short_help = true, long, value_name = "N", help_heading = "Hosts")]
     pub max_failures: Option<usize>,
     /// Login name
@@ -245,7 +245,7 @@ pub struct HostArgs {
         help_heading = "Connection"
     )]
     pub known_hosts: Option<PathBuf>,
-    /// Take the key of a host that was never seen without asking
+    /// Accept the key of a host that ssh does not know yet, without verifying it; a changed key is still refused
     #[arg(hide_short_help = true, long, help_heading = "Connection")]
     pub accept_new_host_key: bool,
     /// Ask for sudo's password

@@ -152,6 +152,7 @@ find_leftovers() {
     }
     report 'files in the work tree' "$(git status --porcelain)"
     report 'network namespaces' "$(if command -v ip >/dev/null; then ip netns list; fi)"
+    report 'bridges of lab hosts that are gone' "$(find /sys/class/net/hwctl*/brif -maxdepth 0 -empty 2>/dev/null || true)"
     report 'firewall rules of lab hosts that are gone' "$(stale_rules)"
     # A process may need a moment to end.
     for _ in {1..50}; do

@@ -89,7 +89,7 @@ pub struct PlanArgs {
     /// Which hosts.
     #[command(flatten)]
     pub hosts: HostArgs,
-    /// Seconds to wait for what is in the way: another run, a held apt lock, a first boot
+    /// Seconds to wait for another run, the apt lock or the first boot (cloud-init) to finish
     #[arg(hide_short_help = true, long, value_name = "SECONDS", default_value_t = 600)]
     pub wait: u32,
     /// Seconds that a change of the firewall or of ssh waits for a new login to work before the
@@ -176,7 +176,7 @@ pub struct RestartArgs {
     /// Which hosts.
     #[command(flatten)]
     pub hosts: HostArgs,
-    /// Seconds to wait for what is in the way: another run
+    /// Seconds to wait for another run on the host to finish
     #[arg(hide_short_help = true, long, value_name = "SECONDS", default_value_t = 600)]
     pub wait: u32,
     /// One JSON event per line on standard output
@@ -195,7 +195,7 @@ pub struct MaintenanceArgs {
     /// Which hosts.
     #[command(flatten)]
     pub hosts: HostArgs,
-    /// Seconds to wait for what is in the way: another run
+    /// Seconds to wait for another run on the host to finish
     #[arg(hide_short_help = true, long, value_name = "SECONDS", default_value_t = 600)]
     pub wait: u32,
     /// One JSON event per line on standard output

@@ -134,19 +134,19 @@ pub struct DoctorArgs {
     /// Hosts that are named without `--host`.
     #[command(flatten)]
     pub named: NamedHosts,
-    /// Look at this path of the host, such as /close
+    /// Explain the answer to a request for this path, such as /close
     #[arg(long, value_name = "PATH", value_parser = url_path)]
     pub url: Option<String>,
-    /// Look at a token that the API does not take; `-` reads it from standard input
+    /// Explain why the API rejects this token; `-` reads it from standard input
     #[arg(long)]
     pub token: Option<String>,
-    /// Do what is safe about it, as a run: provision the part in question, or restart
+    /// Fix what is safe to fix, without asking: provision the affected part, or restart the service
     #[arg(long)]
     pub fix: bool,
     /// Which hosts.
     #[command(flatten)]
     pub hosts: HostArgs,
-    /// Seconds to wait for what is in the way: another run
+    /// Seconds to wait for another run on the host to finish
     #[arg(hide_short_help = true, long, value_name = "SECONDS", default_value_t = 600)]
     pub wait: u32,
     /// One JSON event per line on standard output

@@ -315,7 +315,7 @@ pub struct BackupArgs {
     /// Which hosts.
     #[command(flatten)]
     pub hosts: HostArgs,
-    /// Seconds to wait for what is in the way: another run
+    /// Seconds to wait for another run on the host to finish
     #[arg(hide_short_help = true, long, value_name = "SECONDS", default_value_t = 600)]
     pub wait: u32,
     /// One JSON event per line on standard output
@@ -331,7 +331,7 @@ pub struct RestoreArgs {
     /// Which hosts.
     #[command(flatten)]
     pub hosts: HostArgs,
-    /// Seconds to wait for what is in the way: another run
+    /// Seconds to wait for another run on the host to finish
     #[arg(hide_short_help = true, long, value_name = "SECONDS", default_value_t = 600)]
     pub wait: u32,
     /// One JSON event per line on standard output

@@ -135,13 +135,14 @@ fn failure(info: &CertificateInfo, served: &Served) -> Option<Failure> {
     let (what, hint) = if info.until <= Timestamp::now().as_second() {
         ("the certificate has expired", renew)
     } else if !info.key_matches {
-        ("the key beside the certificate is not its own", renew)
+        ("the private key does not match the certificate", renew)
     } else {
         match served {
             Served::This | Served::NotLookedAt { .. } => return None,
-            Served::Other { .. } => {
-                ("the host serves another certificate", "`hwctl restart nginx` takes up this one")
-            }
+            Served::Other { .. } => (
+                "the host serves another certificate",
+                "`hwctl restart nginx` makes nginx serve this one",
+            ),
             Served::Nothing { .. } => ("the host serves no certificate", "`hwctl doctor` says why"),
         }
     };

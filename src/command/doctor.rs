@@ -81,7 +81,7 @@ fn failure(first: &Finding, fixing: bool) -> Failure {
     let failure = Failure::new(Exit::Failed, first.what.clone());
     match &first.fix {
         Some(_) if !fixing && !first.next.contains("doctor --fix") => {
-            failure.hint("`hwctl doctor --fix` does the step")
+            failure.hint("run `hwctl doctor --fix` to do this")
         }
         _ => failure.hint(first.next.clone()),
     }

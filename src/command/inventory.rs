@@ -12,7 +12,7 @@ use crate::report::print_error;
 
 /// What is said of an encrypted file that counts.
 const CLOSED: &str =
-    "this file is encrypted and its variables are missing: no password of a vault is given";
+    "this file is encrypted and its variables are missing: no vault password was given";
 
 /// Runs `hwctl inventory`.
 pub fn run(args: &InventoryArgs) -> Result<Exit> {

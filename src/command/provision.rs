@@ -73,10 +73,10 @@ fn review(
         }
         (None, Some(_)) if hosts.serial.is_some() => {
             return Err(Failure::usage(
-                "`--expect` is for all hosts at once, and `--serial` is not",
+                "`--expect` cannot be used with `--serial`: the digest covers the plans of all hosts together",
             )
             .not_done("no host was contacted")
-            .hint("`--plan FILE` compares each batch of hosts by itself"));
+            .hint("use `--plan FILE` instead: it is compared batch by batch"));
         }
         (None, Some(digest)) => Terms::Digest(digest.clone()),
     };
@@ -93,10 +93,8 @@ fn scope(parts: &PartArgs) -> Result<Scope, Failure> {
     }
     let left: Vec<_> = only.iter().filter(|part| !skip.contains(part)).cloned().collect();
     match left.is_empty() {
-        true => {
-            Err(Failure::usage("`--skip` leaves nothing of `--only`")
-                .not_done("no host was contacted"))
-        }
+        true => Err(Failure::usage("`--skip` excludes every part that `--only` names")
+            .not_done("no host was contacted")),
         false => Ok(Scope::Only(left)),
     }
 }
@@ -140,7 +138,8 @@ impl Job for Provision {
             work.check_parts().map_err(|failure| failure.not_done("no host was contacted"))?;
         }
         if !known.iter().any(|name| self.scope.has(name)) {
-            return Err(Failure::usage("`--skip` leaves nothing").not_done("no host was contacted"));
+            return Err(Failure::usage("`--skip` excludes every part of the hosts")
+                .not_done("no host was contacted"));
         }
         self.review.begins(works)
     }

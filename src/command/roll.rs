@@ -117,10 +117,13 @@ impl OwnTurn<'_> {
                 return true;
             }
             Ok(Left::OnlyOne) => format!(
-                "`{name}` has no other web host that can do the work, so this one goes on meanwhile"
+                "balancer `{name}` has no other healthy web host, so this host keeps receiving requests during the run"
             ),
             Err(failure) => {
-                format!("`{name}` goes on giving work to this host: {}", failure.what)
+                format!(
+                    "balancer `{name}` keeps sending requests to this host during the run, because it could not be taken out of rotation: {}",
+                    failure.what
+                )
             }
         };
         emit(EventKind::Warning { message });
@@ -134,7 +137,9 @@ impl OwnTurn<'_> {
         emit(step(format!("`{name}` gives this host no more work")));
         let left = match engine.turn(self.asked(&part, Turn::Away, AWAY_S), emit).await? {
             Turned::Away { left } => {
-                let message = format!("{left} connections through `{name}` did not end in time");
+                let message = format!(
+                    "{left} connections through balancer `{name}` were still open when the wait ended; the run goes on"
+                );
                 if left > 0 {
                     emit(EventKind::Warning { message });
                 }

@@ -36,10 +36,10 @@ fn require_own_key(work: &Work) -> Result<(), Failure> {
     }
     let path = ["api", "token_key"];
     let place = work.place(&path).map(|place| format!(" ({place})")).unwrap_or_default();
-    Err(Failure::usage(format!("the key of `{}` is `api.token_key`{place}", work.target.name))
-        .why("the host makes none for itself")
+    Err(Failure::usage(format!("the token key of `{}` is set in the inventory, as `api.token_key`{place}", work.target.name))
+        .why("`secret rotate` replaces only keys that the host generated")
         .not_done("no host was contacted")
-        .hint("change it in the inventory: `hwctl help fleet` says how no token is refused"))
+        .hint("change it in the inventory; `hwctl help fleet` shows how to do that without invalidating tokens"))
 }
 
 impl Job for Rotate {

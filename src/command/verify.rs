@@ -186,8 +186,8 @@ impl Client {
             .collect();
         let server = answer.header("server");
         let seen = match server.contains(|c: char| c.is_ascii_digit()) {
-            false => Ok("tells no version".to_owned()),
-            true => Err(anyhow!("tells its version: `{server}`")),
+            false => Ok("does not reveal its version".to_owned()),
+            true => Err(anyhow!("reveals its version: `{server}`")),
         };
         checks.push(Check::of("header server", seen));
         checks

@@ -157,7 +157,7 @@ impl InventoryHost {
     /// Refuses a host with encrypted files that could not be opened: nobody knows what they set.
     pub fn require_open_vaults(&self) -> Result<(), Failure> {
         let Some(file) = self.vars.closed().first() else { return Ok(()) };
-        Err(Failure::usage(format!("`{file}` is encrypted, and no password of a vault is given"))
+        Err(Failure::usage(format!("`{file}` is encrypted, and no vault password was given"))
             .not_done(format!("`{}` is not contacted", self.name))
             .hint("name a file with `--vault-password-file`, or in ANSIBLE_VAULT_PASSWORD_FILE"))
     }

@@ -38,7 +38,7 @@ pub(super) fn read(
                 None => problem.hint("name a variable of your own, for templates, `x_…`"),
             });
         } else if let Some(meant) = meant {
-            let message = format!("`{name}` is passed over: did you mean `{meant}`?");
+            let message = format!("`{name}` is ignored: did you mean `{meant}`?");
             warnings.push((
                 Problem::at(&entry.place, &message).without_line(),
                 Warning { place: entry.place.to_string(), message },
@@ -150,7 +150,7 @@ fn passed_over(
     let warning = |entry: &Entry| Warning {
         place: entry.place.to_string(),
         message: format!(
-            "`{}` is passed over, since hwctl's variables stand below `{STRICT}`",
+            "`{}` is ignored: this inventory has hwctl's variables below `{STRICT}`",
             entry.key
         ),
     };
@@ -167,9 +167,10 @@ fn ambiguous(given: &[Entry], declared: &[Declared]) -> Vec<Problem> {
         return Vec::new();
     }
     let problem = |entry: &Entry| {
-        let message = format!("`{}` may be another tool's: others use this name, too", entry.key);
+        let message =
+            format!("`{}` is ambiguous: other tools use this variable name too", entry.key);
         let hint = format!(
-            "write `{STRICT}: {{ {}: … }}` for hwctl's own, or `{STRICT}: {{}}` if it is not hwctl's",
+            "if it is meant for hwctl, write `{STRICT}: {{ {}: … }}`; if it is not, add `{STRICT}: {{}}` and hwctl ignores it",
             entry.key
         );
         Problem::at(&entry.place, message).hint(hint).hiding(&entry.node, None)

@@ -192,19 +192,20 @@ pub(super) fn mount_root(dir: &HostDir, layers: &[PathBuf]) -> Result<()> {
     finish(&mut mount).map(drop)
 }
 
-/// How much memory this machine has to have to spare before a host's folder is held in it: more than ten hosts write.
+/// How much memory this machine has to have to spare before it holds what a host writes: more than ten hosts write.
 const SPARE_MEMORY_KIB: u64 = 8 << 20;
 /// From this version of Linux on, files in memory have the attributes and flags that they have on a disk.
 const ATTRIBUTES_IN_MEMORY: (u32, u32) = (6, 6);
 
-/// Holds the folder of a host in memory, where there is plenty. A host that lives for seconds needs no disk, and writing to
-/// one is a tenth of what it costs.
+/// Holds what a host writes over its base in memory, where there is plenty. A host that lives for seconds needs no disk, and
+/// writing to one is a tenth of what it costs.
 pub(super) fn hold_in_memory(dir: &HostDir) -> Result<()> {
     if spare_memory() < Some(SPARE_MEMORY_KIB) || kernel() < Some(ATTRIBUTES_IN_MEMORY) {
         return Ok(());
     }
+    make_dir(&dir.overlay())?;
     let mut mount = Command::new("mount");
-    mount.args(["-t", "tmpfs", "-o", "mode=0755", "hwctl-lab"]).arg(&dir.0);
+    mount.args(["-t", "tmpfs", "-o", "mode=0755", "hwctl-lab"]).arg(dir.overlay());
     finish(&mut mount).map(drop)
 }
 

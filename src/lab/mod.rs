@@ -181,11 +181,11 @@ impl Lab {
                 refuse_when_ending()?;
             }
             make_dir(&dir.0)?;
+            let record = record(network);
+            write_record(dir, &record)?;
             if owner.is_some() {
                 boot::hold_in_memory(dir)?;
             }
-            let record = record(network);
-            write_record(dir, &record)?;
             made = Some(record);
             Ok(())
         })?;
@@ -302,8 +302,7 @@ impl Lab {
         if let Some(record) = &record {
             record.network.release()?;
         }
-        // Where the folder is held in memory, all of it goes at once, the record too.
-        boot::unmount(&dir.0)?;
+        boot::unmount(&dir.overlay())?;
         if fs::remove_dir_all(&dir.0).is_err() {
             // A file that the host made immutable cannot be removed even by root.
             let flags = ["-R", "-f", "-i", "-a"].map(OsStr::new);

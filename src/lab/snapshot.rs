@@ -99,18 +99,14 @@ impl Lab {
 
 /// Moves what a host wrote into a snapshot. It is complete once it has its name.
 fn keep(dir: &HostDir, snapshot: &Path) -> Result<()> {
-    let unfinished = PathBuf::from(format!("{}{UNFINISHED}", snapshot.display()));
-    make_dir(&unfinished)?;
-    let upper = dir.upper();
-    let moved = BESIDE.map(|name| dir.0.join(name)).into_iter().chain([upper]);
-    for from in moved {
-        // The host's folder may be on another file system.
-        run(
-            "mv",
-            &["--target-directory", &unfinished.display().to_string(), &from.display().to_string()],
-        )?;
+    let unfinished = HostDir(PathBuf::from(format!("{}{UNFINISHED}", snapshot.display())));
+    make_dir(&unfinished.overlay())?;
+    let beside = BESIDE.map(|name| (dir.0.join(name), unfinished.0.clone()));
+    for (from, to) in beside.into_iter().chain([(dir.upper(), unfinished.overlay())]) {
+        // What was held in memory is copied.
+        run("mv", &["--target-directory", &to.display().to_string(), &from.display().to_string()])?;
     }
     fs::remove_dir_all(dir.work()).context("remove the overlay's scratch space")?;
-    fs::rename(&unfinished, snapshot)
-        .with_context(|| format!("rename `{}` into place", unfinished.display()))
+    fs::rename(&unfinished.0, snapshot)
+        .with_context(|| format!("rename `{}` into place", unfinished.0.display()))
 }

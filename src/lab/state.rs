@@ -71,13 +71,17 @@ impl HostDir {
     pub(super) fn root(&self) -> PathBuf {
         self.0.join("root")
     }
+    /// What the host writes over its base, which may be held in memory.
+    pub(super) fn overlay(&self) -> PathBuf {
+        self.0.join("overlay")
+    }
     /// What the host wrote over its base.
     pub(super) fn upper(&self) -> PathBuf {
-        self.0.join("upper")
+        self.overlay().join("upper")
     }
     /// Scratch space of the overlay.
     pub(super) fn work(&self) -> PathBuf {
-        self.0.join("work")
+        self.overlay().join("work")
     }
     pub(super) fn ssh_config(&self) -> PathBuf {
         self.0.join("ssh_config")

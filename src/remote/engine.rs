@@ -358,7 +358,10 @@ impl Engine {
         if run.contains(|part: char| !part.is_ascii_alphanumeric() && part != '-') {
             return Err(self.lost("the host gives its run a strange name").await);
         }
-        emit(EventKind::Step { message: "logging in anew".to_owned(), fraction: None });
+        emit(EventKind::Step {
+            message: "logging in again to confirm the change".to_owned(),
+            fraction: None,
+        });
         match self.transport.confirm(run).await {
             Ok(()) => Ok(()),
             Err(failure) => {
@@ -371,10 +374,10 @@ impl Engine {
     /// The engine is gone: its last words on standard error say why.
     async fn lost(&mut self, why: &str) -> Failure {
         let last = self.transport.last_line().await;
-        Failure::new(Exit::Unreachable, format!("lost {} during the run", self.transport.host()))
+        Failure::new(Exit::Unreachable, format!("lost the connection to {}", self.transport.host()))
             .why(last.unwrap_or_else(|| why.to_owned()))
-            .not_done("what was under way is unknown; the host's journal has it")
-            .hint("run again: a run finishes what an interrupted one has begun")
+            .not_done("if a run was under way, it is not known how far it got")
+            .hint("run the same command again: it finishes what an interrupted run has begun; `hwctl history` shows that run")
             .page(Page::Undo)
     }
 

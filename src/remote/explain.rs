@@ -32,8 +32,8 @@ impl Target {
     fn explain_ssh(&self, told: &str, fingerprint: Option<&str>) -> Failure {
         if told.contains("REMOTE HOST IDENTIFICATION HAS CHANGED") {
             return self
-                .unreachable("its host key is not the one that is known")
-                .why("somebody may be listening in, or the machine was made anew")
+                .unreachable("its host key has changed")
+                .why("the host was reinstalled, or somebody is intercepting the connection")
                 .hint(format!(
                     "if it was made anew: `ssh-keygen -R {}`, then run again",
                     self.key_name()
@@ -62,11 +62,14 @@ impl Target {
         } else if told.contains("Permission denied") {
             return (self.not_let_in(), self.way_in(told));
         } else if told.contains("Could not resolve hostname") {
-            ("its name is not known", "check the name, or set `ansible_host` to its address")
+            (
+                "its name does not resolve",
+                "check the spelling and your DNS, or set `ansible_host` to its address",
+            )
         } else if told.contains("Connection refused") {
             ("no ssh answers on that port", "check `--port`, and that sshd runs there")
         } else if told.contains("Not allowed at this time") || told.contains("MaxStartups") {
-            ("its sshd takes no connection from here now", "run again in a few minutes")
+            ("its sshd refuses connections from this machine for now", "run again in a few minutes")
         } else if told.contains("timed out") {
             (
                 "it does not answer in time",

@@ -44,7 +44,7 @@ pub async fn wanted() {
 pub async fn or_stopped<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::select! {
         biased;
-        () = wanted() => Err(Failure::new(Exit::Interrupted, "stopped, as you wished")
+        () = wanted() => Err(Failure::new(Exit::Interrupted, "stopped on request")
             .not_done("nothing was changed on the host")),
         done = work => done,
     }

@@ -169,7 +169,7 @@ fn nginx_templates(site: &Site) {
     // An error of 500 and more may lie behind nginx: only the look from outside decides.
     let broken = format!("{{% if site.path == \"/close\" %}}return 500;{{% endif %}}{alias}");
     site.template(template, alias, &broken);
-    let says = ["the host is not as it should be from outside", "/close/: 500"];
+    let says = ["the host fails its checks from outside", "/close/: 500"];
     site.bad("a template that shows only from outside", 4, &[], &says);
 }
 

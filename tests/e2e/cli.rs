@@ -88,9 +88,12 @@ fn a_failure_before_the_first_host_is_an_event_too() {
         (&["provision", "--plan", "newer.json"], "is a plan of format 999"),
         (
             &["provision", "--expect", &digest, "--serial", "1"],
-            "`--expect` is for all hosts at once",
+            "`--expect` cannot be used with `--serial`",
         ),
-        (&["plan", "--only", "tls", "--skip", "tls"], "`--skip` leaves nothing of `--only`"),
+        (
+            &["plan", "--only", "tls", "--skip", "tls"],
+            "`--skip` excludes every part that `--only` names",
+        ),
         (&["plan", "--no-such-option"], "unexpected argument '--no-such-option'"),
         (&["cert", "show", "--host"], "a value is required for '--host <HOST>'"),
         (&["restore", "absent.backup", "--host", "192.0.2.1"], "absent.backup"),

@@ -195,7 +195,7 @@ fn what_was_wrong_before_does_not_undo_the_run(host: &Provisioned) {
     let (code, events) = host.hwctl("provision", &["--only", "sites"]);
     assert_eq!(code, 0, "{events:#?}");
     let told = warnings(&events);
-    assert!(told.contains("wrong before this run, and still: "), "{told}");
+    assert!(told.contains("already failing before this run, and still failing: "), "{told}");
     assert!(told.contains("/flask/api/health (503"), "{told}");
     let (code, events) = host.hwctl("provision", &["--only", "redis"]);
     assert_eq!((code, causes(&events)), (0, vec!["container redis-flask"]), "{events:#?}");
@@ -256,5 +256,5 @@ fn wrong_tags_are_refused(host: &Provisioned) {
     assert!(failure(&events).contains("there is nothing to restart called `firewall`"));
     let (code, events) = host.hwctl("plan", &["--only", "sites", "--skip", "sites"]);
     assert_eq!(code, 2, "{events:#?}");
-    assert!(failure(&events).contains("leaves nothing"), "{events:#?}");
+    assert!(failure(&events).contains("excludes every part"), "{events:#?}");
 }

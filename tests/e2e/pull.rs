@@ -105,10 +105,7 @@ fn an_image_is_pulled_with_a_login_that_nobody_keeps() {
     let (code, events) = host.hwctl("plan", &["--set", &set("wrong")]);
     assert_eq!(code, 1, "{events:#?}");
     let told = failure(&events);
-    assert!(
-        told.contains("the registry `127.0.0.1:5000` does not let the host have it (401)"),
-        "{told}"
-    );
+    assert!(told.contains("the registry `127.0.0.1:5000` denies access (401)"), "{told}");
     host.sh("mv /usr/sbin/dockerd.away /usr/sbin/dockerd && mv /run/away.sock /run/docker.sock");
     host.sh("systemctl restart docker.socket docker.service");
     let (code, events) = host.hwctl("provision", &["--set", &set("token")]);

@@ -67,7 +67,7 @@ fn a_firewall_that_cuts_the_operator_off_is_taken_back() {
     let (code, events) = host
         .hwctl("provision", &["--host", "vm", "--connect-timeout", "15", "--confirm-timeout", "6"]);
     assert_eq!((code, outcome(&events).as_str()), (4, "undone"));
-    assert!(failure(&events).contains("nobody has logged in anew within 6 s"), "{events:#?}");
+    assert!(failure(&events).contains("no new login succeeded within 6 s"), "{events:#?}");
     assert!(host.sh("ufw status").contains("inactive"));
     assert!(host.sh("ufw show added").contains("ufw deny from"), "the rules are as they were");
 

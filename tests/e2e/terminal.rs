@@ -159,7 +159,7 @@ fn the_password_of_a_vault_is_asked_for_on_a_terminal() {
 
     let (code, text) = typed("other");
     assert_eq!(code, Some(2), "{text}");
-    assert!(text.contains("no password that is given opens this vault"), "{text}");
+    assert!(text.contains("none of the given passwords decrypts this vault"), "{text}");
 
     // Nobody is there to be asked.
     let (code, text) = ended(

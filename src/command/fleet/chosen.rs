@@ -47,12 +47,13 @@ pub(super) fn require_named(host: &InventoryHost, args: &HostArgs) -> Result<(),
         return Ok(());
     }
     let name = &host.name;
-    let what =
-        format!("`{name}` is this machine, by its `ansible_connection`, and not named itself");
+    let what = format!(
+        "`{name}` is this machine (by `ansible_connection`), and hwctl works on it only if you name it"
+    );
     Err(Failure::usage(what)
         .not_done("no host was contacted")
         .hint(format!(
-            "name it to work on this machine: `--host {name}`; leave it out: `--limit '!{name}'`"
+            "to work on this machine: `--host {name}`; to leave it out: `--limit '!{name}'`"
         ))
         .page(Page::Inventory))
 }

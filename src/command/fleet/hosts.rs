@@ -285,7 +285,7 @@ fn sudo_password(inventory: &Arc<Inventory>, host: &InventoryHost) -> Option<Sud
 fn closed_vaults(host: &InventoryHost) -> impl Iterator<Item = String> {
     host.closed_vaults().iter().map(|file| {
         format!(
-            "{file}: this file is encrypted and was not opened: no password of a vault is given"
+            "{file}: this file is encrypted and its variables are missing: no vault password was given"
         )
     })
 }

@@ -284,13 +284,14 @@ fn listen(sink: &Arc<dyn Sink>, changes: bool) -> Result<()> {
         if !changes {
             return;
         }
-        let message = "stopping after the change in hand; Ctrl-C again stops at once".to_owned();
+        let message =
+            "stopping after the current change; press Ctrl-C again to stop at once".to_owned();
         first_sink.event(Event::of_run(EventKind::Warning { message }));
     };
     let second = move || {
-        let failure = Failure::new(Exit::Interrupted, "stopped at once, as you wished")
-            .not_done("a host that was in the middle of a run takes it back by itself")
-            .hint("`hwctl history` tells how it ended");
+        let failure = Failure::new(Exit::Interrupted, "stopped at once on request")
+            .not_done("a host in the middle of a run undoes that run by itself")
+            .hint("`hwctl history` shows how the run ended");
         second_sink.event(Event::of_run(EventKind::Failed { failure }));
         second_sink.event(Event::of_run(EventKind::Summary { hosts: Vec::new() }));
         std::process::exit(Exit::Interrupted as i32);

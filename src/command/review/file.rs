@@ -78,13 +78,13 @@ impl ReviewedPlan {
                 let format = &value[FORMAT_FIELD];
                 return Err(refused(format!("`{name}` is a plan of format {format}"))
                     .why(format!("this hwctl reads format {FORMAT}"))
-                    .hint("make the plan anew with this hwctl, and have it reviewed"));
+                    .hint("make a new plan with this hwctl and have it reviewed"));
             }
         }
         let damaged = |why: String| {
             refused(format!("the plan `{name}` is damaged"))
                 .why(why)
-                .hint("make the plan anew, and have it reviewed")
+                .hint("make a new plan and have it reviewed")
         };
         let plan: Self =
             serde_json::from_value(value).map_err(|error| damaged(error.to_string()))?;
@@ -172,7 +172,7 @@ impl ReviewedPlan {
                 let (then, now) = (&planned.address, &target.address);
                 return Err(refused(format!("the plan `{name}` is for another `{}`", target.name))
                     .why(format!("its address was {then}, and is now {now}"))
-                    .hint("make the plan anew, and have it reviewed"));
+                    .hint("make a new plan and have it reviewed"));
             }
         }
         Ok(())

@@ -108,7 +108,7 @@ impl Gate {
         if let (Terms::Digest(expected), Some(found)) = (&self.terms, &state.found) {
             let version = env!("CARGO_PKG_VERSION");
             failure = failure.why(format!(
-                "its digest is {found}, not {expected}; another version than hwctl {version} has another digest"
+                "the digest is {found}, but {expected} was expected. This is hwctl {version}: other versions compute other digests"
             ));
         }
         if state.unplanned > 0 {
@@ -124,7 +124,7 @@ impl Gate {
             true => "nothing was changed in this batch and after it",
             false => "nothing was changed on any host",
         };
-        let failure = failure.not_done(not_done).hint("make the plan anew, and have it reviewed");
+        let failure = failure.not_done(not_done).hint("make a new plan and have it reviewed");
         Err(failure.page(Page::Review))
     }
 

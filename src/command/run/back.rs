@@ -56,7 +56,7 @@ impl Back {
             && !self.confirm(&work.target.name, planned.changes().len(), emit).await?
         {
             engine.hang_up().await;
-            let message = "nothing was changed on the host, as you wished".to_owned();
+            let message = "you answered no: nothing was changed on the host".to_owned();
             emit(EventKind::Step { message: message.clone(), fraction: None });
             emit(EventKind::Warning { message });
             return Ok(Outcome::Interrupted.into());

@@ -66,8 +66,8 @@ impl Default for Settings<'_> {
             is_part: false,
             outside: None,
             failure: (
-                "the host is not as it should be from outside",
-                "`--keep-on-failure` leaves the host as it is for a look",
+                "the host fails its checks from outside",
+                "run again with `--keep-on-failure` to keep the failed state on the host and look for the cause",
             ),
         }
     }

@@ -24,8 +24,7 @@ pub(super) async fn check_before(
 ) -> (Option<Vantage>, Vec<String>) {
     if let Some(through) = &engine.route.through {
         let message = format!(
-            "pages are looked at the way that ssh goes, through `{through}`. Whether other ports are \
-             closed is not looked at from outside"
+            "pages are checked through `{through}`, the way ssh connects. hwctl cannot check from outside whether other ports are closed"
         );
         emit(EventKind::Warning { message });
     }
@@ -36,8 +35,7 @@ pub(super) async fn check_before(
     let vantage = Vantage::find(engine, &endpoints).await;
     if !vantage.is_open() {
         let message = format!(
-            "the web ports of `{}` do not answer here. If this run does not open them, a firewall on \
-             the way does not let this machine through: then pages are looked at through ssh",
+            "the web ports of `{}` do not answer this machine. If this run opens them, that is normal. Otherwise a firewall in between blocks them, and hwctl checks the pages through ssh instead",
             engine.route.host
         );
         emit(EventKind::Warning { message });
@@ -81,7 +79,8 @@ pub(in crate::command) async fn check_after(
         emit(EventKind::Check { name: check.name, ok: check.ok, detail: check.detail });
     }
     if !still.is_empty() {
-        let message = format!("wrong before this run, and still: {}", still.join(", "));
+        let message =
+            format!("already failing before this run, and still failing: {}", still.join(", "));
         emit(EventKind::Warning { message });
     }
     wrong

@@ -57,7 +57,7 @@ impl Vantage {
         if let Some(way) = engine.route.way_inside(ssh_port).await {
             return Self::ThroughSession(way);
         }
-        let why = "the web ports do not answer here, and the host's sshd forwards nothing";
+        let why = "the web ports do not answer this machine, and the host's sshd does not allow port forwarding";
         Self::Blocked { why: why.to_owned() }
     }
 
@@ -141,7 +141,7 @@ impl Vantage {
                 emit(EventKind::Step { message: "looking through ssh".to_owned(), fraction: None });
             }
             Self::Blocked { why } => {
-                emit(EventKind::Warning { message: format!("not looked at from outside: {why}") });
+                emit(EventKind::Warning { message: format!("not checked from outside: {why}") });
             }
         }
     }
@@ -163,8 +163,11 @@ pub(in crate::command) async fn web_ports(
     let shut: Vec<_> = ports.filter(|port| !exposure.lets_in(*port)).collect();
     let seen = match shut.as_slice() {
         [] => Ok(match vantage {
-            Vantage::Blocked { why } => format!("open on the host, and not looked at: {why}"),
-            _ => "open on the host; what is on the way does not let this machine in".to_owned(),
+            Vantage::Blocked { why } => {
+                format!("open on the host, but not checked from outside: {why}")
+            }
+            _ => "open on the host, but something between this machine and the host blocks them"
+                .to_owned(),
         }),
         shut => {
             let shut: Vec<_> = shut.iter().map(u16::to_string).collect();

@@ -48,7 +48,7 @@ pub async fn status(host: &Host, declared: &[PartSpec], drivers: Drivers) -> Sta
     host.forget();
     let parts = match specs::read(host) {
         Ok(None) if declared.is_empty() => {
-            let error = anyhow!("hwctl knows no parts of this host: `hwctl provision` tells it");
+            let error = anyhow!("hwctl has not set up this host yet: run `hwctl provision`");
             let checks = vec![Check::of("parts", Err(error))];
             return Status { checks, pins: Pins::default() };
         }

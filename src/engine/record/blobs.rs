@@ -158,7 +158,9 @@ impl Uploads {
                 }
                 Some(Ok(_)) => Err(anyhow!("the other end is not hwctl: it owes a blob")),
                 Some(Err(error)) => Err(error),
-                None => Err(anyhow!("the operator's side is gone before it has sent all")),
+                None => Err(anyhow!(
+                    "the connection to the operator was lost before all files had arrived"
+                )),
             };
             if let Err(error) = taken {
                 let _ = self.broken.set(format!("{error:#}"));

@@ -81,7 +81,7 @@ impl Manifest {
                 let written = decode(&bytes);
                 written
                     .with_context(|| format!("make sense of `{}`", path.display()))
-                    .hint("move that file away: hwctl then leaves what it has made so far")?
+                    .hint("use the hwctl version that wrote it, or restore it from a backup; without the file, hwctl forgets what it made, and `destroy` leaves that on the host")?
             }
         };
         let mut manifest = Self::default();

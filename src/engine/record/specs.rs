@@ -41,8 +41,8 @@ pub(in crate::engine) fn read_from(path: &Path) -> Result<Option<Vec<PartSpec>>>
 /// The specs of the parts of this host. An error where no run has kept any.
 pub fn kept_parts(host: &Host) -> Result<Vec<PartSpec>> {
     read(host)?
-        .context("hwctl knows no parts of this host")
-        .hint("`hwctl provision` writes down what the host has")
+        .context("hwctl has no record of this host")
+        .hint("run `hwctl provision`: it creates the record")
 }
 
 /// The names of the parts, also of those of which this version understands nothing more.

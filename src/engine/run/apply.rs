@@ -20,8 +20,7 @@ use crate::event::EventKind;
 use crate::resource::{Action, Advise, Back, Change, Detail, Host, Resource, Saved, Undo};
 
 /// What to do where a login does not work after a change of the firewall.
-const HINT_FIREWALL: &str =
-    "look for a firewall rule on the host that denies your address, or allow it";
+const HINT_FIREWALL: &str = "remove the firewall rule on the host that blocks your address, or let your address reach the ssh port in `firewall.allow`";
 /// The same after a change of accounts, keys, sudo, PAM or sshd.
 const HINT_ACCOUNT: &str = "keep the account, the key and the sudo rule that you log in with, or change them in two runs: \
      first add the new way in, then log in by it and remove the old one";
@@ -103,7 +102,9 @@ impl Carrier<'_> {
             None => Ok(false),
             // A change that is armed is in hand until it is loaded.
             Some(Halt::Stopped) => Ok(!deadman::is_armed(self.host)),
-            Some(_) => bail!("the operator's side is gone after {done} of {all} changes"),
+            Some(_) => {
+                bail!("the connection to the operator was lost after {done} of {all} changes")
+            }
         }
     }
 
@@ -238,14 +239,14 @@ impl Carrier<'_> {
             }
             match self.halted.get() {
                 Some(Halt::Gone) => {
-                    bail!("the operator's side is gone before it has logged in anew")
+                    bail!("the connection to the operator was lost before the confirming login")
                 }
                 Some(Halt::Stopped) | None => sleep(Duration::from_millis(20)).await,
             }
         }
         if deadman::has_fired(self.host) {
             let timeout = self.confirm_timeout.as_secs();
-            return Err(anyhow!("nobody has logged in anew within {timeout} s")).hint(hint);
+            return Err(anyhow!("no new login succeeded within {timeout} s")).hint(hint);
         }
         Ok(())
     }

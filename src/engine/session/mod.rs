@@ -157,7 +157,7 @@ impl Session {
         self.give_work_back().await?;
         // Nobody has said that the run is good.
         if self.run.is_some() {
-            self.undo("the operator's side is gone").await?;
+            self.undo("the connection to the operator was lost").await?;
         }
         answered
     }

@@ -82,7 +82,7 @@ impl Session {
         });
         let applied = match applied {
             Ok(Carried::Out) => {
-                let message = "looking whether all is as planned".to_owned();
+                let message = "checking that the host now matches the plan".to_owned();
                 self.events.emit(EventKind::Step { message, fraction: None });
                 self.require_nothing_left(&wanted, &plan).await
             }
@@ -112,7 +112,7 @@ impl Session {
     /// The operator stopped the run: what was done stays, the lock is given back.
     fn stopped(&mut self, changes: &[Planned], left: &[usize]) -> Failure {
         let (all, done) = (changes.len(), changes.len() - left.len());
-        let what = format!("stopped after {done} of {all} changes, as you wished");
+        let what = format!("stopped after {done} of {all} changes on request");
         let mut failure = Failure::new(Exit::Interrupted, what);
         let is_begun = |id: &Id| {
             let noted = self.run.iter().flat_map(|run| run.journal.entries());

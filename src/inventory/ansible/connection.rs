@@ -279,7 +279,8 @@ fn refusal(settings: Settings, name: &str) -> Option<Problem> {
 
 /// The problem of a variable that hwctl does not obey.
 pub(super) fn refused(entry: &Entry, name: &str, hint: &str) -> Problem {
-    let message = format!("host `{}` has `{}`, which hwctl does not obey", shown(name), entry.key);
+    let message =
+        format!("host `{}` sets `{}`, which hwctl does not support", shown(name), entry.key);
     Problem::at(&entry.place, message).hint(hint).page(Page::Inventory)
 }
 

@@ -96,7 +96,7 @@ impl Vault {
                 .hint("`ansible-vault rekey` writes it anew")
         })?;
         if self.files.is_empty() {
-            let problem = Problem::nowhere("no password of a vault is given").hint(
+            let problem = Problem::nowhere("no vault password was given").hint(
                 "name a file with `--vault-password-file`, or in ANSIBLE_VAULT_PASSWORD_FILE",
             );
             return Err(problem.page(Page::Inventory));
@@ -108,7 +108,7 @@ impl Vault {
             passwords.iter().partition(|(label, _)| *label == sealed.label);
         let mut tried = named.into_iter().chain(others);
         let plain = tried.find_map(|(_, password)| sealed.open(password)).ok_or_else(|| {
-            Problem::nowhere("no password that is given opens this vault")
+            Problem::nowhere("none of the given passwords decrypts this vault")
                 .hint("`--vault-id LABEL@FILE` adds one")
         })?;
         let plain = String::from_utf8(plain)
@@ -262,8 +262,8 @@ mod tests {
 
     #[test]
     fn a_vault_that_does_not_open_says_why() {
-        assert_eq!(message(SEALED, &[]), "no password of a vault is given");
-        let wrong = "no password that is given opens this vault";
+        assert_eq!(message(SEALED, &[]), "no vault password was given");
+        let wrong = "none of the given passwords decrypts this vault";
         assert_eq!(message(SEALED, &["other"]), wrong);
         assert_eq!(message(&SEALED.replace("3064\n", "3065\n"), &["pw"]), wrong);
         let unknown = "this is not a vault of version 1.1 or 1.2";

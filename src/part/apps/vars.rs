@@ -71,7 +71,7 @@ vars! {
         tmpfs: Vec<PathBuf> = "[/tmp, /run]", List(INSIDE);
         /// how many processes or containers share its requests
         instances: u8 = "1", Number { min: 1, max: 32 };
-        /// where it listens: `port` (`PORT`), `socket` (`SOCKET`), or `activated` (a socket that systemd hands over)
+        /// where it listens: on the port in `PORT`, on the Unix socket in `SOCKET`, or on a socket that systemd hands over
         listen: Listen = "port", Choice(&Listen::WORDS);
         /// path such as `/run/gunicorn/flask.sock` that leads other programs on the host to the socket of the version that serves
         socket: Option<PathBuf> = "null", Optional(SOCKET);

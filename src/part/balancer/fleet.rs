@@ -27,6 +27,7 @@ pub(in crate::part) fn require_whole(
     hosts: &[InventoryHost],
 ) -> Result<(), Failure> {
     require_one_shared_address(peers, hosts)?;
+    require_free_shared_addresses(peers, hosts)?;
     let balanced: BTreeSet<String> = pools(peers, true);
     let served = pools(peers, false);
     for (peer, host) in peers.iter_mut().zip(hosts) {
@@ -62,6 +63,31 @@ fn require_one_shared_address(peers: &[Peer], hosts: &[InventoryHost]) -> Result
                 other.name, peer.name
             );
             let hint = "set it once, for the group of the balancers";
+            return Err(host.refused(&what, &["balancer", "virtual_address"]).hint(hint));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to share an address that one of the hosts has for itself.
+fn require_free_shared_addresses(peers: &[Peer], hosts: &[InventoryHost]) -> Result<(), Failure> {
+    for (peer, host) in peers.iter().zip(hosts) {
+        let Some(Pooled { side: Side::Balancer { shared: Some(shared), .. }, .. }) = &peer.pooled
+        else {
+            continue;
+        };
+        let shared = shared.net().addr();
+        let has_it = |peer: &&Peer| {
+            let inside = peer.pooled.as_ref().map(|pooled| match &pooled.side {
+                Side::Balancer { source, .. } => source.to_string(),
+                Side::Web { address, .. } => address.clone(),
+            });
+            inside.into_iter().chain([peer.address.clone()]).any(|at| at.parse() == Ok(shared))
+        };
+        if let Some(owner) = peers.iter().find(has_it) {
+            let what =
+                format!("the balancers are to share `{shared}`, the address of `{}`", owner.name);
+            let hint = "take an address of their network that no host has";
             return Err(host.refused(&what, &["balancer", "virtual_address"]).hint(hint));
         }
     }
@@ -227,6 +253,11 @@ mod tests {
                 "    lb: { ansible_host: 192.0.2.1, roles: [balancer], balancer: { virtual_address: 2001:db8::9 } }\n    a:\n",
                 "`balancer.virtual_address` is `2001:db8::9`, and `lb` is at `192.0.2.1`",
                 "the same family",
+            ),
+            (
+                "    lb: { ansible_host: 192.0.2.1, roles: [balancer], balancer: { virtual_address: 192.0.2.3/24 } }\n    a: { ansible_host: 192.0.2.3 }\n",
+                "the balancers are to share `192.0.2.3`, the address of `a`",
+                "that no host has",
             ),
             (
                 "    lb: { ansible_host: 192.0.2.1, roles: [balancer, web] }\n",

@@ -85,7 +85,8 @@ pub(super) fn describe(view: &HostView<'_>, spec: &mut PartSpec) {
         name: PART.to_owned(),
         label: "keepalived".to_owned(),
         method: RestartMethod::Unit(SERVICE.to_owned()),
-        in_all: true,
+        // All balancers at once would leave nobody with the address for a moment.
+        in_all: false,
         log,
     }];
 }
@@ -105,8 +106,7 @@ struct Context<'a> {
 }
 
 pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
-    let (vars, fleet, entry, facts) = (builder.vars, builder.fleet, builder.entry, builder.facts);
-    let view = HostView { vars, facts, fleet, entry, folder: "/".as_ref() };
+    let view = builder.view();
     let Some(shared) = of(&view) else { return Ok(()) };
     let interface = interface(&view)?;
     let binary = builder.own_hwctl()?;
@@ -123,7 +123,8 @@ pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
         peers: shared.peers,
     };
     builder.shared_directory(FOLDER, 0o755)?;
-    let unit = builder.file(
+    // Not among what the unit reads: a reload takes up the configuration, and the address stays where it is.
+    builder.file(
         format!("/etc/systemd/system/{SERVICE}"),
         &format!("systemd/{SERVICE}"),
         &context,
@@ -133,31 +134,33 @@ pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
     let validate =
         ["/usr/sbin/keepalived", "--config-test", "--use-file", "%s"].map(str::to_owned).into();
     let file = builder.add(File { validate, ..file });
-    builder.add(Unit::new(SERVICE, vec![unit, file], OnChange::Restart));
+    builder.add(Unit::new(SERVICE, vec![file], OnChange::Reload));
     Ok(())
 }
 
 /// The interface that gets the address.
 fn interface(view: &HostView<'_>) -> Result<String, Failure> {
-    if let Some(named) = &view.vars.get::<Balancing>().interface {
-        return Ok(named.clone());
-    }
-    match view.facts.interfaces.as_slice() {
-        [only] => Ok(only.clone()),
+    let named = view.vars.get::<Balancing>().interface.as_ref();
+    let known = view.facts.interfaces.as_slice();
+    let (what, key) = match (named, known) {
+        (Some(named), []) => return Ok(named.clone()),
+        (Some(named), _) if known.contains(named) => return Ok(named.clone()),
+        (Some(named), _) => (format!("the host has no network interface `{named}`"), "interface"),
         // Nothing is known of the host yet.
-        [] => Ok(String::new()),
-        several => {
-            let place = view.place(&["balancer", "virtual_address"]);
-            let place = place.map(|place| format!(" ({place})")).unwrap_or_default();
+        (None, []) => return Ok(String::new()),
+        (None, [only]) => return Ok(only.clone()),
+        (None, several) => {
+            let count = several.len();
             let what = format!(
-                "`balancer.virtual_address`{place} may be on any of {} network interfaces: {}",
-                several.len(),
-                several.join(", ")
+                "the host has {count} network interfaces, and one is to have the shared address"
             );
-            let hint = "set `balancer.interface` of this host to the one that its clients reach";
-            Err(Failure::usage(what).not_done("nothing was changed on the host").hint(hint))
+            (what, "virtual_address")
         }
-    }
+    };
+    let place = view.place(&["balancer", key]).map(|place| format!(" ({place})"));
+    let what = format!("{what}{}", place.unwrap_or_default());
+    let hint = format!("set `balancer.interface` of this host to one of {}", known.join(", "));
+    Err(Failure::usage(what).not_done("nothing was changed on the host").hint(hint))
 }
 
 /// The number that keepalived knows the shared address by: its last byte, as nearly everybody has it.

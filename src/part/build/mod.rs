@@ -247,6 +247,14 @@ pub struct Builder<'a> {
     pub(crate) part: String,
 }
 
+impl<'a> Builder<'a> {
+    /// The host as its kinds look at it. Local files are not looked for through it.
+    pub(crate) fn view(&self) -> HostView<'a> {
+        let (vars, facts, fleet, entry) = (self.vars, self.facts, self.fleet, self.entry);
+        HostView { vars, facts, fleet, entry, folder: Path::new("/") }
+    }
+}
+
 impl Builder<'_> {
     /// The name of the part that is being declared.
     #[must_use]

@@ -65,8 +65,8 @@ pub(in crate::part) async fn diagnose_one(
     let docker = match case.host.docker().await {
         Ok(docker) => docker,
         Err(error) => {
-            let finding = Finding::new("docker-silent", "docker runs and does not answer");
-            let next = "`systemctl restart docker` on the host; its journal says why";
+            let finding = Finding::new("docker-silent", "docker runs but does not answer");
+            let next = "`journalctl -u docker` on the host shows why; `sudo systemctl restart docker` restarts it, and may interrupt containers";
             return Some(finding.evidence([format!("{error:#}")]).next(next));
         }
     };
@@ -173,7 +173,7 @@ fn does_not_stay(case: &Case<'_>, subject: &Subject, has_run_out: bool) -> Findi
     let (what, part) = (&subject.name, &case.part.name);
     if !has_run_out {
         let finding = subject.finding("failing", format!("{what} does not stay up"));
-        return finding.next("mend what its log names");
+        return finding.next("fix what its log reports");
     }
     let finding = subject.finding("memory", format!("{what} needs more memory than it may use"));
     finding.next(format!(
@@ -198,8 +198,7 @@ async fn unhealthy(
     let mut evidence = vec![format!("its health check `{checks}` fails: {said}")];
     evidence.extend(last_lines(case, &container.name).await);
     let finding = subject.finding("unhealthy", format!("{} runs and is not healthy", subject.name));
-    let next =
-        format!("mend what its log names; `hwctl restart {}` starts it anew", case.part.name);
+    let next = format!("fix what its log reports, then `hwctl restart {}`", case.part.name);
     Some(finding.evidence(evidence).next(next))
 }
 

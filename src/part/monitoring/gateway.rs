@@ -69,16 +69,15 @@ pub(super) fn certificate(folder: &str, name: &str) -> Probe {
 pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
     builder.shared_directory("/etc/hwctl", 0o755)?;
     builder.directory(FOLDER, 0o755);
-    let (vars, fleet, entry, facts) = (builder.vars, builder.fleet, builder.entry, builder.facts);
-    let view = HostView { vars, facts, fleet, entry, folder: "/".as_ref() };
-    let monitoring = vars.get::<Monitoring>();
-    let roles = &vars.get::<Roles>().0;
+    let view = builder.view();
+    let monitoring = view.vars.get::<Monitoring>();
+    let roles = &view.vars.get::<Roles>().0;
     let gateway = Gateway {
         folder: FOLDER,
         port: monitoring.gateway_port,
-        ipv6: facts.ipv6,
+        ipv6: view.facts.ipv6,
         monitors: monitors(&view),
-        shown: exporters::shown(roles, vars).collect(),
+        shown: exporters::shown(roles, view.vars).collect(),
         prometheus_port: monitoring.port,
     };
     let mut inputs = identity(builder, Kind::Measured, (FOLDER, Owner::root(), 0o400))?;

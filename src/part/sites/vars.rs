@@ -36,7 +36,7 @@ vars! {
         root: PathBuf = "null", Root;
         /// local folder whose content is uploaded; hwctl's own page where there is none
         source: Option<PathBuf> = "null", Optional(Local::FOLDER);
-        /// what stays on your machine of it, in patterns as of `.gitignore`; hidden files always do
+        /// files of `source` that are not uploaded, as `.gitignore` patterns; hidden files except `.well-known` never are
         ignore: Vec<PathPattern> = "[]", List(IGNORED);
         /// URL that clients are sent on to; such a site has no files
         redirect: Option<String> = "null", Optional(REDIRECT);

@@ -61,7 +61,7 @@ fn wrong_with(certificate: &Certificate, host: &Host) -> Option<Finding> {
             format!("the host's clock says {}", time(now)),
         ));
     }
-    let what = "the key beside the certificate is of another one".to_owned();
+    let what = "the private key does not match the certificate".to_owned();
     (!info.key_matches)
         .then(|| found("certificate-key", what, certificate.key.display().to_string()))
 }

@@ -50,7 +50,7 @@ vars! {
         key_files: Vec<PathBuf> = "[]", List(Local::FILE);
         /// groups to be in, besides those that others chose; they have to be there
         groups: Vec<String> = "[]", List(GROUP);
-        /// whether `sudo` works: `none`, `password` (asks for it), `no-password`
+        /// whether the user may use `sudo`, and whether it asks for the password of the user
         sudo: Sudo = "none", Choice(&Sudo::WORDS);
         /// login shell
         shell: PathBuf = "/bin/bash", Text { expected: "an absolute path", pattern: patterns::HOST_PATH, check: check::host_path };

@@ -41,9 +41,11 @@ pub async fn reload_nginx(host: &Host) -> Result<()> {
     while !workers(main).is_disjoint(&old) {
         let refusal = refusal(&log, logged);
         if refusal.is_some() || Instant::now() > deadline {
-            let why = refusal.unwrap_or_else(|| "its workers of before go on".to_owned());
-            return Err(anyhow!("nginx does not take up its configuration: {why}"))
-                .hint(format!("the old one goes on serving; `{ERROR_LOG}` on the host has more"));
+            let why =
+                refusal.unwrap_or_else(|| "its old worker processes are still running".to_owned());
+            return Err(anyhow!("nginx did not load the new configuration: {why}")).hint(format!(
+                "nginx still serves with the old configuration; see `{ERROR_LOG}` on the host"
+            ));
         }
         sleep(Duration::from_millis(10)).await;
     }

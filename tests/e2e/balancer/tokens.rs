@@ -53,7 +53,11 @@ fn a_token_of_one_web_host_holds_at_the_others_while_keys_change() {
     assert_eq!(answers(&pool, &own), [REFUSED; 3]);
     let (code, events) = pool.hwctl("secret rotate", &["--limit", "web1"]);
     assert_eq!(code, 2, "{events:#?}");
-    assert!(failure(&events).contains("the key of `web1` is `api.token_key`"), "{events:#?}");
+    assert!(
+        failure(&events)
+            .contains("the token key of `web1` is set in the inventory, as `api.token_key`"),
+        "{events:#?}"
+    );
 
     // Each run changes one host after the other, so both are asked after each of them.
     provision(", token_key: { file: old }, token_key_also: { file: new }");

@@ -174,7 +174,7 @@ all:
     let plain = host(&closed, "plain").unwrap();
     assert!(kinds.vars(&closed, &plain).is_ok(), "a password that nothing needs is opened");
     let message = host(&closed, "hidden").unwrap_err();
-    assert!(message.contains("no password of a vault is given"), "{message}");
+    assert!(message.contains("no vault password was given"), "{message}");
     assert!(
         message.contains("hosts.yml:") && message.contains("--vault-password-file"),
         "{message}"
@@ -265,7 +265,7 @@ lost ansible_become_password=\"{'env':'HWCTL_IS_NOT_SET'}\"
     }
     for name in ["no", "bob", "su", "flags", "program", "folder"] {
         let message = sudo(name).unwrap_err();
-        assert!(message.contains("which hwctl does not obey"), "{name}: {message}");
+        assert!(message.contains("which hwctl does not support"), "{name}: {message}");
     }
     let password = |name: &str| {
         let host = host(&inventory, name).unwrap();
@@ -326,7 +326,7 @@ vaulted ansible_ssh_pass='{{ nowhere }}'
     }
     for name in ["docker", "typed", "vaulted"] {
         let message = host(&inventory, name).unwrap_err();
-        assert!(message.contains("which hwctl does not obey"), "{name}: {message}");
+        assert!(message.contains("which hwctl does not support"), "{name}: {message}");
         assert!(!message.contains("hunter2"), "{message}");
     }
 }

@@ -52,7 +52,7 @@ fn wrong_with(mount: &str, path: &str) -> Option<Finding> {
         return Some(
             Finding::new("disk-read-only", format!("`{mount}` is mounted read-only"))
                 .evidence([format!("`{path}` lies on it, and has to be written to")])
-                .next("`dmesg` on the host says why; a broken disk is mounted so by the kernel"),
+                .next("`sudo dmesg` on the host shows why: the kernel remounts a file system read-only after disk errors"),
         );
     }
     let (free, all) = (found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize);
@@ -75,7 +75,7 @@ fn wrong_with(mount: &str, path: &str) -> Option<Finding> {
             .evidence([format!("`{path}` lies on it, and has to be written to")])
             .next(format!(
                 "on the host: `sudo du -xh --max-depth=2 {mount} | sort -h | tail` says what fills \
-                 it; `apt-get clean` and `journalctl --vacuum-size=100M` make room"
+                 it; `sudo apt-get clean` frees space, and so does `sudo journalctl --vacuum-size=100M`, which deletes older log entries"
             )),
     )
 }

@@ -149,9 +149,11 @@ fn changed_by_hand(drift: &[Planned]) -> Option<Finding> {
     let mut tags: Vec<String> = drift.iter().map(|planned| planned.tag.clone()).collect();
     tags.dedup();
     (!ids.is_empty()).then(|| {
-        Finding::new(Finding::DRIFT, "the host is not as it was declared")
+        Finding::new(Finding::DRIFT, "the host differs from its declared state")
             .evidence(ids)
-            .next("`hwctl plan` shows the differences, `hwctl provision` takes them away")
+            .next(
+                "`hwctl plan` shows the differences; `hwctl provision` restores the declared state",
+            )
             .fix(Fix::Provision { tags })
     })
 }

@@ -32,7 +32,7 @@ pub(super) async fn restart(host: &Host) -> Result<()> {
         match nginx_master(host).filter(|new| *new != old) {
             Some(new) => break new,
             _ if Instant::now() > deadline => {
-                bail!("nginx's new master does not start; the old one goes on serving")
+                bail!("nginx did not start a new master process. The old one is still serving")
             }
             _ => sleep(Duration::from_millis(20)).await,
         }
@@ -48,7 +48,10 @@ pub(super) async fn restart(host: &Host) -> Result<()> {
         sleep(Duration::from_millis(20)).await;
     }
     // Both masters are gone when the new one could not live.
-    nginx_master(host).filter(|now| *now == new).map(|_| ()).context("nginx's new master is gone")
+    nginx_master(host)
+        .filter(|now| *now == new)
+        .map(|_| ())
+        .context("nginx's new master process has exited")
 }
 
 fn nginx_master(host: &Host) -> Option<Pid> {

@@ -139,7 +139,7 @@ impl Container {
         remove_trial(docker, &trial.name).await?;
         lived.with_context(|| {
             let name = &self.name;
-            format!("the new container `{name}` does not live; the one that runs was not touched")
+            format!("the new container `{name}` did not survive its trial start; the running one was not touched")
         })
     }
 
@@ -226,14 +226,14 @@ impl Container {
         host: &Host,
     ) -> anyhow::Error {
         let how = match state.exit_code.unwrap_or_default() {
-            _ if state.oom_killed == Some(true) => "is killed for want of memory".to_owned(),
-            _ if state.running == Some(true) => "ends and is started again".to_owned(),
+            _ if state.oom_killed == Some(true) => "ran out of memory and was killed".to_owned(),
+            _ if state.running == Some(true) => "keeps exiting and being restarted".to_owned(),
             code => format!("stops with exit code {code}"),
         };
         let (name, lines) = (&self.name, logs(docker, &self.name, host).await);
         let error = anyhow!("container `{name}` {how} right after its start: {lines}");
         error.context(Hint(
-            "mend what its log names; where it says nothing, `free -m` and `dmesg` on the host tell of memory"
+            "fix what its log reports; if the log is empty, check for a lack of memory on the host (`free -m`, `sudo dmesg`)"
                 .to_owned(),
         ))
     }

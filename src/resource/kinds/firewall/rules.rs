@@ -73,7 +73,7 @@ impl RuleFile {
     pub(super) fn parse(text: &str) -> Result<Self> {
         let Some((head, rest)) = text.split_once(BEGIN) else {
             return Err(anyhow!("a file of ufw's rules has no line `{}`", BEGIN.trim()))
-                .hint("`ufw reset` on the host makes the files anew, with no rules");
+                .hint("restore that file from a backup; `ufw reset` on the host makes it anew, but turns the firewall off and deletes all rules, also those that are not hwctl's");
         };
         // As packaged, the file has no rules and no line that ends them.
         let (section, tail) = match rest.split_once(END) {

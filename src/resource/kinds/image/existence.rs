@@ -56,7 +56,9 @@ impl Image {
         };
         let told = match answer {
             401 | 403 => {
-                format!("the registry `{registry}` does not let the host have it ({answer})")
+                format!(
+                    "the registry `{registry}` denies access ({answer}): the login is wrong, or the image does not exist"
+                )
             }
             404 => format!("the registry `{registry}` does not have it (404)"),
             _ => return Ok(()),

@@ -8,8 +8,9 @@ use super::Host;
 use crate::resource::host::systemd::show as show_units;
 
 /// The packages whose services wait, each with the unit that it starts.
-const HELD: [(&str, &str); 7] = [
+const HELD: [(&str, &str); 8] = [
     ("haproxy", "haproxy.service"),
+    ("keepalived", "keepalived.service"),
     ("nginx", "nginx.service"),
     ("prometheus", "prometheus.service"),
     ("prometheus-blackbox-exporter", "prometheus-blackbox-exporter.service"),
@@ -21,7 +22,10 @@ const HELD: [(&str, &str); 7] = [
 /// part has them on: also after an undo and once the part has left the host, when their packages stay.
 pub(super) const STARTED_BY_UNDO: &str = "nginx.service";
 /// Units that run the program of a package in the place of the package's own unit, each with that.
-const IN_PLACE_OF: [(&str, &str); 1] = [("hwctl-balancer.service", "haproxy.service")];
+const IN_PLACE_OF: [(&str, &str); 2] = [
+    ("hwctl-balancer.service", "haproxy.service"),
+    ("hwctl-virtual-address.service", "keepalived.service"),
+];
 const FILE: &str = "hwctl-hold.conf";
 
 /// Services that are not started while this is there, and no longer than this process lives.

@@ -84,7 +84,10 @@ impl Heard {
             .map(|silent| format!("`{}` ({})", silent.source, silent.why))
             .collect();
         (!named.is_empty()).then(|| {
-            format!("sources of apt that do not answer, and are done without: {}", named.join(", "))
+            format!(
+                "these apt sources do not answer, so the run goes on without them: {}",
+                named.join(", ")
+            )
         })
     }
 }
