@@ -38,7 +38,7 @@ fn a_connection_that_cannot_be_made_says_why() {
     let (code, events) = host.hwctl("plan", &["--known-hosts", empty]);
     let told = failure(&events);
     assert_eq!(code, 5, "{told}");
-    assert!(told.contains("not the one that is known") && told.contains("ssh-keygen -R"), "{told}");
+    assert!(told.contains("its host key has changed") && told.contains("ssh-keygen -R"), "{told}");
 
     // A key that the host does not let in.
     let (code, events) = host.hwctl("plan", &["--identity", other.to_str().unwrap()]);
