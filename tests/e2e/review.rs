@@ -75,7 +75,7 @@ fn a_plan_that_was_reviewed_is_carried_out_and_another_is_refused_with_the_diffe
     assert!(is_edited(&host, SYSCTL) && is_edited(&host, "/etc/logrotate.d/nginx"));
     let (exit, events) = host.hwctl("provision", &["--expect", &digest(&again)]);
     assert_eq!((exit, &*outcome(&events)), (3, "refused"), "{events:#?}");
-    assert!(failure(&events).contains("its digest is"), "{events:#?}");
+    assert!(failure(&events).contains("the digest is"), "{events:#?}");
     assert!(is_edited(&host, SYSCTL));
 
     // As it was in the review.
