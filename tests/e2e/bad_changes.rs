@@ -191,7 +191,7 @@ fn an_api_that_does_not_start(site: &Site) {
 
 fn a_container_that_does_not_start(site: &Site) {
     site.template("redis/redis.conf", "maxclients 512", "maxclients 512\nno-such-directive yes");
-    let says = ["the one that runs was not touched", "no-such-directive", "exit code 1"];
+    let says = ["the running one was not touched", "no-such-directive", "exit code 1"];
     site.bad("Redis with a bad setting", 4, &[], &says);
 }
 

@@ -173,7 +173,7 @@ fn a_bad_new_version_is_undone(host: &Provisioned) {
 
         assert_eq!(code, 4, "{events:#?}");
         let told = failure(&events);
-        assert!(told.contains("the one that runs was not touched"), "{told}");
+        assert!(told.contains("the running one was not touched"), "{told}");
         assert_eq!(host.sh("docker inspect -f '{{.Id}}' shop-db"), id);
         assert_eq!(greeting(host), "a $b `c` \\ d");
     }
