@@ -58,9 +58,9 @@ Examples:
   hwctl exec -- sh -c 'df -h / | tail -n 1'  pipes need a shell: name it
   hwctl exec --app shop --host vm1 -- ./manage.py check
 
-The command runs as the login user, with its words as you give them: no shell
-of the host's looks at them. It gets no input. Exit code 1: it fails
-somewhere; 5: a host cannot be reached.";
+The command runs as the login user. Its arguments are passed on as they are:
+no shell on the host expands them. Its standard input is empty. Exit code 1:
+it failed on a host; 5: a host cannot be reached.";
 
 pub(super) const REDIS_EXAMPLES: &str = "\
 Examples:
@@ -92,9 +92,10 @@ Examples:
   hwctl watch                      a line when a host goes down or comes back
   hwctl watch --notify --every 60  the channels of the inventory hear of it too
 
-It looks until Ctrl-C. What is wrong inside of a host, the host itself tells
-where the inventory has `notify`: see docs/monitoring.md. Exit code 0: all
-hosts could be reached at the last look; 5: one could not.";
+It checks until Ctrl-C, and only whether hosts can be reached. Faults inside a
+host are reported by the host itself if the inventory has `notify`: see
+`hwctl help monitoring`. Exit code 0: all hosts could be reached at the last
+look; 5: one could not.";
 
 pub(super) const NOTIFY_EXAMPLES: &str = "\
 Examples:

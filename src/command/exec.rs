@@ -98,7 +98,7 @@ fn failure(command: &[String], code: Option<i32>) -> Failure {
     };
     let failure = Failure::new(Exit::Failed, what);
     match code {
-        Some(127) => failure.hint("for pipes and variables: `hwctl exec -- sh -c '…'`"),
+        Some(127) => failure.hint("127 usually means that the host has no such program; shell built-ins, pipes and variables need a shell: `hwctl exec -- sh -c '…'`"),
         _ => failure,
     }
 }

@@ -334,7 +334,7 @@ fn stack_of(
     templates: &Templates,
 ) -> Result<Stack, Failure> {
     let api = bundle::API.map(|api| Blob { key: api.key.to_owned(), size: api.size });
-    let api = api.ok_or_else(|| Failure::usage("this build of hwctl carries no API binary"))?;
+    let api = api.ok_or_else(|| Failure::usage("this hwctl was built without the API binary").hint("use a Linux build of hwctl, or build it with HWCTL_API_BINARY set to a Linux build of the API"))?;
     let passwords = work.found();
     let memory = state_folder().map(|folder| folder.join("digests"));
     let memory = memory.as_deref();

@@ -143,7 +143,7 @@ impl Client {
                 HttpsConnection::plain(&self.way, self.http, &self.host).await?.get(path).await?;
             leads_to(&answer, &format!("https://{}{path}", self.host))
         };
-        checks.push(Check::of("http:// leads to https://", seen.await));
+        checks.push(Check::of("http:// redirects to https://", seen.await));
         let sites = work.vars.get::<Sites>().0.values();
         let (moved, sites): (Vec<_>, Vec<_>) = sites
             .filter(|site| site.is_open_at_path() && site.path != "/")
@@ -154,12 +154,12 @@ impl Client {
         {
             let answer = self.ask(Request::get(path), Bytes::new()).await;
             let seen = answer.and_then(|answer| leads_to(&answer, to));
-            checks.push(Check::of(format!("{path} leads to {to}"), seen));
+            checks.push(Check::of(format!("{path} redirects to {to}"), seen));
         }
         for path in sites.iter().map(|site| site.path.as_str()).chain(api) {
             let answer = self.ask(Request::get(path), Bytes::new()).await;
             let seen = answer.and_then(|answer| leads_to(&answer, &format!("{path}/")));
-            checks.push(Check::of(format!("{path} leads to {path}/"), seen));
+            checks.push(Check::of(format!("{path} redirects to {path}/"), seen));
         }
         let stranger = Request::get("/").header(HOST, "not-ours.invalid");
         let seen = self.ask(stranger, Bytes::new()).await;

@@ -13,8 +13,7 @@ use super::{InventoryHost, Set, Warning};
 
 /// The key below which hwctl's variables may stand.
 const STRICT: &str = "hwctl";
-const ELSEWHERE: &str =
-    "if this is another tool's variable, put hwctl's own below `hwctl:`; `hwctl: {}` leaves it out";
+const ELSEWHERE: &str = "if this variable belongs to another tool, put hwctl's variables below `hwctl:` (or write `hwctl: {}` if there are none), and hwctl ignores it";
 
 /// Reads the variables of a host that are declared, and finds what in the others may be a mistake.
 pub(super) fn read(

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 
 use super::command::last_lines;
+use super::place::Place;
 use super::state::{HostDir, Record, State};
 use super::{Lab, boot, root};
 use crate::failure::{Exit, Failure};
@@ -99,9 +100,9 @@ impl LabHost {
         self.record.network.link()
     }
 
-    /// The number of the segment that the host shares with others.
-    pub(super) fn segment(&self) -> Option<u8> {
-        self.record.network.segment()
+    /// The place of another host of its segment.
+    pub(super) fn beside(&self) -> Option<Place> {
+        self.record.network.beside()
     }
 
     /// Whether the host's systemd runs.

@@ -6,6 +6,7 @@ mod command;
 mod host;
 mod images;
 mod network;
+mod place;
 mod root;
 mod snapshot;
 mod stand_in;
@@ -21,7 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use anyhow::{Context as _, Result, bail};
 
 pub use host::{LabHost, TemporaryHost};
-use network::Place;
+use place::Place;
 use state::{HostDir, Owner, Record, State, make_dir, read_record, write_record};
 
 use crate::failure::{Exit, Failure};
@@ -147,8 +148,8 @@ impl Lab {
     ) -> Result<Vec<TemporaryHost<'_>>> {
         let mut hosts: Vec<TemporaryHost<'_>> = Vec::new();
         for _ in 0..count {
-            let segment = hosts.first().and_then(|first| first.host.segment());
-            let place = segment.map_or(Place::NewSegment, Place::Segment);
+            let beside = hosts.first().and_then(|first| first.host.beside());
+            let place = beside.unwrap_or(Place::NewSegment);
             let host = self.up_at(&temporary(release), place)?;
             hosts.push(TemporaryHost { lab: self, host });
         }

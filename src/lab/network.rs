@@ -8,20 +8,16 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
-use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use super::command::{run, run_words};
+use super::place::{LINKS, Place, free_place, link_of, slots_in_use};
 use super::state::{HostDir, State, read_record};
 
-/// The networks that hosts get their addresses from: the first that no route of this machine claims.
-const POOLS: [[u8; 2]; 3] = [[10, 213], [172, 29], [100, 120]];
 /// Locked while links and rules change, by every lab on this machine whatever its folder. It holds
 /// the value that `ip_forward` had before the first host, as long as there are hosts.
 pub(super) const MACHINE_LOCK: &str = "/run/lock/hwctl-lab";
 const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
-const LINKS: &str = "/sys/class/net";
-
 /// The place of one host in the lab's network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Network {
@@ -56,9 +52,9 @@ impl Network {
         if self.segment.is_some() { 24 } else { 30 }
     }
 
-    /// The number of the segment that it shares with other hosts.
-    pub(super) fn segment(&self) -> Option<u8> {
-        self.segment
+    /// The place of another host of its segment.
+    pub(super) fn beside(&self) -> Option<Place> {
+        self.segment.map(|segment| Place::Segment(self.pool, segment))
     }
 
     /// The name of the network namespace.
@@ -227,17 +223,6 @@ impl Network {
     }
 }
 
-/// Which of the free places is taken.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Place {
-    Lowest,
-    Highest,
-    /// The highest one, for the first host of a segment.
-    NewSegment,
-    /// The highest one, for another host of the segment with this number.
-    Segment(u8),
-}
-
 /// Finds a free place in the network and makes namespace, link and rules there. `note` is called
 /// with the place before anything is made, so that a crash leaves nothing that is not on record.
 pub(super) fn claim(
@@ -254,11 +239,13 @@ pub(super) fn claim(
     in_use.extend(records.iter().filter_map(read_record).filter_map(|it| it.network.segment));
     let segment = match place {
         Place::Lowest | Place::Highest => None,
-        Place::NewSegment => Some(free_place(&routes, &in_use, place)?.1),
-        Place::Segment(number) => Some(number),
+        Place::NewSegment => Some(free_place(&routes, &in_use, place)?),
+        Place::Segment(pool, number) => Some((pool, number)),
     };
-    in_use.extend(segment);
+    in_use.extend(segment.map(|(_, number)| number));
     let (pool, slot) = free_place(&routes, &in_use, place)?;
+    let pool = segment.map_or(pool, |(pool, _)| pool);
+    let segment = segment.map(|(_, number)| number);
     let network = Network { pool, slot, mtu: default_mtu(&routes), mark: dir.mark(), segment };
     note(&network)?;
     network.remove_links();
@@ -268,33 +255,6 @@ pub(super) fn claim(
 /// Waits until every [`claim`] that has begun is over.
 pub(super) fn wait_for_claims() -> Result<()> {
     lock_machine().map(drop)
-}
-
-/// A place whose addresses no route covers and whose number no link has.
-fn free_place(routes: &str, in_use: &[u8], place: Place) -> Result<([u8; 2], u8)> {
-    let taken: Vec<Ipv4Net> = routes.lines().filter_map(destination).collect();
-    let mut slots: Vec<u8> = (1..=254).filter(|slot| !in_use.contains(slot)).collect();
-    if !matches!(place, Place::Lowest) {
-        slots.reverse();
-    }
-    for pool in POOLS {
-        for &slot in &slots {
-            let wanted = Ipv4Net::new_assert(Ipv4Addr::new(pool[0], pool[1], slot, 0), 30);
-            let is_free = |net: &Ipv4Net| !net.contains(&wanted) && !wanted.contains(net);
-            if taken.iter().all(is_free) {
-                return Ok((pool, slot));
-            }
-        }
-    }
-    bail!("no address is free for a lab host: routes of this machine cover all that hwctl knows")
-}
-
-/// Where a line of `ip route` leads to; the default route leads to no place of its own.
-fn destination(line: &str) -> Option<Ipv4Net> {
-    let kinds = ["unicast", "local", "broadcast", "unreachable", "blackhole", "prohibit"];
-    let word = line.split_whitespace().find(|word| !kinds.contains(word))?;
-    let host = |word: &str| word.parse::<Ipv4Addr>().ok().map(Ipv4Net::from);
-    word.parse().ok().or_else(|| host(word)).filter(|net: &Ipv4Net| net.prefix_len() > 0)
 }
 
 /// The packet size of the link that the default route uses: a host behind it must not send larger
@@ -307,20 +267,6 @@ fn default_mtu(routes: &str) -> u32 {
         .and_then(|link| fs::read_to_string(Path::new(LINKS).join(link).join("mtu")).ok())
         .and_then(|mtu| mtu.trim().parse().ok())
         .unwrap_or(1500)
-}
-
-/// The numbers of the lab's links on this machine, whichever lab folder they belong to.
-fn slots_in_use() -> Vec<u8> {
-    let Ok(links) = fs::read_dir(LINKS) else { return Vec::new() };
-    links
-        .flatten()
-        .filter_map(|link| link.file_name().to_str()?.strip_prefix("hwctl")?.parse().ok())
-        .collect()
-}
-
-/// The name of the link of a host, or of the bridge of a segment, with this number.
-fn link_of(number: u8) -> String {
-    format!("hwctl{number}")
 }
 
 fn run_all(lines: &[String]) -> Result<()> {
@@ -379,28 +325,6 @@ fn restore_forwarding(lock: &mut File) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn place(routes: &str, in_use: &[u8]) -> Ipv4Addr {
-        let (pool, slot) = free_place(routes, in_use, Place::Lowest).unwrap();
-        Network { pool, slot, mtu: 1500, mark: String::new(), segment: None }.address()
-    }
-
-    #[test]
-    fn a_free_place_is_taken() {
-        let routes = "default via 192.0.2.1 dev eth0\n192.0.2.0/24 dev eth0 scope link\n";
-        assert_eq!(place(routes, &[]), Ipv4Addr::new(10, 213, 1, 2));
-        assert_eq!(place(routes, &[1, 2, 4]), Ipv4Addr::new(10, 213, 3, 2));
-        assert_eq!(free_place(routes, &[1, 254], Place::Highest).unwrap(), ([10, 213], 253));
-    }
-
-    #[test]
-    fn places_that_a_route_covers_are_left_alone() {
-        assert_eq!(place("10.213.0.0/23 dev tun0", &[]), Ipv4Addr::new(10, 213, 2, 2));
-        assert_eq!(place("10.213.1.2 dev tun0", &[]), Ipv4Addr::new(10, 213, 2, 2));
-        assert_eq!(place("unreachable 10.0.0.0/8", &[]), Ipv4Addr::new(172, 29, 1, 2));
-        let all = "10.0.0.0/8 dev a\n172.16.0.0/12 dev b\n100.64.0.0/10 dev c";
-        assert!(free_place(all, &[], Place::Lowest).is_err());
-    }
 
     #[test]
     fn a_rule_is_known_by_its_whole_comment() {

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result};
 
 use super::command::run;
 use super::host::{LabHost, TemporaryHost};
-use super::network::Place;
+use super::place::Place;
 use super::state::{HostDir, Record, make_dir, read_record, write, write_record};
 use super::{Lab, boot, root, temporary};
 

@@ -43,7 +43,7 @@ impl Target {
             return self
                 .unreachable("its host key is not known yet")
                 .why(format!("it offers {key}"))
-                .hint("compare the fingerprint, then run again with `--accept-new-host-key`");
+                .hint("compare it with the host's own (`ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` on its console), then run again with `--accept-new-host-key`");
         }
         let (why, hint) = self.meaning(told);
         let lines = told.lines().map(str::trim).filter(|line| !is_noise(line));

@@ -41,13 +41,19 @@ fn hwctl(args: &[&str], variables: &[(&str, &str)]) -> Ended {
     ended(command.args(args).env_remove("PAGER").envs(variables.iter().copied()), folder.path())
 }
 
+/// A command line on a terminal, which ends after two minutes though it waits for somebody.
+fn script(line: &str) -> Command {
+    let mut command = Command::new("timeout");
+    command.args(["--foreground", "120", "script", "-q", "-e", "-c", line, "/dev/null"]);
+    command
+}
+
 /// Runs hwctl on a terminal of two lines.
 fn on_terminal(args: &[&str], variables: &[(&str, &str)]) -> Ended {
     let folder = tempfile::tempdir().unwrap();
     let words = args.iter().map(|arg| format!("'{arg}'")).collect::<Vec<_>>().join(" ");
     let line = format!("stty rows 2 cols 100; exec {} {words}", env!("CARGO_BIN_EXE_hwctl"));
-    let mut command = Command::new("script");
-    command.args(["-q", "-e", "-c", &line, "/dev/null"]);
+    let mut command = script(&line);
     ended(command.env_remove("PAGER").envs(variables.iter().copied()), folder.path())
 }
 
@@ -137,8 +143,8 @@ fn the_password_of_a_vault_is_asked_for_on_a_terminal() {
     let args = ["status", "-i", "hosts.yml", "--vault-id", "dev@prompt", "--connect-timeout=1"];
     let line = format!("exec {} {}", env!("CARGO_BIN_EXE_hwctl"), args.join(" "));
     let typed = |password: &str| {
-        let mut command = Command::new("script");
-        command.args(["-q", "-e", "-c", &line, "/dev/null"]).current_dir(folder.path());
+        let mut command = script(&line);
+        command.current_dir(folder.path());
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let (mut keys, mut screen) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let mut text = Vec::new();

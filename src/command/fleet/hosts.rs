@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::io::ErrorKind;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::slice;
@@ -14,7 +15,7 @@ use super::chosen;
 use crate::cli::{HostArgs, SourceArgs};
 use crate::command::roll::Roll;
 use crate::failure::{Failure, Page};
-use crate::inventory::{self, Inventory, InventoryHost, Programs, Sources, Vars};
+use crate::inventory::{self, Inventory, InventoryHost, Programs, Sources, Vars, ask_secret};
 use crate::lab::{self, Lab, Lifetime, UpOptions};
 use crate::part::{Context, Fleet, HostView, Kinds, Monitoring, Side, Stack, Templates};
 use crate::remote::{SudoPassword, Target, identity_option};
@@ -372,12 +373,12 @@ fn persist(args: &HostArgs) -> Option<NonZeroUsize> {
 }
 
 fn ask_password() -> Result<Secret> {
-    let terminal = console::Term::stderr();
-    if !terminal.is_term() {
-        return Err(Failure::usage("`--ask-become-pass` needs a terminal to ask on").into());
-    }
-    terminal.write_str("sudo password: ")?;
-    Ok(Secret::new(terminal.read_secure_line()?))
+    ask_secret("sudo password: ").map(Secret::new).map_err(|error| match error.kind() {
+        ErrorKind::NotConnected => {
+            Failure::usage("`--ask-become-pass` needs a terminal to ask on").into()
+        }
+        _ => error.into(),
+    })
 }
 
 /// The folder of a user's own templates, beside the inventory.

@@ -13,6 +13,7 @@ use super::program::{self, Messages};
 use crate::failure::{Failure, Page};
 use crate::inventory::names::shown;
 use crate::inventory::program::Input;
+use crate::inventory::question::ask_secret;
 use crate::inventory::trust::require_own;
 use crate::inventory::yaml::place::Source;
 use crate::inventory::yaml::problem::Problem;
@@ -148,13 +149,7 @@ fn password(file: &PasswordFile) -> Result<(String, Secret), Problem> {
 /// Asks whoever sits at the terminal for a password, which is not shown.
 fn ask(label: &str) -> Result<Secret, Problem> {
     let label = shown(label);
-    let terminal = console::Term::stderr();
-    let answer = match terminal.is_term() && console::user_attended() {
-        true => terminal
-            .write_str(&format!("Vault password ({label}): "))
-            .and_then(|()| terminal.read_secure_line()),
-        false => Err(std::io::ErrorKind::NotConnected.into()),
-    };
+    let answer = ask_secret(&format!("Vault password ({label}): "));
     match answer.map(|answer| answer.trim().to_owned()) {
         Ok(password) if !password.is_empty() => Ok(Secret::new(password)),
         Ok(_) => Err(Problem::nowhere(format!("no password was given for the vault `{label}`"))),

@@ -34,7 +34,7 @@ fn fail_where_they_fail() {
     assert!(failure(&events).contains("`sh` ends with exit code 3"));
     assert!(events.iter().any(|event| event["event"] == "exited" && event["code"] == 3));
     let (code, text) = printed(&mut plain(host, "exec", &["--", "df -h | tail"]));
-    assert!(code == 1 && text.contains("hint: for pipes"), "{text}");
+    assert!(code == 1 && text.contains("hint: 127 usually means"), "{text}");
     let (code, text) = printed(&mut plain(host, "exec", &["-i", GROUP, "--", "true"]));
     assert_eq!(code, 5, "{text}");
 }

@@ -324,7 +324,11 @@ fn hostile_streams_end_the_engine_and_change_nothing() {
         ("too few bytes", chunks(vec![chunk(&wanted.key, b"want", true)]), "ends after 4 of 6"),
         ("other bytes", chunks(vec![chunk(&wanted.key, b"WANTED", true)]), "its hash is another"),
         ("another request", chunks(vec![keep()]), "it owes a blob"),
-        ("half a blob", chunks(vec![chunk(&wanted.key, b"wan", false)]), "gone before it has sent"),
+        (
+            "half a blob",
+            chunks(vec![chunk(&wanted.key, b"wan", false)]),
+            "lost before all files had arrived",
+        ),
         (
             "a blob that no disk has room for",
             session(&[plan(vec![file_of(&huge)], true), chunk(&huge.key, b"x", false)]),

@@ -1,5 +1,6 @@
 //! A headless Chromium, driven through chromedriver: the few calls of `WebDriver` that a test needs.
 
+use std::cell::RefCell;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::IpAddr;
 use std::process::{Child, Command, Stdio};
@@ -30,6 +31,8 @@ pub(crate) const SELECT_ALL: &str = "\u{e009}a\u{e000}";
 pub(crate) struct Browser {
     driver: Child,
     session: String,
+    /// What pages have written to the console while they were opened, and nobody has asked for yet.
+    said: RefCell<Vec<String>>,
 }
 
 impl Browser {
@@ -49,7 +52,7 @@ impl Browser {
         // Somebody has to read on, or it stops at a full pipe.
         std::thread::spawn(move || told.for_each(drop));
         let root = format!("http://127.0.0.1:{}/session", port.expect("a port"));
-        let mut browser = Self { driver, session: root };
+        let mut browser = Self { driver, session: root, said: RefCell::default() };
         let rules = format!("MAP {name} {address}, MAP * ~NOTFOUND, EXCLUDE {address}");
         let started = browser.call(
             "",
@@ -77,10 +80,22 @@ impl Browser {
         answer["value"].clone()
     }
 
-    /// Opens a page and waits until it is loaded, its frames too.
+    /// Opens a page and waits until it is loaded, its frames too. Chromium breaks off what it loads when a network interface
+    /// of this machine comes or goes, as those of other tests' hosts do: then the page is opened again.
     pub(crate) fn open(&self, url: &str) {
-        let answer = self.call("/url", &json!({ "url": url }));
-        assert!(answer.is_null(), "{url}: {answer}");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.call("/url", &json!({ "url": url }));
+            let said = self.read_console();
+            let is_broken_off = |text: &str| text.contains("ERR_NETWORK_CHANGED");
+            let is_whole =
+                !is_broken_off(&answer.to_string()) && !said.iter().any(|line| is_broken_off(line));
+            if is_whole || Instant::now() >= deadline {
+                assert!(answer.is_null(), "{url}: {answer}");
+                self.said.borrow_mut().extend(said);
+                return;
+            }
+        }
     }
 
     /// The element that a CSS selector finds, as soon as it shows.
@@ -104,8 +119,7 @@ impl Browser {
         }
     }
 
-    /// Opens a page, and again if an element of it does not show. Chromium breaks off what it loads when a network
-    /// interface of this machine comes or goes, as those of other tests' hosts do.
+    /// Opens a page, and again if an element of it does not show, since something that its script loads was broken off.
     pub(crate) fn open_until(&self, url: &str, selector: &str) -> Element<'_> {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -152,6 +166,12 @@ impl Browser {
 
     /// What was written to the console since the last call.
     pub(crate) fn console(&self) -> Vec<String> {
+        let mut said = self.said.take();
+        said.extend(self.read_console());
+        said
+    }
+
+    fn read_console(&self) -> Vec<String> {
         self.log("browser").iter().map(ToString::to_string).collect()
     }
 

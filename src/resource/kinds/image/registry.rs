@@ -61,7 +61,7 @@ impl Image {
                 message,
                 ..
             })) => Err(anyhow!("docker says: {}", message.trim())).hint(format!(
-                "see that `{}` is the right name and tag, and that `{}` may pull it",
+                "check the name and tag in `{}`, and that the login in `{}` has permission to pull it",
                 self.setting("image"),
                 self.setting("registry")
             )),
