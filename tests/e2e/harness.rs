@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use hwctl::lab::Lab;
 use hwctl_setup::Tool;
@@ -68,6 +68,12 @@ macro_rules! tests {
 /// Whether a signal has told this process to end.
 static IS_INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
+/// After this long a test hangs. The longest takes four minutes, and three times as long on a slow machine.
+const LONGEST: Duration = Duration::from_mins(25);
+
+/// The tests that run, and since when.
+static RUNNING: Mutex<Vec<(Instant, &str)>> = Mutex::new(Vec::new());
+
 /// The seconds that each test took.
 static TIMES: Mutex<Vec<(f64, String)>> = Mutex::new(Vec::new());
 
@@ -99,6 +105,7 @@ pub(crate) fn run(tests: &[&'static [Case]]) -> ExitCode {
             return ExitCode::FAILURE;
         }
         take_hosts_down_on_signals();
+        end_when_a_test_hangs();
     }
     let conclusion = libtest_mimic::run(&arguments, trials);
     while IS_INTERRUPTED.load(Ordering::SeqCst) {
@@ -134,12 +141,49 @@ fn trial(case: &'static Case, can_run: bool) -> Trial {
     let name = case.name.split_once("::").map_or(case.name, |(_, name)| name);
     let trial = Trial::test(name, move || {
         let began = Instant::now();
+        let running = Running::begin(name);
         (case.run)();
+        drop(running);
         let took = began.elapsed().as_secs_f64();
         TIMES.lock().unwrap_or_else(PoisonError::into_inner).push((took, name.to_owned()));
         Ok(())
     });
     trial.with_ignored_flag(!can_run)
+}
+
+/// A test that runs, until this is dropped.
+struct Running(&'static str);
+
+impl Running {
+    fn begin(name: &'static str) -> Self {
+        running().push((Instant::now(), name));
+        Self(name)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        running().retain(|(_, name)| *name != self.0);
+    }
+}
+
+fn running() -> MutexGuard<'static, Vec<(Instant, &'static str)>> {
+    RUNNING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Ends the tests, and names the one that does not end, rather than wait for it for ever.
+fn end_when_a_test_hangs() {
+    std::thread::spawn(|| {
+        loop {
+            std::thread::sleep(Duration::from_secs(5));
+            let hangs = running().iter().find(|(began, _)| began.elapsed() > LONGEST).copied();
+            if let Some((_, name)) = hangs {
+                eprintln!("`{name}` has not ended in {} minutes", LONGEST.as_secs() / 60);
+                take_hosts_down();
+                std::process::exit(101);
+            }
+        }
+    });
 }
 
 /// Prints the slowest tests, and writes the times of all to a file for other programs.
@@ -180,13 +224,17 @@ fn take_hosts_down_on_signals() {
                 _ = hangup.recv() => 129,
             }
         });
-        IS_INTERRUPTED.store(true, Ordering::SeqCst);
         eprintln!("interrupted: taking down the hosts of these tests");
-        if let Ok(lab) = Lab::open()
-            && let Err(error) = lab.down_own()
-        {
-            eprintln!("{error:#}");
-        }
+        take_hosts_down();
         std::process::exit(code);
     });
+}
+
+fn take_hosts_down() {
+    IS_INTERRUPTED.store(true, Ordering::SeqCst);
+    if let Ok(lab) = Lab::open()
+        && let Err(error) = lab.down_own()
+    {
+        eprintln!("{error:#}");
+    }
 }
