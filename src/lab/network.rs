@@ -18,6 +18,7 @@ use super::state::{HostDir, State, read_record};
 /// the value that `ip_forward` had before the first host, as long as there are hosts.
 pub(super) const MACHINE_LOCK: &str = "/run/lock/hwctl-lab";
 const IP_FORWARD: &str = "/proc/sys/net/ipv4/ip_forward";
+
 /// The place of one host in the lab's network.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Network {
@@ -126,7 +127,7 @@ impl Network {
             .to_vec()
     }
 
-    /// Pulls the cable. At a bridge that is all; the other end of a link of its own would notice.
+    /// Pulls the cable. A host of a segment loses its link, as at a switch. On other links packets are dropped silently.
     pub(super) fn cut(&self) -> Result<()> {
         let _lock = lock_machine()?;
         if self.segment.is_some() {
