@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::{Balancing, FOLDER, RUNTIME_FOLDER, SERVICE as BALANCER};
+use super::{Balancing, FOLDER, SERVICE as BALANCER};
 use crate::failure::Failure;
 use crate::part::Side;
 use crate::part::build::{Builder, Contributions, HostView, LetIn, Package};
@@ -17,9 +17,7 @@ use crate::spec::{
 
 pub(super) const PART: &str = "virtual-address";
 pub(super) const SERVICE: &str = "hwctl-virtual-address.service";
-/// The look at who has the address.
-pub(super) const PROBE: &str = "virtual address";
-/// The setting with the address.
+/// The look at who has the address, and the setting with the address.
 pub(super) const ADDRESS: &str = "virtual address";
 const CONFIGURATION: &str = "/etc/hwctl/balancer/keepalived.conf";
 /// The number of VRRP among the protocols of IP.
@@ -77,7 +75,7 @@ pub(super) fn describe(view: &HostView<'_>, spec: &mut PartSpec) {
     let Some(shared) = of(view) else { return };
     spec.requires = vec![super::PART.to_owned()];
     spec.settings.insert(ADDRESS.to_owned(), shared.bare.to_string());
-    let probe = Probe { name: PROBE.to_owned(), group: Group::Service, kind: ProbeKind::Driver };
+    let probe = Probe { name: ADDRESS.to_owned(), group: Group::Service, kind: ProbeKind::Driver };
     spec.probes = vec![Probe::unit(SERVICE), probe];
     let log = LogSource::Unit(SERVICE.to_owned());
     spec.logs = vec![Log { name: PART.to_owned(), source: log.clone(), format: LogFormat::Plain }];
@@ -94,7 +92,6 @@ pub(super) fn describe(view: &HostView<'_>, spec: &mut PartSpec) {
 #[derive(Serialize)]
 struct Context<'a> {
     configuration: &'a str,
-    folder: &'a str,
     binary: &'a Path,
     balancer: &'a str,
     interface: String,
@@ -112,7 +109,6 @@ pub(super) fn declare(builder: &mut Builder<'_>) -> Result<()> {
     let binary = builder.own_hwctl()?;
     let context = Context {
         configuration: CONFIGURATION,
-        folder: RUNTIME_FOLDER,
         binary: &binary,
         balancer: BALANCER,
         interface,
