@@ -74,29 +74,30 @@ pub(super) fn this_host() -> Host {
     Host::new("/", blobs, Box::new(|_| ()))
 }
 
+/// Does work of the host on this thread.
+fn finish(work: impl Future<Output = Result<()>>) -> Result<Exit> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(work).map(|()| Exit::Done)
+}
+
 /// Runs `hwctl balancer-state`: HAProxy's unit calls it before a reload.
 pub fn keep_balancer_state() -> Result<Exit> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(part::keep_state(&this_host())).map(|()| Exit::Done)
+    finish(part::keep_state(&this_host()))
 }
 
 /// Runs `hwctl balancer-answers`: keepalived calls it, and gives the shared address to another balancer if it fails.
 pub fn require_balancer_answer() -> Result<Exit> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(part::require_answer(&this_host())).map(|()| Exit::Done)
+    finish(part::require_answer(&this_host()))
 }
 
 /// Runs `hwctl revert`: the timer's part in not locking the operator out.
 pub fn revert(run: &str) -> Result<Exit> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(engine::revert(&this_host(), run)).map(|()| Exit::Done)
+    finish(engine::revert(&this_host(), run))
 }
 
 /// Runs `hwctl confirm`: a new login's part in a change that could lock the operator out.
 pub fn confirm(run: &str) -> Result<Exit> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let confirmed = runtime.block_on(engine::confirm(&this_host(), run, tokio::io::stdout()));
-    confirmed.map(|()| Exit::Done)
+    finish(engine::confirm(&this_host(), run, tokio::io::stdout()))
 }
 
 async fn as_client(parts: &[PartSpec], host: &Host) -> Vec<Check> {

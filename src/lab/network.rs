@@ -68,7 +68,7 @@ impl Network {
         link_of(self.slot)
     }
 
-    /// The bridge of its segment.
+    /// The name of the bridge that joins the links of its segment.
     fn bridge(&self) -> Option<String> {
         self.segment.map(link_of)
     }
@@ -236,8 +236,10 @@ pub(super) fn claim(
     let routes = run("ip", &["-4", "route", "show", "table", "all"])?;
     let mut in_use = slots_in_use();
     let records = state.host_dirs()?;
-    in_use.extend(records.iter().filter_map(read_record).map(|record| record.network.slot));
-    in_use.extend(records.iter().filter_map(read_record).filter_map(|it| it.network.segment));
+    for Network { slot, segment, .. } in records.iter().filter_map(read_record).map(|it| it.network)
+    {
+        in_use.extend([Some(slot), segment].into_iter().flatten());
+    }
     let segment = match place {
         Place::Lowest | Place::Highest => None,
         Place::NewSegment => Some(free_place(&routes, &in_use, place)?),

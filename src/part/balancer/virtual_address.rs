@@ -28,13 +28,13 @@ const FIRST_PRIORITY: usize = 200;
 
 /// What a balancer has to know to share an address.
 pub(super) struct Shared {
-    /// The address, with the length of its network.
+    /// The shared address with the length of its network.
     address: String,
-    /// The address without it.
+    /// The shared address alone.
     bare: IpAddr,
     /// Where this balancer speaks to the others from.
     source: IpAddr,
-    /// The others.
+    /// The addresses of the other balancers.
     peers: Vec<IpAddr>,
     priority: usize,
 }

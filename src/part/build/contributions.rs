@@ -160,7 +160,7 @@ pub struct OpenTo {
 pub struct LetIn {
     /// The number of the protocol.
     pub protocol: u8,
-    /// Who may send them.
+    /// The address that may send them.
     pub from: IpAddr,
 }
 

@@ -26,7 +26,7 @@ struct Guard<'a> {
     let_in: Vec<GuardProtocol>,
 }
 
-/// Packets without ports.
+/// A protocol without ports that the firewall lets in from one address.
 #[derive(Serialize)]
 struct GuardProtocol {
     protocol: u8,

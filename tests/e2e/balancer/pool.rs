@@ -27,9 +27,7 @@ impl Pool {
     pub(super) fn with_two_balancers(release: &str, web: usize) -> Self {
         let mut balancers = Provisioned::fresh_neighbors(release, 2).into_iter();
         let (lb, second) = (balancers.next().unwrap(), balancers.next().unwrap());
-        let address = lb.host.address.to_string();
-        let (network, _) = address.rsplit_once('.').unwrap();
-        let shared = format!("{network}.100").parse().unwrap();
+        let shared = beside(&lb, 100).parse().unwrap();
         Self::of(lb, Some((second, shared)), release, web)
     }
 
@@ -93,9 +91,7 @@ impl Pool {
 
     /// The address of this machine as the balancer sees it.
     pub(super) fn operator(&self) -> String {
-        let address = self.lb.host.address.to_string();
-        let (network, _) = address.rsplit_once('.').unwrap();
-        format!("{network}.1")
+        beside(&self.lb, 1)
     }
 
     pub(super) fn hwctl(&self, verb: &str, args: &[&str]) -> (i32, Vec<Value>) {
@@ -142,6 +138,13 @@ impl Pool {
         });
         told.collect()
     }
+}
+
+/// The address with this last byte in the network of a host.
+fn beside(host: &Provisioned, last: u8) -> String {
+    let address = host.host.address.to_string();
+    let (network, _) = address.rsplit_once('.').unwrap();
+    format!("{network}.{last}")
 }
 
 /// What became of each host, as `NAME OUTCOME`, in the order of the inventory.

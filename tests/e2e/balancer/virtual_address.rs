@@ -105,7 +105,7 @@ fn holders(balancers: &[&Provisioned; 2], shared: IpAddr) -> Vec<usize> {
     (0..balancers.len()).filter(has).collect()
 }
 
-/// The one that has it.
+/// Which balancer has the address. Exactly one has to.
 fn holder(balancers: &[&Provisioned; 2], shared: IpAddr) -> usize {
     match holders(balancers, shared)[..] {
         [at] => at,
