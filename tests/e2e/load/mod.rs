@@ -16,7 +16,7 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::Value;
 use tokio::net::TcpStream;
-use tokio::runtime::Runtime;
+use tokio::runtime::{self, Runtime};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 
@@ -167,7 +167,10 @@ impl Load {
         paths: &[&'static str],
         rest: Duration,
     ) -> Self {
-        let runtime = Runtime::new().unwrap();
+        // One thread for a connection and who asks on it: on two, a request that is handed over at the moment at which
+        // the connection ends may lie in tokio's channel between them for as long as its sender lives.
+        let runtime =
+            runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let dealt = paths.iter().copied().cycle().take(connections);
         let connections = dealt
