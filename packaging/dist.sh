@@ -40,14 +40,16 @@ install_tools() {
 # Builds hwctl with the list of its crates inside, which `cargo audit bin` reads.
 build() {
     local flags=(-C target-feature=+crt-static) linker
-    # Paths of this machine would be in the binary, and two machines have different ones.
-    flags+=("--remap-path-prefix=$PWD=/hwctl" "--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo")
+    # Paths of this machine would be in the binary, and two machines have different ones. rustc gets those of this folder as
+    # relative ones; where one is in the flags, code comes out in another order.
+    flags+=("--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo")
     linker=CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$target")_LINKER
     if [[ $target == aarch64-* && $host != "$target" && -z ${!linker-} ]]; then
         export "$linker=aarch64-linux-gnu-gcc"
     fi
     RUSTFLAGS="${flags[*]}" CFLAGS="-ffile-prefix-map=$PWD=/hwctl ${CFLAGS-}" \
         cargo auditable build --release --locked --package hwctl --bin hwctl --target "$target"
+    ! grep --quiet --fixed-strings "$PWD" "target/$target/release/hwctl" || fail "the binary has a path of this machine"
 }
 
 # Lays out what the archive and the package hold.

@@ -132,6 +132,9 @@ pub enum Verb {
     /// Write an inventory to edit; overwrites nothing
     #[command(after_help = inspect::INIT_EXAMPLES)]
     Init(InitArgs),
+    /// Write what a machine needs to provision itself at its first boot: a user-data file for cloud-init, and a bundle
+    #[command(after_help = inspect::CLOUD_INIT_EXAMPLES)]
+    CloudInit(CloudInitArgs),
     /// Print the completions for a shell
     #[command(after_help = inspect::COMPLETIONS_EXAMPLES)]
     Completions(CompletionsArgs),

@@ -124,6 +124,7 @@ fn run_verb(kinds: Kinds, verb: Verb) -> anyhow::Result<Exit> {
         Verb::Facts(args) => command::facts::run(kinds, args),
         Verb::Render(args) => command::render::run(kinds, args),
         Verb::Inventory(args) => command::inventory::run(&args),
+        Verb::CloudInit(args) => command::cloud_init::run(kinds, &args),
         Verb::Init(args) => command::init::run(kinds, &args),
         Verb::Completions(args) => command::reference::completions(&args),
         Verb::Man(args) => command::reference::man(&args),

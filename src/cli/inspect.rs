@@ -27,6 +27,11 @@ Examples:
   hwctl init --host 192.0.2.10 --user root   ./inventory.yaml for this host
   hwctl init site --templates                the templates too, in ./site";
 
+pub(super) const CLOUD_INIT_EXAMPLES: &str = "\
+Examples:
+  hwctl cloud-init web --out web --url https://example.com/web.tgz   a group
+  hwctl cloud-init vm1 --out vm1 --embed   one host, all in one file";
+
 pub(super) const COMPLETIONS_EXAMPLES: &str = "\
 Examples:
   source <(hwctl completions bash)   for this shell
@@ -111,6 +116,36 @@ pub struct InitArgs {
     /// when a later hwctl brings a better one
     #[arg(long)]
     pub templates: bool,
+}
+
+/// `hwctl cloud-init`.
+#[derive(Clone, Debug, Args)]
+#[command(group = clap::ArgGroup::new("way").required(true))]
+pub struct CloudInitArgs {
+    /// A host of the inventory, or a group that the machines will be in
+    #[arg(value_name = "HOST|GROUP")]
+    pub name: String,
+    /// Write `user-data` and `bundle.tar.gz` into this folder
+    #[arg(long, value_name = "FOLDER")]
+    pub out: PathBuf,
+    /// Where you will put the bundle; machines fetch it from there, and check its SHA-256
+    #[arg(long, value_name = "URL", group = "way", value_parser = bundle_url)]
+    pub url: Option<String>,
+    /// Put the bundle into the user-data itself, which gets some 16 MB long
+    #[arg(long, group = "way")]
+    pub embed: bool,
+    /// The hwctl that goes to the machines, if not this one
+    #[arg(hide_short_help = true, long, value_name = "PATH")]
+    pub host_binary: Option<PathBuf>,
+    /// Where hosts and their variables come from.
+    #[command(flatten)]
+    pub sources: SourceArgs,
+}
+
+fn bundle_url(text: &str) -> Result<String, &'static str> {
+    let fits = ["https://", "http://"].iter().any(|scheme| text.starts_with(scheme))
+        && text.bytes().all(|byte| byte.is_ascii_graphic());
+    fits.then(|| text.to_owned()).ok_or("a URL begins with https:// and has no spaces")
 }
 
 /// `hwctl completions`.

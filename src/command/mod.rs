@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod cert;
+pub mod cloud_init;
 pub mod deploy;
 pub mod destroy;
 pub mod doctor;
@@ -20,6 +21,7 @@ pub mod launch;
 pub mod logs;
 pub mod maintenance;
 pub mod on_host;
+mod private_file;
 pub mod provision;
 pub mod redis;
 pub mod reference;

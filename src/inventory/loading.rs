@@ -29,6 +29,17 @@ pub struct Sources {
     pub vault_passwords: Vec<String>,
     /// Whether programs are run that inventories or passwords of vaults come from.
     pub programs: Programs,
+    /// One more host and the group that it is in, which has to be in the inventory.
+    pub member: Option<Member>,
+}
+
+/// A host of a group that the inventory does not name.
+#[derive(Clone, Debug)]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// The name of its group.
+    pub group: String,
 }
 
 /// What becomes of programs that inventories or passwords of vaults come from.
@@ -65,6 +76,10 @@ pub fn load(sources: &Sources) -> Result<Inventory, Failure> {
     for source in &from {
         sources::read_into(&mut graph, source, &rules)?;
     }
+    if let Some(Member { name, group }) = &sources.member {
+        let at = graph.find_group(group).ok_or_else(|| unknown_group(group))?;
+        graph.add_host(name, at, None, &Source::argument("GROUP", group).start())?;
+    }
     graph.complete();
     let folders: Vec<_> = from.iter().filter_map(HostSource::folder).collect();
     let folder = folders.first().cloned().unwrap_or_default();
@@ -90,6 +105,10 @@ pub fn load(sources: &Sources) -> Result<Inventory, Failure> {
         folder,
         path,
     })
+}
+
+pub(super) fn unknown_group(name: &str) -> Failure {
+    Failure::usage(format!("the inventory has no group `{}`", names::shown(name)))
 }
 
 fn host_sources(sources: &Sources, config: &Config) -> Vec<HostSource> {

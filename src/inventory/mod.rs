@@ -2,6 +2,7 @@
 
 mod ansible;
 pub(crate) mod check;
+mod excerpt;
 mod host;
 mod loading;
 mod names;
@@ -18,8 +19,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+pub use excerpt::Excerpted;
 pub use host::InventoryHost;
-pub use loading::{Programs, Sources, load};
+pub use loading::{Member, Programs, Sources, load};
 pub use output::json_text;
 pub use question::ask_secret;
 pub use schema::Vars;
@@ -148,6 +150,18 @@ impl Inventory {
             found.map_err(|problems| not_done(problem::failure(problems)))?;
         warnings.extend(connection::warnings(host.written()));
         Ok((vars, warnings))
+    }
+
+    /// Whether a host of the inventory has this name.
+    #[must_use]
+    pub fn has_host(&self, name: &str) -> bool {
+        self.world.graph.find_host(name).is_some()
+    }
+
+    /// Whether a group of the inventory has this name.
+    #[must_use]
+    pub fn has_group(&self, name: &str) -> bool {
+        self.world.graph.find_group(name).is_some()
     }
 
     /// The value of one variable of a host.

@@ -10,6 +10,7 @@ use super::Inventory;
 use super::ansible::groups::{ALL, Graph};
 use super::ansible::pattern;
 use super::ansible::world::World;
+use super::loading::unknown_group;
 use super::names::shown;
 use super::yaml::integer;
 use super::yaml::node::INTEGER_MARK;
@@ -60,9 +61,7 @@ impl Inventory {
     /// A group with what is in it, as a tree.
     pub fn graph_text(&self, group: &str) -> Result<String, Failure> {
         let graph = &self.world.graph;
-        let at = graph.find_group(group).ok_or_else(|| {
-            Failure::usage(format!("the inventory has no group `{}`", shown(group)))
-        })?;
+        let at = graph.find_group(group).ok_or_else(|| unknown_group(group))?;
         let mut lines = Vec::new();
         // Groups that are open, the next one last. A chain of groups may be longer than the stack
         // is deep.

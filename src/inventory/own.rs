@@ -79,10 +79,13 @@ pub(super) fn read_one(
 }
 
 /// Variables, and all that stands below `hwctl` where they do.
-type Given<'a> = (Vec<Entry>, Option<&'a [Entry]>);
+pub(super) type Given<'a> = (Vec<Entry>, Option<&'a [Entry]>);
 
 /// What the inventory gives these variables, evaluated, and the entries below `hwctl` where they stand there.
-fn given<'a>(host: &'a InventoryHost, declared: &[Declared]) -> Result<Given<'a>, Vec<Problem>> {
+pub(super) fn given<'a>(
+    host: &'a InventoryHost,
+    declared: &[Declared],
+) -> Result<Given<'a>, Vec<Problem>> {
     let (written, strict) = written(host, declared).map_err(|problem| vec![problem])?;
     let (mut given, mut problems) = (Vec::new(), Vec::new());
     for entry in written {

@@ -22,6 +22,7 @@ mod own_folder;
 mod own_host;
 mod packages;
 mod redis;
+mod references;
 mod roles;
 mod scalars;
 mod sites;
@@ -49,7 +50,7 @@ use build::conflicts::{between, first_twice};
 pub use build::{
     Builder, Card, CertificateAt, Claim, Context, Contributions, HostView, LetIn, LocalFolder,
     Maintenance, Metrics, Names, Offer, OpenTo, Package, Refusals, RenderedFile, Route,
-    RouteTarget, Slot, Stack, StaticFiles, Templates, UnitInput, Upload, Upstream,
+    RouteTarget, Slot, Stack, StaticFiles, Templates, UnitInput, Upload, Upstream, local_files,
     template_sources,
 };
 pub use containers::Containers;
@@ -190,20 +191,6 @@ impl Kinds {
         host: &InventoryHost,
     ) -> Result<(Vars, Vec<Warning>), Failure> {
         inventory.vars(host, &self.variables())
-    }
-
-    /// Looks up the passwords and the local files that the parts of `scope` need. Returns what in the passwords should
-    /// not stay so.
-    pub fn look_up(
-        self,
-        view: &HostView<'_>,
-        scope: &Scope,
-        folder: &Path,
-    ) -> Result<Vec<Warning>, Failure> {
-        let meant = self.parts_of(view).filter(|(_, name)| scope.has(name));
-        let variables: Vec<_> =
-            meant.flat_map(|(kind, _)| kind.vars).map(|var| var.key.name).collect();
-        view.vars.look_up(&variables, folder)
     }
 
     /// The drivers of all kinds, for the engine of this process.

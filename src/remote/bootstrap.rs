@@ -67,6 +67,13 @@ impl Binary {
     }
 }
 
+/// The program for hosts: this one, or the build that `named` is. Gives the machine that it runs on as `uname -m` names it,
+/// where that is known.
+pub fn host_binary(named: Option<&Path>) -> Result<(PathBuf, Option<&'static str>), Failure> {
+    let binary = Binary::load(named)?;
+    Ok((binary.source.clone(), binary.machine))
+}
+
 /// SHA-256 of a binary in hex, from the last time unless the file is another one since; and the
 /// machine that it runs on.
 fn digest_of(path: &Path) -> std::io::Result<(String, Option<&'static str>)> {

@@ -24,6 +24,7 @@ mod transport;
 mod upload;
 
 pub use arguments::identity_option;
+pub use bootstrap::host_binary;
 pub use engine::{Emit, Engine};
 pub use exec::exec;
 pub use kept::state_folder;

@@ -19,6 +19,7 @@ mod become_root;
 mod browser;
 mod cert;
 mod cli;
+mod cloud_init;
 mod containers;
 mod crates;
 mod daily;
@@ -154,6 +155,7 @@ const TESTS: &[&[harness::Case]] = &[
     inventory::schema::TESTS,
     inventory::values::TESTS,
     cli::TESTS,
+    cloud_init::TESTS,
     fleet::TESTS,
     terminal::TESTS,
     laws::TESTS,

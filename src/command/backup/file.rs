@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::command::private_file;
 use crate::engine::{Copied, MAX_COPY_BYTES, check_copy};
 use crate::failure::{Exit, Failure};
 
@@ -41,20 +42,12 @@ pub(in crate::command) fn path_of(path: &Path, host: &str, several: bool) -> Pat
 /// Writes it whole or not at all; only its owner may read it.
 pub(in crate::command) fn write(path: &Path, head: &Head, bytes: &[u8]) -> Result<()> {
     let shown = path.display();
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
-    let write = || {
-        let mut file = tempfile::Builder::new().prefix(".hwctl-backup-").tempfile_in(folder)?;
-        writeln!(file, "{FORMAT}\n{}", serde_json::to_string(head)?)?;
-        file.write_all(bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        fs::File::open(folder)?.sync_all()?;
-        anyhow::Ok(())
-    };
-    write().with_context(|| format!("write `{shown}`"))
+    let head = serde_json::to_string(head)?;
+    let written = private_file::write(path, |file| {
+        writeln!(file, "{FORMAT}\n{head}")?;
+        file.write_all(bytes)
+    });
+    written.with_context(|| format!("write `{shown}`"))
 }
 
 /// Reads it and compares its checksum.

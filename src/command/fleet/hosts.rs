@@ -303,6 +303,7 @@ pub(in crate::command) fn sources(args: &SourceArgs) -> Sources {
         sets: args.set.clone(),
         vault_passwords: vault_passwords.collect(),
         programs: Programs::Run,
+        member: None,
     }
 }
 

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::HostPlan;
 use crate::command::fleet::hosts::Work;
+use crate::command::private_file;
 use crate::failure::{Exit, Failure, Page};
 use crate::inventory::require_own;
 use crate::report::json_text;
@@ -96,16 +97,10 @@ impl ReviewedPlan {
 
     /// Writes the plan for its owner alone, whole or not at all.
     pub(in crate::command) fn write(&self, path: &Path) -> Result<(), Failure> {
-        let written = || -> anyhow::Result<()> {
-            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-            let folder = folder.unwrap_or(Path::new("."));
-            let mut file = tempfile::NamedTempFile::new_in(folder)?;
-            writeln!(file, "{}", json_text(&serde_json::to_string_pretty(self)?))?;
-            file.as_file().sync_all()?;
-            file.persist(path)?;
-            Ok(())
-        };
-        written().map_err(|error| {
+        let written = serde_json::to_string_pretty(self).map_err(Into::into).and_then(|text| {
+            private_file::write(path, |file| writeln!(file, "{}", json_text(&text)))
+        });
+        written.map_err(|error: anyhow::Error| {
             Failure::new(Exit::Failed, format!("cannot write the plan `{}`", path.display()))
                 .why(format!("{error:#}"))
                 .not_done("nothing was changed on any host")

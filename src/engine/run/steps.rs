@@ -17,7 +17,7 @@ use crate::engine::run::rehearsal;
 use crate::engine::run::together;
 use crate::engine::run::validate;
 use crate::event::EventKind;
-use crate::resource::{Action, Change, Pace, reload_systemd_if_owed, require_docker};
+use crate::resource::{Action, Change, Needs, Pace, reload_systemd_if_owed, require_docker};
 
 impl Carrier<'_> {
     /// Makes the changes in their order, save for what need not wait: beside packages, which take
@@ -39,8 +39,12 @@ impl Carrier<'_> {
             if self.is_stopped(all - left.len(), all)? {
                 return Ok(Carried::Stopped(left));
             }
-            if !image_begun && left.len() <= order.rest.len() {
-                image_begun = self.begin_image(plan, &order, &left, journal, concurrent).await?;
+            if left.len() <= order.rest.len() {
+                if !image_begun {
+                    image_begun =
+                        self.begin_image(plan, &order, &left, journal, concurrent).await?;
+                }
+                self.begin_ahead(plan, &order, &left, journal, concurrent).await?;
             }
             // While packages are installed, only one of the changes may have what it needs.
             let waits = order.packages.is_some_and(|packages| concurrent.has(packages));
@@ -91,7 +95,7 @@ impl Carrier<'_> {
                 concurrent.beside(rehearsal::rehearse(trial, wanted, outside, self.host)).await?;
             }
             let may_wait = match step.resource.profile().pace {
-                Pace::InTurn | Pace::Fetch | Pace::AfterOthers => false,
+                Pace::InTurn | Pace::Fetch | Pace::Ahead | Pace::AfterOthers => false,
                 Pace::Install => order.packages == Some(index),
                 Pace::LaunchThenFinish => true,
             };
@@ -257,6 +261,34 @@ impl Carrier<'_> {
         Ok(true)
     }
 
+    /// Begins with what stands alone, once nothing is left before it but what Docker makes.
+    async fn begin_ahead<'p>(
+        &'p self,
+        plan: &'p Plan,
+        order: &Order,
+        left: &[usize],
+        journal: &mut Journal,
+        concurrent: &mut Concurrent<'p>,
+    ) -> Result<()> {
+        if order.packages.is_some_and(|packages| concurrent.has(packages)) {
+            return Ok(());
+        }
+        let is_of_docker = |index: &&usize| {
+            let profile = plan.steps[**index].resource.profile();
+            profile.pace == Pace::Fetch || matches!(profile.needs, Needs::Package(_))
+        };
+        let next = left.iter().find(|index| !is_of_docker(index));
+        let Some(index) = next.copied().filter(|index| !concurrent.has(*index)) else {
+            return Ok(());
+        };
+        let step = &plan.steps[index];
+        // At its turn it is in nobody's way.
+        if step.resource.profile().pace == Pace::Ahead && left.first() != Some(&index) {
+            self.start_concurrently(index, step, journal, concurrent).await?;
+        }
+        Ok(())
+    }
+
     /// Starts a change that makes what is not there, or installs packages, concurrently with the next ones.
     /// Returns whether it is such a change.
     async fn start_concurrently<'p>(
@@ -277,8 +309,9 @@ impl Carrier<'_> {
         // The firewall is not changed while docker makes the rules of a container.
         let launched = concurrent.beside(resource.launch(&examined.before, host)).await;
         applied(step, launched)?;
-        // An apt that is broken off leaves dpkg in the middle.
-        concurrent.begin(index, !is_install, async move {
+        // An apt that is broken off leaves dpkg in the middle, and what stands alone would go on.
+        let is_breakable = !is_install && resource.profile().pace != Pace::Ahead;
+        concurrent.begin(index, is_breakable, async move {
             Box::pin(resource.finish(&examined.before, host)).await?;
             self.verify(resource).await
         });

@@ -110,7 +110,7 @@ impl Graph {
     }
 
     /// Puts a host into a group. The port counts only if this is the first mention of the host.
-    pub(super) fn add_host(
+    pub(in crate::inventory) fn add_host(
         &mut self,
         name: &str,
         group: usize,

@@ -231,6 +231,49 @@ impl Reference {
     }
 }
 
+impl Reference {
+    /// The local file or folder, for a machine that finds all the rest out for itself: it has none of the operator's
+    /// files, variables and vaults. Paths begin at `folder`.
+    pub(super) fn portable(&self, folder: &Path) -> Result<Option<PathBuf>, Problem> {
+        match self {
+            Self::Password(Password {
+                given: Given::At(Origin::Command(words)),
+                path,
+                place,
+                ..
+            }) => {
+                let program = words.first().map_or("", String::as_str);
+                if program.contains('/') && !program.starts_with('/') {
+                    let message = format!(
+                        "`{path}`: the machine does not have the program `{}`",
+                        shown(program)
+                    );
+                    let hint = "name a program that is on its PATH, or its whole path there";
+                    return Err(Problem::at(place, message).hint(hint));
+                }
+                Ok(None)
+            }
+            Self::Password(Password { path, place, .. }) => {
+                let message =
+                    format!("`{path}` is a secret that the machine cannot find out for itself");
+                let hint = "write `{ command: [PROGRAM, ARGUMENT] }`, which the machine runs at its first boot";
+                Err(Problem::at(place, message).hint(hint))
+            }
+            Self::Local { path, field, place, .. } => {
+                if path.is_absolute() || path.starts_with("~") {
+                    let message = format!(
+                        "`{field}`: a path that goes to a machine begins at the inventory's folder"
+                    );
+                    return Err(Problem::at(place, message).hint("write a relative path"));
+                }
+                self.look_up(folder)?;
+                Ok(Some(path.clone()))
+            }
+            Self::Missing(path) => Err(missing(path)),
+        }
+    }
+}
+
 impl Reader<'_> {
     /// Notes what the variable being read refers to.
     pub(super) fn refers_to(&mut self, reference: Reference) {

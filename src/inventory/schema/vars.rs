@@ -3,7 +3,7 @@
 use std::any::{Any, TypeId};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::origin::Passwords;
@@ -98,6 +98,21 @@ impl Vars {
             }
         }
         if problems.is_empty() { Ok(warnings) } else { Err(problem::failure(problems)) }
+    }
+}
+
+impl Vars {
+    /// The local files and folders that these variables refer to, for a machine that provisions itself. Refuses secrets
+    /// that such a machine cannot find out.
+    pub fn portable(&self, variables: &[&str], folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+        let meant = self.references.iter().filter(|(variable, _)| variables.contains(variable));
+        let (found, problems): (Vec<_>, Vec<_>) =
+            meant.map(|(_, reference)| reference.portable(folder)).partition(Result::is_ok);
+        let problems: Vec<_> = problems.into_iter().filter_map(Result::err).collect();
+        if !problems.is_empty() {
+            return Err(problem::failure(problems));
+        }
+        Ok(found.into_iter().flatten().flatten().collect())
     }
 }
 

@@ -126,6 +126,7 @@ fn task(version: &Version, what: &str, lines: &[String], container: &Container) 
         inputs,
         timeout_s: TASK_TIMEOUT_S,
         state: None,
+        stands_alone: false,
         container: Some(Box::new(container)),
     }
 }

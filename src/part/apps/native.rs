@@ -62,7 +62,7 @@ pub(super) fn declare(builder: &mut Builder<'_>, app: &App, version: &Version) -
 
     if !app.build.is_empty() {
         let task = task(version, "build", &app.build, &inputs, vec![version.folder()]);
-        inputs.push(builder.add(task));
+        inputs.push(builder.add(Task { stands_alone: true, ..task }));
     }
     if !app.before.is_empty() {
         let task = task(version, "before", &app.before, &inputs, Vec::new());
@@ -143,6 +143,7 @@ fn task(
         inputs: inputs.to_vec(),
         timeout_s: TASK_TIMEOUT_S,
         state: Some(version.user()),
+        stands_alone: false,
         container: None,
     }
 }

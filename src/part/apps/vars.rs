@@ -41,7 +41,7 @@ vars! {
         binary: Option<PathBuf> = "null", Optional(Local::FILE);
         /// local folder that is uploaded
         source: Option<PathBuf> = "null", Optional(Local::FOLDER);
-        /// lines for the shell that run on the host in the uploaded folder, once a version
+        /// lines for the shell that run on the host in the uploaded folder, once a version and before containers are there
         build: Vec<String> = "[]", List(LINE);
         /// program and arguments; `{port}`, `{socket}`, `{folder}` and `{binary}` are filled in
         run: Vec<String> = "[]", List(LINE);

@@ -255,6 +255,7 @@ fn check(inputs: Vec<Id>, container: Option<Container>) -> Task {
         inputs,
         timeout_s: CHECK_TIMEOUT_S,
         state: None,
+        stands_alone: false,
         container,
     }
 }

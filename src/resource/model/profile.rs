@@ -113,6 +113,9 @@ pub enum Pace {
     Install,
     /// The change begins as soon as Docker runs, goes on beside the others, and may be broken off.
     Fetch,
+    /// The change begins as soon as nothing is left before it but images and what is made with Docker, goes on beside the
+    /// others, and is never broken off.
+    Ahead,
     /// The change is made in its turn. Whether the result stays up is judged at the end of the run.
     LaunchThenFinish,
     /// The change is made in its turn, once all that was begun before it is done: it relies on what other parts run.

@@ -40,6 +40,9 @@ pub struct Task {
     /// The folder below `/var/lib` where its user keeps what lasts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
+    /// Whether it relies on nothing that other parts run, so that it may be made beside them.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stands_alone: bool,
     /// The container that runs it, by a command of its own, in the place of a user on the host.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<Box<Container>>,
@@ -56,7 +59,8 @@ impl Task {
     /// What the task is done for; None while an input is not known yet.
     fn wanted(&self, host: &Host) -> Option<String> {
         let inputs = host.digest_of(&self.inputs)?;
-        let own = serde_json::to_string(self).ok()?;
+        // When it is made says nothing of what it makes.
+        let own = serde_json::to_string(&Self { stands_alone: false, ..self.clone() }).ok()?;
         Some(sha256(format!("{own}\n{inputs}").as_bytes()))
     }
 
@@ -140,7 +144,7 @@ impl Kind for Task {
             blob: None,
             inputs: &self.inputs,
             needs: Needs::AllPackages,
-            pace: Pace::AfterOthers,
+            pace: if self.stands_alone { Pace::Ahead } else { Pace::AfterOthers },
             is_data: false,
             risk: Risk::None,
             undo: Undo::Setting,
