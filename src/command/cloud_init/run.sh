@@ -45,6 +45,8 @@ if [ -z "$name" ]; then
 fi
 # Settings of an Ansible on this machine are not meant.
 export ANSIBLE_CONFIG=/dev/null
+# Scripts of packages expect this.
+umask 022
 /var/lib/hwctl/first-boot/bundle/hwctl provision --inventory inventory.yaml --host "$name" ||
     fail 'the machine is not provisioned: see above, and `hwctl history` for what was undone'
 

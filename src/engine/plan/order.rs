@@ -66,6 +66,16 @@ impl Order {
     }
 }
 
+/// What stands alone and may begin before its turn, as nothing is `left` before it but images and what is made with Docker.
+pub(in crate::engine) fn ahead(plan: &Plan, left: &[usize]) -> Option<usize> {
+    let profile = |index: usize| plan.steps[index].resource.profile();
+    let is_of_docker = |index: usize| {
+        profile(index).pace == Pace::Fetch || matches!(profile(index).needs, Needs::Package(_))
+    };
+    let next = left.iter().position(|index| !is_of_docker(*index)).filter(|place| *place > 0)?;
+    Some(left[next]).filter(|index| profile(*index).pace == Pace::Ahead)
+}
+
 /// The package that a change needs; `None`: more than one. A pull needs the certificates as well, and
 /// where a service that is being set up could hold the lock of the rules, so does the firewall.
 pub(in crate::engine) fn package(
@@ -126,8 +136,8 @@ mod tests {
     use super::*;
     use crate::engine::driver::tests::DRIVERS;
     use crate::resource::{
-        Content, Declared, File, Image, Link, OnChange, Owner, Packages, Saved, TRIAL_FOLDER, Unit,
-        User,
+        Content, Declared, File, Image, Link, OnChange, Owner, Packages, Saved, TRIAL_FOLDER, Task,
+        Unit, User, Volume,
     };
 
     fn plan(resources: Vec<Resource>) -> Plan {
@@ -193,6 +203,50 @@ mod tests {
         assert_eq!(order.packages, Some(0));
         assert_eq!(order.beside, [4, 5, 6, 7, 8]);
         assert_eq!(order.rest, [1, 2, 3]);
+    }
+
+    fn task(name: &str, stands_alone: bool) -> Resource {
+        let task = Task {
+            name: name.to_owned(),
+            command: vec!["true".to_owned()],
+            user: "app-shop".to_owned(),
+            folder: "/srv".into(),
+            environment: None,
+            writable: Vec::new(),
+            inputs: Vec::new(),
+            timeout_s: 1,
+            state: None,
+            stands_alone,
+            container: None,
+        };
+        task.into()
+    }
+
+    #[test]
+    fn a_build_begins_before_its_turn_once_only_docker_is_left_before_it() {
+        let image = Image::named_in("postgres:17", None, None);
+        let volume = Volume { name: "shop-db".to_owned() };
+        let all = vec![
+            unit("docker.service", &[]),
+            image.into(),
+            volume.into(),
+            task("shop-build", true),
+            task("shop-before", false),
+            task("wiki-build", true),
+        ];
+        let plan = plan(all);
+        for (left, expected) in [
+            (&[0, 1, 2, 3, 4, 5][..], None),
+            (&[1, 2, 3, 4, 5], Some(3)),
+            (&[2, 3, 4, 5], Some(3)),
+            // At its turn it is in nobody's way, and what relies on others has to come first.
+            (&[3, 4, 5], None),
+            (&[1, 4, 5], None),
+            (&[1], None),
+            (&[], None),
+        ] {
+            assert_eq!(ahead(&plan, left), expected, "{left:?}");
+        }
     }
 
     #[test]

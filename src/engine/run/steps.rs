@@ -17,7 +17,7 @@ use crate::engine::run::rehearsal;
 use crate::engine::run::together;
 use crate::engine::run::validate;
 use crate::event::EventKind;
-use crate::resource::{Action, Change, Needs, Pace, reload_systemd_if_owed, require_docker};
+use crate::resource::{Action, Change, Pace, reload_systemd_if_owed, require_docker};
 
 impl Carrier<'_> {
     /// Makes the changes in their order, save for what need not wait: beside packages, which take
@@ -273,18 +273,8 @@ impl Carrier<'_> {
         if order.packages.is_some_and(|packages| concurrent.has(packages)) {
             return Ok(());
         }
-        let is_of_docker = |index: &&usize| {
-            let profile = plan.steps[**index].resource.profile();
-            profile.pace == Pace::Fetch || matches!(profile.needs, Needs::Package(_))
-        };
-        let next = left.iter().find(|index| !is_of_docker(index));
-        let Some(index) = next.copied().filter(|index| !concurrent.has(*index)) else {
-            return Ok(());
-        };
-        let step = &plan.steps[index];
-        // At its turn it is in nobody's way.
-        if step.resource.profile().pace == Pace::Ahead && left.first() != Some(&index) {
-            self.start_concurrently(index, step, journal, concurrent).await?;
+        if let Some(index) = order::ahead(plan, left).filter(|index| !concurrent.has(*index)) {
+            self.start_concurrently(index, &plan.steps[index], journal, concurrent).await?;
         }
         Ok(())
     }
