@@ -20,7 +20,8 @@ version=$(cargo pkgid --quiet | sed 's/.*[#@]//')
 name=hwctl-$version-$target
 out=target/dist
 stage=target/dist-stage/$name
-tools=$PWD/target/tools/cargo
+# Cargo names crates after the path of cargo-auditable as well, so that is the same for all folders with this source.
+tools=${XDG_CACHE_HOME:-$HOME/.cache}/hwctl-dist
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 export SOURCE_DATE_EPOCH PATH=$tools/bin:$PATH
 
@@ -29,8 +30,9 @@ install_tools() {
     local tool
     for tool in cargo-auditable@0.7.7 cargo-deb@3.8.0 cargo-cyclonedx@0.5.9; do
         if [[ ! -e $tools/$tool ]]; then
-            cargo install --quiet --locked --root "$tools" --target-dir target/tools/build \
-                --config 'build.target="host-tuple"' "$tool"
+            # Quick to build rather than quick.
+            cargo install --quiet --locked --root "$tools" --target-dir target/tools/build --config 'build.target="host-tuple"' \
+                --config profile.release.opt-level=0 --config profile.release.lto=false "$tool"
             touch "$tools/$tool"
         fi
     done
@@ -39,15 +41,14 @@ install_tools() {
 
 # Builds hwctl with the list of its crates inside, which `cargo audit bin` reads.
 build() {
-    local flags=(-C target-feature=+crt-static) linker
-    # Paths of this machine would be in the binary, and two machines have different ones. rustc gets those of this folder as
-    # relative ones; where one is in the flags, code comes out in another order.
-    flags+=("--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo")
+    local linker
     linker=CARGO_TARGET_$(tr 'a-z-' 'A-Z_' <<<"$target")_LINKER
     if [[ $target == aarch64-* && $host != "$target" && -z ${!linker-} ]]; then
         export "$linker=aarch64-linux-gnu-gcc"
     fi
-    RUSTFLAGS="${flags[*]}" CFLAGS="-ffile-prefix-map=$PWD=/hwctl ${CFLAGS-}" \
+    # Paths of this machine would be in the binary, and two machines have different ones.
+    RUSTFLAGS='-C target-feature=+crt-static' RUSTC_WRAPPER=$PWD/packaging/rustc.sh \
+        CFLAGS="-ffile-prefix-map=$PWD=/hwctl ${CFLAGS-}" \
         cargo auditable build --release --locked --package hwctl --bin hwctl --target "$target"
     ! grep --quiet --fixed-strings "$PWD" "target/$target/release/hwctl" || fail "the binary has a path of this machine"
 }
@@ -83,7 +84,8 @@ package() {
 # The crates in the binary, in CycloneDX's format.
 materials() {
     cargo cyclonedx --quiet --format json --target "$target" --override-filename hwctl.cdx
-    mv hwctl.cdx.json "$out/$name.cdx.json"
+    sed "s|path+file://$PWD|path+file:///hwctl|g" hwctl.cdx.json >"$out/$name.cdx.json"
+    rm hwctl.cdx.json
     find . -name hwctl.cdx.json -not -path './target/*' -delete
 }
 

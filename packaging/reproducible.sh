@@ -11,14 +11,8 @@ trap 'rm -rf "$folder"' EXIT
 
 for name in one the/other; do
     git clone --quiet . "$folder/$name"
-    mkdir -p "$folder/$name/target"
-    # The programs that build are the same ones.
-    if [[ -d target/tools/cargo ]]; then
-        mkdir -p "$folder/$name/target/tools"
-        cp -a target/tools/cargo "$folder/$name/target/tools/"
-    fi
     "$folder/$name/packaging/dist.sh" "$@"
-    rm -rf "$folder/$name/target/"*-linux-* "$folder/$name/target/tools"
+    rm -rf "$folder/$name/target/"*-linux-*
 done
 
 if diff -r "$folder/one/target/dist" "$folder/the/other/target/dist"; then

@@ -9,6 +9,7 @@
 #
 # Usage: tests/bare.sh [FOLDER]           default: /var/tmp
 #        tests/bare.sh --shell [FOLDER]   a shell on the bare machine instead of the commands
+# HWCTL_TEST_SHUFFLE=7 has the tests run in another order there, too.
 # Exit status 1: a command failed, or something was left behind.
 set -euo pipefail
 fail() { echo "tests/bare.sh: $*" >&2 && exit 1; }
@@ -79,7 +80,7 @@ make_root() {
     while IFS= read -r variable; do
         # A variable that names a file is of use only where the file is.
         if [[ ${!variable} != /* || -e $root${!variable} ]]; then environment+=("$variable=${!variable}"); fi
-    done < <(compgen -e | grep -E -i '^(pip_|cargo_(http|net)_|ssl_cert_|(https?|all|no)_proxy$)|_ca_bundle$')
+    done < <(compgen -e | grep -E -i '^(pip_|cargo_(http|net)_|ssl_cert_|(https?|all|no)_proxy$|hwctl_test_)|_ca_bundle$')
 
     mkdir "$root/opt/rust"
     cp -a "$sysroot/bin" "$sysroot/lib" "$root/opt/rust/"
