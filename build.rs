@@ -48,16 +48,25 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     fs::write(out.join("bundle.rs"), source)?;
     pack_pages(&root.join("docs"), &out)?;
-    if is_optimized()? && packs_relocations(&target)? {
-        println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
-    }
-    if is_optimized()? && folds_functions(&target) {
-        println!("cargo::rustc-link-arg-bins=-Wl,--icf=all");
+    for argument in link_arguments(&target)? {
+        println!("cargo::rustc-link-arg-bins={argument}");
     }
     if is_optimized()? && target.contains("linux") {
         leave_out_unwind_tables(&out)?;
     }
     Ok(())
+}
+
+/// What makes hwctl and the API smaller, for the linker.
+fn link_arguments(target: &str) -> Result<Vec<&'static str>, Box<dyn Error>> {
+    let mut arguments = Vec::new();
+    if is_optimized()? && packs_relocations(target)? {
+        arguments.push("-Wl,-z,pack-relative-relocs");
+    }
+    if is_optimized()? && folds_functions(target) {
+        arguments.push("-Wl,--icf=all");
+    }
+    Ok(arguments)
 }
 
 /// Whether the linker folds functions of the same code into one: rustc's own does, which it takes by default for this
@@ -137,6 +146,8 @@ fn build(root: &Path, out: &Path, target: &str) -> Result<PathBuf, Box<dyn Error
             cargo.env_remove(&name);
         }
     }
+    let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
+    flags.extend(link_arguments(target)?.iter().map(|argument| format!("-Clink-arg={argument}")));
     let status = cargo
         .current_dir(root)
         .args(["build", "--profile", profile, "--locked"])
@@ -144,7 +155,7 @@ fn build(root: &Path, out: &Path, target: &str) -> Result<PathBuf, Box<dyn Error
         .arg("--target-dir")
         .arg(&folder)
         .env("CARGO_BUILD_BUILD_DIR", &folder)
-        .env("CARGO_ENCODED_RUSTFLAGS", "-Ctarget-feature=+crt-static")
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
         .status()?;
     if !status.success() {
         return Err("the API in app/ does not build".into());
