@@ -48,6 +48,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     fs::write(out.join("bundle.rs"), source)?;
     pack_pages(&root.join("docs"), &out)?;
+    pack(files(&root.join("templates"), "")?, &out.join("templates.xz"))?;
     for argument in link_arguments(&target)? {
         println!("cargo::rustc-link-arg-bins={argument}");
     }
@@ -88,7 +89,7 @@ fn leave_out_unwind_tables(out: &Path) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Packs the pages for `hwctl help TOPIC`, each behind a line with its name.
+/// Packs the pages for `hwctl help TOPIC`.
 fn pack_pages(docs: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
     let mut pages = Vec::new();
     for entry in fs::read_dir(docs)? {
@@ -100,10 +101,31 @@ fn pack_pages(docs: &Path, out: &Path) -> Result<(), Box<dyn Error>> {
             pages.push((name, path));
         }
     }
-    pages.sort();
-    let archive = fs::File::create(out.join("pages.xz"))?;
-    let mut encoder = XzWriter::new(archive, XzOptions::with_preset(9))?;
-    for (name, path) in pages {
+    pack(pages, &out.join("pages.xz"))
+}
+
+/// The files below a folder, each with its name there.
+fn files(folder: &Path, prefix: &str) -> Result<Vec<(String, PathBuf)>, Box<dyn Error>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = format!("{prefix}{}", path.file_name().unwrap_or_default().to_string_lossy());
+        if path.is_dir() {
+            found.extend(files(&path, &format!("{name}/"))?);
+        } else {
+            found.push((name, path));
+        }
+    }
+    Ok(found)
+}
+
+/// Packs texts, each behind a line with its name. They are few: a large dictionary would be memory for nothing.
+fn pack(mut texts: Vec<(String, PathBuf)>, archive: &Path) -> Result<(), Box<dyn Error>> {
+    texts.sort();
+    let mut options = XzOptions::with_preset(9);
+    options.lzma_options.dict_size = 1 << 20;
+    let mut encoder = XzWriter::new(fs::File::create(archive)?, options)?;
+    for (name, path) in texts {
         write!(encoder, "\u{1}{name}\n{}", fs::read_to_string(path)?)?;
     }
     encoder.finish()?;

@@ -17,6 +17,7 @@ pub mod event;
 pub mod failure;
 pub mod inventory;
 pub mod lab;
+pub mod packed;
 pub mod part;
 mod program;
 pub mod remote;

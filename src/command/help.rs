@@ -1,20 +1,14 @@
 //! `hwctl help TOPIC`: the pages of `docs/` that are for users, which hwctl carries.
 
-use std::io::Read as _;
-
 use clap::CommandFactory as _;
-use lzma_rust2::XzReader;
 
 use crate::cli::{Cli, OutputArgs};
 use crate::command::fleet::show::{print_page, set_output};
 use crate::command::fleet::style;
 use crate::failure::Exit;
+use crate::packed::{PAGES, unpack};
 use crate::report::markdown;
 
-/// The pages, packed by the build script: before each stands a line with its name.
-const PACKED: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/pages.xz"));
-/// Begins the line with the name of a page.
-const MARK: char = '\u{1}';
 /// The name of the list of all pages.
 const TOPICS: &str = "topics";
 
@@ -72,14 +66,7 @@ fn list(pages: &[Page]) -> String {
 }
 
 fn pages() -> Vec<Page> {
-    let mut text = String::new();
-    // What this build has packed can be read.
-    let _ = XzReader::new(PACKED, false).read_to_string(&mut text);
-    let page = |part: &str| {
-        let (name, text) = part.split_once('\n')?;
-        Some(Page { name: name.to_owned(), text: text.to_owned() })
-    };
-    text.split(MARK).filter_map(page).collect()
+    unpack(PAGES).into_iter().map(|(name, text)| Page { name, text }).collect()
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ pub fn run(kinds: Kinds, args: &InitArgs) -> Result<Exit> {
     files.push((SCHEMA.to_owned(), format!("{schema}\n")));
     files.extend(PASSWORDS.map(|(_, _, file)| (file.to_owned(), format!("{}\n", password()))));
     if args.templates {
-        let templates = template_sources()?.into_iter();
+        let templates = template_sources().into_iter();
         files.extend(templates.map(|(name, text)| (format!("templates/{name}"), text)));
     }
     let taken: Vec<_> = files.iter().map(|(name, _)| args.folder.join(name)).collect();

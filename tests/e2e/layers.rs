@@ -15,8 +15,9 @@ crate::tests! {
 }
 
 /// A layer, what it may import of ours, and why no more.
-const LAYERS: [(&str, &[&str], &str); 18] = [
+const LAYERS: [(&str, &[&str], &str); 19] = [
     ("resource", &[], "`resource` imports none of ours: it is what a host can have, and no more"),
+    ("packed", &[], "`packed` is a leaf: texts that the build script has packed"),
     ("failure", &["resource"], "`failure` is a leaf: of `resource` it gives on the hints"),
     ("event", &["failure", "resource"], "`event` is a leaf: it gives on what events are made of"),
     (
@@ -43,7 +44,17 @@ const LAYERS: [(&str, &[&str], &str); 18] = [
     ),
     (
         "part",
-        &["client", "engine", "event", "failure", "inventory", "resource", "spec", "watch"],
+        &[
+            "client",
+            "engine",
+            "event",
+            "failure",
+            "inventory",
+            "packed",
+            "resource",
+            "spec",
+            "watch",
+        ],
         "`part` makes resources and specs of vars and facts, and has the drivers",
     ),
     ("bundle", &["engine"], "`bundle` is the API's binary as the engine takes it"),
@@ -76,6 +87,7 @@ const ALL: &[&str] = &[
     "failure",
     "inventory",
     "lab",
+    "packed",
     "part",
     "remote",
     "report",

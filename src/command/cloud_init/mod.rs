@@ -28,8 +28,6 @@ const USER_DATA: &str = include_str!("user-data.sh");
 const RUN: &str = include_str!("run.sh");
 /// What stands for the name and the address of a machine of a group until it knows them.
 const MEMBER: (&str, &str) = ("hwctl-member-name", "hwctl-member-address");
-/// The longest user-data that the narrowest of the large clouds takes (AWS; 16 KiB before base64).
-const NARROW_USER_DATA: usize = 16 << 10;
 /// Characters of base64 on a line.
 const LINE: usize = 76;
 
@@ -150,7 +148,7 @@ fn user_data(
     {
         run = run.replace(place, &shlex::try_quote(value)?);
     }
-    let mut text = USER_DATA.replace("@WHAT@", &args.name).replace("@RUN@", &run);
+    let text = USER_DATA.replace("@RUN@", &run);
     let embedded = if args.embed {
         let encoded = STANDARD.encode(&packed.bytes);
         let lines = encoded.as_bytes().chunks(LINE).map(String::from_utf8_lossy);
@@ -163,9 +161,7 @@ fn user_data(
     } else {
         String::new()
     };
-    text = text.replace("@BUNDLE@", &embedded);
-    debug_assert!(args.embed || text.len() < NARROW_USER_DATA, "any cloud takes it");
-    Ok(text)
+    Ok(text.replace("@BUNDLE@", &embedded))
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<()> {

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Made by hwctl. At its first boot this machine provisions itself, as `@WHAT@`.
+# Made by hwctl cloud-init. At its first boot this machine provisions itself.
 set -eu
 umask 077
 mkdir -p /var/lib/hwctl/first-boot

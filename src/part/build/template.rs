@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
-use anyhow::{Context as _, Result, anyhow};
-use include_dir::{Dir, include_dir};
+use anyhow::{Result, anyhow};
 use serde::Serialize;
 use tera::{ErrorKind, Kwargs, ReportError, State, Tera, TeraResult};
 
@@ -13,9 +12,11 @@ use super::folder;
 use super::quote;
 use crate::failure::Failure;
 use crate::inventory::require_own;
+use crate::packed::{TEMPLATES, unpack};
 use crate::resource::{HashScheme, Part, Secret};
 
-static EMBEDDED: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/templates");
+/// hwctl's own templates: name and text.
+static EMBEDDED: LazyLock<BTreeMap<String, String>> = LazyLock::new(|| unpack(TEMPLATES));
 
 /// Pages may be added to. Every other template of hwctl's folders has a place that only hwctl knows.
 const OPEN_FOLDER: &str = "www";
@@ -58,8 +59,7 @@ impl Templates {
     /// namesakes. A folder that does not exist overrides nothing. `secrets` are the names of the host's
     /// secrets that a template may ask for.
     pub(crate) fn load(overrides: &Path, secrets: &'static [&'static str]) -> Result<Self> {
-        let mut sources = BTreeMap::new();
-        embedded(&EMBEDDED, &mut sources)?;
+        let mut sources = EMBEDDED.clone();
         if overrides.is_dir() {
             read_overrides(overrides, &mut sources)?;
         }
@@ -118,7 +118,7 @@ impl Templates {
 
     /// Says that the operator has no template of this name.
     fn unknown(&self, name: &str) -> Failure {
-        let own = self.tera.get_template_names().filter(|known| !EMBEDDED.contains(known));
+        let own = self.tera.get_template_names().filter(|known| !EMBEDDED.contains_key(*known));
         let nearest = own.min_by_key(|known| strsim::levenshtein(known, name));
         let failure = Failure::usage(format!("`templates/{name}` does not exist"))
             .not_done("nothing was changed");
@@ -141,19 +141,9 @@ impl Templates {
 }
 
 /// hwctl's own templates: name and text.
-pub fn template_sources() -> Result<BTreeMap<String, String>> {
-    let mut sources = BTreeMap::new();
-    embedded(&EMBEDDED, &mut sources)?;
-    Ok(sources)
-}
-
-fn embedded(folder: &Dir<'_>, sources: &mut BTreeMap<String, String>) -> Result<()> {
-    for file in folder.files() {
-        let name = file.path().to_str().context("a template's name is not UTF-8")?;
-        let text = file.contents_utf8().with_context(|| format!("template `{name}`"))?;
-        sources.insert(name.to_owned(), text.to_owned());
-    }
-    folder.dirs().try_for_each(|folder| embedded(folder, sources))
+#[must_use]
+pub fn template_sources() -> BTreeMap<String, String> {
+    EMBEDDED.clone()
 }
 
 fn read_overrides(overrides: &Path, sources: &mut BTreeMap<String, String>) -> Result<()> {
@@ -181,14 +171,15 @@ fn read_overrides(overrides: &Path, sources: &mut BTreeMap<String, String>) -> R
 /// operator's own lie beside those folders.
 fn is_in_own_folder(name: &str) -> bool {
     let Some((folder, _)) = name.split_once('/') else { return false };
-    folder != OPEN_FOLDER && EMBEDDED.get_dir(folder).is_some()
+    let is_there = |own: &String| own.split_once('/').is_some_and(|(other, _)| other == folder);
+    folder != OPEN_FOLDER && EMBEDDED.keys().any(is_there)
 }
 
 /// Adds the templates. A template of the operator's own that is broken, or that needs a broken one, is left out: a plan
 /// may not use it. Returns those, each with its fault. A broken template of hwctl's own folders is an error.
 fn add(tera: &mut Tera, sources: BTreeMap<String, String>) -> Result<BTreeMap<String, Failure>> {
     let Err(error) = tera.add_raw_templates(sources.clone()) else { return Ok(BTreeMap::new()) };
-    let is_own = |name: &String| !EMBEDDED.contains(name);
+    let is_own = |name: &String| !EMBEDDED.contains_key(name);
     let (mut left, inner): (BTreeMap<_, _>, BTreeMap<_, _>) =
         sources.into_iter().partition(|(name, _)| is_own(name));
     tera.add_raw_templates(inner).map_err(|_| broken("templates", &error))?;
