@@ -148,13 +148,13 @@ fn user_data(
     {
         run = run.replace(place, &shlex::try_quote(value)?);
     }
-    let text = USER_DATA.replace("@RUN@", &run);
+    let text = USER_DATA.replace("@RUN@", run.trim_end());
     let embedded = if args.embed {
         let encoded = STANDARD.encode(&packed.bytes);
         let lines = encoded.as_bytes().chunks(LINE).map(String::from_utf8_lossy);
         let lines: Vec<_> = lines.collect();
         format!(
-            "base64 -d >{} <<'END OF BUNDLE'\n{}\nEND OF BUNDLE\n",
+            "base64 -d >{} <<'END OF BUNDLE'\n{}\nEND OF BUNDLE",
             bundle::NAME,
             lines.join("\n")
         )

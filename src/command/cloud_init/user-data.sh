@@ -6,7 +6,8 @@ mkdir -p /var/lib/hwctl/first-boot
 cd /var/lib/hwctl/first-boot
 
 cat >run <<'END OF RUN'
-@RUN@END OF RUN
+@RUN@
+END OF RUN
 chmod 700 run
 
 # It runs once cloud-init is done, and again after a failure: at most five times in an hour.
@@ -28,6 +29,7 @@ RestartSec=30
 [Install]
 WantedBy=cloud-init.target
 END OF UNIT
-@BUNDLE@systemctl daemon-reload
+@BUNDLE@
+systemctl daemon-reload
 systemctl enable --quiet --now --no-block hwctl-first-boot.service
 exit 0
