@@ -143,9 +143,12 @@ pub struct CloudInitArgs {
 }
 
 fn bundle_url(text: &str) -> Result<String, &'static str> {
-    let fits = ["https://", "http://"].iter().any(|scheme| text.starts_with(scheme))
-        && text.bytes().all(|byte| byte.is_ascii_graphic());
-    fits.then(|| text.to_owned()).ok_or("a URL begins with https:// and has no spaces")
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let (host, path) = rest.and_then(|rest| rest.split_once('/')).unwrap_or_default();
+    let is_host = !host.is_empty() && !host.contains(['@', '[', ']']);
+    let fits = is_host && !path.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    fits.then(|| text.to_owned())
+        .ok_or("write a URL such as https://files.example.com/web.tar.gz, without a login")
 }
 
 /// `hwctl completions`.

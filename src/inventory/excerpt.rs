@@ -4,19 +4,15 @@ use serde_json::{Map, Value as Json, json};
 
 use super::schema::Declared;
 use super::yaml::integer;
-use super::yaml::keys::names_a_secret;
-use super::yaml::node::{self, Entry, INTEGER_MARK, Value};
+use super::yaml::keys::is_called_a_secret;
+use super::yaml::node::{self, Entry, INTEGER_MARK, Node, Value};
+use super::yaml::place::Seal;
 use super::yaml::problem::{self, Problem};
-use super::{Inventory, InventoryHost, own};
+use super::{Inventory, InventoryHost, names::shown, own};
 use crate::failure::Failure;
 
 /// The only key of a text in JSON that is no template.
 const UNSAFE: &str = "__ansible_unsafe";
-
-/// What says where a secret is.
-const REFERENCES: [&str; 4] = ["command", "env", "file", "made"];
-/// Shorter texts are words that may be anywhere.
-const LEAST_SECRET: usize = 6;
 
 /// A host of an excerpt.
 pub struct Excerpted<'a> {
@@ -26,6 +22,8 @@ pub struct Excerpted<'a> {
     pub address: &'a str,
     /// The variables of hwctl that it keeps, by their names. `null` is kept in any case: it takes something away.
     pub kept: &'a [&'a str],
+    /// The other variables that it keeps, by their names.
+    pub others: &'a [String],
 }
 
 impl Inventory {
@@ -36,9 +34,8 @@ impl Inventory {
         peers: &[Excerpted<'_>],
         declared: &[Declared],
     ) -> Result<String, Failure> {
-        let is_own = |name: &str| declared.iter().any(|one| one.key.name == name);
         let mut vars = own.host.for_templates();
-        vars.retain(|name, _| name != "hwctl" && !name.starts_with("ansible_") && !is_own(name));
+        vars.retain(|name, _| own.others.contains(name));
         vars.insert("ansible_connection".to_owned(), json!("local"));
         vars.extend(of_hwctl(own, declared)?);
         let mut hosts = Map::from_iter([(own.host.name.clone(), Json::Object(vars))]);
@@ -46,62 +43,59 @@ impl Inventory {
             hosts.insert(peer.host.name.clone(), Json::Object(of_hwctl(peer, declared)?));
         }
         let text = yaml(&json!({ "all": { "hosts": hosts } }), 0) + "\n";
-        let mut secrets = Vec::new();
-        add_secrets(own.host, own.host.written(), false, &mut secrets);
-        match secrets.iter().find(|(_, secret)| text.contains(secret)) {
-            Some((entry, _)) => Err(problem::failure(vec![
-                Problem::at(
-                    &entry.place,
-                    format!(
-                        "the secret `{}` is in the text of another variable",
-                        entry.shown_key()
-                    ),
-                )
-                .hint("use it where hwctl takes a secret, as a command that the machine runs"),
-            ])),
-            None => Ok(text),
+        Ok(text)
+    }
+}
+
+/// Refuses what would be in the bundle as plain text and looks like a secret.
+fn refuse_secrets(entries: &[Entry], problems: &mut Vec<Problem>) {
+    for entry in entries {
+        let is_called = is_called_a_secret(&entry.key);
+        if let Some(problem) = secret_in(&entry.node, is_called, entry, problems) {
+            problems.push(problem);
         }
     }
 }
 
-/// Adds the texts of variables that look like secrets, as JSON has them.
-fn add_secrets<'a>(
-    host: &InventoryHost,
-    entries: &'a [Entry],
-    is_within: bool,
-    secrets: &mut Vec<(&'a Entry, String)>,
-) {
-    for entry in entries {
-        let (is_sealed, node) = (entry.node.place.is_sealed(), &entry.node);
-        let is_secret = is_within || is_sealed || names_a_secret(&entry.key);
-        match &node.value {
-            // A reference says where a secret is.
-            Value::Map(inner) if inner.iter().any(|entry| REFERENCES.contains(&&*entry.key)) => {}
-            Value::Map(inner) => add_secrets(host, inner, is_secret, secrets),
-            Value::Vault(_) | Value::Text(_) | Value::Literal(_) | Value::List(_)
-                if is_secret || matches!(node.value, Value::Vault(_)) =>
-            {
-                let Ok(found) = host.evaluated(node) else { continue };
-                let mut texts = Vec::new();
-                found.texts(&mut texts);
-                let long = texts.into_iter().filter(|text| text.chars().count() >= LEAST_SECRET);
-                let as_json = long.map(|text| Json::from(text).to_string());
-                let inner = as_json.map(|text| text[1..text.len() - 1].to_owned());
-                secrets.extend(inner.map(|text| (entry, text)));
-            }
-            _ => {}
+fn secret_in(
+    node: &Node,
+    is_called: bool,
+    entry: &Entry,
+    problems: &mut Vec<Problem>,
+) -> Option<Problem> {
+    match &node.value {
+        Value::Map(inner) => {
+            refuse_secrets(inner, problems);
+            None
         }
+        Value::List(nodes) => {
+            nodes.iter().find_map(|node| secret_in(node, is_called, entry, problems))
+        }
+        Value::Text(_) | Value::Literal(_) if is_called || node.place.seal() == Seal::Secret => {
+            let message = format!(
+                "`{}` would be in the bundle as plain text, and it may be a secret",
+                shown(&entry.key)
+            );
+            let hint = "give secrets where hwctl takes them, as commands that the machine runs";
+            Some(Problem::at(&entry.place, message).hint(hint))
+        }
+        _ => None,
     }
 }
 
 /// The address and hwctl's variables of a host.
 fn of_hwctl(
-    Excerpted { host, address, kept }: &Excerpted<'_>,
+    Excerpted { host, address, kept, .. }: &Excerpted<'_>,
     declared: &[Declared],
 ) -> Result<Map<String, Json>, Failure> {
-    let (given, _) = own::given(host, declared).map_err(problem::failure)?;
-    let mut vars = node::json(&given);
-    vars.retain(|name, value| value.is_null() || kept.contains(&name.as_str()));
+    let (mut given, _) = own::given(host, declared).map_err(problem::failure)?;
+    given.retain(|entry| entry.node.is_null() || kept.contains(&entry.key.as_str()));
+    let mut problems = Vec::new();
+    refuse_secrets(&given, &mut problems);
+    if !problems.is_empty() {
+        return Err(problem::failure(problems));
+    }
+    let vars = node::json(&given);
     Ok(Map::from_iter([
         ("ansible_host".to_owned(), json!(address)),
         ("hwctl".to_owned(), Json::Object(vars)),
@@ -118,7 +112,7 @@ fn yaml(value: &Json, depth: usize) -> String {
         }
         Json::Object(map) => {
             let line = |(key, value): (&String, &Json)| {
-                format!("{indent}  {}: {}", Json::from(key.as_str()), yaml(value, depth + 1))
+                format!("{indent}  {}: {}", quoted(key), yaml(value, depth + 1))
             };
             let lines: Vec<_> = map.iter().map(line).collect();
             format!("{{\n{}\n{indent}}}", lines.join(",\n"))
@@ -129,9 +123,20 @@ fn yaml(value: &Json, depth: usize) -> String {
         }
         Json::String(text) => match text.strip_prefix(INTEGER_MARK) {
             Some(digits) if integer::is_whole(digits) => digits.to_owned(),
-            _ if text.contains('{') => format!("!unsafe {value}"),
-            _ => value.to_string(),
+            _ if text.contains('{') => format!("!unsafe {}", quoted(text)),
+            _ => quoted(text),
         },
         other => other.to_string(),
     }
+}
+
+/// A text in quotes. YAML takes fewer characters as they are than JSON.
+fn quoted(text: &str) -> String {
+    let is_plain =
+        |c: char| !matches!(c, '\u{7f}'..='\u{9f}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}');
+    let escaped = |c: char| match is_plain(c) {
+        true => c.to_string(),
+        false => format!("\\u{:04x}", u32::from(c)),
+    };
+    Json::from(text).to_string().chars().map(escaped).collect()
 }

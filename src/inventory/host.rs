@@ -211,11 +211,6 @@ impl InventoryHost {
         Ok(Entry { node, ..entry.clone() })
     }
 
-    /// A value with its templates evaluated and its vaults opened.
-    pub(super) fn evaluated(&self, node: &Node) -> Result<Node, Problem> {
-        self.vars.evaluate(node)
-    }
-
     /// The settings of the command line.
     pub(super) fn sets(&self) -> &[Set] {
         self.vars.sets()

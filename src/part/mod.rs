@@ -50,7 +50,7 @@ use build::conflicts::{between, first_twice};
 pub use build::{
     Builder, Card, CertificateAt, Claim, Context, Contributions, HostView, LetIn, LocalFolder,
     Maintenance, Metrics, Names, Offer, OpenTo, Package, Refusals, RenderedFile, Route,
-    RouteTarget, Slot, Stack, StaticFiles, Templates, UnitInput, Upload, Upstream, local_files,
+    RouteTarget, Slot, Stack, StaticFiles, Templates, UnitInput, Upload, Upstream,
     template_sources,
 };
 pub use containers::Containers;
@@ -63,6 +63,7 @@ pub use network::Network;
 pub use nginx::{HTTP, HTTPS, log_files, page, question};
 pub use packages::OwnPackages;
 pub use redis::{REDIS_PASSWORD, Redis};
+pub use references::{PortableFile, portable_files};
 pub use roles::{Fleet, HealthPage, Measured, Peer, Pooled, Role, Roles, Side};
 pub use sites::{Site, Sites};
 pub use timers::Timers;

@@ -28,6 +28,12 @@ fn says_of(vars: &str) -> String {
 
 fn what_a_machine_cannot_find_out_is_refused() {
     let site = "sites: { site2: { users: { admin: { command: [cat, /etc/site] } } } }";
+    for text in ["{{ db_password | b64encode }}", "{{ lookup('env', 'PATH') }}"] {
+        let said = says_of(&format!(
+            "api: null, {site}, db_password: marked-secret, files: {{ /etc/x: {{ content: \"{text}\" }} }}"
+        ));
+        assert!(said.contains("`content` would be in the bundle as plain text"), "{said}");
+    }
     for (vars, path) in [
         ("api: { users: { admin: marked-secret } }", "api.users.admin"),
         ("api: { users: { admin: { env: MARKED } } }", "api.users.admin"),
@@ -53,16 +59,27 @@ fn what_a_machine_cannot_find_out_is_refused() {
     let said = says_of(&format!(
         "api: null, {site}, db_password: marked-secret, files: {{ /etc/x: {{ content: 'p={{{{ db_password }}}}' }} }}"
     ));
-    assert!(said.contains("the secret `db_password` is in the text of another variable"), "{said}");
+    assert!(
+        said.contains("`content` would be in the bundle as plain text, and it may be a secret"),
+        "{said}"
+    );
     assert!(said.contains("nothing was written") && !said.contains("marked-secret"), "{said}");
+    let shop = "apps: { shop: { path: /shop, image: 'shop:1', user: '1000:1000', env: { API_TOKEN: marked-secret } } }";
+    let said = says_of(&format!("api: null, {site}, {shop}"));
+    assert!(said.contains("`API_TOKEN`") && !said.contains("marked-secret"), "{said}");
 
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("inventory.yaml"), "all: { hosts: { vm1: } }\n").unwrap();
     let said = refused(folder.path(), &NAME);
     assert!(said.contains("the inventory has no host or group `web`"), "{said}");
-    for url in ["ftp://files.example.com/x", "https://files.example.com/a b"] {
+    for url in [
+        "ftp://files.example.com/x",
+        "https://files.example.com/a b",
+        "https://",
+        "https://u:pw@h/x",
+    ] {
         let said = refused(folder.path(), &["cloud-init", "vm1", "--out", "out", "--url", url]);
-        assert!(said.contains("a URL begins with https:// and has no spaces"), "{said}");
+        assert!(said.contains("write a URL such as https://"), "{said}");
     }
 }
 
@@ -70,6 +87,7 @@ const FLEET: &str = r#"
 all:
   vars:
     x_city: Oslo
+    x_street: Storgata
     x_greeting: "Hello from {{ x_city }}"
     db_password: marked-secret
     files: { /etc/motd: { content: "{{ x_greeting }}, {{ '{{' }} home }}\n" } }
@@ -96,6 +114,8 @@ fn a_bundle_has_what_its_machine_needs_and_no_more() {
     fs::create_dir_all(folder.path().join("pages/deep")).unwrap();
     fs::write(folder.path().join("pages/deep/index.html"), "a page").unwrap();
     fs::write(site.join("inventory.yaml"), FLEET).unwrap();
+    fs::create_dir(site.join("templates")).unwrap();
+    fs::write(site.join("templates/motd"), "{{ vars.x_city }}").unwrap();
     let url = "https://files.example.com/it's.tar.gz";
     let make = |name: &str| {
         let mut hwctl = Command::new(env!("CARGO_BIN_EXE_hwctl"));
@@ -116,21 +136,26 @@ fn a_bundle_has_what_its_machine_needs_and_no_more() {
     assert!(checked.success());
 
     let bundle = unpacked(&site.join("out/bundle.tar.gz"));
-    let text = fs::read_to_string(bundle.path().join("inventory/inventory.yaml")).unwrap();
+    let text = fs::read_to_string(bundle.path().join("files/inventory/inventory.yaml")).unwrap();
     for absent in ["marked-secret", "other1", "web1"] {
         assert!(!text.contains(absent), "{absent}: {text}");
     }
-    assert!(bundle.path().join("pages/deep/index.html").exists());
+    assert!(bundle.path().join("files/pages/deep/index.html").exists());
     // It says the same there as here, of the machine and of what is in front of it.
     let vars = |host: &str| {
         let mut hwctl = Command::new(bundle.path().join("hwctl"));
-        hwctl.current_dir(bundle.path().join("inventory")).args(["inventory", "--host", host]);
+        hwctl.current_dir(bundle.path().join("files/inventory")).args([
+            "inventory",
+            "--host",
+            host,
+        ]);
         let read = hwctl.output().unwrap();
         assert!(read.status.success(), "{}", String::from_utf8_lossy(&read.stderr));
         serde_json::from_slice::<serde_json::Value>(&read.stdout).unwrap()
     };
     let own = vars("hwctl-member-name");
-    assert_eq!(own["x_city"], "Oslo");
+    // Variables that no template asks for stay here.
+    assert_eq!((own["x_city"].as_str(), own.get("x_street")), (Some("Oslo"), None));
     assert_eq!(own["hwctl"]["api"], serde_json::Value::Null);
     assert!(own["hwctl"].as_object().unwrap().contains_key("api"), "{own}");
     assert_eq!(own["hwctl"]["sites"]["site1"]["source"], "../pages");

@@ -1,6 +1,6 @@
 //! The archive that a machine provisions itself with: hwctl, an inventory, and the local files that it names.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{Read as _, Write};
 use std::path::{Component, Path, PathBuf};
 
@@ -9,15 +9,17 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use tar::{Builder, EntryType, Header};
 
-use crate::part::local_files;
+use crate::part::PortableFile;
 use crate::resource::sha256;
 
 /// Its name beside the user-data.
 pub(super) const NAME: &str = "bundle.tar.gz";
 /// The name of the inventory in it.
-pub(super) const INVENTORY: &str = "inventory.yaml";
-/// A folder between the top of the archive and the inventory, for each that paths in the inventory go up.
-const BETWEEN: &str = "inventory";
+const INVENTORY: &str = "inventory.yaml";
+/// The folder in it with the inventory and the files.
+const FILES: &str = "files";
+/// A folder above the inventory, for each that paths in the inventory go up.
+const BETWEEN: &str = "inventory/";
 
 /// What goes into it.
 pub(super) struct Bundle {
@@ -47,33 +49,32 @@ pub(super) struct Packed {
 }
 
 impl Bundle {
-    /// Puts it together. Relative paths begin at `folder`.
+    /// Puts it together. Paths of the files begin where the inventory is.
     pub(super) fn of(
         program: &Path,
         machine: &'static str,
         inventory: &str,
-        folder: &Path,
-        paths: &[PathBuf],
-        templates: &Path,
-    ) -> Result<Self> {
-        let ups = paths.iter().map(|path| steps_up(path)).max().unwrap_or(0);
-        let base: PathBuf = std::iter::repeat_n(BETWEEN, ups).collect();
-        let program = Content::File(program.to_owned());
-        let at = base.join(INVENTORY);
-        let mut entries = vec![
-            Entry { path: "hwctl".into(), mode: 0o755, content: program },
-            Entry { path: at.clone(), mode: 0o600, content: Content::Text(inventory.to_owned()) },
-        ];
-        for path in paths {
-            add(&mut entries, &folder.join(path), &lexical(&base.join(path)))?;
-        }
-        if templates.is_dir() {
-            add(&mut entries, templates, &base.join("templates"))?;
-        }
+        files: Vec<PortableFile>,
+    ) -> Self {
+        let ups = files.iter().map(|file| steps_up(&file.path)).max().unwrap_or(0);
+        let base: PathBuf = Path::new(FILES).join(BETWEEN.repeat(ups));
+        let entry = |PortableFile { path, local, is_executable }| {
+            let mode = if is_executable { 0o755 } else { 0o644 };
+            Entry { path: lexical(&base.join(path)), mode, content: Content::File(local) }
+        };
+        let mut entries: Vec<_> = files.into_iter().map(entry).collect();
         // A file that two variables name is there once. The order is the same each time, and so is the archive.
         entries.sort_by(|one, other| one.path.cmp(&other.path));
         entries.dedup_by(|one, other| one.path == other.path);
-        Ok(Self { machine, inventory: at, entries })
+        let mut at = base.join(INVENTORY);
+        while entries.iter().any(|entry| entry.path == at) {
+            at.set_file_name(format!("hwctl-{}", at.file_name().unwrap_or_default().display()));
+        }
+        let program = Content::File(program.to_owned());
+        let inventory = Content::Text(inventory.to_owned());
+        entries.push(Entry { path: at.clone(), mode: 0o600, content: inventory });
+        entries.push(Entry { path: "hwctl".into(), mode: 0o755, content: program });
+        Self { machine, inventory: at, entries }
     }
 
     /// The archive: the same bytes each time.
@@ -96,23 +97,6 @@ impl Bundle {
         let bytes = archive.into_inner().and_then(GzEncoder::finish).context("pack the bundle")?;
         Ok(Packed { sha256: sha256(&bytes), bytes })
     }
-}
-
-/// Adds a file, or all files of a folder that hwctl would bring to a host.
-fn add(entries: &mut Vec<Entry>, from: &Path, to: &Path) -> Result<()> {
-    if from.is_dir() {
-        for (name, path, mode) in local_files(from)? {
-            entries.push(Entry { path: to.join(name), mode, content: Content::File(path) });
-        }
-        return Ok(());
-    }
-    let mode = {
-        use std::os::unix::fs::PermissionsExt as _;
-        let found = fs::metadata(from).with_context(|| format!("read `{}`", from.display()))?;
-        if found.permissions().mode() & 0o100 != 0 { 0o755 } else { 0o644 }
-    };
-    entries.push(Entry { path: to.to_owned(), mode, content: Content::File(from.to_owned()) });
-    Ok(())
 }
 
 fn append(
@@ -160,56 +144,70 @@ fn lexical(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
+    use crate::part::portable_files;
 
     fn bundle(folder: &Path, paths: &[&str]) -> Bundle {
-        let paths: Vec<_> = paths.iter().map(PathBuf::from).collect();
         let program = folder.join("program");
         fs::write(&program, "a program").unwrap();
-        let templates = folder.join("site/templates");
-        Bundle::of(&program, "x86_64", "all: {}", &folder.join("site"), &paths, &templates).unwrap()
+        let files = |path: &&str| {
+            portable_files(&folder.join("site").join(path), Path::new(path), &[]).unwrap()
+        };
+        Bundle::of(&program, "x86_64", "all: {}", paths.iter().flat_map(files).collect())
     }
 
     fn names(bundle: &Bundle) -> Vec<String> {
         bundle.entries.iter().map(|entry| entry.path.display().to_string()).collect()
     }
 
+    fn write(root: &Path, path: &str) {
+        fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
+        fs::write(root.join(path), path).unwrap();
+    }
+
     #[test]
     fn paths_lead_to_the_same_files_as_beside_the_inventory() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
-        for (path, text) in [
-            ("site/pages/a/index.html", "a page"),
-            ("site/templates/motd", "a template"),
-            ("app/run.sh", "a script"),
-            ("site/pages/.git/config", "hidden"),
-        ] {
-            fs::create_dir_all(root.join(path).parent().unwrap()).unwrap();
-            fs::write(root.join(path), text).unwrap();
+        for path in ["site/pages/a/index.html", "app/run.sh", "site/pages/.git/config"] {
+            write(root, path);
         }
 
         let flat = bundle(root, &["pages"]);
         let up = bundle(root, &["./pages", "../app", "pages/../../app/run.sh"]);
 
-        assert_eq!(flat.inventory, Path::new("inventory.yaml"));
-        let expected = ["hwctl", "inventory.yaml", "pages/a/index.html", "templates/motd"];
+        let expected = ["files/pages/a/index.html", "files/inventory.yaml", "hwctl"];
         assert_eq!(names(&flat), expected);
-        assert_eq!(up.inventory, Path::new("inventory/inventory.yaml"));
         let expected = [
-            "app/run.sh",
+            "files/app/run.sh",
+            "files/inventory/pages/a/index.html",
+            "files/inventory/inventory.yaml",
             "hwctl",
-            "inventory/inventory.yaml",
-            "inventory/pages/a/index.html",
-            "inventory/templates/motd",
         ];
         assert_eq!(names(&up), expected);
+        assert_eq!(up.inventory, Path::new("files/inventory/inventory.yaml"));
+    }
+
+    #[test]
+    fn no_file_takes_the_place_of_hwctl_or_of_the_inventory() {
+        let folder = tempfile::tempdir().unwrap();
+        write(folder.path(), "site/hwctl");
+        write(folder.path(), "site/inventory.yaml");
+
+        let made = bundle(folder.path(), &["hwctl", "inventory.yaml"]);
+
+        let expected =
+            ["files/hwctl", "files/inventory.yaml", "files/hwctl-inventory.yaml", "hwctl"];
+        assert_eq!(names(&made), expected);
+        assert_eq!(made.inventory, Path::new("files/hwctl-inventory.yaml"));
     }
 
     #[test]
     fn the_same_files_make_the_same_archive() {
         let folder = tempfile::tempdir().unwrap();
-        fs::create_dir_all(folder.path().join("site/pages")).unwrap();
-        fs::write(folder.path().join("site/pages/index.html"), "a page").unwrap();
+        write(folder.path(), "site/pages/index.html");
 
         let (one, other) = (bundle(folder.path(), &["pages"]), bundle(folder.path(), &["pages"]));
 

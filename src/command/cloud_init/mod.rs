@@ -16,7 +16,9 @@ use crate::command::private_file;
 use crate::failure::{Exit, Failure, Page};
 use crate::inventory::schema::Variable as _;
 use crate::inventory::{self, Excerpted, Inventory, InventoryHost, Member, Sources};
-use crate::part::{Balancing, Fleet, HostView, Kinds, Role, Roles, Side};
+use crate::part::{
+    Balancing, Fleet, HostView, Kinds, PortableFile, Role, Roles, Side, portable_files,
+};
 use crate::remote::host_binary;
 use crate::report::{print, print_error};
 use crate::resource::Facts;
@@ -34,7 +36,11 @@ const LINE: usize = 76;
 /// Runs `hwctl cloud-init`.
 pub fn run(kinds: Kinds, args: &CloudInitArgs) -> Result<Exit> {
     let machine = Machine::find(args)?;
-    let bundle = machine.bundle(kinds, args)?;
+    let bundle =
+        machine.bundle(kinds, args).map_err(|error| match error.downcast::<Failure>() {
+            Ok(failure) => failure.not_done("nothing was written").into(),
+            Err(error) => error,
+        })?;
     let packed = bundle.packed()?;
     let text = user_data(args, &machine, &bundle, &packed)?;
     fs::create_dir_all(&args.out)
@@ -42,6 +48,8 @@ pub fn run(kinds: Kinds, args: &CloudInitArgs) -> Result<Exit> {
     write(&args.out.join("user-data"), text.as_bytes())?;
     let shown = args.out.display();
     let Some(url) = &args.url else {
+        // What an earlier call with a URL has left does not belong to this user-data.
+        let _ = fs::remove_file(args.out.join(bundle::NAME));
         print(&format!("wrote `{shown}/user-data` ({})", size(text.len())));
         print("next: start a machine with this file as its user-data");
         return Ok(Exit::Done);
@@ -93,22 +101,53 @@ impl Machine {
         for warning in warnings {
             print_error(&format!("warning: {warning}"));
         }
+        self.require_role(vars.get::<Roles>())?;
         let fleet = kinds.fleet(inventory)?;
         let facts = Facts::unknown();
         let view =
             HostView { vars: &vars, facts: &facts, fleet: &fleet, entry: Some(host), folder };
         kinds.check(&view)?;
-        let portable = kinds.portable(&view, folder);
-        let (kept, files) = portable.map_err(|failure| failure.not_done("nothing was written"))?;
+        let (kept, mut files) = kinds.portable(&view, folder)?;
+        let templates = template_folder(folder);
+        let mut texts = String::new();
+        if templates.is_dir() {
+            let of_templates = portable_files(&templates, Path::new("templates"), &[])?;
+            for file in &of_templates {
+                texts += &fs::read_to_string(&file.local)
+                    .with_context(|| format!("read `{}`", file.local.display()))?;
+            }
+            files.extend(of_templates);
+        }
+        require_outside(&args.out, &files)?;
         let (program, machine) = host_binary(args.host_binary.as_deref())?;
-        let machine = machine.context("the machine that hwctl's program runs on is not known")?;
-        let text = self.excerpt(kinds, &fleet, &kept);
-        let text = text.map_err(|failure| failure.not_done("nothing was written"))?;
-        Bundle::of(&program, machine, &text, folder, &files, &template_folder(folder))
+        let machine = machine.ok_or_else(|| {
+            Failure::usage("`--host-binary` names no Linux program")
+                .hint("name a build of hwctl for the machine")
+        })?;
+        let text = self.excerpt(kinds, &fleet, &kept, &texts)?;
+        Ok(Bundle::of(&program, machine, &text, files))
     }
 
-    /// The inventory of the machine, and of the hosts that it works with.
-    fn excerpt(&self, kinds: Kinds, fleet: &Fleet, kept: &[&str]) -> Result<String, Failure> {
+    /// Refuses what others have to know before it is there, or what has to know all others.
+    fn require_role(&self, Roles(roles): &Roles) -> Result<(), Failure> {
+        let what = if roles.contains(&Role::Monitor) {
+            "a monitor cannot provision itself: it has to know all other hosts"
+        } else if self.is_member && roles.contains(&Role::Balancer) {
+            "the machines of a group cannot be balancers: the web hosts have to know their addresses"
+        } else {
+            return Ok(());
+        };
+        Err(Failure::usage(what).hint("name it in the inventory and use `hwctl provision`"))
+    }
+
+    /// The inventory of the machine, and of the hosts that it works with. `templates` are the texts of the operator's own.
+    fn excerpt(
+        &self,
+        kinds: Kinds,
+        fleet: &Fleet,
+        kept: &[&str],
+        templates: &str,
+    ) -> Result<String, Failure> {
         let name = self.host.name.as_str();
         let of_peers = [Roles::NAME, Balancing::NAME];
         let is_balancer = |side: &Side| matches!(side, Side::Balancer { .. });
@@ -123,11 +162,38 @@ impl Machine {
             true => Vec::new(),
             false => self.inventory.select(&names, None)?,
         };
-        let peer = |host| Excerpted { host, address: &host.address, kept: &of_peers };
+        let peer = |host| Excerpted { host, address: &host.address, kept: &of_peers, others: &[] };
         let peers: Vec<_> = hosts.iter().map(peer).collect();
         let address = if self.is_member { MEMBER.1 } else { &self.host.address };
-        let own = Excerpted { host: &self.host, address, kept };
-        Inventory::excerpt(&own, &peers, &kinds.variables())
+        let declared = kinds.variables();
+        let is_own = |name: &str| declared.iter().any(|one| one.key.name == name);
+        let mut others: Vec<_> =
+            self.host.for_templates().into_iter().map(|(name, _)| name).collect();
+        others.retain(|name| templates.contains(name) && name != "hwctl" && !is_own(name));
+        others.retain(|name| !name.starts_with("ansible_"));
+        let own = Excerpted { host: &self.host, address, kept, others: &others };
+        let text = Inventory::excerpt(&own, &peers, &declared)?;
+        if self.is_member
+            && text.to_lowercase().matches(MEMBER.0).count() != text.matches(MEMBER.0).count()
+        {
+            return Err(Failure::usage(
+                "a template changes the name of a machine, which is not known yet",
+            )
+            .hint("use `inventory_hostname` as it is, or name a host in the place of a group"));
+        }
+        Ok(text)
+    }
+}
+
+/// Refuses to write what is made into a folder that goes to the machine.
+fn require_outside(out: &Path, files: &[PortableFile]) -> Result<(), Failure> {
+    let real = |path: &Path| path.canonicalize().ok();
+    let Some(out) = real(out) else { return Ok(()) };
+    let made = [out.join("user-data"), out.join(bundle::NAME)];
+    match files.iter().any(|file| real(&file.local).is_some_and(|file| made.contains(&file))) {
+        true => Err(Failure::usage("`--out` lies in a folder that goes to the machine")
+            .hint("name a folder of its own")),
+        false => Ok(()),
     }
 }
 
@@ -140,11 +206,10 @@ fn user_data(
 ) -> Result<String> {
     let name = if machine.is_member { "" } else { &machine.host.name };
     let url = args.url.as_deref().unwrap_or("");
-    let folder = bundle.inventory.parent().unwrap_or(Path::new(""));
-    let folder = folder.to_str().context("the path of an inventory is text")?;
+    let inventory = bundle.inventory.to_str().context("the path of an inventory is text")?;
     let mut run = RUN.replace("@MACHINE@", bundle.machine);
     for (place, value) in
-        [("@URL@", url), ("@SHA256@", &packed.sha256), ("@INVENTORY@", folder), ("@NAME@", name)]
+        [("@URL@", url), ("@SHA256@", &packed.sha256), ("@INVENTORY@", inventory), ("@NAME@", name)]
     {
         run = run.replace(place, &shlex::try_quote(value)?);
     }

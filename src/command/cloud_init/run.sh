@@ -6,7 +6,7 @@ fail() { echo "hwctl-first-boot: $*" >&2 && exit 1; }
 cd /var/lib/hwctl/first-boot
 url=@URL@
 sha256=@SHA256@
-# The directory of the inventory below the bundle's own.
+# Where the inventory is in the bundle.
 inventory=@INVENTORY@
 name=@NAME@
 
@@ -35,19 +35,19 @@ fi
 rm -rf bundle
 mkdir bundle
 tar -xzf bundle.tar.gz -C bundle --no-same-owner
-cd "bundle/$inventory"
+cd "bundle/${inventory%/*}"
 if [ -z "$name" ]; then
     # A machine of a group: it knows its name and address itself.
     name=$(hostname)
     address=$(ip -o route get 192.0.2.1 | sed -n 's/.* src \([^ ]*\).*/\1/p')
     [ "$address" ] || fail 'this machine has no address yet'
-    sed -i "s/hwctl-member-name/$name/; s/hwctl-member-address/$address/" inventory.yaml
+    sed -i "s/hwctl-member-name/$name/g; s/hwctl-member-address/$address/g" "${inventory##*/}"
 fi
 # Settings of an Ansible on this machine are not meant.
 export ANSIBLE_CONFIG=/dev/null
 # Scripts of packages expect this.
 umask 022
-/var/lib/hwctl/first-boot/bundle/hwctl provision --inventory inventory.yaml --host "$name" ||
+/var/lib/hwctl/first-boot/bundle/hwctl provision --inventory "${inventory##*/}" --host "$name" ||
     fail 'the machine is not provisioned: see above, and `hwctl history` for what was undone'
 
 rm -f /etc/systemd/system/hwctl-first-boot.service

@@ -1,7 +1,7 @@
 //! Evaluates the values of one host: Jinja templates, and what a vault has encrypted.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use minijinja::value::{Enumerator, Object, ObjectExt as _, Value as Jinja};
@@ -11,8 +11,9 @@ use super::world::HostVars;
 use super::{template, template_value};
 use crate::failure::Page;
 use crate::inventory::names::shown;
+use crate::inventory::yaml::keys::is_called_a_secret;
 use crate::inventory::yaml::node::{Entry, Node, Value};
-use crate::inventory::yaml::place::Place;
+use crate::inventory::yaml::place::{Place, Seal};
 use crate::inventory::yaml::problem::Problem;
 
 /// Variables that name each other. One that names itself is refused soon.
@@ -29,7 +30,8 @@ struct Shared {
     depth: AtomicUsize,
     /// Whether the result may be secret: a vault was opened on the way, or a variable or the environment was looked
     /// up, which may hold a secret of another tool.
-    is_sealed: Arc<AtomicBool>,
+    /// How secret what is evaluated may be: a [`Seal`] as a number.
+    seal: Arc<AtomicU8>,
     /// What went wrong in a variable that a template names.
     wrong: Mutex<Option<Problem>>,
     /// Why the last name that was looked up has no value. A template may do without it.
@@ -71,11 +73,11 @@ impl fmt::Debug for Scope {
 
 impl Evaluation {
     pub(super) fn of(host: &HostVars) -> Self {
-        let is_sealed = Arc::new(AtomicBool::new(false));
+        let seal = Arc::new(AtomicU8::new(Seal::Open as u8));
         let shared = Shared {
-            environment: template::environment(Arc::clone(&is_sealed)),
+            environment: template::environment(Arc::clone(&seal)),
             depth: AtomicUsize::new(0),
-            is_sealed,
+            seal,
             wrong: Mutex::default(),
             missing: Mutex::default(),
         };
@@ -103,24 +105,30 @@ impl Evaluation {
 impl Scope {
     /// The value of a template or a vault.
     fn leaf(self: &Arc<Self>, node: &Node) -> Result<Node, Problem> {
-        self.shared.is_sealed.store(false, Relaxed);
+        self.shared.seal.store(Seal::Open as u8, Relaxed);
         let value = match &node.value {
             Value::Vault(text) => Jinja::from(self.open(text, &node.place)?),
             Value::Text(text) => self.render(text, &node.place)?,
             _ => return Ok(node.clone()),
         };
-        let place = match self.shared.is_sealed.load(Relaxed) {
-            true => node.place.clone().sealed(),
-            false => node.place.clone(),
-        };
+        let place = node.place.clone().sealed(match self.shared.seal.load(Relaxed) {
+            seal if seal == Seal::Secret as u8 => Seal::Secret,
+            seal if seal == Seal::Made as u8 => Seal::Made,
+            _ => Seal::Open,
+        });
         template_value::to_node(&value, &place).ok_or_else(|| {
             Problem::at(&node.place, "this template gives something that is no value of YAML")
         })
     }
 
+    /// Notes how secret something is that the value is made of.
+    fn sealed(&self, seal: Seal) {
+        self.shared.seal.fetch_max(seal as u8, Relaxed);
+    }
+
     fn open(&self, text: &str, place: &Place) -> Result<String, Problem> {
         let opened = self.host.world.vault.open(text).map_err(|problem| problem.or_at(place))?;
-        self.shared.is_sealed.store(true, Relaxed);
+        self.sealed(Seal::Secret);
         Ok(opened.expose().to_owned())
     }
 
@@ -131,9 +139,7 @@ impl Scope {
             let hint = "a variable cannot refer to itself";
             return Err(Problem::at(place, message).hint(hint).into());
         }
-        if place.is_sealed() {
-            self.shared.is_sealed.store(true, Relaxed);
-        }
+        self.sealed(place.seal());
         self.shared.depth.fetch_add(1, Relaxed);
         let context = Jinja::from_dyn_object(Arc::clone(self));
         let rendered = template::render(&self.shared.environment, text, context);
@@ -202,9 +208,7 @@ impl Scope {
                 Jinja::from_pairs(pairs.collect::<Result<Vec<_>, Fault>>()?)
             }
             value => {
-                if node.place.is_sealed() {
-                    self.shared.is_sealed.store(true, Relaxed);
-                }
+                self.sealed(node.place.seal());
                 template_value::of_scalar(value)
             }
         })
@@ -260,7 +264,7 @@ impl Object for Scope {
             put(&self.shared.missing, self.missing(name));
             return None;
         };
-        self.shared.is_sealed.store(true, Relaxed);
+        self.sealed(if is_called_a_secret(name) { Seal::Secret } else { Seal::Made });
         match self.value(&entry.node) {
             Ok(value) => Some(value),
             Err(Fault::Wrong(problem)) => Some(self.stop(problem)),

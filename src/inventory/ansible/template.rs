@@ -1,25 +1,26 @@
 //! Jinja as Ansible has it: the syntax, and those filters and lookups that need nothing but their input.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
 use minijinja::value::{Kwargs, Value as Jinja};
 use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
 
 use super::filters;
+use crate::inventory::yaml::place::Seal;
 
 /// How many instructions a template may take.
 const FUEL: u64 = 1_000_000;
 
 /// What evaluates templates. `is_looked_up` becomes true when one asks for what only the operator's machine knows.
-pub(super) fn environment(is_looked_up: Arc<AtomicBool>) -> Environment<'static> {
+pub(super) fn environment(seal: Arc<AtomicU8>) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_recursion_limit(50);
     environment.set_fuel(Some(FUEL));
     environment.set_formatter(write);
     environment.add_function("lookup", move |plugin: &str, name: &str, options: Kwargs| {
-        is_looked_up.store(true, Relaxed);
+        seal.fetch_max(Seal::Secret as u8, Relaxed);
         lookup(plugin, name, &options)
     });
     filters::add_to(&mut environment);

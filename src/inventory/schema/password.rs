@@ -256,7 +256,7 @@ impl Reference {
             Self::Password(Password { path, place, .. }) => {
                 let message =
                     format!("`{path}` is a secret that the machine cannot find out for itself");
-                let hint = "write `{ command: [PROGRAM, ARGUMENT] }`, which the machine runs at its first boot";
+                let hint = "write `{ command: [PROGRAM, ARGUMENT] }`, which the machine runs at its first boot; a text that is no secret may stand there without a template";
                 Err(Problem::at(place, message).hint(hint))
             }
             Self::Local { path, field, place, .. } => {

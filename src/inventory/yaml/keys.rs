@@ -52,14 +52,13 @@ pub(super) fn key_name(key: &Node) -> Result<String, Problem> {
 pub(in crate::inventory) fn names_a_secret(key: &str) -> bool {
     let key = key.to_lowercase();
     let near = |name| strsim::damerau_levenshtein(&key, name) <= 2;
-    near("users")
-        || near("password")
-        || key.contains("pw")
-        || key.ends_with("users")
-        || key.contains("pass")
-        || key.contains("secret")
-        || key.contains("vault")
-        || key.contains("cred")
+    near("users") || near("password") || key.ends_with("users") || is_called_a_secret(&key)
+}
+
+/// Whether the name of a variable says that its value is a secret.
+pub(in crate::inventory) fn is_called_a_secret(key: &str) -> bool {
+    let key = key.to_lowercase();
+    ["pw", "pass", "secret", "vault", "cred"].iter().any(|part| key.contains(part))
         || key.ends_with("key")
         || key.ends_with("token")
 }

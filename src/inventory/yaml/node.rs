@@ -130,23 +130,10 @@ impl Node {
 
     /// The texts in it that came out of a vault or a template.
     pub(in crate::inventory) fn sealed_texts<'a>(&'a self, texts: &mut Vec<&'a str>) {
-        self.add_texts(&|node| node.place.is_sealed(), texts);
-    }
-
-    /// All texts in it.
-    pub(in crate::inventory) fn texts<'a>(&'a self, texts: &mut Vec<&'a str>) {
-        self.add_texts(&|_| true, texts);
-    }
-
-    fn add_texts<'a>(&'a self, is_meant: &dyn Fn(&Self) -> bool, texts: &mut Vec<&'a str>) {
         match &self.value {
-            Value::Text(text) | Value::Literal(text) if is_meant(self) => texts.push(text),
-            Value::List(nodes) => nodes.iter().for_each(|node| node.add_texts(is_meant, texts)),
-            Value::Map(entries) => {
-                for entry in entries {
-                    entry.node.add_texts(is_meant, texts);
-                }
-            }
+            Value::Text(text) | Value::Literal(text) if self.place.is_sealed() => texts.push(text),
+            Value::List(nodes) => nodes.iter().for_each(|node| node.sealed_texts(texts)),
+            Value::Map(entries) => entries.iter().for_each(|entry| entry.node.sealed_texts(texts)),
             _ => {}
         }
     }

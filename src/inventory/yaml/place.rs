@@ -112,7 +112,8 @@ impl Source {
 
     /// A place in this source.
     pub(in crate::inventory) fn at(self: &Arc<Self>, extent: Extent) -> Place {
-        Place { source: Arc::clone(self), extent, is_sealed: self.kind == Kind::Sealed }
+        let seal = if self.kind == Kind::Sealed { Seal::Secret } else { Seal::Open };
+        Place { source: Arc::clone(self), extent, seal }
     }
 
     /// The place of its first character.
@@ -179,18 +180,33 @@ fn covers(extents: &[Extent], line: usize, column: usize) -> bool {
 pub(in crate::inventory) struct Place {
     pub(super) source: Arc<Source>,
     pub(super) extent: Extent,
-    /// Whether the value was encrypted, or a template made it of other values. Either may be secret.
-    is_sealed: bool,
+    seal: Seal,
+}
+
+/// How secret a value may be.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::inventory) enum Seal {
+    /// It stands in the inventory as it is.
+    Open,
+    /// A template made it of other values, any of which may be secret.
+    Made,
+    /// It was encrypted or looked up outside of the inventory, or is of a variable that is called a secret.
+    Secret,
 }
 
 impl Place {
-    /// The place of a value that came out of a vault or a template, which no message shows.
-    pub(in crate::inventory) fn sealed(self) -> Self {
-        Self { is_sealed: true, ..self }
+    /// The place of a value that came out of a vault or a template.
+    pub(in crate::inventory) fn sealed(self, seal: Seal) -> Self {
+        Self { seal: self.seal.max(seal), ..self }
     }
 
+    pub(in crate::inventory) fn seal(&self) -> Seal {
+        self.seal
+    }
+
+    /// Whether no message shows what is here.
     pub(in crate::inventory) fn is_sealed(&self) -> bool {
-        self.is_sealed
+        self.seal > Seal::Open
     }
 
     pub(in crate::inventory) fn extent(&self) -> Extent {

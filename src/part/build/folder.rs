@@ -45,14 +45,6 @@ pub(crate) fn files_except(folder: &Path, ignored: &[PathPattern]) -> Result<Vec
     Ok(files)
 }
 
-/// The files below a local folder that hwctl would bring to a host: each with its path below the folder, where it is, and
-/// the mode that it gets.
-pub fn local_files(folder: &Path) -> Result<Vec<(String, PathBuf, u32)>> {
-    let mode = |file: &LocalFile| if file.is_executable { 0o755 } else { 0o644 };
-    let files = files(folder)?.into_iter();
-    Ok(files.map(|file| (file.name.clone(), file.path.clone(), mode(&file))).collect())
-}
-
 fn walk(
     root: &Path,
     folder: &Path,

@@ -37,7 +37,6 @@ pub use contributions::{
     Card, CertificateAt, Contributions, LetIn, Maintenance, Metrics, Names, Offer, OpenTo, Package,
     Refusals, Route, RouteTarget, Slot, StaticFiles, UnitInput, Upstream,
 };
-pub use folder::local_files;
 pub(crate) use image_archive::image_in;
 pub use local_folder::LocalFolder;
 pub(crate) use template::{Given, Passwords};
