@@ -42,8 +42,7 @@ impl Inventory {
         for peer in peers {
             hosts.insert(peer.host.name.clone(), Json::Object(of_hwctl(peer, declared)?));
         }
-        let text = yaml(&json!({ "all": { "hosts": hosts } }), 0) + "\n";
-        Ok(text)
+        Ok(yaml(&json!({ "all": { "hosts": hosts } }), 0) + "\n")
     }
 }
 
@@ -57,6 +56,7 @@ fn refuse_secrets(entries: &[Entry], problems: &mut Vec<Problem>) {
     }
 }
 
+/// The refusal of a value, unless it is harmless. Those of maps inside it are added to `problems`.
 fn secret_in(
     node: &Node,
     is_called: bool,

@@ -21,7 +21,7 @@ const FILES: &str = "files";
 /// A folder above the inventory, for each that paths in the inventory go up.
 const BETWEEN: &str = "inventory/";
 
-/// What goes into it.
+/// The files of the archive before they are packed.
 pub(super) struct Bundle {
     /// The machine that its hwctl runs on, as `uname -m` names it.
     pub(super) machine: &'static str,

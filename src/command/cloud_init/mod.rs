@@ -24,9 +24,9 @@ use crate::report::{print, print_error};
 use crate::resource::Facts;
 use bundle::Bundle;
 
-/// What the machine is given.
+/// The script that cloud-init runs at the first boot. It leaves a unit that runs the other one.
 const USER_DATA: &str = include_str!("user-data.sh");
-/// What it runs.
+/// The script that fetches the bundle and provisions the machine.
 const RUN: &str = include_str!("run.sh");
 /// What stands for the name and the address of a machine of a group until it knows them.
 const MEMBER: (&str, &str) = ("hwctl-member-name", "hwctl-member-address");

@@ -28,9 +28,8 @@ pub(super) struct Evaluation {
 struct Shared {
     environment: Environment<'static>,
     depth: AtomicUsize,
-    /// Whether the result may be secret: a vault was opened on the way, or a variable or the environment was looked
-    /// up, which may hold a secret of another tool.
-    /// How secret what is evaluated may be: a [`Seal`] as a number.
+    /// How secret the result may be, as the number of a [`Seal`]: a vault was opened on the way, or a variable or the
+    /// environment was looked up, which may hold a secret of another tool.
     seal: Arc<AtomicU8>,
     /// What went wrong in a variable that a template names.
     wrong: Mutex<Option<Problem>>,

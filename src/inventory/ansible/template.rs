@@ -12,7 +12,7 @@ use crate::inventory::yaml::place::Seal;
 /// How many instructions a template may take.
 const FUEL: u64 = 1_000_000;
 
-/// What evaluates templates. `is_looked_up` becomes true when one asks for what only the operator's machine knows.
+/// What evaluates templates. `seal` rises to [`Seal::Secret`] when one asks for what only the operator's machine knows.
 pub(super) fn environment(seal: Arc<AtomicU8>) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
